@@ -1,0 +1,1 @@
+"""The engine. Public names only."""
