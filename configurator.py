@@ -1,0 +1,179 @@
+"""Resolve a config: defaults <- config file <- --key=value, typed and checked. Never imports torch."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from runner import configfiles, override
+from runner.configfiles import ConfigError, ConfigFile, did_you_mean, one_line
+from runner.mistakes import Origin, sentences, unknown_key
+
+PIPELINES = {"diffusion": "pipelines.diffusion.settings:DiffusionSettings"}
+DEFAULT_PIPELINE = "diffusion"
+
+
+def settings_class(pipeline: str) -> type[BaseModel]:
+    """The settings of a pipeline; raises ConfigError for one that does not exist."""
+    if pipeline not in PIPELINES:
+        mend = did_you_mean(pipeline, PIPELINES) or f"choose one of {', '.join(sorted(PIPELINES))}"
+        raise ConfigError(f"unknown pipeline {pipeline!r}; {mend}")
+    module, _, name = PIPELINES[pipeline].partition(":")
+    found: type[BaseModel] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def resolve(config: ConfigFile | None, overrides: Mapping[str, str]) -> BaseModel:
+    """The settings that a job runs with; raises one ConfigError with all problems of the file and of the line."""
+    return resolve_for(_class_for(config, overrides), config, overrides)
+
+
+def resolve_for(cls: type[BaseModel], config: ConfigFile | None, overrides: Mapping[str, str]) -> BaseModel:
+    """As `resolve`, for settings that are known already."""
+    origin = Origin(config, canonical(cls, overrides))
+    values, problems = _file_values(cls, origin)
+    typed, misfits = _line_values(cls, origin)
+    problems += misfits.values()
+    given = {key: value for key, value in {**values, **typed}.items() if key not in misfits}
+    try:
+        settings = cls.model_validate_json(json.dumps(given), strict=True)
+    except ValidationError as error:
+        problems += sentences(cls, origin, error, given, silent=misfits)
+    if problems:
+        raise ConfigError(*sorted(dict.fromkeys(problems), key=origin.order))
+    return settings
+
+
+def canonical(cls: type[BaseModel], overrides: Mapping[str, str]) -> dict[str, str]:
+    """The overrides by the names that the settings use: batch-size is batch_size, wandb_enabled is wandb_log."""
+    result: dict[str, str] = {}
+    for key, text in overrides.items():
+        name = key.removeprefix("--").replace("-", "_")
+        if name not in cls.model_fields and override.ALIASES.get(name) in cls.model_fields:
+            name = override.ALIASES[name]
+        result[name] = text
+    return result
+
+
+def checkpoint_bytes(settings: BaseModel) -> int:
+    """What a job with these settings will keep on the disk; 0 where its pipeline does not say."""
+    said = getattr(sys.modules[type(settings).__module__], "checkpoint_bytes", None)
+    return int(said(settings)) if said else 0
+
+
+def from_command_line(argv: Sequence[str]) -> tuple[Path, BaseModel]:
+    """The config file and the settings of `CONFIG --key=value ...`. Prints what is wrong and exits with 2."""
+    if any(word in ("-h", "--help") for word in argv):
+        print(_usage())
+        raise SystemExit(0)
+    try:
+        return _read_command_line(argv)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def main(argv: Sequence[str]) -> int:
+    _, settings = from_command_line(argv)
+    print(json.dumps(settings.model_dump(mode="json"), indent=2))
+    return 0
+
+
+def _read_command_line(argv: Sequence[str]) -> tuple[Path, BaseModel]:
+    words, overrides, problems = override.split(argv)
+    if not words:
+        problems.append("no config; name one, such as config/quickstart/easy_first.py")
+    problems += [f"{word}: one config at a time; options are written --key=value" for word in words[1:]]
+    if not words:
+        raise ConfigError(*problems)
+    path = Path(words[0])
+    try:
+        settings = resolve(configfiles.read(path), overrides)
+    except ConfigError as error:
+        raise ConfigError(*problems, *error.problems) from None
+    if problems:
+        raise ConfigError(*problems)
+    return path, settings
+
+
+def _class_for(config: ConfigFile | None, overrides: Mapping[str, str]) -> type[BaseModel]:
+    if "pipeline" in overrides:
+        place, name = "--pipeline", overrides["pipeline"]
+    elif config is not None and "pipeline" in config.values:
+        place, name = config.place("pipeline"), config.values["pipeline"]
+    else:
+        return settings_class(DEFAULT_PIPELINE)
+    try:
+        return settings_class(str(name))
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from None
+
+
+def _file_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], list[str]]:
+    """The file's values that the settings know, and a problem for each of the others."""
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    if origin.config is None:
+        return values, problems
+    for key, value in origin.config.values.items():
+        place = origin.config.place(key)
+        if key not in cls.model_fields:
+            if key != "pipeline":
+                problems.append(f"{place}: {unknown_key(key, cls.model_fields, override.ALIASES)}")
+        elif not _encodable(value):
+            problems.append(f"{place}: {key} holds half of a surrogate pair; write the character itself")
+        else:
+            values[key] = value
+    return values, problems
+
+
+def _line_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], dict[str, str]]:
+    """The overrides as values of their fields' types, and a problem for each that is none."""
+    values: dict[str, Any] = {}
+    problems: dict[str, str] = {}
+    for key, text in origin.overrides.items():
+        if key not in cls.model_fields:
+            if key != "pipeline":
+                problems[key] = _unknown_option(key, cls)
+        elif not _encodable(text):
+            problems[key] = f"--{key}: is not UTF-8; check the encoding of the terminal"
+        else:
+            try:
+                values[key] = override.parse(text, cls.model_fields[key].annotation)
+            except override.Misfit as error:
+                problems[key] = f"--{key} {error}"
+    return values, problems
+
+
+def _unknown_option(key: str, cls: type[BaseModel]) -> str:
+    meant = did_you_mean(key, cls.model_fields, dashes="--")
+    return f"--{key}: unknown key; {meant or '--help lists the keys'}"
+
+
+def _encodable(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _usage() -> str:
+    fields = settings_class(DEFAULT_PIPELINE).model_fields
+    rows = [f"  --{key}={_default(field.get_default(call_default_factory=True))}" for key, field in fields.items()]
+    name = Path(sys.argv[0]).name
+    return "\n".join([f"usage: {name} CONFIG [--key=value ...]", "", "keys and their defaults:", *rows])
+
+
+def _default(value: Any) -> str:
+    return one_line([str(item) for item in value] if isinstance(value, list) else value)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,60 @@
+"""Write a file so that a crash leaves the old one or the new one. Imports nothing heavy: every supervisor uses it."""
+
+from __future__ import annotations
+
+import json
+import os
+
+TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Replace `path` by `content`, durably: temporary file in the same folder, fsync, rename, fsync of the folder.
+
+    Raises OSError; the old file, if there was one, then still stands.
+    """
+    path = os.fspath(path)
+    folder = os.path.dirname(path) or "."
+    # O_EXCL and O_NOFOLLOW: a symlink planted under the temporary name is refused, not followed.
+    temporary = os.path.join(folder, f".{os.path.basename(path)[:200]}.{os.getpid()}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(temporary, flags, 0o666)
+    except FileExistsError:  # left by a crashed process that had our pid
+        os.unlink(temporary)
+        descriptor = os.open(temporary, flags, 0o666)
+    try:
+        try:
+            write_all(descriptor, content)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    sync_folder(folder)
+
+
+def write_json(path: str | os.PathLike[str], record: Mapping[str, Any]) -> None:
+    """Replace `path` by `record` as JSON. Values that JSON cannot say are written as their str()."""
+    write_bytes(path, (json.dumps(record, indent=2, ensure_ascii=False, default=str) + "\n").encode(errors="replace"))
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write every byte; os.write alone may stop short, for example when a disk fills."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def sync_folder(folder: str) -> None:
+    """Make a rename in `folder` survive a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,90 @@
+"""Read a config file (.py, .yaml, .json) into values with their lines. Knows nothing of what the keys mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.configfiles.errors import ConfigError, did_you_mean, nearest, one_line
+
+__all__ = ["ConfigError", "ConfigFile", "did_you_mean", "nearest", "one_line", "read", "read_text"]
+
+SUFFIXES = (".py", ".yaml", ".yml", ".json")
+MAX_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """`source` is the exact content that was read; `lines` says where a top-level key got its value."""
+
+    path: Path
+    source: bytes
+    values: dict[str, Any]
+    lines: dict[str, int]
+
+    def place(self, key: str) -> str:
+        """`path:line` of a key; the path alone for a key that another file brought in."""
+        line = self.lines.get(key)
+        return str(self.path) if line is None else f"{self.path}:{line}"
+
+
+def read(path: Path, *, time_limit: float = 10.0) -> ConfigFile:
+    """Raise ConfigError for a file that cannot be read or understood.
+
+    A .py file is never executed here: what cannot be read off its text is evaluated in a child process that
+    has `time_limit` seconds.
+    """
+    if path.suffix not in SUFFIXES:
+        raise ConfigError(f"{path}: unknown kind of config {path.suffix!r}; name it {', '.join(SUFFIXES)}")
+    source = _content(path)
+    text = _decoded(path, source)
+    match path.suffix:
+        case ".py":
+            from runner.configfiles import pythonfile
+
+            values, lines = pythonfile.read(path, text, time_limit)
+        case ".json":
+            from runner.configfiles import jsonfile
+
+            values, lines = jsonfile.read(path, text)
+        case _:
+            from runner.configfiles import yamlfile
+
+            values, lines = yamlfile.read(path, text)
+    return ConfigFile(path, source, values, lines)
+
+
+def read_text(path: Path) -> str:
+    """The text of any source file; raises ConfigError for one that is none."""
+    return _decoded(path, _content(path))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise ConfigError(f"{path}: is a directory; name a file in it")
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"{path}: is not a regular file; copy it to one")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; check the name") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the file and its permissions") from None
+    if len(content) > MAX_BYTES:
+        raise ConfigError(f"{path}: is larger than {MAX_BYTES // 2**20} MiB; a config should be smaller")
+    return content
+
+
+def _decoded(path: Path, source: bytes) -> str:
+    if (at := source.find(b"\0")) >= 0:
+        raise ConfigError(f"{path}:{_line(source, at)}: contains a NUL byte; is this a text file?")
+    try:
+        return source.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}:{_line(source, error.start)}: is not UTF-8; save it as UTF-8") from None
+
+
+def _line(source: bytes, at: int) -> int:
+    return source.count(b"\n", 0, at) + 1

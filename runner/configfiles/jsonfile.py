@@ -1,0 +1,71 @@
+"""Read a JSON config. NaN and Infinity are numbers, a key that stands twice is a mistake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from runner.configfiles.errors import ConfigError, one_line
+from runner.configfiles.evaluate import Unfit, plain
+
+
+class _Twice(ValueError):
+    """A key that stands twice in one object below the top."""
+
+
+def read(path: Path, text: str) -> tuple[dict[str, Any], dict[str, int]]:
+    if not text.strip():
+        return {}, {}
+    try:
+        json.loads(text)  # json's own words for what is malformed, with its line
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}:{error.lineno}: invalid JSON: {one_line(error.msg)}; correct this line") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}:1: cannot be parsed ({one_line(error)}); make it simpler") from None
+    at = _skip(text, 0)
+    if text[at] != "{":
+        raise ConfigError(f"{path}:{_line(text, at)}: must be an object with keys; write {{...}} around it")
+    return _members(path, text, at + 1)
+
+
+def _members(path: Path, text: str, at: int) -> tuple[dict[str, Any], dict[str, int]]:
+    """Walk the top-level object of a text that is known to be valid: json itself does not tell lines."""
+    decoder = json.JSONDecoder(object_pairs_hook=_pairs)
+    values: dict[str, Any] = {}
+    lines: dict[str, int] = {}
+    at = _skip(text, at)
+    while text[at] != "}":
+        line = _line(text, at)
+        key, at = decoder.raw_decode(text, at)
+        if key in lines:
+            raise ConfigError(f"{path}:{line}: {key!r} stands a second time (first on line {lines[key]}); remove one")
+        at = _skip(text, _skip(text, at) + 1)
+        try:
+            value, at = decoder.raw_decode(text, at)
+            values[key], lines[key] = plain(value), line
+        except (_Twice, Unfit) as error:
+            raise ConfigError(f"{path}:{line}: {key} {error}") from None
+        at = _skip(text, at)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+    return values, lines
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise _Twice(f"contains {key!r} twice; remove one")
+        result[key] = value
+    return result
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at] in " \t\r\n":
+        at += 1
+    return at
+
+
+def _line(text: str, at: int) -> int:
+    return text.count("\n", 0, at) + 1

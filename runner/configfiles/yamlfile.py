@@ -1,0 +1,128 @@
+"""Read a YAML config as people mean it.
+
+- `1e-3`, `.5`, `2.` are floats; `1_000` is an int; `.inf`, `-.inf`, `.nan` as in YAML.
+- Only true and false (in any case) are booleans; on, off, yes and no are text. null, ~ and nothing are None.
+- `12:30:45` is text, dates are text. A number with a leading zero is text (`007`, `010`): it is a name more often
+  than an octal number. `0x1f`, `0o17`, `0b1` are ints.
+- A key that stands twice is a mistake. Anchors, aliases and `<<` work.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from runner.configfiles.errors import ConfigError, one_line
+from runner.configfiles.evaluate import Unfit, plain
+
+_DIGITS = r"[0-9](?:_?[0-9])*"
+_WHOLE = r"(?:0|[1-9](?:_?[0-9])*)"
+_NULL = re.compile(r"(?:~|null|Null|NULL|)\Z")
+_BOOL = re.compile(r"(?:true|false)\Z", re.IGNORECASE)
+_INT = re.compile(rf"[-+]?(?:{_WHOLE}|0x[0-9a-fA-F]+|0o[0-7]+|0b[01]+)\Z")
+_FLOAT = re.compile(
+    rf"(?:[-+]?(?:{_WHOLE}\.(?:{_DIGITS})?(?:[eE][-+]?[0-9]+)?|\.{_DIGITS}(?:[eE][-+]?[0-9]+)?|{_WHOLE}[eE][-+]?[0-9]+)"
+    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
+)
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's reader with the rules above in place of YAML 1.1's."""
+
+    yaml_implicit_resolvers: dict[str | None, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012, PyYAML's attribute
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        _refuse_duplicates(node)
+        return super().construct_mapping(node, deep)
+
+    def construct_yaml_bool(self, node: yaml.ScalarNode) -> bool:
+        return _fitting(node, _BOOL, "true or false").lower() == "true"
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        return int(_fitting(node, _INT, "a whole number"), 0)
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        text = _fitting(node, re.compile(f"{_FLOAT.pattern}|{_INT.pattern}"), "a number")
+        return float(re.sub(r"\.(?=inf|nan)", "", text.lower()))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:bool", _Loader.construct_yaml_bool)
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", _NULL, ["~", "n", "N", ""])
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", _BOOL, list("tTfF"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"<<\Z"), ["<"])
+
+
+def read(path: Path, text: str) -> tuple[dict[str, Any], dict[str, int]]:
+    loader = None
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        return ({}, {}) if node is None else _top(path, node, loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise ConfigError(f"{where}: {_cause(error)}") from None
+    except yaml.YAMLError as error:  # a control character
+        raise ConfigError(f"{path}: invalid YAML: {one_line(str(error).splitlines()[0])}; remove it") from None
+    except RecursionError:
+        raise ConfigError(f"{path}:1: is nested too deeply for a config; make it flatter") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _top(path: Path, node: yaml.Node, loader: _Loader) -> tuple[dict[str, Any], dict[str, int]]:
+    if isinstance(node, yaml.ScalarNode) and not node.value:
+        return {}, {}
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError(f"{path}:{node.start_mark.line + 1}: must be a mapping; write lines such as 'batch_size: 8'")
+    lines = {key.value: key.start_mark.line + 1 for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
+    values: dict[str, Any] = {}
+    for key, value in loader.construct_document(node).items():
+        line = lines.get(str(key), node.start_mark.line + 1)
+        if not isinstance(key, str):
+            raise ConfigError(f"{path}:{line}: the key {key!r} is not text; put quotes around it")
+        try:
+            values[key] = plain(value)
+        except Unfit as error:
+            raise ConfigError(f"{path}:{line}: {key} {error}") from None
+    return values, {key: lines[key] for key in values if key in lines}
+
+
+def _refuse_duplicates(node: yaml.MappingNode) -> None:
+    seen: dict[tuple[str, str], int] = {}
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+            continue
+        if (first := seen.get((key.tag, key.value))) is not None:
+            raise _twice(key, first)
+        seen[key.tag, key.value] = key.start_mark.line + 1
+
+
+def _twice(key: yaml.ScalarNode, first: int) -> yaml.MarkedYAMLError:
+    problem = f"{key.value!r} stands a second time (first on line {first}); remove one"
+    return yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
+
+
+def _fitting(node: yaml.ScalarNode, shape: re.Pattern[str], expected: str) -> str:
+    """The text of a scalar, which an explicit tag such as !!int may have brought here without a fitting shape."""
+    if not shape.match(node.value):
+        problem = f"{node.value!r} is not {expected}; correct the value or its tag"
+        raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
+    return str(node.value)
+
+
+def _cause(error: yaml.MarkedYAMLError) -> str:
+    problem = one_line(error.problem or error.context or "invalid YAML")
+    if ";" in problem:  # our own sentence, mend included
+        return problem
+    if "\\t" in problem:
+        return f"invalid YAML: {problem}; indent with spaces"
+    return f"invalid YAML: {problem}; correct this line"

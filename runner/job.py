@@ -1,0 +1,72 @@
+"""What is to be run: a Job, and a Plan of jobs. Frozen; nothing here touches a disk or a process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runner.config import fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One command and where its outputs lie.
+
+    `config` is the resolved config (JSON values), `changes` says what the overrides changed in it (key -> old, new),
+    `files` are inputs that are placed in `out_dir` before the start, `env` holds additions to the environment only,
+    `rerun` is the command line that runs this job alone once more.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    out_dir: Path
+    config: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    changes: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    source: Path | None = None  # the config file, and how `argv` calls it
+    source_argument: str | None = None
+    snapshot: str | None = None  # the entry of `files` that is the exact copy of `source`
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: Path = field(default_factory=Path.cwd)
+    rerun: tuple[str, ...] = ()
+    disk_bytes: int = 0  # what it will keep on the disk, where that is known
+
+    @property
+    def fingerprint(self) -> str:
+        """Two jobs with one fingerprint do the same work: name, resolved config and command without the folder."""
+        command = [self._without_folder(argument) for argument in self.argv]
+        return fingerprint({"name": self.name, "config": dict(self.config), "argv": command})
+
+    def _without_folder(self, argument: str) -> str:
+        folder = str(self.out_dir)
+        if self.out_dir.is_relative_to(self.cwd):
+            argument = argument.replace(str(self.out_dir.relative_to(self.cwd)), folder)
+        return argument.replace(folder, "{out_dir}")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The jobs of one batch in their order. `root` is the batch folder, `door` names the front door that planned it.
+
+    Raises ValueError when two jobs share a name or a folder (also on file systems that ignore case).
+    """
+
+    name: str
+    root: Path
+    jobs: tuple[Job, ...]
+    door: str
+    created_at: str
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for what, values in (
+            ("name", [job.name for job in self.jobs]),
+            ("folder", [str(job.out_dir).casefold() for job in self.jobs]),
+        ):
+            twice = {value for value in values if values.count(value) > 1} if len(set(values)) < len(values) else set()
+            if twice:
+                raise ValueError(f"two jobs have one {what}: {', '.join(sorted(twice))}")

@@ -1,0 +1,77 @@
+"""Every file name of a batch and of a job, once. Knows no contents."""
+
+import os
+
+RESULT = "experiment_result.json"
+METADATA = "experiment_metadata.json"
+ERROR_DETAILS = "error_details.txt"
+METRICS = "metrics.jsonl"
+STDOUT, STDERR, COMBINED = "stdout.log", "stderr.log", "combined.log"
+LOGS = (STDOUT, STDERR, COMBINED)
+JOB_ERROR = "error.json"  # written by the job itself, if it wants to explain its failure
+LATEST = "latest"  # in the base folder: a link to the newest batch
+INDUCTOR_CACHE = ".inductor_cache"  # in the base folder: what torch.compile may use again
+
+
+class JobPaths:
+    """The files in the folder of one job."""
+
+    __slots__ = ("folder",)
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = os.fspath(folder)
+
+    def __getitem__(self, name: str) -> str:
+        return os.path.join(self.folder, name)
+
+    @property
+    def result(self) -> str:
+        return self[RESULT]
+
+    @property
+    def metadata(self) -> str:
+        return self[METADATA]
+
+    @property
+    def error_details(self) -> str:
+        return self[ERROR_DETAILS]
+
+    @property
+    def metrics(self) -> str:
+        return self[METRICS]
+
+    @property
+    def stdout(self) -> str:
+        return self[STDOUT]
+
+    @property
+    def stderr(self) -> str:
+        return self[STDERR]
+
+    @property
+    def combined(self) -> str:
+        return self[COMBINED]
+
+
+class BatchPaths:
+    """The files in the folder of one batch."""
+
+    __slots__ = ("folder",)
+
+    #: No job may be called like one of these: its folder would stand where the file belongs.
+    RESERVED = frozenset({"master_log.txt", "plan.json", "experiment_summary.json"})
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = os.fspath(folder)
+
+    @property
+    def master_log(self) -> str:
+        return os.path.join(self.folder, "master_log.txt")
+
+    @property
+    def plan(self) -> str:
+        return os.path.join(self.folder, "plan.json")
+
+    @property
+    def summary(self) -> str:
+        return os.path.join(self.folder, "experiment_summary.json")

@@ -1,0 +1,182 @@
+"""What can be said on the command line of run_experiments.py, and how it is understood. Starts nothing."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+#: Settings of a training that document readers know by name; any other key of a config is taken as well.
+OVERRIDES = {
+    "batch_size": "override the batch size of every config",
+    "wandb_project": "override the wandb project",
+    "wandb_enabled": "true or false: log to wandb (reaches the job as --wandb_log)",
+    "device": "cuda, cuda:1, cpu, mps; a GPU is called cuda, not gpu",
+    "compile": "true or false: use torch.compile",
+    "max_iters": "override the number of training iterations",
+    "learning_rate": "override the learning rate",
+}
+BOOLEANS = {"wandb_enabled", "wandb_log", "compile"}
+
+USAGE = 'run_experiments.py --configs "config/shkspr_char_diff/*.py" [--device cuda] [--KEY VALUE ...] [options]'
+DESCRIPTION = """\
+Run training jobs, one config after another. Each job runs in a process of its own; its output goes to logs that can be
+watched with tail -f, its end is recorded, and a job that fails does not stop the others.
+"""
+EPILOG = """\
+examples:
+  python run_experiments.py --configs "config/quickstart/*.py"
+      three small trainings, one after another
+  python run_experiments.py --configs "config/shkspr_char_diff/*.py" --device cuda --batch_size 8 --wandb_enabled false
+      the same settings for all of them
+  python run_experiments.py --configs "config/**/*.py" --max_iters 100 --n_layer 4 --dry-run
+      see what would run: commands, folders, and what the overrides change
+  python run_experiments.py --configs "sweep/*.py" --train_script ~/nanoGPT/train.py --timeout 7200 --max_failures 3
+      another training script that takes <config> --out_dir=... --key=value
+  python run_experiments.py --configs "c/*.yaml" --command "python t.py -c {config} -o {out_dir} {overrides}"
+      a program that takes its arguments otherwise
+
+what it writes, in experiments/experiment_<date>_<time>/ (experiments/latest points to the newest):
+  master_log.txt  experiment_summary.json  plan.json
+  <config>/  stdout.log  stderr.log  combined.log  experiment_result.json  experiment_metadata.json  config_used.py
+             and what the job itself writes: metrics.jsonl, checkpoints
+
+Every option may be spelled with - or _ (--batch-size, --batch_size). Booleans: true, false, 1, 0, yes, no, True, False.
+Ctrl+C asks the running job to save and leave; a second Ctrl+C kills it. The summary is written either way.
+
+exit codes:
+  0  every job completed                     2  a mistake on the command line or in a config; nothing was started
+  1  some did not complete                 130  interrupted by Ctrl+C (143 by SIGTERM, 129 by SIGHUP)
+"""
+
+
+class UsageError(Exception):
+    """Sentences on what is wrong with the command line."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Shows one spelling of each option."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=118)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if action.option_strings and action.nargs == 0:
+            return action.option_strings[0]
+        return super()._format_action_invocation(action) if not action.option_strings else self._with_value(action)
+
+    def _with_value(self, action: argparse.Action) -> str:
+        return f"{action.option_strings[0]} {self._format_args(action, (action.dest or '').upper())}"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see --help")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every option in both spellings, --batch_size and --batch-size."""
+    top = _Parser(
+        prog="run_experiments.py", usage=USAGE, description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False,
+        formatter_class=_Formatter,
+    )  # fmt: skip
+    what = top.add_argument_group("what to run")
+    _add(
+        what,
+        "configs",
+        nargs="+",
+        metavar="PATTERN",
+        help='config files, or patterns such as "config/**/*.py" in quotes',
+    )
+    _add(what, "train_script", metavar="PATH", help="the program that runs one config (default: train_run.py)")
+    _add(what, "command", metavar="TEMPLATE", help="a command with {config}, {out_dir}, {overrides}, {name}, {python}")
+    settings = top.add_argument_group(
+        "settings that win over the configs", "Any other key of a config is taken likewise."
+    )
+    for key, text in OVERRIDES.items():
+        _add(settings, key, metavar="VALUE", help=text)
+    _add(settings, "KEY", metavar="VALUE", help="any key of the configs, as --key=value or --key value")
+    where = top.add_argument_group("where it goes")
+    _add(
+        where, "base_out_dir", metavar="DIR", default="experiments", help="folder of the batches (default: experiments)"
+    )
+    _add(where, "name", default="experiment", help="the batch folder is NAME_<date>_<time> (default: experiment)")
+    how = top.add_argument_group("how it runs")
+    _add(how, "dry_run", action="store_true", help="print commands, folders and changes; start and write nothing")
+    _add(how, "timeout", type=_seconds, metavar="SECONDS", help="stop a job that runs longer")
+    _add(how, "fail_fast", action="store_true", help="start no further job after the first that does not complete")
+    _add(how, "max_failures", type=_positive, metavar="N", help="the same after N such jobs")
+    _add(
+        how, "log_timestamps", choices=("all", "combined", "none"), default="all",
+        help="which logs get a timestamp a line; with combined, the other two keep the exact bytes (default: all)",
+    )  # fmt: skip
+    said = top.add_argument_group("what it says")
+    _add(
+        said, "json", action="store_true", help="the summary (or, with --dry-run, the plan) as JSON on standard output"
+    )
+    _add(said, "quiet", action="store_true", help="say only what failed, and the end")
+    return top
+
+
+def _add(group: argparse._ArgumentGroup, name: str, **settings: object) -> None:
+    spellings = dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"])
+    if name == "dry_run":
+        spellings = dict.fromkeys(reversed(spellings))
+    group.add_argument(*spellings, dest=name, **settings)  # type: ignore[arg-type]
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return value
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]:
+    """Options, and overrides as key -> text. Raises UsageError; `--help` prints and raises SystemExit."""
+    options, rest = parser().parse_known_args(argv)
+    if not options.configs:
+        raise UsageError('--configs is missing: name the configs to run, as in --configs "config/quickstart/*.py"')
+    if options.train_script and options.command:
+        raise UsageError("--train_script and --command both say what a job runs; give one of them")
+    from runner import override  # here, since --help wants to be quick
+
+    words, others, problems = override.split(rest)
+    problems = [wrong for word in rest if word.startswith("--") and (wrong := _misspelled(word))] or problems
+    problems += [f"{word!r} was not expected here; options begin with --, see --help" for word in words]
+    if problems:
+        raise UsageError(*problems)
+    given = {key: getattr(options, key) for key in OVERRIDES if getattr(options, key) is not None} | others
+    if options.KEY is not None:
+        raise UsageError(f"--KEY stands for a key of your configs, as in --n_layer {options.KEY}")
+    if "out_dir" in given:
+        raise UsageError("--out_dir is set by the runner for each job; type --base_out_dir to say where batches go")
+    for key in BOOLEANS & given.keys():
+        try:
+            given[key] = str(override.boolean(given[key]))
+        except ValueError:
+            raise UsageError(f"--{key} {given[key]}: is neither true nor false") from None
+    return options, given
+
+
+def _misspelled(word: str) -> str | None:
+    """A word that was nearly one of our own options would otherwise pass as a key of a script that we cannot read."""
+    import difflib
+
+    own = [action.dest for action in parser()._actions if action.dest not in OVERRIDES]
+    key = word.removeprefix("--").partition("=")[0].replace("-", "_")
+    meant = difflib.get_close_matches(key, own, n=1, cutoff=0.85)
+    return f"--{key}: unknown option; did you mean --{meant[0]}?" if meant else None

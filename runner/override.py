@@ -1,0 +1,197 @@
+"""Turn the text of `--key=value` into a value of a given type. Knows nothing of configs."""
+
+from __future__ import annotations
+
+import ast
+import json
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+
+from runner.configfiles.errors import did_you_mean
+from runner.configfiles.evaluate import plain
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+ALIASES = {"wandb_enabled": "wandb_log"}  # what the runner calls its option -> the trainer's key
+TRUE_WORDS = frozenset({"true", "1", "yes", "on"})
+FALSE_WORDS = frozenset({"false", "0", "no", "off"})
+NONE_WORDS = frozenset({"none", "null"})
+MAX_EXPONENT = 100  # int(Decimal("1e999999999")) would fill the memory
+
+
+class Misfit(ValueError):
+    """The text is no value of the type. The message ends a sentence: `must be a whole number, not 'sixteen'`."""
+
+
+def split(argv: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:
+    """Positional words, overrides by key (- and _ are one; the last of two wins) and problems."""
+    words: list[str] = []
+    overrides: dict[str, str] = {}
+    problems: list[str] = []
+    rest = list(argv)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("-"):
+            words.append(word)
+            continue
+        name, equals, value = word.partition("=")
+        key = name.removeprefix("--").replace("-", "_")
+        if not name.startswith("--") or not key:
+            problems.append(f"{word}: unknown option; options are written --key=value")
+        elif equals:
+            overrides[key] = value
+        elif rest and not rest[0].startswith("--"):
+            overrides[key] = rest.pop(0)
+        else:
+            problems.append(f"{name}: has no value; write {name}=VALUE")
+    return words, overrides, problems
+
+
+def parse(text: str, annotation: Any) -> Any:
+    """The value that `text` means for a field of this type; raises Misfit. A tuple comes as a list."""
+    for member in sorted(_members(annotation), key=_rank):
+        try:
+            return _parser(member)(text)
+        except ValueError:
+            continue
+    raise Misfit(f"must be {describe(annotation)}, not {text!r}" + _choice_meant(text, annotation))
+
+
+def describe(annotation: Any) -> str:
+    """What a field of this type takes, in words."""
+    return " or ".join(dict.fromkeys(_noun(member) for member in _members(annotation)))
+
+
+def choices(annotation: Any) -> list[str]:
+    """The allowed words where the type names them."""
+    literals = [member for member in _members(annotation) if get_origin(member) is Literal]
+    return [choice for literal in literals for choice in get_args(literal) if isinstance(choice, str)]
+
+
+def literal(text: str) -> Any:
+    """A JSON or Python literal; raises ValueError for anything else."""
+    try:
+        return plain(json.loads(text))
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return plain(ast.literal_eval(text.strip()))
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise ValueError("not a literal") from error
+
+
+def boolean(text: str) -> bool:
+    word = text.strip().lower()
+    if word in TRUE_WORDS:
+        return True
+    if word in FALSE_WORDS:
+        return False
+    raise ValueError("not a boolean")
+
+
+def whole(text: str) -> int:
+    """`1_000`, `1e3` and `5000.0` are whole numbers too."""
+    try:
+        return int(text)
+    except ValueError:
+        number = _decimal(text)
+    if not number.is_finite() or number.adjusted() > MAX_EXPONENT or number != number.to_integral_value():
+        raise ValueError("not a whole number")
+    return int(number)
+
+
+def _decimal(text: str) -> Decimal:
+    from decimal import Decimal, InvalidOperation
+
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError("not a number") from None
+
+
+def _members(annotation: Any) -> list[Any]:
+    """The types of a union, Annotated and type aliases opened; one type is a union of one."""
+    origin = get_origin(annotation)
+    if origin is typing.Annotated:
+        return _members(get_args(annotation)[0])
+    if origin in (Union, types.UnionType):
+        return [member for argument in get_args(annotation) for member in _members(argument)]
+    if type(annotation).__name__ == "TypeAliasType":
+        return _members(annotation.__value__)
+    return [annotation]
+
+
+def _rank(member: Any) -> int:
+    """The narrow before the wide: any text is a str, so str comes last."""
+    order: tuple[Any, ...] = (Literal, types.NoneType, int, float, bool)
+    kind = get_origin(member) or member
+    return order.index(kind) if kind in order else len(order) + (kind in (str, Path)) + 2 * (kind is Any)
+
+
+def _parser(member: Any) -> Callable[[str], Any]:
+    simple: dict[Any, Callable[[str], Any]] = {
+        bool: boolean, int: whole, float: float, str: str, Path: str, types.NoneType: _none, Any: _anything,
+    }  # fmt: skip
+    if get_origin(member) is Literal:
+        return lambda text: _choice(text, get_args(member))
+    kind = get_origin(member) or member
+    if kind in simple:
+        return simple[kind]
+    if isinstance(kind, type) and issubclass(kind, Mapping):
+        return lambda text: _container(text, dict)
+    if isinstance(kind, type) and issubclass(kind, Sequence):
+        return lambda text: _container(text, list)
+    return _anything if not hasattr(kind, "model_fields") else lambda text: _container(text, dict)
+
+
+def _container(text: str, kind: type) -> Any:
+    value = literal(text)
+    if not isinstance(value, kind):
+        raise ValueError("another kind of value")
+    return value
+
+
+def _choice(text: str, allowed: Sequence[Any]) -> Any:
+    for choice in allowed:
+        if text == choice or (not isinstance(choice, str) and text.lower() == str(choice).lower()):
+            return choice
+    raise ValueError("not a choice")
+
+
+def _none(text: str) -> None:
+    if text.strip().lower() not in NONE_WORDS:
+        raise ValueError("not none")
+
+
+def _anything(text: str) -> Any:
+    try:
+        return literal(text)
+    except ValueError:
+        return text
+
+
+def _noun(member: Any) -> str:
+    nouns: dict[Any, str] = {
+        bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path",
+        types.NoneType: "none", Any: "any value",
+    }  # fmt: skip
+    if get_origin(member) is Literal:
+        allowed = [repr(choice) for choice in get_args(member)]
+        return allowed[0] if len(allowed) == 1 else f"one of {', '.join(allowed)}"
+    kind = get_origin(member) or member
+    if kind in nouns:
+        return nouns[kind]
+    if isinstance(kind, type) and issubclass(kind, Mapping):
+        return "a dict such as {'a': 1}"
+    if isinstance(kind, type) and issubclass(kind, Sequence):
+        return "a list such as [1, 2]"
+    return "a dict" if hasattr(kind, "model_fields") else f"of type {getattr(kind, '__name__', kind)}"
+
+
+def _choice_meant(text: str, annotation: Any) -> str:
+    meant = did_you_mean(text, choices(annotation))
+    return f"; {meant}" if meant else ""

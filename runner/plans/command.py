@@ -1,0 +1,51 @@
+"""How a job's command line is made: from a training script, or from a template of the user's."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PLACEHOLDERS = ("config", "out_dir", "name", "overrides", "python")
+_PLACEHOLDER = re.compile(r"\{(\w*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A training script (`script`, shown as `shown`), or a `template` split into words."""
+
+    script: Path | None = None
+    shown: str = ""
+    template: tuple[str, ...] = ()
+
+    def argv(self, python: str, config: str, out_dir: str, name: str, overrides: Mapping[str, str]) -> tuple[str, ...]:
+        """The command for one config."""
+        flags = [f"--{key}={value}" for key, value in overrides.items()]
+        if self.script is not None:
+            launcher = [python, self.shown] if self.script.suffix == ".py" else [str(self.script)]
+            return (*launcher, config, f"--out_dir={out_dir}", *flags)
+        values = {"config": config, "out_dir": out_dir, "name": name, "python": python}
+        words: list[str] = []
+        for word in self.template:
+            if word == "{overrides}":
+                words += flags
+            else:
+                words.append(_PLACEHOLDER.sub(lambda match: {**values, "overrides": shlex.join(flags)}[match[1]], word))
+        return tuple(words)
+
+
+def problems(template: str) -> list[str]:
+    """What is wrong with a --command template."""
+    try:
+        words = shlex.split(template)
+    except ValueError as error:
+        return [f"--command: {str(error).lower()}; check its quotes"]
+    known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+    unknown = [name for name in _PLACEHOLDER.findall(template) if name not in PLACEHOLDERS]
+    if unknown:
+        return [f"--command: {{{unknown[0]}}} is no placeholder; there are {known}"]
+    if "{config}" not in template:
+        return ["--command: every job would be the same without {config}; put it where the config's path belongs"]
+    return [] if words else ["--command: is empty; type a command"]

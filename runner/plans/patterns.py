@@ -1,0 +1,90 @@
+"""Patterns on the command line -> config files, in the order and with the words that a person expects."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from runner.configfiles import SUFFIXES, nearest
+from runner.wording import shown
+
+
+def expand(
+    patterns: Sequence[str], cwd: Path, own: Sequence[Path] = (), library: Path | None = None
+) -> tuple[list[Path], list[str], list[str]]:
+    """Files (absolute, each once, in the order given), notices, and problems.
+
+    A pattern's own matches are in natural order. A bare name that is not in `cwd` is looked for below `library`.
+    Files in `own` are the project's scripts: they are named in a notice and left out.
+    """
+    files: dict[Path, Path] = {}  # resolved -> as found: one file under two names runs once
+    notices: list[str] = []
+    problems: list[str] = []
+    skipped: list[str] = []
+    mine = {path.resolve() for path in own}
+    for pattern in patterns:
+        found = _matches(pattern, cwd)
+        if not found and library is not None and not glob.has_magic(pattern) and "/" not in pattern:
+            found = sorted(library.rglob(pattern))
+            if len(found) == 1:
+                notices.append(f"{pattern} is not in this folder; taking {shown(found[0], cwd)}")
+            elif found:
+                problems.append(f"{pattern}: several configs have this name: {_list(found, cwd)}; name one of them")
+                continue
+        if not found:
+            problems.append(_nothing(pattern, cwd, library))
+        for path in found:
+            if path.resolve() in mine:
+                skipped.append(shown(path, cwd))
+            else:
+                files.setdefault(path.resolve(), path)
+    if skipped:
+        notices.append(f"left out, since they are the project's own scripts and no configs: {', '.join(skipped)}")
+        if not files and not problems:
+            where = f"; configs stand in {shown(library, cwd)}/" if library else ""
+            problems.append(f"--configs matched nothing but the project's own scripts ({', '.join(skipped)}){where}")
+    return list(files.values()), notices, problems
+
+
+def natural(path: str | Path) -> list[tuple[int, int | str]]:
+    """Sort key under which `run2` comes before `run10`."""
+    pieces = re.split(r"(\d+)", str(path))
+    return [(0, int(piece)) if piece.isdecimal() else (1, piece) for piece in pieces if piece]
+
+
+def _matches(pattern: str, cwd: Path) -> list[Path]:
+    literal = cwd / Path(pattern).expanduser()
+    if literal.is_file():  # also where its name holds a bracket
+        return [literal]
+    found = glob.glob(str(literal), recursive=True)  # noqa: PTH207 - patterns may be absolute
+    return sorted((path for path in map(Path, found) if path.is_file()), key=natural)
+
+
+def _nothing(pattern: str, cwd: Path, library: Path | None) -> str:
+    path = cwd / pattern
+    if path.is_dir():
+        return f'{pattern}: is a folder; to run the configs in it type "{pattern.rstrip("/")}/*.py"'
+    near = _near(pattern, cwd, library)
+    mend = f"; nearest: {', '.join(near)}" if near else "; check the path"
+    return f"{pattern}: no file {'matches' if glob.has_magic(pattern) else 'has this name'}{mend}"
+
+
+def _near(pattern: str, cwd: Path, library: Path | None) -> list[str]:
+    """Existing configs, or folders of configs, whose names are like the pattern."""
+    folder = (cwd / pattern).parent
+    places = [folder] if folder.is_dir() and folder != cwd else []
+    candidates = [path for place in [*places, *([library] if library else [])] for path in place.rglob("*")]
+    files = [shown(path, cwd) for path in candidates if path.suffix in SUFFIXES]
+    if glob.has_magic(pattern):
+        kinds = {str(Path(name).parent / f"*{Path(name).suffix}") for name in files}
+        best = nearest(pattern, kinds)
+        return [f'"{best}"'] if best else [f'"{kind}"' for kind in sorted(kinds)[:3]]
+    by_stem = {Path(name).name: name for name in files}
+    best = nearest(pattern, files) or by_stem.get(nearest(Path(pattern).name, by_stem) or "")
+    return [best] if best else sorted(set(files), key=natural)[:3]
+
+
+def _list(paths: Sequence[Path], cwd: Path) -> str:
+    return ", ".join(shown(path, cwd) for path in paths[:5])

@@ -1,0 +1,56 @@
+"""SIGINT, SIGTERM and SIGHUP as a count and a descriptor that becomes readable. A handler here does nothing else:
+one that raises can lose a child or a record between any two bytecodes."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+    from typing import Any
+
+
+class Signals:
+    """Installed for a `with` block, also where the parent had them ignored, as `sh -c '... &'` does with SIGINT."""
+
+    CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        self.received: list[int] = []
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Signals:
+        for number in self.CAUGHT:
+            self._before[number] = signal.signal(number, self._note)
+        # An ignored SIGCHLD is inherited, and makes every exit code of a child read as 0.
+        self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        signal.set_wakeup_fd(self._wakeup)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        os.close(self._read)
+        os.close(self._write)
+
+    def fileno(self) -> int:
+        """Readable once a signal came; `drain` empties it."""
+        return self._read
+
+    def drain(self) -> None:
+        try:
+            while os.read(self._read, 512):
+                pass
+        except BlockingIOError:
+            pass
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received.append(number)

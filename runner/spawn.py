@@ -1,0 +1,102 @@
+"""Start one process in a session of its own, and notice its exit. Linux: it dies with the process that started it."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import sys
+
+from runner.signals import Signals
+
+TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+F_SETPIPE_SZ, PIPE_SIZE = 1031, 1 << 20
+
+
+def pipe() -> tuple[int, int]:
+    """A pipe that holds a megabyte where the system allows it: fewer, larger blocks."""
+    read, write = os.pipe()
+    if sys.platform.startswith("linux"):
+        try:
+            import fcntl
+
+            fcntl.fcntl(write, F_SETPIPE_SZ, PIPE_SIZE)
+        except OSError:  # the user's quota of pipe memory is used up
+            pass
+    return read, write
+
+
+def prctl(option: int, value: int) -> None:
+    """Linux only; elsewhere the process group and the leash have to do."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def spawn(argv: list[str], env: dict[str, str], cwd: str, stdout: int, stderr: int) -> int:
+    """Start the job in a session of its own; raises the OSError that its exec met.
+
+    fork and not subprocess: PR_SET_PDEATHSIG must be set between fork and exec, and this process has one thread still.
+    """
+    failed, report = os.pipe()
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _become(argv, {**os.environ, **env}, cwd, (stdout, stderr), report, parent)
+    os.close(report)
+    with open(failed, "rb") as file:
+        text = file.read()
+    if text:
+        os.waitpid(pid, 0)
+        number, _, where = text.decode().partition(" ")
+        raise OSError(int(number), f"{os.strerror(int(number))}{where and f' ({where})'}")
+    return pid
+
+
+def _become(
+    argv: list[str], env: dict[str, str], cwd: str, outputs: tuple[int, int], report: int, parent: int
+) -> NoReturn:
+    """In the child: turn into the job, or report why not."""
+    where = ""
+    try:
+        os.setsid()
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # the supervisor died before the line above took hold
+            os._exit(127)
+        signal.set_wakeup_fd(-1)
+        for number in (*Signals.CAUGHT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((nothing, 0), (outputs[0], 1), (outputs[1], 2)):
+            os.dup2(source, target)
+        where = cwd
+        os.chdir(cwd)
+        where = ""
+        os.execvpe(argv[0], argv, env)
+    except OSError as error:
+        os.write(report, f"{error.errno or errno.EIO} {where}".encode())
+    finally:
+        os._exit(127)
+
+
+def exit_descriptor(pid: int) -> int:
+    """A descriptor that becomes readable when the process has ended."""
+    if hasattr(os, "pidfd_open"):
+        try:
+            return os.pidfd_open(pid)
+        except OSError:  # an old kernel, or a sandbox that forbids it
+            pass
+    import threading
+
+    read, write = os.pipe()
+
+    def wait() -> None:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        os.write(write, b"x")
+
+    threading.Thread(target=wait, daemon=True).start()
+    return read

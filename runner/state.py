@@ -1,0 +1,76 @@
+"""The states of a job. A state carries exactly its own data, so that a wrong one cannot be said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from runner.job import Job
+
+#: How a job can end. docs/file-formats.md explains each.
+COMPLETED, FAILED, KILLED, TIMEOUT, INTERRUPTED, ERROR = (
+    "completed",  # exit code 0 was observed
+    "failed",  # another exit code
+    "killed",  # died by a signal that the runner did not send
+    "timeout",  # ran longer than --timeout allows
+    "interrupted",  # the batch was told to stop
+    "error",  # could not be started, or the runner lost it
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended: `status` is one of the words above; `exit_code` and `signal` exclude each other."""
+
+    status: str
+    exit_code: int | None = None
+    signal: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Not begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Begun. `started_at` is ISO 8601 with zone."""
+
+    started_at: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Ended. `seconds` comes from the monotonic clock, the two times from the wall clock."""
+
+    started_at: str | None
+    ended_at: str
+    seconds: float
+    outcome: Outcome
+    result: Mapping[str, Any] = field(default_factory=dict)  # experiment_result.json as it was written
+
+
+State = Pending | Running | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of one job."""
+
+    job: Job
+    state: State = field(default_factory=Pending)
+    attempt: int = 1
+
+    @property
+    def status(self) -> str:
+        """One word for tables: `pending`, `running`, or how it ended."""
+        match self.state:
+            case Pending():
+                return "pending"
+            case Running():
+                return "running"
+            case Finished(outcome=outcome):
+                return outcome.status

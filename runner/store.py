@@ -1,0 +1,130 @@
+"""Records on disk: place a job's inputs, write its metadata, read its result back. Decides nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from runner import atomic, clock, layout, redact
+from runner.job import Job
+from runner.state import Finished, Outcome, Record
+
+SCHEMA = 1
+
+
+def open_batch(root: Path) -> None:
+    """Make the batch folder, and let `latest` beside it point to it. Raises FileExistsError if it stands already."""
+    root.parent.mkdir(parents=True, exist_ok=True)
+    root.mkdir()
+    pointer = root.parent / f".{layout.LATEST}.{os.getpid()}"
+    try:
+        pointer.unlink(missing_ok=True)
+        pointer.symlink_to(root.name, target_is_directory=True)
+        pointer.replace(root.parent / layout.LATEST)
+    except OSError:  # a file system without links, or a folder of that name: the batch does not depend on it
+        pointer.unlink(missing_ok=True)
+
+
+def pinned(job: Job) -> Job:
+    """The same job; if its config was edited since the plan was made, it takes the copy that was planned instead."""
+    if job.source is None or job.snapshot is None:
+        return job
+    try:
+        unchanged = job.source.read_bytes() == job.files[job.snapshot]
+    except OSError:
+        unchanged = False
+    if unchanged:
+        return job
+    copy = str(job.out_dir / job.snapshot)
+    return replace(job, argv=tuple(copy if argument == job.source_argument else argument for argument in job.argv))
+
+
+def prepare(job: Job, facts: Mapping[str, Any]) -> None:
+    """Make the job's folder, place its input files and write what is known before the start. Raises OSError."""
+    job.out_dir.mkdir(parents=True, exist_ok=True)
+    for name, content in job.files.items():
+        atomic.write_bytes(job.out_dir / name, content)
+    atomic.write_json(job.out_dir / layout.METADATA, metadata(job, facts))
+
+
+def metadata(job: Job, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """experiment_metadata.json: the job as it was planned, and the facts of this machine."""
+    return {
+        "schema": SCHEMA,
+        "config_name": job.name,
+        "config_path": str(job.source) if job.source else None,
+        "experiment_dir": str(job.out_dir),
+        "command": redact.argv(job.argv),
+        "working_dir": str(job.cwd),
+        "overrides": redact.mapping(job.overrides),
+        "config": redact.mapping(job.config),
+        "fingerprint": job.fingerprint,
+        "environment": redact.mapping(job.env),
+        "start_time": clock.now(),
+        **facts,
+    }
+
+
+def entries(job: Job, attempt: int) -> dict[str, Any]:
+    """The entries of experiment_result.json that are known before the job starts."""
+    return {
+        "schema": SCHEMA,
+        "config_name": job.name,
+        "config_path": str(job.source) if job.source else None,
+        "experiment_dir": str(job.out_dir),
+        "log_files": {name.removesuffix(".log"): str(job.out_dir / name) for name in layout.LOGS},
+        "command": redact.argv(job.argv),
+        "attempt": attempt,
+        "fingerprint": job.fingerprint,
+    }
+
+
+def lost(job: Job, attempt: int, error: str, started_at: str | None = None) -> dict[str, Any]:
+    """The result of a job that no supervisor could record: it could not be started, or its supervisor died."""
+    return {
+        **entries(job, attempt),
+        "status": "error",
+        "return_code": None,
+        "signal": None,
+        "start_time": started_at,
+        "end_time": clock.now(),
+        "duration_seconds": 0.0,
+        "error": error,
+        "final_checkpoint": None,
+        "final_metrics": {},
+    }
+
+
+def write_result(job: Job, result: Mapping[str, Any]) -> str | None:
+    """Write a result on behalf of a supervisor; returns why it could not be written."""
+    try:
+        atomic.write_json(job.out_dir / layout.RESULT, result)
+    except OSError as error:
+        return f"{job.out_dir / layout.RESULT}: {error.strerror or error}"
+    return None
+
+
+def read_result(job: Job) -> dict[str, Any] | None:
+    """The result that stands in the job's folder; None if there is none that can be read."""
+    try:
+        result = json.loads((job.out_dir / layout.RESULT).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return result if isinstance(result, dict) and "status" in result else None
+
+
+def record(job: Job, result: Mapping[str, Any]) -> Record:
+    """experiment_result.json -> Record."""
+    outcome = Outcome(result["status"], result.get("return_code"), result.get("signal"), result.get("error"))
+    state = Finished(
+        result.get("start_time"),
+        result.get("end_time") or "",
+        float(result.get("duration_seconds") or 0.0),
+        outcome,
+        result,
+    )
+    return Record(job, state, int(result.get("attempt") or 1))

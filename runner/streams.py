@@ -1,0 +1,247 @@
+"""Reader threads: two pipes -> stdout.log, stderr.log and combined.log. Bytes in, bytes out; knows nothing of jobs.
+
+A pipe is read by blocks, never by lines. A block gets its timestamps by `bytes.replace`, so the work per line is done
+in C. stdout.log and stderr.log hold the exact bytes, each line behind a timestamp of 24 bytes. combined.log holds whole
+lines behind `<timestamp> [stdout] `; a line that is not finished after 0.1 s is shown as far as it is, and goes on in a
+new line only if the other stream spoke meanwhile. A progress bar that redraws itself with carriage returns is folded
+there to its last state, at most once a second. Memory is bounded: a line of a gigabyte is passed on in pieces.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import threading
+import time
+
+from runner.atomic import write_all
+from runner.clock import Stamp
+
+TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BLOCK = 1 << 20  # bytes asked of a pipe at once
+HELD = 1 << 16  # bytes of an unfinished line kept back from combined.log at most
+VISIBLE_AFTER = 0.1  # seconds until an unfinished line is shown in combined.log
+BAR_EVERY = 1.0  # seconds between two states of a progress bar in combined.log
+
+_LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class Log:
+    """One file that is appended to. A write that fails costs its bytes and is remembered; it never raises."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.error: str | None = None
+        self.lost = 0
+        self._descriptor = -1
+        try:
+            self._descriptor = os.open(path, _LOG_FLAGS, 0o666)
+        except OSError as error:
+            self._remember(error, 0)
+
+    def write(self, content: bytes) -> None:
+        try:
+            write_all(self._descriptor, content)
+        except OSError as error:
+            self._remember(error, len(content))
+
+    def _remember(self, error: OSError, lost: int) -> None:
+        self.error = self.error or f"{os.path.basename(self.path)}: {error.strerror or error}"
+        self.lost += lost
+
+
+class Combined:
+    """combined.log, shared by the two readers: keeps lines whole and says which stream each came from."""
+
+    def __init__(self, log: Log, *, stamped: bool) -> None:
+        self._log = log
+        self._stamp: Callable[[], bytes] = Stamp() if stamped else lambda: b""
+        self._lock = threading.Lock()
+        self._open: bytes | None = None  # the stream whose unfinished line stands at the end of the file
+
+    def write(self, stream: bytes, text: bytes, *, finished: bool) -> None:
+        """Append whole lines (`finished`), or a piece of a line that holds no newline."""
+        with self._lock:
+            prefix = self._stamp() + stream
+            head = b"" if self._open == stream else prefix if self._open is None else b"\n" + prefix
+            if finished:
+                self._log.write(head + text[:-1].replace(b"\n", b"\n" + prefix) + b"\n")
+                self._open = None
+            else:
+                self._log.write(head + text)
+                self._open = stream
+
+    def close_line(self) -> None:
+        """End the line that stands open, if one does."""
+        with self._lock:
+            if self._open is not None:
+                self._log.write(b"\n")
+                self._open = None
+
+
+class _Folder:
+    """What one stream still owes to combined.log: an unfinished line, or the last state of a progress bar."""
+
+    def __init__(self, stream: bytes, combined: Combined) -> None:
+        self._stream = stream
+        self._combined = combined
+        self._held = b""
+        self._shown_bar: bytes | None = None  # the last state that was shown of the bar that is being drawn
+        self._next_bar = 0.0
+
+    @property
+    def due_in(self) -> float | None:
+        """Seconds until `flush` should be called; None when nothing is owed."""
+        if self._held in (b"", b"\r"):
+            return None
+        return max(self._next_bar - time.monotonic(), VISIBLE_AFTER) if b"\r" in self._held else VISIBLE_AFTER
+
+    def feed(self, block: bytes) -> None:
+        text = self._held + block if self._held else block
+        end = text.rfind(b"\n") + 1
+        self._held = text[end:]
+        if end:
+            lines = text[:end]
+            if b"\r" in lines or self._shown_bar is not None:
+                lines = self._fold(lines)
+            if lines:
+                self._combined.write(self._stream, lines, finished=True)
+        if b"\r" in self._held:
+            # Only the last state of a bar is ever shown; a state that is being drawn may not have its text yet.
+            states = self._held.rsplit(b"\r", 2)
+            self._held = b"\r".join(states[-2:])[-HELD:]
+            if time.monotonic() >= self._next_bar:
+                self.flush()
+        elif len(self._held) > HELD:
+            self.flush()
+
+    def flush(self) -> None:
+        """Show what is owed as far as it is there."""
+        if b"\r" in self._held:
+            state = _last_state(self._held)
+            if state and state != self._shown_bar:
+                self._combined.write(self._stream, state + b"\n", finished=True)
+                self._shown_bar = state
+            self._next_bar = time.monotonic() + BAR_EVERY
+            # A carriage return at the end may be the first half of "\r\n": it stays, so that the next block decides.
+            self._held = b"\r" if self._held.endswith(b"\r") else b""
+        elif self._held:
+            self._combined.write(self._stream, self._held, finished=False)
+            self._held = b""
+
+    def _fold(self, lines: bytes) -> bytes:
+        """Whole lines -> the same lines, each with the last state of its progress bar only."""
+        folded = []
+        for line in lines[:-1].split(b"\n"):
+            state = _last_state(line)
+            if not (self._shown_bar is not None and state in (b"", self._shown_bar)):
+                folded.append(state)
+            self._shown_bar = None
+        return b"\n".join(folded) + b"\n" if folded else b""
+
+
+def _last_state(line: bytes) -> bytes:
+    """The text that a terminal would show of a line with carriage returns (roughly: the last non-empty piece)."""
+    return line.rstrip(b"\r").rpartition(b"\r")[2]
+
+
+class Reader(threading.Thread):
+    """Reads one pipe to its end, or until `leave` becomes readable and the pipe is empty."""
+
+    def __init__(self, pipe: int, stream: str, log: Log, combined: Combined, leave: int, *, stamped: bool) -> None:
+        super().__init__(name=f"read-{stream}", daemon=True)
+        self._pipe = pipe
+        self._log = log
+        self._stamp = Stamp() if stamped else None
+        self._folder = _Folder(f"[{stream}] ".encode(), combined)
+        self._leave = leave
+        self._at_line_start = True
+        self.last_read = time.monotonic()  # when the stream last spoke
+
+    def run(self) -> None:
+        poll = select.poll()
+        poll.register(self._pipe, select.POLLIN)
+        poll.register(self._leave, select.POLLIN)
+        while True:
+            due = self._folder.due_in
+            ready = poll.poll(None if due is None else due * 1000)
+            if not ready:
+                self._folder.flush()
+                continue
+            if all(descriptor != self._pipe for descriptor, _ in ready):
+                break
+            block = self._read()
+            if not block:
+                break
+            self._write(block)
+        self._folder.flush()
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self._pipe, BLOCK)
+        except OSError as error:
+            if error.errno == errno.EIO:  # the other side of a pseudo-terminal is gone: its end of file
+                return b""
+            raise
+
+    def _write(self, block: bytes) -> None:
+        self.last_read = time.monotonic()
+        self._log.write(self._stamped(block))
+        self._folder.feed(block)
+
+    def _stamped(self, block: bytes) -> bytes:
+        if self._stamp is None:
+            return block
+        stamp = self._stamp()
+        ends_line = block.endswith(b"\n")
+        body = block[:-1] if ends_line else block
+        text = body.replace(b"\n", b"\n" + stamp) + (b"\n" if ends_line else b"")
+        if self._at_line_start:
+            text = stamp + text
+        self._at_line_start = ends_line
+        return text
+
+
+class Streams:
+    """The two pipes of one job and its three logs. `timestamps` is `all`, `combined` or `none`."""
+
+    def __init__(self, stdout: int, stderr: int, paths: tuple[str, str, str], timestamps: str) -> None:
+        self._leave, self._tell = os.pipe()
+        out, err, both = (Log(path) for path in paths)
+        self.logs = (out, err, both)
+        self._combined = Combined(both, stamped=timestamps != "none")
+        stamped = timestamps == "all"
+        self._readers = (
+            Reader(stdout, "stdout", out, self._combined, self._leave, stamped=stamped),
+            Reader(stderr, "stderr", err, self._combined, self._leave, stamped=stamped),
+        )
+
+    def start(self) -> None:
+        for reader in self._readers:
+            reader.start()
+
+    @property
+    def done(self) -> bool:
+        return not any(reader.is_alive() for reader in self._readers)
+
+    def join(self, seconds: float) -> bool:
+        """Wait for both readers to reach the end of their pipes; True if they did."""
+        deadline = time.monotonic() + seconds
+        for reader in self._readers:
+            reader.join(max(deadline - time.monotonic(), 0))
+        return self.done
+
+    def finish(self, seconds: float) -> None:
+        """Make the readers leave although somebody still holds the pipes open, and end the last line."""
+        os.write(self._tell, b"x")
+        self.join(seconds)
+        self._combined.close_line()
+
+    @property
+    def errors(self) -> list[str]:
+        """A sentence for each log that could not be written in full."""
+        return [f"{log.error} ({log.lost} bytes lost)" for log in self.logs if log.error]

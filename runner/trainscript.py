@@ -1,0 +1,123 @@
+"""Say which keys a training script takes and what a config resolves to for it. Never runs the script."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner import nanogpt, override
+from runner.configfiles import ConfigError, ConfigFile, did_you_mean
+from runner.nanogpt import Key
+from runner.override import ALIASES
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """`overrides`: the exact text to pass as --key=value; `changes`: key -> (old, new) where they change the config."""
+
+    config: dict[str, Any]
+    overrides: dict[str, str]
+    changes: dict[str, tuple[Any, Any]]
+    warnings: tuple[str, ...]
+    disk_bytes: int = 0  # what the job will keep on the disk, where that is known
+
+
+def check(script: Path | None, config: ConfigFile, overrides: Mapping[str, str]) -> Checked:
+    """Raise one ConfigError with all that the script would refuse, as far as its text tells."""
+    given = {key.removeprefix("--").replace("-", "_"): text for key, text in overrides.items()}
+    if script is None:
+        return _as_it_is(config, given)
+    if script.resolve() == PROJECT / "train_run.py":
+        return _ours(config, given)
+    keys = nanogpt.keys(script)
+    return _as_it_is(config, given) if keys is None else _nanogpt(script, keys, config, given)
+
+
+def _ours(config: ConfigFile, given: Mapping[str, str]) -> Checked:
+    """train_run.py: its settings say everything."""
+    if str(PROJECT) not in sys.path:  # started from elsewhere, as `python -m` does
+        sys.path.insert(0, str(PROJECT))
+    try:
+        import configurator
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"train_run.py needs {error.name}; pip install -r requirements.txt") from None
+    settings = configurator.resolve(config, given)
+    resolved = settings.model_dump(mode="json")
+    texts = {
+        key: str(resolved[key]) if isinstance(resolved.get(key), bool) else text
+        for key, text in configurator.canonical(type(settings), given).items()
+    }
+    try:
+        before = configurator.resolve(config, {}).model_dump(mode="json")
+    except ConfigError:  # the config is wrong alone, and an override mends it
+        before = configurator.resolve_for(type(settings), None, {}).model_dump(mode="json") | config.values
+    return Checked(resolved, texts, _changes(before, resolved, texts), (), configurator.checkpoint_bytes(settings))
+
+
+def _nanogpt(script: Path, keys: Mapping[str, Key], config: ConfigFile, given: Mapping[str, str]) -> Checked:
+    problems, warnings = _foreign_file(script, keys, config)
+    texts: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    for key, text in _renamed(given, keys).items():
+        try:
+            if key not in keys:
+                meant = did_you_mean(key, keys, dashes="--")
+                raise override.Misfit(f": unknown key; {meant or f'{script} does not define it'}")
+            texts[key], values[key] = nanogpt.argument(text, keys[key].kind)
+        except override.Misfit as error:
+            problems.append(f"--{key}{'' if str(error).startswith(':') else ' '}{error}")
+    if problems:
+        raise ConfigError(*problems)
+    defaults = {name: key.default for name, key in keys.items() if key.default is not nanogpt.UNKNOWN}
+    before = defaults | config.values
+    resolved = before | values
+    return Checked(resolved, texts, _changes(before, resolved, texts), tuple(warnings))
+
+
+def _foreign_file(script: Path, keys: Iterable[str], config: ConfigFile) -> tuple[list[str], list[str]]:
+    """A key that is nearly one of the script's is a typo; any other may be the config's own affair."""
+    problems: list[str] = []
+    warnings: list[str] = []
+    if config.path.suffix != ".py":
+        problems.append(f"{config.path}: {script} executes its config as Python; write a .py config")
+    for key in config.values:
+        if key in keys:
+            continue
+        if (meant := did_you_mean(key, keys)) is not None:
+            problems.append(f"{config.place(key)}: unknown key {key!r}; {meant}")
+        else:
+            warnings.append(f"{config.place(key)}: {script} does not know the key {key!r}")
+    return problems, warnings
+
+
+def _as_it_is(config: ConfigFile, given: Mapping[str, str]) -> Checked:
+    """A program of which nothing is known takes the text as the user wrote it."""
+    texts = {ALIASES.get(key, key) if key not in config.values else key: text for key, text in given.items()}
+    values = {key: _meaning(text) for key, text in texts.items()}
+    resolved = config.values | values
+    return Checked(resolved, texts, _changes(config.values, resolved, values), ())
+
+
+def _meaning(text: str) -> Any:
+    try:
+        return override.literal(text)
+    except ValueError:
+        return text
+
+
+def _renamed(given: Mapping[str, str], keys: Iterable[str]) -> dict[str, str]:
+    known = set(keys)
+    return {
+        ALIASES[key] if key not in known and ALIASES.get(key) in known else key: text for key, text in given.items()
+    }
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any], keys: Iterable[str]) -> dict[str, tuple[Any, Any]]:
+    pairs = {key: (before.get(key), after.get(key)) for key in keys if key in before or key in after}
+    # By repr: 1 and True are equal, and an override that turns one into the other is a change.
+    return {key: (old, new) for key, (old, new) in pairs.items() if repr(old) != repr(new)}

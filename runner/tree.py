@@ -1,0 +1,83 @@
+"""The processes below one process, and the processes that carry a mark in their environment. Only finds and signals."""
+
+import os
+import signal
+import sys
+
+MARK = "RUNNER_JOB_ID"  # each job gets a unique value: whatever it starts inherits it, in a session of its own too
+
+
+def parents() -> dict[int, int]:
+    """Process id -> id of its parent, of all processes that can be seen; zombies are left out."""
+    if not sys.platform.startswith("linux"):
+        return _parents_by_ps()
+    found = {}
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:
+                # "pid (name) state ppid ...": the name may hold spaces and parentheses.
+                state, parent = file.read().rpartition(b")")[2].split()[:2]
+        except OSError:  # it ended while we looked
+            continue
+        if state not in (b"Z", b"X"):
+            found[int(name)] = int(parent)
+    return found
+
+
+def _parents_by_ps() -> dict[int, int]:
+    import subprocess  # macOS only: every supervisor imports this file
+
+    table = subprocess.run(["ps", "-axo", "pid=,ppid=,state="], capture_output=True, text=True, check=False).stdout
+    rows = [line.split() for line in table.splitlines()]
+    return {int(pid): int(parent) for pid, parent, state in rows if not state.startswith("Z")}
+
+
+def descendants(root: int) -> list[int]:
+    """The processes below `root`, parents before children."""
+    children: dict[int, list[int]] = {}
+    for pid, parent in parents().items():
+        children.setdefault(parent, []).append(pid)
+    found = list(children.get(root, ()))
+    for pid in found:  # grows while it is walked
+        found.extend(children.get(pid, ()))
+    return found
+
+
+def marked(mark: str) -> list[int]:
+    """The processes whose environment holds this job's mark (Linux; elsewhere none are found)."""
+    wanted = f"{MARK}={mark}".encode()
+    found = []
+    if sys.platform.startswith("linux"):
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                try:
+                    with open(f"/proc/{name}/environ", "rb") as file:
+                        if wanted in file.read().split(b"\0"):
+                            found.append(int(name))
+                except OSError:  # it ended, or is somebody else's
+                    continue
+    return found
+
+
+def send(pids: list[int], number: int) -> None:
+    """Send a signal to each process that is still there."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except (ProcessLookupError, PermissionError):
+            continue
+
+
+def kill_below(root: int) -> list[int]:
+    """Stop, then kill everything below `root`, once; returns what was found.
+
+    Stopped first: a tree that forks while it is killed process by process can outrun its killer.
+    """
+    found: list[int] = []
+    while new := [pid for pid in descendants(root) if pid not in found]:
+        send(new, signal.SIGSTOP)
+        found += new
+    send(found, signal.SIGKILL)
+    return found

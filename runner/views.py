@@ -1,0 +1,142 @@
+"""Records -> text: the files that sum up a batch, and what is said at its end. Pure, so rebuildable at any time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from runner import redact
+from runner.job import Job, Plan
+from runner.layout import BatchPaths
+from runner.state import COMPLETED, ERROR, FAILED, INTERRUPTED, KILLED, TIMEOUT, Finished, Record
+from runner.store import SCHEMA
+from runner.wording import command, count, duration, plain, shown
+
+CAUSE_WIDTH = 400
+
+
+def counts(records: Iterable[Record]) -> dict[str, int]:
+    """How many jobs ended how. `failed` ran and did not succeed; `errors` never really ran."""
+    by_status = Counter(record.status for record in records)
+    return {
+        "completed": by_status[COMPLETED],
+        "failed": by_status[FAILED] + by_status[KILLED] + by_status[TIMEOUT],
+        "errors": by_status[ERROR],
+        "interrupted": by_status[INTERRUPTED],
+        "pending": by_status["pending"] + by_status["running"],
+    }
+
+
+def summary(plan: Plan, records: Sequence[Record], timestamp: str) -> dict[str, Any]:
+    """experiment_summary.json."""
+    return {
+        "schema": SCHEMA,
+        "timestamp": timestamp,
+        "base_out_dir": str(plan.root.parent),
+        "experiment_dir": str(plan.root),
+        "global_overrides": dict(plan.overrides),
+        "total_experiments": len(records),
+        **counts(records),
+        "results": {record.job.name: _entry(record) for record in records},
+    }
+
+
+def _entry(record: Record) -> dict[str, Any]:
+    if isinstance(record.state, Finished):
+        return dict(record.state.result)
+    return {
+        "config_name": record.job.name,
+        "config_path": str(record.job.source) if record.job.source else None,
+        "experiment_dir": str(record.job.out_dir),
+        "status": record.status,
+    }
+
+
+def plan_record(plan: Plan) -> dict[str, Any]:
+    """plan.json: what was asked for."""
+    return {
+        "schema": SCHEMA,
+        "name": plan.name,
+        "door": plan.door,
+        "created_at": plan.created_at,
+        "experiment_dir": str(plan.root),
+        "global_overrides": dict(plan.overrides),
+        "jobs": [_planned(job) for job in plan.jobs],
+    }
+
+
+def _planned(job: Job) -> dict[str, Any]:
+    return {
+        "name": job.name,
+        "command": redact.argv(job.argv),
+        "experiment_dir": str(job.out_dir),
+        "config_path": str(job.source) if job.source else None,
+        "config": redact.mapping(job.config),
+        "overrides": redact.mapping(job.overrides),
+        "changes": redact.mapping({key: new for key, (_, new) in job.changes.items()}),
+        "environment": redact.mapping(job.env),
+        "working_dir": str(job.cwd),
+        "fingerprint": job.fingerprint,
+        "rerun": redact.argv(job.rerun),
+    }
+
+
+def headline(record: Record) -> str:
+    """One line on a finished job: `easy_first: completed in 4 min 05 s, val/loss 2.301`."""
+    name = plain(record.job.name)
+    assert isinstance(record.state, Finished)
+    text = f"{name}: {record.status} in {duration(record.state.seconds)}"
+    value = record.state.result.get("final_metrics", {}).get("val/loss")
+    if isinstance(value, int | float):
+        text += f", val loss {value:.4f}"
+    cause = record.state.outcome.error
+    return f"{text}: {plain(cause, CAUSE_WIDTH)}" if cause else text
+
+
+def dry_run(plan: Plan) -> str:
+    """What would be run: for each job the command, the folder, and what the overrides change."""
+    lines = [
+        f"{count(len(plan.jobs), 'job')} would run, one after another, in {shown(plan.root)}. Nothing was written.",
+        "",
+    ]
+    for number, job in enumerate(plan.jobs, 1):
+        lines += [
+            f"{number}. {plain(job.name)}",
+            f"   {command(redact.argv(job.argv))}",
+            f"   folder   {shown(job.out_dir)}",
+        ]
+        before = redact.mapping({key: old for key, (old, _) in job.changes.items()})
+        after = redact.mapping({key: new for key, (_, new) in job.changes.items()})
+        lines += [f"   changes  {key} {_value(before[key])} -> {_value(after[key])}" for key in after]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _value(value: Any) -> str:
+    return plain("(not set)" if value is None else value if isinstance(value, str) else repr(value), 60)
+
+
+def report(plan: Plan, records: Sequence[Record], seconds: float, stopped: str | None) -> str:
+    """What a person reads at the end: failed jobs first, each with its cause, its logs and how to run it again."""
+    finished = [record for record in records if isinstance(record.state, Finished)]
+    bad = [record for record in finished if record.status != COMPLETED]
+    good = [record for record in finished if record.status == COMPLETED]
+    pending = [record for record in records if not isinstance(record.state, Finished)]
+    lines = []
+    for record in bad:
+        lines += [f"✗ {headline(record)}", f"    logs   {shown(record.job.out_dir)}"]
+        if record.job.rerun:
+            lines.append(f"    again  {command(redact.argv(record.job.rerun))}")
+    lines += [f"✓ {headline(record)}" for record in good]
+    if pending:
+        names = ", ".join(plain(record.job.name) for record in pending[:10])
+        more = f" and {len(pending) - 10} more" if len(pending) > 10 else ""
+        lines.append(f"- not begun: {names}{more}" + (f" ({stopped})" if stopped else ""))
+    lines += [_total(records, seconds), f"Summary: {shown(BatchPaths(plan.root).summary)}"]
+    return "\n".join(lines)
+
+
+def _total(records: Sequence[Record], seconds: float) -> str:
+    said = [f"{number} {word}" for word, number in counts(records).items() if number]
+    return f"{count(len(records), 'job')} in {duration(seconds)}: {', '.join(said)}."

@@ -1,0 +1,50 @@
+"""How values are worded for people: one safe line of text, a duration, a command. Pure functions."""
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)")
+# Control characters of C0 and C1, and the bidirectional marks that can make a terminal show another text.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(text: str, width: int | None = None) -> str:
+    """`text` as one line without escape sequences and control characters, at most `width` characters long."""
+    text = _CONTROLS.sub(" ", _ESCAPES.sub("", text)).encode(errors="replace").decode()
+    if width is not None and len(text) > width:
+        return text[: max(width - 1, 0)] + "…"
+    return text
+
+
+def duration(seconds: float) -> str:
+    """`850 ms`, `12.3 s`, `4 min 05 s`, `3 h 20 min`, `2 d 04 h`."""
+    if seconds < 0.9995:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes:02d} min"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours:02d} h"
+
+
+def command(argv: Sequence[str]) -> str:
+    """A command line that can be pasted into a shell."""
+    return shlex.join(argv)
+
+
+def shown(path: str | Path, cwd: Path | None = None) -> str:
+    """The path as a person in `cwd` (default: the current directory) would type it."""
+    path, cwd = Path(path), cwd or Path.cwd()
+    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
+
+
+def count(number: int, noun: str) -> str:
+    """`1 job`, `3 jobs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

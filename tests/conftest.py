@@ -1,0 +1,98 @@
+"""A workspace in a temporary folder, and the real command line run in it. Handshakes poll files, with deadlines."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+DOOR = PROJECT / "run_experiments.py"
+DEADLINE = 30.0
+
+
+def wait_until(true: Callable[[], Any], what: str, seconds: float = DEADLINE) -> Any:
+    """Poll until `true()` is truthy, and return it; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := true():
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+def alive(pid: int) -> bool:
+    """True for a process that is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+class Workspace:
+    """A folder to run in, with helpers that write files and start the door."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.started: list[subprocess.Popen[str]] = []
+
+    def __truediv__(self, name: str) -> Path:
+        return self.folder / name
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def start(self, *arguments: object, **settings: Any) -> subprocess.Popen[str]:
+        """The door, running; its output is read as text."""
+        settings.setdefault("stdout", subprocess.PIPE)
+        settings.setdefault("stderr", subprocess.PIPE)
+        environment = {**os.environ, "TERM": "dumb", **settings.pop("env", {})}
+        command = [sys.executable, str(DOOR), *map(str, arguments)]
+        process = subprocess.Popen(command, cwd=self.folder, text=True, env=environment, **settings)
+        self.started.append(process)
+        return process
+
+    def run(self, *arguments: object, code: int | None = None, **settings: Any) -> subprocess.CompletedProcess[str]:
+        """The door, run to its end; `code` is the exit code that it must have."""
+        process = self.start(*arguments, **settings)
+        out, err = process.communicate(timeout=120)
+        if code is not None:
+            assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err}"
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    @property
+    def batch(self) -> Path:
+        """The newest batch."""
+        return (self.folder / "experiments" / "latest").resolve()
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.batch / "experiment_summary.json").read_text())
+        return found
+
+    def result(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.batch / name / "experiment_result.json").read_text())
+        return found
+
+    def master_log(self) -> str:
+        return (self.batch / "master_log.txt").read_text()
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Iterator[Workspace]:
+    workspace = Workspace(tmp_path)
+    yield workspace
+    for process in workspace.started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()

@@ -1,0 +1,101 @@
+"""The floors of the house: a module imports only from floors below its own. docs/decisions/0001-floors.md says why."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT
+
+#: Bottom up. A module that is not named here stands nowhere, and fails the test.
+FLOORS = (
+    {"config", "wording", "clock", "layout", "atomic", "redact", "tree", "configfiles"},
+    {"job", "signals", "override", "result", "streams"},
+    {"state", "ladder", "spawn", "nanogpt", "mistakes", "progress", "preflight", "facts"},
+    {"store", "supervise", "trainscript"},
+    {"process", "plans", "views"},
+    {"executors", "engine", "journal", "screen"},
+    {"table", "options"},
+    {"cli"},
+)
+RUNNER = PROJECT / "runner"
+MODULES = sorted(path for path in RUNNER.rglob("*.py") if path != RUNNER / "__init__.py")
+HEAVY = {"torch", "numpy", "wandb", "tiktoken", "train_run", "model", "pipelines", "pandas", "scipy"}
+
+
+def room(path: Path) -> str:
+    """The module or package directly below runner/ that a file belongs to."""
+    return path.relative_to(RUNNER).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Full names of all that a file imports, inside functions too, but not for type checkers only."""
+    tree = ast.parse(path.read_text())
+    skipped = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def floor(name: str) -> int:
+    return next(number for number, rooms in enumerate(FLOORS) if name in rooms)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(RUNNER)))
+def test_a_module_imports_only_from_floors_below(path: Path) -> None:
+    own = room(path)
+    others = {name.split(".")[1] for name in imports(path) if name.startswith("runner.")} - {own}
+    assert {other for other in others if floor(other) >= floor(own)} == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(RUNNER)))
+def test_the_engine_imports_nothing_of_the_training_code(path: Path) -> None:
+    assert {name.split(".")[0] for name in imports(path)} & HEAVY == set()
+
+
+def test_engine_and_executors_meet_in_protocols_only() -> None:
+    assert not any(
+        name.startswith("runner.engine") for path in (RUNNER / "executors").glob("*.py") for name in imports(path)
+    )
+    assert not any(name.startswith("runner.executors") for name in imports(RUNNER / "engine.py"))
+
+
+def test_the_configurator_does_not_import_torch() -> None:
+    program = "import configurator, sys; configurator.settings_class('diffusion'); sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=True)
+
+
+def test_importing_the_runner_is_cheap() -> None:
+    program = "import sys; before = set(sys.modules); import runner; print(len(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) <= 5  # names are imported when they are first used
+
+
+def test_public_names_can_be_imported() -> None:
+    import runner
+
+    for name in runner.__all__:
+        assert getattr(runner, name).__name__ == name
+
+
+def test_no_file_has_grown_past_four_hundred_lines() -> None:
+    tracked = subprocess.run(["git", "ls-files", "*.py"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    if tracked.returncode:
+        pytest.skip("not a git checkout")
+    long = {name for name in tracked.stdout.split() if len((PROJECT / name).read_text().splitlines()) > 400}
+    assert {name for name in long if not name.startswith("tests/")} == set()
