@@ -18,6 +18,8 @@ PATIENCE = 5.0  # seconds for a program that is asked
 
 def gather(folder: Path) -> dict[str, Any]:
     """Python, packages, git state of `folder`, host and GPUs; None where something cannot be known."""
+    import psutil
+
     return {
         "python": platform.python_version(),
         "python_executable": sys.executable,
@@ -26,6 +28,7 @@ def gather(folder: Path) -> dict[str, Any]:
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
         "gpus": gpus(),
     }
 

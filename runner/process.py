@@ -9,7 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,12 +35,13 @@ class Supervised:
 
     def __init__(self, job: Job, attempt: int, terms: Terms, facts: Mapping[str, Any]) -> None:
         """Prepare the job's folder and start. Raises OSError when that cannot be done."""
-        self.job = job = store.pinned(job)
+        mark = uuid.uuid4().hex
+        self.job = job = store.pinned(replace(job, env={**job.env, tree.MARK: mark}))
         store.prepare(job, facts)
         self.attempt = attempt
         self.pid: int | None = None
         self.started_at: str | None = None
-        self._mark = uuid.uuid4().hex
+        self._mark = mark
         self._result: dict[str, Any] | None = None
         self._unwritten: str | None = None
         self._text = b""
@@ -60,7 +61,7 @@ class Supervised:
     def _order(self, terms: Terms) -> dict[str, Any]:
         return {
             "argv": list(self.job.argv),
-            "env": {"PYTHONUNBUFFERED": "1", **self.job.env, tree.MARK: self._mark},
+            "env": dict(self.job.env),
             "cwd": str(self.job.cwd),
             "out_dir": str(self.job.out_dir),
             "timeout": terms.timeout,
@@ -68,6 +69,10 @@ class Supervised:
             "log_timestamps": terms.log_timestamps,
             "result": store.entries(self.job, self.attempt),
         }
+
+    @property
+    def supervisor_pid(self) -> int:
+        return self._process.pid
 
     def fileno(self) -> int:
         """Readable when the supervisor says something, or has ended."""

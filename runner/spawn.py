@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-F_SETPIPE_SZ, PIPE_SIZE = 1031, 1 << 20
+F_SETPIPE_SZ, PIPE_SIZE = 1031, 1 << 18
 
 
 def pipe() -> tuple[int, int]:
-    """A pipe that holds a megabyte where the system allows it: fewer, larger blocks."""
+    """A pipe that holds four blocks where the system allows it, so that neither side waits."""
     read, write = os.pipe()
     if sys.platform.startswith("linux"):
         try:

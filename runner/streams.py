@@ -22,7 +22,7 @@ TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BLOCK = 1 << 20  # bytes asked of a pipe at once
+BLOCK = 1 << 16  # bytes asked of a pipe at once: what malloc keeps at hand, so that no block costs page faults
 HELD = 1 << 16  # bytes of an unfinished line kept back from combined.log at most
 VISIBLE_AFTER = 0.1  # seconds until an unfinished line is shown in combined.log
 BAR_EVERY = 1.0  # seconds between two states of a progress bar in combined.log
@@ -43,11 +43,16 @@ class Log:
         except OSError as error:
             self._remember(error, 0)
 
-    def write(self, content: bytes) -> None:
+    def write(self, *pieces: bytes | memoryview) -> None:
+        """Append the pieces in one system call where the system takes them all."""
+        total = sum(map(len, pieces))
+        written = 0
         try:
-            write_all(self._descriptor, content)
+            written = os.writev(self._descriptor, pieces)
+            if written < total:  # stopped short, as when a disk fills
+                write_all(self._descriptor, b"".join(pieces)[written:])
         except OSError as error:
-            self._remember(error, len(content))
+            self._remember(error, total - written)
 
     def _remember(self, error: OSError, lost: int) -> None:
         self.error = self.error or f"{os.path.basename(self.path)}: {error.strerror or error}"
@@ -69,10 +74,11 @@ class Combined:
             prefix = self._stamp() + stream
             head = b"" if self._open == stream else prefix if self._open is None else b"\n" + prefix
             if finished:
-                self._log.write(head + text[:-1].replace(b"\n", b"\n" + prefix) + b"\n")
+                whole = text.replace(b"\n", b"\n" + prefix)
+                self._log.write(head, memoryview(whole)[: -len(prefix)])  # a view: no copy without the last prefix
                 self._open = None
             else:
-                self._log.write(head + text)
+                self._log.write(head, text)
                 self._open = stream
 
     def close_line(self) -> None:
@@ -160,7 +166,6 @@ class Reader(threading.Thread):
         self._folder = _Folder(f"[{stream}] ".encode(), combined)
         self._leave = leave
         self._at_line_start = True
-        self.last_read = time.monotonic()  # when the stream last spoke
 
     def run(self) -> None:
         poll = select.poll()
@@ -189,21 +194,21 @@ class Reader(threading.Thread):
             raise
 
     def _write(self, block: bytes) -> None:
-        self.last_read = time.monotonic()
-        self._log.write(self._stamped(block))
+        self._log.write(*self._stamped(block))
         self._folder.feed(block)
 
-    def _stamped(self, block: bytes) -> bytes:
+    def _stamped(self, block: bytes) -> tuple[bytes | memoryview, ...]:
+        """The block with a timestamp before each line, as pieces: a view is cut without copying."""
         if self._stamp is None:
-            return block
+            return (block,)
         stamp = self._stamp()
         ends_line = block.endswith(b"\n")
-        body = block[:-1] if ends_line else block
-        text = body.replace(b"\n", b"\n" + stamp) + (b"\n" if ends_line else b"")
-        if self._at_line_start:
-            text = stamp + text
+        text = memoryview(block.replace(b"\n", b"\n" + stamp))
+        if ends_line:
+            text = text[: -len(stamp)]
+        head = stamp if self._at_line_start else b""
         self._at_line_start = ends_line
-        return text
+        return (head, text)
 
 
 class Streams:

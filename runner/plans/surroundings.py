@@ -10,6 +10,7 @@ from pathlib import Path
 def additions(environ: Mapping[str, str], out_dir: Path, batch: str, job: str, cache: Path) -> dict[str, str]:
     """Names that are not in `environ` yet -> values."""
     wanted = {
+        "PYTHONUNBUFFERED": "1",  # a line is in the log when it is printed, not when four kilobytes are full
         "WANDB_DIR": str(out_dir),
         "WANDB_RUN_GROUP": batch,
         "WANDB_NAME": job,

@@ -1,0 +1,173 @@
+"""What a job costs: milliseconds that the runner adds to a child that does nothing.
+
+Promised: at most 40 ms per job more than a bare loop of `subprocess.run`, with everything that a real batch has: a
+supervisor per job, three logs, metadata and result written durably (fsync of the file and of its folder), master log,
+summary and screen lines. Measured: the contestants below take turns, 20 jobs each at a time, in one run, so that a slow
+minute meets all of them; the figures are medians over the rounds. The engine's rounds contain the cost of opening and
+closing a batch of 20 jobs; what is gathered once per batch (versions, git commit) stays outside.
+
+  bare loop          subprocess.run(command), output thrown away
+  naive runner       two threads, a line at a time, three logs flushed after every line, a result without fsync
+  this runner        engine.run with Local, Journal and Lines, as run_experiments.py starts it
+  python -I -S       an interpreter that does nothing: the least that a supervisor can cost
+  supervisor alone   supervise.py without an order: the interpreter and the supervisor's imports
+
+Files lie on a tmpfs where there is one: a disk that has just deleted much is several times slower and hides the runner.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from naive import naive
+
+from runner import clock, engine, facts, store
+from runner.executors.local import Local
+from runner.job import Job, Plan
+from runner.journal import Journal
+from runner.process import SUPERVISOR, Terms
+from runner.screen import Lines
+from runner.signals import Signals
+from runner.state import ERROR
+
+BAR = 40.0  # milliseconds per job more than the bare loop
+BARE, NAIVE, OURS = "bare loop", "naive runner", "this runner"
+INTERPRETER, ALONE = "python -I -S", "supervisor alone"
+
+Contestant = Callable[[Path, int], None]  # an empty folder of its own, and how many jobs to run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    given = arguments(argv)
+    rounds = max(given.jobs // given.round, 1)
+    with tempfile.TemporaryDirectory(prefix="bench-overhead-", dir=given.dir) as folder:
+        racers = contestants(given.command, facts.gather(Path(__file__).parent))
+        times = take_turns(racers, Path(folder), rounds, given.round)
+    medians = {name: statistics.median(found) for name, found in times.items()}
+    print(f"{rounds} rounds of {given.round} jobs, command {shlex.join(given.command)}, {surroundings(given.dir)}\n")
+    print(table(medians, times))
+    print("\n" + breakdown(medians))
+    more = medians[OURS] - medians[BARE]
+    held = more <= BAR
+    print(f"\n{more:.1f} ms per job more than the bare loop; the bar is {BAR:.0f} ms: {'held' if held else 'MISSED'}")
+    return 0 if held else 1
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Exit code: 0 if the bar is held, 1 if it is missed.",
+    )
+    parser.add_argument("--jobs", type=int, default=200, metavar="N", help="jobs per contestant (default 200)")
+    parser.add_argument("--round", type=int, default=20, metavar="N", help="jobs per turn (default 20)")
+    parser.add_argument(
+        "--command", type=shlex.split, default="/bin/true", help="the child, quoted (default /bin/true)"
+    )
+    parser.add_argument("--dir", default=scratch(), help="where the files go, and are deleted (default %(default)s)")
+    given = parser.parse_args(argv)
+    if min(given.jobs, given.round) < 1:
+        parser.error("--jobs and --round are at least 1")
+    if not given.command or shutil.which(given.command[0]) is None:
+        parser.error("--command names no program that can be started")
+    if not os.access(given.dir, os.W_OK):
+        parser.error(f"--dir {given.dir}: no folder that can be written to")
+    return given
+
+
+def scratch() -> str:
+    """A tmpfs where there is one."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()
+
+
+def surroundings(folder: str) -> str:
+    """What the figures depend on besides the code."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"files in {folder}, Python {python}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+
+
+def contestants(command: Sequence[str], known: Mapping[str, Any]) -> dict[str, Contestant]:
+    python = [sys.executable, "-I", "-S"]
+    return {
+        BARE: lambda folder, jobs: bare(command, jobs),
+        NAIVE: lambda folder, jobs: naive_batch(command, folder, jobs),
+        OURS: lambda folder, jobs: ours(command, folder, jobs, known),
+        INTERPRETER: lambda folder, jobs: bare([*python, "-c", "pass"], jobs),
+        ALONE: lambda folder, jobs: bare([*python, str(SUPERVISOR)], jobs),
+    }
+
+
+def take_turns(racers: Mapping[str, Contestant], folder: Path, rounds: int, jobs: int) -> dict[str, list[float]]:
+    """Milliseconds per job of every round. A round before the first warms the caches and is not counted."""
+    times: dict[str, list[float]] = {name: [] for name in racers}
+    for number in range(rounds + 1):
+        for place, (name, run) in enumerate(racers.items()):
+            own = folder / f"{number}-{place}"
+            own.mkdir()
+            began = time.perf_counter()
+            run(own, jobs)
+            if number:
+                times[name].append((time.perf_counter() - began) / jobs * 1000)
+    return times
+
+
+def bare(command: Sequence[str], jobs: int) -> None:
+    nothing = subprocess.DEVNULL
+    for _ in range(jobs):
+        subprocess.run(command, stdin=nothing, stdout=nothing, stderr=nothing, check=False)
+
+
+def ours(command: Sequence[str], folder: Path, jobs: int, known: Mapping[str, Any]) -> None:
+    """A batch through the engine, with the observers that run_experiments.py gives it."""
+    root = folder / "batch"
+    names = [f"job_{number:04d}" for number in range(jobs)]
+    plan = Plan("batch", root, tuple(Job(name, tuple(command), root / name) for name in names), "bench", clock.now())
+    with Signals() as signals, Path(os.devnull).open("w") as nowhere:
+        store.open_batch(root)
+        records = engine.run(plan, Local(Terms(), known), [Journal(), Lines(nowhere)], signals)
+    wrong = [record for record in records if record.status in (ERROR, "pending")]
+    if wrong:
+        sys.exit(f"{len(wrong)} jobs did not run; the first: {wrong[0].state}")
+
+
+def naive_batch(command: Sequence[str], folder: Path, jobs: int) -> None:
+    for number in range(jobs):
+        naive(command, folder / f"job_{number:04d}")
+
+
+def table(medians: Mapping[str, float], times: Mapping[str, Sequence[float]]) -> str:
+    rows = [f"{'':<18}{'ms per job':>11}{'fastest':>9}{'slowest':>9}{'more than bare':>16}{'ratio':>8}"]
+    for name, middle in medians.items():
+        row = f"{name:<18}{middle:>11.1f}{min(times[name]):>9.1f}{max(times[name]):>9.1f}"
+        if name in (BARE, NAIVE, OURS):  # the others do not run the command
+            row += f"{middle - medians[BARE]:>16.1f}{middle / medians[BARE]:>7.1f}x"
+        rows.append(row)
+    return "\n".join(rows)
+
+
+def breakdown(medians: Mapping[str, float]) -> str:
+    """Where this runner's milliseconds go, by subtraction."""
+    parts = [
+        ("the child itself", medians[BARE]),
+        ("starting and ending an interpreter", medians[INTERPRETER]),
+        ("the supervisor's imports", medians[ALONE] - medians[INTERPRETER]),
+        ("everything else: folder, logs, records, fork, events", medians[OURS] - medians[ALONE] - medians[BARE]),
+    ]
+    return "\n".join(f"{words:<54}{value:>6.1f} ms" for words, value in parts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
