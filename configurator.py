@@ -88,7 +88,7 @@ def main(argv: Sequence[str]) -> int:
 def _read_command_line(argv: Sequence[str]) -> tuple[Path, BaseModel]:
     words, overrides, problems = override.split(argv)
     if not words:
-        problems.append("no config; name one, such as config/quickstart/easy_first.py")
+        problems.append("no config; name one, such as config/quickstart/easy.py")
     problems += [f"{word}: one config at a time; options are written --key=value" for word in words[1:]]
     if not words:
         raise ConfigError(*problems)

@@ -35,9 +35,9 @@ class Progress:
     @property
     def remaining(self) -> float | None:
         """Seconds until the last iteration at the present speed."""
-        if self.iteration is None or not self.total or not self.speed:
-            return None
-        return max(self.total - self.iteration, 0) / self.speed
+        if self.iteration is None or not self.total or not self.speed or self.iteration >= self.total:
+            return None  # after the last iteration a job may still evaluate and save: nobody knows for how long
+        return (self.total - self.iteration) / self.speed
 
 
 class Follower:

@@ -173,6 +173,7 @@ def test_a_job_that_closes_its_output_and_works_on_is_waited_for(work: Workspace
     assert (work / "finished").exists() and work.result("a")["status"] == "completed"
 
 
+@pytest.mark.slow
 def test_a_stopped_job_can_be_timed_out(work: Workspace) -> None:
     work.write("c/a.sh", "kill -STOP $$")
     work.run("--configs", "c/a.sh", "--command", "sh {config}", "--timeout", "0.3", code=1)

@@ -282,6 +282,7 @@ def test_a_config_is_never_executed_in_the_orchestrator(echo: Workspace) -> None
     assert int((echo / "pid").read_text()) != process.pid
 
 
+@pytest.mark.slow
 def test_a_config_that_never_ends_is_given_up(echo: Workspace) -> None:
     echo.write("c/loop.py", "while True: pass\n")
     done = echo.run("--configs", "c/loop.py", "--train_script", "echo.py", code=2)

@@ -186,9 +186,10 @@ def test_any_other_program_takes_the_overrides_as_they_are(tmp_path: Path, name:
         script.write_text("import argparse\nargparse.ArgumentParser()\n")
     given = {"lr": "1", "flag": "true", "text": "a=b", "wandb_enabled": "false", "batch_size": "4"}
     checked = trainscript.check(script, config(tmp_path, "lr = 1e-3\nother = 2\nbatch_size = 4\n"), given)
-    assert checked.overrides == given
+    renamed = {"wandb_log" if key == "wandb_enabled" else key: text for key, text in given.items()}
+    assert checked.overrides == renamed
     assert checked.config == {
-        "lr": 1, "other": 2, "batch_size": 4, "flag": True, "text": "a=b", "wandb_enabled": False,
+        "lr": 1, "other": 2, "batch_size": 4, "flag": True, "text": "a=b", "wandb_log": False,
     }  # fmt: skip
     assert checked.changes["lr"] == (1e-3, 1)
     assert "batch_size" not in checked.changes

@@ -74,9 +74,10 @@ def _job(request: Request, path: Path, name: str, root: Path) -> tuple[Job, Sequ
     out_dir = root / name
     source = shown(path, request.cwd)
     snapshot = f"config_used{path.suffix}"
+    python = shown(sys.executable, request.cwd)
     return Job(
         name=name,
-        argv=request.command.argv(sys.executable, source, shown(out_dir, request.cwd), name, checked.overrides),
+        argv=request.command.argv(python, source, shown(out_dir, request.cwd), name, checked.overrides),
         out_dir=out_dir,
         config=checked.config,
         overrides=checked.overrides,

@@ -76,7 +76,8 @@ def _near(pattern: str, cwd: Path, library: Path | None) -> list[str]:
     folder = (cwd / pattern).parent
     places = [folder] if folder.is_dir() and folder != cwd else []
     candidates = [path for place in [*places, *([library] if library else [])] for path in place.rglob("*")]
-    files = [shown(path, cwd) for path in candidates if path.suffix in SUFFIXES]
+    by_file = {path.resolve(): path for path in reversed(candidates) if path.suffix in SUFFIXES}
+    files = sorted((shown(path, cwd) for path in by_file.values()), key=natural)
     if glob.has_magic(pattern):
         kinds = {str(Path(name).parent / f"*{Path(name).suffix}") for name in files}
         best = nearest(pattern, kinds)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import netrc
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
+
+SERVERS = ("api.forge.coreweave.com",)  # where newer versions of wandb log in by default
 
 
 def additions(environ: Mapping[str, str], out_dir: Path, batch: str, job: str, cache: Path) -> dict[str, str]:
@@ -31,4 +34,5 @@ def has_wandb_key(environ: Mapping[str, str]) -> bool:
         hosts = netrc.netrc(path).hosts
     except (OSError, netrc.NetrcParseError):
         return False
-    return any("wandb" in host for host in hosts)
+    own = urlsplit(environ.get("WANDB_BASE_URL", "")).hostname
+    return any(host == own or "wandb" in host or host in SERVERS for host in hosts)

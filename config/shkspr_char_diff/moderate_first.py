@@ -1,0 +1,64 @@
+"""Moderate first: begin in the middle, step back to easy gaps, then climb to the hardest."""
+
+pipeline = "diffusion"
+dataset = "shakespeare_char"
+training_type = "unmasking"
+
+# The first four stages hide around half of the text; the next four are easy ones, seen with a model that has begun
+# to know the language; from there it climbs as in easy_first.
+# A stage gives way to the next after val_loss_stale_count evaluations that did not improve its own validation loss;
+# every batch is dealt out evenly over the stages reached so far.
+unmasking_stages = [
+    {"type": "sticky", "target_masked_ratio": 0.4, "p1_probability": 0.15, "p2_probability": 0.3,
+     "val_loss_stale_count": 6},
+    {"type": "random", "max_masked_ratio": 0.5, "val_loss_stale_count": 10},
+    {"type": "sticky", "target_masked_ratio": 0.6, "p1_probability": 0.3, "p2_probability": 0.1,
+     "val_loss_stale_count": 8},
+    {"type": "sticky", "target_masked_ratio": 0.6, "p1_probability": 0.1, "p2_probability": 0.5,
+     "val_loss_stale_count": 8},
+    {"type": "random", "max_masked_ratio": 0.2, "val_loss_stale_count": 10},
+    {"type": "sticky", "target_masked_ratio": 0.2, "p1_probability": 0.3, "p2_probability": 0.0,
+     "val_loss_stale_count": 2},
+    {"type": "sticky", "target_masked_ratio": 0.4, "p1_probability": 0.3, "p2_probability": 0.0,
+     "val_loss_stale_count": 4},
+    {"type": "sticky", "target_masked_ratio": 0.4, "p1_probability": 0.15, "p2_probability": 0.3,
+     "val_loss_stale_count": 6},
+    {"type": "sticky", "target_masked_ratio": 0.55, "p1_probability": 0.1, "p2_probability": 0.6,
+     "val_loss_stale_count": 10},
+    {"type": "sticky", "target_masked_ratio": 0.7, "p1_probability": 0.2, "p2_probability": 0.4,
+     "val_loss_stale_count": 15},
+    {"type": "sticky", "target_masked_ratio": 0.8, "p1_probability": 0.2, "p2_probability": 0.4,
+     "val_loss_stale_count": 20},
+    {"type": "sticky", "target_masked_ratio": 0.8, "p1_probability": 0.1, "p2_probability": 0.9,
+     "val_loss_stale_count": 20},
+    {"type": "sticky", "target_masked_ratio": 0.9, "p1_probability": 0.1, "p2_probability": 0.9,
+     "val_loss_stale_count": 20},
+]
+
+# Look often: a stage is judged at every evaluation, so this interval is the clock of the curriculum.
+eval_interval = 50
+eval_iters = 20
+log_interval = 10
+
+# The run's name on wandb, when wandb_log is switched on.
+wandb_log = False
+wandb_project = "experiments_diffusion"
+wandb_run_name = "shkspr_char_diff_moderate_first"
+
+# 10.7 million parameters, 16 windows of 1024 characters in each step.
+batch_size = 16
+block_size = 1024
+n_layer = 6
+n_head = 6
+n_embd = 384
+dropout = 0.01
+
+# A long warm-up to a constant rate. lr_decay_iters and min_lr take effect only when decay_lr is switched on.
+learning_rate = 1e-3
+max_iters = 5000
+warmup_iters = 1000
+decay_lr = False
+lr_decay_iters = 50000
+min_lr = 1e-4
+weight_decay = 1e-3
+grad_clip = 1.0

@@ -1,0 +1,40 @@
+"""The text of Python's own help topics, as characters: half a megabyte of English that every Python brings along.
+
+    python data/pydoc_char/prepare.py [--again]
+
+A training that names `pydoc_char` runs this by itself. The text belongs to the Python version, so two machines may
+train on slightly different ones; meta.json records the version and the sha256.
+"""
+
+import platform
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from pipelines.diffusion.characters import prepare_once
+from pipelines.mistake import Mistake
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def text_of_topics() -> tuple[str, dict[str, str]]:
+    try:
+        from pydoc_data.topics import topics
+    except ImportError as error:
+        raise Mistake("this Python comes without pydoc_data.topics; train on --dataset=shakespeare_char") from error
+    return "\n".join(topics[name] for name in sorted(topics)), {
+        "name": "pydoc_data.topics",
+        "python": platform.python_version(),
+    }
+
+
+def prepare(*, again: bool = False) -> bool:
+    return prepare_once(FOLDER, text_of_topics, again=again)
+
+
+if __name__ == "__main__":
+    try:
+        print(f"{FOLDER}: {'prepared' if prepare(again='--again' in sys.argv[1:]) else 'was prepared already'}")
+    except Mistake as mistake:
+        sys.exit(f"error: {mistake}")

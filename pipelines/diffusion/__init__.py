@@ -1,0 +1,1 @@
+"""Character-level masked-diffusion language models."""

@@ -1,0 +1,99 @@
+"""What changes while a training runs: the learning rate and the curriculum stage. Pure functions of their arguments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from model.diffusion import Masking, stratified
+from pipelines.diffusion.settings import DiffusionSettings, RandomStage, StickyStage
+
+
+def learning_rate(iteration: int, settings: DiffusionSettings) -> float:
+    """Of the step that leads from `iteration` to the next: linear warm-up, then constant or a cosine to min_lr."""
+    if iteration < settings.warmup_iters:
+        return settings.learning_rate * (iteration + 1) / (settings.warmup_iters + 1)
+    if not settings.decay_lr:
+        return settings.learning_rate
+    if iteration >= settings.lr_decay_iters:
+        return settings.min_lr
+    share = (iteration - settings.warmup_iters) / (settings.lr_decay_iters - settings.warmup_iters)
+    return settings.min_lr + 0.5 * (1 + math.cos(math.pi * share)) * (settings.learning_rate - settings.min_lr)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the curriculum has come. Stages 0..stage are trained; `stage` is judged."""
+
+    stage: int = 0
+    best_loss: float = math.inf  # of this stage's own validation, since it began
+    stale: int = 0  # evaluations since then
+
+
+def advance(
+    progress: Progress, stage_losses: Sequence[float], stages: Sequence[RandomStage | StickyStage], least: float = 0.0
+) -> Progress:
+    """The progress after an evaluation: the next stage once this one is stale; the last one stays for good.
+
+    An evaluation is an improvement when it is better than the stage's best by more than `least`.
+    """
+    loss = stage_losses[progress.stage]
+    if loss < progress.best_loss - least:
+        return replace(progress, best_loss=loss, stale=0)
+    stale = progress.stale + 1
+    if stale >= stages[progress.stage].val_loss_stale_count and progress.stage + 1 < len(stages):
+        return Progress(stage=progress.stage + 1)
+    return replace(progress, stale=stale)
+
+
+@dataclass(frozen=True, slots=True)
+class StageTable:
+    """The stages as columns, so that a batch of many stages is masked in one go."""
+
+    ratio: Tensor  # (S,) the most or the target
+    drawn: Tensor  # (S,) bool, whether each row draws its ratio from [0, ratio]
+    p1: Tensor  # (S,)
+    p2: Tensor  # (S,)
+
+
+def stage_table(stages: Sequence[RandomStage | StickyStage], device: torch.device | str) -> StageTable:
+    rows = [
+        (s.max_masked_ratio, True, 0.0, 0.0)
+        if isinstance(s, RandomStage)
+        else (s.target_masked_ratio, False, s.p1_probability, s.p2_probability)
+        for s in stages
+    ]
+    ratio, drawn, p1, p2 = zip(*rows, strict=True)
+    return StageTable(
+        torch.tensor(ratio, device=device),
+        torch.tensor(drawn, device=device),
+        torch.tensor(p1, device=device),
+        torch.tensor(p2, device=device),
+    )
+
+
+def rows_of_stages(rows: int, reached: int, batch: int) -> list[int]:
+    """Which stage each row of the batch-th batch belongs to, dealt out evenly over the stages 0..reached.
+
+    The dealing goes on where the batch before stopped: with fewer rows than stages it is even over time.
+    """
+    return [(batch * rows + row) % (reached + 1) for row in range(rows)]
+
+
+def stage_masking(table: StageTable, stage: Tensor, uniform: Tensor, length: int) -> Masking:
+    """How to mask rows of the given stages (B,), with one number in (0, 1] each for the stages that draw (B,)."""
+    share = torch.where(table.drawn[stage], uniform * table.ratio[stage], table.ratio[stage])
+    # A drawn ratio is rounded upwards (uniform counts), a fixed one to the nearest count.
+    count = torch.where(table.drawn[stage], (share * length).ceil(), (share * length).round())
+    return Masking(count.long().clamp(1, length), table.p1[stage], table.p2[stage])
+
+
+def batch_masking(table: StageTable, reached: int, rows: int, length: int, batch: int, generator) -> Masking:
+    stage = torch.tensor(rows_of_stages(rows, reached, batch), device=generator.device)
+    # Rows of one stage lie `reached + 1` apart, so a random order keeps their strata unbiased.
+    uniform = stratified(rows, generator)[torch.randperm(rows, generator=generator, device=generator.device)]
+    return stage_masking(table, stage, uniform, length)

@@ -1,0 +1,181 @@
+"""Every key that a diffusion config may set, with its default and its limits. Never imports torch or numpy."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Ratio = Annotated[float, Field(gt=0, le=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+PositiveInt = Annotated[int, Field(ge=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class RandomStage(BaseModel):
+    """Each row draws its mask ratio uniformly from [0, max_masked_ratio]; positions are independent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Literal["random"]
+    max_masked_ratio: Ratio
+    val_loss_stale_count: PositiveInt  # evaluations without improvement before the next stage begins
+
+    def __str__(self) -> str:
+        return f"random, up to {self.max_masked_ratio:g} masked"
+
+
+class StickyStage(BaseModel):
+    """Masks grow in rounds: p1 where no neighbour is masked, p2 beside a masked one, until the target ratio."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Literal["sticky"]
+    target_masked_ratio: Ratio
+    p1_probability: Probability
+    p2_probability: Probability
+    val_loss_stale_count: PositiveInt
+
+    @model_validator(mode="after")
+    def _something_begins(self) -> StickyStage:
+        if self.p1_probability == 0:
+            raise ValueError(
+                "p1_probability must be greater than 0: a row starts unmasked, so nothing would ever begin"
+            )
+        return self
+
+    def __str__(self) -> str:
+        return f"sticky, {self.target_masked_ratio:g} masked, p1 {self.p1_probability:g}, p2 {self.p2_probability:g}"
+
+
+Stage = Annotated[RandomStage | StickyStage, Field(discriminator="type")]
+
+
+class DiffusionSettings(BaseModel):
+    """The settings of one masked-diffusion training."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    # Which kind of job this is; the runner reads nothing else of it.
+    pipeline: Literal["diffusion"] = "diffusion"
+
+    # Where it writes, and whether it begins anew or continues from the newest checkpoint there.
+    out_dir: str = "out"
+    init_from: Literal["scratch", "resume"] = "scratch"
+
+    # How often it looks: intervals in iterations, eval_iters in validation windows per mask-ratio bin (ten bins).
+    eval_interval: PositiveInt = 250
+    eval_iters: PositiveInt = 20
+    log_interval: PositiveInt = 10
+    eval_only: bool = False  # evaluate once and leave, writing no checkpoint
+
+    # Checkpoints: at evaluations that improve the validation loss (or at all of them), and always at the end.
+    always_save_checkpoint: bool = False
+    keep_last: PositiveInt = 2  # the newest ones that stay, beside the best
+
+    # Weights & Biases, beside metrics.jsonl, which is always written. An empty run name: wandb chooses.
+    wandb_log: bool = False
+    wandb_project: str = "experiments_diffusion"
+    wandb_run_name: str = ""
+
+    # The text: a folder under data/, or the path of any folder with train.bin, val.bin and meta.json.
+    dataset: str = "shakespeare_char"
+    use_paragraph_boundaries: bool = False  # windows begin where paragraphs begin, not anywhere
+
+    # What is learned: 'unmasking' walks through the stages below, 'elbo' draws every mask ratio from the beginning.
+    training_type: Literal["unmasking", "elbo"] = "unmasking"
+    unmasking_stages: list[Stage] = Field(
+        default_factory=lambda: [RandomStage(type="random", max_masked_ratio=1.0, val_loss_stale_count=10)]
+    )
+    min_improvement: NonNegativeFloat = 0.0  # an evaluation counts as better only when the loss falls by more (nats)
+
+    # One iteration sees gradient_accumulation_steps * batch_size windows of block_size characters.
+    gradient_accumulation_steps: PositiveInt = 1
+    batch_size: PositiveInt = 16
+    block_size: Annotated[int, Field(ge=2)] = 1024
+
+    # The network.
+    n_layer: PositiveInt = 6
+    n_head: PositiveInt = 6
+    n_embd: PositiveInt = 384
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    bias: bool = False  # in the linear layers
+    attention_type: Literal["bidirectional", "causal"] = "bidirectional"
+    use_rope: bool = True  # rotary positions; False: learned ones
+
+    # The learning rate: linear warm-up, then constant, or a cosine down to min_lr at lr_decay_iters.
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
+    max_iters: PositiveInt = 5000
+    warmup_iters: NonNegativeInt = 100
+    decay_lr: bool = True
+    lr_decay_iters: PositiveInt = 5000
+    min_lr: NonNegativeFloat = 1e-4
+
+    # AdamW.
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    weight_decay: NonNegativeFloat = 1e-1
+    grad_clip: NonNegativeFloat = 1.0  # the largest norm of the gradient; 0 switches clipping off
+
+    # The machine: 'auto' takes cuda, then mps, then cpu; bfloat16 where a GPU has it, float32 on the CPU.
+    device: str = "auto"  # auto, cuda, cuda:1, mps, cpu
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    compile: bool = False
+    seed: NonNegativeInt = 1337
+
+    @field_validator("device")
+    @classmethod
+    def _device_exists(cls, device: str) -> str:
+        if re.fullmatch(r"gpu(:\d+)?", device):
+            raise ValueError(f"'{device}' is not a device; did you mean '{device.replace('gpu', 'cuda')}'?")
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+            raise ValueError(f"'{device}' is not a device: use auto, cuda, cuda:1, mps or cpu")
+        return device
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> DiffusionSettings:
+        if self.n_embd % self.n_head:
+            raise ValueError(f"n_embd ({self.n_embd}) must be divisible by n_head ({self.n_head})")
+        if self.use_rope and (self.n_embd // self.n_head) % 2:
+            raise ValueError(
+                f"rotary positions need an even head size, and n_embd / n_head is {self.n_embd // self.n_head}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _stages_are_there(self) -> DiffusionSettings:
+        if self.training_type == "unmasking" and not self.unmasking_stages:
+            raise ValueError("unmasking_stages is empty: training_type 'unmasking' needs at least one stage")
+        return self
+
+    @model_validator(mode="after")
+    def _decay_ends_after_warmup(self) -> DiffusionSettings:
+        if self.decay_lr and self.lr_decay_iters < self.warmup_iters:
+            raise ValueError(
+                f"lr_decay_iters ({self.lr_decay_iters}) lies before the end of the warm-up ({self.warmup_iters})"
+            )
+        return self
+
+
+def parameter_count(settings: DiffusionSettings, vocab_size: int = 128) -> int:
+    """Trainable numbers of the network for `vocab_size` characters and a mask (model.transformer.Transformer)."""
+    width = settings.n_embd
+    layer = 12 * width**2 + 2 * width  # attention 4, feed-forward 8; two norms
+    count = settings.n_layer * layer + width  # the norm before the head
+    count += (vocab_size + 1) * width + vocab_size * width  # embedding with the mask, head
+    if settings.bias:
+        count += settings.n_layer * 9 * width + vocab_size
+    if not settings.use_rope:
+        count += settings.block_size * width
+    return count
+
+
+def checkpoint_bytes(settings: DiffusionSettings) -> int:
+    """The most that one job keeps on disk at a time: keep_last and best checkpoints, and the one being written.
+
+    A checkpoint holds the weights and AdamW's two moments in float32.
+    """
+    one_checkpoint = 3 * 4 * parameter_count(settings) + 2**17
+    return 0 if settings.eval_only else (settings.keep_last + 2) * one_checkpoint

@@ -1,0 +1,57 @@
+"""Where a training's numbers go: metrics.jsonl always, Weights & Biases when asked. Never makes a training fail."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pipelines.diffusion.settings import DiffusionSettings
+from pipelines.diffusion.weights_and_biases import WandbRun
+
+METRICS = "metrics.jsonl"
+
+
+class Tracker:
+    """Owns metrics.jsonl and the wandb run of one training."""
+
+    def __init__(self, settings: DiffusionSettings) -> None:
+        self._file = os.open(Path(settings.out_dir) / METRICS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._max_iters = settings.max_iters
+        self._warned = False
+        self._wandb = WandbRun(settings) if settings.wandb_log else None
+
+    def log(self, iteration: int, row: Mapping[str, Any]) -> None:
+        row = {"iter": iteration, "max_iters": self._max_iters, **row}
+        stamped = {**row, "time": datetime.now(UTC).isoformat(timespec="milliseconds")}
+        line = json.dumps({key: finite(value) for key, value in stamped.items()}, allow_nan=False) + "\n"
+        try:
+            # One write of a whole line: a reader, or a crash, never sees half of one.
+            os.write(self._file, line.encode())
+        except OSError as error:
+            if not self._warned:
+                print(f"warning: could not write {METRICS} ({error}); the training goes on", file=sys.stderr)
+            self._warned = True
+        if self._wandb:
+            self._wandb.log(row)
+
+    def __enter__(self) -> Tracker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        os.close(self._file)
+        if self._wandb:
+            self._wandb.finish(failed=kind is not None)
+
+
+def finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: null says that there is no number."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

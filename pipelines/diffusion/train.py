@@ -1,0 +1,251 @@
+"""Train one masked-diffusion model, from settings to the last checkpoint: one loop, read from top to bottom."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.diffusion import elbo_loss, hide, unmasking_loss
+from pipelines.diffusion import checkpoints, machine
+from pipelines.diffusion.batches import Batches
+from pipelines.diffusion.data import Dataset, open_dataset
+from pipelines.diffusion.evaluation import Evaluation, evaluate, questions
+from pipelines.diffusion.learner import Learner, State, build, pack, unpack
+from pipelines.diffusion.schedule import advance, learning_rate
+from pipelines.diffusion.settings import DiffusionSettings
+from pipelines.diffusion.tracking import Tracker
+from pipelines.mistake import Mistake
+from pipelines.stopping import StopRequest
+from runner import atomic
+
+ERROR = "error.json"
+
+
+class Diverged(ArithmeticError):
+    """The loss is no longer a number."""
+
+
+def run(settings: DiffusionSettings) -> int:
+    """Train, and return the exit code: 0 done, 130 or 143 after a signal, once the checkpoint is written.
+
+    Leaves error.json in out_dir when an exception passes through.
+    """
+    out_dir, state = Path(settings.out_dir), State()
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        (out_dir / ERROR).unlink(missing_ok=True)
+        with StopRequest() as stop:
+            return train(settings, state, stop)
+    except OSError as error:
+        if not out_dir.is_dir():
+            raise Mistake(f"cannot write to --out_dir={out_dir}: {error.strerror}") from error
+        write_error(out_dir, error, state.iteration)
+        raise
+    except Exception as error:
+        write_error(out_dir, error, state.iteration)
+        raise
+
+
+def write_error(out_dir: Path, error: Exception, iteration: int) -> None:
+    record = {
+        "schema": 1,
+        "type": type(error).__name__,
+        "message": str(error),
+        "last_iteration": iteration,
+        "traceback": None if isinstance(error, Mistake) else traceback.format_exc(),
+    }
+    try:
+        atomic.write_bytes(out_dir / ERROR, json.dumps(record, indent=1).encode())
+    except OSError:
+        pass  # the disk may be what failed; the error itself is on its way to stderr
+
+
+def train(settings: DiffusionSettings, state: State, stop: StopRequest) -> int:
+    out_dir = Path(settings.out_dir)
+    stages = settings.unmasking_stages if settings.training_type == "unmasking" else []
+    objective = unmasking_loss if stages else elbo_loss
+    micro_steps = settings.gradient_accumulation_steps
+
+    # The machine, the text, the network.
+    device = machine.choose_device(settings.device)
+    dtype = machine.choose_dtype(settings.dtype, device)
+    text = open_dataset(settings.dataset)
+    batches = Batches(settings, text, device)
+    torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it; changes nothing on a CPU
+    learner = build(settings, text.vocab_size, device, dtype)
+    model, optimizer, scaler = learner.model, learner.optimizer, learner.scaler
+    peak = machine.peak_flops(device, dtype)
+    tokens_per_iter = micro_steps * settings.batch_size * settings.block_size
+    flops_per_iter = model.flops_per_token() * tokens_per_iter
+    say(f"device: {machine.describe(device)}, dtype: {machine.dtype_name(dtype)}")
+    say(f"dataset: {text.name}, {len(text.train):,} characters to learn, {len(text.val):,} to validate on")
+    say(f"vocabulary: {text.vocab_size} characters; a guess without context costs {text.val_unigram_entropy:.4f} nats"
+        " (unigram entropy of the validation text)")  # fmt: skip
+    say(f"model: {model.parameter_count():,} parameters, {tokens_per_iter:,} tokens per iteration")
+    say(f"peak for mfu: {peak.flops / 1e12:.3g} TFLOP/s ({peak.source})")
+
+    # Where it begins.
+    checkpoints.clear_unfinished(out_dir)
+    if settings.init_from == "resume":
+        path, content = checkpoints.load_newest(out_dir, settings.training_type)
+        state.__dict__.update(unpack(content, learner, settings, text).__dict__)
+        say(f"resuming from {path} at iteration {state.iteration}")
+        if state.iteration >= settings.max_iters and not settings.eval_only:
+            say(f"nothing to do: already at max_iters ({settings.max_iters})")
+            return 0
+    elif not settings.eval_only and (folder := checkpoints.set_aside(out_dir)):
+        say(f"moved the checkpoints of an earlier training to {folder}")
+
+    def loss_of(network: Callable[[Tensor], Tensor], ids: Tensor, masks: Tensor) -> Tensor:  # (B, T), (B, T) -> ()
+        with machine.autocast(device, dtype):
+            logits = network(hide(ids, masks, text.mask_id))
+        return objective(logits, ids, masks) / micro_steps
+
+    network = model
+    if settings.compile and not settings.eval_only:
+        network = machine.compiled(model, lambda fast: loss_of(fast, *batches.draw(0, 0)).backward())
+    val_questions = questions(text.val, settings.eval_iters, settings.block_size, stages, device)
+    train_questions = questions(text.train, settings.eval_iters, settings.block_size, [], device)
+    if stages:
+        announce_stage(settings, state)
+
+    with Tracker(settings) as tracker:
+        model.train()
+        loss_sum, summed = torch.zeros((), device=device), 0
+        began, timed = time.perf_counter(), 0
+        while True:
+            # Look: at every interval and at the end.
+            due = state.iteration % settings.eval_interval == 0
+            done = state.iteration >= settings.max_iters or settings.eval_only
+            improved = False
+            if (due or done) and (state.evaluated != state.iteration or settings.eval_only):
+                result = evaluate(model, val_questions, train_questions, mask_id=text.mask_id, dtype=dtype, stop=stop)
+                if result is None:  # a signal came
+                    break
+                report(result, settings, state, tracker)
+                # At the end, off the grid, no stage moves: where a run was cut must not change its course.
+                improved = judge(result, settings, state, count=due and not settings.eval_only)
+                if state.iteration and not done and (improved or settings.always_save_checkpoint):
+                    save(learner, state, settings, text, best=improved, must=False)
+                began, timed = time.perf_counter(), 0
+            if done or stop():
+                break
+
+            # Learn: one step, of several micro-batches where gradients are accumulated.
+            rate = learning_rate(state.iteration, settings)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            for micro in range(micro_steps):
+                ids, masks = batches.draw(state.iteration * micro_steps + micro, state.progress.stage)
+                loss = loss_of(network, ids, masks)
+                scaler.scale(loss).backward()
+                loss_sum += loss.detach()
+            scaler.unscale_(optimizer)
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.grad_clip or math.inf)
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad(set_to_none=True)
+            state.iteration, summed, timed = state.iteration + 1, summed + 1, timed + 1
+
+            # Tell. Reading the loss waits for a GPU, so it is read only now; on a CPU it costs nothing to look.
+            tell = state.iteration % settings.log_interval == 0 or state.iteration in (1, settings.max_iters)
+            if tell or device.type == "cpu":
+                require_finite(loss_sum.item(), state.iteration)
+            if tell:
+                seconds = (time.perf_counter() - began) / timed
+                mfu = flops_per_iter / seconds / peak.flops
+                mean_loss = loss_sum.item() / summed
+                say(f"iter {state.iteration}: loss {mean_loss:.4f}, time {seconds * 1e3:.2f}ms, mfu {mfu * 100:.2f}%")
+                row = {"train/loss": mean_loss, "lr": rate, "mfu": mfu, "ms_per_iter": seconds * 1e3,
+                       "tokens_per_second": tokens_per_iter / seconds, "grad_norm": norm.item()}  # fmt: skip
+                tracker.log(state.iteration, row | stage_row(settings, state))
+                loss_sum.zero_()
+                summed = 0
+                began, timed = time.perf_counter(), 0
+
+        # Leave.
+        if settings.eval_only:
+            return stop.exit_code if stop() else 0
+        require_finite(loss_sum.item(), state.iteration)
+        save(learner, state, settings, text, best=improved, must=True)
+        if stop() and not done:
+            say(f"stopped by a signal after {state.iteration} iterations; --init_from=resume goes on from here")
+            return stop.exit_code
+        say(f"done: {state.iteration} iterations, best val loss {state.best_val_loss:.4f}")
+        return 0
+
+
+def report(result: Evaluation, settings: DiffusionSettings, state: State, tracker: Tracker) -> None:
+    rate = learning_rate(min(state.iteration, settings.max_iters - 1), settings)
+    say(f"step {state.iteration}: train loss {result.train_loss:.4f}, val loss {result.val_loss:.4f}, lr {rate:.3e}")
+    bins = " ".join(f"{loss:.2f}" for loss in result.val.losses[:10])
+    say(f"  val {result.val_loss / math.log(2):.3f} bits per character; loss by mask ratio 0 to 1: {bins}")
+    tracker.log(state.iteration, result.row() | {"lr": rate} | stage_row(settings, state))
+
+
+def judge(result: Evaluation, settings: DiffusionSettings, state: State, *, count: bool) -> bool:
+    """Take an evaluation into the state; whether it is the best so far. Only those that `count` move the curriculum."""
+    if not math.isfinite(result.val_loss):
+        raise Diverged(
+            f"the validation loss is {result.val_loss} after {state.iteration} iterations;"
+            " the checkpoints before it stand"
+        )
+    state.evaluated = state.iteration
+    improved = result.val_loss < state.best_val_loss
+    state.best_val_loss = min(state.best_val_loss, result.val_loss)
+    if count and result.stage_losses:
+        before = state.progress.stage
+        state.progress = advance(
+            state.progress, result.stage_losses, settings.unmasking_stages, settings.min_improvement
+        )
+        if state.progress.stage != before:
+            announce_stage(settings, state)
+    return improved
+
+
+def require_finite(loss: float, iteration: int) -> None:
+    if not math.isfinite(loss):
+        raise Diverged(
+            f"the training loss is {loss} after {iteration} iterations; the checkpoints before it stand."
+            " Lower learning_rate, lengthen warmup_iters, or set grad_clip"
+        )
+
+
+def announce_stage(settings: DiffusionSettings, state: State) -> None:
+    stage = state.progress.stage
+    say(f"stage {stage + 1}/{len(settings.unmasking_stages)}: {settings.unmasking_stages[stage]}")
+
+
+def stage_row(settings: DiffusionSettings, state: State) -> dict[str, int]:
+    return {"stage": state.progress.stage + 1} if settings.training_type == "unmasking" else {}
+
+
+def save(learner: Learner, state: State, settings: DiffusionSettings, text: Dataset, *, best: bool, must: bool) -> None:
+    """Write a checkpoint. A full disk is a warning while the training can go on, and an error when it `must` be."""
+    out_dir = Path(settings.out_dir)
+    path = checkpoints.path_of(out_dir, settings.training_type, state.iteration)
+    say(f"saving checkpoint to {path}")
+    best_before = state.best_iteration
+    if best:
+        state.best_iteration = state.iteration
+    try:
+        checkpoints.save(path, pack(learner, state, settings, text))
+    except OSError as error:
+        if must:
+            raise
+        state.best_iteration = best_before
+        print(f"warning: {error}; the older checkpoints stay, the training goes on", file=sys.stderr, flush=True)
+        return
+    checkpoints.keep(out_dir, settings.training_type, settings.keep_last, state.best_iteration)
+
+
+def say(line: str) -> None:
+    print(line, flush=True)

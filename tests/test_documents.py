@@ -1,0 +1,151 @@
+"""What the documents show works as it stands there: README's commands, and those of the runner's own document."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import DOOR, PROJECT, Workspace, wait_until
+
+DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
+HAS_GPU = Path("/dev/nvidiactl").exists()
+SMALL = ["--n_layer", "1", "--n_head", "2", "--n_embd", "32", "--eval_iters", "1", "--block_size", "64"]
+
+#: The command lines of the experiment runner's document, as it shows them.
+DOCUMENT_002 = [
+    "--configs config/shkspr_char_diff/*.py --device cuda --batch_size 8",
+    "--configs easy_first.py moderate_first.py --batch_size 16",
+    "--configs *.py --device cpu --wandb_enabled false --batch_size 4",
+    "--configs config/shkspr_char_diff/easy_first.py --max_iters 1000 --batch_size 8 --base_out_dir quick_test",
+    '--configs config/shkspr_char_diff/*.py --wandb_project "diffusion_experiments_v2" --batch_size 16 '
+    "--base_out_dir production_run --learning_rate 1e-3",
+    "--configs config/shkspr_char_diff/easy_first.py --device cpu --compile false --wandb_enabled false --batch_size 4 "
+    "--max_iters 500",
+    "--configs *.py --device cuda:1 --batch_size 32",
+    "--configs *.py",
+    "--configs *.py --wandb_enabled false",
+    '--configs *.py --wandb_project "my_experiment_batch"',
+    '--configs *.py --wandb_enabled true --wandb_project "override_project"',
+    '--configs "config/shkspr_char_diff/*.py"',
+    "--configs *.py --batch_size 4",
+    "--configs *.py --device cpu",
+    "--configs *.py --device cuda:0",
+]
+
+
+@pytest.fixture
+def project(work: Workspace) -> Iterator[Workspace]:
+    """A folder that looks like the project: its doors and configs, and the scripts that README makes up."""
+    for name in ("config", "data", "run_experiments.py", "train_run.py", "configurator.py"):
+        (work / name).symlink_to(PROJECT / name)
+    work.write("sweep/a.py", "learning_rate = 1e-3\n")
+    work.write("conf/a.yaml", "lr: 0.1\n")
+    work.write("nanoGPT/train.py", "learning_rate = 6e-4\ndevice = 'cpu'\nexec(open('configurator.py').read())\n")
+    yield work
+
+
+def commands(path: Path) -> list[str]:
+    """The lines of the shell blocks of a document that start a program of ours; continued lines are joined."""
+    text = path.read_text().replace("\\\n", "")
+    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    shown = re.findall(r"^\$ (.*)$", text, re.MULTILINE)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()] + shown
+    return [line for line in lines if line.startswith("python run_experiments.py")]
+
+
+@pytest.mark.parametrize("command", sorted({line for path in DOCUMENTS for line in commands(path)}))
+def test_every_command_of_the_documents_plans_what_it_says(project: Workspace, command: str) -> None:
+    if not HAS_GPU:
+        command = command.replace("--device cuda", "--device cpu")
+    line = f"{command} --dry-run".replace("python run", f"{shlex.quote(sys.executable)} run", 1)
+    environment = {**os.environ, "HOME": str(project.folder)}
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=project.folder, env=environment, capture_output=True, text=True, check=False
+    )
+    wrong_on_purpose = "--batchsize" in command
+    assert done.returncode == (2 if wrong_on_purpose else 0), done.stderr
+
+
+@pytest.mark.parametrize("arguments", DOCUMENT_002)
+def test_every_command_of_the_runners_document_plans(project: Workspace, arguments: str) -> None:
+    folder = project.folder
+    if "--configs *.py" in arguments:  # typed where the configs are
+        folder = project / "config" / "shkspr_char_diff"
+    line = f"{shlex.quote(sys.executable)} {shlex.quote(str(DOOR))} {arguments} --dry-run"
+    done = subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, text=True, check=False)
+    if "cuda" in arguments and not HAS_GPU:
+        assert done.returncode == 2 and "--device cpu" in done.stderr
+        return
+    assert done.returncode == 0, done.stderr
+    assert "would run" in done.stdout
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for path in DOCUMENTS:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", path.read_text()):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_the_documents_name_no_option_that_does_not_exist() -> None:
+    from runner.options import parser
+
+    known = {option for action in parser()._actions for option in action.option_strings}
+    text = "\n".join(path.read_text() for path in DOCUMENTS)
+    mentioned = set(re.findall(r"`(--[a-z][\w-]+)`", text))
+    assert mentioned - known == set()
+
+
+@pytest.mark.slow
+def test_three_real_trainings_leave_the_documented_files(project: Workspace) -> None:
+    project.run(
+        "--configs", "config/shkspr_char_diff/*.py", "--dataset", "pydoc_char", "--device", "cpu", "--max_iters", 6,
+        "--batch_size", 4, "--compile", "false", "--wandb_enabled", "false", "--eval_interval", 3, *SMALL, code=0,
+    )  # fmt: skip
+    names = ["easy_first", "moderate_first", "super_hard_first"]
+    assert list(project.summary["results"]) == names and project.summary["completed"] == 3
+    documented = {
+        "stdout.log", "stderr.log", "combined.log", "config_used.py", "metrics.jsonl",
+        "experiment_metadata.json", "experiment_result.json",
+    }  # fmt: skip
+    for name in names:
+        found = {path.name for path in (project.batch / name).iterdir()}
+        assert found >= documented and {path for path in found - documented if not path.endswith(".pt")} == set()
+        assert project.result(name)["final_checkpoint"].endswith("ckpt_unmasking_6.pt")
+        assert project.result(name)["final_metrics"]["val/loss"] > 0
+        assert "step 6:" in (project.batch / name / "stdout.log").read_text()
+    assert {path.name for path in project.batch.iterdir()} == {
+        *names, "master_log.txt", "plan.json", "experiment_summary.json",
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_logs_can_be_followed_while_a_training_runs_and_ctrl_c_saves_it(project: Workspace) -> None:
+    process = project.start(
+        "--configs", "config/quickstart/easy.py", "--max_iters", 100000, "--eval_interval", 100000, *SMALL
+    )  # fmt: skip
+    log = project / "experiments/latest/easy/stdout.log"
+    wait_until(lambda: log.exists() and "iter 20:" in log.read_text(), "the training trains", 60)
+    followed = [
+        project / f"experiments/latest/{name}" for name in ("master_log.txt", "easy/stdout.log", "easy/combined.log")
+    ]
+    for path in followed:
+        tail = subprocess.Popen(["tail", "-n", "+1", "-f", str(path)], stdout=subprocess.PIPE, text=True)
+        assert tail.stdout is not None
+        assert any("iter" in line for line, _ in zip(tail.stdout, range(60), strict=False)), path
+        tail.kill()
+        tail.wait()
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    result = project.result("easy")
+    assert result["status"] == "interrupted" and Path(result["final_checkpoint"]).exists()
+    rows = [json.loads(line) for line in (project.batch / "easy" / "metrics.jsonl").read_text().splitlines()]
+    assert rows[-1]["iter"] >= 20

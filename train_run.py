@@ -1,0 +1,46 @@
+"""Run one training job: python train_run.py CONFIG --out_dir=out --key=value ...
+
+Exit codes: 0 done, 1 failed, 2 a mistake in the config or in what it names, 130 or 143 stopped by SIGINT or SIGTERM
+after saving a checkpoint.
+"""
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import configurator
+from pipelines.mistake import Mistake
+
+
+def main(argv: Sequence[str]) -> int:
+    try:
+        _, settings = configurator.from_command_line(argv)
+        # Only now, when the config is known to be right: torch alone takes seconds to import.
+        pipeline = importlib.import_module(f"pipelines.{settings.pipeline}.train")
+        return pipeline.run(settings)
+    except Mistake as mistake:
+        print(f"error: {mistake}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; nothing was saved after the last checkpoint", file=sys.stderr)
+        return 130
+    except Exception:
+        traceback.print_exc()
+        return 1
+
+
+def leave(code: int) -> NoReturn:
+    """End the process now. What a job writes is on disk by then; exit hooks of libraries could only hang."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            pass  # the reader of the pipe is gone, which changes nothing about the job
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    leave(main(sys.argv[1:]))
