@@ -153,7 +153,7 @@ def _line_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], 
 
 def _unknown_option(key: str, cls: type[BaseModel]) -> str:
     meant = did_you_mean(key, cls.model_fields, dashes="--")
-    return f"--{key}: unknown key; {meant or '--help lists the keys'}"
+    return f"--{key}: unknown key; {meant or 'python train_run.py --help lists the keys'}"
 
 
 def _encodable(value: Any) -> bool:

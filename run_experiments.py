@@ -1,9 +1,15 @@
 #!/usr/bin/env python3
 """The main door: python run_experiments.py --configs "config/*.py" --device cuda"""
 
+import signal
 import sys
 
-from runner.cli import main
+try:
+    from runner.cli import main
+except KeyboardInterrupt:  # before anything was begun
+    sys.exit(128 + signal.SIGINT)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is recorded: one more Ctrl+C must not change the exit code
+    sys.exit(code)

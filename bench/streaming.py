@@ -175,7 +175,7 @@ def naive_turn(folder: Path, blocks: int) -> Measured:
 def ours(folder: Path, blocks: int) -> Measured:
     """One job, as the engine starts it."""
     began = time.perf_counter()
-    handle = Supervised(Job("job", tuple(child(blocks)), folder / "job"), 1, Terms(), {})
+    handle = Supervised(Job("job", tuple(child(blocks)), folder / "job"), Terms(), {})
     measured = watch(handle.supervisor_pid, began, blocks)
     while not handle.done():
         handle.hear()

@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+def write_bytes(path: str | os.PathLike[str], content: bytes, *, durable: bool = True) -> None:
     """Replace `path` by `content`, durably: temporary file in the same folder, fsync, rename, fsync of the folder.
 
-    Raises OSError; the old file, if there was one, then still stands.
+    Raises OSError; the old file, if there was one, then still stands. Not `durable`: whole for every reader, but it may
+    be gone after a loss of power, as the processes are that it speaks of.
     """
     path = os.fspath(path)
     folder = os.path.dirname(path) or "."
@@ -29,19 +30,41 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     try:
         try:
             write_all(descriptor, content)
-            os.fsync(descriptor)
+            if durable:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
-    sync_folder(folder)
+    if durable:
+        sync_folder(folder)
 
 
-def write_json(path: str | os.PathLike[str], record: Mapping[str, Any]) -> None:
-    """Replace `path` by `record` as JSON. Values that JSON cannot say are written as their str()."""
-    write_bytes(path, (json.dumps(record, indent=2, ensure_ascii=False, default=str) + "\n").encode(errors="replace"))
+def write_json(path: str | os.PathLike[str], record: Mapping[str, Any], *, durable: bool = True) -> None:
+    """Replace `path` by `record` as JSON. Other values than JSON knows are written as their str()."""
+    write_bytes(path, (as_json(record) + "\n").encode(), durable=durable)
+
+
+def as_json(record: Any) -> str:
+    """JSON that every reader takes: NaN and infinities, which it cannot say, become null.
+
+    A byte of a file name that is no UTF-8 becomes an escape such as \\udce9, from which Python reads the name again.
+    """
+    try:
+        text = json.dumps(record, indent=2, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(record), indent=2, ensure_ascii=False, default=str, allow_nan=False)
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and (value != value or abs(value) == float("inf")) else value
 
 
 def write_all(descriptor: int, content: bytes) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from runner import store
-from runner.job import Job, Plan
+from runner import attempts, store
+from runner.job import Attempt, Job, Plan
 from runner.progress import Follower, Progress
 from runner.signals import Signals
-from runner.state import COMPLETED, Finished, Record, Running
+from runner.state import COMPLETED, INTERRUPTED, Finished, Record, Running
+from runner.wording import count, duration
 
 TICK = 0.25  # seconds between two looks at what the running jobs have written
 
@@ -20,6 +22,7 @@ class Handle(Protocol):
     """A job that was submitted."""
 
     job: Job
+    attempt: Attempt
     pid: int | None
     started_at: str | None
 
@@ -32,8 +35,10 @@ class Executor(Protocol):
     """Where jobs run."""
 
     slots: int
+    grace: float  # seconds that a job has to save and leave
 
-    def submit(self, job: Job, attempt: int = 1) -> Handle: ...
+    def submit(self, job: Job) -> Handle: ...
+    def adopt(self, job: Job) -> Handle | None: ...
     def wait(self, seconds: float, wake: int) -> None: ...
 
 
@@ -49,93 +54,162 @@ class Observer(Protocol):
     def ended(self, records: Sequence[Record], stopped: str | None) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """When a job is tried again, and when the batch gives up. Delays in seconds, doubled with each try."""
+
+    max_failures: int | None = None
+    retries: int = 0
+    retry_on: frozenset[str] = frozenset()  # statuses
+    retry_delay: float = 10.0
+    longest_delay: float = 600.0
+
+    def delay(self, tries: int) -> float:
+        """Seconds to wait before another try, after `tries` tries."""
+        return float(min(self.retry_delay * 2 ** (tries - 1), self.longest_delay))
+
+
 def run(
     plan: Plan,
     executor: Executor,
     observers: Sequence[Observer],
     signals: Signals,
-    *,
-    max_failures: int | None = None,
+    policy: Policy = Policy(),
+    known: Mapping[str, Record] | None = None,
 ) -> list[Record]:
     """Run every job of `plan`, as many at once as the executor has slots; a job's failure is data.
 
-    A first signal asks the running jobs to save and leave, a second kills them; the jobs not begun stay pending.
-    So they do once `max_failures` jobs did not complete. Returns a record for each job, in the plan's order.
+    `known` are the records of jobs that are not to be run. Jobs that run already, under supervisors that outlived
+    their engine, are taken over. A first signal asks the running jobs to save and leave, a second kills them; SIGUSR1
+    lets the running jobs finish; jobs not begun stay pending. Returns a record for each job, in the plan's order.
     """
-    batch = _Batch(plan, executor, observers)
+    batch = _Batch(plan, executor, observers, policy, known or {})
     batch.tell("began", plan)
-    while batch.running or (batch.waiting and not batch.stopped):
-        batch.start_what_fits()
-        executor.wait(TICK, signals.fileno())
-        signals.drain()
-        batch.heed(len(signals.received))
-        batch.collect()
-        if max_failures is not None and batch.failures >= max_failures:
-            batch.stop_starting(f"{batch.failures} did not complete, the limit of --max_failures")
+    for record in batch.records.values():
+        if isinstance(record.state, Finished):
+            batch.tell("finished", record)
+    try:
+        _loop(batch, executor, signals)
+    except Exception as error:  # a fault of ours: the supervisors stop their jobs when we are gone; say what is known
+        batch.stop_starting(f"the runner itself failed ({type(error).__name__}: {error})")
+        batch.tell("ended", [batch.records[job.name] for job in plan.jobs], batch.stopped)
+        raise
     records = [batch.records[job.name] for job in plan.jobs]
     batch.tell("ended", records, batch.stopped)
     return records
 
 
+def _loop(batch: _Batch, executor: Executor, signals: Signals) -> None:
+    batch.adopt_what_runs()
+    batch.heed(signals)  # one that came while all this was made ready: nothing is begun then
+    while batch.busy:
+        batch.start_what_fits()
+        executor.wait(TICK, signals.fileno())
+        signals.drain()
+        batch.heed(signals)
+        batch.collect()
+
+
 class _Batch:
     """What is waiting, what runs, and what is known."""
 
-    def __init__(self, plan: Plan, executor: Executor, observers: Sequence[Observer]) -> None:
-        self.records = {job.name: Record(job) for job in plan.jobs}
-        self.waiting = deque(plan.jobs)
-        self.running: dict[Handle, Follower] = {}
-        self.failures = 0
+    def __init__(
+        self,
+        plan: Plan,
+        executor: Executor,
+        observers: Sequence[Observer],
+        policy: Policy,
+        known: Mapping[str, Record],
+    ) -> None:
+        self.records = {job.name: known.get(job.name, Record(job)) for job in plan.jobs}
         self.stopped: str | None = None  # why no further job is started
+        self._waiting = deque(job for job in plan.jobs if job.name not in known)
+        self._later: list[tuple[float, Job]] = []  # jobs to be tried again, and when
+        self._running: dict[Handle, Follower] = {}
+        self._tries: dict[str, int] = {}
+        self._failures = 0
+        self._policy = policy
         self._executor = executor
         self._observers = observers
         self._signals_heeded = 0
-        self._announced: set[str] = set()
+        self._announced: set[Handle] = set()
         self._next_look = 0.0
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._running) or (not self.stopped and bool(self._waiting or self._later))
 
     def tell(self, event: str, *what: object) -> None:
         for observer in self._observers:
             getattr(observer, event)(*what)
 
-    def start_what_fits(self) -> None:
-        while self.waiting and not self.stopped and len(self.running) < self._executor.slots:
-            job = self.waiting.popleft()
-            try:
-                handle = self._executor.submit(job)
-            except OSError as error:
-                result = store.lost(
-                    job, 1, f"cannot be started: {error.strerror or error} ({error.filename or job.out_dir})"
-                )
-                store.write_result(job, result)
-                self._keep(store.record(job, result))
-            else:
-                self.running[handle] = Follower(job)
+    def adopt_what_runs(self) -> None:
+        for job in list(self._waiting):
+            handle = self._executor.adopt(job)
+            if handle is not None:
+                self._waiting.remove(job)
+                self._running[handle] = Follower(job)
+                pid = f", pid {handle.pid}" if handle.pid else ""
+                self.tell("notice", f"{job.name} runs already{pid}; waiting for it.")
 
-    def heed(self, signals: int) -> None:
+    def start_what_fits(self) -> None:
+        now = time.monotonic()
+        for moment, job in list(self._later):
+            if moment <= now:
+                self._later.remove((moment, job))
+                self._waiting.appendleft(job)
+        while self._waiting and not self.stopped and len(self._running) < self._executor.slots:
+            self._start(self._waiting.popleft())
+
+    def _start(self, job: Job) -> None:
+        done = store.finished(job)
+        if done is not None:  # its supervisor, which outlived its engine, recorded the end after we had looked
+            self._keep(done)
+            return
+        self._tries[job.name] = self._tries.get(job.name, 0) + 1
+        try:
+            handle = self._executor.submit(job)
+        except OSError as error:
+            why = f"cannot be started: {error.strerror or error} ({error.filename or job.out_dir})"
+            result = store.lost(Attempt(job, attempts.last(job) + 1, job.argv, job.env), why)
+            store.write_result(job, result)
+            self._keep(store.record(job, result))
+        else:
+            self._running[handle] = Follower(job)
+
+    def heed(self, signals: Signals) -> None:
         """Stop what runs: gently at the first signal, at once at the second."""
-        for number in range(self._signals_heeded, signals):
+        if signals.drain_requested:
+            self.stop_starting("told to finish what runs")
+        for number in range(self._signals_heeded, len(signals.received)):
             how: Literal["stop", "kill"] = "stop" if number == 0 else "kill"
-            for handle in self.running:
+            for handle in self._running:
                 handle.stop(how)
-            names = ", ".join(handle.job.name for handle in self.running) or "no job"
+            names = ", ".join(handle.job.name for handle in self._running) or "no job"
             if number == 0:
-                self.stop_starting("interrupted")
-                self.tell("notice", f"Stopping: asked {names} to save and leave. A second Ctrl+C kills at once.")
+                self.stopped = "interrupted"
+                grace = f"{self._executor.grace:g} s (--grace)"
+                asked = f"asked {names} to save and leave within {grace}"
+                self.tell("notice", f"Stopping: {asked}. A second Ctrl+C kills at once.")
             elif number == 1:
                 self.tell("notice", f"Killing {names} and every process below.")
-        self._signals_heeded = signals
+        self._signals_heeded = len(signals.received)
 
     def stop_starting(self, reason: str) -> None:
-        self.stopped = self.stopped or reason
+        if not self.stopped:
+            self.stopped = reason
+            names = ", ".join(handle.job.name for handle in self._running)
+            self.tell("notice", f"No further job is started: {reason}." + (f" Waiting for {names}." if names else ""))
 
     def collect(self) -> None:
         """Take over what the running jobs did since the last look."""
         look = time.monotonic() >= self._next_look
-        for handle, follower in list(self.running.items()):
+        for handle, follower in list(self._running.items()):
             self._announce(handle)
             if handle.done():
-                del self.running[handle]
+                del self._running[handle]
                 self._follow(handle.job, follower)
-                self._keep(handle.record())
+                self._keep(handle.record(), adopted=handle.job.name not in self._tries)
             elif look:
                 self._follow(handle.job, follower)
         if look:
@@ -143,9 +217,10 @@ class _Batch:
             self.tell("tick")
 
     def _announce(self, handle: Handle) -> None:
-        if handle.pid is not None and handle.job.name not in self._announced:
-            self._announced.add(handle.job.name)
-            record = Record(handle.job, Running(handle.started_at or "", handle.pid))
+        if handle.pid is not None and handle not in self._announced:
+            self._announced.add(handle)
+            state = Running(handle.started_at or "", handle.pid, handle.attempt.argv)
+            record = Record(handle.job, state, handle.attempt.number)
             self.records[handle.job.name] = record
             self.tell("started", record)
 
@@ -153,9 +228,19 @@ class _Batch:
         lines = follower.advance()
         self.tell("progressed", job, follower.progress, lines)
 
-    def _keep(self, record: Record) -> None:
-        self.records[record.job.name] = record
-        assert isinstance(record.state, Finished)
-        if record.state.outcome.status != COMPLETED:
-            self.failures += 1
+    def _keep(self, record: Record, *, adopted: bool = False) -> None:
+        name, status = record.job.name, record.status
+        self.records[name] = record
         self.tell("finished", record)
+        if status == COMPLETED or self.stopped:
+            return
+        if adopted and status == INTERRUPTED:  # stopped because its engine was gone: its turn comes again
+            self._waiting.appendleft(record.job)
+        elif status in self._policy.retry_on and (tries := self._tries.setdefault(name, 1)) <= self._policy.retries:
+            delay = self._policy.delay(tries)
+            self._later.append((time.monotonic() + delay, record.job))
+            self.tell("notice", f"{name} is tried again in {duration(delay)}, retry {tries} of {self._policy.retries}.")
+        else:
+            self._failures += 1
+            if self._policy.max_failures is not None and self._failures >= self._policy.max_failures:
+                self.stop_starting(f"{count(self._failures, 'job')} did not complete, which is the limit")

@@ -18,8 +18,6 @@ PATIENCE = 5.0  # seconds for a program that is asked
 
 def gather(folder: Path) -> dict[str, Any]:
     """Python, packages, git state of `folder`, host and GPUs; None where something cannot be known."""
-    import psutil
-
     return {
         "python": platform.python_version(),
         "python_executable": sys.executable,
@@ -28,9 +26,17 @@ def gather(folder: Path) -> dict[str, Any]:
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
-        "memory_bytes": psutil.virtual_memory().total,
+        "memory_bytes": _memory(),
         "gpus": gpus(),
     }
+
+
+def _memory() -> int | None:
+    try:
+        import psutil
+    except ImportError:  # not worth a batch
+        return None
+    return int(psutil.virtual_memory().total)
 
 
 def _version(package: str) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from runner import redact
 from runner.config import fingerprint
 
 
@@ -27,24 +28,36 @@ class Job:
     changes: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     source: Path | None = None  # the config file, and how `argv` calls it
     source_argument: str | None = None
+    script: Path | None = None  # the training script, where one is known
     snapshot: str | None = None  # the entry of `files` that is the exact copy of `source`
     files: Mapping[str, bytes] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path = field(default_factory=Path.cwd)
     rerun: tuple[str, ...] = ()
+    resume_args: tuple[str, ...] = ()  # appended when a later attempt can go on from a checkpoint
     disk_bytes: int = 0  # what it will keep on the disk, where that is known
 
     @property
     def fingerprint(self) -> str:
         """Two jobs with one fingerprint do the same work: name, resolved config and command without the folder."""
-        command = [self._without_folder(argument) for argument in self.argv]
-        return fingerprint({"name": self.name, "config": dict(self.config), "argv": command})
+        command = [self._without_folder(argument) for argument in redact.argv(self.argv)]
+        return fingerprint({"name": self.name, "config": redact.mapping(self.config), "argv": command})
 
     def _without_folder(self, argument: str) -> str:
         folder = str(self.out_dir)
         if self.out_dir.is_relative_to(self.cwd):
             argument = argument.replace(str(self.out_dir.relative_to(self.cwd)), folder)
         return argument.replace(folder, "{out_dir}")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One start of a job: its number from 1, the command and the additions to the environment as they are this time."""
+
+    job: Job
+    number: int
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +74,7 @@ class Plan:
     created_at: str
     overrides: Mapping[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)  # how the jobs are run: times, retries, JSON values
 
     def __post_init__(self) -> None:
         for what, values in (

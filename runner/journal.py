@@ -6,6 +6,8 @@ import os
 import re
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
 
 from runner import atomic, clock, redact, views, wording
 from runner.job import Job, Plan
@@ -59,6 +61,7 @@ class Journal:
         self._plan = plan
         self._paths = BatchPaths(plan.root)
         self._records = {job.name: Record(job) for job in plan.jobs}
+        end_torn_line(self._paths.master_log)
         self._log = Log(self._paths.master_log)
         self.write_json(self._paths.plan, views.plan_record(plan))
         self._say(f"Batch {plan.name}: {wording.count(len(plan.jobs), 'job')}, pid {os.getpid()}, in {plan.root}")
@@ -74,7 +77,7 @@ class Journal:
         number = list(self._records).index(record.job.name) + 1
         self._buckets[record.job.name] = (Bucket(TELLING_EVERY, BURST), Bucket(ROUTINE_EVERY, 3))
         self._say(f"[{number}/{len(self._records)}] {record.job.name}: started, pid {record.state.pid}")
-        self._say(f"{record.job.name}: command {wording.command(redact.argv(record.job.argv))}")
+        self._say(f"{record.job.name}: command {wording.command(redact.argv(record.state.argv))}")
 
     def progressed(self, job: Job, progress: Progress, lines: Sequence[str]) -> None:
         telling, routine = self._buckets.setdefault(job.name, (Bucket(TELLING_EVERY, BURST), Bucket(ROUTINE_EVERY, 3)))
@@ -118,3 +121,18 @@ class Journal:
     def _say(self, text: str) -> None:
         assert self._log is not None
         self._log.write(self._stamp() + wording.plain(text).encode(errors="replace") + b"\n")
+
+
+def end_torn_line(path: str) -> None:
+    """End the last line of a log that a crash cut short, so that the next one begins on its own."""
+    try:
+        with Path(path).open("rb+") as file:
+            if file.seek(0, os.SEEK_END) and not _ends_line(file):
+                file.write(b"\n")
+    except OSError:  # there is none yet, or it cannot be written, which the log itself will say
+        pass
+
+
+def _ends_line(file: BinaryIO) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"

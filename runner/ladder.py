@@ -44,7 +44,8 @@ class Ladder:
         self._steps[self._level]()
 
     def _ask(self) -> None:
-        tree.send([self._pid], signal.SIGINT)
+        for number in (signal.SIGINT, signal.SIGCONT):  # a stopped process would take its SIGINT only when continued
+            tree.send([self._pid], number)
         self.next_at = time.monotonic() + self._grace[0]
 
     def _tell(self) -> None:

@@ -9,6 +9,9 @@ METRICS = "metrics.jsonl"
 STDOUT, STDERR, COMBINED = "stdout.log", "stderr.log", "combined.log"
 LOGS = (STDOUT, STDERR, COMBINED)
 JOB_ERROR = "error.json"  # written by the job itself, if it wants to explain its failure
+SUPERVISOR = "supervisor.json"  # which processes run the job; stands as long as it has no result
+ATTEMPT = "attempt_"  # folders of earlier attempts: attempt_1, attempt_2, …
+RUNNER_OWNED = (*LOGS, RESULT, METADATA, ERROR_DETAILS, SUPERVISOR, JOB_ERROR)
 LATEST = "latest"  # in the base folder: a link to the newest batch
 INDUCTOR_CACHE = ".inductor_cache"  # in the base folder: what torch.compile may use again
 
@@ -31,6 +34,10 @@ class JobPaths:
     @property
     def metadata(self) -> str:
         return self[METADATA]
+
+    @property
+    def supervisor(self) -> str:
+        return self[SUPERVISOR]
 
     @property
     def error_details(self) -> str:
@@ -59,7 +66,7 @@ class BatchPaths:
     __slots__ = ("folder",)
 
     #: No job may be called like one of these: its folder would stand where the file belongs.
-    RESERVED = frozenset({"master_log.txt", "plan.json", "experiment_summary.json"})
+    RESERVED = frozenset({"master_log.txt", "plan.json", "experiment_summary.json", "runner.log"})
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = os.fspath(folder)
@@ -75,3 +82,11 @@ class BatchPaths:
     @property
     def summary(self) -> str:
         return os.path.join(self.folder, "experiment_summary.json")
+
+    @property
+    def lock(self) -> str:
+        return os.path.join(self.folder, ".lock")
+
+    @property
+    def runner_log(self) -> str:
+        return os.path.join(self.folder, "runner.log")

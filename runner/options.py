@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 #: Settings of a training that document readers know by name; any other key of a config is taken as well.
 OVERRIDES = {
@@ -16,9 +17,20 @@ OVERRIDES = {
     "max_iters": "override the number of training iterations",
     "learning_rate": "override the learning rate",
 }
+#: What --retry_on calls the ways to end -> the status in a result.
+CAUSES = {"failed": "failed", "signal": "killed", "timeout": "timeout", "stalled": "stalled", "error": "error"}
+RETRY_ON = ("failed", "signal", "timeout", "stalled")
+#: Options that say how jobs are run; a resumed batch keeps them unless they are given anew.
+KEPT = ["timeout", "stall_timeout", "fail_fast", "max_failures", "retries", "retry_on", "retry_delay", "grace"]
+KEPT += ["keep_running", "log_timestamps"]
 BOOLEANS = {"wandb_enabled", "wandb_log", "compile"}
 
-USAGE = 'run_experiments.py --configs "config/shkspr_char_diff/*.py" [--device cuda] [--KEY VALUE ...] [options]'
+COMMANDS = ("list", "status", "attach", "tail", "stop", "rerun")
+USAGE = """\
+run_experiments.py --configs "config/shkspr_char_diff/*.py" [--device cuda] [--KEY VALUE ...] [options]
+       run_experiments.py --resume [BATCH] [--only failed|interrupted|pending] [--accept_changes]
+       run_experiments.py list | status [BATCH] | attach [BATCH] | tail [BATCH] [JOB] | stop [BATCH] [--now|--drain]
+                          | rerun BATCH JOB"""
 DESCRIPTION = """\
 Run training jobs, one config after another. Each job runs in a process of its own; its output goes to logs that can be
 watched with tail -f, its end is recorded, and a job that fails does not stop the others.
@@ -42,11 +54,13 @@ what it writes, in experiments/experiment_<date>_<time>/ (experiments/latest poi
              and what the job itself writes: metrics.jsonl, checkpoints
 
 Every option may be spelled with - or _ (--batch-size, --batch_size). Booleans: true, false, 1, 0, yes, no, True, False.
-Ctrl+C asks the running job to save and leave; a second Ctrl+C kills it. The summary is written either way.
+Ctrl+C asks the running job to save and leave; it has 10 s, then SIGTERM and 5 s more, then it is killed (--grace sets
+these times). A second Ctrl+C kills it at once. The summary is written either way.
 
 exit codes:
   0  every job completed                     2  a mistake on the command line or in a config; nothing was started
-  1  some did not complete                 130  interrupted by Ctrl+C (143 by SIGTERM, 129 by SIGHUP)
+  1  some did not complete                75  another runner has this batch in hand
+                                          130  interrupted by Ctrl+C (143 by SIGTERM, 129 by SIGHUP)
 """
 
 
@@ -65,6 +79,8 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=30, width=118)
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
+        if isinstance(action, argparse._HelpAction):
+            return "-h, --help"
         if action.option_strings and action.nargs == 0:
             return action.option_strings[0]
         return super()._format_action_invocation(action) if not action.option_strings else self._with_value(action)
@@ -80,6 +96,7 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """Every option in both spellings, --batch_size and --batch-size."""
+    seconds, positive = _checked(_seconds), _checked(_positive)
     top = _Parser(
         prog="run_experiments.py", usage=USAGE, description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False,
         formatter_class=_Formatter,
@@ -107,12 +124,27 @@ def parser() -> argparse.ArgumentParser:
     _add(where, "name", default="experiment", help="the batch folder is NAME_<date>_<time> (default: experiment)")
     how = top.add_argument_group("how it runs")
     _add(how, "dry_run", action="store_true", help="print commands, folders and changes; start and write nothing")
-    _add(how, "timeout", type=_seconds, metavar="SECONDS", help="stop a job that runs longer")
+    _add(how, "detach", action="store_true", help="run on in the background, also after logout")
+    _add(how, "timeout", type=seconds, metavar="SECONDS", help="stop a job that runs longer")
+    _add(how, "stall_timeout", type=seconds, metavar="SECONDS", help="stop a job that is silent for so long")
     _add(how, "fail_fast", action="store_true", help="start no further job after the first that does not complete")
-    _add(how, "max_failures", type=_positive, metavar="N", help="the same after N such jobs")
+    _add(how, "max_failures", type=positive, metavar="N", help="the same after N such jobs")
+    _add(how, "retries", type=positive, metavar="N", help="try a job again, up to N times")
+    _add(how, "retry_on", type=_checked(_causes), metavar="CAUSES", help=f"after which ends: {','.join(RETRY_ON)}")
+    _add(how, "retry_delay", type=seconds, metavar="SECONDS", help="before the first retry, then doubled: 10")
+    _add(how, "grace", type=_checked(_grace), metavar="A,B,C", help="seconds after SIGINT, SIGTERM, KILL: 10,5,10")
+    _add(how, "keep_running", action="store_true", default=None, help="a job goes on when the runner itself is killed")
     _add(
-        how, "log_timestamps", choices=("all", "combined", "none"), default="all",
+        how, "log_timestamps", choices=("all", "combined", "none"),
         help="which logs get a timestamp a line; with combined, the other two keep the exact bytes (default: all)",
+    )  # fmt: skip
+    again = top.add_argument_group("a batch that was not finished")
+    _add(again, "resume", nargs="?", const="", metavar="DIR", help="go on with a batch (default: the newest)")
+    _add(again, "only", choices=("failed", "interrupted", "pending"), help="of its jobs, run these only")
+    _add(again, "accept_changes", action="store_true", help="go on although configs were changed since")
+    _add(
+        again, "resume_args", metavar="WORDS",
+        help="what lets another script go on from a checkpoint, such as \"--load {checkpoint}\"",
     )  # fmt: skip
     said = top.add_argument_group("what it says")
     _add(
@@ -139,37 +171,106 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _grace(text: str) -> tuple[float, ...]:
+    try:
+        times = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        times = ()
+    if len(times) != 3 or not all(0 <= value < float("inf") for value in times):
+        raise argparse.ArgumentTypeError(f"{text!r} is not three numbers of seconds, such as 10,5,10")
+    return times
+
+
+def _causes(text: str) -> list[str]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    unknown = [word for word in words if word not in CAUSES]
+    if unknown or not words:
+        raise argparse.ArgumentTypeError(f"{text!r} must name causes of {', '.join(CAUSES)}, with commas between them")
+    return words
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
     return int(text)
 
 
-def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]:
-    """Options, and overrides as key -> text. Raises UsageError; `--help` prints and raises SystemExit."""
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """What stands in the place of a value that cannot be understood, so that all mistakes can be said at once."""
+
+    why: str
+
+
+def _checked(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A type for argparse that does not stop at its first mistake."""
+
+    def convert(text: str) -> Any:
+        try:
+            return read(text)
+        except argparse.ArgumentTypeError as error:
+            return Wrong(str(error))
+
+    return convert
+
+
+def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str], list[str]]:
+    """Options, overrides as key -> text, and mistakes. Raises UsageError where nothing more can be found out."""
     options, rest = parser().parse_known_args(argv)
+    problems = [f"--{name}: {value.why}" for name, value in vars(options).items() if isinstance(value, Wrong)]
+    if options.resume is not None:
+        problems += _not_with_resume(options, rest)
+        if problems:
+            raise UsageError(*problems)
+        return options, {}, []
+    if options.only or options.accept_changes:
+        problems.append("--only and --accept_changes go with --resume")
     if not options.configs:
-        raise UsageError('--configs is missing: name the configs to run, as in --configs "config/quickstart/*.py"')
+        raise UsageError(
+            *problems, '--configs is missing: name the configs to run, as in --configs "config/quickstart/*.py"'
+        )
     if options.train_script and options.command:
-        raise UsageError("--train_script and --command both say what a job runs; give one of them")
+        problems.append("--train_script and --command both say what a job runs; give one of them")
+    if options.KEY is not None:
+        problems.append(f"--KEY stands for a key of your configs, as in --n_layer {options.KEY}")
+    overrides, wrong = _overrides(options, rest)
+    return options, overrides, problems + wrong
+
+
+def _overrides(options: argparse.Namespace, rest: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """The settings among the options and among what argparse did not know."""
     from runner import override  # here, since --help wants to be quick
 
     words, others, problems = override.split(rest)
     problems = [wrong for word in rest if word.startswith("--") and (wrong := _misspelled(word))] or problems
     problems += [f"{word!r} was not expected here; options begin with --, see --help" for word in words]
-    if problems:
-        raise UsageError(*problems)
     given = {key: getattr(options, key) for key in OVERRIDES if getattr(options, key) is not None} | others
-    if options.KEY is not None:
-        raise UsageError(f"--KEY stands for a key of your configs, as in --n_layer {options.KEY}")
-    if "out_dir" in given:
-        raise UsageError("--out_dir is set by the runner for each job; type --base_out_dir to say where batches go")
+    if given.pop("out_dir", None) is not None:
+        problems.append("--out_dir is set by the runner for each job; type --base_out_dir to say where batches go")
+    if given.get("init_from") == "resume":
+        problems.append("--init_from resume: each job gets a new folder; type --resume to go on with a batch")
     for key in BOOLEANS & given.keys():
         try:
             given[key] = str(override.boolean(given[key]))
         except ValueError:
-            raise UsageError(f"--{key} {given[key]}: is neither true nor false") from None
-    return options, given
+            problems.append(f"--{key} {given.pop(key)}: is neither true nor false")
+    return given, problems
+
+
+def _not_with_resume(options: argparse.Namespace, rest: Sequence[str]) -> list[str]:
+    """A resumed batch is the batch that was planned."""
+    fixed = (*OVERRIDES, "configs", "train_script", "command", "resume_args")
+    given = [f"--{key}" for key in fixed if getattr(options, key) is not None]
+    given += [word for word in rest if word.startswith("--")]
+    if given:
+        return [f"{given[0]} cannot be changed by --resume; start a new batch, or edit the configs"]
+    return [f"{word!r} was not expected here; options begin with --, see --help" for word in rest[:1]]
+
+
+def kept(options: argparse.Namespace) -> dict[str, Any]:
+    """The options of KEPT that were given."""
+    given = {name: getattr(options, name) for name in KEPT}
+    return {name: value for name, value in given.items() if value not in (None, False)}
 
 
 def _misspelled(word: str) -> str | None:

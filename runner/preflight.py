@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOM = 256 << 20  # bytes that must be free whatever the jobs say
@@ -20,39 +20,42 @@ print(json.dumps([count, torch.version.cuda or torch.version.hip]))
 """
 
 
-def devices(wanted: Collection[str], environ: Mapping[str, str]) -> list[str]:
-    """What is wrong with the devices that the jobs ask for; torch is asked in a process of its own, if at all."""
-    problems = [problem for device in sorted(wanted) if (problem := _misspelled(device))]
-    indices = [_index(device) for device in wanted if device == "cuda" or device.startswith("cuda:")]
-    valid = [index for index in indices if index is not None]
-    if valid and (problem := _cuda(max(valid), environ)):
-        problems.append(problem)
+def devices(wanted: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
+    """What is wrong with the devices that the jobs ask for; `wanted` says of each who asks for it, in words.
+
+    torch is asked in a process of its own, if at all.
+    """
+    found = {device: _misspelled(device) for device in wanted}
+    valid = {device: index for device in wanted if not found[device] and (index := _index(device)) is not None}
+    if valid:
+        highest = max(valid, key=valid.__getitem__)
+        found[highest] = _cuda(valid[highest], environ)
     if "mps" in wanted and sys.platform != "darwin":
-        problems.append("--device mps: Apple's GPUs are found on macOS only; type --device cuda or --device cpu")
-    return problems
+        found["mps"] = "Apple's GPUs are found on macOS only; type --device cuda or --device cpu"
+    return [f"{wanted[device]}: {problem}" for device, problem in found.items() if problem]
 
 
 def _misspelled(device: str) -> str | None:
-    kind, _, index = device.partition(":")
-    if kind.lower() in ("gpu", "nvidia", "rocm", "hip") or (kind != kind.lower() and kind.lower() == "cuda"):
-        mend = "cuda" + (f":{index}" if index else "")
-        return f"--device {device}: the GPU is called cuda here; type --device {mend}"
-    if kind == "cuda" and _index(device) is None:
-        return f"--device {device}: {index!r} is no number of a GPU; type --device cuda:0"
+    kind, colon, index = device.partition(":")
+    if kind.lower() in ("gpu", "nvidia", "rocm", "hip") or (kind != "cuda" and kind.lower() == "cuda"):
+        return f"the GPU is called cuda here; type --device cuda{colon}{index}"
+    if kind == "cuda" and colon and not index.isdigit():
+        return f"{index!r} is no number of a GPU; type --device cuda:0"
     return None
 
 
 def _index(device: str) -> int | None:
-    _, colon, index = device.partition(":")
-    return int(index) if index.isdigit() else None if colon else 0
+    """The number of a CUDA device; None for other kinds."""
+    kind, _, index = device.partition(":")
+    return int(index or 0) if kind == "cuda" else None
 
 
 def _cuda(highest: int, environ: Mapping[str, str]) -> str | None:
     instead = "type --device cpu to run without one"
-    if "CUDA_VISIBLE_DEVICES" in environ and environ["CUDA_VISIBLE_DEVICES"].strip() in ("", "-1"):
-        return f"--device cuda: CUDA_VISIBLE_DEVICES hides every GPU; unset it, or {instead}"
+    if environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1"):
+        return f"CUDA_VISIBLE_DEVICES hides every GPU; unset it, or {instead}"
     if not any(os.path.exists(node) for node in _NODES):  # noqa: PTH110 - three names, no need of Path
-        return f"--device cuda: this machine has no usable GPU (no driver is loaded); {instead}"
+        return f"this machine has no usable GPU (no driver is loaded); {instead}"
     try:
         answer = subprocess.run(
             [sys.executable, "-c", _ASK_TORCH],
@@ -60,20 +63,29 @@ def _cuda(highest: int, environ: Mapping[str, str]) -> str | None:
         )  # fmt: skip
         count, build = json.loads(answer.stdout.strip().rpartition("\n")[2])
     except (OSError, subprocess.SubprocessError, ValueError):
-        return f"--device cuda: torch cannot be asked for its GPUs with {sys.executable}; {instead}"
+        return f"torch cannot be asked for its GPUs with {sys.executable}; {instead}"
     if build is None:
-        return f"--device cuda: the installed torch was built without GPU support; install one with it, or {instead}"
+        return f"the installed torch was built without GPU support; install one with it, or {instead}"
     if count == 0:
-        return f"--device cuda: torch finds no usable GPU on this machine; {instead}"
+        return f"torch finds no usable GPU on this machine; {instead}"
     if highest >= count:
-        return f"--device cuda:{highest}: there are {count} GPUs, numbered from 0; type --device cuda:{count - 1}"
+        return f"there are {count} GPUs, numbered from 0; type --device cuda:{count - 1}"
     return None
 
 
 def disk(base: Path, needed: int = 0) -> list[str]:
     """What is wrong with the place where the outputs shall lie: `needed` bytes of checkpoints, and room for logs."""
+    try:
+        return _disk(base, needed)
+    except OSError as error:
+        return [f"--base_out_dir {base}: {error.strerror}; name another folder"]
+
+
+def _disk(base: Path, needed: int) -> list[str]:
     place = base
     while not place.exists() and place != place.parent:
+        if place.is_symlink():
+            return [f"--base_out_dir {base}: {place} is a link that leads nowhere; mend it or name another folder"]
         place = place.parent
     if not place.is_dir():
         return [f"--base_out_dir {base}: {place} is a file; name a folder"]

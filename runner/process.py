@@ -7,17 +7,19 @@ import os
 import signal
 import subprocess
 import sys
-import uuid
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from runner import store, tree
-from runner.job import Job
+from runner import atomic, attempts, clock, identity, layout, store, tree
+from runner.job import Attempt, Job
+from runner.signals import Signals
 from runner.state import Record
 
 SUPERVISOR = Path(__file__).with_name("supervise.py")
+SLACK = 5.0  # seconds that a supervisor may take to record an end, beyond the times of the ladder
 GRACE = (10.0, 5.0, 10.0)  # seconds after SIGINT, after SIGTERM, and for killing the whole tree
 
 
@@ -26,27 +28,36 @@ class Terms:
     """How every job of a batch is run. Times in seconds."""
 
     timeout: float | None = None
+    stall_timeout: float | None = None
+    keep_running: bool = False  # go on when the engine is gone
     grace: tuple[float, float, float] = GRACE
     log_timestamps: Literal["all", "combined", "none"] = "all"
+
+    def latest_end(self, now: float) -> float | None:
+        """When a job that starts `now` must have ended, whatever happens; None without a time limit."""
+        return None if self.timeout is None else now + self.timeout + self.patience_after("stop")
+
+    def patience_after(self, how: Literal["stop", "kill"]) -> float:
+        """Seconds after which a job that was told to stop must have been recorded by its supervisor."""
+        return (sum(self.grace) if how == "stop" else self.grace[2]) + SLACK
 
 
 class Supervised:
     """One job under its supervisor. A Handle of the engine; owns two pipes and a process."""
 
-    def __init__(self, job: Job, attempt: int, terms: Terms, facts: Mapping[str, Any]) -> None:
-        """Prepare the job's folder and start. Raises OSError when that cannot be done."""
-        mark = uuid.uuid4().hex
-        self.job = job = store.pinned(replace(job, env={**job.env, tree.MARK: mark}))
-        store.prepare(job, facts)
-        self.attempt = attempt
+    def __init__(self, job: Job, terms: Terms, facts: Mapping[str, Any]) -> None:
+        """Begin the job's next attempt. Raises OSError when that cannot be done."""
+        self.job = job
+        self.attempt = attempts.begin(job, facts)
         self.pid: int | None = None
         self.started_at: str | None = None
-        self._mark = mark
+        self._terms = terms
         self._result: dict[str, Any] | None = None
         self._unwritten: str | None = None
         self._text = b""
         self._crash = b""
         self._ended = False
+        self._overdue_at = terms.latest_end(time.monotonic())
         # A session of its own: Ctrl+C in the terminal reaches the engine only, which then decides.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(SUPERVISOR)],
@@ -56,18 +67,42 @@ class Supervised:
             start_new_session=True,
             bufsize=0,
         )
+        self._sign()
         self._tell(json.dumps(self._order(terms)))
+
+    def _sign(self) -> None:
+        """Name the supervisor in the job's folder before it gets its order.
+
+        If we are killed before the order, it does nothing; after the order, the next engine finds it, however early.
+        """
+        command = store.entries(self.attempt)["command"]
+        signature = {
+            "schema": 1,
+            "supervisor": identity.of(self._process.pid) or [str(self._process.pid), "", ""],
+            "job": None,  # not started yet
+            "mark": self.attempt.env[tree.MARK],
+            "attempt": self.attempt.number,
+            "argv": command,
+            "keep_running": self._terms.keep_running,
+            "started_at": clock.now(),
+        }
+        try:
+            atomic.write_json(self.job.out_dir / layout.SUPERVISOR, signature, durable=False)
+        except OSError:  # a full disk: the job runs all the same, it only cannot be adopted
+            pass
 
     def _order(self, terms: Terms) -> dict[str, Any]:
         return {
-            "argv": list(self.job.argv),
-            "env": dict(self.job.env),
+            "argv": list(self.attempt.argv),
+            "env": dict(self.attempt.env),
             "cwd": str(self.job.cwd),
             "out_dir": str(self.job.out_dir),
             "timeout": terms.timeout,
+            "stall_timeout": terms.stall_timeout,
+            "keep_running": terms.keep_running,
             "grace": terms.grace,
             "log_timestamps": terms.log_timestamps,
-            "result": store.entries(self.job, self.attempt),
+            "result": store.entries(self.attempt),
         }
 
     @property
@@ -108,6 +143,9 @@ class Supervised:
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None
             stream.close()
+        if self._result is None:  # it died before it was done: what it looked after must not outlive it
+            tree.kill_marked(self.attempt.env[tree.MARK])
+            (self.job.out_dir / layout.SUPERVISOR).unlink(missing_ok=True)
         result = self._result or store.read_result(self.job) or self._speak_for_it()
         if self._unwritten:
             self._unwritten = store.write_result(self.job, result)
@@ -118,18 +156,23 @@ class Supervised:
         return store.record(self.job, result)
 
     def _speak_for_it(self) -> dict[str, Any]:
-        tree.send(tree.marked(self._mark), signal.SIGKILL)
         code = self._process.returncode
         words = self._crash.decode(errors="replace").strip().rpartition("\n")[2]
         how = f"killed by signal {-code}" if code < 0 else words or f"exit code {code}"
         error = f"the supervisor of this job died ({how}); the job was stopped and its end is not known"
-        result = store.lost(self.job, self.attempt, error, self.started_at)
+        result = store.lost(self.attempt, error, self.started_at)
         self._unwritten = store.write_result(self.job, result)
         return result
 
     def stop(self, how: Literal["stop", "kill"]) -> None:
         """Ask the job to save and leave (`stop`), or end its whole tree now (`kill`)."""
+        self._overdue_at = time.monotonic() + self._terms.patience_after(how)
         self._tell(how)
+
+    def enforce(self) -> None:
+        """Kill a supervisor that has not kept its time; `hear` will then notice its end."""
+        if self._overdue_at is not None and time.monotonic() > self._overdue_at:
+            self._process.kill()
 
     def _tell(self, line: str) -> None:
         assert self._process.stdin is not None
@@ -137,3 +180,72 @@ class Supervised:
             self._process.stdin.write(line.encode() + b"\n")
         except (BrokenPipeError, ValueError):  # it has ended: `hear` will notice
             pass
+
+
+class Adopted:
+    """A job whose supervisor was started by an engine that is gone. A Handle of the engine; owns a descriptor."""
+
+    def __init__(self, job: Job, found: Mapping[str, Any], terms: Terms) -> None:
+        self.job = job
+        self.pid: int | None = int(found["job"][0]) if found["job"] else None  # None: its supervisor has just begun
+        self.started_at: str | None = found["started_at"]
+        self.attempt = Attempt(job, int(found["attempt"]), tuple(found["argv"]), {tree.MARK: found["mark"]})
+        self._supervisor: list[str] = found["supervisor"]
+        self._terms = terms
+        # Its leash is gone: it is stopping its job, unless it was told to go on.
+        self._overdue_at = None if found.get("keep_running") else time.monotonic() + terms.patience_after("stop")
+        # A pidfd cannot come to mean another process.
+        self._descriptor = os.pidfd_open(int(self._supervisor[0])) if hasattr(os, "pidfd_open") else -1
+
+    def fileno(self) -> int:
+        """Readable when the supervisor has ended; -1 where the system cannot tell, and it has to be asked."""
+        return self._descriptor
+
+    def hear(self) -> None:
+        """Nothing is said; `done` asks."""
+
+    def done(self) -> bool:
+        if self.pid is None:
+            found = _signature(self.job) or {}
+            self.pid = int(found["job"][0]) if found.get("job") else None
+        return not identity.alive(self._supervisor)
+
+    def record(self) -> Record:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        result = store.read_result(self.job)
+        tree.kill_marked(self.attempt.env[tree.MARK])  # nothing is left, unless its supervisor was killed
+        if result is None:
+            error = "the supervisor of this job died while no runner was there; the end of the job is not known"
+            result = store.lost(self.attempt, error, self.started_at)
+            store.write_result(self.job, result)
+        return store.record(self.job, result)
+
+    def stop(self, how: Literal["stop", "kill"]) -> None:
+        self._overdue_at = time.monotonic() + self._terms.patience_after(how)
+        self._signal(signal.SIGTERM if how == "stop" else Signals.AT_ONCE)
+
+    def enforce(self) -> None:
+        if self._overdue_at is not None and time.monotonic() > self._overdue_at:
+            self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        if identity.alive(self._supervisor):
+            tree.send([int(self._supervisor[0])], number)
+
+
+def adopt(job: Job, terms: Terms) -> Adopted | None:
+    """The handle of a job that runs already, under a supervisor that outlived its engine; None if there is none."""
+    found = _signature(job)
+    try:
+        return Adopted(job, found, terms) if found and identity.alive(found["supervisor"]) else None
+    except (OSError, ValueError, KeyError):  # the process has just gone
+        return None
+
+
+def _signature(job: Job) -> dict[str, Any] | None:
+    try:
+        found = json.loads((job.out_dir / layout.SUPERVISOR).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

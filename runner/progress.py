@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from runner import clock
+from runner import clock, result
 from runner.job import Job
 from runner.layout import JobPaths
 
 BLOCK = 1 << 16  # bytes read of a file at each look; a log that grows faster is skipped, not chased
+LARGEST = 10**15  # iterations; more than that is a slip of the job, and no float
 WINDOW = 20  # looks over which the speed is taken
 
-_ITERATION = re.compile(r"\b(?:iter|step|iteration)[ :=]*(\d+)(?:\s*/\s*(\d+))?\s*[:,|\]]", re.IGNORECASE)
+_ITERATION = re.compile(r"\b(?:iter|step|iteration)[ :=]*(\d{1,15})(?:\s*/\s*(\d{1,15}))?\s*[:,|\]]", re.IGNORECASE)
 _LOSS = re.compile(r"(?<!val )(?<!validation )\bloss[ :=]+(-?\d[\d.]*(?:[eE][+-]?\d+)?|nan|inf)", re.IGNORECASE)
 _VALIDATION = re.compile(r"\bval(?:idation)?[ _/]loss[ :=]+(-?\d[\d.]*(?:[eE][+-]?\d+)?|nan|inf)", re.IGNORECASE)
 
@@ -65,7 +66,7 @@ class Follower:
     def _take_row(self, line: str) -> None:
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         if isinstance(row, dict):
             self._measured = True
@@ -83,19 +84,19 @@ class Follower:
             self._update(
                 int(iteration[1]),
                 int(iteration[2]) if iteration[2] else None,
-                float(loss[1]) if loss else None,
-                float(validation[1]) if validation else None,
+                _number(loss[1]) if loss else None,
+                _number(validation[1]) if validation else None,
             )
 
     def _update(self, iteration: object, total: object, loss: float | None, val_loss: float | None) -> None:
         now = self.progress
-        if isinstance(iteration, int):
+        if isinstance(iteration, int) and abs(iteration) < LARGEST:
             if not self._seen or iteration > self._seen[-1][1]:
                 self._seen.append((time.monotonic(), iteration))
             now = replace(now, iteration=iteration, speed=self._speed())
         self.progress = replace(
             now,
-            total=total if isinstance(total, int) else now.total,
+            total=total if isinstance(total, int) and abs(total) < LARGEST else now.total,
             loss=now.loss if loss is None else loss,
             val_loss=now.val_loss if val_loss is None else val_loss,
         )
@@ -106,10 +107,15 @@ class Follower:
 
 
 def _loss(row: Mapping[str, Any], *names: str) -> float | None:
-    for name in names:
-        if isinstance(row.get(name), int | float):
-            return float(row[name])
-    return None
+    return next((_number(row[name]) for name in names if isinstance(row.get(name), int | float)), None)
+
+
+def _number(said: Any) -> float | None:
+    """What a job wrote as a number, `2.31.` at the end of a sentence included; None if it is none after all."""
+    try:
+        return float(said.rstrip(".") if isinstance(said, str) else said)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _said(line: str) -> str:
@@ -131,7 +137,7 @@ class _Tail:
 
     def lines(self) -> list[str]:
         try:
-            with open(self._path, "rb") as file:  # noqa: PTH123 - it may be gone and come again
+            with result.regular(self._path) as file:  # opened each time: it may be gone and come again
                 end = file.seek(0, 2)
                 if end - self._at > BLOCK:  # too much to read on time: go on near its end
                     self._at, self._rest = end - BLOCK, b""

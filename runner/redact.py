@@ -31,15 +31,32 @@ def _inside(value: Any) -> Any:
 
 
 def argv(arguments: Sequence[str]) -> list[str]:
-    """The same command with the value of `--secret=value` and of `--secret value` hidden."""
-    hidden = []
+    """The same command with secrets hidden: `--token=x`, `--token x`, `TOKEN=x`, also in a word that is a command."""
+    hidden: list[str] = []
     previous = ""
     for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if previous.startswith("--") and "=" not in previous and is_secret(previous, argument):
-            argument = argument if argument.startswith("--") else HIDDEN
-        elif equals and name.startswith("--") and is_secret(name, value):
-            argument = f"{name}={HIDDEN}"
-        hidden.append(argument)
+        name = previous if previous.startswith("-") and "=" not in previous else ""
+        if is_secret(name, argument) and not argument.startswith("--"):
+            hidden.append(HIDDEN)
+        elif " " in argument:
+            hidden.append(_within(argument))
+        else:
+            hidden.append(_ASSIGNED.sub(_hide, argument))
         previous = argument
     return hidden
+
+
+_ASSIGNED = re.compile(r"^(-{0,2}[\w.-]+)=(.+)$", re.DOTALL)
+_ASSIGNED_WITHIN = re.compile(r"(?<!\S)(-{0,2}[\w.-]+)=(\S+)")
+_OPTION_WITHIN = re.compile(r"(?<!\S)(--?[\w.-]+)\s+(?!-)(\S+)")
+
+
+def _hide(match: re.Match[str]) -> str:
+    return f"{match[1]}={HIDDEN}" if is_secret(match[1], match[2]) else match[0]
+
+
+def _within(text: str) -> str:
+    """A word that holds several, such as a template or a value with spaces."""
+    text = _ASSIGNED.sub(_hide, text)
+    text = _ASSIGNED_WITHIN.sub(_hide, text)
+    return _OPTION_WITHIN.sub(lambda match: f"{match[1]} {HIDDEN}" if is_secret(match[1], match[2]) else match[0], text)

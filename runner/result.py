@@ -5,19 +5,23 @@ Reads the job's folder, writes nothing. Standard library only, imported by every
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+import stat
 
 from runner import layout
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, BinaryIO
 
 TAIL = 1 << 18  # bytes looked at from the end of a log
 LAST_LINES = 5  # lines of stderr in an error sentence
 LINE_WIDTH = 300
+TRACEBACK = ("Traceback (most recent call last)", "Exception Group Traceback (most recent call last)")
+CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
 
 
 def ending(wait_status: int, stopped_because: str | None) -> dict[str, Any]:
@@ -39,13 +43,25 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
+def regular(path: str) -> BinaryIO:
+    """Open a file that a job may have made. Raises OSError for what is no regular file.
+
+    A pipe would hold us up for ever, and a link to /dev/zero has no end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no regular file", path)
+    return os.fdopen(descriptor, "rb")
+
+
 def tail(path: str, skip: int = 0, size: int = TAIL) -> list[str]:
     """The last whole lines of a log, each without its first `skip` characters."""
     try:
-        with open(path, "rb") as file:
+        with regular(path) as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(end - size, 0))
-            lines = file.read().split(b"\n")
+            lines = file.read(size).split(b"\n")
     except OSError:
         return []
     if end > size:
@@ -53,15 +69,32 @@ def tail(path: str, skip: int = 0, size: int = TAIL) -> list[str]:
     return [line[skip:].decode(errors="replace").rpartition("\r")[2].rstrip() for line in lines]
 
 
-def traceback(lines: list[str]) -> str:
-    """The last Python traceback among these lines, or an empty text."""
-    starts = [number for number, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")]
+def traceback(lines: list[str]) -> tuple[str, str]:
+    """The last Python traceback among these lines, with what led to it: its message, and its text to the end.
+
+    Both are empty if there is none; the message is empty too if the job went on to say other things, since a traceback
+    that was only logged need not be the cause of the end.
+    """
+    starts = [number for number, line in enumerate(lines) if line.lstrip(" +|").startswith(TRACEBACK)]
     if not starts:
-        return ""
-    body = starts[-1] + 1
-    while body < len(lines) and (not lines[body] or lines[body].startswith(" ")):
-        body += 1
-    return "\n".join(lines[starts[-1] : body + 1]) + "\n"
+        return "", ""
+    message = starts[-1] + 1
+    while message < len(lines) and _indented(lines[message]):
+        message += 1
+    after = message + 1
+    while after < len(lines) and _indented(lines[after]):
+        after += 1
+    begin = starts.pop()
+    while starts and any(line.startswith(CHAINED) for line in lines[starts[-1] : begin]):
+        begin = starts.pop()  # "During handling of the above exception, another exception occurred"
+    said = " ".join(line.strip() for line in lines[message:after] if line.strip())
+    if message >= len(lines):  # of an exception group every line is indented
+        said = next((line.lstrip(" |") for line in lines[begin:] if "ExceptionGroup: " in line), "")
+    return (said[:LINE_WIDTH] if after >= len(lines) else ""), "\n".join(lines[begin:]).rstrip() + "\n"
+
+
+def _indented(line: str) -> bool:
+    return not line or line[0] in " \t"
 
 
 def last_words(lines: list[str]) -> str:
@@ -70,13 +103,15 @@ def last_words(lines: list[str]) -> str:
     return " | ".join(said[-LAST_LINES:])
 
 
-def cause(end: dict[str, Any], limit: float | None) -> str | None:
+def cause(end: dict[str, Any], order: dict[str, Any]) -> str | None:
     """Why a job did not complete, before its own words are added."""
     match end["status"]:
         case "completed":
             return None
         case "timeout":
-            return f"stopped after {limit:g} s, the limit of --timeout"
+            return f"stopped after {order['timeout']:g} s, the limit of --timeout"
+        case "stalled":
+            return f"stopped after {order['stall_timeout']:g} s without output or metrics, the limit of --stall_timeout"
         case "interrupted":
             return "interrupted" + (f" (ended by {end['signal']})" if end["signal"] else "")
         case "killed":
@@ -93,10 +128,8 @@ def explain(paths: layout.JobPaths, skip: int) -> tuple[str, str]:
         words = f"{reported.get('type', 'error')}: {reported['message']}"
         return words, str(reported.get("traceback") or "")
     lines = tail(paths.stderr, skip)
-    trace = traceback(lines)
-    if trace:
-        return trace.rstrip().rpartition("\n")[2][:LINE_WIDTH], trace
-    return last_words(lines) or last_words(tail(paths.stdout, skip)), ""
+    message, trace = traceback(lines)
+    return message or last_words(lines) or last_words(tail(paths.stdout, skip)), trace
 
 
 def final_metrics(path: str) -> dict[str, Any]:
@@ -105,27 +138,39 @@ def final_metrics(path: str) -> dict[str, Any]:
     for line in tail(path):
         try:
             row = json.loads(line)
-        except ValueError:  # a row torn by a crash, or no JSON at all
+        except (ValueError, RecursionError):  # a row torn by a crash, or no JSON at all
             continue
         if isinstance(row, dict):
-            metrics.update(row)
+            metrics.update({key: value for key, value in row.items() if not _absurd(value)})
     return metrics
+
+
+def _absurd(value: Any) -> bool:
+    """A whole number that no reader of our records could hold as a number."""
+    return isinstance(value, int) and abs(value) >= 2**63
 
 
 def final_checkpoint(folder: str) -> str | None:
     """The newest *.pt file in the job's folder."""
     try:
         with os.scandir(folder) as entries:
-            found = [(entry.stat().st_mtime_ns, entry.name) for entry in entries if entry.name.endswith(".pt")]
+            found = [(_modified(entry), entry.name) for entry in entries if entry.name.endswith(".pt")]
     except OSError:
         return None
     return os.path.join(folder, max(found)[1]) if found else None
 
 
+def _modified(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_mtime_ns
+    except OSError:  # a link that leads nowhere
+        return -1
+
+
 def _read_json(path: str) -> dict[str, Any]:
     try:
-        with open(path, encoding="utf-8") as file:
-            record = json.load(file)
-    except (OSError, ValueError):
+        with regular(path) as file:
+            record = json.loads(file.read(TAIL))
+    except (OSError, ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}

@@ -13,7 +13,7 @@ from runner.job import Job, Plan
 from runner.layout import JobPaths
 from runner.progress import Progress
 from runner.state import COMPLETED, Finished, Record, Running
-from runner.wording import count, duration, plain, shown
+from runner.wording import command, count, duration, plain, shown
 
 HEARTBEAT = 60.0  # seconds between two signs of life in plain output
 
@@ -94,7 +94,7 @@ class Lines:
         self._known.since[name] = time.monotonic()
         if not self._brief:
             number = list(self._known.records).index(name) + 1
-            log = shown(JobPaths(record.job.out_dir).combined)
+            log = command([shown(JobPaths(record.job.out_dir).combined)])
             self._say(f"[{number}/{len(self._known.records)}] {name}: started, tail -f {log}")
 
     def progressed(self, job: Job, progress: Progress, lines: Sequence[str]) -> None:
@@ -136,6 +136,7 @@ class Lines:
 def silence(stream: TextIO) -> None:
     """Let a stream that nobody reads any more lead to nowhere; Python would fail at its exit when it flushes it."""
     try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), stream.fileno())
     except (OSError, ValueError):  # no real file, or closed
         pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
 if TYPE_CHECKING:
@@ -16,16 +17,21 @@ class Signals:
     """Installed for a `with` block, also where the parent had them ignored, as `sh -c '... &'` does with SIGINT."""
 
     CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    DRAIN = signal.SIGUSR1  # finish what runs, start nothing more
+    AT_ONCE = signal.SIGUSR2  # as a second Ctrl+C, without a first
+    HASTE = 0.25  # seconds in which a second signal is the same wish: a shell and its terminal both send SIGHUP
 
     def __init__(self) -> None:
-        self.received: list[int] = []
+        self.received: list[int] = []  # the first wish to stop, and each that is more than an echo of it
+        self.drain_requested = False
+        self._first = 0.0
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Signals:
-        for number in self.CAUGHT:
+        for number in (*self.CAUGHT, self.DRAIN, self.AT_ONCE):
             self._before[number] = signal.signal(number, self._note)
         # An ignored SIGCHLD is inherited, and makes every exit code of a child read as 0.
         self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -53,4 +59,12 @@ class Signals:
             pass
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.received.append(number)
+        if number == self.DRAIN:
+            self.drain_requested = True
+        elif number == self.AT_ONCE:
+            self.received += [signal.SIGTERM, signal.SIGTERM]
+        elif not self.received:
+            self.received.append(number)
+            self._first = time.monotonic()
+        elif number != signal.SIGHUP and time.monotonic() > self._first + self.HASTE:
+            self.received.append(number)

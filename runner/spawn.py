@@ -68,7 +68,7 @@ def _become(
         if os.getppid() != parent:  # the supervisor died before the line above took hold
             os._exit(127)
         signal.set_wakeup_fd(-1)
-        for number in (*Signals.CAUGHT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
+        for number in (*Signals.CAUGHT, Signals.DRAIN, Signals.AT_ONCE, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (outputs[0], 1), (outputs[1], 2)):

@@ -9,11 +9,12 @@ from typing import Any
 from runner.job import Job
 
 #: How a job can end. docs/file-formats.md explains each.
-COMPLETED, FAILED, KILLED, TIMEOUT, INTERRUPTED, ERROR = (
+COMPLETED, FAILED, KILLED, TIMEOUT, STALLED, INTERRUPTED, ERROR = (
     "completed",  # exit code 0 was observed
     "failed",  # another exit code
     "killed",  # died by a signal that the runner did not send
     "timeout",  # ran longer than --timeout allows
+    "stalled",  # said nothing and measured nothing for as long as --stall_timeout allows
     "interrupted",  # the batch was told to stop
     "error",  # could not be started, or the runner lost it
 )
@@ -40,6 +41,7 @@ class Running:
 
     started_at: str
     pid: int
+    argv: tuple[str, ...] = ()  # the command as it runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Record:
     job: Job
     state: State = field(default_factory=Pending)
     attempt: int = 1
+    cached: bool = False  # it ended in an earlier run of the batch
 
     @property
     def status(self) -> str:

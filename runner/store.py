@@ -10,16 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from runner import atomic, clock, layout, redact
-from runner.job import Job
-from runner.state import Finished, Outcome, Record
+from runner.job import Attempt, Job
+from runner.state import COMPLETED, Finished, Outcome, Record
 
 SCHEMA = 1
 
 
+class Taken(Exception):
+    """Another batch has this folder."""
+
+
 def open_batch(root: Path) -> None:
-    """Make the batch folder, and let `latest` beside it point to it. Raises FileExistsError if it stands already."""
+    """Make the batch folder, and let `latest` beside it point to it. Raises Taken if it stands already, or OSError."""
     root.parent.mkdir(parents=True, exist_ok=True)
-    root.mkdir()
+    try:
+        root.mkdir()
+    except FileExistsError as error:
+        raise Taken from error
     pointer = root.parent / f".{layout.LATEST}.{os.getpid()}"
     try:
         pointer.unlink(missing_ok=True)
@@ -29,64 +36,45 @@ def open_batch(root: Path) -> None:
         pointer.unlink(missing_ok=True)
 
 
-def pinned(job: Job) -> Job:
-    """The same job; if its config was edited since the plan was made, it takes the copy that was planned instead."""
-    if job.source is None or job.snapshot is None:
-        return job
-    try:
-        unchanged = job.source.read_bytes() == job.files[job.snapshot]
-    except OSError:
-        unchanged = False
-    if unchanged:
-        return job
-    copy = str(job.out_dir / job.snapshot)
-    return replace(job, argv=tuple(copy if argument == job.source_argument else argument for argument in job.argv))
-
-
-def prepare(job: Job, facts: Mapping[str, Any]) -> None:
-    """Make the job's folder, place its input files and write what is known before the start. Raises OSError."""
-    job.out_dir.mkdir(parents=True, exist_ok=True)
-    for name, content in job.files.items():
-        atomic.write_bytes(job.out_dir / name, content)
-    atomic.write_json(job.out_dir / layout.METADATA, metadata(job, facts))
-
-
-def metadata(job: Job, facts: Mapping[str, Any]) -> dict[str, Any]:
+def metadata(attempt: Attempt, facts: Mapping[str, Any]) -> dict[str, Any]:
     """experiment_metadata.json: the job as it was planned, and the facts of this machine."""
+    job = attempt.job
     return {
         "schema": SCHEMA,
         "config_name": job.name,
         "config_path": str(job.source) if job.source else None,
         "experiment_dir": str(job.out_dir),
-        "command": redact.argv(job.argv),
+        "command": redact.argv(attempt.argv),
+        "attempt": attempt.number,
         "working_dir": str(job.cwd),
         "overrides": redact.mapping(job.overrides),
         "config": redact.mapping(job.config),
         "fingerprint": job.fingerprint,
-        "environment": redact.mapping(job.env),
+        "environment": redact.mapping(attempt.env),
         "start_time": clock.now(),
         **facts,
     }
 
 
-def entries(job: Job, attempt: int) -> dict[str, Any]:
+def entries(attempt: Attempt) -> dict[str, Any]:
     """The entries of experiment_result.json that are known before the job starts."""
+    job = attempt.job
     return {
         "schema": SCHEMA,
         "config_name": job.name,
         "config_path": str(job.source) if job.source else None,
         "experiment_dir": str(job.out_dir),
         "log_files": {name.removesuffix(".log"): str(job.out_dir / name) for name in layout.LOGS},
-        "command": redact.argv(job.argv),
-        "attempt": attempt,
+        "command": redact.argv(attempt.argv),
+        "attempt": attempt.number,
         "fingerprint": job.fingerprint,
     }
 
 
-def lost(job: Job, attempt: int, error: str, started_at: str | None = None) -> dict[str, Any]:
+def lost(attempt: Attempt, error: str, started_at: str | None = None) -> dict[str, Any]:
     """The result of a job that no supervisor could record: it could not be started, or its supervisor died."""
     return {
-        **entries(job, attempt),
+        **entries(attempt),
         "status": "error",
         "return_code": None,
         "signal": None,
@@ -106,6 +94,14 @@ def write_result(job: Job, result: Mapping[str, Any]) -> str | None:
     except OSError as error:
         return f"{job.out_dir / layout.RESULT}: {error.strerror or error}"
     return None
+
+
+def finished(job: Job) -> Record | None:
+    """The record of a job that is done: it completed, and what stands in its folder is the same work."""
+    result = read_result(job)
+    if result is None or result["status"] != COMPLETED or result.get("fingerprint") != job.fingerprint:
+        return None
+    return replace(record(job, result), cached=True)
 
 
 def read_result(job: Job) -> dict[str, Any] | None:

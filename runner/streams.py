@@ -96,6 +96,7 @@ class _Folder:
         self._stream = stream
         self._combined = combined
         self._held = b""
+        self._due = 0.0  # when what is held must be shown
         self._shown_bar: bytes | None = None  # the last state that was shown of the bar that is being drawn
         self._next_bar = 0.0
 
@@ -104,11 +105,14 @@ class _Folder:
         """Seconds until `flush` should be called; None when nothing is owed."""
         if self._held in (b"", b"\r"):
             return None
-        return max(self._next_bar - time.monotonic(), VISIBLE_AFTER) if b"\r" in self._held else VISIBLE_AFTER
+        due = max(self._next_bar, self._due) if b"\r" in self._held else self._due
+        return max(due - time.monotonic(), 0.0)
 
     def feed(self, block: bytes) -> None:
         text = self._held + block if self._held else block
         end = text.rfind(b"\n") + 1
+        if end or not self._held:  # a line begins, which may stay unfinished
+            self._due = time.monotonic() + VISIBLE_AFTER
         self._held = text[end:]
         if end:
             lines = text[:end]
@@ -122,7 +126,7 @@ class _Folder:
             self._held = b"\r".join(states[-2:])[-HELD:]
             if time.monotonic() >= self._next_bar:
                 self.flush()
-        elif len(self._held) > HELD:
+        elif len(self._held) > HELD or (self._held and time.monotonic() >= self._due):
             self.flush()
 
     def flush(self) -> None:
@@ -166,6 +170,7 @@ class Reader(threading.Thread):
         self._folder = _Folder(f"[{stream}] ".encode(), combined)
         self._leave = leave
         self._at_line_start = True
+        self.last_read = time.monotonic()
 
     def run(self) -> None:
         poll = select.poll()
@@ -194,6 +199,7 @@ class Reader(threading.Thread):
             raise
 
     def _write(self, block: bytes) -> None:
+        self.last_read = time.monotonic()
         self._log.write(*self._stamped(block))
         self._folder.feed(block)
 
@@ -245,6 +251,11 @@ class Streams:
         os.write(self._tell, b"x")
         self.join(seconds)
         self._combined.close_line()
+
+    @property
+    def last_spoke(self) -> float:
+        """When either stream last said something, or began; of the monotonic clock."""
+        return max(reader.last_read for reader in self._readers)
 
     @property
     def errors(self) -> list[str]:

@@ -15,15 +15,14 @@ sys.path.append(
 )  # last: no file of ours may hide the standard library
 
 import json
-import select
 import signal
 import time
 
-from runner import atomic, clock, layout, result, tree
-from runner.ladder import Ladder
+from runner import atomic, clock, identity, layout, result, tree
 from runner.signals import Signals
-from runner.spawn import PR_SET_CHILD_SUBREAPER, exit_descriptor, pipe, prctl, spawn
+from runner.spawn import PR_SET_CHILD_SUBREAPER, pipe, prctl, spawn
 from runner.streams import Streams
+from runner.watch import Leash, Watch
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
 if TYPE_CHECKING:
@@ -66,18 +65,19 @@ def supervise(order: dict[str, Any], leash: Leash, signals: Signals) -> int:
         return record(order, times, {"status": "error", "return_code": None, "signal": None}, why, streams)
     os.close(out[1])
     os.close(err[1])
+    sign(order, pid, times)
     say({"event": "started", "pid": pid, "time": times.wall})
     streams.start()
-    watch = Watch(pid, Ladder(pid, order["grace"]), order["timeout"])
+    watch = Watch(pid, order, streams)
     status = watch.until_exit(leash, signals)
     end = result.ending(status, watch.because)
     times.stop()
     if not (streams.join(0.05) and alone()):
         # The exit is recorded before anything else is waited for.
-        record(order, times, end, result.cause(end, order["timeout"]), streams, final=False)
+        record(order, times, end, result.cause(end, order), streams, final=False)
         clear_up(streams)
     streams.finish(0.2)
-    sentence = result.cause(end, order["timeout"])
+    sentence = result.cause(end, order)
     if watch.unkillable:
         sentence = f"{sentence}; processes {watch.unkillable} could not be killed"
     return record(order, times, end, sentence, streams)
@@ -97,71 +97,22 @@ class Times:
         self.seconds = round(time.monotonic() - self._began, 3)
 
 
-class Leash:
-    """Standard input: commands of the engine, and its end."""
-
-    def __init__(self, rest: bytes) -> None:
-        self._text = rest
-        self.held = True
-
-    def commands(self) -> list[str]:
-        """What came since the last call; `gone` if the engine let go of the leash."""
-        block = os.read(0, 4096)
-        if not block:
-            self.held = False
-            return ["gone"]
-        *lines, self._text = (self._text + block).split(b"\n")
-        return [line.decode() for line in lines]
-
-
-class Watch:
-    """Wait for the job's exit, its time limit, the engine and signals, whichever comes first."""
-
-    def __init__(self, pid: int, ladder: Ladder, timeout: float | None) -> None:
-        self._pid = pid
-        self._ladder = ladder
-        self._limit = time.monotonic() + timeout if timeout else None
-        self.because: str | None = None  # why the job was stopped: interrupted or timeout
-        self.unkillable: list[int] = []
-
-    def until_exit(self, leash: Leash, signals: Signals) -> int:
-        """The wait status of the job. Its exit is noticed at once, by its pidfd or by a thread that waits."""
-        exited = exit_descriptor(self._pid)
-        poll = select.poll()
-        for descriptor in (exited, 0, signals.fileno()):
-            poll.register(descriptor, select.POLLIN)
-        while True:
-            ready = {descriptor for descriptor, _ in poll.poll(self._patience())}
-            if exited in ready:
-                return os.waitpid(self._pid, 0)[1]
-            if 0 in ready:
-                self._obey(leash.commands())
-                if not leash.held:
-                    poll.unregister(0)
-            if signals.fileno() in ready:
-                signals.drain()
-                self._stop("interrupted", 0)
-            if self._limit and time.monotonic() >= self._limit:
-                self._stop("timeout", 0)
-                self._limit = None
-            self._ladder.tick()
-            reap(self._pid)
-            if self._ladder.exhausted:
-                self.unkillable = [self._pid, *tree.descendants(os.getpid())]
-                return signal.SIGKILL  # as a wait status: died by SIGKILL, as far as we could bring it
-
-    def _obey(self, commands: list[str]) -> None:
-        for command in commands:
-            self._stop("interrupted", 2 if command == "kill" else 0)
-
-    def _stop(self, because: str, level: int) -> None:
-        self.because = self.because or because
-        self._ladder.climb(level)
-
-    def _patience(self) -> float | None:
-        """Milliseconds until something is due."""
-        due = [moment for moment in (self._limit, self._ladder.next_at) if moment is not None]
-        return max(min(due) - time.monotonic(), 0) * 1000 + 1 if due else None
+def sign(order: dict[str, Any], pid: int, times: Times) -> None:
+    """Say in the job's folder which processes run it, so that a later engine finds them, and them alone."""
+    signature = {
+        "schema": 1,
+        "supervisor": identity.own(),
+        "job": identity.of(pid) or [str(pid), "", ""],
+        "mark": order["env"].get(tree.MARK),
+        "attempt": order["result"]["attempt"],
+        "argv": order["result"]["command"],
+        "keep_running": order["keep_running"],
+        "started_at": times.wall,
+    }
+    try:
+        atomic.write_json(layout.JobPaths(order["out_dir"]).supervisor, signature, durable=False)
+    except OSError:  # a full disk: the job runs all the same, it only cannot be adopted
+        pass
 
 
 def clear_up(streams: Streams) -> None:
@@ -184,24 +135,12 @@ def clear_up(streams: Streams) -> None:
 
 def alone() -> bool:
     """True when no process below us is left. Orphans come to us (subreaper), so our own children are all there are."""
-    reap(None)
+    tree.reap(None)
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return True
     return False
-
-
-def reap(but: int | None) -> None:
-    """Take the exit status of adopted orphans, so that no zombie stays; never that of `but`."""
-    while True:
-        try:
-            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return
-        if found is None or found.si_pid in (0, but):
-            return
-        os.waitpid(found.si_pid, os.WNOHANG)
 
 
 def record(
@@ -220,8 +159,14 @@ def record(
     details = ""
     if end["status"] not in ("completed", "error"):
         words, details = result.explain(paths, clock.WIDTH if order["log_timestamps"] == "all" else 0)
+        if words.startswith("KeyboardInterrupt") and end["status"] != "failed":
+            words = details = ""  # that is what our own SIGINT made it say
         if words and end["status"] != "interrupted":
-            sentence = f"{sentence}; its last words: {words}" if end["status"] == "timeout" else f"{sentence}: {words}"
+            sentence = (
+                f"{sentence}; its last words: {words}"
+                if end["status"] in ("timeout", "stalled")
+                else f"{sentence}: {words}"
+            )
     entries = {
         **order["result"],
         **end,
@@ -235,6 +180,8 @@ def record(
     if streams.errors:
         entries["log_errors"] = streams.errors
     unwritten = persist(paths, entries, details)
+    if final and not unwritten and os.path.exists(paths.supervisor):
+        os.unlink(paths.supervisor)
     if final:
         say({"event": "finished", "result": entries, "unwritten": unwritten})
     return 1 if unwritten else 0
@@ -252,6 +199,8 @@ def persist(paths: layout.JobPaths, entries: dict[str, Any], details: str) -> st
         except OSError as error:
             if time.monotonic() > deadline:
                 return f"{paths.result}: {error.strerror or error}"
+            if isinstance(error, FileNotFoundError):  # somebody deleted the folder; the end shall be known all the same
+                os.makedirs(paths.folder, exist_ok=True)
             time.sleep(0.25)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TextIO
+from typing import Literal, TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -18,7 +18,10 @@ from runner.state import COMPLETED, INTERRUPTED, Finished, Record, Running
 from runner.wording import count, duration, plain
 
 REFRESH = 0.25  # seconds between two drawings
-COLUMNS = ("job", "state", "iter", "loss", "val loss", "speed", "elapsed", "ETA")  # the first two are words
+#: Columns and the room that each wants; the names take what is left.
+WIDTHS = {"job": 0, "state": 11, "iter": 13, "loss": 8, "val loss": 8, "speed": 10, "elapsed": 12, "ETA": 12}
+DROPPED = ("speed", "val loss", "elapsed", "ETA", "loss")  # on a narrow screen, in this order
+GAP, LEAST_NAME = 2, 16
 STYLES = {"running": "bold", COMPLETED: "green", "pending": "dim", INTERRUPTED: "yellow"}
 RANK = {"running": 0, COMPLETED: 2, "pending": 3}  # what is shown first when there are too many; failed ones are 1
 
@@ -58,13 +61,29 @@ class Screen(Lines):
 
     def _table(self) -> Table:
         known = self._known
+        columns, name_width = self._columns(self._console.size.width)
         table = Table(box=None, pad_edge=False, header_style="dim", caption=self._caption(), caption_justify="left")
-        for number, heading in enumerate(COLUMNS):
-            table.add_column(heading, justify="right" if number > 1 else "left", no_wrap=True, overflow="ellipsis")
-        for name in self._visible(max(self._console.size.height - 4, 1)):
+        for heading in columns:
+            width = name_width if heading == "job" else None
+            side: Literal["left", "right"] = "left" if heading in ("job", "state") else "right"
+            table.add_column(heading, justify=side, no_wrap=True, overflow="ellipsis", max_width=width)
+        caption_rows = 1 + len(self._caption()) // max(self._console.size.width, 1)
+        for name in self._visible(max(self._console.size.height - 3 - caption_rows, 1)):
             record = known.records[name]
-            table.add_row(*(Text(plain(cell)) for cell in self._row(record)), style=STYLES.get(record.status, "red"))
+            cells = (Text(plain(cell)) for cell in map(self._row(record).__getitem__, columns))
+            table.add_row(*cells, style=STYLES.get(record.status, "red"))
         return table
+
+    def _columns(self, width: int) -> tuple[list[str], int]:
+        """The columns that fit, and what is left for the names: the least important go first."""
+        longest = max((len(plain(name)) for name in self._known.records), default=0)
+        columns = list(WIDTHS)
+        for dropped in (*DROPPED, None):
+            room = width - sum(WIDTHS[heading] + GAP for heading in columns if heading != "job")
+            if room >= min(longest, LEAST_NAME) or dropped is None:
+                return columns, max(min(room, longest), 3)
+            columns.remove(dropped)
+        raise AssertionError("the last round returns")
 
     def _visible(self, rows: int) -> list[str]:
         """Running jobs, then those that did not complete, then the newest completed, then the next to come."""
@@ -72,26 +91,26 @@ class Screen(Lines):
         chosen = sorted(records, key=lambda name: RANK.get(records[name].status, 1))[:rows]  # sorted keeps the order
         return chosen if len(records) > rows else list(records)
 
-    def _row(self, record: Record) -> list[str]:
+    def _row(self, record: Record) -> dict[str, str]:
         name = record.job.name
         progress = self._known.progress.get(name, Progress())
+        running = isinstance(record.state, Running)
         spent = ""
         if isinstance(record.state, Finished):
             spent = duration(record.state.seconds)
-        elif isinstance(record.state, Running):
+        elif running:
             spent = duration(time.monotonic() - self._known.since[name])
-        return [
-            name,
-            record.status,
-            ""
-            if progress.iteration is None
-            else str(progress.iteration) + (f"/{progress.total}" if progress.total else ""),
-            "" if progress.loss is None else f"{progress.loss:.4f}",
-            "" if progress.val_loss is None else f"{progress.val_loss:.4f}",
-            "" if progress.speed is None or record.status != "running" else f"{progress.speed:.3g} it/s",
-            spent,
-            duration(progress.remaining) if progress.remaining is not None and record.status == "running" else "",
-        ]
+        total = f"/{progress.total}" if progress.total else ""
+        return {
+            "job": name,
+            "state": record.status,
+            "iter": "" if progress.iteration is None else f"{progress.iteration}{total}",
+            "loss": "" if progress.loss is None else f"{progress.loss:.4f}",
+            "val loss": "" if progress.val_loss is None else f"{progress.val_loss:.4f}",
+            "speed": f"{progress.speed:.3g} it/s" if progress.speed is not None and running else "",
+            "elapsed": spent,
+            "ETA": duration(progress.remaining) if progress.remaining is not None and running else "",
+        }
 
     def _caption(self) -> str:
         known = self._known

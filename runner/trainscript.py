@@ -15,6 +15,8 @@ from runner.override import ALIASES
 
 PROJECT = Path(__file__).resolve().parent.parent
 
+RESUME = ("--init_from=resume",)  # our trainer's word, and nanoGPT's
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -25,6 +27,8 @@ class Checked:
     changes: dict[str, tuple[Any, Any]]
     warnings: tuple[str, ...]
     disk_bytes: int = 0  # what the job will keep on the disk, where that is known
+    resume_args: tuple[str, ...] = ()  # what lets it go on from a checkpoint, where that is known
+    folder: Path | None = None  # where the script wants to be run, where that is known
 
 
 def check(script: Path | None, config: ConfigFile, overrides: Mapping[str, str]) -> Checked:
@@ -56,7 +60,8 @@ def _ours(config: ConfigFile, given: Mapping[str, str]) -> Checked:
         before = configurator.resolve(config, {}).model_dump(mode="json")
     except ConfigError:  # the config is wrong alone, and an override mends it
         before = configurator.resolve_for(type(settings), None, {}).model_dump(mode="json") | config.values
-    return Checked(resolved, texts, _changes(before, resolved, texts), (), configurator.checkpoint_bytes(settings))
+    room = configurator.checkpoint_bytes(settings)
+    return Checked(resolved, texts, _changes(before, resolved, texts), (), room, RESUME)
 
 
 def _nanogpt(script: Path, keys: Mapping[str, Key], config: ConfigFile, given: Mapping[str, str]) -> Checked:
@@ -76,7 +81,12 @@ def _nanogpt(script: Path, keys: Mapping[str, Key], config: ConfigFile, given: M
     defaults = {name: key.default for name, key in keys.items() if key.default is not nanogpt.UNKNOWN}
     before = defaults | config.values
     resolved = before | values
-    return Checked(resolved, texts, _changes(before, resolved, texts), tuple(warnings))
+    resume = RESUME if "init_from" in keys else ()
+    # The convention is exec(open('configurator.py').read()): from another folder it would find another one, ours say.
+    folder = script.resolve().parent
+    folder_or_none = folder if (folder / "configurator.py").is_file() else None
+    changes = _changes(before, resolved, texts)
+    return Checked(resolved, texts, changes, tuple(warnings), resume_args=resume, folder=folder_or_none)
 
 
 def _foreign_file(script: Path, keys: Iterable[str], config: ConfigFile) -> tuple[list[str], list[str]]:

@@ -3,7 +3,9 @@
 import os
 import signal
 import sys
+import time
 
+GONE_WITHIN = 5.0  # seconds that a killed process may take to be gone
 MARK = "RUNNER_JOB_ID"  # each job gets a unique value: whatever it starts inherits it, in a session of its own too
 
 
@@ -81,3 +83,27 @@ def kill_below(root: int) -> list[int]:
         found += new
     send(found, signal.SIGKILL)
     return found
+
+
+def kill_marked(mark: str) -> None:
+    """Stop, then kill every process that carries this job's mark."""
+    found: list[int] = []
+    while new := [pid for pid in marked(mark) if pid not in found]:
+        send(new, signal.SIGSTOP)
+        found += new
+    send(found, signal.SIGKILL)
+    deadline = time.monotonic() + GONE_WITHIN
+    while marked(mark) and time.monotonic() < deadline:  # what it held, GPU memory say, is free only then
+        time.sleep(0.01)
+
+
+def reap(but: int | None) -> None:
+    """Take the exit status of adopted orphans, so that no zombie stays; never that of `but`."""
+    while True:
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if found is None or found.si_pid in (0, but):
+            return
+        os.waitpid(found.si_pid, os.WNOHANG)

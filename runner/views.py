@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from runner import redact
 from runner.job import Job, Plan
 from runner.layout import BatchPaths
-from runner.state import COMPLETED, ERROR, FAILED, INTERRUPTED, KILLED, TIMEOUT, Finished, Record
+from runner.state import COMPLETED, ERROR, FAILED, INTERRUPTED, KILLED, STALLED, TIMEOUT, Finished, Record
 from runner.store import SCHEMA
 from runner.wording import command, count, duration, plain, shown
 
@@ -21,7 +22,7 @@ def counts(records: Iterable[Record]) -> dict[str, int]:
     by_status = Counter(record.status for record in records)
     return {
         "completed": by_status[COMPLETED],
-        "failed": by_status[FAILED] + by_status[KILLED] + by_status[TIMEOUT],
+        "failed": sum(by_status[status] for status in (FAILED, KILLED, TIMEOUT, STALLED)),
         "errors": by_status[ERROR],
         "interrupted": by_status[INTERRUPTED],
         "pending": by_status["pending"] + by_status["running"],
@@ -62,6 +63,7 @@ def plan_record(plan: Plan) -> dict[str, Any]:
         "created_at": plan.created_at,
         "experiment_dir": str(plan.root),
         "global_overrides": dict(plan.overrides),
+        "options": dict(plan.options),
         "jobs": [_planned(job) for job in plan.jobs],
     }
 
@@ -78,6 +80,10 @@ def _planned(job: Job) -> dict[str, Any]:
         "environment": redact.mapping(job.env),
         "working_dir": str(job.cwd),
         "fingerprint": job.fingerprint,
+        "script": str(job.script) if job.script else None,
+        "config_argument": job.source_argument,
+        "config_copy": job.snapshot,
+        "resume_args": list(job.resume_args),
         "rerun": redact.argv(job.rerun),
     }
 
@@ -86,7 +92,11 @@ def headline(record: Record) -> str:
     """One line on a finished job: `easy_first: completed in 4 min 05 s, val/loss 2.301`."""
     name = plain(record.job.name)
     assert isinstance(record.state, Finished)
+    if record.cached:
+        return f"{name}: {record.status} earlier"
     text = f"{name}: {record.status} in {duration(record.state.seconds)}"
+    if record.attempt > 1:
+        text += f" (attempt {record.attempt})"
     value = record.state.result.get("final_metrics", {}).get("val/loss")
     if isinstance(value, int | float):
         text += f", val loss {value:.4f}"
@@ -103,14 +113,19 @@ def dry_run(plan: Plan) -> str:
     for number, job in enumerate(plan.jobs, 1):
         lines += [
             f"{number}. {plain(job.name)}",
-            f"   {command(redact.argv(job.argv))}",
-            f"   folder   {shown(job.out_dir)}",
+            f"   {_where(job)}{command(redact.argv(job.argv))}",
+            f"   folder   {plain(shown(job.out_dir))}",
         ]
         before = redact.mapping({key: old for key, (old, _) in job.changes.items()})
         after = redact.mapping({key: new for key, (_, new) in job.changes.items()})
         lines += [f"   changes  {key} {_value(before[key])} -> {_value(after[key])}" for key in after]
         lines.append("")
     return "\n".join(lines)
+
+
+def _where(job: Job) -> str:
+    """`cd folder && ` for a job that is not run where we are."""
+    return "" if job.cwd == Path.cwd() else f"cd {command([str(job.cwd)])} && "
 
 
 def _value(value: Any) -> str:
@@ -134,9 +149,15 @@ def report(plan: Plan, records: Sequence[Record], seconds: float, stopped: str |
         more = f" and {len(pending) - 10} more" if len(pending) > 10 else ""
         lines.append(f"- not begun: {names}{more}" + (f" ({stopped})" if stopped else ""))
     lines += [_total(records, seconds), f"Summary: {shown(BatchPaths(plan.root).summary)}"]
+    if bad or pending:
+        lines.append(f"Go on:   python run_experiments.py --resume {shown(plan.root)}")
     return "\n".join(lines)
 
 
 def _total(records: Sequence[Record], seconds: float) -> str:
-    said = [f"{number} {word}" for word, number in counts(records).items() if number]
+    said = [
+        count(number, "error") if word == "errors" else f"{number} {word}"
+        for word, number in counts(records).items()
+        if number
+    ]
     return f"{count(len(records), 'job')} in {duration(seconds)}: {', '.join(said)}."

@@ -35,8 +35,19 @@ def duration(seconds: float) -> str:
 
 
 def command(argv: Sequence[str]) -> str:
-    """A command line that can be pasted into a shell."""
-    return shlex.join(argv)
+    """A command line that can be pasted into a shell, and that no control character in it can falsify."""
+    return " ".join(map(_quoted, argv))
+
+
+def _quoted(word: str) -> str:
+    if not _CONTROLS.search(word):
+        return shlex.quote(word)
+    escaped = word.replace("\\", "\\\\").replace("'", "\\'")
+    return "$'" + _CONTROLS.sub(lambda match: _escape(match[0]), escaped) + "'"
+
+
+def _escape(sign: str) -> str:
+    return f"\\x{ord(sign):02x}" if ord(sign) < 128 else f"\\u{ord(sign):04x}"
 
 
 def shown(path: str | Path, cwd: Path | None = None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parent.parent
 DOOR = PROJECT / "run_experiments.py"
 DEADLINE = 30.0
+ECHO = "import sys; print('\\n'.join(sys.argv[1:]))\n"
 
 
 def wait_until(true: Callable[[], Any], what: str, seconds: float = DEADLINE) -> Any:
@@ -32,7 +34,7 @@ def alive(pid: int) -> bool:
     """True for a process that is there and no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the second: it ended between open and read
         return False
 
 
@@ -77,15 +79,39 @@ class Workspace:
 
     @property
     def summary(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.batch / "experiment_summary.json").read_text())
-        return found
+        return read(self.batch / "experiment_summary.json")
 
     def result(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.batch / name / "experiment_result.json").read_text())
-        return found
+        return read(self.batch / name / "experiment_result.json")
 
     def master_log(self) -> str:
         return (self.batch / "master_log.txt").read_text()
+
+
+def read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def runs(work: Workspace) -> list[int]:
+    """The processes of all attempts that wrote themselves into `runs`."""
+    path = work / "runs"
+    return [int(pid) for pid in path.read_text().split()] if path.exists() else []
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def insist(process: subprocess.Popen[str], work: Workspace) -> None:
+    """Ctrl+C until it is taken for a second wish: one that comes at once counts as an echo of the first."""
+
+    def taken() -> bool:
+        process.send_signal(signal.SIGINT)
+        return "Killing" in work.master_log()
+
+    wait_until(taken, "the second signal is heeded", 5)
 
 
 @pytest.fixture
@@ -96,3 +122,11 @@ def work(tmp_path: Path) -> Iterator[Workspace]:
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+@pytest.fixture
+def echo(work: Workspace) -> Workspace:
+    """A workspace with a script that prints its arguments, and one config."""
+    work.write("echo.py", ECHO)
+    work.write("c/a.py", "x = 1\n")
+    return work

@@ -98,7 +98,7 @@ EXPRESSIONS = st.recursive(
     lambda inner: st.one_of(
         st.tuples(inner, OPERATORS, inner).map(lambda parts: f"({parts[0]} {parts[1]} {parts[2]})"),
         st.tuples(inner, inner, inner).map(lambda parts: f"({parts[0]} if {parts[1]} else {parts[2]})"),
-        st.tuples(CALLS, inner).map("{0[0]}({0[1]})".format),
+        st.tuples(CALLS, inner).map("({0[0]}({0[1]}))".format),
         st.tuples(inner, inner).map(lambda parts: f"[{parts[0]}, {parts[1]}][{parts[1]}]"),
     ),
     max_leaves=6,

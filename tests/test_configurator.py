@@ -184,7 +184,7 @@ def test_a_mistake_in_the_file_is_refused_with_its_line(tmp_path: Path, line: st
 
 ON_THE_LINE = [
     ("batchsize", "8", "--batchsize: unknown key; did you mean --batch_size?"),
-    ("colour", "8", "--colour: unknown key; --help lists the keys"),
+    ("colour", "8", "--colour: unknown key; python train_run.py --help lists the keys"),
     ("batch_size", "sixteen", "--batch_size must be a whole number, not 'sixteen'"),
     ("batch_size", "1.5", "--batch_size must be a whole number, not '1.5'"),
     ("batch_size", "1e999999999", "--batch_size must be a whole number, not '1e999999999'"),

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from pipelines.diffusion import characters, data
+from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.mistake import Mistake
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,9 +68,15 @@ def test_a_text_shorter_than_a_window_is_a_mistake(text):
         data.window_starts(text.val, 10_000)
 
 
-def test_an_unknown_dataset_names_the_known_ones():
-    with pytest.raises(Mistake, match=r"no dataset 'shakespear_char'.*pydoc_char, shakespeare_char"):
-        data.open_dataset("shakespear_char")
+def test_an_unknown_dataset_names_the_known_ones_before_anything_starts():
+    with pytest.raises(ValidationError, match=r"no dataset 'shakespear_char'.*pydoc_char, shakespeare_char"):
+        DiffusionSettings(dataset="shakespear_char")
+
+
+def test_a_dataset_that_lacks_a_part_and_cannot_be_prepared_is_a_mistake(text):
+    (text.folder / "val.bin").unlink()
+    with pytest.raises(Mistake, match="lacks a part"):
+        data.open_dataset(str(text.folder))
 
 
 def test_a_damaged_meta_file_is_a_mistake(text):

@@ -1,4 +1,4 @@
-"""What the documents show works as it stands there: README's commands, and those of the runner's own document."""
+"""What the documents show works as it stands there: README's commands, and those of document 002."""
 
 from __future__ import annotations
 
@@ -52,6 +52,13 @@ def project(work: Workspace) -> Iterator[Workspace]:
     yield work
 
 
+def test_each_test_that_the_table_of_faults_names_is_there() -> None:
+    table = (PROJECT / "docs/reliability.md").read_text()
+    rows = re.findall(r"^\| .* \| (test_\w+\.py) \| `(test_\w+)` \|$", table, re.MULTILINE)
+    assert len(rows) > 40
+    assert [row for row in rows if f"def {row[1]}(" not in (PROJECT / "tests" / row[0]).read_text()] == []
+
+
 def commands(path: Path) -> list[str]:
     """The lines of the shell blocks of a document that start a program of ours; continued lines are joined."""
     text = path.read_text().replace("\\\n", "")
@@ -61,17 +68,33 @@ def commands(path: Path) -> list[str]:
     return [line for line in lines if line.startswith("python run_experiments.py")]
 
 
-@pytest.mark.parametrize("command", sorted({line for path in DOCUMENTS for line in commands(path)}))
+SHOWN = sorted({line for path in DOCUMENTS for line in commands(path)})
+
+
+def run_line(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    line = line.replace("python run", f"{shlex.quote(sys.executable)} run", 1)
+    environment = {**os.environ, "HOME": str(folder)}
+    command = ["bash", "-c", line]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("command", [line for line in SHOWN if "--config" in line])
 def test_every_command_of_the_documents_plans_what_it_says(project: Workspace, command: str) -> None:
     if not HAS_GPU:
         command = command.replace("--device cuda", "--device cpu")
-    line = f"{command} --dry-run".replace("python run", f"{shlex.quote(sys.executable)} run", 1)
-    environment = {**os.environ, "HOME": str(project.folder)}
-    done = subprocess.run(
-        ["bash", "-c", line], cwd=project.folder, env=environment, capture_output=True, text=True, check=False
-    )
+    done = run_line(f"{command} --dry-run", project.folder)
     wrong_on_purpose = "--batchsize" in command
     assert done.returncode == (2 if wrong_on_purpose else 0), done.stderr
+
+
+@pytest.mark.parametrize("command", [line for line in SHOWN if "--config" not in line and "--help" not in line])
+def test_every_command_about_a_batch_works_on_one(project: Workspace, command: str) -> None:
+    project.write("quick.sh", "echo done")
+    project.run("--configs", "sweep/a.py", "--command", "sh quick.sh {config}", code=0)
+    named = command.replace("experiment_20261120_214455", project.batch.name)
+    done = run_line(named.replace("BATCH JOB", f"{project.batch.name} a"), project.folder)
+    assert done.returncode == 0, done.stderr
+    assert project.batch.name in done.stdout or "done" in done.stdout
 
 
 @pytest.mark.parametrize("arguments", DOCUMENT_002)
@@ -122,7 +145,7 @@ def test_three_real_trainings_leave_the_documented_files(project: Workspace) -> 
         assert project.result(name)["final_metrics"]["val/loss"] > 0
         assert "step 6:" in (project.batch / name / "stdout.log").read_text()
     assert {path.name for path in project.batch.iterdir()} == {
-        *names, "master_log.txt", "plan.json", "experiment_summary.json",
+        *names, "master_log.txt", "plan.json", "experiment_summary.json", ".lock",
     }  # fmt: skip
 
 

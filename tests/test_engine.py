@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from tests.conftest import Workspace
+from tests.conftest import PROJECT, Workspace, wait_until
 
 #: what it is about, what each job does, options, the statuses, the exit code
 STORIES = [
@@ -33,10 +37,11 @@ def test_story(work: Workspace, jobs: list[str], options: list[str], statuses: l
 def test_a_command_that_does_not_exist_is_an_error_and_the_next_job_runs(work: Workspace) -> None:
     work.write("c/a.sh", "exit 0")
     work.write("c/b.sh", "exit 0")
-    work.run("--configs", "c/*.sh", "--command", "./no-such-program {config}", code=1)
+    work.write("broken", "#!/no/such/interpreter\n").chmod(0o755)
+    work.run("--configs", "c/*.sh", "--command", "./broken {config}", code=1)
     result = work.result("a")
     assert (result["status"], result["return_code"], result["signal"]) == ("error", None, None)
-    assert "no-such-program" in result["error"] and "No such file" in result["error"]
+    assert "broken" in result["error"] and "No such file" in result["error"]
     assert work.summary["errors"] == 2
 
 
@@ -72,6 +77,55 @@ def test_a_traceback_is_kept_and_its_last_line_is_the_error(work: Workspace) -> 
     assert details.startswith("Traceback (most recent call last):") and details.endswith("ValueError: bad shape\n")
     assert "in f" in details
     assert "ValueError: bad shape" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("program", "error", "details"),
+    [
+        ("raise ValueError('loading:\\n\\tsize mismatch')", "ValueError: loading: size mismatch", "size mismatch"),
+        ("try:\n  1/0\nexcept Exception as e: raise KeyError('x') from e", "KeyError: 'x'", "ZeroDivisionError"),
+        ("raise ExceptionGroup('many', [ValueError(1)])", "ExceptionGroup: many (1 sub-exception)", "ValueError: 1"),
+        ("import sys, traceback\ntry: 1/0\nexcept Exception: traceback.print_exc()\nsys.exit('FATAL: no quota')",
+         "FATAL: no quota", "ZeroDivisionError"),
+    ],
+    ids=["a message of two lines", "a chain", "a group", "a traceback that was only logged"],
+)  # fmt: skip
+def test_the_true_cause_is_told_of_many_tracebacks(work: Workspace, program: str, error: str, details: str) -> None:
+    work.write("job.py", program)
+    work.write("a.py", "")
+    work.run("--configs", "a.py", "--train_script", "job.py", code=1)
+    assert error in work.result("a")["error"]
+    assert details in (work.batch / "a" / "error_details.txt").read_text()
+
+
+def test_zombies_of_a_jobs_orphans_are_taken_away_while_it_runs(work: Workspace) -> None:
+    orphans = "for i in 1 2 3 4 5 6 7 8; do (sleep 0.01 &) ; done"
+    work.write("c/a.sh", f"{orphans}; touch ready; while [ ! -e enough ]; do sleep 0.05; done")
+    process = work.start("--configs", "c/a.sh", "--command", "sh {config}")
+    wait_until((work / "ready").exists, "the orphans are made")
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    supervisor = children.read_text().split()[0]
+    own = Path(f"/proc/{supervisor}/task/{supervisor}/children")
+    wait_until(lambda: len(own.read_text().split()) == 1, "only the job is left below the supervisor", 10)
+    (work / "enough").touch()
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def test_a_fault_of_our_own_leaves_records_and_stops_the_job(work: Workspace) -> None:
+    program = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); from runner import cli, engine\n"
+        "def broken(*a): raise ZeroDivisionError('ours')\n"
+        "engine._Batch._follow = broken\n"
+        "cli.main(sys.argv[1:])"
+    )
+    work.write("c/a.sh", "trap 'touch saved; exit 1' INT; while :; do sleep 0.05; done")
+    work.write("c/b.sh", "exit 0")
+    command = [sys.executable, "-c", program, str(PROJECT), "--configs", "c/a.sh", "c/b.sh", "--command", "sh {config}"]
+    done = subprocess.run(command, cwd=work.folder, capture_output=True, text=True, check=False)
+    assert "ZeroDivisionError: ours" in done.stderr and "the runner itself failed" in work.master_log()
+    wait_until((work / "saved").exists, "the job was asked to save")
+    wait_until((work.batch / "a" / "experiment_result.json").exists, "its end is recorded")
 
 
 def test_no_error_details_without_a_traceback(work: Workspace) -> None:

@@ -14,15 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import DOOR, Workspace, alive, wait_until
+from tests.faults import POLITE
 
-POLITE = """\
-import os, sys, time
-open('ready', 'w').write(str(os.getpid()))
-try:
-    time.sleep(60)
-except KeyboardInterrupt:
-    print('saved'); sys.exit(0)
-"""
 STUBBORN = """\
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -70,11 +63,47 @@ def test_the_second_signal_kills_the_whole_tree(three: Workspace) -> None:
     process.send_signal(signal.SIGINT)
     wait_until(lambda: "Stopping" in three.master_log(), "the first signal is heeded")
     assert all(alive(pid) for pid in pids)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
+    while process.poll() is None:  # an impatient person; the signals of the first quarter second count as one
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
     assert process.returncode == 130
     assert three.result("a")["status"] == "interrupted" and three.result("a")["signal"] == "SIGKILL"
     wait_until(lambda: not any(alive(pid) for pid in pids), "nothing of the tree is left", 5)
+
+
+def test_a_terminal_that_goes_and_its_shell_both_hang_up_and_that_is_one_request(three: Workspace) -> None:
+    slow = POLITE.replace("print('saved')", "time.sleep(1); print('saved')")
+    three.write("slow.py", slow)
+    process = three.start("--configs", "c/*.py", "--train_script", "slow.py")
+    ready(three)
+    for _ in range(3):
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+    process.communicate(timeout=30)
+    assert process.returncode == 129
+    assert "saved" in (three.batch / "a" / "stdout.log").read_text()
+
+
+def test_a_signal_before_the_first_job_starts_nothing(three: Workspace) -> None:
+    three.write("bin/git", "#!/bin/sh\ntouch asked\nsleep 0.5\n").chmod(0o755)
+    path = f"{three / 'bin'}:{os.environ['PATH']}"
+    process = three.start("--configs", "c/*.py", "--train_script", "polite.py", env={"PATH": path})
+    wait_until((three / "asked").exists, "the batch is being made ready")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130 and not (three / "ready").exists()
+    assert three.summary["pending"] == 3
+
+
+def test_a_stopped_supervisor_does_not_outlast_a_second_request(three: Workspace) -> None:
+    process = three.start("--configs", "c/*.py", "--train_script", "polite.py", "--grace", "0.2,0.2,0.2")
+    (pid,) = ready(three)
+    supervisor = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(supervisor, signal.SIGSTOP)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130 and not alive(pid) and not alive(supervisor)
+    assert three.result("a")["status"] == "error"
 
 
 def test_a_background_shell_that_ignores_sigint_does_not_make_us_deaf(three: Workspace) -> None:
@@ -173,7 +202,6 @@ def test_a_job_that_closes_its_output_and_works_on_is_waited_for(work: Workspace
     assert (work / "finished").exists() and work.result("a")["status"] == "completed"
 
 
-@pytest.mark.slow
 def test_a_stopped_job_can_be_timed_out(work: Workspace) -> None:
     work.write("c/a.sh", "kill -STOP $$")
     work.run("--configs", "c/a.sh", "--command", "sh {config}", "--timeout", "0.3", code=1)

@@ -12,7 +12,7 @@ import pytest
 
 from runner import atomic, clock, redact, store
 from runner.config import fingerprint
-from runner.job import Job, Plan
+from runner.job import Attempt, Job, Plan
 from runner.journal import Journal
 from runner.state import COMPLETED, Record
 from tests.conftest import PROJECT, Workspace
@@ -67,7 +67,8 @@ def test_document_and_code_name_the_same_keys_of_a_plan(ran: Workspace) -> None:
 def test_document_and_code_name_the_same_statuses() -> None:
     from runner import state
 
-    statuses = {getattr(state, name) for name in ("COMPLETED", "FAILED", "KILLED", "TIMEOUT", "INTERRUPTED", "ERROR")}
+    names = ("COMPLETED", "FAILED", "KILLED", "TIMEOUT", "STALLED", "INTERRUPTED", "ERROR")
+    statuses = {getattr(state, name) for name in names}
     text = (PROJECT / "docs" / "file-formats.md").read_text()
     table = text.split("| status | meaning |\n")[1].split("\n\n")[0]
     assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == statuses
@@ -143,6 +144,28 @@ def test_no_secret_reaches_a_file(work: Workspace) -> None:
     assert "hush" not in shown.stdout
 
 
+def test_no_secret_of_a_template_or_a_nested_config_reaches_a_file(work: Workspace) -> None:
+    work.write("a.py", "x = 1")
+    template = "env HF_TOKEN=hush1 sh -c 'exit 3' --api_key=hush2 --password hush3 {config}"
+    done = work.run("--configs", "a.py", "--command", template, code=1)
+    for path in work.batch.rglob("*"):
+        if path.is_file():
+            assert b"hush" not in path.read_bytes(), path
+    assert "hush" not in done.stdout
+    work.write("b.py", "wandb = dict(api_key='hush')\n")
+    work.write("job.py", "")
+    done = work.run("--configs", "b.py", "--train_script", "job.py", code=2)
+    assert "b.py:1: 'wandb' looks like a secret" in done.stderr
+
+
+def test_numbers_that_json_cannot_say_become_null(work: Workspace) -> None:
+    work.write("c/a.sh", "echo '{\"iter\": 1, \"val/loss\": NaN, \"x\": [Infinity, 1]}' > $2/metrics.jsonl")
+    work.run("--configs", "c/a.sh", "--command", "sh {config} --out {out_dir}", code=0)
+    for path in (work.batch / "experiment_summary.json", work.batch / "a" / "experiment_result.json"):
+        assert not re.search(r"NaN|Infinity", path.read_text())
+    assert work.result("a")["final_metrics"] == {"iter": 1, "val/loss": None, "x": [None, 1]}
+
+
 @pytest.mark.parametrize(
     ("name", "secret"),
     [("api_key", True), ("WANDB_API_KEY", True), ("hfToken", True), ("password", True), ("client-secret", True),
@@ -209,9 +232,8 @@ def test_the_summary_of_ten_thousand_jobs_is_not_written_ten_thousand_times(tmp_
     journal.began(plan)
     before = len(written)
     for job in jobs[:2000]:
-        journal.finished(
-            store.record(job, {**store.entries(job, 1), "status": COMPLETED, "end_time": "", "error": None})
-        )
+        entries = store.entries(Attempt(job, 1, job.argv, {}))
+        journal.finished(store.record(job, {**entries, "status": COMPLETED, "end_time": "", "error": None}))
         journal.tick()
     assert len(written) - before <= 20
     journal.ended([Record(job) for job in jobs], None)

@@ -11,11 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.plans.names import distinct
-from runner.plans.patterns import natural
-from tests.conftest import DOOR, PROJECT, Workspace
+from tests.conftest import ECHO, PROJECT, Workspace
 
-ECHO = "import sys; print('\\n'.join(sys.argv[1:]))\n"
 NANOGPT = """\
 out_dir = 'out'
 batch_size = 12
@@ -42,14 +39,6 @@ for arg in sys.argv[1:]:
         if key != 'out_dir': assert type(val) == type(globals()[key]), key
         globals()[key] = val
 """
-
-
-@pytest.fixture
-def echo(work: Workspace) -> Workspace:
-    """A workspace with a script that prints its arguments, and one config."""
-    work.write("echo.py", ECHO)
-    work.write("c/a.py", "x = 1\n")
-    return work
 
 
 def arguments(work: Workspace, name: str = "a") -> list[str]:
@@ -128,6 +117,20 @@ def test_a_nanogpt_script_gets_values_of_its_types(work: Workspace) -> None:
     assert arguments(work) == ["4 1.0 True 123 False"]
 
 
+def test_a_nanogpt_script_is_run_in_its_own_folder_where_its_configurator_is(work: Workspace) -> None:
+    # Started from the project's root it would otherwise execute our configurator.py.
+    work.write("elsewhere/nano/train.py", NANOGPT)
+    work.write("elsewhere/nano/configurator.py", CONFIGURATOR)
+    config = work.write("c/a.py", "batch_size = 4\n")
+    script = work / "elsewhere/nano/train.py"
+    options = ["--configs", str(config), "--train_script", str(script), "--base_out_dir", str(work / "experiments")]
+    command = [sys.executable, str(PROJECT / "run_experiments.py"), *options]
+    shown = subprocess.run([*command, "--dry-run"], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert f"cd {script.parent} && " in shown.stdout
+    subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert arguments(work) == ["4 0.0006 False owt True"]
+
+
 def test_a_typo_for_a_nanogpt_script_is_caught_before_anything_starts(work: Workspace) -> None:
     work.write("train.py", NANOGPT)
     work.write("c/a.py", "batchsize = 4\n")
@@ -138,99 +141,6 @@ def test_a_typo_for_a_nanogpt_script_is_caught_before_anything_starts(work: Work
     assert "--learning_rat: unknown key; did you mean --learning_rate?" in done.stderr
     assert "--max_iters must be a whole number, not 'ten'" in done.stderr
     assert nothing_written(work)
-
-
-# Patterns
-
-
-def test_quoted_patterns_are_expanded_in_natural_order(echo: Workspace) -> None:
-    for number in (1, 2, 10):
-        echo.write(f"d/run{number}.py", "")
-    echo.write("d/deep/er/run3.py", "")
-    echo.run("--configs", "d/run*.py", "--train_script", "echo.py", code=0)
-    assert list(echo.summary["results"]) == ["run1", "run2", "run10"]
-    echo.run("--configs", "c/a.py", "d/**/run*.py", "--train_script", "echo.py", code=0)
-    assert list(echo.summary["results"]) == ["a", "run3", "run1", "run2", "run10"]
-
-
-def test_the_same_file_twice_runs_once(echo: Workspace) -> None:
-    (echo / "link.py").symlink_to(echo / "c/a.py")
-    echo.run("--configs", "c/a.py", "c/*.py", "./c/a.py", "link.py", "--train_script", "echo.py", code=0)
-    assert list(echo.summary["results"]) == ["a"]
-
-
-def test_unquoted_patterns_come_expanded_by_the_shell(echo: Workspace) -> None:
-    echo.write("c/b.py", "")
-    command = f"{sys.executable} {DOOR} --configs c/*.py --train_script echo.py"
-    subprocess.run(command, shell=True, cwd=echo.folder, check=True, capture_output=True)
-    assert list(echo.summary["results"]) == ["a", "b"]
-
-
-def test_a_name_with_brackets_is_a_name_if_it_exists(echo: Workspace) -> None:
-    echo.write("c/x[1].py", "")
-    echo.run("--configs", "c/x[1].py", "--train_script", "echo.py", code=0)
-    assert list(echo.summary["results"]) == ["x[1]"]
-
-
-def test_a_pattern_that_matches_nothing_shows_the_nearest_names(echo: Workspace) -> None:
-    done = echo.run("--configs", "c/aa.py", "k/*.py", "--train_script", "echo.py", code=2)
-    assert "c/aa.py: no file has this name; nearest: c/a.py" in done.stderr
-    assert "k/*.py: no file matches; nearest:" in done.stderr
-    assert nothing_written(echo)
-
-
-def test_a_folder_is_no_config_and_the_pattern_is_shown(echo: Workspace) -> None:
-    assert 'type "c/*.py"' in echo.run("--configs", "c", "--train_script", "echo.py", code=2).stderr
-
-
-def test_our_own_scripts_among_the_matches_are_named_and_left_out(echo: Workspace) -> None:
-    done = subprocess.run(
-        [sys.executable, str(DOOR), "--configs", "*.py", "--dry-run"],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "configurator.py, run_experiments.py, train_run.py" in done.stderr and "config/" in done.stderr
-    scripts = ("c/a.py", PROJECT / "train_run.py", "echo.py")
-    done = echo.run("--configs", *scripts, "--train_script", "echo.py", "--dry-run", code=0)
-    assert "own scripts" in done.stdout.splitlines()[0] and "1 job would run" in done.stdout
-
-
-def test_a_bare_name_is_found_among_the_projects_configs(work: Workspace) -> None:
-    done = work.run("--configs", "easy_first.py", "moderate_first.py", "--batch_size", 16, "--dry-run", code=0)
-    assert "config/shkspr_char_diff/easy_first.py" in done.stdout and "moderate_first" in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("paths", "names"),
-    [
-        (["a/x.py", "b/x.py"], ["a-x", "b-x"]),
-        (["a/x.py", "a/y.py"], ["x", "y"]),
-        (["p/a/x.py", "q/a/x.py", "b/x.py"], ["p-a-x", "q-a-x", "q-b-x"]),
-        (["r/a/x.py", "r/a/x.yaml"], ["x-py", "x-yaml"]),
-        (["plan.json.py", "x.py"], ["plan.json-2", "x"]),
-        (["-rf.py", "..py", "a\nb.py"], ["_rf", "_", "a_b"]),
-    ],
-)
-def test_names_are_distinct_readable_and_safe(paths: list[str], names: list[str]) -> None:
-    if paths[0].startswith("p/"):
-        paths = ["/p/a/x.py", "/q/a/x.py", "/q/b/x.py"]
-    found = distinct([Path("/" + path.lstrip("/")) for path in paths], {"plan.json"})
-    assert found == names or paths[0].startswith("r/")
-    assert len({name.casefold() for name in found}) == len(paths)
-
-
-def test_a_very_long_name_becomes_a_folder_that_can_be_made(echo: Workspace) -> None:
-    echo.write(f"c/{'ü' * 120}.py", "")
-    echo.write(f"c/{'ü' * 119}v.py", "")
-    echo.run("--configs", "c/ü*.py", "--train_script", "echo.py", code=0)
-    assert echo.summary["completed"] == 2
-
-
-def test_natural_order() -> None:
-    assert sorted(["b10", "b2", "a", "b1"], key=natural) == ["a", "b1", "b2", "b10"]
 
 
 # Preflight
@@ -330,11 +240,21 @@ def test_an_output_folder_that_is_a_file_is_refused(echo: Workspace) -> None:
         (["--configs", "c/a.py", "--dry-runn"], "did you mean --dry_run?"),
         (["--configs", "c/a.py", "--out_dir", "x"], "type --base_out_dir"),
         (["--configs", "c/a.py", "--train_script", "no.py"], "no.py: no such file"),
-        (["--configs", "c/a.py", "--train_script", "echo.py", "--command", "x {config}"], "give one of them"),
+        (["--configs", "c/a.py", "--train_script", "echo.py", "--command", "sh {config}"], "give one of them"),
+        (["--configs", "c/a.py", "--command", "nosuchprogram {config}"], "no program that can be started"),
+        (["--configs", "c/a.py", "--train_script", "c"], "is a folder"),
+        (["--configs", "c/a.py", "--init_from=resume"], "type --resume"),
+        (["--configs", "~nobody-of-this-name/x.py"], "check the path"),
+        (["--configs", "x" * 300 + ".py"], "check the path"),
+        (["--configs", "c/a.py", "--base_out_dir", "dangling/x"], "leads nowhere"),
+        (["--configs", ""], "an empty name"),
         (["--configs", "c/a.py", "--train_script", "echo.py", "--name", "../x"], "a batch is a folder"),
     ],
 )
 def test_a_mistake_on_the_line_is_one_sentence(echo: Workspace, options: list[str], said: str) -> None:
+    (echo / "dangling").symlink_to("/nonexistent/folder")
+    if not {"--train_script", "--command"} & set(options):
+        options = [*options, "--train_script", "echo.py"]
     done = echo.run(*options, code=2)
     assert said in done.stderr and "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) == 1

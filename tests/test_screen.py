@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from runner import wording
-from runner.job import Job, Plan
+from runner.job import Attempt, Job, Plan
 from runner.progress import Follower, Progress
 from runner.screen import Lines
 from runner.state import Record, Running
@@ -90,6 +90,55 @@ def test_the_table_never_has_more_rows_than_the_screen(work: Workspace) -> None:
     )
 
 
+@pytest.mark.parametrize(("columns", "wanted"), [(110, "speed"), (80, "loss"), (40, "iter")])
+def test_on_a_narrow_screen_what_matters_stays(work: Workspace, columns: int, wanted: str) -> None:
+    work.write("train.py", TRAIN)
+    work.write(f"c/{'long_name_' * 5}.py", "max_iters = 30")
+    written = on_a_terminal(work, "--configs", "c/*.py", "--train_script", "train.py", columns=columns, rows=12)
+    rows = [row for frame in frames(written) for row in frame]
+    assert any(wanted in row for row in rows)
+    assert any(re.match(r"long.*running +\d+/30", row) for row in rows)
+    assert all(len(row) <= columns for frame in frames(written) for row in frame[:2])
+
+
+def test_a_stream_that_cannot_show_a_sign_shows_the_rest(work: Workspace) -> None:
+    work.write("job.py", "")
+    work.write("a.py", "")
+    done = work.run("--configs", "a.py", "--train_script", "job.py", env={"PYTHONIOENCODING": "ascii"}, code=0)
+    assert "a: completed" in done.stdout.splitlines()[-3] and "Summary:" in done.stdout
+
+
+@pytest.mark.parametrize("reader", ["head -n 1", "true"])
+def test_a_dry_run_into_a_closed_pipe_is_quiet(work: Workspace, reader: str) -> None:
+    for number in range(100):
+        work.write(f"c/{number}.py", "")
+    work.write("job.py", "")
+    line = f"{sys.executable} {DOOR} --configs 'c/*.py' --train_script job.py --dry-run | {reader}"
+    done = subprocess.run(["bash", "-c", line], cwd=work.folder, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "odd", ["iter 5: loss 2.31.", f"iter {9**50}: loss 1", "step 1: loss nan, inf", "iter 5: loss ---"]
+)
+def test_odd_lines_of_a_job_never_end_the_batch(work: Workspace, odd: str) -> None:
+    work.write("c/a.sh", f"echo '{odd}'; sleep 0.4")
+    work.write("c/b.sh", "exit 0")
+    work.run("--configs", "c/*.sh", "--command", "sh {config}", code=0)
+    assert work.summary["completed"] == 2
+
+
+@pytest.mark.parametrize(
+    "row", ["[" * 100_000, '{"iter": ' + "9" * 5000 + "}", '{"iter": 1, "val/loss": 1' + "0" * 400 + "}", "[1]", "{"]
+)
+def test_odd_metrics_and_explanations_never_end_the_batch(work: Workspace, row: str) -> None:
+    work.write("row", row + "\n")
+    work.write("c/a.sh", "cp row $2/metrics.jsonl; cp row $2/error.json; sleep 0.4; exit 1")
+    work.write("c/b.sh", "exit 0")
+    work.run("--configs", "c/*.sh", "--command", "sh {config} --out {out_dir}", code=1)
+    assert [work.summary["results"][name]["status"] for name in "ab"] == ["failed", "completed"]
+
+
 def test_no_color_is_respected(work: Workspace) -> None:
     work.write("job.py", "raise SystemExit(1)")
     work.write("a.py", "")
@@ -160,7 +209,7 @@ def test_the_table_knows_when_the_batch_will_be_done(tmp_path: Path, monkeypatch
     lines: Lines = screen
     lines.began(plan)
     result = {
-        **entries(plan.jobs[0], 1),
+        **entries(Attempt(plan.jobs[0], 1, (), {})),
         "status": "completed",
         "end_time": "",
         "error": None,

@@ -228,7 +228,6 @@ def test_a_signal_saves_and_leaves(text, tmp_path, signum, code):
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("--dataset=nothing_here", "there is no dataset 'nothing_here'"),
         ("--init_from=resume", "--init_from=scratch begins anew"),
         pytest.param(
             "--device=cuda", "type --device=", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="GPU")

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.diffusion.characters import is_prepared
+from pipelines.diffusion.settings import dataset_folder
 from pipelines.mistake import Mistake
-
-DATA = Path(__file__).resolve().parents[2] / "data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Dataset:
 
 def open_dataset(name: str) -> Dataset:
     """The dataset data/<name>, prepared now if need be, or the one in the folder `name` when that is a path."""
-    folder = Path(name) if "/" in name else DATA / name
+    folder = dataset_folder(name)
     if not is_prepared(folder):
         prepare(name, folder)
     try:
@@ -60,8 +59,7 @@ def prepare(name: str, folder: Path) -> None:
     """Run the dataset's own prepare.py, which may download a text."""
     script = folder / "prepare.py"
     if not script.is_file():
-        known = sorted(path.parent.name for path in DATA.glob("*/prepare.py"))
-        raise Mistake(f"there is no dataset '{name}' ({folder} has no meta.json); there are: {', '.join(known)}")
+        raise Mistake(f"the dataset '{name}' is not prepared: {folder} lacks a part, and has no prepare.py")
     spec = importlib.util.spec_from_file_location(f"prepare_{folder.name}", script)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

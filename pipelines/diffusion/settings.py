@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+DATA = Path(__file__).resolve().parents[2] / "data"
 
 Ratio = Annotated[float, Field(gt=0, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -134,6 +137,17 @@ class DiffusionSettings(BaseModel):
             raise ValueError(f"'{device}' is not a device: use auto, cuda, cuda:1, mps or cpu")
         return device
 
+    @field_validator("dataset")
+    @classmethod
+    def _dataset_is_there(cls, name: str) -> str:
+        folder = dataset_folder(name)
+        if not any((folder / file).is_file() for file in ("meta.json", "prepare.py")):
+            known = ", ".join(sorted(path.parent.name for path in DATA.glob("*/prepare.py")))
+            raise ValueError(
+                f"there is no dataset '{name}' (no meta.json and no prepare.py in {folder}); there are: {known}"
+            )
+        return name
+
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> DiffusionSettings:
         if self.n_embd % self.n_head:
@@ -157,6 +171,11 @@ class DiffusionSettings(BaseModel):
                 f"lr_decay_iters ({self.lr_decay_iters}) lies before the end of the warm-up ({self.warmup_iters})"
             )
         return self
+
+
+def dataset_folder(name: str) -> Path:
+    """data/<name>, or the folder `name` itself when that is a path."""
+    return Path(name) if "/" in name else DATA / name
 
 
 def parameter_count(settings: DiffusionSettings, vocab_size: int = 128) -> int:

@@ -43,9 +43,11 @@ def _run(arguments: list[str], time_limit: float) -> int | None:
     except subprocess.TimeoutExpired:
         return None
     finally:
-        if process.poll() is None:
+        try:
             os.killpg(process.pid, signal.SIGKILL)  # not the child alone: what it started would live on
-            process.wait()
+        except ProcessLookupError:  # nothing was left
+            pass
+        process.wait()
 
 
 def _death(code: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runner.job import Job
-from runner.process import Supervised, Terms
+from runner.process import Adopted, Supervised, Terms, adopt
 
 
 class Local:
@@ -15,23 +15,33 @@ class Local:
 
     def __init__(self, terms: Terms, facts: Mapping[str, Any], slots: int = 1) -> None:
         self.slots = slots
+        self.grace = terms.grace[0]
         self._terms = terms
         self._facts = facts
-        self._running: dict[int, Supervised] = {}
+        self._running: list[Supervised | Adopted] = []
 
-    def submit(self, job: Job, attempt: int = 1) -> Supervised:
+    def submit(self, job: Job) -> Supervised:
         """Start a job. Raises OSError when its folder or its supervisor cannot be made."""
-        handle = Supervised(job, attempt, self._terms, self._facts)
-        self._running[handle.fileno()] = handle
+        handle = Supervised(job, self._terms, self._facts)
+        self._running.append(handle)
+        return handle
+
+    def adopt(self, job: Job) -> Adopted | None:
+        """Take over a job that runs already; None if it does not."""
+        handle = adopt(job, self._terms)
+        if handle is not None:
+            self._running.append(handle)
         return handle
 
     def wait(self, seconds: float, wake: int) -> None:
         """Return when a job has something to say, when the descriptor `wake` becomes readable, or after `seconds`."""
         poll = select.poll()
-        for descriptor in (*self._running, wake):
+        speaking = {handle.fileno(): handle for handle in self._running if handle.fileno() >= 0}
+        for descriptor in (*speaking, wake):
             poll.register(descriptor, select.POLLIN)
         for descriptor, _ in poll.poll(seconds * 1000):
-            if descriptor in self._running:
-                self._running[descriptor].hear()
-                if self._running[descriptor].done():
-                    del self._running[descriptor]
+            if descriptor in speaking:
+                speaking[descriptor].hear()
+        for handle in self._running:
+            handle.enforce()
+        self._running = [handle for handle in self._running if not handle.done()]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from runner.wording import shown
 
 PLACEHOLDERS = ("config", "out_dir", "name", "overrides", "python")
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
@@ -19,6 +22,10 @@ class Command:
     script: Path | None = None
     shown: str = ""
     template: tuple[str, ...] = ()
+
+    def seen_from(self, cwd: Path) -> Command:
+        """The same command as it is typed in `cwd`."""
+        return self if self.script is None else replace(self, shown=shown(self.script, cwd))
 
     def argv(self, python: str, config: str, out_dir: str, name: str, overrides: Mapping[str, str]) -> tuple[str, ...]:
         """The command for one config."""
@@ -48,4 +55,8 @@ def problems(template: str) -> list[str]:
         return [f"--command: {{{unknown[0]}}} is no placeholder; there are {known}"]
     if "{config}" not in template:
         return ["--command: every job would be the same without {config}; put it where the config's path belongs"]
-    return [] if words else ["--command: is empty; type a command"]
+    if not words:
+        return ["--command: is empty; type a command"]
+    if not _PLACEHOLDER.search(words[0]) and shutil.which(words[0]) is None:
+        return [f"--command: {words[0]!r} is no program that can be started; check its name or its path"]
+    return []

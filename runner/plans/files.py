@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from runner import clock, configfiles, layout, redact, trainscript
 from runner.configfiles import ConfigError, ConfigFile
 from runner.job import Job, Plan
+from runner.plans import recorded
 from runner.plans.command import Command
-from runner.plans.names import distinct
+from runner.plans.names import distinct, safe
 from runner.plans.patterns import expand
 from runner.plans.surroundings import additions
 from runner.wording import shown
@@ -34,6 +36,8 @@ class Request:
     name: str = "experiment"
     own: Sequence[Path] = ()
     library: Path | None = None
+    resume_args: tuple[str, ...] = ()  # of other people's scripts
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def plan(request: Request, now: datetime) -> Plan:
@@ -52,7 +56,9 @@ def plan(request: Request, now: datetime) -> Plan:
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     shown = redact.mapping(request.overrides)
-    return Plan(root.name, root, tuple(jobs), "files", clock.iso(now.timestamp()), shown, tuple(dict.fromkeys(notices)))
+    created_at = clock.iso(now.timestamp())
+    told = tuple(dict.fromkeys(notices))
+    return Plan(root.name, root, tuple(jobs), "files", created_at, shown, told, request.options)
 
 
 def free_folder(base: Path, name: str) -> Path:
@@ -66,18 +72,21 @@ def free_folder(base: Path, name: str) -> Path:
 def _job(request: Request, path: Path, name: str, root: Path) -> tuple[Job, Sequence[str]]:
     config = _read(path, request)
     checked = trainscript.check(request.command.script, config, request.overrides)
-    secrets = [key for key, value in config.values.items() if redact.is_secret(key, value)]
+    secrets = [key for key, value in config.values.items() if redact.mapping({key: value}) != {key: value}]
     if secrets:
         mend = "looks like a secret, and configs are copied beside their results; put it into the environment instead"
         places = [(_place(path, request.cwd, config.lines.get(key)), key) for key in secrets]
         raise ConfigError(*(f"{place}: {key!r} {mend}" for place, key in places))
     out_dir = root / name
-    source = shown(path, request.cwd)
-    snapshot = f"config_used{path.suffix}"
-    python = shown(sys.executable, request.cwd)
+    cwd = checked.folder or request.cwd
+    source = shown(path, cwd)
+    if source.startswith("-"):  # no program shall take the file for an option
+        source = f"./{source}"
+    snapshot = safe(f"config_used{path.suffix}")
+    command = request.command.seen_from(cwd)
     return Job(
         name=name,
-        argv=request.command.argv(python, source, shown(out_dir, request.cwd), name, checked.overrides),
+        argv=command.argv(shown(sys.executable, cwd), source, shown(out_dir, cwd), name, checked.overrides),
         out_dir=out_dir,
         config=checked.config,
         overrides=checked.overrides,
@@ -87,15 +96,18 @@ def _job(request: Request, path: Path, name: str, root: Path) -> tuple[Job, Sequ
         snapshot=snapshot,
         files={snapshot: config.source},
         env=additions(request.environ, out_dir, root.name, name, request.base / layout.INDUCTOR_CACHE),
-        cwd=request.cwd,
-        rerun=request.rerun(source),
+        cwd=cwd,
+        rerun=request.rerun(shown(path, request.cwd)),
         disk_bytes=checked.disk_bytes,
+        script=request.command.script,
+        resume_args=request.resume_args or checked.resume_args,
     ), checked.warnings
 
 
 def _read(path: Path, request: Request) -> ConfigFile:
     if request.command.script is None and path.suffix not in configfiles.SUFFIXES:
-        return ConfigFile(path, path.read_bytes(), {}, {})  # a --command may take a file that we cannot read
+        content = path.read_bytes()  # a --command may take a file that we cannot read
+        return ConfigFile(path, content, {recorded.DIGEST: recorded.digest(content)}, {})
     return configfiles.read(Path(shown(path, request.cwd)))
 
 

@@ -25,7 +25,14 @@ def expand(
     skipped: list[str] = []
     mine = {path.resolve() for path in own}
     for pattern in patterns:
-        found = _matches(pattern, cwd)
+        if not pattern:
+            problems.append("--configs: an empty name; name configs, or a pattern of them in quotes")
+            continue
+        try:
+            found = _matches(pattern, cwd)
+        except (OSError, RuntimeError) as error:  # a name that is too long, a folder that is closed to us, ~nobody
+            problems.append(f"{pattern}: {getattr(error, 'strerror', None) or error}; check the path")
+            continue
         if not found and library is not None and not glob.has_magic(pattern) and "/" not in pattern:
             found = sorted(library.rglob(pattern))
             if len(found) == 1:
@@ -75,7 +82,8 @@ def _near(pattern: str, cwd: Path, library: Path | None) -> list[str]:
     """Existing configs, or folders of configs, whose names are like the pattern."""
     folder = (cwd / pattern).parent
     places = [folder] if folder.is_dir() and folder != cwd else []
-    candidates = [path for place in [*places, *([library] if library else [])] for path in place.rglob("*")]
+    candidates = [path for place in places for path in place.iterdir()]  # not deeper: it may be the root of a disk
+    candidates += library.rglob("*") if library else []
     by_file = {path.resolve(): path for path in reversed(candidates) if path.suffix in SUFFIXES}
     files = sorted((shown(path, cwd) for path in by_file.values()), key=natural)
     if glob.has_magic(pattern):

@@ -1,0 +1,266 @@
+"""Batches that run without a terminal: detach one, list them, look at one, follow it, stop it, rerun a job of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from runner import atomic, identity, layout, resume, store, views
+from runner.configfiles import ConfigError
+from runner.job import Job, Plan
+from runner.lock import Lock, holder
+from runner.plans import recorded
+from runner.resume import no_such_job
+from runner.signals import Signals
+from runner.state import COMPLETED
+from runner.wording import count, duration, plain, shown
+
+FOLLOW = 0.2  # seconds between two looks at a file that is followed
+
+
+def detach(plan: Plan, lock: Lock) -> bool:
+    """Split in two: True in the process that may leave, False in the one that goes on, without a terminal."""
+    paths = layout.BatchPaths(plan.root)
+    sys.stdout.flush()
+    ready, say = os.pipe()
+    if os.fork():
+        os.close(say)
+        os.read(ready, 1)  # it has its own session and has signed the lock: a hangup or `stop` finds it so
+        os.close(ready)
+        print(f"{plan.name} runs in the background: {count(len(plan.jobs), 'job')} in {shown(plan.root)}")
+        print(f"follow it: tail -f {shown(paths.master_log)}")
+        print(f"stop it:   python {sys.argv[0]} stop {plan.name}")
+        return True
+    os.setsid()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    log = os.open(paths.runner_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
+    for source, target in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    lock.sign()
+    os.close(ready)
+    os.close(say)
+    return False
+
+
+def main(arguments: Sequence[str], rerun: Callable[[Path, str], int]) -> int:
+    """Obey one of the commands; `rerun` runs one job of a batch again. Returns the exit code."""
+    given = _parser().parse_args(arguments)
+    try:
+        base = Path.cwd() / Path(given.base_out_dir).expanduser()
+        if given.command == "list":
+            return list_batches(base, as_json=given.json)
+        root = resume.find(base, given.batch or "")
+        match given.command:
+            case "status":
+                return status(root, as_json=given.json)
+            case "attach":
+                return attach(root)
+            case "tail":
+                return tail(root, given.job)
+            case "stop":
+                return stop(root, now=given.now, drain=given.drain)
+        return rerun(root, given.job)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"run_experiments.py: {problem}", file=sys.stderr)
+        return 2
+    except (BrokenPipeError, KeyboardInterrupt):  # `| head` has seen enough; Ctrl+C ends the looking, not the batch
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+
+
+def _parser() -> ArgumentParser:
+    top = ArgumentParser(prog="run_experiments.py", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("list", "every batch of the base folder, the newest first"),
+        ("status", "the jobs of a batch, as they really are"),
+        ("attach", "follow a batch to its end; Ctrl+C leaves it running"),
+        ("tail", "follow the output of a job"),
+        ("stop", "stop a batch: the running job saves and leaves"),
+        ("rerun", "run one job of a batch again, as a new attempt"),
+    ):
+        one = commands.add_parser(name, help=text, description=text)
+        one.add_argument("--base_out_dir", "--base-out-dir", default="experiments", metavar="DIR")
+        if name != "list":
+            needed = name == "rerun"
+            one.add_argument("batch", nargs=None if needed else "?", metavar="BATCH", help="default: the newest")
+        if name in ("tail", "rerun"):
+            one.add_argument("job", nargs=None if name == "rerun" else "?", metavar="JOB")
+        if name in ("list", "status"):
+            one.add_argument("--json", action="store_true")
+        if name == "stop":
+            how = one.add_mutually_exclusive_group()
+            how.add_argument("--now", action="store_true", help="kill the running job and everything below it")
+            how.add_argument("--drain", action="store_true", help="let the running job finish, start no other")
+    return top
+
+
+def state(root: Path) -> dict[str, Any]:
+    """What is true of a batch now: who runs it, and each job's state; `running` is said only of a living process."""
+    plan = recorded.plan(root)
+    held = holder(layout.BatchPaths(root).lock)
+    jobs = {job.name: _state_of(job) for job in plan.jobs}
+    states = [job["status"] for job in jobs.values()]
+    if held is not None:
+        batch = "running"
+    elif "running" in states:
+        batch = "running without a runner"
+    else:
+        batch = "done" if all(state == COMPLETED for state in states) else "stopped" if "pending" in states else "ended"
+    about = {"name": plan.name, "experiment_dir": str(root), "created_at": plan.created_at}
+    return {**about, "state": batch, "runner": held, "jobs": jobs}
+
+
+def _state_of(job: Job) -> dict[str, Any]:
+    result = store.read_result(job)
+    if result is not None:
+        return {key: result.get(key) for key in ("status", "duration_seconds", "error", "attempt", "final_metrics")}
+    try:
+        found = json.loads((job.out_dir / layout.SUPERVISOR).read_bytes())
+    except (OSError, ValueError):
+        return {"status": "pending"}
+    living = identity.alive(found.get("supervisor"))
+    pid = int(found["job"][0]) if found.get("job") else None
+    return {"status": "running" if living else "lost", "pid": pid, "attempt": found.get("attempt")}
+
+
+def _state_or_why_not(root: Path) -> dict[str, Any]:
+    try:
+        return state(root)
+    except ConfigError as error:  # one broken batch must not hide the others
+        about = {"name": root.name, "experiment_dir": str(root), "created_at": None}
+        return {**about, "state": "unreadable", "runner": None, "jobs": {}, "error": str(error)}
+
+
+def list_batches(base: Path, *, as_json: bool) -> int:
+    found = [_state_or_why_not(root) for root in resume.batches(base)]
+    if as_json:
+        print(atomic.as_json(found))
+        return 0
+    for batch in found:
+        print(f"{plain(batch['name']):<40} {batch['state']:<26} {_counted(batch)}")
+    if not found:
+        print(f"{shown(base)}: there is no batch yet")
+    return 0
+
+
+def _counted(batch: dict[str, Any]) -> str:
+    states = [job["status"] for job in batch["jobs"].values()]
+    return ", ".join(f"{states.count(word)} {word}" for word in dict.fromkeys(states))
+
+
+def status(root: Path, *, as_json: bool) -> int:
+    found = state(root)
+    if as_json:
+        print(atomic.as_json(found))
+        return 0
+    who = f", by pid {found['runner'].get('pid')} on {found['runner'].get('host')}" if found["runner"] else ""
+    print(f"{plain(found['name'])}: {found['state']}{who}; {_counted(found)}")
+    for name, job in found["jobs"].items():
+        words = [job["status"]]
+        if job.get("duration_seconds") is not None:
+            words.append(f"in {duration(job['duration_seconds'])}")
+        if (job.get("attempt") or 1) > 1:
+            words.append(f"(attempt {job['attempt']})")
+        if job.get("error"):
+            words.append(plain(job["error"], views.CAUSE_WIDTH))
+        print(f"  {plain(name):<38} {' '.join(words)}")
+    return 0
+
+
+def attach(root: Path) -> int:
+    """Print the master log as it grows, until nobody runs the batch any more."""
+    paths = layout.BatchPaths(root)
+    for line in _followed(Path(paths.master_log), lambda: holder(paths.lock) is not None):
+        print(line, flush=True)
+    return 0
+
+
+def tail(root: Path, named: str | None) -> int:
+    """Print the output of a job as it grows, until it has ended. Without a name: the one that runs, or the last."""
+    plan = recorded.plan(root)
+    jobs = {job.name: job for job in plan.jobs}
+    if named is not None and named not in jobs:
+        raise ConfigError(no_such_job(named, list(jobs)))
+    running = [job for job in plan.jobs if _state_of(job)["status"] == "running"]
+    begun = [job for job in plan.jobs if (job.out_dir / layout.COMBINED).exists()]
+    if named is None and not (running or begun):
+        raise ConfigError(f"{shown(root)}: no job has begun yet")
+    job = jobs[named] if named is not None else (running or begun)[-1]
+    for line in _followed(job.out_dir / layout.COMBINED, lambda: _state_of(job)["status"] == "running"):
+        print(line, flush=True)
+    return 0
+
+
+def _followed(path: Path, grows: Callable[[], bool]) -> Iterator[str]:
+    """The lines of a file, and those that are appended for as long as it `grows`."""
+    position, rest = 0, ""
+    while True:
+        last = not grows()
+        try:
+            with path.open(errors="replace") as file:
+                file.seek(position)
+                text = file.read()
+                position = file.tell()
+        except OSError:
+            text = ""
+        *lines, rest = (rest + text).split("\n")
+        yield from lines
+        if last:
+            if rest:
+                yield rest
+            return
+        time.sleep(FOLLOW)
+
+
+def _stop_what_runs_on(plan: Plan, *, now: bool, drain: bool) -> int:
+    """Stop the jobs whose runner is gone (--keep_running), through their supervisors."""
+    found = {job.name: who for job in plan.jobs if (who := _supervisor(job)) is not None}
+    if not found:
+        print(f"{shown(plan.root)}: nobody runs it")
+        return 0
+    names = ", ".join(plain(name) for name in found)
+    if drain:
+        print(f"{shown(plan.root)}: no runner would start another job; {names} runs on until it ends")
+        return 0
+    print(f"{shown(plan.root)}: stopping {names}", flush=True)
+    for who in found.values():
+        if identity.alive(who):
+            os.kill(int(who[0]), Signals.AT_ONCE if now else signal.SIGTERM)
+    while any(identity.alive(who) for who in found.values()):
+        time.sleep(FOLLOW)
+    return status(plan.root, as_json=False)
+
+
+def _supervisor(job: Job) -> list[str] | None:
+    """The living supervisor of a job."""
+    try:
+        who = json.loads((job.out_dir / layout.SUPERVISOR).read_bytes())["supervisor"]
+        return list(who) if identity.alive(who) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def stop(root: Path, *, now: bool, drain: bool) -> int:
+    """Ask the runner of a batch to stop, and wait until it has."""
+    plan = recorded.plan(root)
+    path = layout.BatchPaths(root).lock
+    held = holder(path)
+    if held is None:
+        return _stop_what_runs_on(plan, now=now, drain=drain)
+    who = held.get("identity")
+    if identity.alive(who):
+        os.kill(int(held["pid"]), Signals.DRAIN if drain else Signals.AT_ONCE if now else signal.SIGTERM)
+    doing = "no further job is started; waiting for the one that runs" if drain else "stopping"
+    print(f"{shown(root)}: {doing}", flush=True)
+    while identity.alive(who):
+        time.sleep(FOLLOW)
+    return status(root, as_json=False)

@@ -1,0 +1,116 @@
+"""plan.json of a batch -> its Plan again, and what has changed in its configs since. Writes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from runner import configfiles, layout, redact, trainscript
+from runner.configfiles import ConfigError
+from runner.job import Job, Plan
+from runner.wording import command, plain, shown
+
+SCHEMA = 1
+DIGEST = "config_sha256"  # the one entry of a config whose format only the job itself can read
+
+
+def plan(root: Path) -> Plan:
+    """The plan of the batch in `root`. Raises ConfigError if there is none that can be read."""
+    path = Path(layout.BatchPaths(root).plan)
+    try:
+        record = json.loads(path.read_bytes())
+        if record["schema"] != SCHEMA:
+            raise ConfigError(f"{path}: was written by another version (schema {record['schema']}); use that one")
+        if Path(record["experiment_dir"]) != root:
+            raise ConfigError(f"{shown(root)}: was {record['experiment_dir']} when it was planned; move it back there")
+        jobs = tuple(_job(root, entry) for entry in record["jobs"])
+        return Plan(
+            record["name"], root, jobs, record["door"], record["created_at"], record["global_overrides"],
+            options=record["options"],
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise ConfigError(f"{shown(root)}: is no batch (it has no plan.json); name the folder of one") from None
+    except ConfigError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        cause = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{shown(path)}: cannot be read ({cause}); start a new batch") from None
+
+
+def _job(root: Path, entry: Mapping[str, Any]) -> Job:
+    job = Job(
+        name=entry["name"],
+        argv=tuple(entry["command"]),
+        out_dir=root / entry["name"],
+        config=entry["config"],
+        overrides=entry["overrides"],
+        source=Path(entry["config_path"]) if entry["config_path"] else None,
+        source_argument=entry["config_argument"],
+        script=Path(entry["script"]) if entry["script"] else None,
+        snapshot=entry["config_copy"],
+        env=entry["environment"],
+        cwd=Path(entry["working_dir"]),
+        rerun=tuple(entry["rerun"]),
+        resume_args=tuple(entry["resume_args"]),
+    )
+    return replace(job, files=_copy(job))
+
+
+def _copy(job: Job) -> dict[str, bytes]:
+    """The content of the job's config: of the file itself or, when that is gone, of the copy beside the job."""
+    if job.source is None or job.snapshot is None:
+        return {}
+    for path in (job.source, job.out_dir / job.snapshot):
+        try:
+            return {job.snapshot: path.read_bytes()}
+        except OSError:
+            continue
+    return {}
+
+
+def hidden(jobs: Sequence[Job]) -> list[str]:
+    """Sentences on jobs whose command held a secret: it was not written down, so they cannot be started again."""
+    return [
+        f"{job.name}: its command holds a secret, which was not written down; start it anew: {command(job.rerun)}"
+        for job in jobs
+        if any(redact.HIDDEN in word for word in job.argv)
+    ]
+
+
+def renewed(job: Job) -> tuple[Job, list[str]]:
+    """The job as its config is now, and a line for each difference from what was planned."""
+    if job.source is None:
+        return job, []
+    if DIGEST in job.config:
+        return _renewed_unread(job, job.source)
+    try:
+        config = configfiles.read(Path(shown(job.source)))
+        now = redact.mapping(trainscript.check(job.script, config, job.overrides).config)
+    except ConfigError as error:
+        return job, list(error.problems)
+    keys = [key for key in {**job.config, **now} if repr(job.config.get(key)) != repr(now.get(key))]
+    lines = [f"{shown(job.source)}: {key} {_said(job.config.get(key))} -> {_said(now.get(key))}" for key in keys]
+    return replace(job, config=now), lines
+
+
+def _renewed_unread(job: Job, source: Path) -> tuple[Job, list[str]]:
+    try:
+        now = digest(source.read_bytes())
+    except OSError as error:
+        return job, [f"{shown(source)}: cannot be read ({error.strerror})"]
+    if now == job.config[DIGEST]:
+        return job, []
+    return replace(job, config={**job.config, DIGEST: now}), [f"{shown(source)}: its content is another one"]
+
+
+def digest(content: bytes) -> str:
+    """What tells the contents of two files apart."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _said(value: Any) -> str:
+    return plain(json.dumps(value, default=str), 60)

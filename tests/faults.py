@@ -1,0 +1,77 @@
+"""What the tests of faults share: jobs, and a supervisor without an engine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import PROJECT, Workspace, alive, wait_until
+
+GRACE = ("--grace", "0.3,0.3,5")
+POLITE = """\
+import os, sys, time
+open('ready', 'w').write(str(os.getpid()))
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    print('saved'); sys.exit(0)
+"""
+
+
+def order(out_dir: Path, *argv: str, **changes: Any) -> dict[str, Any]:
+    """What an engine would tell a supervisor."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    known = {"config_name": "a", "attempt": 1, "command": list(argv), "fingerprint": "f"}
+    terms = {"timeout": None, "stall_timeout": None, "keep_running": False, "grace": [0.3, 0.3, 5]}
+    told = {"argv": list(argv), "env": {}, "cwd": str(out_dir.parent), "out_dir": str(out_dir), "result": known}
+    return {**told, **terms, "log_timestamps": "all", **changes}
+
+
+def supervised(told: dict[str, Any], *program: str) -> subprocess.Popen[bytes]:
+    """A supervisor that was given its order; its leash is held until the caller closes it."""
+    command = [sys.executable, "-I", "-S", *(program or (str(PROJECT / "runner" / "supervise.py"),))]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(told).encode() + b"\n")
+    process.stdin.flush()
+    return process
+
+
+def ended(process: subprocess.Popen[bytes], code: int = 0) -> list[dict[str, Any]]:
+    """The events of a supervisor, once it is done; its leash is held until then."""
+    assert process.stdout is not None and process.stdin is not None
+    said = process.stdout.read()
+    assert process.wait(30) == code, said.decode()
+    process.stdin.close()
+    process.stdout.close()
+    return [json.loads(line) for line in said.splitlines()]
+
+
+def ready(work: Workspace) -> int:
+    """The process of the first job, once it runs."""
+    path = work / "ready"
+    return int(wait_until(lambda: path.exists() and path.read_text(), "the job runs"))
+
+
+def carrying(mark: str) -> list[int]:
+    """The processes that inherited `mark` in their environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+        except OSError:  # it ended, or is somebody else's
+            continue
+    return [pid for pid in found if alive(pid)]
+
+
+def three(work: Workspace, script: str = POLITE) -> tuple[str, ...]:
+    for name in "abc":
+        work.write(f"c/{name}.py", "x = 1\n")
+    work.write("job.py", script)
+    return ("--configs", "c/*.py", "--train_script", "job.py")
