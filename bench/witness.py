@@ -1,0 +1,165 @@
+"""What can be seen of a batch from outside, and what is wrong with it. Trusts nothing that the runner says of itself.
+
+It reads the files of the batch again and again, the journal that the jobs write outside of it, and /proc. Uses nothing
+of the runner's code but the names of its files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from runner.layout import ATTEMPT, METADATA, RESULT
+
+RUN = "TORTURE_RUN"  # in the environment of every process of a run
+FAULTS = {
+    "lost": "results that were seen completed and are not any more",
+    "unparsable": "JSON files that did not parse at some moment",
+    "run again": "jobs that began again although their success was recorded",
+    "overlapping": "attempts of one job that lived at once",
+    "strays": "processes that outlived their batch",
+    "never ended": "runs that did not end in time",
+    "crashed": "runs that ended with a traceback or an unknown exit code",
+    "wrong": "records that do not say what happened",
+    "left over": "half-written files that nobody removed",
+}
+
+
+class Witness:
+    """Watches one batch, in the folder where its runner is started. `faults` are sentences by kind."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.journal = folder / "journal.jsonl"
+        self.faults: dict[str, list[str]] = defaultdict(list)
+        self.completed: dict[str, float] = {}  # name of a job -> when its success was first seen on disk
+        self._seen: dict[str, tuple[int, int, int]] = {}
+        self._lost: set[str] = set()
+
+    @property
+    def batch(self) -> Path | None:
+        """The folder of the batch, once it is planned."""
+        return next((path.parent for path in sorted(self.folder.glob("experiments/*/plan.json"))), None)
+
+    def accuse(self, kind: str, sentence: str) -> None:
+        if sentence not in self.faults[kind]:
+            self.faults[kind].append(sentence)
+
+    def look(self) -> None:
+        """Parse every record that has changed since the last look; notice what is no longer there."""
+        for path in self._records():
+            self._parse(path)
+        for name in self.completed.keys() - self._lost:
+            result = self.result(name)
+            if result is None or result.get("status") != "completed":
+                self._lost.add(name)
+                self.accuse("lost", f"{name}: was completed, is {result.get('status') if result else 'gone'}")
+
+    def _records(self) -> Iterator[Path]:
+        for folder in (self.folder / "experiments").glob("experiment_*"):
+            yield from folder.glob("*.json")
+            yield from folder.glob("*/*.json")
+
+    def _parse(self, path: Path) -> None:
+        try:
+            about = path.stat()
+            if self._seen.get(str(path)) == (key := (about.st_ino, about.st_mtime_ns, about.st_size)):
+                return
+            text = path.read_bytes()
+        except OSError:  # moved meanwhile
+            return
+        self._seen[str(path)] = key
+        try:
+            record = json.loads(text)
+        except ValueError:
+            self.accuse("unparsable", f"{path.relative_to(self.folder)}: {text[:60]!r}")
+            return
+        if path.name == RESULT and record.get("status") == "completed":
+            self.completed.setdefault(path.parent.name, time.monotonic())
+
+    def result(self, name: str) -> dict[str, Any] | None:
+        """The result that stands in a job's folder now."""
+        try:
+            found = json.loads(((self.batch or self.folder) / name / RESULT).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def events(self) -> list[dict[str, Any]]:
+        """The journal of the jobs."""
+        try:
+            return [json.loads(line) for line in self.journal.read_text().splitlines()]
+        except FileNotFoundError:
+            return []
+
+    def judge(self, expected: dict[str, str]) -> None:
+        """All that can be said once the batch has ended; `expected` is the status that each job must have."""
+        self.look()
+        events = self.events()
+        ended = {event["mark"] for event in events if event["event"] == "end" and event["code"] == 0}
+        saved: dict[str, int] = {}
+        for event in events:
+            name = event["name"]
+            match event["event"]:
+                case "overlap":
+                    self.accuse("overlapping", f"{name}: pid {event['pid']} began while {event['other']} lived")
+                case "checkpoint":
+                    saved[name] = event["step"]
+                case "begin":
+                    if event["at"] > self.completed.get(name, event["at"]):
+                        self.accuse("run again", f"{name}: pid {event['pid']} began after its success was on disk")
+                    if event["step"] < saved.get(name, 0):
+                        self.accuse("wrong", f"{name}: began at step {event['step']}, had saved step {saved[name]}")
+        for name in expected:
+            self._judge_job(name, ended)
+        self._judge_end(expected)
+
+    def _judge_job(self, name: str, ended: set[str]) -> None:
+        assert self.batch is not None
+        for path in self.batch.glob(f"{name}/**/{RESULT}"):
+            result = json.loads(path.read_bytes())
+            if result["status"] != "completed":
+                continue
+            mark = json.loads((path.parent / METADATA).read_bytes())["environment"]["RUNNER_JOB_ID"]
+            if mark not in ended:
+                self.accuse("wrong", f"{name}: completed is recorded in {path}, but its script did not reach its end")
+            if path.parent.name.startswith(ATTEMPT):
+                self.accuse("run again", f"{name}: {path.parent.name} was set aside although it had completed")
+
+    def _judge_end(self, expected: dict[str, str]) -> None:
+        assert self.batch is not None
+        summary = json.loads((self.batch / "experiment_summary.json").read_bytes())
+        counts = [summary[key] for key in ("completed", "failed", "errors", "interrupted", "pending")]
+        if sum(counts) != summary["total_experiments"] or summary["total_experiments"] != len(expected):
+            self.accuse("wrong", f"the summary's counts do not add up: {counts} of {summary['total_experiments']}")
+        for name, status in expected.items():
+            result = self.result(name) or {}
+            said = summary["results"][name].get("status")
+            if (result.get("status"), said) != (status, status):
+                cause = f"result {result.get('status')}, summary {said}, must be {status}: {result.get('error')}"
+                self.accuse("wrong", f"{name}: {cause}")
+        for path in self.batch.glob("**/.*.tmp"):
+            self.accuse("left over", str(path.relative_to(self.batch)))
+
+
+def processes(run: str, word: str = "") -> dict[int, str]:
+    """pid -> command of the processes of a run whose command holds `word`; zombies have no environment."""
+    found = {}
+    wanted = f"{RUN}={run}".encode()
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit() or int(folder.name) == os.getpid():
+            continue
+        try:
+            if wanted not in (folder / "environ").read_bytes().split(b"\0"):
+                continue
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:  # it ended, or is somebody else's
+            continue
+        if word in command:
+            found[int(folder.name)] = command.strip()
+    return found
