@@ -32,6 +32,7 @@ SIGNALLED = 128  # plus the signal's number
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell starts us with SIGINT ignored
     open_standard_streams()
     try:
         return _main(list(sys.argv[1:] if argv is None else argv))

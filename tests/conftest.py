@@ -14,6 +14,10 @@ from typing import Any
 
 import pytest
 
+# nohup and background shells ignore these two, and what is started here would inherit that.
+for number in (signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
 PROJECT = Path(__file__).resolve().parent.parent
 DOOR = PROJECT / "run_experiments.py"
 DEADLINE = 30.0

@@ -87,12 +87,18 @@ def test_interrupts_at_any_moment_end_the_batch_in_order(work: Workspace, since:
     assert not list(work.folder.glob("experiments/**/*.tmp"))
 
 
-def test_an_interrupt_while_planning_writes_nothing_and_shows_no_traceback(work: Workspace) -> None:
+@pytest.mark.parametrize("before", [signal.SIG_DFL, signal.SIG_IGN], ids=["a terminal", "a background shell"])
+def test_an_interrupt_while_planning_writes_nothing_and_shows_no_traceback(
+    work: Workspace, before: signal.Handlers
+) -> None:
     mark = uuid.uuid4().hex
     # A config that cannot be read off its text is run, in a process of its own: this one takes its time.
     work.write("c/a.py", "import time\nopen('planning', 'w').close()\ntime.sleep(8)\nx = time.time()\n")
     work.write("job.py", "")
-    process = work.start("--configs", "c/a.py", "--train_script", "job.py", env={"RUNNER_TEST": mark})
+    process = work.start(
+        "--configs", "c/a.py", "--train_script", "job.py", env={"RUNNER_TEST": mark},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, before),
+    )  # fmt: skip
     wait_until((work / "planning").exists, "the config is being read")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
