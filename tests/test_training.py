@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.diffusion import characters, checkpoints, weights_and_biases
+from pipelines import checkpoints, weights_and_biases
+from pipelines.diffusion import characters
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.train import run
 

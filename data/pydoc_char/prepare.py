@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from pipelines.diffusion.characters import prepare_once
 from pipelines.mistake import Mistake
 
+KIND = "characters"
 FOLDER = Path(__file__).resolve().parent
 
 

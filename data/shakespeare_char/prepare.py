@@ -7,18 +7,17 @@ Takes input.txt beside this file, or --file, or downloads it and checks its sha2
 """
 
 import argparse
-import hashlib
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from pipelines import preparation
 from pipelines.diffusion.characters import prepare_once
 from pipelines.mistake import Mistake
 from runner import atomic
 
+KIND = "characters"
 FOLDER = Path(__file__).resolve().parent
 INPUT = FOLDER / "input.txt"
 URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
@@ -43,18 +42,8 @@ def prepare(*, file: Path | None = None, again: bool = False) -> bool:
 
 
 def fetch(url: str, sha256: str) -> bytes:
-    from rich.progress import wrap_file
-
-    try:
-        with urllib.request.urlopen(url, timeout=30) as response:
-            total = int(response.headers.get("Content-Length") or 0)
-            with wrap_file(response, total=total, description="tiny Shakespeare") as body:
-                content = body.read()
-    except (OSError, urllib.error.URLError) as error:
-        raise Mistake(f"could not download {url} ({error}); put the text at {INPUT} or use --file PATH") from error
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise Mistake(f"{url} is not the text expected (its sha256 differs); put the right one at {INPUT}")
-    return content
+    mend = f"put the text at {INPUT} or use --file PATH"
+    return preparation.download(url, sha256, title="tiny Shakespeare", mend=mend)
 
 
 if __name__ == "__main__":

@@ -1,40 +1,28 @@
-"""Turn a text into a character dataset on disk: train.bin, val.bin, meta.json. Never imports torch.
-
-A folder is prepared when meta.json stands in it: that file is written last, so a crash leaves an unprepared folder.
-"""
+"""Turn a text into a character dataset on disk: train.bin, val.bin, meta.json. Never imports torch."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from pipelines import preparation
 from runner import atomic
 
+PARTS = ("train.bin", "val.bin")
 TRAIN_SHARE = 0.9  # the first nine tenths are learned, the last tenth is held back
 
 
 def prepare_once(folder: Path, read: Callable[[], tuple[str, dict[str, str]]], *, again: bool = False) -> bool:
-    """Prepare `folder` from the text and the notes on its source that `read` returns; False when it was prepared.
-
-    Several processes may call this at once: one works, the others wait for it and find its files.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / "prepare.lock"):
-        if is_prepared(folder) and not again:
-            return False
-        text, source = read()
-        write(folder, text, source)
-        return True
+    """Prepare `folder` from the text and the notes on its source that `read` returns; False when it was prepared."""
+    return preparation.once(folder, PARTS, lambda: write(folder, *read()), again=again)
 
 
 def is_prepared(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in ("meta.json", "train.bin", "val.bin"))
+    return preparation.is_prepared(folder, PARTS)
 
 
 def write(folder: Path, text: str, source: dict[str, str]) -> None:
@@ -67,11 +55,3 @@ def unigram_entropy(ids: np.ndarray) -> float:
     shares = np.bincount(ids) / len(ids)
     shares = shares[shares > 0]
     return float(-(shares * np.log(shares)).sum())
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock that the system lets go when the process ends, however it ends."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

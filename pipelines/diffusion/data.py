@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines import preparation
 from pipelines.diffusion.characters import is_prepared
-from pipelines.diffusion.settings import dataset_folder
+from pipelines.keys import dataset_folder
 from pipelines.mistake import Mistake
 
 
@@ -39,7 +39,7 @@ def open_dataset(name: str) -> Dataset:
     """The dataset data/<name>, prepared now if need be, or the one in the folder `name` when that is a path."""
     folder = dataset_folder(name)
     if not is_prepared(folder):
-        prepare(name, folder)
+        preparation.by_script(name, folder)
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         return Dataset(
@@ -53,20 +53,6 @@ def open_dataset(name: str) -> Dataset:
         )
     except (KeyError, ValueError) as error:
         raise Mistake(f"{folder} holds no readable dataset ({error!r}); prepare it again") from error
-
-
-def prepare(name: str, folder: Path) -> None:
-    """Run the dataset's own prepare.py, which may download a text."""
-    script = folder / "prepare.py"
-    if not script.is_file():
-        raise Mistake(f"the dataset '{name}' is not prepared: {folder} lacks a part, and has no prepare.py")
-    spec = importlib.util.spec_from_file_location(f"prepare_{folder.name}", script)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    try:
-        module.prepare()
-    except OSError as error:
-        raise Mistake(f"could not prepare the dataset '{name}': {error}") from error
 
 
 Starts = range | np.ndarray

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from model.diffusion import Masking, hide, masked_cross_entropy, random_masking, sample_masks
 from pipelines.diffusion.data import even_windows
-from pipelines.diffusion.machine import autocast
 from pipelines.diffusion.schedule import stage_masking, stage_table
 from pipelines.diffusion.settings import RandomStage, StickyStage
+from pipelines.machine import autocast
 
 BINS = 10
 MOST_TOKENS = 2**14  # in one forward pass, so that memory is bounded whatever eval_iters is

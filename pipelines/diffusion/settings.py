@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-DATA = Path(__file__).resolve().parents[2] / "data"
+from pipelines.keys import Device, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, dataset_of
 
 Ratio = Annotated[float, Field(gt=0, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
-PositiveInt = Annotated[int, Field(ge=1)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
-NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class RandomStage(BaseModel):
@@ -84,7 +79,7 @@ class DiffusionSettings(BaseModel):
     wandb_run_name: str = ""
 
     # The text: a folder under data/, or the path of any folder with train.bin, val.bin and meta.json.
-    dataset: str = "shakespeare_char"
+    dataset: Annotated[str, dataset_of("characters")] = "shakespeare_char"
     use_paragraph_boundaries: bool = False  # windows begin where paragraphs begin, not anywhere
 
     # What is learned: 'unmasking' walks through the stages below, 'elbo' draws every mask ratio from the beginning.
@@ -109,7 +104,7 @@ class DiffusionSettings(BaseModel):
     use_rope: bool = True  # rotary positions; False: learned ones
 
     # The learning rate: linear warm-up, then constant, or a cosine down to min_lr at lr_decay_iters.
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
+    learning_rate: PositiveFloat = 1e-3
     max_iters: PositiveInt = 5000
     warmup_iters: NonNegativeInt = 100
     decay_lr: bool = True
@@ -123,30 +118,10 @@ class DiffusionSettings(BaseModel):
     grad_clip: NonNegativeFloat = 1.0  # the largest norm of the gradient; 0 switches clipping off
 
     # The machine: 'auto' takes cuda, then mps, then cpu; bfloat16 where a GPU has it, float32 on the CPU.
-    device: str = "auto"  # auto, cuda, cuda:1, mps, cpu
+    device: Device = "auto"  # auto, cuda, cuda:1, mps, cpu
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     compile: bool = False
     seed: NonNegativeInt = 1337
-
-    @field_validator("device")
-    @classmethod
-    def _device_exists(cls, device: str) -> str:
-        if re.fullmatch(r"gpu(:\d+)?", device):
-            raise ValueError(f"'{device}' is not a device; did you mean '{device.replace('gpu', 'cuda')}'?")
-        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
-            raise ValueError(f"'{device}' is not a device: use auto, cuda, cuda:1, mps or cpu")
-        return device
-
-    @field_validator("dataset")
-    @classmethod
-    def _dataset_is_there(cls, name: str) -> str:
-        folder = dataset_folder(name)
-        if not any((folder / file).is_file() for file in ("meta.json", "prepare.py")):
-            known = ", ".join(sorted(path.parent.name for path in DATA.glob("*/prepare.py")))
-            raise ValueError(
-                f"there is no dataset '{name}' (no meta.json and no prepare.py in {folder}); there are: {known}"
-            )
-        return name
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> DiffusionSettings:
@@ -171,11 +146,6 @@ class DiffusionSettings(BaseModel):
                 f"lr_decay_iters ({self.lr_decay_iters}) lies before the end of the warm-up ({self.warmup_iters})"
             )
         return self
-
-
-def dataset_folder(name: str) -> Path:
-    """data/<name>, or the folder `name` itself when that is a path."""
-    return Path(name) if "/" in name else DATA / name
 
 
 def parameter_count(settings: DiffusionSettings, vocab_size: int = 128) -> int:

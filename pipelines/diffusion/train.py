@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,23 +11,18 @@ import torch
 from torch import Tensor
 
 from model.diffusion import elbo_loss, hide, unmasking_loss
-from pipelines.diffusion import checkpoints, machine
+from pipelines import checkpoints, machine
 from pipelines.diffusion.batches import Batches
 from pipelines.diffusion.data import Dataset, open_dataset
 from pipelines.diffusion.evaluation import Evaluation, evaluate, questions
 from pipelines.diffusion.learner import Learner, State, build, pack, unpack
 from pipelines.diffusion.schedule import advance, learning_rate
 from pipelines.diffusion.settings import DiffusionSettings
-from pipelines.diffusion.tracking import Tracker
-from pipelines.mistake import Mistake
+from pipelines.failure import Diverged, noted, require_finite
 from pipelines.stopping import StopRequest
-from runner import atomic
+from pipelines.tracking import METRICS, Tracker, say
 
-ERROR = "error.json"
-
-
-class Diverged(ArithmeticError):
-    """The loss is no longer a number."""
+MEND = "Lower learning_rate, lengthen warmup_iters, or set grad_clip"
 
 
 def run(settings: DiffusionSettings) -> int:
@@ -39,33 +31,8 @@ def run(settings: DiffusionSettings) -> int:
     Leaves error.json in out_dir when an exception passes through.
     """
     out_dir, state = Path(settings.out_dir), State()
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-        (out_dir / ERROR).unlink(missing_ok=True)
-        with StopRequest() as stop:
-            return train(settings, state, stop)
-    except OSError as error:
-        if not out_dir.is_dir():
-            raise Mistake(f"cannot write to --out_dir={out_dir}: {error.strerror}") from error
-        write_error(out_dir, error, state.iteration)
-        raise
-    except Exception as error:
-        write_error(out_dir, error, state.iteration)
-        raise
-
-
-def write_error(out_dir: Path, error: Exception, iteration: int) -> None:
-    record = {
-        "schema": 1,
-        "type": type(error).__name__,
-        "message": str(error),
-        "last_iteration": iteration,
-        "traceback": None if isinstance(error, Mistake) else traceback.format_exc(),
-    }
-    try:
-        atomic.write_bytes(out_dir / ERROR, json.dumps(record, indent=1).encode())
-    except OSError:
-        pass  # the disk may be what failed; the error itself is on its way to stderr
+    with noted(out_dir, lambda: state.iteration), StopRequest() as stop:
+        return train(settings, state, stop)
 
 
 def train(settings: DiffusionSettings, state: State, stop: StopRequest) -> int:
@@ -101,7 +68,7 @@ def train(settings: DiffusionSettings, state: State, stop: StopRequest) -> int:
         if state.iteration >= settings.max_iters and not settings.eval_only:
             say(f"nothing to do: already at max_iters ({settings.max_iters})")
             return 0
-    elif not settings.eval_only and (folder := checkpoints.set_aside(out_dir)):
+    elif not settings.eval_only and (folder := checkpoints.set_aside(out_dir, [METRICS])):
         say(f"moved the checkpoints of an earlier training to {folder}")
 
     def loss_of(network: Callable[[Tensor], Tensor], ids: Tensor, masks: Tensor) -> Tensor:  # (B, T), (B, T) -> ()
@@ -117,7 +84,7 @@ def train(settings: DiffusionSettings, state: State, stop: StopRequest) -> int:
     if stages:
         announce_stage(settings, state)
 
-    with Tracker(settings) as tracker:
+    with Tracker(settings, out_dir, settings.max_iters) as tracker:
         model.train()
         loss_sum, summed = torch.zeros((), device=device), 0
         began, timed = time.perf_counter(), 0
@@ -158,7 +125,7 @@ def train(settings: DiffusionSettings, state: State, stop: StopRequest) -> int:
             # Tell. Reading the loss waits for a GPU, so it is read only now; on a CPU it costs nothing to look.
             tell = state.iteration % settings.log_interval == 0 or state.iteration in (1, settings.max_iters)
             if tell or device.type == "cpu":
-                require_finite(loss_sum.item(), state.iteration)
+                require_finite(loss_sum.item(), state.iteration, MEND)
             if tell:
                 seconds = (time.perf_counter() - began) / timed
                 mfu = flops_per_iter / seconds / peak.flops
@@ -174,7 +141,7 @@ def train(settings: DiffusionSettings, state: State, stop: StopRequest) -> int:
         # Leave.
         if settings.eval_only:
             return stop.exit_code if stop() else 0
-        require_finite(loss_sum.item(), state.iteration)
+        require_finite(loss_sum.item(), state.iteration, MEND)
         save(learner, state, settings, text, best=improved, must=True)
         if stop() and not done:
             say(f"stopped by a signal after {state.iteration} iterations; --init_from=resume goes on from here")
@@ -211,14 +178,6 @@ def judge(result: Evaluation, settings: DiffusionSettings, state: State, *, coun
     return improved
 
 
-def require_finite(loss: float, iteration: int) -> None:
-    if not math.isfinite(loss):
-        raise Diverged(
-            f"the training loss is {loss} after {iteration} iterations; the checkpoints before it stand."
-            " Lower learning_rate, lengthen warmup_iters, or set grad_clip"
-        )
-
-
 def announce_stage(settings: DiffusionSettings, state: State) -> None:
     stage = state.progress.stage
     say(f"stage {stage + 1}/{len(settings.unmasking_stages)}: {settings.unmasking_stages[stage]}")
@@ -229,23 +188,13 @@ def stage_row(settings: DiffusionSettings, state: State) -> dict[str, int]:
 
 
 def save(learner: Learner, state: State, settings: DiffusionSettings, text: Dataset, *, best: bool, must: bool) -> None:
-    """Write a checkpoint. A full disk is a warning while the training can go on, and an error when it `must` be."""
+    """Write a checkpoint, and remove those that it replaces; `best`: it holds the best weights so far."""
     out_dir = Path(settings.out_dir)
     path = checkpoints.path_of(out_dir, settings.training_type, state.iteration)
-    say(f"saving checkpoint to {path}")
     best_before = state.best_iteration
     if best:
         state.best_iteration = state.iteration
-    try:
-        checkpoints.save(path, pack(learner, state, settings, text))
-    except OSError as error:
-        if must:
-            raise
+    if checkpoints.save_or_warn(path, pack(learner, state, settings, text), must=must):
+        checkpoints.keep(out_dir, settings.training_type, settings.keep_last, state.best_iteration)
+    else:
         state.best_iteration = best_before
-        print(f"warning: {error}; the older checkpoints stay, the training goes on", file=sys.stderr, flush=True)
-        return
-    checkpoints.keep(out_dir, settings.training_type, settings.keep_last, state.best_iteration)
-
-
-def say(line: str) -> None:
-    print(line, flush=True)

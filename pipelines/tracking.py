@@ -12,8 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pipelines.diffusion.settings import DiffusionSettings
-from pipelines.diffusion.weights_and_biases import WandbRun
+from pipelines.weights_and_biases import WandbRun, WandbSettings
 
 METRICS = "metrics.jsonl"
 
@@ -21,11 +20,11 @@ METRICS = "metrics.jsonl"
 class Tracker:
     """Owns metrics.jsonl and the wandb run of one training."""
 
-    def __init__(self, settings: DiffusionSettings) -> None:
-        self._file = os.open(Path(settings.out_dir) / METRICS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        self._max_iters = settings.max_iters
+    def __init__(self, settings: WandbSettings, out_dir: Path, max_iters: int) -> None:
+        self._file = os.open(out_dir / METRICS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._max_iters = max_iters
         self._warned = False
-        self._wandb = WandbRun(settings) if settings.wandb_log else None
+        self._wandb = WandbRun(settings, out_dir) if settings.wandb_log else None
 
     def log(self, iteration: int, row: Mapping[str, Any]) -> None:
         row = {"iter": iteration, "max_iters": self._max_iters, **row}
@@ -50,6 +49,10 @@ class Tracker:
         os.close(self._file)
         if self._wandb:
             self._wandb.finish(failed=kind is not None)
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
 
 
 def finite(value: Any) -> Any:

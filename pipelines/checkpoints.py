@@ -1,9 +1,14 @@
-"""Checkpoint files in a job's folder: write whole ones, find the newest, keep the right ones. Knows no training."""
+"""Checkpoint files in a job's folder: write whole ones, find the newest, keep the right ones. Knows no training.
+
+They are named ckpt_<kind>_<iteration>.pt, where the kind tells trainings apart that cannot continue one another.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +17,16 @@ import torch
 from pipelines.mistake import Mistake
 from runner import atomic
 
-PREFIX = {"unmasking": "ckpt_unmasking_", "elbo": "ckpt_elbo_"}
 SCHEMA = 1
 
 
-def path_of(out_dir: Path, training_type: str, iteration: int) -> Path:
-    return out_dir / f"{PREFIX[training_type]}{iteration}.pt"
+def path_of(out_dir: Path, kind: str, iteration: int) -> Path:
+    return out_dir / f"ckpt_{kind}_{iteration}.pt"
 
 
-def existing(out_dir: Path, training_type: str) -> dict[int, Path]:
+def existing(out_dir: Path, kind: str) -> dict[int, Path]:
     """Iteration to file, the oldest first."""
-    pattern = re.compile(re.escape(PREFIX[training_type]) + r"(\d+)\.pt")
+    pattern = re.compile(rf"ckpt_{kind}_(\d+)\.pt")
     found = {int(m[1]): path for path in out_dir.iterdir() if (m := pattern.fullmatch(path.name))}
     return dict(sorted(found.items()))
 
@@ -46,6 +50,19 @@ def save(path: Path, content: dict[str, Any]) -> None:
         part.unlink(missing_ok=True)
 
 
+def save_or_warn(path: Path, content: dict[str, Any], *, must: bool) -> bool:
+    """`save`; a full disk is a warning while the training can go on, and an error when the checkpoint `must` be."""
+    print(f"saving checkpoint to {path}", flush=True)
+    try:
+        save(path, content)
+    except OSError as error:
+        if must:
+            raise
+        print(f"warning: {error}; the older checkpoints stay, the training goes on", file=sys.stderr, flush=True)
+        return False
+    return True
+
+
 def write(content: dict[str, Any], file: Any) -> None:
     try:
         torch.save({"schema": SCHEMA, **content}, file)
@@ -54,10 +71,10 @@ def write(content: dict[str, Any], file: Any) -> None:
         raise OSError(f"could not write {file.name}: {str(error).splitlines()[0]}") from error
 
 
-def load_newest(out_dir: Path, training_type: str) -> tuple[Path, dict[str, Any]]:
+def load_newest(out_dir: Path, kind: str) -> tuple[Path, dict[str, Any]]:
     """The newest checkpoint that can be read. Raises Mistake when there is none."""
     reasons = []
-    for path in reversed(existing(out_dir, training_type).values()):
+    for path in reversed(existing(out_dir, kind).values()):
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged file may raise anything: zip, pickle, EOF
@@ -66,13 +83,13 @@ def load_newest(out_dir: Path, training_type: str) -> tuple[Path, dict[str, Any]
         if content.get("schema", 0) > SCHEMA:
             raise Mistake(f"{path} was written by a newer version of this program")
         return path, content
-    why = "; ".join(reasons) or f"no {PREFIX[training_type]}*.pt is there"
+    why = "; ".join(reasons) or f"no ckpt_{kind}_*.pt is there"
     raise Mistake(f"--init_from=resume finds no checkpoint in {out_dir} ({why}); --init_from=scratch begins anew")
 
 
-def keep(out_dir: Path, training_type: str, last: int, best: int | None) -> None:
+def keep(out_dir: Path, kind: str, last: int, best: int | None) -> None:
     """Remove all but the newest `last` checkpoints and the best one."""
-    found = existing(out_dir, training_type)
+    found = existing(out_dir, kind)
     for iteration in list(found)[:-last]:
         if iteration != best:
             found[iteration].unlink(missing_ok=True)
@@ -84,16 +101,16 @@ def clear_unfinished(out_dir: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def set_aside(out_dir: Path) -> Path | None:
-    """Move an earlier training's checkpoints and metrics into a folder of their own, so that runs never mix."""
-    earlier = [path for prefix in PREFIX.values() for path in out_dir.glob(f"{prefix}*.pt")]
+def set_aside(out_dir: Path, records: Iterable[str]) -> Path | None:
+    """Move an earlier training's checkpoints and its records into a folder of their own, so that runs never mix."""
+    earlier = [path for path in out_dir.iterdir() if re.fullmatch(r"ckpt_[a-z]+_\d+\.pt", path.name)]
     if not earlier:
         return None
     number = 1
     while (folder := out_dir / f"earlier_{number}").exists():
         number += 1
     folder.mkdir()
-    for path in [*earlier, out_dir / "metrics.jsonl"]:
+    for path in [*earlier, *(out_dir / name for name in records)]:
         if path.exists():
             path.rename(folder / path.name)
     return folder

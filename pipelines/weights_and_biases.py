@@ -9,10 +9,20 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from pipelines.diffusion.settings import DiffusionSettings
+
+class WandbSettings(Protocol):
+    """What the settings of a pipeline say about wandb; all of them become the config of the run."""
+
+    wandb_log: bool
+    wandb_project: str
+    wandb_run_name: str
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]: ...
+
 
 INIT_SECONDS = 30.0
 FINISH_SECONDS = 10.0
@@ -22,8 +32,9 @@ MOST_WAITING = 10_000
 class WandbRun:
     """Owns the thread that owns the wandb run. Rows are dropped, and counted, when it cannot follow."""
 
-    def __init__(self, settings: DiffusionSettings) -> None:
+    def __init__(self, settings: WandbSettings, out_dir: Path) -> None:
         self._settings = settings
+        self._out_dir = out_dir
         self._rows: queue.Queue[Mapping[str, Any] | None] = queue.Queue(MOST_WAITING)
         self._failed = False  # the training, not wandb
         self._dropped = 0
@@ -82,7 +93,7 @@ class WandbRun:
             project=settings.wandb_project,
             name=settings.wandb_run_name or None,
             config=settings.model_dump(mode="json"),
-            dir=os.environ.get("WANDB_DIR") or settings.out_dir,
+            dir=os.environ.get("WANDB_DIR") or str(self._out_dir),
             mode=mode,
             # The console stays ours: the runner keeps the output, and wrapping stdout in a thread would race with it.
             settings=wandb.Settings(console="off", init_timeout=INIT_SECONDS, login_timeout=INIT_SECONDS),
