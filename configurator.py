@@ -15,7 +15,10 @@ from runner import configfiles, override
 from runner.configfiles import ConfigError, ConfigFile, did_you_mean, one_line
 from runner.mistakes import Origin, sentences, unknown_key
 
-PIPELINES = {"diffusion": "pipelines.diffusion.settings:DiffusionSettings"}
+PIPELINES = {
+    "classify": "pipelines.classify.settings:ClassifySettings",
+    "diffusion": "pipelines.diffusion.settings:DiffusionSettings",
+}
 DEFAULT_PIPELINE = "diffusion"
 
 
@@ -70,7 +73,7 @@ def checkpoint_bytes(settings: BaseModel) -> int:
 def from_command_line(argv: Sequence[str]) -> tuple[Path, BaseModel]:
     """The config file and the settings of `CONFIG --key=value ...`. Prints what is wrong and exits with 2."""
     if any(word in ("-h", "--help") for word in argv):
-        print(_usage())
+        print(_usage(_class_meant(argv)))
         raise SystemExit(0)
     try:
         return _read_command_line(argv)
@@ -164,8 +167,17 @@ def _encodable(value: Any) -> bool:
     return True
 
 
-def _usage() -> str:
-    fields = settings_class(DEFAULT_PIPELINE).model_fields
+def _class_meant(argv: Sequence[str]) -> type[BaseModel]:
+    """The settings that a request for help is about: those of the config it names, if it names one."""
+    words, overrides, _ = override.split([word for word in argv if word not in ("-h", "--help")])
+    try:
+        return _class_for(configfiles.read(Path(words[0])) if words else None, overrides)
+    except ConfigError:
+        return settings_class(DEFAULT_PIPELINE)
+
+
+def _usage(cls: type[BaseModel]) -> str:
+    fields = cls.model_fields
     rows = [f"  --{key}={_default(field.get_default(call_default_factory=True))}" for key, field in fields.items()]
     name = Path(sys.argv[0]).name
     return "\n".join([f"usage: {name} CONFIG [--key=value ...]", "", "keys and their defaults:", *rows])

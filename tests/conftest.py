@@ -118,6 +118,15 @@ def insist(process: subprocess.Popen[str], work: Workspace) -> None:
     wait_until(taken, "the second signal is heeded", 5)
 
 
+@pytest.fixture(autouse=True)
+def no_variables_left_behind() -> Iterator[None]:
+    """torch sets variables when it first steps an optimizer, and a door that a later test starts would inherit them."""
+    before = set(os.environ)
+    yield
+    for name in set(os.environ) - before:
+        del os.environ[name]
+
+
 @pytest.fixture
 def work(tmp_path: Path) -> Iterator[Workspace]:
     workspace = Workspace(tmp_path)

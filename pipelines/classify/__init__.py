@@ -1,0 +1,1 @@
+"""Classifiers of small images: an MLP, and a network whose layers learn greedily."""

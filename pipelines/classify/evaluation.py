@@ -1,0 +1,96 @@
+"""What a classifier knows: loss and accuracy while it trains, and everything about its layers at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from model.classifiers import Classifier, jensen_shannon
+from pipelines.classify.research import cka, participation_ratio, probe_accuracy
+
+ROWS = 2048  # images in a pass
+PROBED = 10_000  # training images that a probe learns from: enough, and bounded
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Images and labels on the device of the network."""
+
+    x: Tensor  # (N, inputs) float32, 0 to 1
+    y: Tensor  # (N,) int64
+
+    def first(self, count: int) -> Split:
+        return Split(self.x[:count], self.y[:count])
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Of the layers that answer: every layer of a greedy network, the last one of an MLP."""
+
+    losses: list[float]  # nats per image
+    accuracies: list[float]
+    confusion: list[list[int]]  # of the last layer: [truth][answer]
+
+    @property
+    def loss(self) -> float:
+        return self.losses[-1]
+
+    @property
+    def accuracy(self) -> float:
+        return self.accuracies[-1]
+
+    def row(self) -> dict[str, float]:
+        """The numbers under the names that metrics.jsonl and wandb show."""
+        row = {"val/loss": self.loss, "val/accuracy": self.accuracy}
+        if len(self.losses) > 1:
+            for number, (loss, accuracy) in enumerate(zip(self.losses, self.accuracies, strict=True), 1):
+                row |= {f"val/loss_layer_{number}": loss, f"val/accuracy_layer_{number}": accuracy}
+        return row
+
+
+@torch.no_grad()
+def predictions(model: Classifier, x: Tensor) -> list[Tensor]:  # (N, inputs) -> log q, (N, C) each
+    parts = [model.predictions(rows) for rows in x.split(ROWS)]
+    return [torch.cat(layer) for layer in zip(*parts, strict=True)]
+
+
+@torch.no_grad()
+def activations(model: Classifier, x: Tensor) -> list[Tensor]:  # (N, inputs) -> (N, width) each, float64, on the CPU
+    parts = [[h.cpu().double() for h in model.activations(rows)] for rows in x.split(ROWS)]
+    return [torch.cat(layer) for layer in zip(*parts, strict=True)]
+
+
+def judge(model: Classifier, split: Split) -> Judgement:
+    answers = predictions(model, split.x)
+    classes = answers[-1].shape[1]
+    pairs = split.y * classes + answers[-1].argmax(1)
+    return Judgement(
+        [F.nll_loss(log_q, split.y).item() for log_q in answers],
+        [(log_q.argmax(1) == split.y).sum().item() / len(split.y) for log_q in answers],
+        pairs.bincount(minlength=classes**2).view(classes, classes).tolist(),
+    )
+
+
+def layers_of(model: Classifier, judgement: Judgement, train: Split, val: Split) -> dict[str, Any]:
+    """The research questions in numbers: a row for each layer, and how alike the layers are."""
+    learned = activations(model, train.first(PROBED).x)
+    found = activations(model, val.x)
+    labels = train.first(PROBED).y.cpu(), val.y.cpu()
+    answers = predictions(model, val.x)
+    rows = []
+    for index, (before, now) in enumerate(zip(learned, found, strict=True)):
+        row: dict[str, Any] = {
+            "layer": index + 1,
+            "probe_accuracy": probe_accuracy(before, labels[0], now, labels[1], model.shape.classes),
+            "participation_ratio": participation_ratio(now),
+        }
+        if len(answers) == len(found):  # each layer answers
+            row |= {"accuracy": judgement.accuracies[index], "loss": judgement.losses[index]}
+            if index + 1 < len(answers):
+                row["js_to_next"] = jensen_shannon(answers[index], answers[index + 1]).mean().item()
+        rows.append(row)
+    return {"layers": rows, "cka": [[cka(one, other) for other in found] for one in found]}

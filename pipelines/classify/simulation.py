@@ -1,0 +1,47 @@
+"""Mode simulation: which figures a run draws, by its flags. What they show is computed elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.classify.comparison import runs_beside, table
+from pipelines.classify.settings import ClassifySettings
+from pipelines.mistake import Mistake
+from pipelines.tracking import METRICS, say
+from runner import atomic
+
+COMPARISON = "comparison.csv"
+
+
+def draw(record: Mapping[str, Any], settings: ClassifySettings, out_dir: Path) -> list[Path]:
+    """Draw what the settings ask for, from evaluation.json's `record` and metrics.jsonl."""
+    try:
+        from pipelines.classify import plots
+    except ImportError as error:
+        raise Mistake(f"mode simulation draws with matplotlib ({error}); pip install matplotlib") from error
+    rows = [json.loads(line) for line in (out_dir / METRICS).read_text(encoding="utf-8").splitlines()]
+    layers = record["layers"]
+    paths = []
+    if not settings.research_only:
+        paths.append(plots.curves(rows, out_dir))
+        if not settings.no_confusion:
+            paths.append(plots.confusion(record["confusion"], out_dir))
+        paths.append(plots.accuracy_by_layer(rows, layers, out_dir))
+    paths.append(plots.predictive(layers, out_dir))
+    paths.append(plots.compression(layers, out_dir))
+    paths.append(plots.difference(layers, record["cka"], out_dir))
+    if settings.advanced:
+        runs = runs_beside(out_dir)
+        atomic.write_bytes(out_dir / COMPARISON, table(runs).encode())
+        paths.append(plots.comparison(runs, out_dir))
+    for path in paths:
+        say(f"drew {path}")
+    return paths
+
+
+def drawn(out_dir: Path) -> list[str]:
+    """The names of what an earlier simulation has left in the folder."""
+    return [*(path.name for path in out_dir.glob("*.png")), COMPARISON]
