@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def settings_class(pipeline: str) -> type[BaseModel]:
 
 def resolve(config: ConfigFile | None, overrides: Mapping[str, str]) -> BaseModel:
     """The settings that a job runs with; raises one ConfigError with all problems of the file and of the line."""
-    return resolve_for(_class_for(config, overrides), config, overrides)
+    return resolve_for(class_for(config, overrides), config, overrides)
 
 
 def resolve_for(cls: type[BaseModel], config: ConfigFile | None, overrides: Mapping[str, str]) -> BaseModel:
@@ -68,6 +68,13 @@ def checkpoint_bytes(settings: BaseModel) -> int:
     """What a job with these settings will keep on the disk; 0 where its pipeline does not say."""
     said = getattr(sys.modules[type(settings).__module__], "checkpoint_bytes", None)
     return int(said(settings)) if said else 0
+
+
+def unread(config: Mapping[str, Any]) -> Collection[str]:
+    """Keys of a resolved config that its pipeline does not look at, where it says so."""
+    cls = settings_class(str(config.get("pipeline", DEFAULT_PIPELINE)))
+    said = getattr(sys.modules[cls.__module__], "unread", None)
+    return said(config) if said else ()
 
 
 def from_command_line(argv: Sequence[str]) -> tuple[Path, BaseModel]:
@@ -105,17 +112,27 @@ def _read_command_line(argv: Sequence[str]) -> tuple[Path, BaseModel]:
     return path, settings
 
 
-def _class_for(config: ConfigFile | None, overrides: Mapping[str, str]) -> type[BaseModel]:
+def class_for(config: ConfigFile | None, overrides: Mapping[str, str]) -> type[BaseModel]:
+    """The settings of the pipeline that is named, or else of the one that knows the most of the keys."""
     if "pipeline" in overrides:
         place, name = "--pipeline", overrides["pipeline"]
     elif config is not None and "pipeline" in config.values:
         place, name = config.place("pipeline"), config.values["pipeline"]
     else:
-        return settings_class(DEFAULT_PIPELINE)
+        return _likeliest({*(config.values if config else ()), *overrides})
     try:
         return settings_class(str(name))
     except ConfigError as error:
         raise ConfigError(f"{place}: {error}") from None
+
+
+def _likeliest(keys: Collection[str]) -> type[BaseModel]:
+    """The settings that know the most of `keys`; those of the default pipeline unless others know more."""
+    default = settings_class(DEFAULT_PIPELINE)
+    if default.model_fields.keys() >= set(keys):
+        return default
+    others = [settings_class(name) for name in PIPELINES if name != DEFAULT_PIPELINE]
+    return max([default, *others], key=lambda settings: len(settings.model_fields.keys() & set(keys)))
 
 
 def _file_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], list[str]]:
@@ -132,8 +149,18 @@ def _file_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], 
         elif not _encodable(value):
             problems.append(f"{place}: {key} holds half of a surrogate pair; write the character itself")
         else:
-            values[key] = value
+            values[key] = _as_meant(value, cls.model_fields[key].annotation, origin.config.path)
     return values, problems
+
+
+def _as_meant(value: Any, annotation: Any, path: Path) -> Any:
+    """In YAML `on`, `off`, `yes` and `no` are text, but where a setting is true or false they mean that."""
+    if isinstance(value, str) and path.suffix in (".yaml", ".yml") and override.only_boolean(annotation):
+        try:
+            return override.boolean(value)
+        except ValueError:
+            pass  # said later, with its place
+    return value
 
 
 def _line_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], dict[str, str]]:
@@ -155,7 +182,7 @@ def _line_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], 
 
 
 def _unknown_option(key: str, cls: type[BaseModel]) -> str:
-    meant = did_you_mean(key, cls.model_fields, dashes="--")
+    meant = did_you_mean(override.SYNONYMS.get(key, key), cls.model_fields, dashes="--")
     return f"--{key}: unknown key; {meant or 'python train_run.py --help lists the keys'}"
 
 
@@ -171,7 +198,7 @@ def _class_meant(argv: Sequence[str]) -> type[BaseModel]:
     """The settings that a request for help is about: those of the config it names, if it names one."""
     words, overrides, _ = override.split([word for word in argv if word not in ("-h", "--help")])
     try:
-        return _class_for(configfiles.read(Path(words[0])) if words else None, overrides)
+        return class_for(configfiles.read(Path(words[0])) if words else None, overrides)
     except ConfigError:
         return settings_class(DEFAULT_PIPELINE)
 

@@ -4,12 +4,14 @@
 import signal
 import sys
 
-try:
-    from runner.cli import main
-except KeyboardInterrupt:  # before anything was begun
-    sys.exit(128 + signal.SIGINT)
-
 if __name__ == "__main__":
+    try:
+        from runner import interpreter
+
+        interpreter.use_own()
+        from runner.cli import main
+    except KeyboardInterrupt:  # before anything was begun
+        sys.exit(128 + signal.SIGINT)
     code = main()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is recorded: one more Ctrl+C must not change the exit code
     sys.exit(code)

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from pipelines.weights_and_biases import WandbRun, WandbSettings
+from runner import atomic
 
 METRICS = "metrics.jsonl"
 
@@ -21,6 +22,7 @@ class Tracker:
     """Owns metrics.jsonl and the wandb run of one training."""
 
     def __init__(self, settings: WandbSettings, out_dir: Path, max_iters: int) -> None:
+        atomic.end_torn_line(out_dir / METRICS)
         self._file = os.open(out_dir / METRICS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self._max_iters = max_iters
         self._warned = False

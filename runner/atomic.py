@@ -81,3 +81,19 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def end_torn_line(path: str | os.PathLike[str]) -> None:
+    """End the last line of a growing file where a crash cut it short, so that the next one begins on its own."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:  # there is none yet, or it cannot be written, which the next writing will say
+        return
+    try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            os.pwrite(descriptor, b"\n", size)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Batches that run without a terminal: detach one, list them, look at one, follow it, stop it, rerun a job of it."""
+"""Batches that run, with or without a terminal: list them, look at one, follow it, stop it, rerun a job of it."""
 
 from __future__ import annotations
 
@@ -15,44 +15,21 @@ from typing import Any
 from runner import atomic, identity, layout, resume, store, views
 from runner.configfiles import ConfigError
 from runner.job import Job, Plan
-from runner.lock import Lock, holder
+from runner.lock import holder, was_left
 from runner.plans import recorded
 from runner.resume import no_such_job
 from runner.signals import Signals
 from runner.state import COMPLETED
-from runner.wording import count, duration, plain, shown
+from runner.wording import duration, plain, shown
 
 FOLLOW = 0.2  # seconds between two looks at a file that is followed
-
-
-def detach(plan: Plan, lock: Lock) -> bool:
-    """Split in two: True in the process that may leave, False in the one that goes on, without a terminal."""
-    paths = layout.BatchPaths(plan.root)
-    sys.stdout.flush()
-    ready, say = os.pipe()
-    if os.fork():
-        os.close(say)
-        os.read(ready, 1)  # it has its own session and has signed the lock: a hangup or `stop` finds it so
-        os.close(ready)
-        print(f"{plan.name} runs in the background: {count(len(plan.jobs), 'job')} in {shown(plan.root)}")
-        print(f"follow it: tail -f {shown(paths.master_log)}")
-        print(f"stop it:   python {sys.argv[0]} stop {plan.name}")
-        return True
-    os.setsid()
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    log = os.open(paths.runner_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
-    for source, target in ((nothing, 0), (log, 1), (log, 2)):
-        os.dup2(source, target)
-    lock.sign()
-    os.close(ready)
-    os.close(say)
-    return False
 
 
 def main(arguments: Sequence[str], rerun: Callable[[Path, str], int]) -> int:
     """Obey one of the commands; `rerun` runs one job of a batch again. Returns the exit code."""
     given = _parser().parse_args(arguments)
-    try:
+
+    def obey() -> int:
         base = Path.cwd() / Path(given.base_out_dir).expanduser()
         if given.command == "list":
             return list_batches(base, as_json=given.json)
@@ -67,9 +44,19 @@ def main(arguments: Sequence[str], rerun: Callable[[Path, str], int]) -> int:
             case "stop":
                 return stop(root, now=given.now, drain=given.drain)
         return rerun(root, given.job)
+
+    return answered(obey, "run_experiments.py")
+
+
+def answered(command: Callable[[], int], program: str) -> int:
+    """What `command` returns; 2 where the user made a mistake, which is said."""
+    try:
+        code = command()
+        sys.stdout.flush()
+        return code
     except ConfigError as error:
         for problem in error.problems:
-            print(f"run_experiments.py: {problem}", file=sys.stderr)
+            print(f"{program}: {problem}", file=sys.stderr)
         return 2
     except (BrokenPipeError, KeyboardInterrupt):  # `| head` has seen enough; Ctrl+C ends the looking, not the batch
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -113,15 +100,19 @@ def state(root: Path) -> dict[str, Any]:
         batch = "running"
     elif "running" in states:
         batch = "running without a runner"
+    elif all(state == COMPLETED for state in states):
+        batch = "done"
+    elif was_left(layout.BatchPaths(root).lock):
+        batch = "dead"  # its runner was killed
     else:
-        batch = "done" if all(state == COMPLETED for state in states) else "stopped" if "pending" in states else "ended"
+        batch = "stopped" if "pending" in states else "ended"
     about = {"name": plan.name, "experiment_dir": str(root), "created_at": plan.created_at}
     return {**about, "state": batch, "runner": held, "jobs": jobs}
 
 
 def _state_of(job: Job) -> dict[str, Any]:
     result = store.read_result(job)
-    if result is not None:
+    if result is not None and result.get("fingerprint") == job.fingerprint:
         return {key: result.get(key) for key in ("status", "duration_seconds", "error", "attempt", "final_metrics")}
     try:
         found = json.loads((job.out_dir / layout.SUPERVISOR).read_bytes())
@@ -132,7 +123,7 @@ def _state_of(job: Job) -> dict[str, Any]:
     return {"status": "running" if living else "lost", "pid": pid, "attempt": found.get("attempt")}
 
 
-def _state_or_why_not(root: Path) -> dict[str, Any]:
+def state_or_why_not(root: Path) -> dict[str, Any]:
     try:
         return state(root)
     except ConfigError as error:  # one broken batch must not hide the others
@@ -141,18 +132,18 @@ def _state_or_why_not(root: Path) -> dict[str, Any]:
 
 
 def list_batches(base: Path, *, as_json: bool) -> int:
-    found = [_state_or_why_not(root) for root in resume.batches(base)]
+    found = [state_or_why_not(root) for root in resume.batches(base)]
     if as_json:
         print(atomic.as_json(found))
         return 0
     for batch in found:
-        print(f"{plain(batch['name']):<40} {batch['state']:<26} {_counted(batch)}")
+        print(f"{plain(batch['name']):<40} {batch['state']:<26} {counted(batch)}")
     if not found:
         print(f"{shown(base)}: there is no batch yet")
     return 0
 
 
-def _counted(batch: dict[str, Any]) -> str:
+def counted(batch: dict[str, Any]) -> str:
     states = [job["status"] for job in batch["jobs"].values()]
     return ", ".join(f"{states.count(word)} {word}" for word in dict.fromkeys(states))
 
@@ -163,7 +154,7 @@ def status(root: Path, *, as_json: bool) -> int:
         print(atomic.as_json(found))
         return 0
     who = f", by pid {found['runner'].get('pid')} on {found['runner'].get('host')}" if found["runner"] else ""
-    print(f"{plain(found['name'])}: {found['state']}{who}; {_counted(found)}")
+    print(f"{plain(found['name'])}: {found['state']}{who}; {counted(found)}")
     for name, job in found["jobs"].items():
         words = [job["status"]]
         if job.get("duration_seconds") is not None:
@@ -171,7 +162,7 @@ def status(root: Path, *, as_json: bool) -> int:
         if (job.get("attempt") or 1) > 1:
             words.append(f"(attempt {job['attempt']})")
         if job.get("error"):
-            words.append(plain(job["error"], views.CAUSE_WIDTH))
+            words.append(plain(job["error"].removeprefix(f"{job['status']} "), views.CAUSE_WIDTH))
         print(f"  {plain(name):<38} {' '.join(words)}")
     return 0
 

@@ -19,13 +19,11 @@ if TYPE_CHECKING:  # heavy, and not needed for --help
     from runner.engine import Observer, Policy
     from runner.job import Plan
     from runner.lock import Lock
-    from runner.plans.command import Command
     from runner.process import Terms
     from runner.signals import Signals
     from runner.state import Record
 
 PROJECT = Path(__file__).resolve().parent.parent
-OWN_SCRIPTS = ("run_experiments.py", "train_run.py", "configurator.py", "train.py", "sample.py")
 COMPLETED, SOME_DID_NOT, USAGE, HELD = 0, 1, 2, 75
 SIGNALLED = 128  # plus the signal's number
 
@@ -67,135 +65,54 @@ def _main(arguments: Sequence[str]) -> int:
         from runner import background
 
         return background.main(arguments, rerun)
+    from runner.configfiles import ConfigError
+
     try:
         given, overrides, wrong = options.parse(arguments)
-    except UsageError as error:
+        if given.resume is not None and given.exp is None:
+            return resume(given)
+        return _planned(given, overrides, arguments, wrong)
+    except (UsageError, ConfigError) as error:
         return complain(error.problems)
-    if given.resume is not None:
-        return resume(given)
-    try:
-        plan = build_plan(given, overrides, arguments, wrong)
-        if plan is None:
-            return USAGE
-        if given.dry_run:
-            show(plan, json=given.json)
-            sys.stdout.flush()
-            return COMPLETED
     except BrokenPipeError:
         raise
     except OSError as error:
         _silence()
         return complain([f"{error.filename or 'the current folder, or the output'}: {error.strerror}"])
-    return start(plan, given, lambda: build_plan(given, overrides, arguments))
 
 
-def complain(problems: Sequence[str]) -> int:
+def _planned(given: Namespace, overrides: Mapping[str, str], arguments: Sequence[str], wrong: Sequence[str]) -> int:
+    """Plan what was typed, then show it, run it, or go on with the sweep that it planned before."""
+    from runner import planning
+
+    typed = planning.Typed(given, overrides, arguments, wrong)
+    if given.resume is not None:
+        root = planning.earlier(typed)
+        if root is not None:
+            return resume(given, root, replan=lambda: planning.plan(typed, root))
+        _note(given, f"there is no experiment of {given.exp} yet; this is the first")
+    plan = planning.plan(typed)
+    if given.dry_run:
+        show(replace(plan, jobs=plan.jobs[: given.limit]), json=given.json)
+        sys.stdout.flush()
+        return COMPLETED
+    return start(plan, given, lambda: planning.plan(typed))
+
+
+def _note(given: Namespace, text: str) -> None:
+    if not given.json:
+        print(f"Note: {text}")
+
+
+def complain(problems: Sequence[str], *, counted: bool = True) -> int:
     """Say on standard error what is wrong, a sentence a line; returns the exit code for it."""
     from runner.wording import plain
 
     for problem in problems:
         print(f"run_experiments.py: {plain(problem)}", file=sys.stderr)
-    if len(problems) > 1:
+    if counted and len(problems) > 1:
         print(f"run_experiments.py: {len(problems)} mistakes; nothing was started", file=sys.stderr)
     return USAGE
-
-
-def build_plan(
-    given: Namespace, overrides: Mapping[str, str], arguments: Sequence[str], wrong: Sequence[str] = ()
-) -> Plan | None:
-    """The plan if everything is in order; else None, and all that is wrong has been said, `wrong` first."""
-    import shlex
-    from datetime import datetime
-
-    from runner import preflight
-    from runner.configfiles import ConfigError
-    from runner.plans import files
-
-    command, problems = _command(given)
-    problems = [*wrong, *problems]
-    base = Path.cwd() / given.base_out_dir
-    try:
-        base = Path.cwd() / Path(given.base_out_dir).expanduser()
-    except RuntimeError as error:  # ~nobody
-        problems.append(f"--base_out_dir {given.base_out_dir}: {str(error).rstrip('.').lower()}; type the whole path")
-    if misnamed := files.check_name(given.name):
-        problems.append(misnamed)
-    plan = None
-    try:
-        plan = files.plan(
-            files.Request(
-                patterns=given.configs,
-                overrides=overrides,
-                base=base,
-                command=command,
-                cwd=Path.cwd(),
-                environ=os.environ,
-                rerun=lambda config: _rerun(config, arguments),
-                name=given.name,
-                own=[*(PROJECT / name for name in OWN_SCRIPTS), *([command.script] if command.script else [])],
-                library=PROJECT / "config",
-                resume_args=tuple(shlex.split(given.resume_args or "")),
-                options=options.kept(given),
-            ),
-            datetime.now().astimezone(),
-        )
-    except ConfigError as error:
-        problems += error.problems
-    wanted = {}
-    if "device" in overrides and not any(problem.startswith("--device") for problem in problems):
-        wanted[overrides["device"]] = f"--device {overrides['device']}"
-    for job in plan.jobs if plan else ():
-        device = job.config.get("device")
-        if isinstance(device, str):
-            wanted.setdefault(device, f"{job.source_argument}: device is {device!r}")
-    problems += preflight.devices(wanted, os.environ)
-    problems += preflight.disk(base, sum(job.disk_bytes for job in plan.jobs) if plan else 0)
-    if problems:
-        complain(list(dict.fromkeys(problems)))
-        return None
-    return plan
-
-
-def _command(given: Namespace) -> tuple[Command, list[str]]:
-    """How jobs are started, and what is wrong with it."""
-    import shlex
-
-    from runner import wording
-    from runner.plans import command
-
-    if given.command:
-        wrong = command.problems(given.command)
-        return command.Command(template=() if wrong else tuple(shlex.split(given.command))), wrong
-    cwd = Path.cwd()
-    try:
-        script = cwd / Path(given.train_script).expanduser() if given.train_script else PROJECT / "train_run.py"
-        cause = "is a folder; name the script in it" if script.is_dir() else "no such file; check the path"
-        wrong = [] if script.is_file() else [f"--train_script {given.train_script}: {cause}"]
-    except (OSError, RuntimeError) as error:
-        return command.Command(), [f"--train_script {given.train_script}: {error}; check the path"]
-    if not wrong and script.suffix != ".py" and not os.access(script, os.X_OK):
-        wrong = [f"--train_script {given.train_script}: cannot be executed; run chmod +x on it"]
-    if wrong:
-        return command.Command(), wrong
-    return command.Command(script=script, shown=wording.shown(script, cwd)), []
-
-
-def _rerun(config: str, arguments: Sequence[str]) -> tuple[str, ...]:
-    """The same command line for one config alone."""
-    from runner import wording
-
-    kept: list[str] = []
-    inside = False
-    for word in arguments:
-        if word.startswith("--"):
-            name, equals, _ = word.partition("=")
-            inside = name == "--configs"
-            if inside and not equals:
-                continue
-        if not inside and word != "--detach":
-            kept.append(word)
-    script = Path(sys.argv[0])
-    return (wording.shown(sys.executable), str(script), "--configs", config, *kept)
 
 
 def show(plan: Plan, *, json: bool) -> None:
@@ -210,9 +127,10 @@ def show(plan: Plan, *, json: bool) -> None:
     print(views.dry_run(plan))
 
 
-def start(plan: Plan, given: Namespace, again: Callable[[], Plan | None]) -> int:
+def start(plan: Plan, given: Namespace, again: Callable[[], Plan]) -> int:
     """Run a new batch. `again` makes the plan anew, for another folder."""
-    from runner import atomic, store, views
+    from runner import resume as resuming
+    from runner import store, views
     from runner.layout import BatchPaths
     from runner.lock import Lock
     from runner.signals import Signals
@@ -223,25 +141,27 @@ def start(plan: Plan, given: Namespace, again: Callable[[], Plan | None]) -> int
                 store.open_batch(plan.root)
                 break
             except store.Taken:  # another batch took the same second, and so the same folder
-                anew = again()
-                if anew is None:
-                    return USAGE
-                plan = anew
+                plan = again()
             except OSError as error:
                 return complain([f"{plan.root}: cannot be made ({error.strerror}); choose another --base_out_dir"])
         with Lock(BatchPaths(plan.root).lock) as lock:
             try:  # at once: without it nobody could go on with the batch
-                atomic.write_json(BatchPaths(plan.root).plan, views.plan_record(plan))
+                store.write_plan(plan, views.plan_record(plan))
             except OSError as error:
                 return complain([f"{plan.root}: the plan cannot be written ({error.strerror}); free some space"])
-            return run(plan, given, lock, {}, signals)
+            return run(plan, given, lock, resuming.limited(plan, {}, given.limit), signals)
 
 
-def resume(given: Namespace, job: str | None = None) -> int:
-    """Go on with a batch: all that did not complete, or `job` alone, whatever its record says."""
-    from runner import attempts, store
+def resume(
+    given: Namespace, root: Path | None = None, job: str | None = None, replan: Callable[[], Plan] | None = None
+) -> int:
+    """Go on with a batch: all that did not complete, or `job` alone, whatever its record says.
+
+    `replan` plans a sweep once more from its spec, which may have changed since.
+    """
+    from runner import attempts, store, views
     from runner import resume as resuming
-    from runner.configfiles import ConfigError
+    from runner.configfiles import Changed, ConfigError
     from runner.layout import BatchPaths
     from runner.lock import Held, Lock
     from runner.plans import recorded
@@ -249,23 +169,26 @@ def resume(given: Namespace, job: str | None = None) -> int:
     from runner.wording import shown
 
     try:
-        root = resuming.find(Path.cwd() / Path(given.base_out_dir).expanduser(), given.resume)
+        root = root or resuming.find(Path.cwd() / Path(given.base_out_dir).expanduser(), given.resume)
         recorded.plan(root)  # what is no batch gets no lock file either
         with Signals() as signals, Lock(BatchPaths(root).lock) as lock:
             plan = recorded.plan(root)
+            if replan is not None:
+                plan = resuming.replanned(plan, replan(), accept=given.accept_changes)
             names = [planned.name for planned in plan.jobs]
             if job is not None and job not in names:
                 raise ConfigError(resuming.no_such_job(job, names))
             settled = resuming.known(plan, given.only, job)
-            plan = resuming.renewed(plan, settled, accept=given.accept_changes)
-            anew = options.kept(given)
-            before = dict(plan.options)
-            if "max_failures" in anew:  # the limit that is said now, not the one of then
-                before.pop("fail_fast", None)
-            plan = replace(plan, options={**before, **anew})
+            resuming.refuse_hidden(plan, settled)
+            if not plan.files:  # else it was planned just now
+                plan = resuming.renewed(plan, settled, accept=given.accept_changes)
+            settled = resuming.limited(plan, settled, given.limit)
+            plan = replace(plan, options=options.renewed(plan.options, given))
             if given.dry_run:
                 show(replace(plan, jobs=tuple(one for one in plan.jobs if one.name not in settled)), json=given.json)
                 return COMPLETED
+            if plan.files:
+                store.write_plan(plan, views.plan_record(plan))
             attempts.clear_batch(plan)
             if job is not None:
                 attempts.put_away_completed(plan.jobs[names.index(job)])
@@ -275,9 +198,9 @@ def resume(given: Namespace, job: str | None = None) -> int:
             done = store.finished(next(one for one in plan.jobs if one.name == job))
             return COMPLETED if done else SOME_DID_NOT
     except ConfigError as error:
-        return complain(error.problems)
+        return complain(error.problems, counted=not isinstance(error, Changed))
     except Held as held:
-        complain([f"{shown(root)}: another runner has it in hand: {held}"])
+        complain([f"{shown(root or given.resume)}: another runner has it in hand: {held}"])
         return HELD
     except OSError as error:
         return complain([f"{error.filename}: {error.strerror}"])
@@ -285,23 +208,24 @@ def resume(given: Namespace, job: str | None = None) -> int:
 
 def rerun(root: Path, job: str) -> int:
     """Run one job of a batch again. Its config is taken as it is now: a job is rerun because it was mended, mostly."""
-    return resume(options.parser().parse_args(["--resume", str(root), "--accept_changes"]), job)
+    return resume(options.parser().parse_args(["--resume", str(root), "--accept_changes"]), job=job)
 
 
 def run(plan: Plan, given: Namespace, lock: Lock, settled: Mapping[str, Record], signals: Signals) -> int:
     """Run the plan to its end, and say how it went."""
-    from runner import background, clock, engine, facts, views
+    from runner import clock, detach, engine, facts, views
     from runner.executors.local import Local
     from runner.journal import Journal
 
-    if given.detach and background.detach(plan, lock):
-        return COMPLETED
+    if given.detach and (left := detach.detach(plan, lock)) is not None:
+        return left
     executor = Local(terms(plan.options), facts.gather(PROJECT))
     observers: list[Observer] = [Journal(), _screen(given)]
     records = engine.run(plan, executor, observers, signals, policy(plan.options), settled)
     if given.json:
         _print_json(views.summary(plan, records, clock.now()))
-    return exit_code(records, signals.received)
+    wanted = [record for record in records if record.job.name not in settled] if given.limit else records
+    return exit_code(wanted, signals.received)
 
 
 def terms(kept: Mapping[str, Any]) -> Terms:

@@ -75,6 +75,8 @@ class Plan:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)  # how the jobs are run: times, retries, JSON values
+    origin: Mapping[str, Any] = field(default_factory=dict)  # what a sweep was planned from
+    files: Mapping[str, bytes] = field(default_factory=dict)  # inputs that are placed in `root` before the first start
 
     def __post_init__(self) -> None:
         for what, values in (

@@ -6,8 +6,6 @@ import os
 import re
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import BinaryIO
 
 from runner import atomic, clock, redact, views, wording
 from runner.job import Job, Plan
@@ -61,7 +59,7 @@ class Journal:
         self._plan = plan
         self._paths = BatchPaths(plan.root)
         self._records = {job.name: Record(job) for job in plan.jobs}
-        end_torn_line(self._paths.master_log)
+        atomic.end_torn_line(self._paths.master_log)
         self._log = Log(self._paths.master_log)
         self.write_json(self._paths.plan, views.plan_record(plan))
         self._say(f"Batch {plan.name}: {wording.count(len(plan.jobs), 'job')}, pid {os.getpid()}, in {plan.root}")
@@ -78,6 +76,7 @@ class Journal:
         self._buckets[record.job.name] = (Bucket(TELLING_EVERY, BURST), Bucket(ROUTINE_EVERY, 3))
         self._say(f"[{number}/{len(self._records)}] {record.job.name}: started, pid {record.state.pid}")
         self._say(f"{record.job.name}: command {wording.command(redact.argv(record.state.argv))}")
+        self._stale = self._stale or bool(self._plan.origin)  # its view says what runs
 
     def progressed(self, job: Job, progress: Progress, lines: Sequence[str]) -> None:
         telling, routine = self._buckets.setdefault(job.name, (Bucket(TELLING_EVERY, BURST), Bucket(ROUTINE_EVERY, 3)))
@@ -109,7 +108,10 @@ class Journal:
         """Write the summary. Its cost grows with the batch, so it is written the more rarely the longer it takes."""
         began = time.monotonic()
         self._stale = False
-        self.write_json(self._paths.summary, views.summary(self._plan, list(self._records.values()), clock.now()))
+        records, now = list(self._records.values()), clock.now()
+        self.write_json(self._paths.summary, views.summary(self._plan, records, now))
+        if self._plan.origin:
+            self.write_json(self._paths.experiment, views.experiment(self._plan, records, now))
         self._next_refresh = time.monotonic() + max(REFRESH, SHARE * (time.monotonic() - began))
 
     def write_json(self, path: str, record: dict[str, object]) -> None:
@@ -121,18 +123,3 @@ class Journal:
     def _say(self, text: str) -> None:
         assert self._log is not None
         self._log.write(self._stamp() + wording.plain(text).encode(errors="replace") + b"\n")
-
-
-def end_torn_line(path: str) -> None:
-    """End the last line of a log that a crash cut short, so that the next one begins on its own."""
-    try:
-        with Path(path).open("rb+") as file:
-            if file.seek(0, os.SEEK_END) and not _ends_line(file):
-                file.write(b"\n")
-    except OSError:  # there is none yet, or it cannot be written, which the log itself will say
-        pass
-
-
-def _ends_line(file: BinaryIO) -> bool:
-    file.seek(-1, os.SEEK_END)
-    return file.read(1) == b"\n"

@@ -9,10 +9,16 @@ METRICS = "metrics.jsonl"
 STDOUT, STDERR, COMBINED = "stdout.log", "stderr.log", "combined.log"
 LOGS = (STDOUT, STDERR, COMBINED)
 JOB_ERROR = "error.json"  # written by the job itself, if it wants to explain its failure
+JOB_REPORT = "job.json"  # written by the job itself, if it wants to say where else its outputs lie
 SUPERVISOR = "supervisor.json"  # which processes run the job; stands as long as it has no result
 ATTEMPT = "attempt_"  # folders of earlier attempts: attempt_1, attempt_2, …
-RUNNER_OWNED = (*LOGS, RESULT, METADATA, ERROR_DETAILS, SUPERVISOR, JOB_ERROR)
+RUNNER_OWNED = (*LOGS, RESULT, METADATA, ERROR_DETAILS, SUPERVISOR, JOB_ERROR, JOB_REPORT)
 LATEST = "latest"  # in the base folder: a link to the newest batch
+CONFIGS = "configs"  # in a sweep's folder: the resolved config of each run, run_000.yaml, …
+SPEC = "spec.yaml"  # in a sweep's folder: the spec as it was read
+EXPERIMENT = "experiment.json"  # in a sweep's folder: view over its runs
+BACKGROUND_RUNS = "background_runs"  # in the folder where a sweep was started: a folder for each that was detached
+NOHUP_LOG, RUN_RECORD = "nohup.log", "run.json"  # in such a folder: a link to its runner.log, and who runs it
 INDUCTOR_CACHE = ".inductor_cache"  # in the base folder: what torch.compile may use again
 
 
@@ -82,6 +88,10 @@ class BatchPaths:
     @property
     def summary(self) -> str:
         return os.path.join(self.folder, "experiment_summary.json")
+
+    @property
+    def experiment(self) -> str:
+        return os.path.join(self.folder, EXPERIMENT)
 
     @property
     def lock(self) -> str:

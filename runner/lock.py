@@ -39,6 +39,7 @@ class Lock:
                     os.close(self._descriptor)
                     raise Held(_read(path)) from None
                 time.sleep(0.01)
+        self._mine = True
         self.sign()
 
     def sign(self) -> None:
@@ -47,7 +48,16 @@ class Lock:
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, json.dumps(who).encode() + b"\n", 0)
 
+    def hand_over(self) -> None:
+        """Another process, forked from this one, holds it from now on and signs it."""
+        self._mine = False
+
     def release(self) -> None:
+        if self._mine:
+            try:
+                os.ftruncate(self._descriptor, 0)  # a signature that stays is that of a holder that was killed
+            except OSError:  # the disk was taken away; nobody will read it there
+                pass
         os.close(self._descriptor)
 
     def __enter__(self) -> Lock:
@@ -72,6 +82,11 @@ def holder(path: str) -> dict[str, Any] | None:
     finally:
         os.close(descriptor)
     return None
+
+
+def was_left(path: str) -> bool:
+    """True if the last holder did not let it go itself: it was killed. Ask only when nobody holds it."""
+    return bool(_read(path))
 
 
 def _read(path: str) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class Origin:
         """The beginning of a sentence that names the place: `--key`, or `path:line: key`."""
         if key in self.overrides:
             return f"--{place}"
-        return place if self.config is None else f"{self.config.place(key)}: {place}"
+        return place if self.config is None else f"{self.config.place(place)}: {place}"
 
     def order(self, sentence: str) -> tuple[int, int]:
         """The file's mistakes by their lines, then those of the command line."""
@@ -46,7 +46,8 @@ class Origin:
                 return f"--{key}: {message}"
         if self.config is None:
             return message
-        named = [key for key in words if key in self.config.values]
+        named = [key for key in words if key in self.config.origins]  # set over the config's head, so first to blame
+        named += [key for key in words if key in self.config.values]
         return f"{self.config.place(named[0]) if named else self.config.path}: {message}"
 
 
@@ -66,7 +67,8 @@ def unknown_key(key: str, known: Iterable[str], aliases: Mapping[str, str]) -> s
     known = list(known)
     if aliases.get(key) in known:
         return f"unknown key {key!r}; did you mean {aliases[key]!r}?"
-    return f"unknown key {key!r}; {did_you_mean(key, known) or 'remove it (configurator.py --help lists the keys)'}"
+    meant = did_you_mean(override.SYNONYMS.get(key, key), known)
+    return f"unknown key {key!r}; {meant or 'remove it (configurator.py --help lists the keys)'}"
 
 
 def _said(cls: type[BaseModel], origin: Origin, place: str, details: list[tuple[Any, Any]]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -24,10 +24,18 @@ RETRY_ON = ("failed", "signal", "timeout", "stalled")
 KEPT = ["timeout", "stall_timeout", "fail_fast", "max_failures", "retries", "retry_on", "retry_delay", "grace"]
 KEPT += ["keep_running", "log_timestamps"]
 BOOLEANS = {"wandb_enabled", "wandb_log", "compile"}
+#: What a sweep in mode simulation passes on to its jobs.
+SIMULATION = {
+    "show": "open windows with the plots, where there is a display",
+    "research_only": "draw only the plots of the research questions",
+    "no_confusion": "draw no confusion matrix",
+    "advanced": "compare the runs of the experiment",
+}
 
 COMMANDS = ("list", "status", "attach", "tail", "stop", "rerun")
 USAGE = """\
 run_experiments.py --configs "config/shkspr_char_diff/*.py" [--device cuda] [--KEY VALUE ...] [options]
+       run_experiments.py --exp SPEC.yaml [--resume [DIR]] [--limit N] [options]
        run_experiments.py --resume [BATCH] [--only failed|interrupted|pending] [--accept_changes]
        run_experiments.py list | status [BATCH] | attach [BATCH] | tail [BATCH] [JOB] | stop [BATCH] [--now|--drain]
                           | rerun BATCH JOB"""
@@ -47,6 +55,9 @@ examples:
       another training script that takes <config> --out_dir=... --key=value
   python run_experiments.py --configs "c/*.yaml" --command "python t.py -c {config} -o {out_dir} {overrides}"
       a program that takes its arguments otherwise
+
+  python run_experiments.py --exp experiments/specs/lr_sweep_digits_mlp.yaml --limit 3
+      a sweep over settings, three of its runs now; with --resume the next three
 
 what it writes, in experiments/experiment_<date>_<time>/ (experiments/latest points to the newest):
   master_log.txt  experiment_summary.json  plan.json
@@ -109,6 +120,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="PATTERN",
         help='config files, or patterns such as "config/**/*.py" in quotes',
     )
+    _add(what, "exp", metavar="SPEC", help="instead of --configs: a sweep spec, see docs/sweeps.md")
+    _add(what, "limit", type=positive, metavar="N", help="run N jobs at most; the others stay pending for --resume")
     _add(what, "train_script", metavar="PATH", help="the program that runs one config (default: train_run.py)")
     _add(what, "command", metavar="TEMPLATE", help="a command with {config}, {out_dir}, {overrides}, {name}, {python}")
     settings = top.add_argument_group(
@@ -117,11 +130,15 @@ def parser() -> argparse.ArgumentParser:
     for key, text in OVERRIDES.items():
         _add(settings, key, metavar="VALUE", help=text)
     _add(settings, "KEY", metavar="VALUE", help="any key of the configs, as --key=value or --key value")
+    plots = top.add_argument_group("a sweep", "For --exp; the last four are for mode simulation.")
+    _add(plots, "mode", choices=("training", "simulation"), help="another mode than the spec says")
+    for key, text in SIMULATION.items():
+        _add(plots, key, nargs="?", const="true", metavar="BOOL", help=text)
     where = top.add_argument_group("where it goes")
     _add(
         where, "base_out_dir", metavar="DIR", default="experiments", help="folder of the batches (default: experiments)"
     )
-    _add(where, "name", default="experiment", help="the batch folder is NAME_<date>_<time> (default: experiment)")
+    _add(where, "name", help="the batch folder is NAME_<date>_<time> (default: experiment)")
     how = top.add_argument_group("how it runs")
     _add(how, "dry_run", action="store_true", help="print commands, folders and changes; start and write nothing")
     _add(how, "detach", action="store_true", help="run on in the background, also after logout")
@@ -218,23 +235,38 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str], list
     """Options, overrides as key -> text, and mistakes. Raises UsageError where nothing more can be found out."""
     options, rest = parser().parse_known_args(argv)
     problems = [f"--{name}: {value.why}" for name, value in vars(options).items() if isinstance(value, Wrong)]
-    if options.resume is not None:
+    if options.resume is not None and options.exp is None:
         problems += _not_with_resume(options, rest)
         if problems:
             raise UsageError(*problems)
         return options, {}, []
-    if options.only or options.accept_changes:
+    if options.resume is None and (options.only or options.accept_changes):
         problems.append("--only and --accept_changes go with --resume")
-    if not options.configs:
+    if not options.configs and options.exp is None:
         raise UsageError(
             *problems, '--configs is missing: name the configs to run, as in --configs "config/quickstart/*.py"'
         )
+    if options.exp is not None:
+        problems += [
+            f"--{key} does not go with --exp: {why}" for key, why in _SAID_BY_SPEC.items() if vars(options)[key]
+        ]
+    elif options.mode is not None:
+        rest = [*rest, f"--mode={options.mode}"]  # a key of the configs
     if options.train_script and options.command:
         problems.append("--train_script and --command both say what a job runs; give one of them")
     if options.KEY is not None:
         problems.append(f"--KEY stands for a key of your configs, as in --n_layer {options.KEY}")
     overrides, wrong = _overrides(options, rest)
     return options, overrides, problems + wrong
+
+
+#: Options that a sweep's spec stands for.
+_SAID_BY_SPEC = {"configs": "the spec names its configs", "name": "the spec names the experiment"}
+
+
+def simulation_flags(options: argparse.Namespace) -> dict[str, str]:
+    """The settings of SIMULATION that were given, as overrides."""
+    return {key: vars(options)[key] for key in SIMULATION if vars(options)[key] is not None}
 
 
 def _overrides(options: argparse.Namespace, rest: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -254,12 +286,18 @@ def _overrides(options: argparse.Namespace, rest: Sequence[str]) -> tuple[dict[s
             given[key] = str(override.boolean(given[key]))
         except ValueError:
             problems.append(f"--{key} {given.pop(key)}: is neither true nor false")
+    for key, text in simulation_flags(options).items():
+        try:
+            setattr(options, key, str(override.boolean(text)))
+        except ValueError:
+            problems.append(f"--{key} {text}: is neither true nor false")
+            setattr(options, key, None)
     return given, problems
 
 
 def _not_with_resume(options: argparse.Namespace, rest: Sequence[str]) -> list[str]:
     """A resumed batch is the batch that was planned."""
-    fixed = (*OVERRIDES, "configs", "train_script", "command", "resume_args")
+    fixed = (*OVERRIDES, *SIMULATION, "mode", "configs", "train_script", "command", "resume_args")
     given = [f"--{key}" for key in fixed if getattr(options, key) is not None]
     given += [word for word in rest if word.startswith("--")]
     if given:
@@ -273,11 +311,19 @@ def kept(options: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value not in (None, False)}
 
 
+def renewed(before: Mapping[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    """What a resumed batch kept, and what is said anew."""
+    anew = kept(options)
+    if "max_failures" in anew:  # the limit that is said now, not the one of then
+        before = {name: value for name, value in before.items() if name != "fail_fast"}
+    return {**before, **anew}
+
+
 def _misspelled(word: str) -> str | None:
     """A word that was nearly one of our own options would otherwise pass as a key of a script that we cannot read."""
     import difflib
 
-    own = [action.dest for action in parser()._actions if action.dest not in OVERRIDES]
+    own = [action.dest for action in parser()._actions if action.dest not in (*OVERRIDES, "exp", "mode", "show")]
     key = word.removeprefix("--").partition("=")[0].replace("-", "_")
     meant = difflib.get_close_matches(key, own, n=1, cutoff=0.85)
     return f"--{key}: unknown option; did you mean --{meant[0]}?" if meant else None

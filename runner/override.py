@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 ALIASES = {"wandb_enabled": "wandb_log"}  # what the runner calls its option -> the trainer's key
+SYNONYMS = {"learning_rate": "lr", "lr": "learning_rate"}  # one setting under the names of two pipelines
 TRUE_WORDS = frozenset({"true", "1", "yes", "on"})
 FALSE_WORDS = frozenset({"false", "0", "no", "off"})
 NONE_WORDS = frozenset({"none", "null"})
@@ -82,6 +83,12 @@ def literal(text: str) -> Any:
         return plain(ast.literal_eval(text.strip()))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise ValueError("not a literal") from error
+
+
+def only_boolean(annotation: Any) -> bool:
+    """True for a field that takes true and false, and no other text."""
+    members = _members(annotation)
+    return bool in members and str not in members and Any not in members
 
 
 def boolean(text: str) -> bool:

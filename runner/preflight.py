@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 ROOM = 256 << 20  # bytes that must be free whatever the jobs say
@@ -71,6 +72,27 @@ def _cuda(highest: int, environ: Mapping[str, str]) -> str | None:
     if highest >= count:
         return f"there are {count} GPUs, numbered from 0; type --device cuda:{count - 1}"
     return None
+
+
+def packages() -> list[str]:
+    """What the training code needs and this Python has not."""
+    missing = [name for name in ("torch", "numpy") if importlib.util.find_spec(name) is None]
+    return [f"train_run.py needs {name}, which {sys.executable} has not; run make setup" for name in missing[:1]]
+
+
+def datasets(scripts: Collection[Path]) -> list[str]:
+    """Prepare datasets before the first job needs them; what is wrong with each that cannot be."""
+    problems = []
+    for script in scripts:
+        print(f"preparing {script.parent.name} …", file=sys.stderr, flush=True)
+        done = subprocess.run(
+            [sys.executable, str(script)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            text=True, errors="replace", check=False,
+        )  # fmt: skip
+        if done.returncode:
+            words = done.stderr.strip().rpartition("\n")[2].removeprefix("error: ")
+            problems.append(f"dataset {script.parent.name}: {words}")
+    return problems
 
 
 def disk(base: Path, needed: int = 0) -> list[str]:

@@ -160,6 +160,12 @@ def final_checkpoint(folder: str) -> str | None:
     return os.path.join(folder, max(found)[1]) if found else None
 
 
+def run_dir(paths: layout.JobPaths) -> str | None:
+    """Where else the outputs of the job lie, if it said so."""
+    said = _read_json(paths[layout.JOB_REPORT]).get("run_dir")
+    return said if isinstance(said, str) else None
+
+
 def _modified(entry: os.DirEntry[str]) -> int:
     try:
         return entry.stat().st_mtime_ns

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from runner import layout, store
-from runner.configfiles import ConfigError, did_you_mean
+from runner.configfiles import Changed, ConfigError, did_you_mean
 from runner.job import Job, Plan
 from runner.plans import recorded
 from runner.state import INTERRUPTED, Record
@@ -36,6 +36,17 @@ def find(base: Path, named: str) -> Path:
     raise ConfigError(f"{named}: no such batch; {near}")
 
 
+def newest_of(base: Path, experiment: str) -> Path | None:
+    """The newest sweep of this name."""
+    for root in batches(base):
+        try:
+            if recorded.plan(root).origin.get("experiment") == experiment:
+                return root
+        except ConfigError:  # one that cannot be read is not the one that is meant
+            continue
+    return None
+
+
 def no_such_job(named: str, names: Sequence[str]) -> str:
     """A sentence on a name that no job has."""
     return f"{named}: no such job; {did_you_mean(named, names) or 'there are ' + ', '.join(names[:5])}"
@@ -57,26 +68,70 @@ def _settled(job: Job, only: str | None, *, alone: bool) -> Record | None:
     done = store.finished(job)
     if done is not None:
         return done
-    result = store.read_result(job)
-    if not alone and only in (None, _kind(result["status"] if result else None)):
+    record = _as_it_stands(job)
+    if not alone and only in (None, _kind(record.status)):
         return None
-    return replace(store.record(job, result), cached=True) if result else Record(job)
+    return record
 
 
-def _kind(status: str | None) -> str:
+def _kind(status: str) -> str:
     """The word of --only for a status."""
-    return "pending" if status is None else "interrupted" if status == INTERRUPTED else "failed"
+    return status if status in ("pending", INTERRUPTED) else "failed"
+
+
+def refuse_hidden(plan: Plan, settled: dict[str, Record]) -> None:
+    """Raise ConfigError if a job that is to be run had a secret on its command line."""
+    if secret := recorded.hidden([job for job in plan.jobs if job.name not in settled]):
+        raise ConfigError(*secret)
+
+
+def limited(plan: Plan, settled: dict[str, Record], limit: int | None) -> dict[str, Record]:
+    """`settled`, and all jobs but `limit` of those that it leaves to be run: first those that never came to an end.
+
+    So repeated calls get past a job that fails every time.
+    """
+    if limit is None:
+        return settled
+    todo = {job.name: _as_it_stands(job) for job in plan.jobs if job.name not in settled}
+    first = sorted(todo, key=lambda name: _kind(todo[name].status) == "failed")[:limit]
+    return settled | {name: record for name, record in todo.items() if name not in first}
+
+
+def _as_it_stands(job: Job) -> Record:
+    result = store.read_result(job)
+    if result is None or result.get("fingerprint") != job.fingerprint:  # the second: it was another job then
+        return Record(job)
+    return replace(store.record(job, result), cached=True)
+
+
+def replanned(before: Plan, now: Plan, *, accept: bool) -> Plan:
+    """`before`, if its spec still means the same runs, else `now`. Raises ConfigError if that is not accepted."""
+    name = now.origin["experiment"]
+    if before.origin.get("experiment") != name:
+        raise ConfigError(f"{shown(before.root)}: is not an experiment of {name!r}; name one of its own, or none")
+    earlier, later = ({job.name: job for job in plan.jobs} for plan in (before, now))
+    differences = [
+        line
+        for name, job in later.items()
+        if name in earlier
+        for line in recorded.differences(name, earlier[name], job)
+    ]
+    differences += [f"{name}: is new" for name in later if name not in earlier]
+    differences += [f"{name}: is not in the spec any more" for name in earlier if name not in later]
+    if not differences:
+        return before
+    if not accept:
+        raise Changed(differences, "the runs changed since the experiment began; --accept_changes goes on")
+    return replace(now, created_at=before.created_at)
 
 
 def renewed(plan: Plan, settled: dict[str, Record], *, accept: bool) -> Plan:
     """The plan with the configs as they are now. Raises ConfigError if they changed and that is not accepted."""
     todo = [job for job in plan.jobs if job.name not in settled]
-    if secret := recorded.hidden(todo):
-        raise ConfigError(*secret)
     jobs, differences = {job.name: job for job in plan.jobs}, []
     for job in todo:
         jobs[job.name], lines = recorded.renewed(job)
         differences += lines
     if differences and not accept:
-        raise ConfigError(*differences, "the configs changed since the batch was planned; --accept_changes goes on")
+        raise Changed(differences, "the configs changed since the batch was planned; --accept_changes goes on")
     return replace(plan, jobs=tuple(jobs.values()))

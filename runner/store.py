@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runner import atomic, clock, layout, redact
-from runner.job import Attempt, Job
+from runner.job import Attempt, Job, Plan
 from runner.state import COMPLETED, Finished, Outcome, Record
 
 SCHEMA = 1
@@ -34,6 +34,15 @@ def open_batch(root: Path) -> None:
         pointer.replace(root.parent / layout.LATEST)
     except OSError:  # a file system without links, or a folder of that name: the batch does not depend on it
         pointer.unlink(missing_ok=True)
+
+
+def write_plan(plan: Plan, record: Mapping[str, Any]) -> None:
+    """Write the inputs of the whole batch, then plan.json, which says that they are all there. Raises OSError."""
+    for name, content in plan.files.items():
+        path = plan.root / name
+        path.parent.mkdir(exist_ok=True)
+        atomic.write_bytes(path, content)
+    atomic.write_json(layout.BatchPaths(plan.root).plan, record)
 
 
 def metadata(attempt: Attempt, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,6 +93,7 @@ def lost(attempt: Attempt, error: str, started_at: str | None = None) -> dict[st
         "error": error,
         "final_checkpoint": None,
         "final_metrics": {},
+        "run_dir": None,
     }
 
 

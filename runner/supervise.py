@@ -176,6 +176,7 @@ def record(
         "error": sentence,
         "final_checkpoint": result.final_checkpoint(paths.folder),
         "final_metrics": result.final_metrics(paths.metrics),
+        "run_dir": result.run_dir(paths),
     }
     if streams.errors:
         entries["log_errors"] = streams.errors

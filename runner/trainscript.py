@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from runner import nanogpt, override
@@ -36,20 +38,50 @@ def check(script: Path | None, config: ConfigFile, overrides: Mapping[str, str])
     given = {key.removeprefix("--").replace("-", "_"): text for key, text in overrides.items()}
     if script is None:
         return _as_it_is(config, given)
-    if script.resolve() == PROJECT / "train_run.py":
+    if is_ours(script):
         return _ours(config, given)
     keys = nanogpt.keys(script)
     return _as_it_is(config, given) if keys is None else _nanogpt(script, keys, config, given)
 
 
-def _ours(config: ConfigFile, given: Mapping[str, str]) -> Checked:
-    """train_run.py: its settings say everything."""
+def is_ours(script: Path | None) -> bool:
+    """True for train_run.py, whose settings say everything about it."""
+    return script is not None and script.resolve() == PROJECT / "train_run.py"
+
+
+def keys(script: Path | None, config: ConfigFile) -> set[str] | None:
+    """The keys that a config of `script` may set; None where nothing is known of it."""
+    if is_ours(script):
+        return set(_configurator().class_for(config, {}).model_fields)
+    known = nanogpt.keys(script) if script is not None else None
+    return None if known is None else set(known)
+
+
+def unread(script: Path | None, config: Mapping[str, Any]) -> Collection[str]:
+    """Keys of a resolved config that its pipeline does not look at, where it says so."""
+    return _configurator().unread(config) if is_ours(script) else ()
+
+
+def unprepared(config: Mapping[str, Any]) -> Path | None:
+    """The program that prepares the dataset of a config of ours, if that has not been done yet."""
+    folder = PROJECT / "data" / str(config.get("dataset"))
+    script = folder / "prepare.py"
+    return script if script.is_file() and not (folder / "meta.json").is_file() else None
+
+
+def _configurator() -> ModuleType:
+    """The module that resolves our configs; raises ConfigError where what it needs is not installed."""
     if str(PROJECT) not in sys.path:  # started from elsewhere, as `python -m` does
         sys.path.insert(0, str(PROJECT))
     try:
-        import configurator
+        return importlib.import_module("configurator")
     except ModuleNotFoundError as error:
         raise ConfigError(f"train_run.py needs {error.name}; pip install -r requirements.txt") from None
+
+
+def _ours(config: ConfigFile, given: Mapping[str, str]) -> Checked:
+    """train_run.py: its settings say everything."""
+    configurator = _configurator()
     settings = configurator.resolve(config, given)
     resolved = settings.model_dump(mode="json")
     texts = {

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner import redact
+from runner import comparison, redact
 from runner.job import Job, Plan
 from runner.layout import BatchPaths
-from runner.state import COMPLETED, ERROR, FAILED, INTERRUPTED, KILLED, STALLED, TIMEOUT, Finished, Record
+from runner.state import COMPLETED, ERROR, FAILED, INTERRUPTED, KILLED, STALLED, TIMEOUT, Finished, Record, Running
 from runner.store import SCHEMA
 from runner.wording import command, count, duration, plain, shown
 
 CAUSE_WIDTH = 400
+VALUE_WIDTH = 60
 
 
 def counts(records: Iterable[Record]) -> dict[str, int]:
@@ -54,6 +55,51 @@ def _entry(record: Record) -> dict[str, Any]:
     }
 
 
+def experiment(plan: Plan, records: Sequence[Record], timestamp: str) -> dict[str, Any]:
+    """experiment.json: a sweep and its runs."""
+    return {
+        "schema": SCHEMA,
+        "name": plan.origin.get("experiment"),
+        "mode": plan.origin.get("mode"),
+        "spec": plan.origin.get("spec"),
+        "experiment_dir": str(plan.root),
+        "working_dir": str(plan.jobs[0].cwd),
+        "created_at": plan.created_at,
+        "timestamp": timestamp,
+        "runs": [_run(record) for record in records],
+    }
+
+
+def _run(record: Record) -> dict[str, Any]:
+    """One run; `status` has the four words of a sweep, `outcome` says precisely how it ended."""
+    entry: dict[str, Any] = {
+        "name": record.job.name,
+        "status": record.status,
+        "started_at": None,
+        "completed_at": None,
+        "return_code": None,
+        "config_path": str(record.job.source),
+        "run_dir": None,
+        "outcome": None,
+        "error": None,
+        "attempt": record.attempt,
+    }
+    if isinstance(record.state, Running):
+        entry["started_at"] = record.state.started_at
+    elif isinstance(record.state, Finished):
+        outcome, completed = record.state.outcome, record.status == COMPLETED
+        entry |= {  # an interrupted run is still to be run
+            "status": COMPLETED if completed else "pending" if record.status == INTERRUPTED else FAILED,
+            "started_at": record.state.started_at,
+            "completed_at": record.state.ended_at,
+            "return_code": outcome.exit_code,
+            "run_dir": record.state.result.get("run_dir") if completed else None,
+            "outcome": outcome.status,
+            "error": outcome.error,
+        }
+    return entry
+
+
 def plan_record(plan: Plan) -> dict[str, Any]:
     """plan.json: what was asked for."""
     return {
@@ -64,6 +110,7 @@ def plan_record(plan: Plan) -> dict[str, Any]:
         "experiment_dir": str(plan.root),
         "global_overrides": dict(plan.overrides),
         "options": dict(plan.options),
+        "origin": dict(plan.origin),
         "jobs": [_planned(job) for job in plan.jobs],
     }
 
@@ -105,11 +152,15 @@ def headline(record: Record) -> str:
 
 
 def dry_run(plan: Plan) -> str:
-    """What would be run: for each job the command, the folder, and what the overrides change."""
+    """What would be run: for each job the command, the folder, and what the overrides change; of a sweep a table."""
     lines = [
         f"{count(len(plan.jobs), 'job')} would run, one after another, in {shown(plan.root)}. Nothing was written.",
         "",
     ]
+    if plan.origin and plan.jobs:
+        first = plan.jobs[0]
+        typed = f"   {_where(first)}{command(redact.argv(first.argv))}"
+        return "\n".join([*lines, *comparison.planned(plan.jobs), "", "the first:", typed])
     for number, job in enumerate(plan.jobs, 1):
         lines += [
             f"{number}. {plain(job.name)}",
@@ -118,7 +169,8 @@ def dry_run(plan: Plan) -> str:
         ]
         before = redact.mapping({key: old for key, (old, _) in job.changes.items()})
         after = redact.mapping({key: new for key, (_, new) in job.changes.items()})
-        lines += [f"   changes  {key} {_value(before[key])} -> {_value(after[key])}" for key in after]
+        old, new = ({key: comparison.shown(it, VALUE_WIDTH) for key, it in said.items()} for said in (before, after))
+        lines += [f"   changes  {key} {old[key]} -> {new[key]}" for key in after]
         lines.append("")
     return "\n".join(lines)
 
@@ -126,10 +178,6 @@ def dry_run(plan: Plan) -> str:
 def _where(job: Job) -> str:
     """`cd folder && ` for a job that is not run where we are."""
     return "" if job.cwd == Path.cwd() else f"cd {command([str(job.cwd)])} && "
-
-
-def _value(value: Any) -> str:
-    return plain("(not set)" if value is None else value if isinstance(value, str) else repr(value), 60)
 
 
 def report(plan: Plan, records: Sequence[Record], seconds: float, stopped: str | None) -> str:
@@ -143,7 +191,10 @@ def report(plan: Plan, records: Sequence[Record], seconds: float, stopped: str |
         lines += [f"✗ {headline(record)}", f"    logs   {shown(record.job.out_dir)}"]
         if record.job.rerun:
             lines.append(f"    again  {command(redact.argv(record.job.rerun))}")
-    lines += [f"✓ {headline(record)}" for record in good]
+    if plan.origin:
+        lines += [*comparison.outcomes(records), ""]
+    else:
+        lines += [f"✓ {headline(record)}" for record in good]
     if pending:
         names = ", ".join(plain(record.job.name) for record in pending[:10])
         more = f" and {len(pending) - 10} more" if len(pending) > 10 else ""

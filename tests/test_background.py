@@ -158,7 +158,7 @@ def test_status_says_running_of_nothing_that_is_dead(two: Workspace) -> None:
     process.communicate()
     wait_until(lambda: not alive(pid), "the job died with its supervisor", 5)
     found = status(two)
-    assert found["state"] == "stopped" and found["runner"] is None
+    assert found["state"] == "dead" and found["runner"] is None
     assert [job["status"] for job in found["jobs"].values()] == ["lost", "pending"]
     assert "running" not in two.run("status", code=0).stdout + two.run("list", code=0).stdout
 
@@ -166,7 +166,7 @@ def test_status_says_running_of_nothing_that_is_dead(two: Workspace) -> None:
 def test_status_after_the_engine_alone_was_killed(two: Workspace) -> None:
     kill(begun(two))
     wait_until(lambda: states(two) == ["interrupted", "pending"], "the supervisor has stopped its job")
-    assert status(two)["state"] == "stopped"
+    assert status(two)["state"] == "dead"
     assert "interrupted" in two.run("status", code=0).stdout
 
 

@@ -262,7 +262,8 @@ def test_yaml_is_read_as_people_mean_it(tmp_path: Path, text: str, value: Any) -
 def test_yaml_knows_its_lines_and_its_anchors(tmp_path: Path) -> None:
     config = written(tmp_path, "# first\nbase: &b {x: 1, y: 2}\n\nmore: {<<: *b, x: 3}\non: 1\n", "x.yml")
     assert config.values == {"base": {"x": 1, "y": 2}, "more": {"x": 3, "y": 2}, "on": 1}
-    assert config.lines == {"base": 2, "more": 4, "on": 5}
+    below = {"base.x": 2, "base.y": 2, "more.x": 4}
+    assert config.lines == {"base": 2, "more": 4, "on": 5} | below
 
 
 YAML_ERRORS = [

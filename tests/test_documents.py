@@ -44,8 +44,11 @@ DOCUMENT_002 = [
 @pytest.fixture
 def project(work: Workspace) -> Iterator[Workspace]:
     """A folder that looks like the project: its doors and configs, and the scripts that README makes up."""
-    for name in ("config", "data", "run_experiments.py", "train_run.py", "configurator.py"):
+    parts = ("config", "configs", "data", "scripts", "run_experiments.py", "train_run.py", "configurator.py")
+    for name in (*parts, "bg_experiment.sh"):
         (work / name).symlink_to(PROJECT / name)
+    (work / "experiments").mkdir()
+    (work / "experiments" / "specs").symlink_to(PROJECT / "experiments" / "specs")
     work.write("sweep/a.py", "learning_rate = 1e-3\n")
     work.write("conf/a.yaml", "lr: 0.1\n")
     work.write("nanoGPT/train.py", "learning_rate = 6e-4\ndevice = 'cpu'\nexec(open('configurator.py').read())\n")
@@ -65,29 +68,33 @@ def commands(path: Path) -> list[str]:
     blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
     shown = re.findall(r"^\$ (.*)$", text, re.MULTILINE)
     lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()] + shown
-    return [line for line in lines if line.startswith("python run_experiments.py")]
+    return [line for line in lines if line.startswith(("python run_experiments.py", "python3 scripts/", "./bg_"))]
 
 
 SHOWN = sorted({line for path in DOCUMENTS for line in commands(path)})
 
 
 def run_line(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    line = line.replace("python run", f"{shlex.quote(sys.executable)} run", 1)
+    line = re.sub(r"^python3? ", f"{shlex.quote(sys.executable)} ", line)
     environment = {**os.environ, "HOME": str(folder)}
     command = ["bash", "-c", line]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("command", [line for line in SHOWN if "--config" in line])
+@pytest.mark.parametrize("command", [line for line in SHOWN if "--config" in line or "--exp " in line])
 def test_every_command_of_the_documents_plans_what_it_says(project: Workspace, command: str) -> None:
     if not HAS_GPU:
         command = command.replace("--device cuda", "--device cpu")
     done = run_line(f"{command} --dry-run", project.folder)
+    assert not list(project.folder.glob("experiments/*_20*"))
     wrong_on_purpose = "--batchsize" in command
     assert done.returncode == (2 if wrong_on_purpose else 0), done.stderr
 
 
-@pytest.mark.parametrize("command", [line for line in SHOWN if "--config" not in line and "--help" not in line])
+ABOUT_A_BATCH = [line for line in SHOWN if not re.search("--config|--exp|--help|background|bg_", line)]
+
+
+@pytest.mark.parametrize("command", ABOUT_A_BATCH)
 def test_every_command_about_a_batch_works_on_one(project: Workspace, command: str) -> None:
     project.write("quick.sh", "echo done")
     project.run("--configs", "sweep/a.py", "--command", "sh quick.sh {config}", code=0)
@@ -121,8 +128,8 @@ def test_the_documents_name_no_option_that_does_not_exist() -> None:
     from runner.options import parser
 
     known = {option for action in parser()._actions for option in action.option_strings}
-    for bench in (PROJECT / "bench").glob("*.py"):
-        known |= set(re.findall(r'add_argument\(\s*"(--\w+)"', bench.read_text()))
+    for path in [*(PROJECT / "bench").glob("*.py"), *(PROJECT / "runner").glob("background*.py")]:
+        known |= set(re.findall(r'add_argument\(\s*"(--\w+)"', path.read_text()))
     text = "\n".join(path.read_text() for path in DOCUMENTS)
     mentioned = set(re.findall(r"`(--[a-z][\w-]+)`", text))
     assert mentioned - known == set()

@@ -238,3 +238,13 @@ def test_the_summary_of_ten_thousand_jobs_is_not_written_ten_thousand_times(tmp_
     assert len(written) - before <= 20
     journal.ended([Record(job) for job in jobs], None)
     assert written[-1].endswith("experiment_summary.json")
+
+
+def test_document_and_code_name_the_same_keys_of_an_experiment(work: Workspace) -> None:
+    from tests.sweeps import SCRIPT, prepare
+
+    prepare(work).run("--exp", "specs/s.yaml", *SCRIPT, "--limit", 1, code=0)
+    found = json.loads((work.batch / "experiment.json").read_text())
+    text = (PROJECT / "docs" / "file-formats.md").read_text().split("## Files of a sweep\n")[1].split("\nA sweep in")[0]
+    named = set(re.findall(r"`(\w+)`", text)) - {"run_000", "pending", "running", "completed", "failed"}
+    assert set(found) | set(found["runs"][0]) == named

@@ -85,7 +85,7 @@ def test_one_file_alone_asks_the_clock() -> None:
         if "time.time(" in path.read_text() or "datetime.now(" in path.read_text()
     ]
     # cli names the folder of a batch after the date; all that measures or waits takes time.monotonic.
-    assert sorted(asking) == ["cli.py", "clock.py"]
+    assert sorted(asking) == ["clock.py", "planning.py"]
 
 
 def test_a_limit_of_a_month_is_no_trouble(work: Workspace) -> None:

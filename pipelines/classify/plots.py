@@ -114,7 +114,9 @@ def difference(layers: Rows, alike: Sequence[Sequence[float]], out_dir: Path) ->
     drawn.colorbar(picture, ax=axes, label="linear CKA (1: the same)")
     for i in numbers:
         for j in numbers:
-            axes.text(j, i, f"{alike[i - 1][j - 1]:.2f}", ha="center", va="center", fontsize=8)
+            value = alike[i - 1][j - 1]
+            colour = "white" if value > 0.5 else "black"
+            axes.text(j, i, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8)
     axes.set(title="Do layers truly differ?", xlabel="layer", ylabel="layer", xticks=numbers, yticks=numbers)
     if answers:
         rest[0].bar([f"{i} and {i + 1}" for i in numbers[:-1]], [layer["js_to_next"] for layer in layers[:-1]])

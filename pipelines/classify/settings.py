@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.keys import (
     Device,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    Seed,
     dataset_folder,
     dataset_meta,
     dataset_of,
@@ -65,7 +66,7 @@ class ClassifySettings(BaseModel):
     weight_decay: NonNegativeFloat = 0.01
     batch_size: PositiveInt = 128
     epochs: PositiveInt = 10
-    seed: NonNegativeInt = 0  # of the weights, the anchors and the order of the images
+    seed: Seed = 0  # of the weights, the anchors and the order of the images
 
     # The machine, and how often it tells about itself, in iterations.
     device: Device = "auto"  # auto, cuda, cuda:1, mps, cpu
@@ -105,6 +106,11 @@ class ClassifySettings(BaseModel):
 def lambdas(settings: ClassifySettings) -> list[float]:
     """lambda_ace, written out: a number for each layer but the last."""
     return [0.0] * (settings.layers - 1) if settings.lambda_ace is None else settings.lambda_ace
+
+
+def unread(config: Mapping[str, Any]) -> set[str]:
+    """The keys that the chosen model does not look at."""
+    return {"lambda_ace", "ace_variant"} if config["model"] == "mlp" else set()
 
 
 def parameter_count(settings: ClassifySettings) -> int:

@@ -22,7 +22,7 @@ def draw(record: Mapping[str, Any], settings: ClassifySettings, out_dir: Path) -
         from pipelines.classify import plots
     except ImportError as error:
         raise Mistake(f"mode simulation draws with matplotlib ({error}); pip install matplotlib") from error
-    rows = [json.loads(line) for line in (out_dir / METRICS).read_text(encoding="utf-8").splitlines()]
+    rows = measured(out_dir / METRICS)
     layers = record["layers"]
     paths = []
     if not settings.research_only:
@@ -40,6 +40,17 @@ def draw(record: Mapping[str, Any], settings: ClassifySettings, out_dir: Path) -
     for path in paths:
         say(f"drew {path}")
     return paths
+
+
+def measured(path: Path) -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl; a line that a crash or a full disk cut short is none."""
+    rows = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return rows
 
 
 def drawn(out_dir: Path) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipelines.keys import Device, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, dataset_of
+from pipelines.keys import Device, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Seed, dataset_of
 
 Ratio = Annotated[float, Field(gt=0, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -121,7 +121,7 @@ class DiffusionSettings(BaseModel):
     device: Device = "auto"  # auto, cuda, cuda:1, mps, cpu
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     compile: bool = False
-    seed: NonNegativeInt = 1337
+    seed: Seed = 1337
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> DiffusionSettings:

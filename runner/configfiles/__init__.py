@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runner.configfiles.errors import ConfigError, did_you_mean, nearest, one_line
+from runner.configfiles.errors import Changed, ConfigError, did_you_mean, nearest, one_line
 
-__all__ = ["ConfigError", "ConfigFile", "did_you_mean", "nearest", "one_line", "read", "read_text"]
+__all__ = ["Changed", "ConfigError", "ConfigFile", "did_you_mean", "nearest", "one_line", "read", "read_text"]
 
 SUFFIXES = (".py", ".yaml", ".yml", ".json")
 MAX_BYTES = 16 * 1024 * 1024
@@ -16,17 +18,25 @@ MAX_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """`source` is the exact content that was read; `lines` says where a top-level key got its value."""
+    """`source` is the exact content that was read; `lines` says where a key got its value: a top-level one and, as
+    far as the format tells, one below (`sweep.lr[2]`). `origins` holds the places of keys that another file set.
+    """
 
     path: Path
     source: bytes
     values: dict[str, Any]
     lines: dict[str, int]
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     def place(self, key: str) -> str:
-        """`path:line` of a key; the path alone for a key that another file brought in."""
-        line = self.lines.get(key)
-        return str(self.path) if line is None else f"{self.path}:{line}"
+        """`path:line` of a key, or of the nearest one around it; the path alone where nothing is known."""
+        while key:
+            if key in self.origins:
+                return self.origins[key]
+            if key in self.lines:
+                return f"{self.path}:{self.lines[key]}"
+            key = re.sub(r"(\.[^.\[]*|\[\d+\]|^[^.\[]*)$", "", key)
+        return str(self.path)
 
 
 def read(path: Path, *, time_limit: float = 10.0) -> ConfigFile:

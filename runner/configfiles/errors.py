@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class ConfigError(ValueError):
@@ -13,6 +13,16 @@ class ConfigError(ValueError):
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class Changed(ConfigError):
+    """Configs are not what they were. The last sentence says what to do; the others are differences, no mistakes."""
+
+    MOST = 20
+
+    def __init__(self, differences: Sequence[str], what_to_do: str) -> None:
+        more = len(differences) - self.MOST
+        super().__init__(*differences[: self.MOST], *([f"and {more} more differences"] if more > 0 else []), what_to_do)
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str | None:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import yaml
 from runner.configfiles.errors import ConfigError, one_line
 from runner.configfiles.evaluate import Unfit, plain
 
+LONGEST = 1000  # digits of a whole number; Python itself reads a few thousand
 _DIGITS = r"[0-9](?:_?[0-9])*"
 _WHOLE = r"(?:0|[1-9](?:_?[0-9])*)"
 _NULL = re.compile(r"(?:~|null|Null|NULL|)\Z")
@@ -42,7 +44,11 @@ class _Loader(yaml.SafeLoader):
         return _fitting(node, _BOOL, "true or false").lower() == "true"
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        return int(_fitting(node, _INT, "a whole number"), 0)
+        text = _fitting(node, _INT, "a whole number")
+        if len(text) > LONGEST:
+            problem = f"a whole number of {len(text)} digits; make it shorter than {LONGEST}"
+            raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
+        return int(text, 0)
 
     def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
         text = _fitting(node, re.compile(f"{_FLOAT.pattern}|{_INT.pattern}"), "a number")
@@ -83,7 +89,7 @@ def _top(path: Path, node: yaml.Node, loader: _Loader) -> tuple[dict[str, Any], 
         return {}, {}
     if not isinstance(node, yaml.MappingNode):
         raise ConfigError(f"{path}:{node.start_mark.line + 1}: must be a mapping; write lines such as 'batch_size: 8'")
-    lines = {key.value: key.start_mark.line + 1 for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
+    lines = _lines(node)
     values: dict[str, Any] = {}
     for key, value in loader.construct_document(node).items():
         line = lines.get(str(key), node.start_mark.line + 1)
@@ -93,7 +99,53 @@ def _top(path: Path, node: yaml.Node, loader: _Loader) -> tuple[dict[str, Any], 
             values[key] = plain(value)
         except Unfit as error:
             raise ConfigError(f"{path}:{line}: {key} {error}") from None
-    return values, {key: lines[key] for key in values if key in lines}
+    return values, lines
+
+
+def _lines(node: yaml.Node, place: str = "", depth: int = 3) -> dict[str, int]:
+    """Where each key and each item of a list stands, `depth` levels deep: `sweep`, `sweep.lr`, `sweep.lr[2]`."""
+    inside: list[tuple[str, yaml.Node, yaml.Node]] = []
+    if isinstance(node, yaml.MappingNode):
+        keys = [
+            (key.value, key, value)
+            for key, value in node.value
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<"
+        ]
+        inside = [(f"{place}.{name}" if place else name, key, value) for name, key, value in keys]
+    elif isinstance(node, yaml.SequenceNode):
+        inside = [(f"{place}[{number}]", item, item) for number, item in enumerate(node.value)]
+    lines: dict[str, int] = {}
+    for name, begin, value in inside if depth else []:
+        lines[name] = begin.start_mark.line + 1
+        lines |= _lines(value, name, depth - 1)
+    return lines
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts quotes around whatever the reader above, or one of YAML 1.1, would not take for text."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012, PyYAML's attribute
+        sign: [*_Loader.yaml_implicit_resolvers.get(sign, []), *yaml.SafeDumper.yaml_implicit_resolvers.get(sign, [])]
+        for sign in {**_Loader.yaml_implicit_resolvers, **yaml.SafeDumper.yaml_implicit_resolvers}
+    }
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    # PyYAML writes these signs as they are within single quotes, where they mean an end of line.
+    return dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style='"' if set(text) & set("\x85\u2028\u2029") else None
+    )
+
+
+_Dumper.add_representer(str, _text)
+
+
+def write(values: dict[str, Any]) -> str:
+    """YAML from which `read`, and any other reader, makes the same values; short lists stand on one line."""
+    node = _Dumper(io.StringIO(), sort_keys=False, default_flow_style=None).represent_data(values)
+    assert isinstance(node, yaml.MappingNode)
+    node.flow_style = False  # a line for each key, whatever the values are
+    return str(yaml.serialize(node, Dumper=_Dumper, allow_unicode=True, width=110))
 
 
 def _refuse_duplicates(node: yaml.MappingNode) -> None:

@@ -30,7 +30,7 @@ def plan(root: Path) -> Plan:
         jobs = tuple(_job(root, entry) for entry in record["jobs"])
         return Plan(
             record["name"], root, jobs, record["door"], record["created_at"], record["global_overrides"],
-            options=record["options"],
+            options=record["options"], origin=record.get("origin", {}),
         )  # fmt: skip
     except FileNotFoundError:
         raise ConfigError(f"{shown(root)}: is no batch (it has no plan.json); name the folder of one") from None
@@ -92,9 +92,15 @@ def renewed(job: Job) -> tuple[Job, list[str]]:
         now = redact.mapping(trainscript.check(job.script, config, job.overrides).config)
     except ConfigError as error:
         return job, list(error.problems)
-    keys = [key for key in {**job.config, **now} if repr(job.config.get(key)) != repr(now.get(key))]
-    lines = [f"{shown(job.source)}: {key} {_said(job.config.get(key))} -> {_said(now.get(key))}" for key in keys]
-    return replace(job, config=now), lines
+    renewed = replace(job, config=now)
+    return renewed, differences(shown(job.source), job, renewed)
+
+
+def differences(what: str, before: Job, now: Job) -> list[str]:
+    """A line for each key that has another value now: `config/easy.py: learning_rate 0.001 -> 0.01`."""
+    old, new = before.config, redact.mapping(now.config)
+    keys = [key for key in {**old, **new} if repr(old.get(key)) != repr(new.get(key))]
+    return [f"{what}: {key} {_said(old.get(key))} -> {_said(new.get(key))}" for key in keys]
 
 
 def _renewed_unread(job: Job, source: Path) -> tuple[Job, list[str]]:

@@ -1,0 +1,106 @@
+"""Sweeps in the background, as a folder each: background_runs/<name>_<time>/ with nohup.log and who runs it."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from runner import atomic, background, cli
+from runner.configfiles import ConfigError, did_you_mean
+from runner.layout import BACKGROUND_RUNS, RUN_RECORD, BatchPaths
+from runner.wording import plain
+
+FOLDER = Path(BACKGROUND_RUNS)
+#: What `runner.background` calls the state of a batch -> what it is called here.
+STATES = {"running without a runner": "running", "ended": "failed"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Obey the command line; returns the exit code."""
+    given, rest = _parser().parse_known_args(argv)
+    if given.experiment is not None and not (given.now or given.drain):
+        words = ["--json"] if given.json else []
+        return cli.main(["--exp", given.experiment, "--detach", *words, *rest])
+
+    def obey() -> int:
+        if rest or (given.stop is None and (given.now or given.drain)):
+            word = rest[0] if rest else "--now" if given.now else "--drain"
+            raise ConfigError(f"{word} was not expected here; see --help")
+        if given.stop is not None:
+            return background.stop(_root(given.stop), now=given.now, drain=given.drain)
+        return _list(as_json=given.json)
+
+    return background.answered(obey, "run_background.py")
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="run_background.py", description=__doc__, allow_abbrev=False)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--experiment", metavar="SPEC", help="start a sweep; other options go to run_experiments.py")
+    what.add_argument("--list", action="store_true", help="every run, the newest first: running, done, failed, dead")
+    what.add_argument(
+        "--stop", metavar="RUN", help="stop a run, given by its name or its folder; its job saves and leaves"
+    )
+    parser.add_argument("--json", action="store_true", help="with --list")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--now", action="store_true", help="with --stop: kill the running job and everything below it")
+    how.add_argument("--drain", action="store_true", help="with --stop: let the running job finish, start no other")
+    return parser
+
+
+def _runs() -> Iterator[dict[str, Any]]:
+    """What each run is and what is true of it now, the newest first."""
+    records = [(record["started_at"], path.parent.name, record) for path, record in _records()]
+    for _, name, record in sorted(records, key=lambda found: found[:2], reverse=True):
+        found = background.state_or_why_not(Path(record["experiment_dir"]))
+        state = STATES.get(found["state"], found["state"])
+        about = {key: record.get(key) for key in ("experiment_dir", "spec", "started_at")}
+        pid = (found["runner"] or {}).get("pid")  # of who runs it now; not the one of then, who may be gone
+        counts = found.get("error") or background.counted(found)
+        yield {"name": name, "state": state, "pid": pid, **about, "counts": counts}
+
+
+def _records() -> Iterator[tuple[Path, dict[str, Any]]]:
+    for path in FOLDER.glob(f"*/{RUN_RECORD}"):
+        record = _record(path)
+        if record is not None and not path.parent.is_symlink():
+            yield path, record
+
+
+def _record(path: Path) -> dict[str, Any] | None:
+    """What run.json says; None for one that is torn, gone, or not ours."""
+    try:
+        record: dict[str, Any] = json.loads(path.read_bytes())
+        return record if {"experiment_dir", "started_at"} <= record.keys() else None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _list(*, as_json: bool) -> int:
+    found = list(_runs())
+    if as_json:
+        print(atomic.as_json(found))
+        return 0
+    for run in found:
+        who = f"pid {run['pid']}" if run["pid"] else ""
+        print(f"{plain(run['name']):<44} {run['state']:<10} {who:<12} {plain(run['counts'])}".rstrip())
+    if not found:
+        print(f"{FOLDER.resolve()}: there is no run yet")
+    return 0
+
+
+def _root(named: str) -> Path:
+    """The batch that a run stands for."""
+    path = Path(named)
+    for folder in (path, FOLDER / path.name) if named else ():
+        record = _record(folder / RUN_RECORD)
+        if record is not None:
+            return Path(record["experiment_dir"])
+    if named and Path(BatchPaths(path).plan).is_file():
+        return path.resolve()
+    names = [run["name"] for run in _runs()]
+    mend = did_you_mean(path.name, names) or f"there are {', '.join(names[:3]) or 'none'} in {FOLDER.resolve()}"
+    raise ConfigError(f"{named!r}: no such run; {mend}")

@@ -1,0 +1,75 @@
+"""The runs of a sweep as a table: what they differ in and, once they ran, what came of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from runner import redact
+from runner.job import Job
+from runner.state import COMPLETED, Finished, Record
+from runner.wording import count, plain
+
+METRICS = ("val/loss", "val/accuracy")  # those that a table shows; the first also says which run is best, the lowest
+MOST = 40  # rows at the end of a sweep: what fits on a screen and is still read
+CELL = 40  # characters
+
+
+def planned(jobs: Sequence[Job]) -> list[str]:
+    """A row for each job, a column for each key in which jobs differ."""
+    keys, configs = _varied(jobs)
+    rows = [[job.name, *_cells(keys, config)] for job, config in zip(jobs, configs, strict=True)]
+    return _table(["run", *keys], rows)
+
+
+def outcomes(records: Sequence[Record]) -> list[str]:
+    """The same with the metrics of each run, its status where it did not complete, and which run is best."""
+    keys, configs = _varied([record.job for record in records])
+    found = [_metrics(record) for record in records]
+    metrics = [name for name in METRICS if any(name in values for values in found)]
+    rows = []
+    for record, config, values in zip(records, configs, found, strict=True):
+        measured = [f"{values[name]:.4f}" if name in values else "" for name in metrics]
+        status = "" if record.status == COMPLETED else record.status
+        rows.append([record.job.name, *_cells(keys, config), *measured, status])
+    lines = _table(["run", *keys, *metrics, ""], rows[:MOST])
+    if len(rows) > MOST:
+        lines.append(f"and {count(len(rows) - MOST, 'run')} more, in experiment.json")
+    done = [(values[METRICS[0]], record.job.name) for record, values in zip(records, found, strict=True) if values]
+    if len(done) > 1 and METRICS[0] in metrics:
+        value, name = min(done)
+        lines.append(f"lowest {METRICS[0]}: {name}, {value:.4f}")
+    return lines
+
+
+def _varied(jobs: Sequence[Job]) -> tuple[list[str], list[dict[str, Any]]]:
+    """The keys in which jobs differ, those that the spec sets first, and the config of each job."""
+    configs = [redact.mapping(job.config) for job in jobs]
+    known = dict.fromkeys(key for job in jobs for key in job.changes)
+    for config in configs:
+        known |= dict.fromkeys(config)
+    return [key for key in known if len({repr(config.get(key)) for config in configs}) > 1], configs
+
+
+def _metrics(record: Record) -> dict[str, float]:
+    """The metrics of a completed run that are numbers; none of a run that has not all that are compared."""
+    if not isinstance(record.state, Finished) or record.status != COMPLETED:
+        return {}
+    values = record.state.result.get("final_metrics", {})
+    found = {name: float(values[name]) for name in METRICS if isinstance(values.get(name), int | float)}
+    return found if METRICS[0] in found else {}
+
+
+def _cells(keys: Sequence[str], config: Mapping[str, Any]) -> list[str]:
+    return [shown(config.get(key)) for key in keys]
+
+
+def shown(value: Any, width: int = CELL) -> str:
+    """A value of a config, short enough for a cell."""
+    return plain("(not set)" if value is None else value if isinstance(value, str) else repr(value), width)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *rows]]
+    return [line.rstrip() for line in lines]

@@ -1,0 +1,86 @@
+"""Let a batch go on without its terminal, and without the process that was typed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from runner import atomic, clock, identity, layout, redact, store
+from runner.job import Plan
+from runner.lock import Lock
+from runner.wording import count, shown
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def detach(plan: Plan, lock: Lock) -> int | None:
+    """Split in two: None in the process that goes on, without a terminal; in the one that was typed its exit code."""
+    sys.stdout.flush()
+    hear, say = os.pipe()
+    if os.fork():
+        lock.hand_over()
+        os.close(say)
+        followed = os.read(hear, 1 << 16)  # it has its own session, its log, and has signed the lock
+        os.close(hear)
+        return _tell(plan, followed)
+    os.close(hear)
+    os.write(say, os.fsencode(_leave_terminal(plan, lock)))
+    os.close(say)
+    return None
+
+
+def _leave_terminal(plan: Plan, lock: Lock) -> str:
+    """A session of our own, nothing to read, a log to write; returns the log that a person shall follow."""
+    paths = layout.BatchPaths(plan.root)
+    os.setsid()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    log = os.open(paths.runner_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
+    for source, target in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    lock.sign()
+    return (plan.origin and _register(plan)) or paths.master_log
+
+
+def _tell(plan: Plan, followed: bytes) -> int:
+    """Say where it runs; or, if it ended before it said anything, that it does not."""
+    if not followed:
+        print(f"{plan.name} could not go into the background; nothing was started", file=sys.stderr)
+        return 1
+    print(f"{plan.name} runs in the background: {count(len(plan.jobs), 'job')} in {shown(plan.root)}")
+    print(f"follow it: tail -f {shown(os.fsdecode(followed))}")
+    print(f"stop it:   {_stopping(plan)}")
+    return 0
+
+
+def _stopping(plan: Plan) -> str:
+    """The command line that stops the batch."""
+    if plan.origin:
+        return f"python {shown(PROJECT / 'scripts' / 'run_background.py')} --stop {shown(plan.root)}"
+    return f"python {shown(PROJECT / 'run_experiments.py')} stop {plan.name}"
+
+
+def _register(plan: Plan) -> str | None:
+    """Keep a folder for a sweep that runs in the background: its log, whose path is returned, and this process."""
+    folder = Path.cwd() / layout.BACKGROUND_RUNS / plan.name
+    pid, start, boot = identity.own() or [str(os.getpid()), "", ""]
+    record = {
+        "schema": store.SCHEMA,
+        "experiment_dir": str(plan.root),
+        "spec": plan.origin.get("spec"),
+        "command": redact.argv(sys.argv),
+        "pid": int(pid),
+        "process_start_time": start,
+        "boot_id": boot,
+        "started_at": clock.now(),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        link = folder / layout.NOHUP_LOG
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(layout.BatchPaths(plan.root).runner_log, folder))
+        atomic.write_json(folder / layout.RUN_RECORD, record)
+    except OSError as error:  # the batch does not depend on it
+        print(f"Note: {folder} cannot be written ({error.strerror}); --list will not show this run", flush=True)
+        return None
+    return str(link)

@@ -1,0 +1,34 @@
+"""Which Python runs us: the one that was typed, or the project's own where that one is too old or lacks what we need.
+
+Written so that an old Python can read it, as is all that is imported before it.
+"""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+OWN = Path(__file__).resolve().parent.parent / ".venv"
+OLDEST = (3, 11)
+NEEDED = ("pydantic", "yaml")  # by the runner itself
+ALSO = ("torch", "numpy")  # by what it trains; a --command may do without
+
+
+def use_own() -> None:
+    """Start again with .venv/bin/python, if it is there and the present Python will not do.
+
+    So `python3 run_experiments.py` works after `make setup`, activated or not, and from cron.
+    """
+    old = sys.version_info < OLDEST
+    missing = [] if old else [name for name in (*NEEDED, *ALSO) if importlib.util.find_spec(name) is None]
+    if not old and not missing:
+        return
+    python = str(OWN / "bin" / "python")
+    if (OWN / "bin" / "python").exists() and Path(sys.prefix).resolve() != OWN.resolve():
+        os.execv(python, [python, *sys.argv])
+    if not old and not set(missing) & set(NEEDED):
+        return
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    why = f"is Python {version}, and 3.11 is the oldest that will do" if old else f"has no {missing[0]}"
+    print(f"{sys.argv[0]}: {sys.executable} {why}; run make setup", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,191 @@
+"""What was typed -> a Plan that can be run, or everything that is wrong with it. Writes nothing."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from runner import options, preflight, redact, resume, trainscript, wording
+from runner.configfiles import ConfigError
+from runner.job import Plan
+from runner.plans import command, files, recorded, spec
+from runner.plans.command import Command
+from runner.plans.jobs import Request
+
+PROJECT = Path(__file__).resolve().parent.parent
+OWN_SCRIPTS = ("run_experiments.py", "train_run.py", "configurator.py", "train.py", "sample.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A command line, and what was understood of it. `wrong` are mistakes that were found already."""
+
+    given: Namespace
+    overrides: Mapping[str, str]
+    arguments: Sequence[str]
+    wrong: Sequence[str] = ()
+
+
+def plan(typed: Typed, root: Path | None = None) -> Plan:
+    """The plan, its devices and its disk checked. Raises one ConfigError with all mistakes.
+
+    `root` is the folder of a sweep that is gone on with, instead of a new one.
+    """
+    if root is not None:
+        typed = _as_begun(typed, root)
+    started, problems = _command(typed.given)
+    problems = [*typed.wrong, *problems]
+    base, misnamed = _base(typed.given)
+    problems += misnamed
+    found = None
+    try:
+        found = _planned(typed, started, base, root)
+    except ConfigError as error:
+        problems += error.problems
+    problems += _device_problems(typed, found, problems)
+    problems += preflight.disk(base, sum(job.disk_bytes for job in found.jobs) if found else 0)
+    if trainscript.is_ours(started.script):
+        problems += preflight.packages()
+        if found is not None and not problems and not typed.given.dry_run:
+            scripts = [trainscript.unprepared(job.config) for job in found.jobs]
+            problems += preflight.datasets(list(dict.fromkeys(script for script in scripts if script is not None)))
+    if problems or found is None:
+        raise ConfigError(*dict.fromkeys(problems))
+    return found
+
+
+def earlier(typed: Typed) -> Path | None:
+    """The sweep that --exp --resume goes on with: the named one, or the newest of the spec's name if there is any.
+
+    Raises ConfigError.
+    """
+    given = typed.given
+    base, wrong = _base(given)
+    if wrong or typed.wrong:
+        raise ConfigError(*typed.wrong, *wrong)
+    if given.resume:
+        return resume.find(base, given.resume)
+    return resume.newest_of(base, spec.name(Path(wording.shown(_spec(given)))))
+
+
+def _as_begun(typed: Typed, root: Path) -> Typed:
+    """What a sweep was begun with stays, unless it is said anew."""
+    before = recorded.plan(root)
+    given = Namespace(**vars(typed.given))
+    if not given.train_script and not given.command and before.jobs[0].script is not None:
+        given.train_script = str(before.jobs[0].script)
+    elif not given.train_script and not given.command:
+        given.command = before.origin.get("command")
+    given.mode = given.mode or before.origin.get("mode_typed")
+    vars(given).update({**before.origin.get("flags", {}), **options.simulation_flags(given)})
+    overrides = {**before.overrides, **typed.overrides}
+    if secret := [key for key, text in overrides.items() if text == redact.HIDDEN]:
+        raise ConfigError(*(f"--{key}: it was a secret and was not written down; give it again" for key in secret))
+    return replace(typed, given=given, overrides=overrides)
+
+
+def _spec(given: Namespace) -> Path:
+    return Path.cwd() / Path(given.exp).expanduser()
+
+
+def _planned(typed: Typed, started: Command, base: Path, root: Path | None) -> Plan:
+    given, cwd = typed.given, Path.cwd()
+    request = Request(
+        overrides=typed.overrides,
+        base=base,
+        command=started,
+        cwd=cwd,
+        environ=os.environ,
+        resume_args=tuple(shlex.split(given.resume_args or "")),
+        options=options.kept(given),
+    )
+    now = datetime.now().astimezone()
+    if given.exp is not None:
+        return spec.plan(request, _sweep(given, root), now)
+    flags = options.simulation_flags(given)
+    wanted = files.Files(
+        patterns=given.configs,
+        rerun=lambda config: _rerun(config, typed.arguments),
+        name=given.name or "experiment",
+        own=[*(PROJECT / name for name in OWN_SCRIPTS), *([started.script] if started.script else [])],
+        library=PROJECT / "config",
+    )
+    return files.plan(replace(request, overrides={**request.overrides, **flags}), wanted, now)
+
+
+def _sweep(given: Namespace, root: Path | None) -> spec.Sweep:
+    earlier = recorded.plan(root).jobs if root is not None else ()
+    return spec.Sweep(_spec(given), _again, PROJECT, given.mode, options.simulation_flags(given), root, earlier)
+
+
+def _base(given: Namespace) -> tuple[Path, list[str]]:
+    """The folder of the batches, and what is wrong with it or with the batch's name."""
+    wrong = [said] if given.name is not None and (said := files.check_name(given.name)) else []
+    try:
+        return Path.cwd() / Path(given.base_out_dir).expanduser(), wrong
+    except RuntimeError as error:  # ~nobody
+        cause = str(error).rstrip(".").lower()
+        return Path.cwd(), [*wrong, f"--base_out_dir {given.base_out_dir}: {cause}; type the whole path"]
+
+
+def _device_problems(typed: Typed, found: Plan | None, problems: Sequence[str]) -> list[str]:
+    wanted = {}
+    if "device" in typed.overrides and not any(problem.startswith("--device") for problem in problems):
+        wanted[typed.overrides["device"]] = f"--device {typed.overrides['device']}"
+    for job in found.jobs if found else ():
+        device = job.config.get("device")
+        if isinstance(device, str):
+            said_in = found.origin.get("spec", job.source_argument) if found else job.source_argument
+            wanted.setdefault(device, f"{said_in}: device is {device!r}")
+    return preflight.devices(wanted, os.environ)
+
+
+def _command(given: Namespace) -> tuple[Command, list[str]]:
+    """How jobs are started, and what is wrong with it."""
+    if given.command:
+        wrong = command.problems(given.command)
+        return Command(template=() if wrong else tuple(shlex.split(given.command))), wrong
+    cwd = Path.cwd()
+    try:
+        script = cwd / Path(given.train_script).expanduser() if given.train_script else PROJECT / "train_run.py"
+        cause = "is a folder; name the script in it" if script.is_dir() else "no such file; check the path"
+        wrong = [] if script.is_file() else [f"--train_script {given.train_script}: {cause}"]
+    except (OSError, RuntimeError) as error:
+        return Command(), [f"--train_script {given.train_script}: {error}; check the path"]
+    if not wrong and script.suffix != ".py" and not os.access(script, os.X_OK):
+        wrong = [f"--train_script {given.train_script}: cannot be executed; run chmod +x on it"]
+    if wrong:
+        return Command(), wrong
+    return Command(script=script, shown=wording.shown(script, cwd)), []
+
+
+def _rerun(config: str, arguments: Sequence[str]) -> tuple[str, ...]:
+    """The same command line for one config alone."""
+    kept: list[str] = []
+    inside = False
+    for word in arguments:
+        if word.startswith("--"):
+            name, equals, _ = word.partition("=")
+            inside = name == "--configs"
+            if inside and not equals:
+                continue
+        if not inside and word != "--detach":
+            kept.append(word)
+    return (wording.shown(sys.executable), str(Path(sys.argv[0])), "--configs", config, *kept)
+
+
+def _again(root: Path, job: str) -> tuple[str, ...]:
+    """The command line that runs one job of a batch once more."""
+    return (
+        wording.shown(sys.executable),
+        wording.shown(PROJECT / "run_experiments.py"),
+        "rerun",
+        wording.shown(root),
+        job,
+    )

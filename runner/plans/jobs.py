@@ -1,0 +1,90 @@
+"""A config and what is asked for -> a Job. What every front door that starts a training script has in common. Pure."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runner import layout, redact
+from runner.configfiles import ConfigError, ConfigFile
+from runner.job import Job
+from runner.plans.command import Command
+from runner.plans.names import safe
+from runner.plans.surroundings import additions
+from runner.trainscript import Checked
+from runner.wording import shown
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9._+=@-]{0,99}"
+NAME_RULE = "use up to 100 letters, digits and . _ + = @ -, a letter or digit first"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked for, whatever names the jobs: settings, where outputs go, how a job is started."""
+
+    overrides: Mapping[str, str]
+    base: Path
+    command: Command
+    cwd: Path
+    environ: Mapping[str, str]
+    resume_args: tuple[str, ...] = ()  # of other people's scripts
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def job(
+    request: Request,
+    root: Path,
+    name: str,
+    config: ConfigFile,
+    checked: Checked,
+    source: Path,
+    rerun: tuple[str, ...],
+) -> Job:
+    """The job that runs `config`, which stands in the file `source`, now or when the batch begins. Raises ConfigError.
+
+    `checked` is what the script makes of it; `rerun` is the command line that runs this job alone once more.
+    """
+    _refuse_secrets(config)
+    out_dir = root / name
+    cwd = checked.folder or request.cwd
+    argument = shown(source, cwd)
+    if argument.startswith("-"):  # no program shall take the file for an option
+        argument = f"./{argument}"
+    snapshot = safe(f"config_used{source.suffix}")
+    command = request.command.seen_from(cwd)
+    return Job(
+        name=name,
+        argv=command.argv(shown(sys.executable, cwd), argument, shown(out_dir, cwd), name, checked.overrides),
+        out_dir=out_dir,
+        config=checked.config,
+        overrides=checked.overrides,
+        changes=checked.changes,
+        source=source,
+        source_argument=argument,
+        snapshot=snapshot,
+        files={snapshot: config.source},
+        env=additions(request.environ, out_dir, root.name, name, request.base / layout.INDUCTOR_CACHE),
+        cwd=cwd,
+        rerun=rerun,
+        disk_bytes=checked.disk_bytes,
+        script=request.command.script,
+        resume_args=request.resume_args or checked.resume_args,
+    )
+
+
+def _refuse_secrets(config: ConfigFile) -> None:
+    mend = "looks like a secret, and configs are copied beside their results; put it into the environment instead"
+    secrets = [key for key, value in config.values.items() if redact.mapping({key: value}) != {key: value}]
+    if secrets:
+        raise ConfigError(*(f"{config.place(key)}: {key!r} {mend}" for key in secrets))
+
+
+def free_folder(base: Path, name: str) -> Path:
+    """`base/name`, or `base/name_2`, … where that stands already."""
+    found, number = base / name, 2
+    while found.exists():
+        found, number = base / f"{name}_{number}", number + 1
+    return found

@@ -1,0 +1,111 @@
+"""A sweep spec -> its runs: the config that each starts from, and the same with what the spec sets. Reads configs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from runner import configfiles, trainscript
+from runner.configfiles import ConfigError, ConfigFile
+from runner.plans.grid import Assignment
+from runner.plans.specfile import Spec
+from runner.wording import shown
+
+MOST = 10_000  # runs: more than anybody waits for, fewer than fill the memory
+#: Settings of a training that something else decides, and what that is.
+DECIDED = {
+    "mode": "the spec's own key 'mode' says it for all runs",
+    "out_dir": "each run has a folder of its own",
+    "init_from": "each run begins anew; --resume goes on with what was cut short",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    base: ConfigFile
+    merged: ConfigFile  # knows of each key where it was set
+
+
+def of(spec: Spec, file: ConfigFile, cwd: Path, home: Path) -> list[Run]:
+    """All runs of a spec, in order. `home` is where its configs may lie too. Raises ConfigError."""
+    grid = spec.grid
+    if len(grid) > MOST:
+        place = next((file.place(key) for key in ("sweep", "zip", "repeat") if key in file.values), str(file.path))
+        raise ConfigError(f"{place}: would make {len(grid)} runs, and {MOST} are the most; vary less, or take a sample")
+    bases = _bases(spec, file, cwd, home)
+    assignments = list(grid)
+    if not assignments:
+        raise ConfigError(f"{file.place('exclude')}: exclude leaves no run; exclude less")
+    return [Run(base, _merged(base, spec, file, assignment)) for base in bases for assignment in assignments]
+
+
+def _bases(spec: Spec, file: ConfigFile, cwd: Path, home: Path) -> list[ConfigFile]:
+    named = [("base_config", str(spec.base_config))]
+    if spec.configs is not None:
+        named = [(f"configs[{number}]", text) for number, text in enumerate(spec.configs)]
+    bases: list[ConfigFile] = []
+    problems: list[str] = []
+    for key, text in named:
+        try:
+            bases.append(_base(file, text, cwd, home))
+        except ConfigError as error:
+            problems += [f"{file.place(key)}: {problem}" for problem in error.problems]
+    if problems:
+        raise ConfigError(*problems)
+    return bases
+
+
+def _base(file: ConfigFile, text: str, cwd: Path, home: Path) -> ConfigFile:
+    """A config that the spec names: in the current folder or, if it is not there, beside the spec or in the project."""
+    places = [cwd / text, cwd / file.path.parent / text, home / text]
+    path = next((place for place in places if place.exists()), places[0])
+    if path.is_dir():
+        raise ConfigError(f"{text}: is a folder; name a config in it")
+    found = configfiles.read(Path(shown(path, cwd)))
+    if {"name", "mode"} <= found.values.keys() and {"base_config", "configs"} & found.values.keys():
+        raise ConfigError(f"{text}: is a sweep spec itself; name a config")
+    return found
+
+
+def _merged(base: ConfigFile, spec: Spec, file: ConfigFile, assignment: Assignment) -> ConfigFile:
+    """The base with the spec's values; each key knows where it was set."""
+    given = {**spec.fixed_overrides, **assignment}
+    origins = {key: file.place(f"fixed_overrides.{key}") for key in spec.fixed_overrides}
+    origins |= {key: file.place(_where(spec, key, value)) for key, value in assignment.items()}
+    lines = {place: line for place, line in base.lines.items() if re.split(r"[.\[]", place)[0] not in given}
+    return ConfigFile(base.path, b"", {**base.values, **given}, lines, origins)
+
+
+def _where(spec: Spec, key: str, value: Any) -> str:
+    """Where in the spec a run got the value of a key: `sweep.lr[2]`."""
+    for part, lists in (("sweep", spec.sweep), ("zip", spec.zip)):
+        for number, candidate in enumerate(lists.get(key, ())):
+            if repr(candidate) == repr(value):
+                return f"{part}.{key}[{number}]"
+    for number, included in enumerate(spec.include):
+        if key in included and repr(included[key]) == repr(value):
+            return f"include[{number}].{key}"
+    return "repeat"
+
+
+def in_mode(script: Path | None, run: Run, mode: str, place: str) -> ConfigFile:
+    """The config of a run with its mode, where the pipeline knows one. Raises ConfigError."""
+    merged, keys = run.merged, trainscript.keys(script, run.merged)
+    if keys is None:
+        return merged
+    if problems := list(_decided_elsewhere(merged, keys)):
+        raise ConfigError(*problems)
+    if "mode" in keys:
+        return replace(merged, values={**merged.values, "mode": mode}, origins={**merged.origins, "mode": place})
+    if mode == "simulation":
+        raise ConfigError(f"{place}: mode simulation: what {merged.path} runs only trains; write mode: training")
+    return merged
+
+
+def _decided_elsewhere(merged: ConfigFile, keys: set[str]) -> Iterator[str]:
+    for key, by in DECIDED.items():
+        if key in merged.origins and key in keys:
+            yield f"{merged.place(key)}: {key} is no setting of a run: {by}; remove it here"

@@ -1,0 +1,215 @@
+"""The file of a sweep: what may stand in it, and what is said of a mistake. Knows nothing of jobs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from runner import configfiles
+from runner.configfiles import ConfigError, ConfigFile, did_you_mean
+from runner.mistakes import Origin, sentences
+from runner.plans.grid import Grid, axes
+from runner.plans.jobs import NAME, NAME_RULE
+
+GRID_KEYS = ("sweep", "zip", "exclude", "include", "sample")
+
+Candidates = dict[str, Annotated[list[Any], Field(min_length=1)]]
+
+
+class Sample(BaseModel):
+    """A random subset of the grid."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    n: Annotated[int, Field(ge=1, description="how many runs")]
+    seed: Annotated[int, Field(ge=0, description="of the choice: the same seed chooses the same runs")] = 0
+
+
+class Spec(BaseModel):
+    """A sweep over the settings of one base config, or a list of configs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(description="the experiment's folder is <name>_<date>_<time>")]
+    mode: Annotated[
+        Literal["training", "simulation"], Field(description="train and evaluate; or the same, and draw the plots")
+    ]
+    base_config: Annotated[str | None, Field(description="a config file; what the runs have in common")] = None
+    sweep: Annotated[
+        Candidates,
+        Field(description="key -> list of candidates; the runs are the full grid, the last key turns fastest"),
+    ] = {}
+    fixed_overrides: Annotated[dict[str, Any], Field(description="applied to the base before the sweep")] = {}
+    configs: Annotated[
+        list[str] | None,
+        Field(description="instead of base_config: a list of config files, one run each"),
+    ] = None
+    zip: Annotated[
+        Candidates, Field(description="lists of one length whose values go together, in product with the grid")
+    ] = {}
+    exclude: Annotated[list[dict[str, Any]], Field(description="no run of the grid that has all these values")] = []
+    include: Annotated[list[dict[str, Any]], Field(description="further runs: the base with these values")] = []
+    sample: Annotated[Sample | None, Field(description="a random subset of the grid")] = None
+    repeat: Annotated[
+        list[Annotated[int, Field(ge=0, lt=2**63)]] | Annotated[int, Field(ge=1)],
+        Field(description="seeds for each run: a list of them, or how many, from 0"),
+    ] = []
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_folder(cls, name: str) -> str:
+        if not re.fullmatch(NAME, name):
+            raise ValueError(f"{name!r} cannot be the name of a folder; {NAME_RULE}")
+        return name
+
+    @property
+    def seeds(self) -> list[int]:
+        return list(range(self.repeat)) if isinstance(self.repeat, int) else list(self.repeat)
+
+    @property
+    def grid(self) -> Grid:
+        sample = None if self.sample is None else (self.sample.n, self.sample.seed)
+        return Grid(axes(self.sweep, self.zip), self.exclude, self.include, sample, self.seeds)
+
+
+def schema() -> str:
+    """The JSON Schema of a spec, for editors: docs/experiment-spec.schema.json."""
+    found = Spec.model_json_schema()
+    for key, entry in found["properties"].items():
+        if "anyOf" in entry:  # what may be left out must not be null
+            kinds = [kind for kind in entry.pop("anyOf") if kind != {"type": "null"}]
+            found["properties"][key] = {**(kinds[0] if len(kinds) == 1 else {"anyOf": kinds}), **entry}
+        found["properties"][key].pop("default", None)
+    found["properties"]["name"]["pattern"] = f"^{NAME}$"
+    found["oneOf"] = [{"required": ["base_config"]}, {"required": ["configs"]}]
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **found}, indent=2) + "\n"
+
+
+def read(path: Path) -> tuple[Spec, ConfigFile]:
+    """The spec, and its file for the places of its keys. Raises one ConfigError with all that is wrong."""
+    file = configfiles.read(path)
+    there = {key: value for key, value in file.values.items() if value is not None}  # a line such as `sweep:` alone
+    file = replace(file, values=there)
+    origin = Origin(file, {})
+    found = list(_misshapen(file))
+    problems = [f"{file.place(place)}: {sentence}" for place, sentence in found]
+    silent = {re.split(r"[.\[]", place)[0] for place, _ in found}
+    try:
+        spec = Spec.model_validate(file.values, strict=True)
+    except ValidationError as error:
+        problems += sentences(Spec, origin, error, file.values, silent=silent)
+    if problems:
+        raise ConfigError(*sorted(dict.fromkeys(problems), key=origin.order))
+    return spec, file
+
+
+def _misshapen(file: ConfigFile) -> Iterator[tuple[str, str]]:
+    """(place, sentence) for what can be said better than by types alone."""
+    values = file.values
+    for key in values:
+        if key not in Spec.model_fields:
+            mend = did_you_mean(key, Spec.model_fields)
+            yield key, f"unknown key {key!r}; {mend or 'settings of the runs belong below sweep or fixed_overrides'}"
+    yield from _what_is_run(values)
+    for key in ("sweep", "zip"):
+        yield from _candidates(key, values.get(key))
+    for key in ("fixed_overrides", "exclude", "include"):
+        yield from _dotted(key, values.get(key))
+    yield from _said_twice(values)
+    if "repeat" in values:
+        yield from _seeds(values["repeat"])
+    yield from _unpaired(values.get("zip"))
+
+
+def _what_is_run(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if "configs" not in values:
+        if "base_config" not in values:
+            yield "", "neither base_config nor configs is there; name the config that the runs start from"
+        return
+    if values["configs"] == []:
+        yield "configs", "configs names no config; name the ones to run"
+    for key in ("base_config", *GRID_KEYS):
+        if key in values:
+            yield key, f"{key} does not go with configs, which says each run in full; use one of the two"
+
+
+def _candidates(key: str, given: Any) -> Iterator[tuple[str, str]]:
+    if not isinstance(given, dict):
+        if given is not None:
+            yield key, f"{key} must hold a line for each setting, such as 'lr: [0.1, 0.01]', not {given!r}"
+        return
+    yield from _dotted(key, given)
+    for name, candidates in given.items():
+        if not isinstance(candidates, list):
+            yield (
+                f"{key}.{name}",
+                f"{key}.{name} must be a list of candidates, not {candidates!r}; write [{candidates}]",
+            )
+        elif not candidates:
+            yield f"{key}.{name}", f"{key}.{name} has no candidates; give it some, or remove it"
+
+
+def _dotted(key: str, given: Any) -> Iterator[tuple[str, str]]:
+    """Overrides replace whole top-level keys."""
+    if isinstance(given, list):
+        for number, item in enumerate(given):
+            yield from _dotted(f"{key}[{number}]", item)
+    elif isinstance(given, dict):
+        for name in given:
+            if "." in name:
+                top = name.partition(".")[0]
+                yield (
+                    f"{key}.{name}",
+                    f"{key}.{name}: a key is replaced as a whole; give the full value of {top!r} instead",
+                )
+
+
+def _said_twice(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    sweep, zipped = _mapping(values.get("sweep")), _mapping(values.get("zip"))
+    varied = sweep | zipped
+    for name in sweep.keys() & zipped.keys():
+        yield f"zip.{name}", f"zip.{name}: stands in sweep too; vary it in one of them"
+    included = [_mapping(part) for part in _list(values.get("include"))]
+    if "repeat" in values and any(
+        "seed" in said for said in (varied, _mapping(values.get("fixed_overrides")), *included)
+    ):
+        yield "repeat", "repeat sets the seed, which is said elsewhere too; use one of the two"
+    for number, part in enumerate(_list(values.get("exclude"))):
+        for name, value in _mapping(part).items():
+            place = f"exclude[{number}].{name}"
+            if name not in varied and "." not in name:
+                mend = did_you_mean(name, varied) or "name keys of sweep or zip"
+                yield place, f"{place}: is not swept, so it excludes nothing; {mend}"
+            elif value not in _list(varied.get(name, [value])):
+                yield (
+                    place,
+                    f"{place}: {value!r} is no candidate of {name}, so it excludes nothing; correct or remove it",
+                )
+
+
+def _seeds(given: Any) -> Iterator[tuple[str, str]]:
+    numbers = [given] if not isinstance(given, list) else given
+    fine = all(isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 2**63 for number in numbers)
+    if not fine or given == 0 or given == []:
+        yield "repeat", f"repeat must be a list of seeds, or how many, from 1; not {given!r}"
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _unpaired(zipped: Any) -> Iterator[tuple[str, str]]:
+    lengths = {key: len(values) for key, values in _mapping(zipped).items() if isinstance(values, list)}
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{key} has {length}" for key, length in lengths.items())
+        yield "zip", f"zip: its lists are taken together and must have one length, but {said}"

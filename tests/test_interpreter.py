@@ -1,0 +1,71 @@
+"""The doors start under any Python: they run in the project's own environment where that one will not do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT, Workspace
+
+DOORS = {
+    "run_experiments.py": (["status"], "there is no batch yet"),
+    "scripts/run_experiment.py": (["--exp", "none.yaml"], "none.yaml: no such file"),
+    "scripts/run_background.py": (["--list"], "there is no run yet"),
+}
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python that has nothing installed."""
+    folder = tmp_path_factory.mktemp("bare")
+    venv.create(folder, with_pip=False)
+    return folder / "bin" / "python"
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_python_without_our_packages_gives_way_to_the_projects_own(work: Workspace, bare: Path, door: str) -> None:
+    if not (PROJECT / ".venv" / "bin" / "python").exists():
+        pytest.skip("the project has no environment of its own")
+    arguments, said = DOORS[door]
+    command = [bare, PROJECT / door, *arguments]
+    done = subprocess.run(command, cwd=work.folder, capture_output=True, text=True, check=False)
+    assert said in done.stdout + done.stderr
+
+
+def test_without_an_environment_that_is_one_sentence(tmp_path: Path, bare: Path) -> None:
+    (tmp_path / "runner").symlink_to(PROJECT / "runner")
+    program = "import pathlib, runner.interpreter as it; it.OWN = pathlib.Path('nowhere'); it.use_own()"
+    done = subprocess.run([bare, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr == f"-c: {bare} has no pydantic; run make setup\n"
+
+
+@pytest.mark.parametrize(("own", "said"), [(True, "own\n"), (False, "on\n")])
+def test_a_python_without_torch_gives_way_too_if_it_can(tmp_path: Path, bare: Path, own: bool, said: str) -> None:
+    (tmp_path / "runner").symlink_to(PROJECT / "runner")
+    for name in ("pydantic", "yaml"):
+        (tmp_path / f"{name}.py").write_text("")
+    python = tmp_path / "own" / "bin" / "python"
+    if own:
+        python.parent.mkdir(parents=True)
+        python.write_text("#!/bin/sh\necho own\n")
+        python.chmod(0o755)
+    program = "import pathlib, runner.interpreter as it; it.OWN = pathlib.Path('own'); it.use_own(); print('on')"
+    done = subprocess.run([bare, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == said and done.returncode == 0
+
+
+def test_what_is_read_before_the_choice_is_read_by_old_pythons() -> None:
+    import ast
+
+    for name in ("run_experiments.py", "runner/__init__.py", "runner/interpreter.py", "scripts/run_background.py"):
+        ast.parse((PROJECT / name).read_text(), feature_version=(3, 7))
+
+
+def test_the_tests_run_with_a_python_that_will_do() -> None:
+    from runner.interpreter import OLDEST
+
+    assert sys.version_info >= OLDEST
