@@ -1,4 +1,4 @@
-"""What was typed -> a Plan that can be run, or everything that is wrong with it. Writes nothing."""
+"""What was typed -> a Plan that can be run, or everything that is wrong with it. Writes nothing but datasets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Typed:
 
 
 def plan(typed: Typed, root: Path | None = None) -> Plan:
-    """The plan, its devices and its disk checked. Raises one ConfigError with all mistakes.
+    """The plan, checked against this machine, its datasets prepared. Raises one ConfigError with all mistakes.
 
     `root` is the folder of a sweep that is gone on with, instead of a new one.
     """
@@ -50,14 +50,18 @@ def plan(typed: Typed, root: Path | None = None) -> Plan:
         problems += error.problems
     problems += _device_problems(typed, found, problems)
     problems += preflight.disk(base, sum(job.disk_bytes for job in found.jobs) if found else 0)
-    if trainscript.is_ours(started.script):
-        problems += preflight.packages()
-        if found is not None and not problems and not typed.given.dry_run:
-            scripts = [trainscript.unprepared(job.config) for job in found.jobs]
-            problems += preflight.datasets(list(dict.fromkeys(script for script in scripts if script is not None)))
+    problems += preflight.packages() if trainscript.is_ours(started.script) else []
+    if found is not None and not problems and not typed.given.dry_run:
+        problems += _prepare(found)
     if problems or found is None:
         raise ConfigError(*dict.fromkeys(problems))
     return found
+
+
+def _prepare(found: Plan) -> list[str]:
+    """Prepare the datasets that our trainer will ask for: a download that fails shall not fail job by job."""
+    scripts = [trainscript.unprepared(job.config) for job in found.jobs if trainscript.is_ours(job.script)]
+    return preflight.datasets(list(dict.fromkeys(script for script in scripts if script is not None)))
 
 
 def earlier(typed: Typed) -> Path | None:
