@@ -23,9 +23,11 @@ class Handle(Protocol):
 
     job: Job
     attempt: Attempt
-    pid: int | None
-    started_at: str | None
 
+    @property
+    def pid(self) -> int | None: ...
+    @property
+    def started_at(self) -> str | None: ...
     def done(self) -> bool: ...
     def record(self) -> Record: ...
     def stop(self, how: Literal["stop", "kill"]) -> None: ...
@@ -37,6 +39,7 @@ class Executor(Protocol):
     slots: int
     grace: float  # seconds that a job has to save and leave
 
+    def finished(self, job: Job) -> Record | None: ...
     def submit(self, job: Job) -> Handle: ...
     def adopt(self, job: Job) -> Handle | None: ...
     def wait(self, seconds: float, wake: int) -> None: ...
@@ -162,7 +165,7 @@ class _Batch:
             self._start(self._waiting.popleft())
 
     def _start(self, job: Job) -> None:
-        done = store.finished(job)
+        done = self._executor.finished(job)
         if done is not None:  # its supervisor, which outlived its engine, recorded the end after we had looked
             self._keep(done)
             return

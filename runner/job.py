@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runner import redact
-from runner.config import fingerprint
+from runner.canonical import fingerprint
 
 
 @dataclass(frozen=True, slots=True)

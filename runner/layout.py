@@ -19,6 +19,8 @@ SPEC = "spec.yaml"  # in a sweep's folder: the spec as it was read
 EXPERIMENT = "experiment.json"  # in a sweep's folder: view over its runs
 BACKGROUND_RUNS = "background_runs"  # in the folder where a sweep was started: a folder for each that was detached
 NOHUP_LOG, RUN_RECORD = "nohup.log", "run.json"  # in such a folder: a link to its runner.log, and who runs it
+PICKLE, META = "result.pkl", "meta.json"  # in the folder of a config of the library: what it returned, and about it
+OWN = ".runner"  # in the library's output folder: locks/, and aside/ for results that are being computed anew
 INDUCTOR_CACHE = ".inductor_cache"  # in the base folder: what torch.compile may use again
 
 

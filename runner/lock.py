@@ -25,17 +25,20 @@ class Held(Exception):
 
 
 class Lock:
-    """Held from its making to `release`; a process that is forked meanwhile holds it too. Raises Held or OSError."""
+    """Held from its making to `release`; a process that is forked meanwhile holds it too. Raises Held or OSError.
 
-    def __init__(self, path: str) -> None:
+    `patience` is for how many seconds it is tried.
+    """
+
+    def __init__(self, path: str, patience: float = GLANCE) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-        deadline = time.monotonic() + GLANCE
+        deadline = time.monotonic() + patience
         while True:
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if time.monotonic() > deadline:
+                if time.monotonic() >= deadline:
                     os.close(self._descriptor)
                     raise Held(_read(path)) from None
                 time.sleep(0.01)

@@ -47,6 +47,15 @@ class Signals:
         os.close(self._read)
         os.close(self._write)
 
+    def lend(self) -> None:
+        """Install again what was there before, until `take_back`: code of the user's runs in this process next."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def take_back(self) -> None:
+        for number in self._before:
+            signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else self._note)
+
     def fileno(self) -> int:
         """Readable once a signal came; `drain` empties it."""
         return self._read
@@ -59,6 +68,10 @@ class Signals:
             pass
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        self.note(number)
+
+    def note(self, number: int) -> None:
+        """Hear a signal."""
         if number == self.DRAIN:
             self.drain_requested = True
         elif number == self.AT_ONCE:
@@ -68,3 +81,16 @@ class Signals:
             self._first = time.monotonic()
         elif number != signal.SIGHUP and time.monotonic() > self._first + self.HASTE:
             self.received.append(number)
+
+
+class Deaf(Signals):
+    """For a thread that is not the main one, and so can install no handler: it never hears a signal."""
+
+    def __enter__(self) -> Signals:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._read)
+        os.close(self._write)

@@ -12,6 +12,10 @@ from tests.conftest import PROJECT
 
 PROGRAMS = {
     "overhead.py": (["--jobs", "4", "--round", "2"], ["bare loop", "this runner", "the bar is 40 ms"]),
+    "cache.py": (
+        ["--configs", "9", "--megabytes", "1", "--rounds", "1"],
+        ["this runner", "joblib.Memory", "the bar is 1"],
+    ),
     "streaming.py": (["--gigabytes", "0.01", "--rounds", "1"], ["cat > file", "naive runner", "the bar is 8"]),
 }
 

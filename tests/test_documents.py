@@ -125,9 +125,11 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 
 def test_the_documents_name_no_option_that_does_not_exist() -> None:
+    from runner import arguments
     from runner.options import parser
 
-    known = {option for action in parser()._actions for option in action.option_strings}
+    parsers = (parser(), arguments.parser("main.py"))
+    known = {option for one in parsers for action in one._actions for option in action.option_strings}
     for path in [*(PROJECT / "bench").glob("*.py"), *(PROJECT / "runner").glob("background*.py")]:
         known |= set(re.findall(r'add_argument\(\s*"(--\w+)"', path.read_text()))
     text = "\n".join(path.read_text() for path in DOCUMENTS)

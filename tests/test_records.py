@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from runner import atomic, clock, redact, store
-from runner.config import fingerprint
+from runner.canonical import fingerprint
 from runner.job import Attempt, Job, Plan
 from runner.journal import Journal
 from runner.state import COMPLETED, Record
 from tests.conftest import PROJECT, Workspace
+from tests.library import folder, meta, run, script
 
 JOB = """\
 import json, sys
@@ -56,6 +57,13 @@ def documented(heading: str) -> set[str]:
 )
 def test_document_and_code_name_the_same_keys(ran: Workspace, name: str, path: str) -> None:
     assert set(json.loads((ran.batch / path).read_text())) == documented(name)
+
+
+def test_document_and_code_name_the_same_keys_of_a_meta_json(work: Workspace) -> None:
+    script(work, "if config.x == 1: raise ValueError('no')\nreturn 1")
+    run(work, code=1)
+    failed, completed = (set(meta(folder(work, name))) for name in "ab")
+    assert failed == completed == documented("meta.json")
 
 
 def test_document_and_code_name_the_same_keys_of_a_plan(ran: Workspace) -> None:
@@ -159,7 +167,7 @@ def test_no_secret_of_a_template_or_a_nested_config_reaches_a_file(work: Workspa
 
 
 def test_numbers_that_json_cannot_say_become_null(work: Workspace) -> None:
-    work.write("c/a.sh", "echo '{\"iter\": 1, \"val/loss\": NaN, \"x\": [Infinity, 1]}' > $2/metrics.jsonl")
+    work.write("c/a.sh", 'echo \'{"iter": 1, "val/loss": NaN, "x": [Infinity, 1]}\' > $2/metrics.jsonl')
     work.run("--configs", "c/a.sh", "--command", "sh {config} --out {out_dir}", code=0)
     for path in (work.batch / "experiment_summary.json", work.batch / "a" / "experiment_result.json"):
         assert not re.search(r"NaN|Infinity", path.read_text())

@@ -6,8 +6,10 @@ import select
 from collections.abc import Mapping
 from typing import Any
 
+from runner import store
 from runner.job import Job
 from runner.process import Adopted, Supervised, Terms, adopt
+from runner.state import Record
 
 
 class Local:
@@ -19,6 +21,10 @@ class Local:
         self._terms = terms
         self._facts = facts
         self._running: list[Supervised | Adopted] = []
+
+    def finished(self, job: Job) -> Record | None:
+        """The record of a job that is done already."""
+        return store.finished(job)
 
     def submit(self, job: Job) -> Supervised:
         """Start a job. Raises OSError when its folder or its supervisor cannot be made."""

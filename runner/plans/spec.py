@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runner import clock, layout, redact, trainscript
-from runner.config import canonical
+from runner.canonical import canonical
 from runner.configfiles import ConfigError, ConfigFile, yamlfile
 from runner.job import Job, Plan
 from runner.mistakes import Origin

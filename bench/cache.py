@@ -1,0 +1,150 @@
+"""What a result that stands costs: hits per second and the cost of a fingerprint, beside joblib.Memory.
+
+Promised: at least as fast as joblib.Memory on the same work, in one run. Measured: both take turns, so that a slow
+minute meets both of them; the figures are medians over the rounds. Both know every config already (the round before the
+first computes them, and is not counted), and a new process would do the same: no result is kept in memory.
+
+  hits         the same configs as small dicts, all of them in the cache: loaded and returned. Ours reads meta.json,
+               compares the stored config, and checks the SHA-256 of each pickle; joblib does neither of the last two.
+  fingerprint  the configs alone: what is hashed before anything is looked up
+  one array    the fingerprint of one config that holds an array of --megabytes
+
+Files lie on a tmpfs where there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import joblib
+import numpy as np
+from overhead import scratch, surroundings
+
+import runner
+from runner.canonical import fingerprint, typed
+
+OURS, THEIRS = "this runner", "joblib.Memory"
+
+
+@runner.experiment
+def ours(config: runner.Config) -> dict[str, float]:
+    return work(config.learning_rate)
+
+
+def theirs(config: dict[str, Any]) -> dict[str, float]:
+    return work(config["learning_rate"])
+
+
+def work(rate: float) -> dict[str, float]:
+    return {"accuracy": 1 - rate, "loss": rate}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    given = arguments(argv)
+    configs = [config(number) for number in range(given.configs)]
+    array = np.random.default_rng(1).random(given.megabytes * 125_000)  # eight bytes each
+    with tempfile.TemporaryDirectory(prefix="bench-cache-", dir=given.dir) as folder, quiet():
+        memory = joblib.Memory(Path(folder) / "joblib", verbose=0)
+        remembered = memory.cache(theirs)
+        races: dict[str, dict[str, Callable[[], object]]] = {
+            "hits": {
+                OURS: lambda: ours.run(configs=lambda: configs, output_dir=Path(folder) / "out", args=[]),
+                THEIRS: lambda: [remembered(config) for config in configs],
+            },
+            "fingerprint": {
+                OURS: lambda: [fingerprint(typed(config)) for config in configs],
+                THEIRS: lambda: [joblib.hash(config) for config in configs],
+            },
+            "one array": {
+                OURS: lambda: fingerprint(typed({"x": array})),
+                THEIRS: lambda: joblib.hash({"x": array}),
+            },
+        }
+        times = {what: take_turns(racers, given.rounds) for what, racers in races.items()}
+    print(f"{given.configs} configs, {given.megabytes} MB, {given.rounds} rounds, {surroundings(given.dir)}\n")
+    held = report(times, given.configs)
+    return 0 if held else 1
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Exit code: 0 if the bars are held, 1 if one is missed.",
+    )
+    parser.add_argument("--configs", type=int, default=1000, metavar="N", help="configs (default 1000)")
+    parser.add_argument("--megabytes", type=int, default=100, metavar="N", help="size of the array (default 100)")
+    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="rounds that are counted (default 7)")
+    parser.add_argument("--dir", default=scratch(), help="where the files go, and are deleted (default %(default)s)")
+    given = parser.parse_args(argv)
+    if min(given.configs, given.megabytes, given.rounds) < 1:
+        parser.error("--configs, --megabytes and --rounds are at least 1")
+    return given
+
+
+def config(number: int) -> dict[str, Any]:
+    """As large as a config of a training mostly is."""
+    return {
+        "name": f"config_{number}",
+        "seed": number,
+        "learning_rate": 1e-4 * number,
+        "batch_size": 64,
+        "model": {"n_layer": 6, "n_head": 6, "n_embd": 384, "dropout": 0.1, "bias": False},
+        "optimizer": {"name": "adamw", "betas": [0.9, 0.99], "weight_decay": 0.1},
+        "dataset": "shakespeare_char",
+        "tags": ["sweep", "first"],
+    }
+
+
+class quiet:
+    """No lines of ours on the screen: joblib prints none either."""
+
+    def __enter__(self) -> None:
+        self._before = sys.stderr
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123 - closed below
+
+    def __exit__(self, *error: object) -> None:
+        sys.stderr.close()
+        sys.stderr = self._before
+
+
+def take_turns(racers: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each round. A round before the first fills the caches and is not counted."""
+    times: dict[str, list[float]] = {name: [] for name in racers}
+    for number in range(rounds + 1):
+        for name, race in racers.items():
+            began = time.perf_counter()
+            race()
+            if number:
+                times[name].append(time.perf_counter() - began)
+    return times
+
+
+def report(times: Mapping[str, Mapping[str, Sequence[float]]], configs: int) -> bool:
+    print(f"{'':<14}{'':<15}{'median':>10}{'fastest':>10}{'slowest':>10}{'':>16}")
+    ratios = {}
+    for what, found in times.items():
+        for name, seconds in found.items():
+            middle = statistics.median(seconds)
+            rate = "" if what == "one array" else f"{configs / middle:>12.0f} /s"
+            cells = "".join(f"{value * 1000:>7.1f} ms" for value in (middle, min(seconds), max(seconds)))
+            print(f"{what:<14}{name:<15}{cells}{rate}")
+        ratios[what] = statistics.median(found[THEIRS]) / statistics.median(found[OURS])
+    print()
+    for what, ratio in ratios.items():
+        print(f"{what}: {ratio:.2f} times as fast as joblib.Memory; the bar is 1: {'held' if ratio >= 1 else 'MISSED'}")
+    return min(ratios.values()) >= 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

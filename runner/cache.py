@@ -1,0 +1,270 @@
+"""Results of the library on disk: look one up, keep one, put an old one aside. Runs nothing, and takes no lock.
+
+A result stands when meta.json says so and result.pkl has the checksum that meta.json gives. The checksum is there
+against torn and damaged files; it does not make a pickle safe that somebody else has put there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from runner import atomic, clock, layout
+from runner.canonical import canonical
+from runner.identity import own
+from runner.result import regular
+
+SCHEMA = 1
+Code = Literal["ignore", "warn", "rerun"]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a result must have been computed from. `config` is the typed form with secrets hidden, `text` its text."""
+
+    name: str
+    digest: str
+    config: Any
+    text: str
+    function: str  # module and name
+    code: str
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Which results are good enough: of changed code, and begun not before `since` (ISO 8601)."""
+
+    code: Code = "warn"
+    since: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A result that stands. `stale`: the code has changed since."""
+
+    value: Any
+    meta: Mapping[str, Any]
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """No result that can be used.
+
+    `outdated`: one stands, but it is not wanted. `foreign`: it is another function's, and not to be touched.
+    Otherwise what is there is worth nothing.
+    """
+
+    why: str | None = None
+    outdated: bool = False
+    foreign: bool = False
+
+
+def look(folder: Path, key: Key, trust: Trust = Trust()) -> Hit | Miss:
+    """What stands in `folder`. Never raises for what it finds there, whatever that is."""
+    meta = read_meta(folder)
+    if meta is None:
+        return Miss("meta.json cannot be read" if (folder / layout.META).exists() else None)
+    if meta.get("status") != "completed":
+        return Miss()
+    if meta.get("hash") != key.digest or canonical(meta.get("config")) != key.text:
+        return Miss("meta.json speaks of another config")
+    if trust.since is not None and not str(meta.get("start_time")) >= trust.since:
+        return Miss("is to be computed again", outdated=True)
+    if meta.get("function") != key.function and meta.get("code") != key.code:  # the second: its file was renamed
+        why = f"{folder} holds a result of {meta.get('function')}, not of {key.function}"
+        return Miss(f"{why}; give each its own output_dir, or type --rerun", foreign=True)
+    if meta.get("version") != key.version:
+        return Miss(f"version {meta.get('version')} became {key.version}", outdated=True)
+    stale = meta.get("code") != key.code and trust.code != "ignore"
+    if stale and trust.code == "rerun":
+        return Miss("the code has changed", outdated=True)
+    try:
+        with regular(f"{folder}/{layout.PICKLE}") as file:
+            content = file.read()
+    except OSError as error:
+        return Miss(f"result.pkl cannot be read ({error.strerror})")
+    if hashlib.sha256(content).hexdigest() != meta.get("sha256"):
+        return Miss("result.pkl does not have the checksum that meta.json gives")
+    try:
+        return Hit(pickle.loads(content), meta, stale)
+    except Exception as error:  # whatever the classes in it raise
+        return Miss(f"result.pkl cannot be loaded ({type(error).__name__}: {error})")
+
+
+def read_meta(folder: Path) -> dict[str, Any] | None:
+    """meta.json; None if there is none that can be read."""
+    try:
+        with regular(f"{folder}/{layout.META}") as file:
+            found = json.loads(file.read())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def keep(folder: Path, key: Key, value: Any, times: Mapping[str, Any], versions: Mapping[str, str]) -> None:
+    """Write a result so that it stands at once or not at all. Raises OSError, or whatever pickling raises."""
+    content = pickle.dumps(value, protocol=5)
+    atomic.write_bytes(folder / layout.PICKLE, content)
+    checksum = hashlib.sha256(content).hexdigest()
+    _write_meta(folder, key, "completed", times, versions, {"sha256": checksum, "bytes": len(content)})
+
+
+def fail(folder: Path, key: Key, error: BaseException, times: Mapping[str, Any], versions: Mapping[str, str]) -> str:
+    """Write why there is no result; returns it as one sentence. Raises OSError."""
+    message = str(error).strip().partition("\n")[0]
+    sentence = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    trace = "".join(traceback.format_exception(_from_the_function(error)))
+    report = {"schema": SCHEMA, "type": type(error).__name__, "message": str(error), "traceback": trace}
+    atomic.write_bytes(folder / layout.ERROR_DETAILS, trace.encode(errors="backslashreplace"))
+    _write_meta(folder, key, "failed", times, versions, {"sha256": None, "bytes": None, "error": sentence})
+    atomic.write_json(folder / layout.JOB_ERROR, report)
+    return sentence
+
+
+def _from_the_function(error: BaseException) -> BaseException:
+    """The error without the frames of this library, which nobody has to look for a mistake in."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("runner."):
+        trace = trace.tb_next
+    return error.with_traceback(trace or error.__traceback__)
+
+
+def _write_meta(
+    folder: Path,
+    key: Key,
+    status: str,
+    times: Mapping[str, Any],
+    versions: Mapping[str, str],
+    more: Mapping[str, Any],
+) -> None:
+    record = {
+        "schema": SCHEMA,
+        "name": key.name,
+        "status": status,
+        "hash": key.digest,
+        "config": key.config,
+        "function": key.function,
+        "code": key.code,
+        "version": key.version,
+        **times,
+        "versions": dict(versions),
+        "process": own(),
+        "copied_from": None,
+        "error": None,
+        **more,
+    }
+    atomic.write_json(folder / layout.META, record)
+
+
+def lock(folder: Path, digest: str) -> Path:
+    """The lock of all folders of one hash. Beside them and not in them: a folder may be moved while it is held."""
+    return folder.parent / layout.OWN / "locks" / digest
+
+
+def _aside(folder: Path) -> Path:
+    return folder.parent / layout.OWN / "aside" / folder.name
+
+
+def asides(root: Path) -> set[str]:
+    """The names of the folders of which an old result was put aside."""
+    try:
+        return {path.name for path in (root / layout.OWN / "aside").iterdir()}
+    except OSError:
+        return set()
+
+
+def make_room(folder: Path, found: Miss) -> None:
+    """Make `folder` an empty one: the result that stands there is put aside, what else is there becomes an attempt."""
+    if found.outdated:
+        aside = _aside(folder)
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        if aside.exists():  # older still
+            shutil.rmtree(aside)
+        folder.rename(aside)
+    folder.mkdir(parents=True, exist_ok=True)
+    _set_apart(folder)
+
+
+def recover(folder: Path) -> None:
+    """Decide between a result that was put aside and what stands in its place. Call with the lock held.
+
+    A new result takes its place, and a failure waits for one; anything else is what a stop or a crash left.
+    """
+    aside = _aside(folder)
+    if not aside.exists():
+        return
+    meta = read_meta(folder) or {}
+    if meta.get("status") == "completed":
+        shutil.rmtree(aside)
+    elif not (folder / layout.JOB_ERROR).exists():
+        if folder.exists():
+            folder.rename(_next_attempt(aside))
+        aside.rename(folder)
+
+
+def copy_twin(folder: Path, key: Key, trust: Trust) -> bool:
+    """Take over the result of an equal config with another name, if one stands beside `folder`."""
+    for other in _twins(folder, key.digest):
+        found = look(other, key, trust)
+        if isinstance(found, Hit) and not found.stale:
+            make_room(folder, Miss())
+            for entry in other.iterdir():
+                if entry.name == layout.META or entry.name.startswith(layout.ATTEMPT):
+                    continue
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.copytree(entry, folder / entry.name, symlinks=True)
+                else:
+                    shutil.copy2(entry, folder / entry.name, follow_symlinks=False)
+            atomic.write_json(folder / layout.META, {**found.meta, "name": key.name, "copied_from": str(other)})
+            return True
+    return False
+
+
+def _twins(folder: Path, digest: str) -> Iterator[Path]:
+    with os.scandir(folder.parent) as entries:
+        names = sorted(entry.name for entry in entries if entry.name.endswith(f"-{digest}"))
+    yield from (folder.parent / name for name in names if name != folder.name)
+
+
+def _set_apart(folder: Path) -> None:
+    """Move what an earlier attempt left into a folder of its own: nothing is lost, and nothing is in the way."""
+    left = [path for path in folder.iterdir() if not path.name.startswith(layout.ATTEMPT)]
+    if left:
+        attempt = _next_attempt(folder)
+        attempt.mkdir()
+        for path in left:
+            path.rename(attempt / path.name)
+        atomic.sync_folder(folder)
+
+
+def _next_attempt(folder: Path) -> Path:
+    number = 1
+    while (folder / f"{layout.ATTEMPT}{number}").exists():
+        number += 1
+    return folder / f"{layout.ATTEMPT}{number}"
+
+
+class Clock:
+    """When a computation began and ended, and for how long it went."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self.start = clock.now()
+
+    def read(self) -> dict[str, Any]:
+        return {
+            "start_time": self.start,
+            "end_time": clock.now(),
+            "duration_seconds": round(time.monotonic() - self._began, 3),
+        }

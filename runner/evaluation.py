@@ -1,0 +1,154 @@
+"""Run the calls of a plan through the engine: what stands is loaded, what is missing is computed and kept."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runner import cache, clock, engine, facts, layout
+from runner.arguments import Asked
+from runner.cache import Clock, Hit, Miss, Trust
+from runner.console import Console
+from runner.executors.inline import Inline, perform
+from runner.executors.local import Local
+from runner.executors.once import Once, cached
+from runner.job import Job, Plan
+from runner.lock import Held, Lock
+from runner.plans.calls import Call
+from runner.process import Terms
+from runner.signals import Deaf, Signals
+from runner.state import COMPLETED, ERROR, FAILED, INTERRUPTED, Finished, Outcome, Record
+
+LISTED = 10  # names in a sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What is known of each job after a run, by its name. `signal` is the first that came, if one did."""
+
+    hits: Mapping[str, Hit]
+    records: Mapping[str, Record]
+    signal: int | None = None
+
+
+class Work:
+    """The user's function, as executors do it: the value of a call is pickled, an exception becomes a record."""
+
+    def __init__(self, function: Callable[[Any], Any], calls: Sequence[Call]) -> None:
+        self._function = function
+        self._calls = {call.job.name: call for call in reversed(calls)}
+
+    def call(self, job: Job) -> Any:
+        return self._function(self._calls[job.name].fresh())
+
+    def keep(self, job: Job, value: Any, spent: Clock) -> Outcome:
+        try:
+            cache.keep(job.out_dir, self._calls[job.name].key, value, spent.read(), versions())
+        except OSError as error:
+            return Outcome(ERROR, error=f"the result cannot be written: {error.strerror or error} ({job.out_dir})")
+        except Exception as error:  # whatever pickling raises
+            error.add_note("The config was computed, but what the function returned cannot be pickled.")
+            return self.fail(job, error, spent)
+        return Outcome(COMPLETED, 0)
+
+    def fail(self, job: Job, error: BaseException, spent: Clock) -> Outcome:
+        try:
+            sentence = cache.fail(job.out_dir, self._calls[job.name].key, error, spent.read(), versions())
+        except OSError as unwritten:
+            sentence = f"{type(error).__name__}: {error} (and {unwritten.filename} cannot be written)"
+        return Outcome(FAILED, error=sentence)
+
+
+def versions() -> dict[str, str]:
+    """Of Python, and of the packages that are loaded already."""
+    loaded = {name: getattr(sys.modules.get(name), "__version__", None) for name in facts.PACKAGES}
+    return {"python": platform.python_version(), **{name: str(it) for name, it in loaded.items() if it is not None}}
+
+
+def settle(calls: Sequence[Call], trust: Trust, *, write: bool = True) -> dict[str, Hit | Miss]:
+    """What stands of each job, by its name. `write`: results that a crash left aside are put back first."""
+    found: dict[str, Hit | Miss] = {}
+    aside = cache.asides(calls[0].job.out_dir.parent) if calls and write else set()
+    for call in calls:
+        if call.job.name not in found:
+            if call.job.out_dir.name in aside:
+                _recover(call)
+            found[call.job.name] = cache.look(call.job.out_dir, call.key, trust)
+    return found
+
+
+def _recover(call: Call) -> None:
+    if (call.job.out_dir / layout.SUPERVISOR).exists():  # a process may still write there: when its turn comes
+        return
+    try:
+        with Lock(str(cache.lock(call.job.out_dir, call.key.digest)), patience=0):
+            cache.recover(call.job.out_dir)
+    except (Held, OSError):  # somebody computes it at this moment
+        pass
+
+
+def evaluate(
+    function: Callable[[Any], Any], plan: Plan, calls: Sequence[Call], asked: Asked, console: Console
+) -> Evaluated:
+    """Bring every call to a result, as far as that can be done."""
+    trust = Trust(asked.code, clock.now() if asked.rerun else None)
+    settled = {} if asked.rerun else settle(calls, trust)
+    hits = {name: found for name, found in settled.items() if isinstance(found, Hit)}
+    _tell_stale(hits, console)
+    known = {job.name: cached(job, hits[job.name]) for job in plan.jobs if job.name in hits}
+    keys = {call.job.name: call.key for call in calls}
+    with signals_here() as signals:
+        if asked.isolated and len(known) < len(plan.jobs):
+            inner: engine.Executor = Local(Terms(), facts.gather(plan.jobs[0].cwd), asked.workers)
+        else:
+            inner = Inline(Work(function, calls), signals)
+        once = Once(inner, keys, trust, console.say)
+        records = engine.run(plan, once, [console], signals, known=known)
+        heard = signals.received[0] if signals.received else None
+    _tell_stale(once.found, console)
+    return Evaluated({**hits, **once.found}, {record.job.name: record for record in records}, heard)
+
+
+def signals_here() -> Signals:
+    """Signals can be heard in the main thread only."""
+    return Signals() if threading.current_thread() is threading.main_thread() else Deaf()
+
+
+def compute(function: Callable[[Any], Any], call: Call) -> int:
+    """Compute one config in this process, which was started for it; returns the exit code."""
+    outcome = perform(Work(function, [call]), call.job)
+    if outcome.status == INTERRUPTED:
+        return 130
+    if outcome.status != COMPLETED:
+        print(outcome.error, file=sys.stderr)
+    return 0 if outcome.status == COMPLETED else 1
+
+
+def stood(calls: Sequence[Call], trust: Trust, console: Console) -> Evaluated:
+    """The results that stand, and nothing computed."""
+    hits = {name: found for name, found in settle(calls, trust).items() if isinstance(found, Hit)}
+    _tell_stale(hits, console)
+    jobs = {call.job.name: call.job for call in calls}
+    records = {name: cached(job, hits[name]) if name in hits else Record(job) for name, job in jobs.items()}
+    return Evaluated(hits, records)
+
+
+def _tell_stale(hits: Mapping[str, Hit], console: Console) -> None:
+    stale = [name for name, hit in hits.items() if hit.stale]
+    if stale:
+        more = f" and {len(stale) - LISTED} more" if len(stale) > LISTED else ""
+        console.say(
+            f"Stale: the code has changed since {', '.join(stale[:LISTED])}{more} "
+            f"{'was' if len(stale) == 1 else 'were'} computed. --code rerun computes again, --code ignore is silent."
+        )
+
+
+def why_missing(record: Record) -> str:
+    """Why a config has no result, in a few words."""
+    if isinstance(record.state, Finished):
+        return record.state.outcome.error or record.status
+    return "not computed"

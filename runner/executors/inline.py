@@ -1,0 +1,138 @@
+"""Run jobs as a function in this process, one at a time: closures, debuggers and notebooks work. Stores nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Literal, Protocol
+
+from runner import clock
+from runner.cache import Clock
+from runner.job import Attempt, Job
+from runner.signals import Signals
+from runner.state import INTERRUPTED, Finished, Outcome, Record
+
+
+class Work(Protocol):
+    """What is done for a job: `call` may raise anything, `keep` and `fail` say what becomes of it."""
+
+    def call(self, job: Job) -> Any: ...
+    def keep(self, job: Job, value: Any, spent: Clock) -> Outcome: ...
+    def fail(self, job: Job, error: BaseException, spent: Clock) -> Outcome: ...
+
+
+def perform(work: Work, job: Job, signals: Signals | None = None) -> Outcome:
+    """Do the work of one job now. Ctrl+C ends it with a KeyboardInterrupt, like any program of the user's."""
+    spent = Clock()
+    heard: list[int] = []
+    try:
+        with _program_signals(signals, heard):
+            value = work.call(job)
+    except BaseException as error:
+        if heard or isinstance(error, KeyboardInterrupt) or type(error).__name__ == "BdbQuit":  # `q` in the debugger
+            return _INTERRUPTED
+        return work.fail(job, error, spent)
+    # What a function returns that was told to stop, and took note of it, is half of a result.
+    return _INTERRUPTED if heard else work.keep(job, value, spent)
+
+
+_INTERRUPTED = Outcome(INTERRUPTED, signal="SIGINT", error="interrupted")
+
+
+@contextmanager
+def _program_signals(signals: Signals | None, heard: list[int]) -> Iterator[None]:
+    """The program's own handlers, for its function. Where Ctrl+C has Python's, it is remembered in `heard`."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+        signal.default_int_handler(number, frame)
+
+    if signals is not None:
+        signals.lend()
+    ours = _main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        if ours and signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signals is not None:
+            signals.take_back()
+
+
+def _main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+class Called:
+    """One job of this process. A Handle of the engine."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.attempt = Attempt(job, 1, job.argv, job.env)
+        self.pid: int | None = os.getpid()
+        self.started_at: str | None = clock.now()
+        self.announced = False
+        self._spent = Clock()
+        self._outcome: Outcome | None = None
+
+    def finish(self, outcome: Outcome) -> None:
+        self._outcome = outcome
+
+    def done(self) -> bool:
+        return self._outcome is not None
+
+    def record(self) -> Record:
+        assert self._outcome is not None
+        spent = self._spent.read()
+        state = Finished(self.started_at, spent["end_time"], spent["duration_seconds"], self._outcome)
+        return Record(self.job, state)
+
+    def stop(self, how: Literal["stop", "kill"]) -> None:
+        if self._outcome is None:  # not begun: what runs has the signal itself
+            self._outcome = Outcome(INTERRUPTED, error="interrupted")
+
+
+class Inline:
+    """An Executor of the engine, with one slot. Owns nothing that outlives a job."""
+
+    slots = 1
+    grace = 0.0
+
+    def __init__(self, work: Work, signals: Signals) -> None:
+        self._work = work
+        self._signals = signals
+        self._waiting: deque[Called] = deque()
+
+    def finished(self, job: Job) -> Record | None:
+        return None
+
+    def submit(self, job: Job) -> Called:
+        handle = Called(job)
+        self._waiting.append(handle)
+        return handle
+
+    def adopt(self, job: Job) -> None:
+        """There is nothing to take over: what ran in another process ended with it."""
+
+    def wait(self, seconds: float, wake: int) -> None:
+        """Run the next job; at the first call after its submission return at once, so that its start is told first."""
+        if not self._waiting:
+            return
+        handle = self._waiting[0]
+        if not handle.announced:
+            handle.announced = True
+            return
+        self._waiting.popleft()
+        if handle.done():  # stopped meanwhile
+            return
+        outcome = perform(self._work, handle.job, self._signals)
+        handle.finish(outcome)
+        if outcome.status == INTERRUPTED:
+            self._signals.note(signal.SIGINT)  # the engine hears it as it hears Ctrl+C between two jobs

@@ -1,0 +1,126 @@
+"""Configs of a decorated function -> a Plan: one job a config, `<name>-<hash>/` in the output folder. Pure."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner import redact
+from runner.cache import Key
+from runner.canonical import NotCanonical, canonical, digest, home, typed
+from runner.config import Config
+from runner.configfiles import ConfigError
+from runner.job import Job, Plan
+from runner.plans.names import safe
+
+ADDED = ("name", "out_dir")  # keys of a config that say nothing about the work
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A config as the function gets it, and the job that is its work. Equal configs of one name share a job."""
+
+    name: str
+    config: Any
+    key: Key
+    job: Job
+
+    def fresh(self) -> Any:
+        """The config for a function to change as it likes: lists and dicts are copied, arrays are not."""
+        return self.config.copy() if isinstance(self.config, Config) else copy.copy(self.config)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What all configs have in common. `argv` and `env` run the one with a given folder in a process of its own."""
+
+    function: Callable[..., Any]
+    root: Path
+    code: str
+    version: str | None = None
+    argv: tuple[str, ...] = ()
+    env: Callable[[Path, str], Mapping[str, str]] = lambda folder, name: {}
+
+
+def plan(configs: Iterable[Any], wanted: Wanted, created_at: str) -> tuple[Plan, list[Call]]:
+    """The plan, and a call for each config in its order. Raises ConfigError with everything that is wrong."""
+    problems: list[str] = []
+    keys: list[tuple[Any, Key]] = []
+    function = home(wanted.function)
+    forms: dict[str, tuple[str, str]] = {}  # hash -> canonical text, and what has it
+    for number, config in enumerate(configs):
+        where = f"config {number + 1}"
+        try:
+            name, form = _read(config, wanted.function.__name__)
+        except NotCanonical as error:
+            problems.append(f"{where}, {error}")
+            continue
+        except ConfigError as error:
+            problems += [f"{where}: {problem}" for problem in error.problems]
+            continue
+        text = canonical(form)
+        hashed = digest(text)
+        other, whose = forms.setdefault(hashed, (text, f"{where} ({name})"))
+        if other != text:
+            problems.append(f"{where} ({name}) and {whose} differ and have one hash, {hashed}; add a key to one")
+        if redact.may_hold(text):
+            form = redact.mapping({"": form})[""]
+            text = canonical(form)
+        keys.append((config, Key(name, hashed, form, text, function, wanted.code, wanted.version)))
+    if problems:
+        raise ConfigError(*problems)
+    calls = _calls(keys, wanted)
+    jobs = {call.job.name: call.job for call in calls}
+    return Plan(wanted.function.__name__, wanted.root, tuple(jobs.values()), "calls", created_at), calls
+
+
+def _read(config: Any, function: str) -> tuple[str, Any]:
+    """The name of a config, and the typed form of what its work depends on."""
+    if isinstance(config, Mapping):
+        entries: dict[Any, Any] = dict(config)
+    elif dataclasses.is_dataclass(config) and not isinstance(config, type):
+        entries = {field.name: getattr(config, field.name, None) for field in dataclasses.fields(config)}
+    else:
+        raise ConfigError(f"is a {type(config).__name__}; a config is a dict, a Config or a dataclass")
+    name = entries.get("name", function)
+    if not isinstance(name, str) or not name.strip():
+        raise ConfigError(f"its name is {name!r}; a name is text, and names a folder")
+    form = typed({key: value for key, value in entries.items() if key not in ADDED})
+    return name, form if isinstance(config, Mapping) else {"$dataclass": [home(type(config)), form]}
+
+
+def _calls(keys: list[tuple[Any, Key]], wanted: Wanted) -> list[Call]:
+    names = [safe(key.name) for _, key in keys]
+    folders = [f"{name}-{key.digest}" for name, (_, key) in zip(names, keys, strict=True)]
+    distinct = {folder.casefold(): name.casefold() for name, folder in zip(names, folders, strict=True)}
+    used = Counter(distinct.values())
+    jobs: dict[str, Job] = {}
+    calls = []
+    for (config, key), name, folder in zip(keys, names, folders, strict=True):
+        place = folder.casefold()  # also where the file system ignores case
+        if place not in jobs:
+            out_dir = wanted.root / folder
+            jobs[place] = Job(
+                name=name if used[name.casefold()] == 1 else folder,
+                argv=wanted.argv,
+                out_dir=out_dir,
+                config=key.config,
+                env=wanted.env(out_dir, key.name),
+            )
+        calls.append(Call(key.name, _given(config, key.name, jobs[place].out_dir), key, jobs[place]))
+    return calls
+
+
+def _given(config: Any, name: str, out_dir: Path) -> Any:
+    """The config with `out_dir` in it. Of a dataclass it is set where there is a field for it."""
+    if isinstance(config, Mapping):
+        return Config(config, name=name, out_dir=out_dir)
+    given = copy.copy(config)
+    if any(field.name == "out_dir" for field in dataclasses.fields(config)):
+        object.__setattr__(given, "out_dir", out_dir)  # frozen ones too: nobody has seen this copy yet
+    return given

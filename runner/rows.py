@@ -1,0 +1,45 @@
+"""Configs and results as a table: a row for each config. Knows nothing of files."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+class Table(list[dict[str, Any]]):
+    """Rows in the order of the configs; a list of dicts like any other."""
+
+    @property
+    def columns(self) -> list[str]:
+        """Every key of every row, in the order in which they come first."""
+        return list(dict.fromkeys(key for row in self for key in row))
+
+    def to_frame(self) -> Any:
+        """A pandas.DataFrame. Raises ImportError, with what mends it, if pandas is not installed."""
+        try:
+            pandas = importlib.import_module("pandas")
+        except ImportError as error:
+            raise ImportError("to_frame() needs pandas; pip install pandas") from error
+        return pandas.DataFrame(list(self), columns=self.columns)
+
+
+def row(name: str, status: str, config: Mapping[str, Any], result: Any, about: Mapping[str, Any]) -> dict[str, Any]:
+    """`name`, `status`, the keys of the config, those of the result if it is a mapping (else `result`), and `about`.
+
+    Nested mappings become `optimizer.lr`. A key of the result that the row has already becomes `result.key`.
+    """
+    made = {"name": name, "status": status}
+    made |= {key: value for key, value in _flat(config) if key not in ("name", "out_dir")}
+    found = dict(_flat(result)) if isinstance(result, Mapping) else {} if result is None else {"result": result}
+    for key, value in found.items():
+        made[f"result.{key}" if key in made or key in about else key] = value
+    return made | dict(about)
+
+
+def _flat(values: Mapping[Any, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value

@@ -1,0 +1,53 @@
+"""`pip install .` gives an `import runner` that works outside the checkout: supervisor, types and all."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT, Workspace
+from tests.library import DOCUMENTED, folder, run
+
+
+def builder() -> list[str]:
+    """Whether the setuptools that is installed will do; else pip fetches one."""
+    try:
+        return ["--no-build-isolation"] if int(version("setuptools").partition(".")[0]) >= 77 else []
+    except PackageNotFoundError:
+        return []
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with nothing but what is installed of us; our dependencies are those of this Python."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("target")
+    shutil.copytree(PROJECT / "runner", source / "runner", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(PROJECT / name, source)
+    options = ["-q", "--no-deps", "--disable-pip-version-check", "--target", str(target), *builder()]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, str(source)], check=True, timeout=150)
+    return target
+
+
+def test_the_documented_example_works_with_what_was_installed(work: Workspace, installed: Path) -> None:
+    work.write("main.py", DOCUMENTED)
+    work.write("where.py", "import runner; print(runner.__file__)")
+    reported = "fast: 0.95\nslow: 0.95\n"
+    assert run(work, program="where.py", PYTHONPATH=str(installed)).stdout == f"{installed}/runner/__init__.py\n"
+    for words in ([], [], ["--rerun"], ["--report"], ["--rerun", "--isolate"], ["--rerun", "--workers", "2"]):
+        assert run(work, *words, PYTHONPATH=str(installed)).stdout == reported
+    assert (folder(work, "fast") / "combined.log").exists()
+    assert (installed / "runner" / "py.typed").exists()
+
+
+def test_the_library_needs_nothing_of_the_training_code(work: Workspace, installed: Path) -> None:
+    work.write("main.py", DOCUMENTED + "    import sys; print(*sys.modules)\n")
+    loaded = run(work, PYTHONPATH=str(installed)).stdout.split("\n")[2].split()
+    assert {name.partition(".")[0] for name in loaded} & {
+        "configurator", "train_run", "model", "pipelines", "torch", "numpy", "pydantic", "rich", "pandas",
+    } == set()  # fmt: skip
