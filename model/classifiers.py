@@ -8,6 +8,7 @@ log q(h) = log_softmax(similarity(h, E) / tau). A fixed orthonormal readout cost
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -78,7 +79,7 @@ VARIANTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-class Classifier(nn.Module):
+class Classifier(nn.Module, ABC):
     """What the two have in common: hidden layers of one width, and the anchors, which are saved but never trained."""
 
     anchors: Tensor  # (C, width)
@@ -101,19 +102,21 @@ class Classifier(nn.Module):
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
 
+    @abstractmethod
     def activations(self, x: Tensor) -> list[Tensor]:  # (B, inputs) -> one (B, width) for each layer
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def parts(self) -> list[nn.Module]:
         """What has an optimizer of its own, in the order of `losses`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def predictions(self, x: Tensor) -> list[Tensor]:  # (B, inputs) -> log q, (B, C) each, the answer last
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def losses(self, x: Tensor, y: Tensor) -> list[Tensor]:  # (B, inputs), (B,) -> a () for each part
         """The last one is the cross-entropy of the answer, in nats."""
-        raise NotImplementedError
 
 
 class MLP(Classifier):
