@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import importlib.util
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Collection, Iterator
@@ -62,6 +63,17 @@ def download(url: str, sha256: str, *, title: str, mend: str) -> bytes:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise Mistake(f"{url} is not the file expected (its sha256 differs); {mend}")
     return content
+
+
+def main(folder: Path, prepare: Callable[[bool], bool]) -> None:
+    """The program that a prepare.py is when it is run itself; `prepare(again)` says whether it had to do anything."""
+    try:
+        done = prepare("--again" in sys.argv[1:])
+    except Mistake as mistake:
+        sys.exit(f"error: {mistake}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    print(f"{folder}: {'prepared' if done else 'was prepared already'}")
 
 
 @contextmanager

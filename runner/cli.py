@@ -89,7 +89,7 @@ def _planned(given: Namespace, overrides: Mapping[str, str], arguments: Sequence
     if given.resume is not None:
         root = planning.earlier(typed)
         if root is not None:
-            return resume(given, root, replan=lambda: planning.plan(typed, root))
+            return resume(given, root, replan=lambda before: planning.plan(typed, before))
         _note(given, f"there is no experiment of {given.exp} yet; this is the first")
     plan = planning.plan(typed)
     if given.dry_run:
@@ -153,7 +153,7 @@ def start(plan: Plan, given: Namespace, again: Callable[[], Plan]) -> int:
 
 
 def resume(
-    given: Namespace, root: Path | None = None, job: str | None = None, replan: Callable[[], Plan] | None = None
+    given: Namespace, root: Path | None = None, job: str | None = None, replan: Callable[[Plan], Plan] | None = None
 ) -> int:
     """Go on with a batch: all that did not complete, or `job` alone, whatever its record says.
 
@@ -172,22 +172,23 @@ def resume(
         root = root or resuming.find(Path.cwd() / Path(given.base_out_dir).expanduser(), given.resume)
         recorded.plan(root)  # what is no batch gets no lock file either
         with Signals() as signals, Lock(BatchPaths(root).lock) as lock:
-            plan = recorded.plan(root)
+            plan = before = recorded.plan(root)
             if replan is not None:
-                plan = resuming.replanned(plan, replan(), accept=given.accept_changes)
+                plan = resuming.replanned(before, replan(before), accept=given.accept_changes)
             names = [planned.name for planned in plan.jobs]
             if job is not None and job not in names:
                 raise ConfigError(resuming.no_such_job(job, names))
             settled = resuming.known(plan, given.only, job)
             resuming.refuse_hidden(plan, settled)
-            if not plan.files:  # else it was planned just now
+            planned_anew = plan is not before
+            if not planned_anew:
                 plan = resuming.renewed(plan, settled, accept=given.accept_changes)
             settled = resuming.limited(plan, settled, given.limit)
             plan = replace(plan, options=options.renewed(plan.options, given))
             if given.dry_run:
                 show(replace(plan, jobs=tuple(one for one in plan.jobs if one.name not in settled)), json=given.json)
                 return COMPLETED
-            if plan.files:
+            if planned_anew:
                 store.write_plan(plan, views.plan_record(plan))
             attempts.clear_batch(plan)
             if job is not None:

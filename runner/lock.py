@@ -88,8 +88,9 @@ def holder(path: str) -> dict[str, Any] | None:
 
 
 def was_left(path: str) -> bool:
-    """True if the last holder did not let it go itself: it was killed. Ask only when nobody holds it."""
-    return bool(_read(path))
+    """True if nobody holds the lock, and the last holder did not let it go itself: it was killed."""
+    signed = bool(_read(path))
+    return signed and holder(path) is None  # in this order: somebody may take it meanwhile
 
 
 def _read(path: str) -> dict[str, Any]:

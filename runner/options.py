@@ -69,7 +69,7 @@ Ctrl+C asks the running job to save and leave; it has 10 s, then SIGTERM and 5 s
 these times). A second Ctrl+C kills it at once. The summary is written either way.
 
 exit codes:
-  0  every job completed                     2  a mistake on the command line or in a config; nothing was started
+  0  every job completed (of this call)      2  a mistake on the command line or in a config; nothing was started
   1  some did not complete                75  another runner has this batch in hand
                                           130  interrupted by Ctrl+C (143 by SIGTERM, 129 by SIGHUP)
 """

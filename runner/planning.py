@@ -14,7 +14,7 @@ from pathlib import Path
 from runner import options, preflight, redact, resume, trainscript, wording
 from runner.configfiles import ConfigError
 from runner.job import Plan
-from runner.plans import command, files, recorded, spec
+from runner.plans import command, files, spec
 from runner.plans.command import Command
 from runner.plans.jobs import Request
 
@@ -32,20 +32,20 @@ class Typed:
     wrong: Sequence[str] = ()
 
 
-def plan(typed: Typed, root: Path | None = None) -> Plan:
+def plan(typed: Typed, before: Plan | None = None) -> Plan:
     """The plan, checked against this machine, its datasets prepared. Raises one ConfigError with all mistakes.
 
-    `root` is the folder of a sweep that is gone on with, instead of a new one.
+    `before` is the plan of a sweep that is gone on with, instead of a new one.
     """
-    if root is not None:
-        typed = _as_begun(typed, root)
+    if before is not None:
+        typed = _as_begun(typed, before)
     started, problems = _command(typed.given)
     problems = [*typed.wrong, *problems]
     base, misnamed = _base(typed.given)
     problems += misnamed
     found = None
     try:
-        found = _planned(typed, started, base, root)
+        found = _planned(typed, started, base, before)
     except ConfigError as error:
         problems += error.problems
     problems += _device_problems(typed, found, problems)
@@ -78,9 +78,8 @@ def earlier(typed: Typed) -> Path | None:
     return resume.newest_of(base, spec.name(Path(wording.shown(_spec(given)))))
 
 
-def _as_begun(typed: Typed, root: Path) -> Typed:
+def _as_begun(typed: Typed, before: Plan) -> Typed:
     """What a sweep was begun with stays, unless it is said anew."""
-    before = recorded.plan(root)
     given = Namespace(**vars(typed.given))
     if not given.train_script and not given.command and before.jobs[0].script is not None:
         given.train_script = str(before.jobs[0].script)
@@ -98,7 +97,7 @@ def _spec(given: Namespace) -> Path:
     return Path.cwd() / Path(given.exp).expanduser()
 
 
-def _planned(typed: Typed, started: Command, base: Path, root: Path | None) -> Plan:
+def _planned(typed: Typed, started: Command, base: Path, before: Plan | None) -> Plan:
     given, cwd = typed.given, Path.cwd()
     request = Request(
         overrides=typed.overrides,
@@ -109,10 +108,12 @@ def _planned(typed: Typed, started: Command, base: Path, root: Path | None) -> P
         resume_args=tuple(shlex.split(given.resume_args or "")),
         options=options.kept(given),
     )
-    now = datetime.now().astimezone()
+    now, flags = datetime.now().astimezone(), options.simulation_flags(given)
     if given.exp is not None:
-        return spec.plan(request, _sweep(given, root), now)
-    flags = options.simulation_flags(given)
+        sweep = spec.Sweep(_spec(given), _again, PROJECT, given.mode, flags)
+        if before is not None:
+            sweep = replace(sweep, root=before.root, earlier=before.jobs)
+        return spec.plan(request, sweep, now)
     wanted = files.Files(
         patterns=given.configs,
         rerun=lambda config: _rerun(config, typed.arguments),
@@ -121,11 +122,6 @@ def _planned(typed: Typed, started: Command, base: Path, root: Path | None) -> P
         library=PROJECT / "config",
     )
     return files.plan(replace(request, overrides={**request.overrides, **flags}), wanted, now)
-
-
-def _sweep(given: Namespace, root: Path | None) -> spec.Sweep:
-    earlier = recorded.plan(root).jobs if root is not None else ()
-    return spec.Sweep(_spec(given), _again, PROJECT, given.mode, options.simulation_flags(given), root, earlier)
 
 
 def _base(given: Namespace) -> tuple[Path, list[str]]:
@@ -142,11 +138,11 @@ def _device_problems(typed: Typed, found: Plan | None, problems: Sequence[str]) 
     wanted = {}
     if "device" in typed.overrides and not any(problem.startswith("--device") for problem in problems):
         wanted[typed.overrides["device"]] = f"--device {typed.overrides['device']}"
-    for job in found.jobs if found else ():
-        device = job.config.get("device")
-        if isinstance(device, str):
-            said_in = found.origin.get("spec", job.source_argument) if found else job.source_argument
-            wanted.setdefault(device, f"{said_in}: device is {device!r}")
+    if found is not None:
+        for job in found.jobs:
+            device = job.config.get("device")
+            if isinstance(device, str):
+                wanted.setdefault(device, f"{found.origin.get('spec', job.source_argument)}: device is {device!r}")
     return preflight.devices(wanted, os.environ)
 
 

@@ -86,8 +86,10 @@ def datasets(scripts: Collection[Path]) -> list[str]:
     for script in scripts:
         print(f"preparing {script.parent.name} …", file=sys.stderr, flush=True)
         done = subprocess.run(
-            [sys.executable, str(script)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            text=True, errors="replace", check=False,
+            [sys.executable, str(script)],
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
+            stdout=sys.stderr if sys.stderr.isatty() else subprocess.DEVNULL,  # the bar of a download
+            check=False,
         )  # fmt: skip
         if done.returncode:
             words = done.stderr.strip().rpartition("\n")[2].removeprefix("error: ")

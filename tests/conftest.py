@@ -108,6 +108,19 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
+def signalled_at(child: subprocess.Popen[str], begin: str, number: int) -> tuple[str, str]:
+    """Send a signal when a line that begins so is printed; the rest of what the child said, once it has ended."""
+    assert child.stdout is not None
+    try:
+        for line in child.stdout:
+            if line.startswith(begin):
+                break
+        child.send_signal(number)
+        return child.communicate(timeout=30)
+    finally:
+        child.kill()
+
+
 def insist(process: subprocess.Popen[str], work: Workspace) -> None:
     """Ctrl+C until it is taken for a second wish: one that comes at once counts as an echo of the first."""
 

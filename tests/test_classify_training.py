@@ -21,6 +21,7 @@ from pipelines.classify.schedule import order
 from pipelines.classify.settings import ClassifySettings
 from pipelines.classify.train import run, train
 from pipelines.mistake import Mistake
+from tests.conftest import signalled_at
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {
@@ -219,14 +220,7 @@ def test_a_resumed_training_is_the_uninterrupted_one_bit_for_bit(model, cut, tmp
 def test_a_signal_saves_and_the_training_goes_on_exactly(signum, code, tmp_path):
     words = [f"--{key}={value}" for key, value in {**TINY, "epochs": 400, "model": "greedy"}.items()]
     child = start(ROOT / "config/greedy/greedy_digits.yaml", *words, "--lambda_ace=[0.1,0.1]", "--out_dir=parts")
-    try:
-        for line in child.stdout:
-            if line.startswith("iter 12:"):
-                break
-        child.send_signal(signum)
-        rest, errors = child.communicate(timeout=30)
-    finally:
-        child.kill()
+    rest, errors = signalled_at(child, "iter 12:", signum)
     assert child.returncode == code, errors
     cut = newest(tmp_path / "parts")["iteration"]
     assert 12 <= cut < 2000 and f"stopped by a signal after {cut} iterations" in rest and errors == ""

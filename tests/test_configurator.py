@@ -272,3 +272,16 @@ def test_resolving_never_loads_torch() -> None:
         "print([m for m in ('torch', 'numpy', 'wandb') if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True) == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "pipeline"),
+    [("model: mlp\nlr: 0.1\n", "classify"), ("n_layer: 2\nseed: 1\n", "diffusion"), ("seed: 1\n", "diffusion")],
+)
+def test_a_config_without_a_pipeline_gets_the_one_that_knows_most_of_its_keys(
+    tmp_path: Path, text: str, pipeline: str
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    settings = configurator.resolve(configfiles.read(path), {})
+    assert settings.model_dump()["pipeline"] == pipeline

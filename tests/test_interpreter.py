@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import venv
 from pathlib import Path
 
@@ -63,9 +62,3 @@ def test_what_is_read_before_the_choice_is_read_by_old_pythons() -> None:
 
     for name in ("run_experiments.py", "runner/__init__.py", "runner/interpreter.py", "scripts/run_background.py"):
         ast.parse((PROJECT / name).read_text(), feature_version=(3, 7))
-
-
-def test_the_tests_run_with_a_python_that_will_do() -> None:
-    from runner.interpreter import OLDEST
-
-    assert sys.version_info >= OLDEST

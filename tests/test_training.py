@@ -20,6 +20,7 @@ from pipelines import checkpoints, weights_and_biases
 from pipelines.diffusion import characters
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.train import run
+from tests.conftest import signalled_at
 
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "saw", "that", "rain", "fell", "over", "every", "hill", "near"]
@@ -208,14 +209,7 @@ def test_a_signal_saves_and_leaves(text, tmp_path, signum, code):
         command(path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )  # fmt: skip
-    try:
-        for line in child.stdout:
-            if line.startswith("iter 10:"):
-                break
-        child.send_signal(signum)
-        rest, errors = child.communicate(timeout=30)
-    finally:
-        child.kill()
+    rest, errors = signalled_at(child, "iter 10:", signum)
     assert child.returncode == code, errors
     (iteration, saved), *others = checkpoints.existing(tmp_path / "out", "unmasking").items()
     assert not others and iteration >= 10

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
+from pipelines import preparation
 from pipelines.classify.images import Arrays, prepare_once
 from pipelines.mistake import Mistake
 
@@ -47,7 +48,4 @@ def prepare(*, again: bool = False) -> bool:
 
 
 if __name__ == "__main__":
-    try:
-        print(f"{FOLDER}: {'prepared' if prepare(again='--again' in sys.argv[1:]) else 'was prepared already'}")
-    except Mistake as mistake:
-        sys.exit(f"error: {mistake}")
+    preparation.main(FOLDER, lambda again: prepare(again=again))

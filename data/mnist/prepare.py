@@ -78,7 +78,4 @@ def parse(packed: bytes, name: str) -> np.ndarray:  # -> (N, H, W) or (N,) uint8
 
 
 if __name__ == "__main__":
-    try:
-        print(f"{FOLDER}: {'prepared' if prepare(again='--again' in sys.argv[1:]) else 'was prepared already'}")
-    except Mistake as mistake:
-        sys.exit(f"error: {mistake}")
+    preparation.main(FOLDER, lambda again: prepare(again=again))

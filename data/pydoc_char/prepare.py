@@ -12,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from pipelines import preparation
 from pipelines.diffusion.characters import prepare_once
 from pipelines.mistake import Mistake
 
@@ -35,7 +36,4 @@ def prepare(*, again: bool = False) -> bool:
 
 
 if __name__ == "__main__":
-    try:
-        print(f"{FOLDER}: {'prepared' if prepare(again='--again' in sys.argv[1:]) else 'was prepared already'}")
-    except Mistake as mistake:
-        sys.exit(f"error: {mistake}")
+    preparation.main(FOLDER, lambda again: prepare(again=again))
