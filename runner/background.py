@@ -161,9 +161,8 @@ def status(root: Path, *, as_json: bool) -> int:
             words.append(f"in {duration(job['duration_seconds'])}")
         if (job.get("attempt") or 1) > 1:
             words.append(f"(attempt {job['attempt']})")
-        if job.get("error"):
-            words.append(plain(job["error"].removeprefix(f"{job['status']} "), views.CAUSE_WIDTH))
-        print(f"  {plain(name):<38} {' '.join(words)}")
+        words.append(views.why(job["status"], job.get("error")))
+        print(f"  {plain(name):<38} {' '.join(filter(None, words))}")
     return 0
 
 

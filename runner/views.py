@@ -147,8 +147,13 @@ def headline(record: Record) -> str:
     value = record.state.result.get("final_metrics", {}).get("val/loss")
     if isinstance(value, int | float):
         text += f", val loss {value:.4f}"
-    cause = record.state.outcome.error
-    return f"{text}: {plain(cause, CAUSE_WIDTH)}" if cause else text
+    cause = why(record.status, record.state.outcome.error)
+    return f"{text}: {cause}" if cause else text
+
+
+def why(status: str, error: str | None) -> str:
+    """The error of a job as it stands behind its status, which it does not say again: `(ended by SIGINT)`."""
+    return plain((error or "").removeprefix(status).lstrip(), CAUSE_WIDTH)
 
 
 def dry_run(plan: Plan) -> str:

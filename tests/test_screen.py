@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from runner import wording
+from runner import views, wording
 from runner.job import Attempt, Job, Plan
 from runner.progress import Follower, Progress
 from runner.screen import Lines
@@ -263,3 +263,16 @@ def test_a_log_that_grows_faster_than_it_can_be_read_is_skipped_to_its_end(tmp_p
     (tmp_path / "combined.log").write_text("".join(f"[stdout] iter {n}: loss 1.0, x\n" for n in range(200_000)))
     assert len(follower.advance()) < 5000
     assert follower.progress.iteration == 199_999
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "said"),
+    [
+        ("interrupted", "interrupted", ""),
+        ("interrupted", "interrupted (ended by SIGINT)", "(ended by SIGINT)"),
+        ("failed", "exit code 1: no luck", "exit code 1: no luck"),
+        ("completed", None, ""),
+    ],
+)
+def test_a_status_is_not_said_twice(status: str, error: str | None, said: str) -> None:
+    assert views.why(status, error) == said
