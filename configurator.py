@@ -77,6 +77,14 @@ def unread(config: Mapping[str, Any]) -> Collection[str]:
     return said(config) if said else ()
 
 
+def unprepared(config: Mapping[str, Any]) -> list[str] | None:
+    """The command, for Python, that prepares the dataset of a resolved config; None where there is nothing to do."""
+    cls = settings_class(str(config.get("pipeline", DEFAULT_PIPELINE)))
+    said = getattr(sys.modules[cls.__module__], "unprepared", None)
+    words: list[str] | None = said(config) if said else None
+    return words
+
+
 def from_command_line(argv: Sequence[str]) -> tuple[Path, BaseModel]:
     """The config file and the settings of `CONFIG --key=value ...`. Prints what is wrong and exits with 2."""
     if any(word in ("-h", "--help") for word in argv):

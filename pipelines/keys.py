@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Annotated
@@ -31,21 +32,42 @@ Device = Annotated[str, AfterValidator(device_exists)]  # auto, cuda, cuda:1, mp
 
 def dataset_folder(name: str) -> Path:
     """data/<name>, or the folder `name` itself when that is a path."""
-    return Path(name) if "/" in name else DATA / name
+    return Path(os.path.expanduser(name)) if "/" in name else DATA / name  # noqa: PTH111 - never raises
 
 
-def dataset_of(kind: str) -> AfterValidator:
-    """A dataset that is prepared, or can prepare itself, and holds what the pipeline learns: characters, images."""
+def text_file(name: str) -> Path:
+    """The text file that a dataset's name means when it names no dataset: relative to where the command runs."""
+    return Path(os.path.expanduser(name))  # noqa: PTH111 - likewise
+
+
+def is_dataset(name: str) -> bool:
+    """True for a folder that is prepared or can prepare itself."""
+    return any((dataset_folder(name) / file).is_file() for file in ("meta.json", "prepare.py"))
+
+
+def dataset_of(kind: str, *others: str, files: bool = False) -> AfterValidator:
+    """A dataset that is prepared, or can prepare itself, and holds what the pipeline learns: characters, images.
+
+    The first kind is the one that a message names. `files`: any text file is taken, too.
+    """
 
     def check(name: str) -> str:
-        folder = dataset_folder(name)
-        known = sorted(path.parent.name for path in DATA.glob("*/prepare.py") if kind_of(path.parent) == kind)
-        there = f"there are: {', '.join(known)}"
-        if not any((folder / file).is_file() for file in ("meta.json", "prepare.py")):
-            raise ValueError(f"there is no dataset '{name}' (no meta.json and no prepare.py in {folder}); {there}")
-        if (found := kind_of(folder)) not in (None, kind):
-            raise ValueError(f"the dataset '{name}' holds {found}, and {kind} are learned here; {there}")
+        if is_dataset(name):
+            if (found := kind_of(dataset_folder(name))) not in (None, kind, *others):
+                raise ValueError(f"the dataset '{name}' holds {found}, and {kind} are learned here; {there()}")
+        elif not files or not text_file(name).is_file():
+            nor_file = f", and no text file at {text_file(name)}" if files else ""
+            missing = f"no meta.json and no prepare.py in {dataset_folder(name)}{nor_file}"
+            raise ValueError(f"there is no dataset '{name}' ({missing}); {there()}")
+        elif not os.access(text_file(name), os.R_OK):
+            raise ValueError(f"the text '{name}' cannot be read; change its permissions")
+        elif not text_file(name).stat().st_size:
+            raise ValueError(f"the text '{name}' is empty")
         return name
+
+    def there() -> str:
+        known = sorted(path.parent.name for path in DATA.glob("*/prepare.py") if kind_of(path.parent) == kind)
+        return f"there are: {', '.join(known)}"
 
     return AfterValidator(check)
 
@@ -59,6 +81,13 @@ def kind_of(folder: Path) -> str | None:
     except (OSError, UnicodeDecodeError):
         return None
     return line[1] if line else None
+
+
+def unprepared_by_script(name: str) -> list[str] | None:
+    """The program that prepares a dataset, if that has not been done yet and it brings one along."""
+    folder = dataset_folder(name)
+    script = folder / "prepare.py"
+    return [str(script)] if script.is_file() and not (folder / "meta.json").is_file() else None
 
 
 def dataset_meta(folder: Path) -> dict[str, object]:

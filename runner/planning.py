@@ -60,8 +60,8 @@ def plan(typed: Typed, before: Plan | None = None) -> Plan:
 
 def _prepare(found: Plan) -> list[str]:
     """Prepare the datasets that our trainer will ask for: a download that fails shall not fail job by job."""
-    scripts = [trainscript.unprepared(job.config) for job in found.jobs if trainscript.is_ours(job.script)]
-    return preflight.datasets(list(dict.fromkeys(script for script in scripts if script is not None)))
+    needed = [trainscript.unprepared(job.config) for job in found.jobs if trainscript.is_ours(job.script)]
+    return preflight.datasets(list(dict.fromkeys(preparation for preparation in needed if preparation is not None)))
 
 
 def earlier(typed: Typed) -> Path | None:

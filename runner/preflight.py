@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOM = 256 << 20  # bytes that must be free whatever the jobs say
@@ -19,6 +20,14 @@ import json, torch
 count = torch.cuda.device_count() if torch.cuda.is_available() else 0
 print(json.dumps([count, torch.version.cuda or torch.version.hip]))
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """A program that prepares a dataset: a script and its arguments."""
+
+    dataset: str
+    words: tuple[str, ...]
 
 
 def devices(wanted: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
@@ -80,20 +89,20 @@ def packages() -> list[str]:
     return [f"train_run.py needs {name}, which {sys.executable} has not; run make setup" for name in missing[:1]]
 
 
-def datasets(scripts: Collection[Path]) -> list[str]:
+def datasets(preparations: Collection[Preparation]) -> list[str]:
     """Prepare datasets before the first job needs them; what is wrong with each that cannot be."""
     problems = []
-    for script in scripts:
-        print(f"preparing {script.parent.name} …", file=sys.stderr, flush=True)
+    for preparation in preparations:
+        print(f"preparing {preparation.dataset} …", file=sys.stderr, flush=True)
         done = subprocess.run(
-            [sys.executable, str(script)],
+            [sys.executable, *preparation.words],
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
             stdout=sys.stderr if sys.stderr.isatty() else subprocess.DEVNULL,  # the bar of a download
             check=False,
         )  # fmt: skip
         if done.returncode:
             words = done.stderr.strip().rpartition("\n")[2].removeprefix("error: ")
-            problems.append(f"dataset {script.parent.name}: {words}")
+            problems.append(f"dataset {preparation.dataset}: {words}")
     return problems
 
 

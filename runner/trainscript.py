@@ -14,6 +14,7 @@ from runner import nanogpt, override
 from runner.configfiles import ConfigError, ConfigFile, did_you_mean
 from runner.nanogpt import Key
 from runner.override import ALIASES
+from runner.preflight import Preparation
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -62,11 +63,10 @@ def unread(script: Path | None, config: Mapping[str, Any]) -> Collection[str]:
     return _configurator().unread(config) if is_ours(script) else ()
 
 
-def unprepared(config: Mapping[str, Any]) -> Path | None:
-    """The program that prepares the dataset of a config of ours, if that has not been done yet."""
-    folder = PROJECT / "data" / str(config.get("dataset"))
-    script = folder / "prepare.py"
-    return script if script.is_file() and not (folder / "meta.json").is_file() else None
+def unprepared(config: Mapping[str, Any]) -> Preparation | None:
+    """What prepares the dataset of a config of ours, if that has not been done yet."""
+    words = _configurator().unprepared(config)
+    return Preparation(str(config["dataset"]), tuple(words)) if words else None
 
 
 def _configurator() -> ModuleType:

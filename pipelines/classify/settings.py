@@ -16,6 +16,7 @@ from pipelines.keys import (
     dataset_folder,
     dataset_meta,
     dataset_of,
+    unprepared_by_script,
 )
 
 # Of a data set that is not prepared yet, where meta.json cannot be asked. mnist's, and at least those of digits.
@@ -111,6 +112,11 @@ def lambdas(settings: ClassifySettings) -> list[float]:
 def unread(config: Mapping[str, Any]) -> set[str]:
     """The keys that the chosen model does not look at."""
     return {"lambda_ace", "ace_variant"} if config["model"] == "mlp" else set()
+
+
+def unprepared(config: Mapping[str, Any]) -> list[str] | None:
+    """The command that prepares the images of a resolved config; none where that is done, or nothing can do it."""
+    return unprepared_by_script(config["dataset"])
 
 
 def parameter_count(settings: ClassifySettings) -> int:

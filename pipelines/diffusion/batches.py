@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from model.diffusion import random_masking, sample_masks, stratified
-from pipelines.diffusion.data import Dataset, draw, paragraph_starts, window_starts
+from pipelines.diffusion.data import Dataset, Starts, draw, paragraphs, window_starts
 from pipelines.diffusion.schedule import batch_masking, stage_table
 from pipelines.diffusion.settings import DiffusionSettings
-from pipelines.mistake import Mistake
 
 
 class Batches:
@@ -21,11 +20,9 @@ class Batches:
         self._seed = settings.seed
         self._rows, self._length = settings.batch_size, settings.block_size
         self._tokens = text.train
-        self._starts = window_starts(text.train, self._length)
+        self._starts: Starts = window_starts(text.train, self._length)
         if settings.use_paragraph_boundaries:
-            if "\n" not in text.characters:
-                raise Mistake(f"use_paragraph_boundaries: the text of '{text.name}' has no line breaks")
-            self._starts = paragraph_starts(text.train, self._length, text.characters.index("\n"))
+            self._starts = paragraphs(text, self._length)
         stages = settings.unmasking_stages if settings.training_type == "unmasking" else []
         self._table = stage_table(stages, device) if stages else None
         self._device = device

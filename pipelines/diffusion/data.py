@@ -1,58 +1,20 @@
-"""Read a prepared dataset and cut windows out of it. Never imports torch."""
+"""Open the dataset that a config names and cut windows out of it. Never imports torch."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 
-from pipelines import preparation
-from pipelines.diffusion.characters import is_prepared
-from pipelines.keys import dataset_folder
+from pipelines.diffusion import dataset, texts
+from pipelines.diffusion.dataset import Dataset
+from pipelines.diffusion.vocabulary import Characters
+from pipelines.diffusion.wanted import Wanted
 from pipelines.mistake import Mistake
 
 
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    name: str
-    folder: Path
-    characters: Sequence[str]
-    train: np.ndarray  # (N,) uint16, memory-mapped
-    val: np.ndarray
-    val_unigram_entropy: float  # nats per character
-    sha256: str
-
-    @property
-    def vocab_size(self) -> int:
-        return len(self.characters)
-
-    @property
-    def mask_id(self) -> int:
-        """The mask is the id after the last character."""
-        return self.vocab_size
-
-
-def open_dataset(name: str) -> Dataset:
-    """The dataset data/<name>, prepared now if need be, or the one in the folder `name` when that is a path."""
-    folder = dataset_folder(name)
-    if not is_prepared(folder):
-        preparation.by_script(name, folder)
-    try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        return Dataset(
-            name=name,
-            folder=folder,
-            characters=meta["characters"],
-            train=np.memmap(folder / "train.bin", dtype=np.uint16, mode="r"),
-            val=np.memmap(folder / "val.bin", dtype=np.uint16, mode="r"),
-            val_unigram_entropy=meta["val_unigram_entropy"],
-            sha256=meta["sha256"],
-        )
-    except (KeyError, ValueError) as error:
-        raise Mistake(f"{folder} holds no readable dataset ({error!r}); prepare it again") from error
+def open_dataset(name: str, tokenizer: str = "auto", bpe_vocab_size: int = 512) -> Dataset:
+    """The dataset data/<name>, or the one in the folder `name` when that is a path, or the text file `name`: in these
+    tokens, prepared now if need be. Raises Mistake."""
+    return dataset.read(name, texts.prepared(Wanted(name, tokenizer, bpe_vocab_size)))
 
 
 Starts = range | np.ndarray
@@ -61,7 +23,7 @@ Starts = range | np.ndarray
 def window_starts(tokens: np.ndarray, length: int) -> range:
     """Where a window may begin: anywhere that leaves room for it."""
     if len(tokens) < length:
-        raise Mistake(f"the text has {len(tokens)} characters, fewer than block_size ({length}); lower block_size")
+        raise Mistake(f"the text has {len(tokens)} tokens, fewer than block_size ({length}); lower block_size")
     return range(len(tokens) - length + 1)
 
 
@@ -71,6 +33,24 @@ def paragraph_starts(tokens: np.ndarray, length: int, newline: int) -> np.ndarra
     is_newline = np.asarray(tokens == newline)
     begins = np.flatnonzero(is_newline[:-2] & is_newline[1:-1] & ~is_newline[2:]) + 2
     return np.concatenate(([0], begins[begins < len(anywhere)]))
+
+
+def paragraphs(text: Dataset, length: int) -> np.ndarray:  # -> (N,) int64
+    """The starts of windows of training text that begin with a paragraph. Raises Mistake for a text without line breaks.
+
+    A token of byte pairs may reach over the beginning of a paragraph, as an empty line and an indentation in one: then
+    it is the next token that begins the window.
+    """
+    if isinstance(text.vocabulary, Characters):
+        if "\n" in text.characters:
+            return paragraph_starts(text.train, length, text.characters.index("\n"))
+    elif b"\n" in (content := text.vocabulary.decode_bytes(text.train.tolist())):
+        begins = paragraph_starts(np.frombuffer(content, dtype=np.uint8), 1, ord("\n"))
+        sizes = np.array([len(token) for token in text.vocabulary.tokens])
+        places = np.concatenate(([0], np.cumsum(sizes[text.train])))  # (N + 1,) where tokens begin, in bytes
+        starts = np.unique(np.searchsorted(places, begins))
+        return starts[starts < len(window_starts(text.train, length))]
+    raise Mistake(f"use_paragraph_boundaries: the text of '{text.name}' has no line breaks")
 
 
 def windows(tokens: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:  # (N,), (B,) -> (B, length) int64

@@ -1,6 +1,6 @@
 """Ask a model the same questions whatever its training was: fixed windows under fixed masks. Prints nothing.
 
-The validation loss is the negative ELBO in nats per character: the integral over the mask ratio of the mean
+The validation loss is the negative ELBO in nats per token: the integral over the mask ratio of the mean
 cross-entropy of the hidden characters (linear schedule; MDLM, Sahoo et al. 2024, equation 11), as the mean over ten
 ratio bins, the ratios spread evenly within each. Masks depend on eval_iters, block_size and the stage in question
 alone, never on batch_size, seed or the other stages, so curves of different configs can be compared.
@@ -48,10 +48,16 @@ class Answers:
 class Evaluation:
     val: Answers
     train_loss: float  # the same questions about training text, bins only
+    characters_per_token: float = 1.0  # of the validation text
 
     @property
     def val_loss(self) -> float:
         return sum(self.val.losses[:BINS]) / BINS
+
+    @property
+    def bits_per_character(self) -> float:
+        """Of the text as it was before it was made tokens of, so that tokenizers can be compared."""
+        return self.val_loss / math.log(2) / self.characters_per_token
 
     @property
     def standard_error(self) -> float:
@@ -67,7 +73,7 @@ class Evaluation:
         row = {
             "val/loss": self.val_loss,
             "val/loss_stderr": self.standard_error,
-            "val/bpc": self.val_loss / math.log(2),
+            "val/bpc": self.bits_per_character,
             "val/accuracy": sum(self.val.accuracies[:BINS]) / BINS,
             "train/eval_loss": self.train_loss,
         }
@@ -146,9 +152,10 @@ def evaluate(
     mask_id: int,
     dtype: torch.dtype,
     stop: Callable[[], bool] = lambda: False,
+    characters_per_token: float = 1.0,
 ) -> Evaluation | None:
     val_answers = answer(model, val, mask_id, dtype, stop)
     train_answers = val_answers and answer(model, train, mask_id, dtype, stop)
     if val_answers is None or train_answers is None:
         return None
-    return Evaluation(val_answers, sum(train_answers.losses) / BINS)
+    return Evaluation(val_answers, sum(train_answers.losses) / BINS, characters_per_token)

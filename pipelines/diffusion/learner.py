@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from model.transformer import Shape, Transformer
+from pipelines.diffusion import vocabulary
 from pipelines.diffusion.data import Dataset
 from pipelines.diffusion.schedule import Progress
 from pipelines.diffusion.settings import DiffusionSettings
@@ -84,7 +85,7 @@ def pack(learner: Learner, state: State, settings: DiffusionSettings, text: Data
         "state": dataclasses.asdict(state),
         "shape": dataclasses.asdict(learner.model.shape),
         "settings": settings.model_dump(mode="json"),
-        "characters": list(text.characters),
+        "vocabulary": text.vocabulary.pack(),
         "text_sha256": text.sha256,
         "model": learner.model.state_dict(),
         "optimizer": learner.optimizer.state_dict(),
@@ -101,8 +102,8 @@ def unpack(content: dict[str, Any], learner: Learner, settings: DiffusionSetting
     ]
     if differing:
         raise Mistake(f"the checkpoint does not fit the settings: {'; '.join(differing)}")
-    if content["characters"] != list(text.characters):
-        raise Mistake(f"the checkpoint was trained on other characters than those of '{text.name}'")
+    if vocabulary.of_checkpoint(content) != text.vocabulary:
+        raise Mistake(f"the checkpoint was trained on other {text.vocabulary.title} than those of '{text.name}'")
     if content["text_sha256"] != text.sha256:
         print(f"warning: the text of '{text.name}' has changed since the checkpoint", file=sys.stderr)
     learner.model.load_state_dict(content["model"])

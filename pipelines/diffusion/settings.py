@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipelines.keys import Device, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Seed, dataset_of
+from pipelines.diffusion.wanted import Wanted
+from pipelines.keys import (
+    DATA,
+    Device,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Seed,
+    dataset_meta,
+    dataset_of,
+    unprepared_by_script,
+)
+
+# The most rows that an embedding needs before the text is known; for characters, what most alphabets come to.
+VOCABULARY = {"characters": 128, "gpt2": 50_256}
 
 Ratio = Annotated[float, Field(gt=0, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -78,8 +94,12 @@ class DiffusionSettings(BaseModel):
     wandb_project: str = "experiments_diffusion"
     wandb_run_name: str = ""
 
-    # The text: a folder under data/, or the path of any folder with train.bin, val.bin and meta.json.
-    dataset: Annotated[str, dataset_of("characters")] = "shakespeare_char"
+    # The text: a folder under data/, any folder with train.bin, val.bin and meta.json, or any UTF-8 text file.
+    dataset: Annotated[str, dataset_of("characters", "byte_pairs", files=True)] = "shakespeare_char"
+    # Its tokens. 'auto': those of the folder, characters of a file; 'gpt2': GPT-2's byte pairs; 'bpe': byte pairs that
+    # are learned from the training text, bpe_vocab_size of them with the 256 bytes.
+    tokenizer: Literal["auto", "characters", "gpt2", "bpe"] = "auto"
+    bpe_vocab_size: Annotated[int, Field(ge=256, le=2**18)] = 512
     use_paragraph_boundaries: bool = False  # windows begin where paragraphs begin, not anywhere
 
     # What is learned: 'unmasking' walks through the stages below, 'elbo' draws every mask ratio from the beginning.
@@ -89,7 +109,7 @@ class DiffusionSettings(BaseModel):
     )
     min_improvement: NonNegativeFloat = 0.0  # an evaluation counts as better only when the loss falls by more (nats)
 
-    # One iteration sees gradient_accumulation_steps * batch_size windows of block_size characters.
+    # One iteration sees gradient_accumulation_steps * batch_size windows of block_size tokens.
     gradient_accumulation_steps: PositiveInt = 1
     batch_size: PositiveInt = 16
     block_size: Annotated[int, Field(ge=2)] = 1024
@@ -149,7 +169,7 @@ class DiffusionSettings(BaseModel):
 
 
 def parameter_count(settings: DiffusionSettings, vocab_size: int = 128) -> int:
-    """Trainable numbers of the network for `vocab_size` characters and a mask (model.transformer.Transformer)."""
+    """Trainable numbers of the network for `vocab_size` tokens and a mask (model.transformer.Transformer)."""
     width = settings.n_embd
     layer = 12 * width**2 + 2 * width  # attention 4, feed-forward 8; two norms
     count = settings.n_layer * layer + width  # the norm before the head
@@ -164,7 +184,39 @@ def parameter_count(settings: DiffusionSettings, vocab_size: int = 128) -> int:
 def checkpoint_bytes(settings: DiffusionSettings) -> int:
     """The most that one job keeps on disk at a time: keep_last and best checkpoints, and the one being written.
 
-    A checkpoint holds the weights and AdamW's two moments in float32.
+    A checkpoint holds the weights and AdamW's two moments in float32, and the vocabulary.
     """
-    one_checkpoint = 3 * 4 * parameter_count(settings) + 2**17
+    vocab_size = vocabulary_size(settings)
+    one_checkpoint = 3 * 4 * parameter_count(settings, vocab_size) + 32 * vocab_size + 2**17
     return 0 if settings.eval_only else (settings.keep_last + 2) * one_checkpoint
+
+
+def vocabulary_size(settings: DiffusionSettings) -> int:
+    """Of the prepared text; the most that it can be where that is not prepared yet."""
+    folder = wanted(settings.model_dump()).folder()
+    found = dataset_meta(folder).get("vocab_size") if folder is not None else None
+    if isinstance(found, int):
+        return found
+    return settings.bpe_vocab_size if settings.tokenizer == "bpe" else VOCABULARY.get(settings.tokenizer, 128)
+
+
+def wanted(config: Mapping[str, Any]) -> Wanted:
+    """The tokens that a resolved config asks for."""
+    return Wanted(config["dataset"], config["tokenizer"], config["bpe_vocab_size"])
+
+
+def unprepared(config: Mapping[str, Any]) -> list[str] | None:
+    """The command that prepares what a resolved config trains on; none where that is done, or nothing can do it."""
+    asked = wanted(config)
+    folder = asked.folder()
+    if folder is not None and dataset_meta(folder):
+        return None
+    if asked.tokenizer == "auto" and not asked.is_file:
+        return unprepared_by_script(asked.dataset)
+    options = ["--tokenizer", asked.tokenizer, "--vocab_size", str(asked.bpe_vocab_size)]
+    return [str(DATA / "text.py"), *options, "--", asked.dataset]
+
+
+def unread(config: Mapping[str, Any]) -> set[str]:
+    """The keys that the chosen tokenizer does not look at."""
+    return set() if config["tokenizer"] == "bpe" else {"bpe_vocab_size"}

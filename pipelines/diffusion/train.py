@@ -44,7 +44,7 @@ def train(settings: DiffusionSettings, state: State, stop: StopRequest) -> int:
     # The machine, the text, the network.
     device = machine.choose_device(settings.device)
     dtype = machine.choose_dtype(settings.dtype, device)
-    text = open_dataset(settings.dataset)
+    text = open_dataset(settings.dataset, settings.tokenizer, settings.bpe_vocab_size)
     batches = Batches(settings, text, device)
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it; changes nothing on a CPU
     learner = build(settings, text.vocab_size, device, dtype)
@@ -53,8 +53,9 @@ def train(settings: DiffusionSettings, state: State, stop: StopRequest) -> int:
     tokens_per_iter = micro_steps * settings.batch_size * settings.block_size
     flops_per_iter = model.flops_per_token() * tokens_per_iter
     say(f"device: {machine.describe(device)}, dtype: {machine.dtype_name(dtype)}")
-    say(f"dataset: {text.name}, {len(text.train):,} characters to learn, {len(text.val):,} to validate on")
-    say(f"vocabulary: {text.vocab_size} characters; a guess without context costs {text.val_unigram_entropy:.4f} nats"
+    say(f"dataset: {text.name}, {len(text.train):,} {text.vocabulary.title} to learn, {len(text.val):,} to validate on")
+    say(f"vocabulary: {text.vocab_size} {text.vocabulary.title};"
+        f" a guess without context costs {text.val_unigram_entropy:.4f} nats"
         " (unigram entropy of the validation text)")  # fmt: skip
     say(f"model: {model.parameter_count():,} parameters, {tokens_per_iter:,} tokens per iteration")
     say(f"peak for mfu: {peak.flops / 1e12:.3g} TFLOP/s ({peak.source})")
@@ -94,7 +95,8 @@ def train(settings: DiffusionSettings, state: State, stop: StopRequest) -> int:
             done = state.iteration >= settings.max_iters or settings.eval_only
             improved = False
             if (due or done) and (state.evaluated != state.iteration or settings.eval_only):
-                result = evaluate(model, val_questions, train_questions, mask_id=text.mask_id, dtype=dtype, stop=stop)
+                result = evaluate(model, val_questions, train_questions, mask_id=text.mask_id, dtype=dtype, stop=stop,
+                                  characters_per_token=text.val_characters_per_token)  # fmt: skip
                 if result is None:  # a signal came
                     break
                 report(result, settings, state, tracker)
@@ -154,7 +156,7 @@ def report(result: Evaluation, settings: DiffusionSettings, state: State, tracke
     rate = learning_rate(min(state.iteration, settings.max_iters - 1), settings)
     say(f"step {state.iteration}: train loss {result.train_loss:.4f}, val loss {result.val_loss:.4f}, lr {rate:.3e}")
     bins = " ".join(f"{loss:.2f}" for loss in result.val.losses[:10])
-    say(f"  val {result.val_loss / math.log(2):.3f} bits per character; loss by mask ratio 0 to 1: {bins}")
+    say(f"  val {result.bits_per_character:.3f} bits per character; loss by mask ratio 0 to 1: {bins}")
     tracker.log(state.iteration, result.row() | {"lr": rate} | stage_row(settings, state))
 
 
