@@ -24,7 +24,7 @@ class Shape:
     """What fixes the network: two checkpoints fit each other when their shapes are equal."""
 
     tokens_in: int  # rows of the embedding: the vocabulary and the mask
-    tokens_out: int  # classes of the head: the vocabulary, since a mask is never an answer
+    tokens_out: int  # classes of the head: the vocabulary, since a mask is never an answer; or what a corrector says
     block_size: int
     n_layer: int
     n_head: int

@@ -83,7 +83,7 @@ def load_newest(out_dir: Path, kind: str) -> tuple[Path, dict[str, Any]]:
         if content.get("schema", 0) > SCHEMA:
             raise Mistake(f"{path} was written by a newer version of this program")
         return path, content
-    why = "; ".join(reasons) or f"no ckpt_{kind}_*.pt is there"
+    why = "; ".join(reasons) or f"no ckpt_{kind}_<iteration>.pt is there"
     raise Mistake(f"--init_from=resume finds no checkpoint in {out_dir} ({why}); --init_from=scratch begins anew")
 
 
@@ -103,7 +103,7 @@ def clear_unfinished(out_dir: Path) -> None:
 
 def set_aside(out_dir: Path, records: Iterable[str]) -> Path | None:
     """Move an earlier training's checkpoints and its records into a folder of their own, so that runs never mix."""
-    earlier = [path for path in out_dir.iterdir() if re.fullmatch(r"ckpt_[a-z]+_\d+\.pt", path.name)]
+    earlier = [path for path in out_dir.iterdir() if re.fullmatch(r"ckpt_[a-z_]+_\d+\.pt", path.name)]
     if not earlier:
         return None
     number = 1

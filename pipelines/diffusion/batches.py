@@ -12,6 +12,13 @@ from pipelines.diffusion.schedule import batch_masking, stage_table
 from pipelines.diffusion.settings import DiffusionSettings
 
 
+def starts_of(settings: DiffusionSettings, text: Dataset) -> Starts:
+    """Where a window of the training text may begin."""
+    if not settings.use_paragraph_boundaries:
+        return window_starts(text.train, settings.block_size)
+    return paragraphs(text, settings.block_size)
+
+
 class Batches:
     """Owns the random generator of the masks. It is seeded anew for every batch, so a resumed training needs no
     state of it, and sees what the uninterrupted one would have seen."""
@@ -20,9 +27,7 @@ class Batches:
         self._seed = settings.seed
         self._rows, self._length = settings.batch_size, settings.block_size
         self._tokens = text.train
-        self._starts: Starts = window_starts(text.train, self._length)
-        if settings.use_paragraph_boundaries:
-            self._starts = paragraphs(text, self._length)
+        self._starts = starts_of(settings, text)
         stages = settings.unmasking_stages if settings.training_type == "unmasking" else []
         self._table = stage_table(stages, device) if stages else None
         self._device = device

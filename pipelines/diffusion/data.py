@@ -10,11 +10,21 @@ from pipelines.diffusion.vocabulary import Characters
 from pipelines.diffusion.wanted import Wanted
 from pipelines.mistake import Mistake
 
+PIECE = 2**22  # characters that are counted in one go
+
 
 def open_dataset(name: str, tokenizer: str = "auto", bpe_vocab_size: int = 512) -> Dataset:
     """The dataset data/<name>, or the one in the folder `name` when that is a path, or the text file `name`: in these
     tokens, prepared now if need be. Raises Mistake."""
     return dataset.read(name, texts.prepared(Wanted(name, tokenizer, bpe_vocab_size)))
+
+
+def frequencies(tokens: np.ndarray, vocab_size: int) -> np.ndarray:  # (N,) -> (vocab_size,) int64
+    """How often each character occurs. Piece by piece, since counting copies what it counts into eight bytes each."""
+    counts = np.zeros(vocab_size, dtype=np.int64)
+    for begin in range(0, len(tokens), PIECE):
+        counts += np.bincount(tokens[begin : begin + PIECE], minlength=vocab_size)
+    return counts
 
 
 Starts = range | np.ndarray
@@ -57,14 +67,32 @@ def windows(tokens: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray: 
     return tokens[starts[:, None] + np.arange(length)].astype(np.int64)
 
 
+def draw_starts(starts: Starts, rows: int, rng: np.random.Generator) -> np.ndarray:  # -> (rows,) int64
+    chosen = rng.integers(len(starts), size=rows)
+    return chosen if isinstance(starts, range) else starts[chosen]
+
+
 def draw(
     tokens: np.ndarray, starts: Starts, rows: int, length: int, rng: np.random.Generator
 ) -> np.ndarray:  # -> (rows, length) int64
-    chosen = rng.integers(len(starts), size=rows)
-    return windows(tokens, chosen if isinstance(starts, range) else starts[chosen], length)
+    return windows(tokens, draw_starts(starts, rows, rng), length)
+
+
+def elsewhere(
+    tokens: np.ndarray, starts: np.ndarray, length: int, width: int, rng: np.random.Generator
+) -> np.ndarray:  # (N,), (B,) -> (B, width) int64
+    """For each window of `length` that begins at `starts`, `width` characters of the text that it shares none with.
+
+    Uniform over all such places, the text being closed to a ring; it must have length + width characters at least.
+    """
+    away = rng.integers(len(tokens) - length - width + 1, size=len(starts))
+    return tokens[((starts + length + away)[:, None] + np.arange(width)) % len(tokens)].astype(np.int64)
 
 
 def even_windows(tokens: np.ndarray, count: int, length: int) -> np.ndarray:  # -> (count, length) int64
     """`count` windows spread evenly over the text, the same ones in every run."""
-    starts = np.linspace(0, len(window_starts(tokens, length)) - 1, count).astype(np.int64)
-    return windows(tokens, starts, length)
+    return windows(tokens, even_starts(tokens, count, length), length)
+
+
+def even_starts(tokens: np.ndarray, count: int, length: int) -> np.ndarray:  # -> (count,) int64
+    return np.linspace(0, len(window_starts(tokens, length)) - 1, count).astype(np.int64)

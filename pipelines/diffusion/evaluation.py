@@ -68,6 +68,10 @@ class Evaluation:
     def stage_losses(self) -> list[float]:
         return self.val.losses[BINS:]
 
+    def summary(self) -> str:
+        bins = " ".join(f"{loss:.2f}" for loss in self.val.losses[:BINS])
+        return f"val {self.bits_per_character:.3f} bits per character; loss by mask ratio 0 to 1: {bins}"
+
     def row(self) -> dict[str, float]:
         """The numbers under the names that metrics.jsonl and wandb show."""
         row = {
@@ -117,6 +121,11 @@ def masks_of_stage(stage: RandomStage | StickyStage, rows: int, length: int) -> 
     return sample_masks(masking, length, torch.Generator().manual_seed(zlib.crc32(str(stage).encode())))
 
 
+def rows_at_once(length: int, classes: int) -> int:
+    """Windows in one forward pass."""
+    return max(1, min(MOST_TOKENS, MOST_LOGITS // classes) // length)
+
+
 @torch.no_grad()
 def answer(
     model: nn.Module, asked: Questions, mask_id: int, dtype: torch.dtype, stop: Callable[[], bool]
@@ -127,7 +136,7 @@ def answer(
     losses, hits = [], []
     try:
         length = asked.ids.shape[1]
-        rows = max(1, min(MOST_TOKENS, MOST_LOGITS // mask_id) // length)
+        rows = rows_at_once(length, mask_id)
         for ids, masks in zip(asked.ids.split(rows), asked.masks.split(rows), strict=True):
             if stop():
                 return None

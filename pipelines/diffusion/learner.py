@@ -14,7 +14,7 @@ from model.transformer import Shape, Transformer
 from pipelines.diffusion import vocabulary
 from pipelines.diffusion.data import Dataset
 from pipelines.diffusion.schedule import Progress
-from pipelines.diffusion.settings import DiffusionSettings
+from pipelines.diffusion.settings import DiffusionSettings, classes
 from pipelines.mistake import Mistake
 
 
@@ -53,7 +53,7 @@ def build(settings: DiffusionSettings, vocab_size: int, device: torch.device, dt
 def shape_of(settings: DiffusionSettings, vocab_size: int) -> Shape:
     return Shape(
         tokens_in=vocab_size + 1,
-        tokens_out=vocab_size,
+        tokens_out=classes(settings, vocab_size),
         block_size=settings.block_size,
         n_layer=settings.n_layer,
         n_head=settings.n_head,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -102,12 +103,25 @@ class DiffusionSettings(BaseModel):
     bpe_vocab_size: Annotated[int, Field(ge=256, le=2**18)] = 512
     use_paragraph_boundaries: bool = False  # windows begin where paragraphs begin, not anywhere
 
-    # What is learned: 'unmasking' walks through the stages below, 'elbo' draws every mask ratio from the beginning.
-    training_type: Literal["unmasking", "elbo"] = "unmasking"
+    # What is learned: 'unmasking' walks through the stages below, 'elbo' draws every mask ratio from the beginning;
+    # 'remasking' and 'remasking_binary' learn to find wrong characters, with as many classes as characters and one for
+    # "wrong", or with two.
+    training_type: Literal["unmasking", "elbo", "remasking", "remasking_binary"] = "unmasking"
     unmasking_stages: list[Stage] = Field(
         default_factory=lambda: [RandomStage(type="random", max_masked_ratio=1.0, val_loss_stale_count=10)]
     )
     min_improvement: NonNegativeFloat = 0.0  # an evaluation counts as better only when the loss falls by more (nats)
+
+    # The remasking types only: how each row of a batch is corrupted before the network reads it.
+    # 'random': anywhere; 'sticky': in runs; 'fragment': runs of text from elsewhere; 'mixed': each row one of them.
+    corruption_type: Literal["random", "sticky", "fragment", "mixed"] = "mixed"
+    max_corruption_ratio: Ratio = 0.5  # each row replaces a share between 0 and this
+    corruption_replacement: Literal["unigram", "uniform"] = "unigram"  # as frequent as in the text, or all alike
+    # Runs grow in rounds, as those of sticky stages: p1 where no neighbour is chosen yet, p2 beside a chosen one.
+    corruption_p1_probability: Probability = 0.01
+    corruption_p2_probability: Probability = 0.9
+    # 'mixed' only: how often a row is random, sticky, fragment. Only the proportions count.
+    corruption_weights: list[NonNegativeFloat] = Field(default_factory=lambda: [1.0, 1.0, 1.0])
 
     # One iteration sees gradient_accumulation_steps * batch_size windows of block_size tokens.
     gradient_accumulation_steps: PositiveInt = 1
@@ -160,6 +174,26 @@ class DiffusionSettings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _runs_begin_somewhere(self) -> DiffusionSettings:
+        if is_corrector(self) and self.corruption_type != "random" and self.corruption_p1_probability == 0:
+            raise ValueError(
+                f"corruption_p1_probability must be greater than 0 for corruption_type '{self.corruption_type}': a row"
+                " starts unharmed, so no run would ever begin"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _three_weights_of_which_one_counts(self) -> DiffusionSettings:
+        if len(self.corruption_weights) != 3:
+            raise ValueError(
+                f"corruption_weights has {len(self.corruption_weights)} numbers and must have 3: for random, sticky"
+                " and fragment"
+            )
+        if not 0 < sum(self.corruption_weights) < math.inf:
+            raise ValueError(f"corruption_weights {self.corruption_weights} must have a finite sum above 0")
+        return self
+
+    @model_validator(mode="after")
     def _decay_ends_after_warmup(self) -> DiffusionSettings:
         if self.decay_lr and self.lr_decay_iters < self.warmup_iters:
             raise ValueError(
@@ -168,14 +202,46 @@ class DiffusionSettings(BaseModel):
         return self
 
 
+def is_corrector(settings: DiffusionSettings) -> bool:
+    """Whether it learns to find wrong characters rather than to fill in hidden ones."""
+    return settings.training_type in ("remasking", "remasking_binary")
+
+
+def unread(config: Mapping[str, Any]) -> set[str]:
+    """The keys that the chosen training_type and tokenizer do not look at."""
+    return _unread_of_training(config) | (set() if config["tokenizer"] == "bpe" else {"bpe_vocab_size"})
+
+
+def _unread_of_training(config: Mapping[str, Any]) -> set[str]:
+    curriculum = {"unmasking_stages", "min_improvement"}
+    corruption = {key for key in config if "corruption_" in key}
+    if config["training_type"] == "unmasking":
+        return corruption
+    if config["training_type"] == "elbo":
+        return corruption | curriculum
+    idle = {
+        "random": {"corruption_p1_probability", "corruption_p2_probability", "corruption_weights"},
+        "sticky": {"corruption_weights"},
+        "fragment": {"corruption_weights", "corruption_replacement"},
+        "mixed": set(),
+    }
+    return curriculum | idle[config["corruption_type"]]
+
+
+def classes(settings: DiffusionSettings, vocab_size: int) -> int:
+    """Of the network's head: what it chooses among at every position."""
+    return {"remasking": vocab_size + 1, "remasking_binary": 2}.get(settings.training_type, vocab_size)
+
+
 def parameter_count(settings: DiffusionSettings, vocab_size: int = 128) -> int:
     """Trainable numbers of the network for `vocab_size` tokens and a mask (model.transformer.Transformer)."""
     width = settings.n_embd
     layer = 12 * width**2 + 2 * width  # attention 4, feed-forward 8; two norms
     count = settings.n_layer * layer + width  # the norm before the head
-    count += (vocab_size + 1) * width + vocab_size * width  # embedding with the mask, head
+    head = classes(settings, vocab_size)
+    count += (vocab_size + 1) * width + head * width  # embedding with the mask, head
     if settings.bias:
-        count += settings.n_layer * 9 * width + vocab_size
+        count += settings.n_layer * 9 * width + head
     if not settings.use_rope:
         count += settings.block_size * width
     return count
@@ -215,8 +281,3 @@ def unprepared(config: Mapping[str, Any]) -> list[str] | None:
         return unprepared_by_script(asked.dataset)
     options = ["--tokenizer", asked.tokenizer, "--vocab_size", str(asked.bpe_vocab_size)]
     return [str(DATA / "text.py"), *options, "--", asked.dataset]
-
-
-def unread(config: Mapping[str, Any]) -> set[str]:
-    """The keys that the chosen tokenizer does not look at."""
-    return set() if config["tokenizer"] == "bpe" else {"bpe_vocab_size"}

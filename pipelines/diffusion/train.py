@@ -1,4 +1,4 @@
-"""Train one masked-diffusion model, from settings to the last checkpoint: one loop, read from top to bottom."""
+"""Train one masked-diffusion model, or a corrector, from settings to the last checkpoint: one loop, top to bottom."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from model.diffusion import elbo_loss, hide, unmasking_loss
 from pipelines import checkpoints, machine
-from pipelines.diffusion.batches import Batches
 from pipelines.diffusion.data import Dataset, open_dataset
-from pipelines.diffusion.evaluation import Evaluation, evaluate, questions
 from pipelines.diffusion.learner import Learner, State, build, pack, unpack
+from pipelines.diffusion.objectives import Evaluated, objective_of
 from pipelines.diffusion.schedule import advance, learning_rate
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.failure import Diverged, noted, require_finite
@@ -38,14 +37,13 @@ def run(settings: DiffusionSettings) -> int:
 def train(settings: DiffusionSettings, state: State, stop: StopRequest) -> int:
     out_dir = Path(settings.out_dir)
     stages = settings.unmasking_stages if settings.training_type == "unmasking" else []
-    objective = unmasking_loss if stages else elbo_loss
     micro_steps = settings.gradient_accumulation_steps
 
     # The machine, the text, the network.
     device = machine.choose_device(settings.device)
     dtype = machine.choose_dtype(settings.dtype, device)
     text = open_dataset(settings.dataset, settings.tokenizer, settings.bpe_vocab_size)
-    batches = Batches(settings, text, device)
+    objective = objective_of(settings, text, device, dtype)
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it; changes nothing on a CPU
     learner = build(settings, text.vocab_size, device, dtype)
     model, optimizer, scaler = learner.model, learner.optimizer, learner.scaler
@@ -54,9 +52,7 @@ def train(settings: DiffusionSettings, state: State, stop: StopRequest) -> int:
     flops_per_iter = model.flops_per_token() * tokens_per_iter
     say(f"device: {machine.describe(device)}, dtype: {machine.dtype_name(dtype)}")
     say(f"dataset: {text.name}, {len(text.train):,} {text.vocabulary.title} to learn, {len(text.val):,} to validate on")
-    say(f"vocabulary: {text.vocab_size} {text.vocabulary.title};"
-        f" a guess without context costs {text.val_unigram_entropy:.4f} nats"
-        " (unigram entropy of the validation text)")  # fmt: skip
+    say(objective.introduction())
     say(f"model: {model.parameter_count():,} parameters, {tokens_per_iter:,} tokens per iteration")
     say(f"peak for mfu: {peak.flops / 1e12:.3g} TFLOP/s ({peak.source})")
 
@@ -72,16 +68,14 @@ def train(settings: DiffusionSettings, state: State, stop: StopRequest) -> int:
     elif not settings.eval_only and (folder := checkpoints.set_aside(out_dir, [METRICS])):
         say(f"moved the checkpoints of an earlier training to {folder}")
 
-    def loss_of(network: Callable[[Tensor], Tensor], ids: Tensor, masks: Tensor) -> Tensor:  # (B, T), (B, T) -> ()
+    def loss_of(network: Callable[[Tensor], Tensor], inputs: Tensor, targets: Any) -> Tensor:  # (B, T) -> ()
         with machine.autocast(device, dtype):
-            logits = network(hide(ids, masks, text.mask_id))
-        return objective(logits, ids, masks) / micro_steps
+            logits = network(inputs)
+        return objective.loss(logits, targets) / micro_steps
 
     network = model
     if settings.compile and not settings.eval_only:
-        network = machine.compiled(model, lambda fast: loss_of(fast, *batches.draw(0, 0)).backward())
-    val_questions = questions(text.val, settings.eval_iters, settings.block_size, stages, device)
-    train_questions = questions(text.train, settings.eval_iters, settings.block_size, [], device)
+        network = machine.compiled(model, lambda fast: loss_of(fast, *objective.draw(0, 0)).backward())
     if stages:
         announce_stage(settings, state)
 
@@ -95,8 +89,7 @@ def train(settings: DiffusionSettings, state: State, stop: StopRequest) -> int:
             done = state.iteration >= settings.max_iters or settings.eval_only
             improved = False
             if (due or done) and (state.evaluated != state.iteration or settings.eval_only):
-                result = evaluate(model, val_questions, train_questions, mask_id=text.mask_id, dtype=dtype, stop=stop,
-                                  characters_per_token=text.val_characters_per_token)  # fmt: skip
+                result = objective.evaluate(model, stop)
                 if result is None:  # a signal came
                     break
                 report(result, settings, state, tracker)
@@ -113,8 +106,8 @@ def train(settings: DiffusionSettings, state: State, stop: StopRequest) -> int:
             for group in optimizer.param_groups:
                 group["lr"] = rate
             for micro in range(micro_steps):
-                ids, masks = batches.draw(state.iteration * micro_steps + micro, state.progress.stage)
-                loss = loss_of(network, ids, masks)
+                inputs, targets = objective.draw(state.iteration * micro_steps + micro, state.progress.stage)
+                loss = loss_of(network, inputs, targets)
                 scaler.scale(loss).backward()
                 loss_sum += loss.detach()
             scaler.unscale_(optimizer)
@@ -152,15 +145,14 @@ def train(settings: DiffusionSettings, state: State, stop: StopRequest) -> int:
         return 0
 
 
-def report(result: Evaluation, settings: DiffusionSettings, state: State, tracker: Tracker) -> None:
+def report(result: Evaluated, settings: DiffusionSettings, state: State, tracker: Tracker) -> None:
     rate = learning_rate(min(state.iteration, settings.max_iters - 1), settings)
     say(f"step {state.iteration}: train loss {result.train_loss:.4f}, val loss {result.val_loss:.4f}, lr {rate:.3e}")
-    bins = " ".join(f"{loss:.2f}" for loss in result.val.losses[:10])
-    say(f"  val {result.bits_per_character:.3f} bits per character; loss by mask ratio 0 to 1: {bins}")
+    say(f"  {result.summary()}")
     tracker.log(state.iteration, result.row() | {"lr": rate} | stage_row(settings, state))
 
 
-def judge(result: Evaluation, settings: DiffusionSettings, state: State, *, count: bool) -> bool:
+def judge(result: Evaluated, settings: DiffusionSettings, state: State, *, count: bool) -> bool:
     """Take an evaluation into the state; whether it is the best so far. Only those that `count` move the curriculum."""
     if not math.isfinite(result.val_loss):
         raise Diverged(
