@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.diffusion import Masking, sample_masks
+from model.masks import Masking, sample_masks
 
 KINDS = ("random", "sticky", "fragment")
 RANDOM, STICKY, FRAGMENT = range(3)

@@ -1,7 +1,8 @@
 """A pre-norm transformer over token ids. Knows nothing of masks, losses or files.
 
 RMSNorm: Zhang and Sennrich 2019. Normalised queries and keys: Henry et al. 2020. Rotary positions: Su et al. 2021.
-Squared ReLU: So et al. 2021 (Primer).
+Squared ReLU and convolutions over neighbours: So et al. 2021 (Primer); before the projections: Allen-Zhu 2025 (Canon).
+SwiGLU: Shazeer 2020. LayerNorm, GELU and learned positions are those of GPT-2 (Radford et al. 2019).
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Queries and keys have norm sqrt(D) each, so this bounds what attention can say at sqrt(D) times as much; 1 to 3 learn
-# alike, none at all learns markedly slower.
-QK_SCALE = 1.4
+from model.attention import attend, rotate, rotation_table
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What fixes the network: two checkpoints fit each other when their shapes are equal."""
+    """What fixes the network: two checkpoints fit each other when their shapes are equal.
+
+    A field that is added later gets the default that earlier networks had, so that their checkpoints still load.
+    """
 
     tokens_in: int  # rows of the embedding: the vocabulary and the mask
     tokens_out: int  # classes of the head: the vocabulary, since a mask is never an answer; or what a corrector says
@@ -32,6 +34,35 @@ class Shape:
     bias: bool = False
     attention_type: Literal["bidirectional", "causal"] = "bidirectional"
     use_rope: bool = True
+    norm: Literal["rmsnorm", "layernorm"] = "rmsnorm"
+    mlp: Literal["relu2", "swiglu", "gelu"] = "relu2"
+    qk_norm: bool = True
+    conv_width: int = 0
+
+
+def hidden_width(shape: Shape) -> int:
+    """Of the feed-forward part; with SwiGLU a multiple of 8 that keeps the number of parameters."""
+    if shape.mlp == "swiglu":
+        return 8 * max(1, round(shape.n_embd / 3))
+    return 4 * shape.n_embd
+
+
+class Neighbours(nn.Module):
+    """Adds to each position a weighted sum of its neighbours, channel by channel. Begins as the identity."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        reach = shape.conv_width // 2
+        # A causal network may look to the left only.
+        self.shifts = range(-2 * reach, 1) if shape.attention_type == "causal" else range(-reach, reach + 1)
+        self.weight = nn.Parameter(torch.zeros(len(self.shifts), shape.n_embd))
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, T, C) -> (B, T, C)
+        T, left, right = x.shape[1], -self.shifts[0], self.shifts[-1]
+        weight = self.weight.to(x.dtype)
+        padded = F.pad(x, (0, 0, left, right))
+        # Shifted products rather than conv1d: the compiler fuses them into one pass over the memory.
+        return x + sum(padded[:, shift + left : shift + left + T] * weight[i] for i, shift in enumerate(self.shifts))
 
 
 class Attention(nn.Module):
@@ -39,6 +70,7 @@ class Attention(nn.Module):
         super().__init__()
         self.n_head = shape.n_head
         self.causal = shape.attention_type == "causal"
+        self.normalised = shape.qk_norm
         self.dropout = dropout
         self.qkv = nn.Linear(shape.n_embd, 3 * shape.n_embd, bias=shape.bias)
         self.out = nn.Linear(shape.n_embd, shape.n_embd, bias=shape.bias)
@@ -46,43 +78,50 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> Tensor:  # (B, T, C) -> (B, T, C)
         B, T, C = x.shape
         qkv = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head)
-        qk, v = F.rms_norm(qkv[:, :, :2], (C // self.n_head,)), qkv[:, :, 2]
+        qk, v = qkv[:, :, :2], qkv[:, :, 2]
+        if self.normalised:
+            qk = F.rms_norm(qk, (C // self.n_head,))
         if rotation is not None:
             qk = rotate(qk, *rotation)
         q, k = qk.unbind(2)  # each (B, T, H, D)
-        y = F.scaled_dot_product_attention(
-            q.transpose(1, 2),
-            k.transpose(1, 2),
-            v.transpose(1, 2),
-            dropout_p=self.dropout if self.training else 0.0,
-            is_causal=self.causal,
-            scale=QK_SCALE / math.sqrt(C // self.n_head),
-        )
-        return self.out(y.transpose(1, 2).reshape(B, T, C))
+        dropout = self.dropout if self.training else 0.0
+        y = attend(q, k, v, causal=self.causal, normalised=self.normalised, dropout=dropout)
+        return self.out(y.reshape(B, T, C))
 
 
 class FeedForward(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.up = nn.Linear(shape.n_embd, 4 * shape.n_embd, bias=shape.bias)
-        self.out = nn.Linear(4 * shape.n_embd, shape.n_embd, bias=shape.bias)
+        width, self.kind = hidden_width(shape), shape.mlp
+        self.up = nn.Linear(shape.n_embd, width * (2 if self.kind == "swiglu" else 1), bias=shape.bias)
+        self.out = nn.Linear(width, shape.n_embd, bias=shape.bias)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, T, C) -> (B, T, C)
-        return self.out(F.relu(self.up(x)).square())
+    def forward(self, x: Tensor) -> Tensor:  # (..., C) -> (..., C)
+        x = self.up(x)
+        if self.kind == "swiglu":
+            gate, x = x.chunk(2, dim=-1)
+            return self.out(F.silu(gate) * x)
+        return self.out(F.gelu(x) if self.kind == "gelu" else F.relu(x).square())
 
 
 class Block(nn.Module):
     def __init__(self, shape: Shape, dropout: float) -> None:
         super().__init__()
-        self.attention_norm = nn.RMSNorm(shape.n_embd, eps=1e-6)
+        self.attention_norm = norm(shape)
+        self.attention_conv = Neighbours(shape) if shape.conv_width else nn.Identity()
         self.attention = Attention(shape, dropout)
-        self.feed_forward_norm = nn.RMSNorm(shape.n_embd, eps=1e-6)
+        self.feed_forward_norm = norm(shape)
+        self.feed_forward_conv = Neighbours(shape) if shape.conv_width else nn.Identity()
         self.feed_forward = FeedForward(shape)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> Tensor:  # (B, T, C) -> (B, T, C)
-        x = x + self.dropout(self.attention(self.attention_norm(x), rotation))
-        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, at: Tensor | None = None) -> Tensor:
+        """(B, T, C) -> (B, T, C); with `at`, flat positions (M,), only their results: (M, C)."""
+        x = x + self.dropout(self.attention(self.attention_conv(self.attention_norm(x)), rotation))
+        h = self.feed_forward_conv(self.feed_forward_norm(x))
+        if at is not None:
+            x, h = x.flatten(0, 1)[at], h.flatten(0, 1)[at]
+        return x + self.dropout(self.feed_forward(h))
 
 
 class Transformer(nn.Module):
@@ -95,7 +134,7 @@ class Transformer(nn.Module):
         self.positions = None if shape.use_rope else nn.Embedding(shape.block_size, shape.n_embd)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Block(shape, dropout) for _ in range(shape.n_layer))
-        self.norm = nn.RMSNorm(shape.n_embd, eps=1e-6)
+        self.norm = norm(shape)
         self.head = nn.Linear(shape.n_embd, shape.tokens_out, bias=shape.bias)
         if shape.use_rope:
             cos, sin = rotation_table(shape.block_size, shape.n_embd // shape.n_head)
@@ -118,7 +157,11 @@ class Transformer(nn.Module):
             nn.init.zeros_(block.feed_forward.out.weight)
         nn.init.zeros_(self.head.weight)
 
-    def forward(self, ids: Tensor) -> Tensor:  # (B, T) -> (B, T, tokens_out)
+    def forward(self, ids: Tensor, at: Tensor | None = None) -> Tensor:
+        """Logits (B, T, tokens_out) of ids (B, T); with `at`, flat positions (M,), of these alone: (M, tokens_out).
+
+        What follows the last attention sees no other position, so the rest of it is not computed.
+        """
         T = ids.shape[1]
         x = self.embedding(ids)
         rotation = None
@@ -127,8 +170,9 @@ class Transformer(nn.Module):
         else:
             rotation = (self.cos[:T], self.sin[:T])
         x = self.dropout(x)
-        for block in self.blocks:
-            x = block(x, rotation)
+        last = len(self.blocks) - 1
+        for number, block in enumerate(self.blocks):
+            x = block(x, rotation, at if number == last else None)
         return self.head(self.norm(x))
 
     def parameter_count(self) -> int:
@@ -141,24 +185,7 @@ class Transformer(nn.Module):
         return 6 * (self.parameter_count() - lookups) + 12 * shape.n_layer * shape.n_embd * shape.block_size
 
 
-def rotation_table(length: int, head_size: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of position times frequency, each (length, 1, 1, head_size).
-
-    The usual base of 10,000 leaves most frequencies of a short window nearly still; four times the window has the
-    slowest one turn by about a third of a radian over it.
-    """
-    base = 4.0 * length
-    frequencies = base ** (-torch.arange(0, head_size, 2, dtype=torch.float32) / head_size)
-    angles = torch.outer(torch.arange(length, dtype=torch.float32), frequencies).repeat(1, 2)
-    angles = angles[:, None, None, :]
-    # The first half of the sines is negated here, once, so that `rotate` is two products and one sum.
-    sin = angles.sin()
-    sin[..., : head_size // 2].neg_()
-    return angles.cos(), sin
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:  # (B, T, 2, H, D) -> (B, T, 2, H, D)
-    """Turn each pair (x_i, x_{i + D/2}) by its position's angle, in the precision of `x`."""
-    half = x.shape[-1] // 2
-    swapped = torch.cat((x[..., half:], x[..., :half]), dim=-1)
-    return x * cos.to(x.dtype) + swapped * sin.to(x.dtype)
+def norm(shape: Shape) -> nn.Module:
+    if shape.norm == "layernorm":
+        return nn.LayerNorm(shape.n_embd, bias=shape.bias)
+    return nn.RMSNorm(shape.n_embd, eps=1e-6)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import resource
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pipelines.mistake import Mistake
 
@@ -90,6 +93,14 @@ def measure_matmul(device: torch.device, dtype: torch.dtype, seconds: float = 0.
     return best
 
 
+def memory_bytes(device: torch.device) -> int:
+    """The most that was in use at a time: of the GPU's memory by tensors, else by the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
 def synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -97,7 +108,14 @@ def synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def compiled(model: nn.Module, try_step: Callable[[Callable[[Tensor], Tensor]], None]) -> Callable[[Tensor], Tensor]:
+def compiles(wanted: Literal["auto"] | bool, device: torch.device) -> bool:
+    """Whether to compile: 'auto' means on a GPU, where Triton is there for it."""
+    if wanted != "auto":
+        return wanted
+    return device.type == "cuda" and importlib.util.find_spec("triton") is not None
+
+
+def compiled(model: nn.Module, try_step: Callable[[nn.Module], None], *, graphs: bool = False) -> nn.Module:
     """torch.compile(model) once `try_step` has gone through it; otherwise a warning, and the model as it is.
 
     A missing compiler shows only when the first step runs, which is why one is tried here. `try_step` may leave
@@ -105,7 +123,7 @@ def compiled(model: nn.Module, try_step: Callable[[Callable[[Tensor], Tensor]], 
     """
     devices = [p.device for p in model.parameters() if p.device.type == "cuda"][:1]
     try:
-        fast = torch.compile(model)
+        fast = torch.compile(model, mode="reduce-overhead" if graphs and devices else None)
         with torch.random.fork_rng(devices=devices):
             try_step(fast)
         return fast

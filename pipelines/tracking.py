@@ -1,4 +1,4 @@
-"""Where a training's numbers go: metrics.jsonl always, Weights & Biases when asked. Never makes a training fail."""
+"""Where a training's numbers go: metrics.jsonl always, wandb and TensorBoard when asked. Never makes it fail."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ class Tracker:
         self._max_iters = max_iters
         self._warned = False
         self._wandb = WandbRun(settings, out_dir) if settings.wandb_log else None
+        self._tensorboard = None
+        if getattr(settings, "tensorboard_log", False):
+            from pipelines.tensorboard import TensorBoard
+
+            self._tensorboard = TensorBoard(out_dir)
 
     def log(self, iteration: int, row: Mapping[str, Any]) -> None:
         row = {"iter": iteration, "max_iters": self._max_iters, **row}
@@ -41,6 +46,8 @@ class Tracker:
             self._warned = True
         if self._wandb:
             self._wandb.log(row)
+        if self._tensorboard:
+            self._tensorboard.log(row)
 
     def __enter__(self) -> Tracker:
         return self
@@ -49,8 +56,23 @@ class Tracker:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         os.close(self._file)
+        if self._tensorboard:
+            self._tensorboard.finish()
         if self._wandb:
             self._wandb.finish(failed=kind is not None)
+
+
+class Quiet:
+    """The tracker of a process that shares a training with another, which does the telling."""
+
+    def log(self, iteration: int, row: Mapping[str, Any]) -> None:
+        pass
+
+    def __enter__(self) -> Quiet:
+        return self
+
+    def __exit__(self, *of_error: object) -> None:
+        pass
 
 
 def say(line: str) -> None:

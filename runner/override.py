@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ALIASES = {"wandb_enabled": "wandb_log"}  # what the runner calls its option -> the trainer's key
 SYNONYMS = {"learning_rate": "lr", "lr": "learning_rate"}  # one setting under the names of two pipelines
+FLAGS = frozenset({"profile"})  # may stand alone: --profile is --profile=true
 TRUE_WORDS = frozenset({"true", "1", "yes", "on"})
 FALSE_WORDS = frozenset({"false", "0", "no", "off"})
 NONE_WORDS = frozenset({"none", "null"})
@@ -41,7 +42,9 @@ def split(argv: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:
             continue
         name, equals, value = word.partition("=")
         key = name.removeprefix("--").replace("-", "_")
-        if not name.startswith("--") or not key:
+        if not equals and key in FLAGS:
+            overrides[key] = "true"
+        elif not name.startswith("--") or not key:
             problems.append(f"{word}: unknown option; options are written --key=value")
         elif equals:
             overrides[key] = value

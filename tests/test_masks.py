@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.diffusion import Masking, random_masking, sample_masks, stratified
-from pipelines.diffusion.schedule import batch_masking, rows_of_stages, stage_masking, stage_table
-from pipelines.diffusion.settings import RandomStage, StickyStage
+from model.masks import Masking, random_masking, random_masks, sample_masks, stratified
+from pipelines.diffusion.schedule import most_hidden, rows_of_stages, stage_masking, stage_table
+from pipelines.diffusion.stages import RandomStage, StickyStage
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -105,7 +105,8 @@ def test_random_masks_are_uniform_over_positions():
 
 def test_a_random_stage_draws_counts_uniformly_up_to_its_ratio():
     stage = RandomStage(type="random", max_masked_ratio=0.2, val_loss_stale_count=1)
-    masking = batch_masking(stage_table([stage], "cpu"), 0, 5000, 50, 0, generator())
+    uniform = stratified(1, 5000, generator()).flatten()
+    masking = stage_masking(stage_table([stage], "cpu"), torch.zeros(5000, dtype=torch.long), uniform, 50)
     counts = torch.bincount(masking.count)
     assert counts[0] == 0 and len(counts) == 11  # 1..10 of 50
     assert (counts[1:] / 5000 - 0.1).abs().max() < 0.01
@@ -113,7 +114,7 @@ def test_a_random_stage_draws_counts_uniformly_up_to_its_ratio():
 
 def test_stratified_numbers_fall_one_into_each_stratum():
     for seed in range(20):
-        numbers = stratified(16, generator(seed))
+        numbers = stratified(1, 16, generator(seed))[0]
         assert (numbers > 0).all() and (numbers <= 1).all()
         assert sorted((numbers * 16).ceil().long().tolist()) == list(range(1, 17))
 
@@ -129,7 +130,31 @@ def test_rows_are_dealt_out_evenly_over_the_stages_reached(rows, stages):
 
 def test_the_stages_of_one_batch_keep_their_own_ratios():
     stages = [sticky(0.9, 0.1, 0.9), sticky(0.2, 0.3, 0.0)]
-    masking = batch_masking(stage_table(stages, "cpu"), 1, 8, 100, 0, generator())
+    dealt = torch.tensor(rows_of_stages(8, 1, 0))
+    masking = stage_masking(stage_table(stages, "cpu"), dealt, torch.ones(8), 100)
     assert masking.count.tolist() == [90, 20] * 4
-    only_the_first = batch_masking(stage_table(stages, "cpu"), 0, 8, 100, 0, generator())
-    assert only_the_first.count.tolist() == [90] * 8
+
+
+@pytest.mark.parametrize("reached", [1, 2, 3])
+@pytest.mark.parametrize("rows", [4, 7])
+def test_no_batch_hides_more_than_it_is_given_room_for(rows, reached):
+    stages = [
+        sticky(0.9, 0.1, 0.9),
+        RandomStage(type="random", max_masked_ratio=0.33, val_loss_stale_count=1),
+        sticky(0.21, 0.3, 0.0),
+    ][:reached]
+    table = stage_table(stages, "cpu")
+    for number in range(12):
+        dealt = torch.tensor(rows_of_stages(rows, reached - 1, number))
+        uniform = stratified(1, rows, generator(number)).flatten()
+        assert stage_masking(table, dealt, uniform, 50).count.sum() <= most_hidden(stages, rows, 50)
+
+
+def test_masks_cost_no_round_trip_to_the_device():
+    """Meta tensors have shapes and no values: whatever asks for one raises."""
+    count = torch.ones(4, dtype=torch.long, device="meta")
+    masking = Masking(count, torch.ones(4, device="meta"), torch.ones(4, device="meta"))
+    with pytest.raises((NotImplementedError, RuntimeError)):
+        bool(count.sum() > 0)
+    assert sample_masks(masking, 16, None).shape == (4, 16)
+    assert random_masks(count, 16, None).shape == (4, 16)

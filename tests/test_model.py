@@ -5,8 +5,17 @@ import math
 import pytest
 import torch
 
-from model.diffusion import elbo_loss, hide, masked_cross_entropy, unmasking_loss
-from model.transformer import Shape, Transformer, rotate, rotation_table
+from model.attention import rotate, rotation_table
+from model.diffusion import (
+    elbo_weights,
+    gather_hidden,
+    hidden_positions,
+    masked_cross_entropy,
+    unmasking_weights,
+    weighted_cross_entropy,
+)
+from model.masks import hide
+from model.transformer import Shape, Transformer
 from pipelines.diffusion.learner import shape_of
 from pipelines.diffusion.settings import DiffusionSettings, parameter_count
 
@@ -19,6 +28,21 @@ SMALL = {
     "n_head": 2,
     "n_embd": 16,
 }
+
+
+def elbo_loss(logits: torch.Tensor, ids: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    return loss_by(elbo_weights(masks[None]), logits, ids, masks)
+
+
+def unmasking_loss(logits: torch.Tensor, ids: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    return loss_by(unmasking_weights(masks[None]), logits, ids, masks)
+
+
+def loss_by(weights: torch.Tensor, logits: torch.Tensor, ids: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """As a training takes it: at positions that are gathered, a few open ones among them."""
+    at = hidden_positions(masks[None], int(masks.sum()) + 5)
+    targets, weights = gather_hidden(ids[None], at)[0], gather_hidden(weights, at)[0]
+    return weighted_cross_entropy(logits.flatten(0, 1)[at[0]], targets, weights)
 
 
 def network(**changes) -> Transformer:
@@ -103,7 +127,10 @@ def test_unmasking_counts_positions_and_elbo_counts_rows():
     assert elbo_loss(logits, ids, masks) == pytest.approx(float(sum(by_hand) / 3), rel=1e-5)
 
 
-@pytest.mark.parametrize("changes", [{}, {"bias": True}, {"use_rope": False}, {"bias": True, "n_layer": 3}])
+@pytest.mark.parametrize("changes", [
+    {}, {"bias": True}, {"use_rope": False}, {"bias": True, "n_layer": 3}, {"mlp": "swiglu", "bias": True},
+    {"norm": "layernorm"}, {"norm": "layernorm", "bias": True, "mlp": "gelu"}, {"conv_width": 5},
+])  # fmt: skip
 def test_the_parameter_count_of_the_settings_is_that_of_the_network(changes):
     settings = DiffusionSettings(**{"n_layer": 2, "n_head": 2, "n_embd": 16, "block_size": 32, **changes})
     model = Transformer(shape_of(settings, VOCABULARY))

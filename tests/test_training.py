@@ -107,7 +107,7 @@ def test_a_training_learns_and_says_so(finished, text):
     out_dir, done = finished
     assert done.returncode == 0, done.stderr
     steps = re.findall(r"^step (\d+): train loss ([\d.]+), val loss ([\d.]+), lr [\d.e+-]+$", done.stdout, re.M)
-    assert [int(step[0]) for step in steps] == list(range(0, 401, 40))
+    assert [int(step[0]) for step in steps] == list(range(40, 401, 40))
     entropy = json.loads((text / "meta.json").read_text())["val_unigram_entropy"]
     assert float(steps[-1][2]) < 0.85 * entropy
     assert re.search(r"^iter 400: loss [\d.]+, time [\d.]+ms, mfu [\d.]+%$", done.stdout, re.M)
@@ -122,7 +122,7 @@ def test_metrics_have_a_row_per_log_step_and_per_evaluation(finished):
     logged = [row for row in rows if "train/loss" in row]
     evaluated = [row for row in rows if "val/loss" in row]
     assert [row["iter"] for row in logged] == [1, *range(5, 401, 5)]
-    assert [row["iter"] for row in evaluated] == list(range(0, 401, 40))
+    assert [row["iter"] for row in evaluated] == list(range(40, 401, 40))
     assert {"lr", "mfu", "ms_per_iter", "max_iters", "stage", "time"} <= logged[-1].keys()
     last = evaluated[-1]
     bins = [last[f"val/ratio_{i / 10:.1f}_{(i + 1) / 10:.1f}_loss"] for i in range(10)]
@@ -241,7 +241,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(text, tmp_path, option, said)
 def test_a_loss_that_is_not_finite_stops_the_training_and_saves_nothing_bad(text, tmp_path):
     done = finish(config(tmp_path, text, grad_clip=0.0, weight_decay=0.0), "--learning_rate=1e30")
     assert done.returncode == 1
-    assert "not finite" in done.stderr or "loss is nan" in done.stderr or "loss is inf" in done.stderr
+    assert "the gradient was not finite in the last 10 steps" in done.stderr
     assert "Traceback" in done.stderr
     record = json.loads((tmp_path / "out" / "error.json").read_text())
     assert record["schema"] == 1 and record["type"] == "Diverged" and "Traceback" in record["traceback"]
@@ -288,11 +288,11 @@ def test_evaluation_depends_on_nothing_but_the_model(text, tmp_path):
 
 
 def test_stages_advance_when_stale_and_the_last_one_stays(text, tmp_path, capsys):
-    # No evaluation can improve by 100 nats, so after the first each one is stale.
+    # No evaluation can improve by 100 nats, so after the first each one is stale. There is none before the first step.
     assert train_here(text, tmp_path, eval_interval=10, min_improvement=100.0) == 0
     said = capsys.readouterr().out
     assert re.findall(r"^stage (\d)/3: (\w+)", said, re.M) == [("1", "random"), ("2", "sticky"), ("3", "sticky")]
-    assert [row["stage"] for row in evaluations(tmp_path)] == [1, 1, 2, 2, 3, 3, 3]
+    assert [row["stage"] for row in evaluations(tmp_path)] == [1, 1, 2, 2, 3, 3]
 
 
 def test_warm_up_works_without_decay(text, tmp_path):
@@ -304,10 +304,10 @@ def test_warm_up_works_without_decay(text, tmp_path):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_learns_and_resumes(text, tmp_path, dtype):
-    assert train_here(text, tmp_path, dtype=dtype, max_iters=40) == 0
-    assert train_here(text, tmp_path, dtype=dtype, max_iters=60, init_from="resume") == 0
+    assert train_here(text, tmp_path, dtype=dtype, max_iters=50) == 0
+    assert train_here(text, tmp_path, dtype=dtype, max_iters=100, init_from="resume") == 0
     losses = [row["val/loss"] for row in evaluations(tmp_path)]
-    assert losses[-1] < losses[0] - 0.3
+    assert losses[-1] < math.log(json.loads((text / "meta.json").read_text())["vocab_size"]) - 0.3
 
 
 # What must not make a training fail.

@@ -6,16 +6,26 @@ A corrector reads a text in which some characters were replaced, and says of eac
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.corruption import KINDS, correction_loss, correction_targets, corrupt, corruption, draw_kinds
-from model.diffusion import stratified
-from pipelines.diffusion.batches import starts_of
-from pipelines.diffusion.correction_evaluation import CorrectionEvaluation, evaluate, planted_errors, width_elsewhere
-from pipelines.diffusion.data import Dataset, draw_starts, elsewhere, frequencies, windows
+from model.corruption import KINDS, correction_targets, corrupt, corruption, draw_kinds
+from model.masks import stratified
+from pipelines.diffusion.batches import Batch, Batches, seeded
+from pipelines.diffusion.corpus import Corpus
+from pipelines.diffusion.correction_evaluation import (
+    CorrectionEvaluation,
+    PlantedErrors,
+    evaluate,
+    planted_errors,
+    width_elsewhere,
+)
+from pipelines.diffusion.data import frequencies, places_elsewhere
+from pipelines.diffusion.dataset import Dataset
+from pipelines.diffusion.evaluation import BINS
 from pipelines.diffusion.settings import DiffusionSettings, classes
 from pipelines.mistake import Mistake
 
@@ -23,60 +33,78 @@ from pipelines.mistake import Mistake
 class Correction:
     """Owns the random generator of the corruptions, which is seeded anew for every batch, as that of the masks."""
 
-    def __init__(self, settings: DiffusionSettings, text: Dataset, device: torch.device, dtype: torch.dtype) -> None:
-        self._settings, self._tokens, self._device, self._dtype = settings, text.train, device, dtype
-        self._starts = starts_of(settings, text)
+    def __init__(
+        self,
+        settings: DiffusionSettings,
+        text: Dataset,
+        device: torch.device,
+        dtype: torch.dtype,
+        share: slice = slice(None),
+    ) -> None:
+        self._share = share
+        self._settings, self._text, self._device, self._dtype = settings, text, device, dtype
+        self._tokens, self._corpus = text.train, Corpus(text.train, device)
+        self._batches = Batches(settings, text, self)
         self._width = width_elsewhere(text.train, settings.block_size, "training")
-        counts = torch.from_numpy(frequencies(text.train, text.vocab_size))
+        self._counts = counts = torch.from_numpy(frequencies(text.train, text.vocab_size))
         if int((counts > 0).sum()) < 2:
             raise Mistake(f"the training text of '{text.name}' has one character only, which nothing can replace")
         self._frequencies = replacement_frequencies(settings, counts).to(device)
         self._weights = torch.tensor(kind_weights(settings), device=device)
         self._generator = torch.Generator(device)
         self.classes = classes(settings, text.vocab_size)
-        each, length, most = settings.eval_iters, settings.block_size, settings.max_corruption_ratio
-        self._val = planted_errors(text.val, counts, each, length, most, device)
-        # Three kinds share what the training text is asked: it is there to be held against the validation loss.
-        few = max(1, each // len(KINDS))
-        self._train = planted_errors(text.train, counts, few, length, most, device)
 
-    def draw(self, number: int, stage: int = 0) -> tuple[Tensor, Tensor]:  # -> (B, T) inputs, (B, T) targets
-        """The number-th batch: a pure function of the seed and the number."""
-        settings = self._settings
-        rows, length = settings.batch_size, settings.block_size
-        rng = np.random.default_rng([settings.seed, number])
-        starts = draw_starts(self._starts, rows, rng)
-        ids = self._to_device(windows(self._tokens, starts, length))
-        other = self._to_device(elsewhere(self._tokens, starts, length, self._width, rng))
-        generator = self._generator.manual_seed(int(rng.integers(2**62)))
+    def draw(self, iteration: int, lane: int = 0, stage: int = 0) -> Batch:
+        return self._batches.draw(iteration, lane, stage)
+
+    def ask(self, starts: np.ndarray, numbers: range, stage: int, rng: np.random.Generator) -> Batch:
+        settings, length = self._settings, self._settings.block_size
+        groups, rows = starts.shape
+        ids = self._corpus.windows(starts.ravel(), length)
+        away = places_elsewhere(self._tokens, starts.ravel(), length, self._width, rng)
+        generator = seeded(self._generator, rng)
         plan = corruption(
-            draw_kinds(self._weights, rows, generator),
-            stratified(rows, generator) * settings.max_corruption_ratio,
+            draw_kinds(self._weights, groups * rows, generator),
+            stratified(groups, rows, generator).flatten() * settings.max_corruption_ratio,
             length,
             settings.corruption_p1_probability,
             settings.corruption_p2_probability,
         )
-        corrupted = corrupt(ids, plan, self._frequencies, generator, other)
-        return corrupted, correction_targets(ids, corrupted, self.classes)
-
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:  # (B, T, C), (B, T) -> ()
-        return correction_loss(logits, targets)
+        corrupted = corrupt(ids, plan, self._frequencies, generator, self._corpus.windows(away, self._width))
+        targets = correction_targets(ids, corrupted, self.classes).view(groups, rows, length)
+        targets = targets[:, self._share].flatten(1)
+        inputs = corrupted.view(groups, rows, length)[:, self._share]
+        return Batch(inputs, None, targets, torch.ones_like(targets, dtype=torch.float32) / (rows * length))
 
     def evaluate(self, model: nn.Module, stop: Callable[[], bool] = lambda: False) -> CorrectionEvaluation | None:
-        return evaluate(model, self._val, self._train, classes=self.classes, dtype=self._dtype, stop=stop)
+        return evaluate(model, *self._asked, classes=self.classes, dtype=self._dtype, stop=stop)
+
+    @cached_property
+    def _asked(self) -> tuple[PlantedErrors, PlantedErrors]:
+        """Made at the first evaluation, so that the first step need not wait for them."""
+        each = self._settings.eval_iters
+        # Three kinds share what the training text is asked: it is there to be held against the validation loss.
+        return self._planted(self._text.val, each), self._planted(self._text.train, max(1, each // len(KINDS)))
+
+    def _planted(self, tokens: np.ndarray, each: int) -> PlantedErrors:
+        length, most = self._settings.block_size, self._settings.max_corruption_ratio
+        return planted_errors(tokens, self._counts, each, length, most, self._device)
+
+    def evaluate_whole(
+        self, model: nn.Module, stop: Callable[[], bool], tell: Callable[[str], None]
+    ) -> CorrectionEvaluation | None:
+        """As many windows as the validation text has, for each kind of corruption."""
+        each = -(-len(self._text.val) // (self._settings.block_size * BINS))
+        asked = self._planted(self._text.val, each)
+        return evaluate(model, asked, self._asked[1], classes=self.classes, dtype=self._dtype, stop=stop)
 
     def introduction(self) -> str:
-        rate, entropy = self._val.base_rate, self._val.entropy
+        val, _ = self._asked
+        rate, entropy = val.base_rate, val.entropy
         return (
             f"wrong characters: {rate:.1%} of those asked about; a guess that knows only this share costs"
             f" {entropy:.4f} nats"
         )
-
-    def _to_device(self, ids: np.ndarray) -> Tensor:
-        tensor = torch.from_numpy(ids)
-        if self._device.type == "cuda":
-            tensor = tensor.pin_memory()  # otherwise the copy would wait for the GPU
-        return tensor.to(self._device, non_blocking=True)
 
 
 def kind_weights(settings: DiffusionSettings) -> list[float]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from model.corruption import KINDS, correction_losses, correction_targets, corrupt, corruption, wrong_log_odds
 from pipelines.diffusion.data import elsewhere, even_starts, windows
 from pipelines.diffusion.detection import Detection, detect
-from pipelines.diffusion.evaluation import BINS, middles, rows_at_once
+from pipelines.diffusion.evaluation import BINS, asked_only, middles, rows_at_once
 from pipelines.machine import autocast
 from pipelines.mistake import Mistake
 
@@ -131,16 +131,13 @@ def planted_errors(
     return PlantedErrors(torch.cat(ids).to(device), torch.cat(corrupted).to(device), each, most)
 
 
-@torch.no_grad()
 def answer(
     model: nn.Module, asked: PlantedErrors, classes: int, dtype: torch.dtype, stop: Callable[[], bool]
 ) -> Answers | None:
-    """What `model` makes of the questions; None when `stop` said so on the way. Leaves the model in its mode."""
-    was_training = model.training
-    model.eval()
+    """What `model` makes of the questions; None when `stop` said so on the way."""
     losses, scores = [], []
-    try:
-        rows = rows_at_once(asked.ids.shape[1], classes)
+    rows = rows_at_once(asked.ids.shape[1], classes)
+    with asked_only(model):
         for ids, corrupted in zip(asked.ids.split(rows), asked.corrupted.split(rows), strict=True):
             if stop():
                 return None
@@ -149,8 +146,6 @@ def answer(
             targets = correction_targets(ids, corrupted, classes)
             losses.append(correction_losses(logits, targets).mean(1))
             scores.append(wrong_log_odds(logits))
-    finally:
-        model.train(was_training)
     loss = torch.cat(losses).view(-1, asked.each)  # (groups, each)
     variance = loss.var(1, correction=min(1, asked.each - 1)) / asked.each
     return Answers(loss.mean(1).tolist(), variance.tolist(), torch.cat(scores).cpu())

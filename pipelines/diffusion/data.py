@@ -46,7 +46,7 @@ def paragraph_starts(tokens: np.ndarray, length: int, newline: int) -> np.ndarra
 
 
 def paragraphs(text: Dataset, length: int) -> np.ndarray:  # -> (N,) int64
-    """The starts of windows of training text that begin with a paragraph. Raises Mistake for a text without line breaks.
+    """The starts of training windows that begin with a paragraph. Raises Mistake for a text without line breaks.
 
     A token of byte pairs may reach over the beginning of a paragraph, as an empty line and an indentation in one: then
     it is the next token that begins the window.
@@ -81,12 +81,19 @@ def draw(
 def elsewhere(
     tokens: np.ndarray, starts: np.ndarray, length: int, width: int, rng: np.random.Generator
 ) -> np.ndarray:  # (N,), (B,) -> (B, width) int64
-    """For each window of `length` that begins at `starts`, `width` characters of the text that it shares none with.
+    """For each window of `length` that begins at `starts`, `width` characters of the text that it shares none with."""
+    places = places_elsewhere(tokens, starts, length, width, rng)[:, None] + np.arange(width)
+    return tokens[places % len(tokens)].astype(np.int64)
+
+
+def places_elsewhere(
+    tokens: np.ndarray, starts: np.ndarray, length: int, width: int, rng: np.random.Generator
+) -> np.ndarray:  # (N,), (B,) -> (B,) int64
+    """Where `width` characters begin that share none with the window of `length` at `starts`.
 
     Uniform over all such places, the text being closed to a ring; it must have length + width characters at least.
     """
-    away = rng.integers(len(tokens) - length - width + 1, size=len(starts))
-    return tokens[((starts + length + away)[:, None] + np.arange(width)) % len(tokens)].astype(np.int64)
+    return (starts + length + rng.integers(len(tokens) - length - width + 1, size=len(starts))) % len(tokens)
 
 
 def even_windows(tokens: np.ndarray, count: int, length: int) -> np.ndarray:  # -> (count, length) int64

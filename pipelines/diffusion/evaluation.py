@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.diffusion import Masking, hide, masked_cross_entropy, random_masking, sample_masks
+from model.diffusion import masked_cross_entropy
+from model.masks import Masking, hide, random_masking, sample_masks
 from pipelines.diffusion.data import even_windows
 from pipelines.diffusion.schedule import stage_masking, stage_table
-from pipelines.diffusion.settings import RandomStage, StickyStage
+from pipelines.diffusion.stages import RandomStage, StickyStage
 from pipelines.machine import autocast
 
 BINS = 10
@@ -126,27 +128,39 @@ def rows_at_once(length: int, classes: int) -> int:
     return max(1, min(MOST_TOKENS, MOST_LOGITS // classes) // length)
 
 
-@torch.no_grad()
+@contextmanager
+def asked_only(model: nn.Module) -> Iterator[None]:
+    """Neither dropout nor gradients; leaves the model in its mode."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def losses_and_hits(
+    model: nn.Module, ids: Tensor, masks: Tensor, mask_id: int, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:  # (N, T), (N, T) -> (N,) mean cross-entropy of the hidden positions, (N,) share guessed
+    with autocast(ids.device, dtype):
+        logits = model(hide(ids, masks, mask_id))
+    hidden = masks.sum(1)
+    losses = masked_cross_entropy(logits, ids, masks).sum(1) / hidden
+    return losses, ((logits.argmax(-1) == ids) & masks).sum(1) / hidden
+
+
 def answer(
     model: nn.Module, asked: Questions, mask_id: int, dtype: torch.dtype, stop: Callable[[], bool]
 ) -> Answers | None:
-    """What `model` makes of the questions; None when `stop` said so on the way. Leaves the model in its mode."""
-    was_training = model.training
-    model.eval()
-    losses, hits = [], []
-    try:
-        length = asked.ids.shape[1]
-        rows = rows_at_once(length, mask_id)
+    """What `model` makes of the questions; None when `stop` said so on the way."""
+    rows, found = rows_at_once(asked.ids.shape[1], mask_id), []
+    with asked_only(model):
         for ids, masks in zip(asked.ids.split(rows), asked.masks.split(rows), strict=True):
             if stop():
                 return None
-            with autocast(ids.device, dtype):
-                logits = model(hide(ids, masks, mask_id))
-            hidden = masks.sum(1)
-            losses.append(masked_cross_entropy(logits, ids, masks).sum(1) / hidden)
-            hits.append(((logits.argmax(-1) == ids) & masks).sum(1) / hidden)
-    finally:
-        model.train(was_training)
+            found.append(losses_and_hits(model, ids, masks, mask_id, dtype))
+    losses, hits = zip(*found, strict=True)
     loss = torch.cat(losses).view(-1, asked.each)  # (groups, each)
     accuracy = torch.cat(hits).view(-1, asked.each)
     variance = loss.var(1, correction=min(1, asked.each - 1)) / asked.each

@@ -1,18 +1,25 @@
-"""What a training changes: network, optimizer, scaler, random numbers. Built from settings, packed and unpacked."""
+"""What a training changes: network, optimizer, average, random numbers. Built from settings, packed, unpacked."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
+from model.diffusion import weighted_cross_entropy
 from model.transformer import Shape, Transformer
+from pipelines import machine
 from pipelines.diffusion import vocabulary
-from pipelines.diffusion.data import Dataset
+from pipelines.diffusion.batches import Batch
+from pipelines.diffusion.dataset import Dataset
+from pipelines.diffusion.optimizers import Optimizers
 from pipelines.diffusion.schedule import Progress
 from pipelines.diffusion.settings import DiffusionSettings, classes
 from pipelines.mistake import Mistake
@@ -26,28 +33,43 @@ class State:
     evaluated: int = -1  # the iteration of the last evaluation, which a resumed training does not repeat
     best_val_loss: float = math.inf
     best_iteration: int | None = None  # of a checkpoint that exists
+    skipped: int = 0  # steps whose gradient was no number
     progress: Progress = field(default_factory=Progress)
 
 
 @dataclass(frozen=True, slots=True)
 class Learner:
     model: Transformer
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizers
     scaler: torch.amp.GradScaler
+    average: list[Tensor]  # of the weights, one per parameter; empty where none is kept
     device: torch.device
+
+
+class Cost(nn.Module):
+    """The loss of a batch as one module, so that it can be compiled, and shared out over processes, as a whole."""
+
+    def __init__(self, model: Transformer, device: torch.device, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.model = model
+        self._device, self._dtype = device, dtype
+
+    def forward(self, inputs: Tensor, at: Tensor | None, targets: Tensor, weights: Tensor) -> Tensor:  # Batch -> ()
+        with machine.autocast(self._device, self._dtype):
+            logits = self.model(inputs, at)
+        return weighted_cross_entropy(logits.flatten(0, -2), targets, weights)
+
+
+def cost_of(network: nn.Module, batch: Batch) -> Tensor:
+    return network(batch.inputs, batch.at, batch.targets, batch.weights)
 
 
 def build(settings: DiffusionSettings, vocab_size: int, device: torch.device, dtype: torch.dtype) -> Learner:
     torch.manual_seed(settings.seed)
     model = Transformer(shape_of(settings, vocab_size), settings.dropout).to(device)
-    optimizer = torch.optim.AdamW(
-        [{"params": group} for group in parameter_groups(model)],
-        lr=settings.learning_rate,
-        fused=True,
-    )
-    apply_settings(optimizer, settings)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-    return Learner(model, optimizer, scaler, device)
+    average = [p.detach().clone() for p in model.parameters()] if settings.ema_decay else []
+    return Learner(model, Optimizers(model, settings), scaler, average, device)
 
 
 def shape_of(settings: DiffusionSettings, vocab_size: int) -> Shape:
@@ -61,26 +83,42 @@ def shape_of(settings: DiffusionSettings, vocab_size: int) -> Shape:
         bias=settings.bias,
         attention_type=settings.attention_type,
         use_rope=settings.use_rope,
+        norm=settings.norm,
+        mlp=settings.mlp,
+        qk_norm=settings.qk_norm,
+        conv_width=settings.conv_width,
     )
 
 
-def parameter_groups(model: Transformer) -> list[list[torch.nn.Parameter]]:
-    """Matrices, which decay, and vectors (norms, biases), which do not."""
-    parameters = list(model.parameters())
-    return [[p for p in parameters if p.dim() >= 2], [p for p in parameters if p.dim() < 2]]
+@torch.no_grad()
+def follow(average: list[Tensor], model: nn.Module, decay: float, steps: int) -> None:
+    """Move the average towards the weights. It follows fast at first, when they are far from what they will be."""
+    if average:
+        decay = min(decay, (1 + steps) / (10 + steps))
+        torch._foreach_lerp_(average, list(model.parameters()), 1 - decay)
 
 
-def apply_settings(optimizer: torch.optim.Optimizer, settings: DiffusionSettings) -> None:
-    """After loading too: what the command line says now wins over what the checkpoint was trained with."""
-    matrices, vectors = optimizer.param_groups
-    matrices["weight_decay"], vectors["weight_decay"] = settings.weight_decay, 0.0
-    for group in optimizer.param_groups:
-        group["betas"] = (settings.beta1, settings.beta2)
+@contextmanager
+def averaged(learner: Learner) -> Iterator[nn.Module]:
+    """The network with the averaged weights, where there are such; with its own ones again afterwards."""
+    swap(learner)
+    try:
+        yield learner.model
+    finally:
+        swap(learner)
+
+
+@torch.no_grad()
+def swap(learner: Learner) -> None:
+    for weight, average in zip(learner.model.parameters(), learner.average, strict=False):
+        kept = weight.clone()
+        weight.copy_(average)
+        average.copy_(kept)
 
 
 def pack(learner: Learner, state: State, settings: DiffusionSettings, text: Dataset) -> dict[str, Any]:
     """The content of a checkpoint: tensors and plain values only, so that it loads with weights_only=True."""
-    return {
+    content = {
         "iteration": state.iteration,
         "state": dataclasses.asdict(state),
         "shape": dataclasses.asdict(learner.model.shape),
@@ -92,24 +130,34 @@ def pack(learner: Learner, state: State, settings: DiffusionSettings, text: Data
         "scaler": learner.scaler.state_dict(),
         "random": random_state(learner.device),
     }
+    if learner.average:
+        names = [name for name, _ in learner.model.named_parameters()]
+        content["ema"] = dict(zip(names, learner.average, strict=True))
+    return content
 
 
 def unpack(content: dict[str, Any], learner: Learner, settings: DiffusionSettings, text: Dataset) -> State:
     """Put a checkpoint into the learner. Raises Mistake when it does not fit the settings or the text."""
-    now = dataclasses.asdict(learner.model.shape)
-    differing = [
-        f"{key} {content['shape'][key]} there, {now[key]} here" for key in now if content["shape"][key] != now[key]
-    ]
+    # Fields that were added since have the defaults of then.
+    there, now = dataclasses.asdict(Shape(**content["shape"])), dataclasses.asdict(learner.model.shape)
+    differing = [f"{key} {there[key]} there, {now[key]} here" for key in now if there[key] != now[key]]
     if differing:
         raise Mistake(f"the checkpoint does not fit the settings: {'; '.join(differing)}")
+    if (optimizer := content["settings"].get("optimizer", "adamw")) != settings.optimizer:
+        raise Mistake(
+            f"the checkpoint was trained with the optimizer {optimizer}, whose state is no use to {settings.optimizer};"
+            f" type --optimizer={optimizer}, or --init_from=scratch"
+        )
     if vocabulary.of_checkpoint(content) != text.vocabulary:
         raise Mistake(f"the checkpoint was trained on other {text.vocabulary.title} than those of '{text.name}'")
     if content["text_sha256"] != text.sha256:
         print(f"warning: the text of '{text.name}' has changed since the checkpoint", file=sys.stderr)
     learner.model.load_state_dict(content["model"])
-    learner.optimizer.load_state_dict(content["optimizer"])
-    apply_settings(learner.optimizer, settings)
+    learner.optimizer.load_state_dict(content["optimizer"], settings)
     learner.scaler.load_state_dict(content["scaler"])
+    average = content.get("ema", content["model"])
+    for (name, _), mean in zip(learner.model.named_parameters(), learner.average, strict=False):
+        mean.copy_(average[name])
     set_random_state(content["random"], learner.device)
     state = content["state"]
     last_stage = max(0, len(settings.unmasking_stages) - 1)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from model.diffusion import Masking, stratified
-from pipelines.diffusion.settings import DiffusionSettings, RandomStage, StickyStage
+from model.masks import Masking
+from pipelines.diffusion.settings import DiffusionSettings
+from pipelines.diffusion.stages import RandomStage, StickyStage
 
 
 def learning_rate(iteration: int, settings: DiffusionSettings) -> float:
@@ -92,8 +93,18 @@ def stage_masking(table: StageTable, stage: Tensor, uniform: Tensor, length: int
     return Masking(count.long().clamp(1, length), table.p1[stage], table.p2[stage])
 
 
-def batch_masking(table: StageTable, reached: int, rows: int, length: int, batch: int, generator) -> Masking:
-    stage = torch.tensor(rows_of_stages(rows, reached, batch), device=generator.device)
-    # Rows of one stage lie `reached + 1` apart, so a random order keeps their strata unbiased.
-    uniform = stratified(rows, generator)[torch.randperm(rows, generator=generator, device=generator.device)]
-    return stage_masking(table, stage, uniform, length)
+def most_hidden(reached: Sequence[RandomStage | StickyStage], rows: int, length: int) -> int:
+    """How many positions the rows of one batch hide at the most, dealt out over the stages that were reached."""
+    rows_of_each = -(-rows // len(reached))
+    ratios = [s.max_masked_ratio if isinstance(s, RandomStage) else s.target_masked_ratio for s in reached]
+    return sum(rows_of_each * math.ceil(ratio * length) for ratio in ratios)
+
+
+def stage_at(iteration: int, stages: Sequence[RandomStage | StickyStage], max_iters: int) -> int:
+    """The stage of an iteration when each gets its share of max_iters: each at least begins, and the last ends it."""
+    total, passed = sum(stage.share for stage in stages), 0.0
+    for number, stage in enumerate(stages[:-1]):
+        passed += stage.share
+        if iteration < passed / total * max_iters:
+            return number
+    return len(stages) - 1

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipelines.diffusion.stages import Probability, RandomStage, Ratio, Stage
 from pipelines.diffusion.wanted import Wanted
 from pipelines.keys import (
     DATA,
@@ -24,49 +25,6 @@ from pipelines.keys import (
 
 # The most rows that an embedding needs before the text is known; for characters, what most alphabets come to.
 VOCABULARY = {"characters": 128, "gpt2": 50_256}
-
-Ratio = Annotated[float, Field(gt=0, le=1)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-class RandomStage(BaseModel):
-    """Each row draws its mask ratio uniformly from [0, max_masked_ratio]; positions are independent."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    type: Literal["random"]
-    max_masked_ratio: Ratio
-    val_loss_stale_count: PositiveInt  # evaluations without improvement before the next stage begins
-
-    def __str__(self) -> str:
-        return f"random, up to {self.max_masked_ratio:g} masked"
-
-
-class StickyStage(BaseModel):
-    """Masks grow in rounds: p1 where no neighbour is masked, p2 beside a masked one, until the target ratio."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    type: Literal["sticky"]
-    target_masked_ratio: Ratio
-    p1_probability: Probability
-    p2_probability: Probability
-    val_loss_stale_count: PositiveInt
-
-    @model_validator(mode="after")
-    def _something_begins(self) -> StickyStage:
-        if self.p1_probability == 0:
-            raise ValueError(
-                "p1_probability must be greater than 0: a row starts unmasked, so nothing would ever begin"
-            )
-        return self
-
-    def __str__(self) -> str:
-        return f"sticky, {self.target_masked_ratio:g} masked, p1 {self.p1_probability:g}, p2 {self.p2_probability:g}"
-
-
-Stage = Annotated[RandomStage | StickyStage, Field(discriminator="type")]
-
 
 class DiffusionSettings(BaseModel):
     """The settings of one masked-diffusion training."""
@@ -85,6 +43,8 @@ class DiffusionSettings(BaseModel):
     eval_iters: PositiveInt = 20
     log_interval: PositiveInt = 10
     eval_only: bool = False  # evaluate once and leave, writing no checkpoint
+    # At the end (and with eval_only): every window of the validation text in every bin, with its standard error.
+    final_evaluation: bool = True
 
     # Checkpoints: at evaluations that improve the validation loss (or at all of them), and always at the end.
     always_save_checkpoint: bool = False
@@ -94,6 +54,8 @@ class DiffusionSettings(BaseModel):
     wandb_log: bool = False
     wandb_project: str = "experiments_diffusion"
     wandb_run_name: str = ""
+    tensorboard_log: bool = False  # event files in out_dir/tensorboard
+    profile: bool = False  # a trace of a few steps as out_dir/profile.json, for chrome://tracing or Perfetto
 
     # The text: a folder under data/, any folder with train.bin, val.bin and meta.json, or any UTF-8 text file.
     dataset: Annotated[str, dataset_of("characters", "byte_pairs", files=True)] = "shakespeare_char"
@@ -110,7 +72,11 @@ class DiffusionSettings(BaseModel):
     unmasking_stages: list[Stage] = Field(
         default_factory=lambda: [RandomStage(type="random", max_masked_ratio=1.0, val_loss_stale_count=10)]
     )
+    # When the next stage begins: 'stale' after val_loss_stale_count evaluations without improvement, 'fixed' once the
+    # stages before have had their share of max_iters, so that the last one is surely reached.
+    stage_schedule: Literal["stale", "fixed"] = "stale"
     min_improvement: NonNegativeFloat = 0.0  # an evaluation counts as better only when the loss falls by more (nats)
+    max_loss_weight: NonNegativeFloat = 0.0  # 'elbo': the largest weight L/l of a row in training; 0: no limit
 
     # The remasking types only: how each row of a batch is corrupted before the network reads it.
     # 'random': anywhere; 'sticky': in runs; 'fragment': runs of text from elsewhere; 'mixed': each row one of them.
@@ -136,6 +102,11 @@ class DiffusionSettings(BaseModel):
     bias: bool = False  # in the linear layers
     attention_type: Literal["bidirectional", "causal"] = "bidirectional"
     use_rope: bool = True  # rotary positions; False: learned ones
+    norm: Literal["rmsnorm", "layernorm"] = "rmsnorm"
+    mlp: Literal["relu2", "swiglu", "gelu"] = "relu2"  # squared ReLU, SwiGLU, GELU
+    qk_norm: bool = True  # queries and keys are normalised
+    # Before attention and feed-forward each position hears its neighbours, so many of them with itself; 0: it does not.
+    conv_width: Annotated[int, Field(ge=0, le=31)] = 0
 
     # The learning rate: linear warm-up, then constant, or a cosine down to min_lr at lr_decay_iters.
     learning_rate: PositiveFloat = 1e-3
@@ -145,16 +116,24 @@ class DiffusionSettings(BaseModel):
     lr_decay_iters: PositiveInt = 5000
     min_lr: NonNegativeFloat = 1e-4
 
-    # AdamW.
+    # The optimizer: AdamW, or Muon for the matrices of the blocks and AdamW for all else. Both rates follow the
+    # schedule above; muon_learning_rate is the rate of the matrices where learning_rate is that of the rest.
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    muon_learning_rate: PositiveFloat = 0.02
+    muon_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.95
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
     weight_decay: NonNegativeFloat = 1e-1
     grad_clip: NonNegativeFloat = 1.0  # the largest norm of the gradient; 0 switches clipping off
+    # Evaluate and keep a moving average of the weights too, of about 1 / (1 - ema_decay) steps; 0: none.
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     # The machine: 'auto' takes cuda, then mps, then cpu; bfloat16 where a GPU has it, float32 on the CPU.
     device: Device = "auto"  # auto, cuda, cuda:1, mps, cpu
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    compile: bool = False
+    # torch.compile; 'auto': on a GPU. It takes up to a minute at the start, which long trainings get back.
+    compile: Literal["auto"] | bool = "auto"
+    cuda_graphs: bool = False  # with compile, on a GPU: replays whole passes; helps where the network is small
     seed: Seed = 1337
 
     @model_validator(mode="after")
@@ -165,6 +144,12 @@ class DiffusionSettings(BaseModel):
             raise ValueError(
                 f"rotary positions need an even head size, and n_embd / n_head is {self.n_embd // self.n_head}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _neighbours_lie_on_both_sides(self) -> DiffusionSettings:
+        if self.conv_width and self.conv_width % 2 == 0:
+            raise ValueError(f"conv_width ({self.conv_width}) must be odd, or 0")
         return self
 
     @model_validator(mode="after")
@@ -208,17 +193,21 @@ def is_corrector(settings: DiffusionSettings) -> bool:
 
 
 def unread(config: Mapping[str, Any]) -> set[str]:
-    """The keys that the chosen training_type and tokenizer do not look at."""
-    return _unread_of_training(config) | (set() if config["tokenizer"] == "bpe" else {"bpe_vocab_size"})
+    """The keys that the chosen training_type, tokenizer and optimizer do not look at."""
+    idle = set() if config["tokenizer"] == "bpe" else {"bpe_vocab_size"}
+    idle |= set() if config["optimizer"] == "muon" else {"muon_learning_rate", "muon_momentum"}
+    return idle | _unread_of_training(config)
 
 
 def _unread_of_training(config: Mapping[str, Any]) -> set[str]:
-    curriculum = {"unmasking_stages", "min_improvement"}
+    curriculum = {"unmasking_stages", "stage_schedule", "min_improvement"}
     corruption = {key for key in config if "corruption_" in key}
     if config["training_type"] == "unmasking":
-        return corruption
+        by_loss = {"min_improvement"} if config["stage_schedule"] == "fixed" else set()
+        return corruption | {"max_loss_weight"} | by_loss
     if config["training_type"] == "elbo":
         return corruption | curriculum
+    curriculum |= {"max_loss_weight"}
     idle = {
         "random": {"corruption_p1_probability", "corruption_p2_probability", "corruption_weights"},
         "sticky": {"corruption_weights"},
@@ -236,24 +225,36 @@ def classes(settings: DiffusionSettings, vocab_size: int) -> int:
 def parameter_count(settings: DiffusionSettings, vocab_size: int = 128) -> int:
     """Trainable numbers of the network for `vocab_size` tokens and a mask (model.transformer.Transformer)."""
     width = settings.n_embd
-    layer = 12 * width**2 + 2 * width  # attention 4, feed-forward 8; two norms
-    count = settings.n_layer * layer + width  # the norm before the head
+    norm = width * (2 if settings.norm == "layernorm" and settings.bias else 1)
+    up, hidden = feed_forward_widths(settings)
+    layer = 4 * width**2 + (up + hidden) * width + 2 * norm + 2 * settings.conv_width * width
+    count = settings.n_layer * layer + norm  # the norm before the head
     head = classes(settings, vocab_size)
     count += (vocab_size + 1) * width + head * width  # embedding with the mask, head
     if settings.bias:
-        count += settings.n_layer * 9 * width + head
+        count += settings.n_layer * (5 * width + up) + head
     if not settings.use_rope:
         count += settings.block_size * width
     return count
 
 
+def feed_forward_widths(settings: DiffusionSettings) -> tuple[int, int]:
+    """What the first matrix gives and the second one takes (model.transformer.FeedForward)."""
+    if settings.mlp == "swiglu":
+        hidden = 8 * max(1, round(settings.n_embd / 3))
+        return 2 * hidden, hidden
+    return 4 * settings.n_embd, 4 * settings.n_embd
+
+
 def checkpoint_bytes(settings: DiffusionSettings) -> int:
     """The most that one job keeps on disk at a time: keep_last and best checkpoints, and the one being written.
 
-    A checkpoint holds the weights and AdamW's two moments in float32, and the vocabulary.
+    A checkpoint holds the weights and the optimizer's moments in float32 (AdamW has two for each weight, Muon one), the
+    moving average where there is one, and the vocabulary.
     """
     vocab_size = vocabulary_size(settings)
-    one_checkpoint = 3 * 4 * parameter_count(settings, vocab_size) + 32 * vocab_size + 2**17
+    copies = 4 if settings.ema_decay else 3
+    one_checkpoint = copies * 4 * parameter_count(settings, vocab_size) + 32 * vocab_size + 2**17
     return 0 if settings.eval_only else (settings.keep_last + 2) * one_checkpoint
 
 

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
-from pipelines import checkpoints, machine
-from pipelines.diffusion.data import Dataset, open_dataset
-from pipelines.diffusion.learner import Learner, State, build, pack, unpack
+from pipelines import checkpoints, machine, processes
+from pipelines.diffusion.data import open_dataset
+from pipelines.diffusion.dataset import Dataset
+from pipelines.diffusion.learner import Cost, Learner, State, averaged, build, cost_of, follow, pack, unpack
 from pipelines.diffusion.objectives import Evaluated, objective_of
-from pipelines.diffusion.schedule import advance, learning_rate
+from pipelines.diffusion.schedule import Progress, advance, learning_rate, stage_at
 from pipelines.diffusion.settings import DiffusionSettings
-from pipelines.failure import Diverged, noted, require_finite
+from pipelines.failure import Diverged, noted
+from pipelines.pace import Pace, Stopwatch
+from pipelines.processes import Processes
 from pipelines.stopping import StopRequest
-from pipelines.tracking import METRICS, Tracker, say
+from pipelines.tracking import METRICS, Quiet, Tracker, say
 
 MEND = "Lower learning_rate, lengthen warmup_iters, or set grad_clip"
+MOST_SKIPPED = 10  # steps in a row whose gradient is no number: one may be bad luck, so many are the end
 
 
 def run(settings: DiffusionSettings) -> int:
@@ -30,125 +31,179 @@ def run(settings: DiffusionSettings) -> int:
     Leaves error.json in out_dir when an exception passes through.
     """
     out_dir, state = Path(settings.out_dir), State()
-    with noted(out_dir, lambda: state.iteration), StopRequest() as stop:
-        return train(settings, state, stop)
+    with (
+        StopRequest() as stop,
+        processes.joined(settings.device) as all_of_us,
+        noted(out_dir, lambda: state.iteration) if all_of_us.first else nullcontext(),
+    ):
+        return train(settings, state, stop, all_of_us)
 
 
-def train(settings: DiffusionSettings, state: State, stop: StopRequest) -> int:
+def train(settings: DiffusionSettings, state: State, stop: StopRequest, all_of_us: Processes) -> int:
     out_dir = Path(settings.out_dir)
     stages = settings.unmasking_stages if settings.training_type == "unmasking" else []
-    micro_steps = settings.gradient_accumulation_steps
+    tell = say if all_of_us.first else lambda line: None
 
     # The machine, the text, the network.
-    device = machine.choose_device(settings.device)
+    device = machine.choose_device(all_of_us.device(settings.device))
     dtype = machine.choose_dtype(settings.dtype, device)
     text = open_dataset(settings.dataset, settings.tokenizer, settings.bpe_vocab_size)
-    objective = objective_of(settings, text, device, dtype)
+    lanes, share = all_of_us.part(settings.gradient_accumulation_steps, settings.batch_size)
+    objective = objective_of(settings, text, device, dtype, share)
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it; changes nothing on a CPU
     learner = build(settings, text.vocab_size, device, dtype)
     model, optimizer, scaler = learner.model, learner.optimizer, learner.scaler
-    peak = machine.peak_flops(device, dtype)
-    tokens_per_iter = micro_steps * settings.batch_size * settings.block_size
-    flops_per_iter = model.flops_per_token() * tokens_per_iter
-    say(f"device: {machine.describe(device)}, dtype: {machine.dtype_name(dtype)}")
-    say(f"dataset: {text.name}, {len(text.train):,} {text.vocabulary.title} to learn, {len(text.val):,} to validate on")
-    say(objective.introduction())
-    say(f"model: {model.parameter_count():,} parameters, {tokens_per_iter:,} tokens per iteration")
-    say(f"peak for mfu: {peak.flops / 1e12:.3g} TFLOP/s ({peak.source})")
+    tokens_per_iter = settings.gradient_accumulation_steps * settings.batch_size * settings.block_size
+    tell(f"device: {machine.describe(device)}, dtype: {machine.dtype_name(dtype)}" + all_of_us.describe())
+    unit = text.vocabulary.title
+    tell(f"dataset: {text.name}, {len(text.train):,} {unit} to learn, {len(text.val):,} to validate on")
+    tell(objective.introduction())
+    tell(f"model: {model.parameter_count():,} parameters, {tokens_per_iter:,} tokens per iteration")
 
     # Where it begins.
-    checkpoints.clear_unfinished(out_dir)
+    if all_of_us.first:
+        checkpoints.clear_unfinished(out_dir)
     if settings.init_from == "resume":
         path, content = checkpoints.load_newest(out_dir, settings.training_type)
-        state.__dict__.update(unpack(content, learner, settings, text).__dict__)
-        say(f"resuming from {path} at iteration {state.iteration}")
+        state.__dict__.update(vars(unpack(content, learner, settings, text)))
+        tell(f"resuming from {path} at iteration {state.iteration}")
         if state.iteration >= settings.max_iters and not settings.eval_only:
-            say(f"nothing to do: already at max_iters ({settings.max_iters})")
+            tell(f"nothing to do: already at max_iters ({settings.max_iters})")
             return 0
-    elif not settings.eval_only and (folder := checkpoints.set_aside(out_dir, [METRICS])):
-        say(f"moved the checkpoints of an earlier training to {folder}")
+    elif not settings.eval_only and all_of_us.first and (folder := checkpoints.set_aside(out_dir, [METRICS])):
+        tell(f"moved the checkpoints of an earlier training to {folder}")
+    all_of_us.spread_chance(settings.seed + state.iteration)
 
-    def loss_of(network: Callable[[Tensor], Tensor], inputs: Tensor, targets: Any) -> Tensor:  # (B, T) -> ()
-        with machine.autocast(device, dtype):
-            logits = network(inputs)
-        return objective.loss(logits, targets) / micro_steps
-
-    network = model
-    if settings.compile and not settings.eval_only:
-        network = machine.compiled(model, lambda fast: loss_of(fast, *objective.draw(0, 0)).backward())
+    cost = Cost(model, device, dtype)
+    if machine.compiles(settings.compile, device) and not settings.eval_only:
+        example = objective.draw(0, 0, 0)
+        cost = machine.compiled(cost, lambda fast: cost_of(fast, example).backward(), graphs=settings.cuda_graphs)
+    network = all_of_us.wrap(cost, device)
     if stages:
-        announce_stage(settings, state)
+        tell(announcement(settings, state))
 
-    with Tracker(settings, out_dir, settings.max_iters) as tracker:
+    with Tracker(settings, out_dir, settings.max_iters) if all_of_us.first else Quiet() as tracker:
         model.train()
-        loss_sum, summed = torch.zeros((), device=device), 0
-        began, timed = time.perf_counter(), 0
+        profile = None
+        if settings.profile and all_of_us.first:
+            from pipelines.profiling import Profile
+
+            profile = Profile(out_dir, tell)
+        loss_sum, skipped_sum, in_a_row = torch.zeros(3, device=device)
+        watch, peak, since = Stopwatch(device), None, 0
         while True:
             # Look: at every interval and at the end.
             due = state.iteration % settings.eval_interval == 0
             done = state.iteration >= settings.max_iters or settings.eval_only
             improved = False
-            if (due or done) and (state.evaluated != state.iteration or settings.eval_only):
-                result = objective.evaluate(model, stop)
+            if settings.eval_only or (state.iteration and (due or done) and state.evaluated != state.iteration):
+                result = None
+                if all_of_us.first:
+                    with averaged(learner) as judged:
+                        result = objective.evaluate(judged, stop)
+                result = all_of_us.shared(result)
                 if result is None:  # a signal came
                     break
-                report(result, settings, state, tracker)
+                report(result, settings, state, tracker, tell)
                 # At the end, off the grid, no stage moves: where a run was cut must not change its course.
+                stage = state.progress.stage
                 improved = judge(result, settings, state, count=due and not settings.eval_only)
-                if state.iteration and not done and (improved or settings.always_save_checkpoint):
+                if state.progress.stage != stage:
+                    tell(announcement(settings, state))
+                if not done and (improved or settings.always_save_checkpoint) and all_of_us.first:
                     save(learner, state, settings, text, best=improved, must=False)
-                began, timed = time.perf_counter(), 0
-            if done or stop():
+                watch.restart()
+            if done or all_of_us.any(stop()):
                 break
 
             # Learn: one step, of several micro-batches where gradients are accumulated.
+            if stages and settings.stage_schedule == "fixed":
+                stage = stage_at(state.iteration, stages, settings.max_iters)
+                if stage != state.progress.stage:
+                    state.progress = Progress(stage)
+                    tell(announcement(settings, state))
             rate = learning_rate(state.iteration, settings)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            for micro in range(micro_steps):
-                inputs, targets = objective.draw(state.iteration * micro_steps + micro, state.progress.stage)
-                loss = loss_of(network, inputs, targets)
-                scaler.scale(loss).backward()
-                loss_sum += loss.detach()
-            scaler.unscale_(optimizer)
-            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.grad_clip or math.inf)
-            scaler.step(optimizer)
-            scaler.update()
-            optimizer.zero_grad(set_to_none=True)
-            state.iteration, summed, timed = state.iteration + 1, summed + 1, timed + 1
+            optimizer.set_rate(rate)
+            loss = torch.zeros((), device=device)
+            for lane in lanes:
+                batch = objective.draw(state.iteration, lane, state.progress.stage)
+                with all_of_us.quiet(network, last=lane == lanes[-1]):
+                    part = cost_of(network, batch) * (all_of_us.count / settings.gradient_accumulation_steps)
+                    scaler.scale(part).backward()
+                loss += part.detach()
+            norm, skipped = optimizer.step(scaler)
+            follow(learner.average, model, settings.ema_decay, state.iteration)
+            loss_sum += torch.where(skipped > 0, 0.0, loss)
+            skipped_sum += skipped
+            in_a_row = (in_a_row + 1) * skipped
+            state.iteration, since = state.iteration + 1, since + 1
+            watch.press()
+            if profile:
+                profile.step()
 
-            # Tell. Reading the loss waits for a GPU, so it is read only now; on a CPU it costs nothing to look.
-            tell = state.iteration % settings.log_interval == 0 or state.iteration in (1, settings.max_iters)
-            if tell or device.type == "cpu":
-                require_finite(loss_sum.item(), state.iteration, MEND)
-            if tell:
-                seconds = (time.perf_counter() - began) / timed
-                mfu = flops_per_iter / seconds / peak.flops
-                mean_loss = loss_sum.item() / summed
-                say(f"iter {state.iteration}: loss {mean_loss:.4f}, time {seconds * 1e3:.2f}ms, mfu {mfu * 100:.2f}%")
-                row = {"train/loss": mean_loss, "lr": rate, "mfu": mfu, "ms_per_iter": seconds * 1e3,
-                       "tokens_per_second": tokens_per_iter / seconds, "grad_norm": norm.item()}  # fmt: skip
+            # Tell. Reading a number waits for a GPU, so they are read only now; on a CPU it costs nothing to look.
+            telling = state.iteration % settings.log_interval == 0 or state.iteration in (1, settings.max_iters)
+            if (telling or device.type == "cpu") and in_a_row.item() >= MOST_SKIPPED:
+                raise Diverged(
+                    f"the gradient was not finite in the last {in_a_row.item():.0f} steps, up to iteration"
+                    f" {state.iteration}; the checkpoints before them stand. {MEND}"
+                )
+            if telling:
+                pace = watch.look()
+                state.skipped += int(skipped_sum.item())
+                counted = since - int(skipped_sum.item())
+                mean_loss = all_of_us.mean(loss_sum) / counted if counted else math.nan
+                row = {"train/loss": mean_loss, "lr": rate, **speed_row(pace, tokens_per_iter),
+                       "grad_norm": norm.item(), "skipped_steps": state.skipped,
+                       "epoch": state.iteration * tokens_per_iter / len(text.train),
+                       "memory_gib": machine.memory_bytes(device) / 2**30}  # fmt: skip
+                line = f"iter {state.iteration}: loss {mean_loss:.4f}, time {pace.mean * 1e3:.2f}ms"
+                if state.iteration > 1:  # the first step also allocates and tunes: no measure of speed
+                    if peak is None:
+                        peak = machine.peak_flops(device, dtype)
+                        tell(f"peak for mfu: {peak.flops / 1e12:.3g} TFLOP/s ({peak.source})")
+                    flops = model.flops_per_token() * tokens_per_iter / pace.mean
+                    row["mfu"] = flops / peak.flops / all_of_us.count
+                    line += f", mfu {row['mfu'] * 100:.2f}%"
+                tell(line + (f", {state.skipped} steps skipped" if state.skipped else ""))
                 tracker.log(state.iteration, row | stage_row(settings, state))
                 loss_sum.zero_()
-                summed = 0
-                began, timed = time.perf_counter(), 0
+                skipped_sum.zero_()
+                since = 0
+                watch.restart()
 
-        # Leave.
+        # Leave. The first process decides: the others may not have heard of a signal yet.
+        stopped = all_of_us.any(stop())
+        if all_of_us.first and not settings.eval_only:
+            save(learner, state, settings, text, best=improved, must=True)
+        if stopped and not done:
+            tell(f"stopped by a signal after {state.iteration} iterations; --init_from=resume goes on from here")
+            return stop.exit_code
+        if settings.final_evaluation and all_of_us.first:
+            with averaged(learner) as judged:
+                final = objective.evaluate_whole(judged, stop, tell)
+            if final is not None:
+                tell(f"final: {final.summary()}")
+                tracker.log(state.iteration, final.row())
         if settings.eval_only:
             return stop.exit_code if stop() else 0
-        require_finite(loss_sum.item(), state.iteration, MEND)
-        save(learner, state, settings, text, best=improved, must=True)
-        if stop() and not done:
-            say(f"stopped by a signal after {state.iteration} iterations; --init_from=resume goes on from here")
-            return stop.exit_code
-        say(f"done: {state.iteration} iterations, best val loss {state.best_val_loss:.4f}")
+        tell(f"done: {state.iteration} iterations, best val loss {state.best_val_loss:.4f}")
         return 0
 
 
-def report(result: Evaluated, settings: DiffusionSettings, state: State, tracker: Tracker) -> None:
+def speed_row(pace: Pace, tokens_per_iter: int) -> dict[str, float]:
+    return {
+        "ms_per_iter": pace.mean * 1e3,
+        "ms_per_iter_p50": pace.median * 1e3,
+        "ms_per_iter_p95": pace.p95 * 1e3,
+        "tokens_per_second": tokens_per_iter / pace.mean,
+    }
+
+
+def report(result: Evaluated, settings: DiffusionSettings, state: State, tracker: Tracker | Quiet, tell) -> None:
     rate = learning_rate(min(state.iteration, settings.max_iters - 1), settings)
-    say(f"step {state.iteration}: train loss {result.train_loss:.4f}, val loss {result.val_loss:.4f}, lr {rate:.3e}")
-    say(f"  {result.summary()}")
+    tell(f"step {state.iteration}: train loss {result.train_loss:.4f}, val loss {result.val_loss:.4f}, lr {rate:.3e}")
+    tell(f"  {result.summary()}")
     tracker.log(state.iteration, result.row() | {"lr": rate} | stage_row(settings, state))
 
 
@@ -162,19 +217,16 @@ def judge(result: Evaluated, settings: DiffusionSettings, state: State, *, count
     state.evaluated = state.iteration
     improved = result.val_loss < state.best_val_loss
     state.best_val_loss = min(state.best_val_loss, result.val_loss)
-    if count and result.stage_losses:
-        before = state.progress.stage
+    if count and result.stage_losses and settings.stage_schedule == "stale":
         state.progress = advance(
             state.progress, result.stage_losses, settings.unmasking_stages, settings.min_improvement
         )
-        if state.progress.stage != before:
-            announce_stage(settings, state)
     return improved
 
 
-def announce_stage(settings: DiffusionSettings, state: State) -> None:
+def announcement(settings: DiffusionSettings, state: State) -> str:
     stage = state.progress.stage
-    say(f"stage {stage + 1}/{len(settings.unmasking_stages)}: {settings.unmasking_stages[stage]}")
+    return f"stage {stage + 1}/{len(settings.unmasking_stages)}: {settings.unmasking_stages[stage]}"
 
 
 def stage_row(settings: DiffusionSettings, state: State) -> dict[str, int]:

@@ -1,0 +1,52 @@
+"""Attention with rotary positions: pure functions of queries, keys and values."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# Normalised queries and keys have norm sqrt(D) each, so this bounds what attention can say at sqrt(D) times as much;
+# 1 to 3 learn alike, none at all learns markedly slower.
+QK_SCALE = 1.4
+
+# Up to this length a processor is faster with two products and a softmax than with the fused kernel, whose backward
+# pass took twice to four times as long (docs/lab-notes.md); beyond it the (T, T) scores cost too much memory.
+MOST_POSITIONS_UNFUSED = 512
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, *, causal: bool, normalised: bool, dropout: float) -> Tensor:
+    """Queries, keys and values (B, T, H, D) -> (B, T, H, D)."""
+    scale = (QK_SCALE if normalised else 1.0) / math.sqrt(q.shape[-1])
+    q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+    plain = not causal and not dropout
+    if plain and q.device.type == "cpu" and torch.is_grad_enabled() and q.shape[2] <= MOST_POSITIONS_UNFUSED:
+        y = torch.softmax((q * scale) @ k.transpose(-1, -2), dim=-1) @ v
+    else:
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=causal, scale=scale)
+    return y.transpose(1, 2)
+
+
+def rotation_table(length: int, head_size: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of position times frequency, each (length, 1, 1, head_size).
+
+    The usual base of 10,000 leaves most frequencies of a short window nearly still; four times the window has the
+    slowest one turn by about a third of a radian over it.
+    """
+    base = 4.0 * length
+    frequencies = base ** (-torch.arange(0, head_size, 2, dtype=torch.float32) / head_size)
+    angles = torch.outer(torch.arange(length, dtype=torch.float32), frequencies).repeat(1, 2)
+    angles = angles[:, None, None, :]
+    # The first half of the sines is negated here, once, so that `rotate` is two products and one sum.
+    sin = angles.sin()
+    sin[..., : head_size // 2].neg_()
+    return angles.cos(), sin
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:  # (B, T, 2, H, D) -> (B, T, 2, H, D)
+    """Turn each pair (x_i, x_{i + D/2}) by its position's angle, in the precision of `x`."""
+    half = x.shape[-1] // 2
+    swapped = torch.cat((x[..., half:], x[..., :half]), dim=-1)
+    return x * cos.to(x.dtype) + swapped * sin.to(x.dtype)

@@ -1,0 +1,127 @@
+"""torch's AdamW and Muon under one hat: which parameters go where, their rates, steps that are skipped.
+
+Never waits for a GPU: whether a step is skipped is decided there.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from model.transformer import Transformer
+from pipelines.diffusion.settings import DiffusionSettings
+
+
+class Optimizers:
+    """AdamW for all parameters, or for those that are no matrices of the blocks, which Muon takes (Jordan et al. 2024).
+
+    `rate` is that of AdamW; Muon's follows in proportion.
+    """
+
+    def __init__(self, model: Transformer, settings: DiffusionSettings) -> None:
+        without_compiler()
+        self._proportion = settings.muon_learning_rate / settings.learning_rate
+        self._clip = settings.grad_clip
+        muons = block_matrices(model) if settings.optimizer == "muon" else []
+        elsewhere = {id(p) for p in muons}
+        rest = [p for p in model.parameters() if id(p) not in elsewhere]
+        self.adamw = torch.optim.AdamW(
+            [{"params": [p for p in rest if p.dim() >= 2]}, {"params": [p for p in rest if p.dim() < 2]}],
+            lr=settings.learning_rate, fused=True,
+        )  # fmt: skip
+        self.muon = torch.optim.Muon(muons, lr=settings.muon_learning_rate) if muons else None
+        self.parameters = list(model.parameters())
+        self.apply(settings)
+
+    def apply(self, settings: DiffusionSettings) -> None:
+        """After loading too: what the command line says now wins over what the checkpoint was trained with."""
+        matrices, vectors = self.adamw.param_groups
+        matrices["weight_decay"], vectors["weight_decay"] = settings.weight_decay, 0.0
+        for group in self.adamw.param_groups:
+            group["betas"] = (settings.beta1, settings.beta2)
+        for group in self.muon.param_groups if self.muon else ():
+            group["weight_decay"], group["momentum"] = settings.weight_decay, settings.muon_momentum
+
+    def set_rate(self, rate: float) -> None:
+        for group in self.adamw.param_groups:
+            group["lr"] = rate
+        for group in self.muon.param_groups if self.muon else ():
+            group["lr"] = rate * self._proportion
+
+    @torch.no_grad()
+    def step(self, scaler: torch.amp.GradScaler) -> tuple[Tensor, Tensor]:
+        """Clip, move, and forget the gradients; the norm that they had, and 1.0 where it is no number: then nothing
+        has moved."""
+        for optimizer in (self.adamw, self.muon):
+            if optimizer is not None:
+                scaler.unscale_(optimizer)
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        skipped = (~torch.isfinite(norm)).float()
+        if norm.device.type != "cpu" or not skipped:
+            self._move(gradients, norm, skipped)
+        for p in self.parameters:
+            p.grad = None
+        scaler.update()
+        return norm, skipped
+
+    def _move(self, gradients: list[Tensor], norm: Tensor, skipped: Tensor) -> None:
+        if self._clip:
+            torch._foreach_mul_(gradients, (self._clip / (norm + 1e-6)).clamp(max=1.0))
+        # The fused kernel looks at this itself.
+        self.adamw.found_inf = skipped
+        take(self.adamw)
+        if self.muon is None:
+            return
+        matrices = self.muon.param_groups[0]["params"]
+        if norm.device.type == "cpu":
+            take(self.muon)
+            return
+        # Muon cannot look, so what it did is taken back.
+        state = [value for p in matrices for value in self.muon.state[p].values()]
+        before = [value.clone() for value in [*matrices, *state]]
+        take(self.muon)
+        for now, then in zip([*matrices, *state], before, strict=False):
+            now.copy_(torch.where(skipped > 0, then, now))
+
+    def state_dict(self) -> dict[str, Any]:
+        if self.muon is None:
+            return self.adamw.state_dict()
+        return {"adamw": self.adamw.state_dict(), "muon": self.muon.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any], settings: DiffusionSettings) -> None:
+        if self.muon is None:
+            self.adamw.load_state_dict(state)
+        else:
+            self.adamw.load_state_dict(state["adamw"])
+            self.muon.load_state_dict(state["muon"])
+        self.apply(settings)
+
+
+def block_matrices(model: Transformer) -> list[nn.Parameter]:
+    """The matrices between which the stream of activations runs; not the embeddings, nor the head, nor the few numbers
+    of convolutions, which are no maps from vectors to vectors."""
+    return [layer.weight for layer in model.blocks.modules() if isinstance(layer, nn.Linear)]
+
+
+def take(optimizer: torch.optim.Optimizer) -> None:
+    """optimizer.step() without its wrappers: one of them imports the compiler, which a short job has no use for."""
+    inspect.unwrap(type(optimizer).step)(optimizer)
+
+
+def without_compiler() -> None:
+    """Tell torch.optim that its methods need no shield against a compiler that is not loaded.
+
+    At their first call they would import it for that, which takes most of a second. Where torch does it otherwise,
+    nothing but that second is lost.
+    """
+    if "torch._dynamo" in sys.modules:
+        return
+    for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
+        method = inspect.unwrap(getattr(torch.optim.Optimizer, name))
+        if getattr(method, "__dynamo_disable", None) is None:
+            method.__dynamo_disable = method

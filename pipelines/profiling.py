@@ -1,0 +1,35 @@
+"""A trace of a few steps of a training, by torch's own profiler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+FILE = "profile.json"
+WARM, TRACED = 10, 5  # steps: the first ones compile, allocate and tune
+
+
+class Profile:
+    """Count its steps: it begins by itself, and writes the trace when it has seen enough."""
+
+    def __init__(self, out_dir: Path, tell: Callable[[str], None]) -> None:
+        from torch.profiler import profile, schedule
+
+        def write(traced: profile) -> None:
+            traced.export_chrome_trace(str(out_dir / FILE))
+            tell(f"the trace of {TRACED} steps is {out_dir / FILE}; open it in https://ui.perfetto.dev")
+
+        self._profiler = profile(
+            schedule=schedule(wait=WARM - 2, warmup=2, active=TRACED, repeat=1),
+            on_trace_ready=write,
+            record_shapes=True,
+        )
+        self._profiler.start()
+        self._steps = 0
+
+    def step(self) -> None:
+        if self._steps < WARM + TRACED:
+            self._steps += 1
+            self._profiler.step()
+            if self._steps == WARM + TRACED:
+                self._profiler.stop()
