@@ -48,8 +48,8 @@ def paragraph_starts(tokens: np.ndarray, length: int, newline: int) -> np.ndarra
 def paragraphs(text: Dataset, length: int) -> np.ndarray:  # -> (N,) int64
     """The starts of training windows that begin with a paragraph. Raises Mistake for a text without line breaks.
 
-    A token of byte pairs may reach over the beginning of a paragraph, as an empty line and an indentation in one: then
-    it is the next token that begins the window.
+    A token may reach over the beginning of a paragraph, as an empty line and an indentation in one: then it is the next
+    token that begins the window.
     """
     if isinstance(text.vocabulary, Characters):
         if "\n" in text.characters:
