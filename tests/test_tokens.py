@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -271,6 +272,7 @@ texts.prepare(wanted.Wanted({book.name!r}, "bpe", 400))
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_training_on_byte_pairs_says_bits_of_the_original_characters(work, book):
     done = python(
         PROJECT / "train_run.py",
@@ -321,16 +323,21 @@ def test_a_checkpoint_from_before_byte_pairs_goes_on(tmp_path, place):
 
 
 @pytest.mark.slow
-def test_a_batch_prepares_its_texts_before_the_first_job(work, book):
-    config(work, "a.py", dataset=book.name, tokenizer="bpe", bpe_vocab_size=300, max_iters=2)
-    done = work.run("--configs", "a.py", code=0, env={"OMP_NUM_THREADS": "1"})
-    assert done.stderr.count(f"preparing {book.name} …") == 1 and work.result("a")["status"] == "completed"
+@pytest.mark.parametrize("tokenizer", ["characters", "bpe"])
+def test_the_two_documented_lines_prepare_a_text_and_train(work, book, tokenizer):
+    documented = (PROJECT / "docs" / "data.md").read_text()
+    lines = re.search(r"```bash\n(python run_experiments.py .*\n)(python run_experiments.py .*)\n```", documented)
+    words = lines[2 if tokenizer == "bpe" else 1].split()[2:]
+    work.write("config/quickstart/easy.py", (PROJECT / "config/quickstart/easy.py").read_text())
+    typed = [book.name if word == "book.txt" else word for word in words]
+    done = work.run(*typed, "--max_iters", 2, "--eval_iters", 1, code=0, env={"OMP_NUM_THREADS": "1"})
+    assert done.stderr.count(f"preparing {book.name} …") == 1 and work.result("easy")["status"] == "completed"
     (folder,) = wanted.PREPARED.glob(f"{book.stem}-*")
-    assert folder.name.startswith(f"{book.stem}-bpe300-")
+    assert folder.name.startswith(f"{book.stem}-{tokenizer}")
     with contextlib.chdir(work.folder):
-        asked = {"dataset": book.name, "tokenizer": "bpe", "bpe_vocab_size": 300}
+        asked = {"dataset": book.name, "tokenizer": tokenizer, "bpe_vocab_size": 512}
         assert unprepared(asked) is None
-        assert unprepared({**asked, "tokenizer": "auto"})[-1] == book.name
+        assert unprepared({**asked, "tokenizer": "bpe", "bpe_vocab_size": 300})[-1] == book.name
 
 
 def test_a_text_that_cannot_be_taken_stops_a_batch_before_its_first_job(work):

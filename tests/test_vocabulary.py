@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -173,7 +174,7 @@ def test_gpt2_comes_from_its_file_and_keeps_what_the_text_needs(few_ranks, tmp_p
 
 def test_a_vocabulary_is_as_small_as_its_text():
     whole = bytepairs.learned(TEXT, 600)
-    few = bytepairs.restricted(whole, "The rain fell")
+    few = bytepairs.restricted(whole, ["The rain fell"])
     used = {whole.tokens[i] for i in whole.encode("The rain fell")}
     parts = {token for token in few.tokens if len(token) > 1 and token not in used}
     assert 256 <= few.size < 300 and used <= set(few.tokens)
@@ -186,7 +187,7 @@ def test_a_vocabulary_is_as_small_as_its_text():
 @settings(max_examples=60, deadline=None)
 def test_restricted_to_a_text_byte_pairs_encode_it_as_before(text):
     whole = bytepairs.learned(TEXT, 600)
-    few = bytepairs.restricted(whole, text)
+    few = bytepairs.restricted(whole, [text])
     assert [few.tokens[i] for i in few.encode(text)] == [whole.tokens[i] for i in whole.encode(text)]
 
 
@@ -247,6 +248,6 @@ def test_gpt2_itself_knows_its_words_and_numbers():
     tokens = bytepairs.gpt2_tokens()
     whole = BytePairs("gpt2", bytepairs.GPT2_PATTERN, tokens)
     assert whole.encode("Hello world") == [15496, 995]  # as published with the model
-    few = bytepairs.gpt2(TEXT)
+    few = bytepairs.gpt2([TEXT])
     assert few.size < 1500 and len(tokens) == 50256
     assert [few.tokens[i] for i in few.encode(TEXT)] == [tokens[i] for i in whole.encode(TEXT)]

@@ -6,7 +6,8 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -40,9 +41,9 @@ _LETTER = f"[^{_SPACE}{_SIGN}0-9]"
 PATTERN = f" ?{_LETTER}+(?:['\u2019]{_LETTER}+)*| ?[0-9]+| ?[{_SIGN}]+|[{_SPACE}]+(?![^{_SPACE}])|[{_SPACE}]+"
 
 
-def gpt2(text: str) -> BytePairs:
-    """GPT-2's byte pairs, as far as `text` needs them: see `restricted`."""
-    return restricted(BytePairs("gpt2", GPT2_PATTERN, gpt2_tokens()), text)
+def gpt2(texts: Iterable[str]) -> BytePairs:
+    """GPT-2's byte pairs, as far as these texts need them: see `restricted`."""
+    return restricted(BytePairs("gpt2", GPT2_PATTERN, gpt2_tokens()), texts)
 
 
 def gpt2_tokens() -> tuple[bytes, ...]:
@@ -82,15 +83,15 @@ def by_rank(ranks: Mapping[bytes, int]) -> tuple[bytes, ...]:
     return tuple(sorted(ranks, key=ranks.__getitem__))
 
 
-def restricted(whole: BytePairs, text: str) -> BytePairs:
-    """The tokens that occur in `text`, those that they are merged from, and all bytes; numbered anew, in their order.
+def restricted(whole: BytePairs, texts: Iterable[str]) -> BytePairs:
+    """The tokens that occur in `texts`, those that they are merged from, and all bytes; numbered anew, in their order.
 
-    Encoding `text` gives the same tokens as before: every merge on the way to one of them is still there, and of those
-    that can be made at a moment, the one of the lowest rank was the next one before and is so still.
+    Encoding the texts gives the same tokens as before: every merge on the way to one of them is still there, and of
+    those that can be made at a moment, the one of the lowest rank was the next one before and is so still.
     """
     ranks = {token: rank for rank, token in enumerate(whole.tokens)}
     needed = {bytes([byte]) for byte in range(256)}
-    wanted = {whole.tokens[i] for part in stretches(text) for i in set(whole.encode(part))}
+    wanted = {whole.tokens[i] for text in texts for part in stretches(text) for i in set(whole.encode(part))}
     while wanted:
         token = wanted.pop()
         needed.add(token)
@@ -125,10 +126,28 @@ def learned(text: str, size: int) -> BytePairs:
     trainer = trainers.BpeTrainer(
         vocab_size=size, min_frequency=2, initial_alphabet=letters, show_progress=sys.stderr.isatty()
     )
-    learner.train_from_iterator(stretches(text), trainer)
+    interruptible(lambda: learner.train_from_iterator(stretches(text), trainer))
     byte_of = bytes_of_letters()
     ranks = {bytes(byte_of[c] for c in token): rank for token, rank in learner.get_vocab().items()}
     return BytePairs("bpe", PATTERN, by_rank(ranks))
+
+
+def interruptible(call: Callable[[], None]) -> None:
+    """Run a long call into a library in a thread, since Ctrl+C would otherwise have to wait for its end."""
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)
+    if failed:
+        raise failed[0]
 
 
 def bytes_of_letters() -> dict[str, int]:

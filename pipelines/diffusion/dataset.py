@@ -69,6 +69,10 @@ def split(text: str) -> tuple[str, str]:
     return text[:border], text[border:]
 
 
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def token_type(vocab_size: int) -> type[np.unsignedinteger[Any]]:
     return np.uint16 if vocab_size <= 2**16 else np.uint32
 
@@ -96,7 +100,7 @@ def write(
         "train_characters": len(split(text)[0]),
         "val_characters": len(split(text)[1]),
         "val_unigram_entropy": unigram_entropy(val),
-        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "sha256": digest(text),
         "source": source,
     }
     for left in (folder / "meta.json", *folder.glob(".*.tmp")):  # by an earlier preparation that may have been killed

@@ -23,8 +23,9 @@ from pipelines.keys import (
     unprepared_by_script,
 )
 
-# The most rows that an embedding needs before the text is known; for characters, what most alphabets come to.
-VOCABULARY = {"characters": 128, "gpt2": 50_256}
+# How many tokens there may be before the text is known: what most alphabets come to, and all that GPT-2 has.
+ALPHABET = 128
+GPT2 = 50_256
 
 class DiffusionSettings(BaseModel):
     """The settings of one masked-diffusion training."""
@@ -222,7 +223,7 @@ def classes(settings: DiffusionSettings, vocab_size: int) -> int:
     return {"remasking": vocab_size + 1, "remasking_binary": 2}.get(settings.training_type, vocab_size)
 
 
-def parameter_count(settings: DiffusionSettings, vocab_size: int = 128) -> int:
+def parameter_count(settings: DiffusionSettings, vocab_size: int = ALPHABET) -> int:
     """Trainable numbers of the network for `vocab_size` tokens and a mask (model.transformer.Transformer)."""
     width = settings.n_embd
     norm = width * (2 if settings.norm == "layernorm" and settings.bias else 1)
@@ -264,7 +265,7 @@ def vocabulary_size(settings: DiffusionSettings) -> int:
     found = dataset_meta(folder).get("vocab_size") if folder is not None else None
     if isinstance(found, int):
         return found
-    return settings.bpe_vocab_size if settings.tokenizer == "bpe" else VOCABULARY.get(settings.tokenizer, 128)
+    return {"bpe": settings.bpe_vocab_size, "gpt2": GPT2}.get(settings.tokenizer, ALPHABET)
 
 
 def wanted(config: Mapping[str, Any]) -> Wanted:

@@ -77,7 +77,7 @@ def write(folder: Path, text: str, wanted: Wanted, source: Mapping[str, Any]) ->
 def vocabulary_for(text: str, wanted: Wanted) -> tuple[Vocabulary, dict[str, Any]]:
     """The vocabulary and what meta.json shall say about it."""
     if wanted.tokenizer == "gpt2":
-        return bytepairs.gpt2(text), {
+        return bytepairs.gpt2(dataset.split(text)), {
             "gpt2_sha256": bytepairs.GPT2_SHA256,
             "numbering": "the tokens of gpt2 that this text needs, in gpt2's order, numbered anew: see ranks.tiktoken",
         }
@@ -91,8 +91,7 @@ def prepare_named(folder: Path, wanted: Wanted, *, again: bool) -> bool:
     """Prepare a folder of the user's own name; False when it holds just this. Raises Mistake where it holds another."""
     text, source = read(wanted)
     asked = replace(wanted, tokenizer="characters") if wanted.tokenizer == "auto" else wanted
-    fresh = preparation.once(folder, dataset.PARTS, lambda: write(folder, text, asked, source), again=again)
-    meta = dataset_meta(folder)
-    if not asked.fits(meta) or meta.get("source") != source:
+    held = dataset_meta(folder)
+    if held and not again and not (asked.fits(held) and held.get("sha256") == dataset.digest(text)):
         raise Mistake(f"{folder} holds another text or other tokens; --again replaces them")
-    return fresh
+    return preparation.once(folder, dataset.PARTS, lambda: write(folder, text, asked, source), again=again)
