@@ -190,8 +190,9 @@ def _line_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], 
 
 
 def _unknown_option(key: str, cls: type[BaseModel]) -> str:
+    program = getattr(cls, "PROGRAM", "train_run.py")
     meant = did_you_mean(override.SYNONYMS.get(key, key), cls.model_fields, dashes="--")
-    return f"--{key}: unknown key; {meant or 'python train_run.py --help lists the keys'}"
+    return f"--{key}: unknown key; {meant or f'python {program} --help lists the keys'}"
 
 
 def _encodable(value: Any) -> bool:

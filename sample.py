@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Draw text from a trained model: python sample.py PATH --sampler=first_hitting --count=4 --prompt="ROMEO:"
+
+PATH is a checkpoint (ckpt_*.pt), a job's folder or a batch's. Samples go to stdout, all else to stderr.
+Exit codes: 0 done, 1 failed, 2 a mistake in the command, 130 stopped by Ctrl+C after printing what was finished.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import configurator
+from pipelines.diffusion import saved
+from pipelines.diffusion.sample_settings import SampleSettings, described
+from pipelines.mistake import Mistake
+from runner import override
+from runner.configfiles import ConfigError
+
+FLAGS = ("--show", "--quality")  # may stand alone, and then mean true
+
+
+def main(argv: Sequence[str]) -> int:
+    if any(word in ("-h", "--help") for word in argv):
+        print(f"{(__doc__ or '').strip()}\n\nOptions and their defaults:\n{described()}")
+        return 0
+    try:
+        path, settings = read(argv)
+        saved.require(path)
+        if settings.corrector:
+            saved.require(Path(settings.corrector), corrector=True)
+        # Only now, when the command is known to be right: torch alone takes seconds to import.
+        from pipelines.diffusion import generation
+
+        return generation.run(path, settings)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except Mistake as mistake:
+        print(f"error: {mistake}", file=sys.stderr)
+        return 2
+
+
+def read(argv: Sequence[str]) -> tuple[Path, SampleSettings]:
+    """The path and the settings of a command line; raises one ConfigError with all that is wrong with it."""
+    words, overrides, problems = override.split([f"{word}=true" if word in FLAGS else word for word in argv])
+    problems += [f"{word}: one model at a time; options are written --key=value" for word in words[1:]]
+    if not words:
+        problems.append("no model; name a checkpoint, a job's folder or a batch's, such as experiments/latest")
+    try:
+        settings = configurator.resolve_for(SampleSettings, None, overrides)
+    except ConfigError as error:
+        raise ConfigError(*problems, *error.problems) from None
+    if problems:
+        raise ConfigError(*problems)
+    return Path(words[0]), settings
+
+
+if __name__ == "__main__":
+    # What a model has learned to say may be more than the terminal's encoding can.
+    sys.stdout.reconfigure(errors="replace")
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:  # before anything was drawn
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader has seen enough, as `head` has
+        sys.stderr.close()
+        sys.exit(141)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)
