@@ -18,6 +18,11 @@ def plain(text: str, width: int | None = None) -> str:
     return text
 
 
+def plain_lines(text: str) -> str:
+    """`plain` for each line of a text."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
 def duration(seconds: float) -> str:
     """`850 ms`, `12.3 s`, `4 min 05 s`, `3 h 20 min`, `2 d 04 h`."""
     if seconds < 0.9995:

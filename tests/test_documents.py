@@ -125,6 +125,7 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 
 def test_the_documents_name_no_option_that_does_not_exist() -> None:
+    from pipelines.diffusion.sample_settings import SampleSettings
     from runner import arguments
     from runner.options import parser
 
@@ -132,6 +133,7 @@ def test_the_documents_name_no_option_that_does_not_exist() -> None:
     known = {option for one in parsers for action in one._actions for option in action.option_strings}
     for path in [*(PROJECT / "bench").glob("*.py"), *(PROJECT / "runner").glob("background*.py")]:
         known |= set(re.findall(r'add_argument\(\s*"(--\w+)"', path.read_text()))
+    known |= {f"--{key}" for key in SampleSettings.model_fields}
     text = "\n".join(path.read_text() for path in DOCUMENTS)
     mentioned = set(re.findall(r"`(--[a-z][\w-]+)`", text))
     assert mentioned - known == set()

@@ -8,6 +8,7 @@ import pty
 import random
 import re
 import select
+import shlex
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from pipelines.diffusion.sample_settings import SampleSettings
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.train import run as train
 from pipelines.mistake import Mistake
+from runner.wording import plain_lines
 from tests.conftest import PROJECT, signalled_at
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "saw", "that", "rain", "fell", "over", "every", "hill", "near"]
@@ -177,6 +179,20 @@ def test_in_a_terminal_the_unmasking_is_shown_step_by_step(batch):
     assert "the cat" in final and "·" not in final
 
 
+def test_rich_is_imported_for_a_terminal_only(batch):
+    program = "import sys, sample; code = sample.main(sys.argv[1:]); sys.exit(code or 'rich' in sys.modules)"
+    subprocess.run(
+        [sys.executable, "-c", program, str(batch), "--count=1", "--length=5"],
+        cwd=PROJECT,
+        capture_output=True,
+        check=True,
+    )
+
+
+def test_signs_that_could_steer_a_terminal_are_not_shown():
+    assert plain_lines("a\x1b[2Jb\x07\n c\td") == "ab \n c d"
+
+
 def test_ctrl_c_leaves_what_was_finished(batch, tmp_path):
     out = tmp_path / "samples.jsonl"
     child = subprocess.Popen(
@@ -310,6 +326,7 @@ def test_mistakes_in_the_command_are_said_before_torch_is_imported(tmp_path):
         (["--prompt=Zebra é"], "the model does not know 'Z', 'b', 'é'"),
         (["--prompt=the cat", "--length=7"], "raise --length"),
         (["--quality", "--dataset=nowhere"], "nowhere"),
+        (["--quality", "--dataset=pydoc_char"], "'pydoc_char' has other characters than the model"),
     ],
 )
 def test_a_mistake_about_the_model_is_one_sentence_as_well(batch, draw, options, said):
@@ -355,3 +372,14 @@ def test_a_job_folder_serves_while_its_dataset_is_gone(batch, tmp_path, draw):
     draw(tmp_path / "job" / "ckpt_elbo_60.pt", "--count=1")
     _, err = draw(tmp_path / "job" / "ckpt_elbo_60.pt", "--count=1", "--quality", code=2)
     assert "gone" in err.splitlines()[-1]
+
+
+def test_the_commands_of_the_documents_are_understood():
+    shown = re.findall(r"^python sample\.py (.*)$", (PROJECT / "docs" / "sampling.md").read_text(), re.MULTILINE)
+    reader = f"{shlex.quote(sys.executable)} -c 'import sample, sys; print(*sample.read(sys.argv[1:]))' "
+    done = subprocess.run(
+        ["bash", "-ec", "\n".join(reader + line for line in shown)],
+        cwd=PROJECT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(shown) > 5 and done.stdout.count("prompt=") == len(shown)

@@ -7,7 +7,8 @@ import math
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,13 +19,13 @@ from torch import Tensor
 from model import sampling
 from model.drawing import Draw
 from pipelines import machine
-from pipelines.diffusion import quality, saved, template, unveiling
+from pipelines.diffusion import quality, saved, template
 from pipelines.diffusion.data import open_dataset
 from pipelines.diffusion.sample_settings import SampleSettings
 from pipelines.diffusion.saved import Saved
 from pipelines.mistake import Mistake
 from runner import atomic
-from runner.wording import count, duration
+from runner.wording import count, duration, plain_lines
 
 SAMPLERS = {
     "ancestral": sampling.ancestral,
@@ -39,7 +40,7 @@ class Counted:
     """A network that counts how often it is asked."""
 
     ask: Callable[[Tensor], Tensor]
-    context: Callable[[], object]
+    context: Callable[[], AbstractContextManager]
     calls: int = 0
 
     def __call__(self, ids: Tensor) -> Tensor:
@@ -53,7 +54,7 @@ class Samples:
     """The finished texts. Writes all of them anew after each batch, so that the file is whole whenever one looks."""
 
     path: Path | None
-    source: dict[str, object]
+    source: Mapping[str, object]
     texts: list[str] = field(default_factory=list)
 
     def add(self, texts: list[str]) -> None:
@@ -88,17 +89,15 @@ def run(path: Path, settings: SampleSettings) -> int:
     options = settings.model_dump(mode="json", include=settings.model_fields_set - {"out", "show", "pause", "quality"})
     source = {"checkpoint": str(model.path), "options": options}
     samples = Samples(Path(settings.out) if settings.out else None, source)
-    console = unveiling.terminal() if settings.show else None
+    shown = onlooker(settings, model)
 
     began = time.monotonic()
     try:
         for rows in batches(settings.count, settings.batch_size):
             ids = start.expand(rows, -1).clone()
-            steps = sampler(networks[0], ids, ids == model.mask_id)
-            if console:
-                steps = unveiling.unveiled(steps, ids, model.vocabulary, console, pause=settings.pause)
+            steps = shown(sampler(networks[0], ids, ids == model.mask_id), ids)
             texts = [model.vocabulary.decode(row) for row in deque(steps, maxlen=1).pop().tolist()]
-            show(texts, len(samples.texts), settings.count)
+            write(texts, len(samples.texts), settings.count)
             samples.add(texts)
     except KeyboardInterrupt:
         samples.write()  # it may have come while they were being written
@@ -172,12 +171,13 @@ class Judge:
 
     def __init__(self, settings: SampleSettings, model: Saved) -> None:
         text = open_dataset(settings.dataset or str(model.settings["dataset"]))
-        if text.vocab_size != model.vocabulary.size:
+        if saved.Characters(text.characters) != model.vocabulary:
             raise Mistake(
-                f"the dataset '{text.name}' has {text.vocab_size} tokens, the model {model.vocabulary.size};"
-                " --dataset=NAME names the one that it was trained on"
+                f"the dataset '{text.name}' has other characters than the model; --dataset=NAME names the one that it"
+                " was trained on"
             )
-        train, self._val = (model.vocabulary.decode(part.tolist()) for part in (text.train, text.val))
+        most = quality.MOST_CHARACTERS
+        train, self._val = (model.vocabulary.decode(part[:most].tolist()) for part in (text.train, text.val))
         self._quality = quality.Quality(train)
 
     def __call__(self, texts: list[str]) -> dict[str, object]:
@@ -192,9 +192,21 @@ def batches(total: int, most: int) -> Iterator[int]:
         yield min(most, total - done)
 
 
-def show(texts: list[str], before: int, total: int) -> None:
+def onlooker(settings: SampleSettings, model: Saved) -> Callable[[sampling.Filling, Tensor], sampling.Filling]:
+    """What the steps pass through on their way, given what stood there before: a picture, in a terminal."""
+    if settings.show and sys.stdout.isatty():
+        from pipelines.diffusion import unveiling  # and rich with it, which nothing else here needs
+
+        if console := unveiling.terminal():
+            return partial(unveiling.unveiled, vocabulary=model.vocabulary, console=console, pause=settings.pause)
+    return lambda steps, start: steps
+
+
+def write(texts: list[str], before: int, total: int) -> None:
     """Print finished samples, each whole; several are told apart by a line before each."""
-    for number, text in enumerate(unveiling.safe(texts) if sys.stdout.isatty() else texts, before + 1):
+    for number, text in enumerate(texts, before + 1):
+        if sys.stdout.isatty():
+            text = plain_lines(text)  # no sign that could steer the terminal
         print(f"--- {number} of {total}\n{text}" if total > 1 else text, flush=True)
 
 

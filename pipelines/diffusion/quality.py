@@ -15,7 +15,7 @@ import numpy as np
 from pipelines.diffusion.ngrams import NGrams
 
 ORDER = 5  # characters that the n-gram model sees at a time, the last one predicted
-MOST_CHARACTERS = 2**24  # of the training text, so that counting stays a matter of seconds
+MOST_CHARACTERS = 2**24  # of a text that a caller should give, so that counting stays a matter of seconds
 GROUPS = 20  # of pieces of the validation text, over which the reference is averaged
 WORD = re.compile(r"[^\W\d_]+")
 
@@ -32,7 +32,6 @@ class Quality:
     """Measures texts against one training text."""
 
     def __init__(self, train: str, *, order: int = ORDER) -> None:
-        train = train[:MOST_CHARACTERS]
         self._ngrams = NGrams.of(train, order)
         self._known = frozenset(words(train))
 

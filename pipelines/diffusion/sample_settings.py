@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -10,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pipelines.diffusion import template
 from pipelines.keys import Device, NonNegativeFloat, NonNegativeInt, PositiveInt, Seed
 
-#: Options that only one choice reads: the choice, and what it would say about them elsewhere.
-READ_BY = {"order": ("confidence",), "schedule": ("remasking",), "eta": ("remasking",)}
+READ_BY = {"order": "confidence", "schedule": "remasking", "eta": "remasking"}  # options that one sampler reads
 
 
 class SampleSettings(BaseModel):
@@ -87,9 +87,9 @@ class SampleSettings(BaseModel):
 
     @model_validator(mode="after")
     def _options_are_read(self) -> SampleSettings:
-        for key, samplers in READ_BY.items():
-            if key in self.model_fields_set and self.sampler not in samplers:
-                raise ValueError(f"{key} is read by --sampler={samplers[0]} only, not by {self.sampler}")
+        for key, sampler in READ_BY.items():
+            if key in self.model_fields_set and self.sampler != sampler:
+                raise ValueError(f"{key} is read by --sampler={sampler} only, not by {self.sampler}")
         for key in ("corrector_rounds", "wrong_above"):
             if key in self.model_fields_set and not self.corrector:
                 raise ValueError(f"{key} is read with a corrector only; name one by --corrector=PATH")
@@ -105,8 +105,8 @@ class SampleSettings(BaseModel):
                 raise ValueError(f"out is a .jsonl file, not '{path.name}'")
             if not path.parent.is_dir():
                 raise ValueError(f"out: there is no folder {path.parent}; make it first")
-            if path.is_dir():
-                raise ValueError(f"out: {path} is a folder")
+            if path.is_dir() or not os.access(path.parent, os.W_OK):
+                raise ValueError(f"out: {path} cannot be written; name another file")
         return self
 
 

@@ -122,7 +122,7 @@ def _choose(path: Path, corrector: bool) -> tuple[Path, dict[str, Any], str]:
     if len(jobs) == 1:
         return _best(jobs[0])
     best = [_best(files) for files in jobs]
-    if any(content["characters"] != best[0][1]["characters"] for _, content, _ in best):
+    if any(_vocabulary(content) != _vocabulary(best[0][1]) for _, content, _ in best):
         names = ", ".join(found.parent.name for found, _, _ in best)
         raise Mistake(f"the jobs in {path} differ in their vocabularies, which no loss compares; name one: {names}")
     found, content, _ = min(best, key=lambda one: one[1]["state"]["best_val_loss"])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from itertools import groupby
 
 import torch
 from rich.console import Console, Group
@@ -13,10 +13,10 @@ from rich.text import Text
 from torch import Tensor
 
 from pipelines.diffusion.saved import Vocabulary
+from runner.wording import plain_lines
 
 PER_SECOND = 15  # pictures; steps between two of them are not shown unless they are held
-MASKED, FIXED, NEW = "dim", "bold", "green"
-CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # all but the line break: they could move the cursor
+STYLES = ("dim", "bold", "green", None)  # hidden, given, new, drawn before
 
 
 def terminal() -> Console | None:
@@ -44,7 +44,7 @@ class Picture:
     def __init__(self, start: Tensor, vocabulary: Vocabulary, console: Console) -> None:
         self._mask_id = vocabulary.size
         dot = "·" if console.encoding.lower().startswith("utf") else "."
-        self._signs = [CONTROLS.sub(" ", vocabulary.decode([number])) for number in range(vocabulary.size)] + [dot]
+        self._signs = [plain_lines(vocabulary.decode([number])) for number in range(vocabulary.size)] + [dot]
         self._fixed = (start != self._mask_id).cpu()
         self._before = start.cpu()
         self._room = max(80, console.width * (console.height - 4) // 2)  # half the screen, as lines are not full
@@ -62,11 +62,7 @@ class Picture:
         text = Text("\n")
         first = int(hidden.int().argmax()) if hidden.any() else len(ids)
         begin = max(0, min(first - self._room // 2, len(ids) - self._room))
-        for one, which in zip(ids[begin:].tolist(), style[begin:].tolist(), strict=True):
-            text.append(self._signs[one], (MASKED, FIXED, NEW, None)[which])
+        signs = zip(style[begin:].tolist(), ids[begin:].tolist(), strict=True)
+        for which, run in groupby(signs, key=lambda sign: sign[0]):  # a style for each sign is slow over SSH
+            text.append("".join(self._signs[one] for _, one in run), STYLES[which])
         return text
-
-
-def safe(texts: Sequence[str]) -> list[str]:
-    """Texts that a terminal can be given: a sign that could steer it becomes a space."""
-    return [CONTROLS.sub(" ", text) for text in texts]
