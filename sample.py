@@ -69,6 +69,9 @@ if __name__ == "__main__":
     except BrokenPipeError:  # the reader has seen enough, as `head` has
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:  # a full disk, for example
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
     except Exception:
         traceback.print_exc()
         sys.exit(1)

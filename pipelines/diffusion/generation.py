@@ -170,14 +170,11 @@ class Judge:
     """Measures samples against the text that the model was trained on."""
 
     def __init__(self, settings: SampleSettings, model: Saved) -> None:
-        text = open_dataset(settings.dataset or str(model.settings["dataset"]))
-        if saved.Characters(text.characters) != model.vocabulary:
-            raise Mistake(
-                f"the dataset '{text.name}' has other characters than the model; --dataset=NAME names the one that it"
-                " was trained on"
-            )
+        trained = model.settings
+        own = (trained.get("tokenizer", "auto"), trained.get("bpe_vocab_size", 512))
+        text = open_dataset(settings.dataset) if settings.dataset else open_dataset(trained["dataset"], *own)
         most = quality.MOST_CHARACTERS
-        train, self._val = (model.vocabulary.decode(part[:most].tolist()) for part in (text.train, text.val))
+        train, self._val = (text.vocabulary.decode(part[:most].tolist()) for part in (text.train, text.val))
         self._quality = quality.Quality(train)
 
     def __call__(self, texts: list[str]) -> dict[str, object]:

@@ -6,11 +6,12 @@ Imports torch only when it loads, so that a path can be checked before.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from pipelines.diffusion.vocabulary import Vocabulary, of_checkpoint
 from pipelines.mistake import Mistake
 
 if TYPE_CHECKING:
@@ -22,35 +23,6 @@ if TYPE_CHECKING:
 CORRECTORS = ("remasking", "remasking_binary")  # training types that learn which characters are wrong
 SCHEMA = 1
 NAME = re.compile(r"ckpt_([a-z_]+)_(\d+)\.pt")
-
-
-class Vocabulary(Protocol):
-    """What ids stand for. The mask is the id after the last, and no part of it."""
-
-    @property
-    def size(self) -> int: ...
-    def encode(self, text: str) -> list[int]: ...  # raises Mistake for what the vocabulary cannot say
-    def decode(self, ids: Iterable[int]) -> str: ...
-
-
-@dataclass(frozen=True)
-class Characters:
-    characters: Sequence[str]
-
-    @property
-    def size(self) -> int:
-        return len(self.characters)
-
-    def encode(self, text: str) -> list[int]:
-        ids = {character: number for number, character in enumerate(self.characters)}
-        unknown = sorted(set(text) - ids.keys())
-        if unknown:
-            listed = ", ".join(map(repr, unknown[:5])) + (", …" if len(unknown) > 5 else "")
-            raise Mistake(f"the model does not know {listed}: its training text has no such character")
-        return [ids[character] for character in text]
-
-    def decode(self, ids: Iterable[int]) -> str:
-        return "".join(self.characters[number] for number in ids)
 
 
 @dataclass(frozen=True)
@@ -94,7 +66,7 @@ def load(path: Path, device: torch.device, *, corrector: bool = False) -> Saved:
     Raises Mistake. In a folder, correctors are looked for where one is wanted, and passed over where not.
     """
     found, content, why = _choose(path, corrector)
-    saved = Saved(_network(found, content, device), _vocabulary(content), content["settings"], found, why)
+    saved = Saved(_network(found, content, device), of_checkpoint(content), content["settings"], found, why)
     if saved.is_corrector != corrector:
         kind = saved.settings["training_type"]
         wanted = f"one of {', '.join(CORRECTORS)}" if corrector else "one that predicts characters"
@@ -110,8 +82,8 @@ def require(path: Path, *, corrector: bool = False) -> None:
     elif not path.is_dir():
         raise Mistake(f"{path}: no such file or folder; name a ckpt_*.pt, a job's folder or a batch's")
     elif not _jobs(path, corrector):
-        kind = "a corrector's checkpoint (ckpt_remasking*.pt)" if corrector else "a checkpoint (ckpt_*.pt)"
-        raise Mistake(f"{path} holds no {kind.removeprefix('a ')}, and no folder in it does; train a model first")
+        kind = "checkpoint of a corrector (ckpt_remasking*.pt)" if corrector else "checkpoint (ckpt_*.pt)"
+        raise Mistake(f"{path} holds no {kind}, and no folder in it does; train a model first")
 
 
 def _choose(path: Path, corrector: bool) -> tuple[Path, dict[str, Any], str]:
@@ -122,7 +94,7 @@ def _choose(path: Path, corrector: bool) -> tuple[Path, dict[str, Any], str]:
     if len(jobs) == 1:
         return _best(jobs[0])
     best = [_best(files) for files in jobs]
-    if any(_vocabulary(content) != _vocabulary(best[0][1]) for _, content, _ in best):
+    if any(of_checkpoint(content) != of_checkpoint(best[0][1]) for _, content, _ in best):
         names = ", ".join(found.parent.name for found, _, _ in best)
         raise Mistake(f"the jobs in {path} differ in their vocabularies, which no loss compares; name one: {names}")
     found, content, _ = min(best, key=lambda one: one[1]["state"]["best_val_loss"])
@@ -176,7 +148,9 @@ def _read(path: Path) -> dict[str, Any]:
 
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        missing = {"shape", "settings", "characters", "model", "state"} - content.keys()
+        missing = {"shape", "settings", "model", "state"} - content.keys()
+        if not {"vocabulary", "characters"} & content.keys():
+            missing.add("vocabulary")
     except Exception as error:  # a damaged file may raise anything: zip, pickle, EOF
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise Mistake(f"{path} cannot be read ({reason}); is it a whole checkpoint?") from error
@@ -185,10 +159,6 @@ def _read(path: Path) -> dict[str, Any]:
     if missing:
         raise Mistake(f"{path} is no checkpoint of a masked-diffusion model: it has no {', '.join(sorted(missing))}")
     return content
-
-
-def _vocabulary(content: Mapping[str, Any]) -> Vocabulary:
-    return Characters(content["characters"])
 
 
 def _network(path: Path, content: Mapping[str, Any], device: torch.device) -> Transformer:

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 from torch import Tensor
 
-from pipelines.diffusion.saved import Vocabulary
+from pipelines.diffusion.vocabulary import Vocabulary
 from runner.wording import plain_lines
 
 PER_SECOND = 15  # pictures; steps between two of them are not shown unless they are held
