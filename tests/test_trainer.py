@@ -16,7 +16,6 @@ import torch
 from model.diffusion import masked_cross_entropy
 from model.masks import hide, random_masking, random_masks, sample_masks
 from model.transformer import Shape, Transformer
-from pipelines import checkpoints
 from pipelines.diffusion.batches import Batches
 from pipelines.diffusion.data import open_dataset
 from pipelines.diffusion.filling import Filling
