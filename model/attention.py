@@ -12,8 +12,8 @@ from torch.nn import functional as F
 # 1 to 3 learn alike, none at all learns markedly slower.
 QK_SCALE = 1.4
 
-# Up to this length a processor is faster with two products and a softmax than with the fused kernel, whose backward
-# pass took twice to four times as long (docs/lab-notes.md); beyond it the (T, T) scores cost too much memory.
+# In bfloat16 and up to this length a processor is faster with two products and a softmax than with the fused kernel,
+# whose backward pass took up to four times as long (docs/lab-notes.md); beyond it the (T, T) scores take much memory.
 MOST_POSITIONS_UNFUSED = 512
 
 
@@ -21,8 +21,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, causal: bool, normalised: bool, d
     """Queries, keys and values (B, T, H, D) -> (B, T, H, D)."""
     scale = (QK_SCALE if normalised else 1.0) / math.sqrt(q.shape[-1])
     q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
-    plain = not causal and not dropout
-    if plain and q.device.type == "cpu" and torch.is_grad_enabled() and q.shape[2] <= MOST_POSITIONS_UNFUSED:
+    plain = not causal and not dropout and q.device.type == "cpu" and q.dtype == torch.bfloat16
+    if plain and torch.is_grad_enabled() and q.shape[2] <= MOST_POSITIONS_UNFUSED:
         y = torch.softmax((q * scale) @ k.transpose(-1, -2), dim=-1) @ v
     else:
         y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=causal, scale=scale)

@@ -38,6 +38,7 @@ class Shape:
     mlp: Literal["relu2", "swiglu", "gelu"] = "relu2"
     qk_norm: bool = True
     conv_width: int = 0
+    prior: tuple[float, ...] = ()  # ln(frequency) of each class, where the network says only what the text adds to it
 
 
 def hidden_width(shape: Shape) -> int:
@@ -141,6 +142,9 @@ class Transformer(nn.Module):
             # Not persistent: the table follows from the shape, so a checkpoint need not carry it.
             self.register_buffer("cos", cos, persistent=False)
             self.register_buffer("sin", sin, persistent=False)
+        # Where one class is rare, a head without a bias is slow to learn as much, at the expense of all else (logit
+        # adjustment: Menon et al. 2021). It follows from the shape too.
+        self.register_buffer("prior", torch.tensor(shape.prior) if shape.prior else None, persistent=False)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -173,7 +177,8 @@ class Transformer(nn.Module):
         last = len(self.blocks) - 1
         for number, block in enumerate(self.blocks):
             x = block(x, rotation, at if number == last else None)
-        return self.head(self.norm(x))
+        logits = self.head(self.norm(x))
+        return logits if self.prior is None else logits.float() + self.prior
 
     def parameter_count(self) -> int:
         return sum(p.numel() for p in self.parameters())

@@ -46,6 +46,7 @@ class Correction:
         self._tokens, self._corpus = text.train, Corpus(text.train, device)
         self._batches = Batches(settings, text, self)
         self._width = width_elsewhere(text.train, settings.block_size, "training")
+        width_elsewhere(text.val, settings.block_size, "validation")  # asked at the first evaluation, refused now
         self._counts = counts = torch.from_numpy(frequencies(text.train, text.vocab_size))
         if int((counts > 0).sum()) < 2:
             raise Mistake(f"the training text of '{text.name}' has one character only, which nothing can replace")

@@ -21,7 +21,7 @@ from pipelines.diffusion.batches import Batch
 from pipelines.diffusion.dataset import Dataset
 from pipelines.diffusion.optimizers import Optimizers
 from pipelines.diffusion.schedule import Progress
-from pipelines.diffusion.settings import DiffusionSettings, classes
+from pipelines.diffusion.settings import DiffusionSettings, classes, prior_of
 from pipelines.mistake import Mistake
 
 
@@ -87,6 +87,7 @@ def shape_of(settings: DiffusionSettings, vocab_size: int) -> Shape:
         mlp=settings.mlp,
         qk_norm=settings.qk_norm,
         conv_width=settings.conv_width,
+        prior=prior_of(settings),
     )
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.diffusion.stages import Probability, RandomStage, Ratio, Stage
 from pipelines.diffusion.wanted import Wanted
@@ -26,6 +26,17 @@ from pipelines.keys import (
 # How many tokens there may be before the text is known: what most alphabets come to, and all that GPT-2 has.
 ALPHABET = 128
 GPT2 = 50_256
+
+def three_weights(weights: list[float]) -> list[float]:
+    if len(weights) != 3:
+        raise ValueError(f"{weights} must have 3 numbers: for random, sticky and fragment")
+    if not 0 < sum(weights) < math.inf:
+        raise ValueError(f"{weights} must have a finite sum above 0")
+    return weights
+
+
+Weights = Annotated[list[NonNegativeFloat], AfterValidator(three_weights)]
+
 
 class DiffusionSettings(BaseModel):
     """The settings of one masked-diffusion training."""
@@ -88,7 +99,7 @@ class DiffusionSettings(BaseModel):
     corruption_p1_probability: Probability = 0.01
     corruption_p2_probability: Probability = 0.9
     # 'mixed' only: how often a row is random, sticky, fragment. Only the proportions count.
-    corruption_weights: list[NonNegativeFloat] = Field(default_factory=lambda: [1.0, 1.0, 1.0])
+    corruption_weights: Weights = Field(default_factory=lambda: [1.0, 1.0, 1.0])
 
     # One iteration sees gradient_accumulation_steps * batch_size windows of block_size tokens.
     gradient_accumulation_steps: PositiveInt = 1
@@ -169,17 +180,6 @@ class DiffusionSettings(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _three_weights_of_which_one_counts(self) -> DiffusionSettings:
-        if len(self.corruption_weights) != 3:
-            raise ValueError(
-                f"corruption_weights has {len(self.corruption_weights)} numbers and must have 3: for random, sticky"
-                " and fragment"
-            )
-        if not 0 < sum(self.corruption_weights) < math.inf:
-            raise ValueError(f"corruption_weights {self.corruption_weights} must have a finite sum above 0")
-        return self
-
-    @model_validator(mode="after")
     def _decay_ends_after_warmup(self) -> DiffusionSettings:
         if self.decay_lr and self.lr_decay_iters < self.warmup_iters:
             raise ValueError(
@@ -221,6 +221,17 @@ def _unread_of_training(config: Mapping[str, Any]) -> set[str]:
 def classes(settings: DiffusionSettings, vocab_size: int) -> int:
     """Of the network's head: what it chooses among at every position."""
     return {"remasking": vocab_size + 1, "remasking_binary": 2}.get(settings.training_type, vocab_size)
+
+
+def prior_of(settings: DiffusionSettings) -> tuple[float, ...]:
+    """ln of the shares of right and wrong characters, for the two classes of the binary corrector.
+
+    The other corrector needs none: its classes are the characters, and among them "wrong" is one frequent class more.
+    """
+    if settings.training_type != "remasking_binary":
+        return ()
+    wrong = settings.max_corruption_ratio / 2  # the mean of the ratios that are drawn
+    return (math.log(1 - wrong), math.log(wrong))
 
 
 def parameter_count(settings: DiffusionSettings, vocab_size: int = ALPHABET) -> int:

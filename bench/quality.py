@@ -1,0 +1,160 @@
+"""How well the trainer and a plain loop learn in the same time: bench/trainer.py --quality.
+
+Both have as many parameters, read the same text through windows of the same length, and take turns of a few seconds
+until each has had its minutes: batches, steps and bookkeeping count, compilation and evaluation do not. The rates
+follow the share of the time that has passed, so both end their schedule on a machine of any speed. Both are judged
+alike: the whole validation text, every window at every bin of the mask ratio.
+
+The plain loop: nanoGPT's architecture, AdamW at 1e-3, warm-up and a cosine, bf16, batches of 16; each row's ratio t is
+drawn by itself, each position hidden with probability t, weight 1/t.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from reference import Reference, optimizer_of, windows
+from torch import nn
+
+import configurator
+from pipelines import machine
+from pipelines.diffusion.data import open_dataset
+from pipelines.diffusion.dataset import Dataset
+from pipelines.diffusion.learner import Cost, averaged, build, cost_of, follow
+from pipelines.diffusion.objectives import objective_of
+from pipelines.diffusion.settings import DiffusionSettings
+from pipelines.diffusion.whole import evaluate_whole
+from runner import configfiles
+
+BAR = 0.10  # nats per character
+TURN_SECONDS = 10.0
+WARMUP = 0.02  # of the time
+PLAIN_RATE = 1e-3
+PLAIN_ROWS = 16
+
+
+class Racer:
+    """One way of training, and the time that it has had."""
+
+    def __init__(self, name: str, step: Callable[[float], None], judge: Callable[[], tuple[float, float]]) -> None:
+        self.name, self.step, self.judge = name, step, judge
+        self.seconds, self.steps = 0.0, 0
+
+    def turn(self, budget: float) -> None:
+        begun, before = time.perf_counter(), self.seconds
+        while self.seconds < budget and self.seconds - before < TURN_SECONDS:
+            self.step(self.seconds / budget)
+            self.seconds = before + time.perf_counter() - begun
+            self.steps += 1
+
+
+def compare(given: argparse.Namespace) -> int:
+    settings = configurator.resolve(configfiles.read(Path(given.config)), {})
+    assert isinstance(settings, DiffusionSettings)
+    device = machine.choose_device(given.device)
+    text = open_dataset(settings.dataset, settings.tokenizer, settings.bpe_vocab_size)
+    racers = [plain(settings, text, device), ours(settings, text, device)]
+    budget = given.minutes * 60
+    print(f"{machine.describe(device)}, {given.minutes:g} minutes each, {given.config}", flush=True)
+    while any(racer.seconds < budget for racer in racers):
+        for racer in racers:
+            racer.turn(budget)
+    losses = []
+    for racer in racers:
+        loss, error = racer.judge()
+        losses.append(loss)
+        print(f"{racer.name:44}{racer.steps:>7} steps  {loss:.4f} ± {error:.4f} nats per character", flush=True)
+    better = losses[0] - losses[1]
+    print(f"\n{better:.3f} nats better; the bar is {BAR}: {'held' if better >= BAR else 'missed'}")
+    return 0 if better >= BAR else 1
+
+
+def factor(share: float) -> float:
+    """Linear warm-up, then a cosine to zero, over the share of the time that has passed."""
+    return min(1.0, share / WARMUP + 0.01) * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+
+
+def ours(settings: DiffusionSettings, text: Dataset, device: torch.device) -> Racer:
+    dtype = machine.choose_dtype(settings.dtype, device)
+    objective = objective_of(settings, text, device, dtype)
+    learner = build(settings, text.vocab_size, device, dtype)
+    cost: nn.Module = Cost(learner.model, device, dtype)
+    if machine.compiles(settings.compile, device):
+        cost = machine.compiled(cost, lambda fast: cost_of(fast, objective.draw(0, 0, 0)).backward())
+    done = 0
+
+    def step(share: float) -> None:
+        nonlocal done
+        learner.optimizer.set_rate(settings.learning_rate * factor(share))
+        for lane in range(settings.gradient_accumulation_steps):
+            (cost_of(cost, objective.draw(done, lane, 0)) / settings.gradient_accumulation_steps).backward()
+        learner.optimizer.step(learner.scaler)
+        follow(learner.average, learner.model, settings.ema_decay, done)
+        done += 1
+
+    def judge() -> tuple[float, float]:
+        with averaged(learner) as model:
+            return loss_of(model, text, settings.block_size, device, dtype)
+
+    name = f"ours, {learner.model.parameter_count():,} parameters"
+    return Racer(name, step, judge)
+
+
+def plain(settings: DiffusionSettings, text: Dataset, device: torch.device) -> Racer:
+    torch.manual_seed(settings.seed)
+    length, dtype = settings.block_size, torch.bfloat16
+    model = Reference(
+        text.vocab_size + 1, text.vocab_size, length, settings.n_layer, settings.n_embd, settings.n_head
+    ).to(device)
+    optimizer, batches = optimizer_of(model, PLAIN_RATE), windows(text.train, PLAIN_ROWS, length, device)
+    network: nn.Module = model
+    if machine.compiles(settings.compile, device):
+        example = torch.zeros(PLAIN_ROWS, length, dtype=torch.long, device=device)
+
+        def try_step(fast: nn.Module) -> None:
+            with machine.autocast(device, dtype):
+                fast(example, example, example.float()).backward()
+
+        network = machine.compiled(model, try_step)
+
+    def step(share: float) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = PLAIN_RATE * factor(share)
+        ids = next(batches)
+        t = torch.rand(PLAIN_ROWS, 1, device=device).clamp(min=1e-3)
+        hidden = torch.rand(ids.shape, device=device) < t
+        with machine.autocast(device, dtype):
+            loss = network(ids.masked_fill(hidden, text.mask_id), ids, hidden / t / ids.numel())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    def judge() -> tuple[float, float]:
+        return loss_of(Logits(model), text, length, device, dtype)
+
+    return Racer(f"plain loop, {sum(p.numel() for p in model.parameters()):,} parameters", step, judge)
+
+
+class Logits(nn.Module):
+    """The reference as the evaluation calls a network."""
+
+    def __init__(self, model: Reference) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.model.logits(ids)
+
+
+def loss_of(
+    model: nn.Module, text: Dataset, length: int, device: torch.device, dtype: torch.dtype
+) -> tuple[float, float]:
+    found = evaluate_whole(model, text.val, length, mask_id=text.mask_id, device=device, dtype=dtype)
+    assert found is not None
+    return found.loss, found.standard_error
