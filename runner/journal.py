@@ -63,6 +63,8 @@ class Journal:
         self._log = Log(self._paths.master_log)
         self.write_json(self._paths.plan, views.plan_record(plan))
         self._say(f"Batch {plan.name}: {wording.count(len(plan.jobs), 'job')}, pid {os.getpid()}, in {plan.root}")
+        for line in views.footprint(plan):
+            self._say(line)
         for key, value in plan.overrides.items():
             self._say(f"Override {key} = {value}")
         for notice in plan.notices:

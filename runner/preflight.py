@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.wording import size
+
 ROOM = 256 << 20  # bytes that must be free whatever the jobs say
 PATIENCE = 60.0  # seconds for `import torch` on a cold disk
 _NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, Windows Subsystem for Linux
@@ -126,16 +128,8 @@ def _disk(base: Path, needed: int) -> list[str]:
         return [f"--base_out_dir {base}: {place} cannot be written; name another folder or change its permissions"]
     free = shutil.disk_usage(place).free
     if free < ROOM + needed:
-        want = f"{_size(needed)} of checkpoints and {_size(ROOM)} for logs" if needed else _size(ROOM)
+        want = f"{size(needed)} of checkpoints and {size(ROOM)} for logs" if needed else size(ROOM)
         return [
-            f"--base_out_dir {base}: only {_size(free)} are free there, {want} are needed; free some or name another"
+            f"--base_out_dir {base}: only {size(free)} are free there, {want} are needed; free some or name another"
         ]
     return []
-
-
-def _size(number: float) -> str:
-    for unit in ("bytes", "KiB", "MiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}"
-        number /= 1024
-    return f"{number:.1f} GiB"

@@ -85,6 +85,8 @@ class Lines:
         self._known = Known.of(plan)
         if not self._brief:
             self._say(f"{count(len(plan.jobs), 'job')} in {shown(plan.root)}")
+            for line in views.footprint(plan):
+                self._say(line)
             for notice in plan.notices:
                 self._say(f"Note: {notice}")
 

@@ -12,7 +12,7 @@ from runner.job import Job, Plan
 from runner.layout import BatchPaths
 from runner.state import COMPLETED, ERROR, FAILED, INTERRUPTED, KILLED, STALLED, TIMEOUT, Finished, Record, Running
 from runner.store import SCHEMA
-from runner.wording import command, count, duration, plain, shown
+from runner.wording import command, count, duration, plain, shown, size
 
 CAUSE_WIDTH = 400
 VALUE_WIDTH = 60
@@ -160,6 +160,7 @@ def dry_run(plan: Plan) -> str:
     """What would be run: for each job the command, the folder, and what the overrides change; of a sweep a table."""
     lines = [
         f"{count(len(plan.jobs), 'job')} would run, one after another, in {shown(plan.root)}. Nothing was written.",
+        *footprint(plan),
         "",
     ]
     if plan.origin and plan.jobs:
@@ -178,6 +179,12 @@ def dry_run(plan: Plan) -> str:
         lines += [f"   changes  {key} {old[key]} -> {new[key]}" for key in after]
         lines.append("")
     return "\n".join(lines)
+
+
+def footprint(plan: Plan) -> list[str]:
+    """What the batch will write beside its logs, as a line; none where its jobs do not say."""
+    needed = sum(job.disk_bytes for job in plan.jobs)
+    return [f"Disk: up to {size(needed)} of checkpoints"] if needed else []
 
 
 def _where(job: Job) -> str:

@@ -64,3 +64,12 @@ def shown(path: str | Path, cwd: Path | None = None) -> str:
 def count(number: int, noun: str) -> str:
     """`1 job`, `3 jobs`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def size(number: float) -> str:
+    """Bytes in the unit that suits them."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}"
+        number /= 1024
+    return f"{number:.1f} GiB"
