@@ -50,6 +50,7 @@ def project(work: Workspace) -> Iterator[Workspace]:
     (work / "experiments").mkdir()
     (work / "experiments" / "specs").symlink_to(PROJECT / "experiments" / "specs")
     work.write("sweep/a.py", "learning_rate = 1e-3\n")
+    work.write("book.txt", "It was a dark and stormy night. " * 100)
     work.write("conf/a.yaml", "lr: 0.1\n")
     work.write("nanoGPT/train.py", "learning_rate = 6e-4\ndevice = 'cpu'\nexec(open('configurator.py').read())\n")
     yield work
@@ -126,14 +127,15 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 def test_the_documents_name_no_option_that_does_not_exist() -> None:
     from pipelines.diffusion.sample_settings import SampleSettings
-    from runner import arguments
+    from runner import arguments, override
     from runner.options import parser
 
     parsers = (parser(), arguments.parser("main.py"))
     known = {option for one in parsers for action in one._actions for option in action.option_strings}
-    for path in [*(PROJECT / "bench").glob("*.py"), *(PROJECT / "runner").glob("background*.py")]:
+    places = ("bench/*.py", "data/*.py", "runner/background*.py")
+    for path in (path for place in places for path in PROJECT.glob(place)):
         known |= set(re.findall(r'add_argument\(\s*"(--\w+)"', path.read_text()))
-    known |= {f"--{key}" for key in SampleSettings.model_fields}
+    known |= {f"--{key}" for key in (*SampleSettings.model_fields, *override.FLAGS)}
     text = "\n".join(path.read_text() for path in DOCUMENTS)
     mentioned = set(re.findall(r"`(--[a-z][\w-]+)`", text))
     assert mentioned - known == set()

@@ -22,10 +22,10 @@ learning_rate = 3e-3
 weight_decay = 1e-2
 
 # The steps that fit into five minutes on two cores with bfloat16 units, down to a rate of zero at the end.
-max_iters = 3600
+max_iters = 3000
 warmup_iters = 100
 decay_lr = True
-lr_decay_iters = 3600
+lr_decay_iters = 3000
 min_lr = 0.0
 
 # bfloat16 halves what the processor moves; compiling costs half a minute once and saves a third of every step.
