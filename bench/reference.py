@@ -45,21 +45,11 @@ class Reference(nn.Module):
                 small = name.endswith(("out.weight", "down.weight"))
                 nn.init.normal_(p, std=0.02 / math.sqrt(2 * layers) if small else 0.02)
 
-    def forward(self, ids: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Mean cross-entropy, or its sum over positions times `weights` (B, T)."""
+    def forward(self, ids: Tensor, targets: Tensor) -> Tensor:  # (B, T), (B, T) -> () mean cross-entropy
         x = self.tokens(ids) + self.positions(torch.arange(ids.shape[1], device=ids.device))
         for layer in self.layers:
             x = layer(x)
-        logits = self.head(self.norm(x)).float().flatten(0, 1)
-        if weights is None:
-            return F.cross_entropy(logits, targets.flatten())
-        return (F.cross_entropy(logits, targets.flatten(), reduction="none") * weights.flatten()).sum()
-
-    def logits(self, ids: Tensor) -> Tensor:
-        x = self.tokens(ids) + self.positions(torch.arange(ids.shape[1], device=ids.device))
-        for layer in self.layers:
-            x = layer(x)
-        return self.head(self.norm(x))
+        return F.cross_entropy(self.head(self.norm(x)).float().flatten(0, 1), targets.flatten())
 
 
 def optimizer_of(model: nn.Module, rate: float) -> torch.optim.AdamW:

@@ -48,4 +48,5 @@ def gather_hidden(values: Tensor, at: Tensor) -> Tensor:  # (N, B, T), (N, M) ->
 
 def hidden_positions(masks: Tensor, most: int) -> Tensor:  # (N, B, T) bool -> (N, most) int64
     """Flat positions in each of N batches: the hidden ones first, in order, then open ones up to `most` of them."""
-    return torch.argsort(masks.flatten(1), dim=1, descending=True, stable=True)[:, :most]
+    # As numbers: not every device sorts truth values.
+    return torch.argsort(masks.flatten(1).to(torch.uint8), dim=1, descending=True, stable=True)[:, :most]

@@ -274,10 +274,10 @@ def test_a_dry_run_prints_commands_folders_and_changes_and_writes_nothing(work: 
     stage = "dict(type='random', max_masked_ratio=.2, val_loss_stale_count=1)"
     work.write("c/a.py", f"dataset = 'pydoc_char'\nbatch_size = 16\nunmasking_stages = [{stage}]\n")
     before = sorted(work.folder.rglob("*"))
-    done = work.run("--configs", "c/a.py", "--batch_size", 8, "--dropout=0.5", "--compile", "no", "--dry-run", code=0)
+    done = work.run("--configs", "c/a.py", "--batch_size", 8, "--dropout=0.5", "--bias", "no", "--dry-run", code=0)
     assert "changes  batch_size 16 -> 8" in done.stdout
     assert "changes  dropout" in done.stdout
-    assert "changes  compile" not in done.stdout  # it was False before
+    assert "changes  bias" not in done.stdout  # it was False before
     command = next(line.strip() for line in done.stdout.splitlines() if "train_run.py" in line)
     assert command.split()[2:3] == ["c/a.py"] and "--batch_size=8" in command
     assert sorted(work.folder.rglob("*")) == before

@@ -200,15 +200,15 @@ def test_any_other_program_takes_the_overrides_as_they_are(tmp_path: Path, name:
 
 def test_our_own_script_takes_what_its_settings_take(tmp_path: Path) -> None:
     file = config(tmp_path, "batch_size = 4\n")
-    given = {"batch-size": "8", "wandb_enabled": "true", "compile": "0", "learning_rate": "1e-3", "max_iters": "1e3"}
+    given = {"batch-size": "8", "wandb_enabled": "true", "bias": "0", "learning_rate": "1e-3", "max_iters": "1e3"}
     checked = trainscript.check(ROOT / "train_run.py", file, given)
     assert checked.overrides == {
-        "batch_size": "8", "wandb_log": "True", "compile": "False", "learning_rate": "1e-3", "max_iters": "1e3",
+        "batch_size": "8", "wandb_log": "True", "bias": "False", "learning_rate": "1e-3", "max_iters": "1e3",
     }  # fmt: skip
     assert checked.changes["batch_size"] == (4, 8)
     assert checked.changes["wandb_log"] == (False, True)
     assert checked.config["max_iters"] == 1000
-    assert "compile" not in checked.changes
+    assert "bias" not in checked.changes
 
 
 def test_all_mistakes_for_our_own_script_are_said_at_once(tmp_path: Path) -> None:
@@ -224,4 +224,4 @@ def test_all_mistakes_for_our_own_script_are_said_at_once(tmp_path: Path) -> Non
 def test_an_override_may_mend_a_config_that_is_wrong_alone(tmp_path: Path) -> None:
     file = config(tmp_path, "batch_size = 'many'\n")
     checked = trainscript.check(ROOT / "train_run.py", file, {"batch_size": "8", "compile": "1"})
-    assert checked.changes == {"batch_size": ("many", 8), "compile": (False, True)}
+    assert checked.changes == {"batch_size": ("many", 8), "compile": ("auto", True)}
