@@ -5,8 +5,8 @@ until each has had its minutes: batches, steps and bookkeeping count, compilatio
 follow the share of the time that has passed, so both end their schedule on a machine of any speed. Both are judged
 alike: the whole validation text, every window at every bin of the mask ratio.
 
-The plain loop: the trainer's default network, AdamW at 2e-3, warm-up and a cosine, bf16, batches of 16; each row's ratio
-t is drawn by itself, each position hidden with probability t, weight 1/t. (With nanoGPT's own architecture such a loop
+The plain loop: the trainer's default network, AdamW at 2e-3, warm-up and a cosine, bf16, batches of 16; each ratio t is
+drawn by itself, each position hidden with probability t, weight 1/t. (With nanoGPT's own architecture such a loop
 does not get beyond the frequencies of characters in this time, 3.32 nats: that would be no comparison.)
 """
 

@@ -20,11 +20,44 @@ PROGRAMS = {
 }
 
 
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_bench_prints_its_table_and_its_bars(tmp_path: Path, program: str) -> None:
     options, expected = PROGRAMS[program]
-    command = [sys.executable, str(PROJECT / "bench" / program), *options, "--dir", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = run(str(PROJECT / "bench" / program), *options, "--dir", str(tmp_path))
     assert done.returncode in (0, 1) and done.stderr == ""  # 1: a bar is missed, on a machine that is busy
     assert [words for words in expected if words not in done.stdout] == []
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_the_bench_of_the_start_prints_both_ratios() -> None:
+    done = run(str(PROJECT / "bench/startup.py"), "--rounds", "1")
+    assert done.returncode in (0, 1) and done.stderr == ""
+    assert all(words in done.stdout for words in ("to the first step", "to the exit", "the bar is 1.25"))
+
+
+@pytest.mark.slow
+def test_the_bench_of_the_trainer_prints_its_table() -> None:
+    small = ["--layers", "1", "--width", "32", "--heads", "2", "--batch", "2", "--length", "16", "--compile", "false"]
+    done = run(str(PROJECT / "bench/trainer.py"), *small, "--rounds", "1", "--steps", "2", "--device", "cpu")
+    assert done.returncode in (0, 1) and done.stderr == ""
+    said = ("reference, eager, float32", "ours, eager, bfloat16", "times the eager")
+    assert all(words in done.stdout for words in said)
+
+
+@pytest.mark.slow
+def test_the_bench_of_quality_judges_both(tmp_path: Path) -> None:
+    config = tmp_path / "tiny.py"
+    config.write_text(
+        "dataset = 'pydoc_char'\ntraining_type = 'elbo'\nblock_size = 64\nbatch_size = 4\nn_layer = 1\nn_head = 2\n"
+        "n_embd = 16\noptimizer = 'muon'\n"
+    )
+    done = run(
+        str(PROJECT / "bench/trainer.py"), "--quality", "--minutes", "0.02", "--config", str(config), "--device", "cpu"
+    )
+    assert done.returncode in (0, 1) and done.stderr == ""
+    assert "plain loop, " in done.stdout and "ours, " in done.stdout and "the bar is 0.1" in done.stdout
