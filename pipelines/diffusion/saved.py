@@ -116,7 +116,8 @@ def _checkpoints(folder: Path, corrector: bool) -> list[Path]:
         for path in folder.iterdir()
         if (name := NAME.fullmatch(path.name)) and (name[1] in CORRECTORS) == corrector
     ]
-    return sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    # By their numbers: a copy of a folder gives all files one time.
+    return sorted(files, key=lambda path: int(NAME.sub(r"\2", path.name)), reverse=True)
 
 
 def _best(files: Sequence[Path]) -> tuple[Path, dict[str, Any], str]:
