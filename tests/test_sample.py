@@ -250,12 +250,20 @@ def test_the_best_of_a_job_and_the_best_job_of_a_batch_are_taken_and_named(check
         f"model: {tmp_path}/b/ckpt_elbo_30.pt (of 2 jobs that with the lowest validation loss, 2.0000)"
     )
     assert saved.load(tmp_path / "a", CPU).path.name == "ckpt_elbo_30.pt"
-    os.utime(tmp_path / "a" / "ckpt_elbo_30.pt", (3e9, 3e9))  # as a copy may leave them: the number counts, not the time
     (tmp_path / "a" / "ckpt_elbo_30.pt").unlink()
     assert saved.load(tmp_path / "a", CPU).path.name == "ckpt_elbo_60.pt"
     write(tmp_path / "c", {**checkpoint, "vocabulary": {"kind": "characters", "characters": ["a", "b"]}})
     with pytest.raises(Mistake, match="name one: a, b, c"):
         saved.load(tmp_path, CPU)
+
+
+def test_the_newest_checkpoint_is_told_by_its_number(checkpoint, tmp_path):
+    """A copy of a folder may give its files any times."""
+    for iteration, loss in ((30, 2.5), (60, 2.0)):
+        state = {**checkpoint["state"], "best_val_loss": loss, "best_iteration": iteration}
+        path = write(tmp_path, {**checkpoint, "state": state}, f"ckpt_elbo_{iteration}.pt")
+        os.utime(path, (3e9 - iteration, 3e9 - iteration))
+    assert saved.load(tmp_path, CPU).path.name == "ckpt_elbo_60.pt"
 
 
 def test_averaged_weights_are_preferred(checkpoint, tmp_path):
