@@ -26,7 +26,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python run_experiments.py --configs "config/quickstart/*.py"
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -62,7 +62,7 @@ def test_our_own_scripts_among_the_matches_are_named_and_left_out(echo: Workspac
         check=False,
     )
     assert done.returncode == 2
-    assert "configurator.py, run_experiments.py, train_run.py" in done.stderr and "config/" in done.stderr
+    assert "configurator.py, run_experiments.py, sample.py" in done.stderr and "config/" in done.stderr
     scripts = ("c/a.py", PROJECT / "train_run.py", "echo.py")
     done = echo.run("--configs", *scripts, "--train_script", "echo.py", "--dry-run", code=0)
     assert "own scripts" in done.stdout.splitlines()[0] and "1 job would run" in done.stdout
