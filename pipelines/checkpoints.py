@@ -87,9 +87,10 @@ def load_newest(out_dir: Path, kind: str) -> tuple[Path, dict[str, Any]]:
     raise Mistake(f"--init_from=resume finds no checkpoint in {out_dir} ({why}); --init_from=scratch begins anew")
 
 
-def keep(out_dir: Path, kind: str, last: int, best: int | None) -> None:
-    """Remove all but the newest `last` checkpoints and the best one."""
-    found = existing(out_dir, kind)
+def keep(out_dir: Path, kind: str, last: int, best: int | None, *, written: int) -> None:
+    """Remove all but the newest `last` checkpoints and the best one, once that of iteration `written` is there."""
+    # Later ones are damaged, which is why a resumed training began before them: they must not stand for good ones.
+    found = {iteration: path for iteration, path in existing(out_dir, kind).items() if iteration <= written}
     for iteration in list(found)[:-last]:
         if iteration != best:
             found[iteration].unlink(missing_ok=True)

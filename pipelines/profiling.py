@@ -16,16 +16,17 @@ class Profile:
         from torch.profiler import profile, schedule
 
         def write(traced: profile) -> None:
-            traced.export_chrome_trace(str(out_dir / FILE))
-            tell(f"the trace of {TRACED} steps is {out_dir / FILE}; open it in https://ui.perfetto.dev")
+            if (steps := self._steps - WARM) > 0:
+                traced.export_chrome_trace(str(out_dir / FILE))
+                tell(f"the trace of {steps} steps is {out_dir / FILE}; open it in https://ui.perfetto.dev")
 
+        self._steps, self._tell = 0, tell
         self._profiler = profile(
             schedule=schedule(wait=WARM - 2, warmup=2, active=TRACED, repeat=1),
             on_trace_ready=write,
             record_shapes=True,
         )
         self._profiler.start()
-        self._steps = 0
 
     def step(self) -> None:
         if self._steps < WARM + TRACED:
@@ -33,3 +34,10 @@ class Profile:
             self._profiler.step()
             if self._steps == WARM + TRACED:
                 self._profiler.stop()
+
+    def finish(self) -> None:
+        """When the training ends before it has seen enough: write what there is, or say that there is nothing."""
+        if self._steps < WARM + TRACED:
+            self._profiler.stop()
+        if self._steps <= WARM:
+            self._tell(f"no trace of {self._steps} steps: the first {WARM} are left out; raise max_iters")

@@ -172,5 +172,5 @@ def save(
     """Write a checkpoint, and remove those that it replaces; whether it is written."""
     path = checkpoints.path_of(out_dir, KIND, state.iteration)
     if written := checkpoints.save_or_warn(path, pack(learner, state, settings, data), must=must):
-        checkpoints.keep(out_dir, KIND, KEEP_LAST, best=None)
+        checkpoints.keep(out_dir, KIND, KEEP_LAST, best=None, written=state.iteration)
     return written

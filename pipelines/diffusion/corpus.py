@@ -22,10 +22,13 @@ class Corpus:
     def windows(self, starts: np.ndarray, length: int) -> Tensor:  # (N,) -> (N, length); beyond the end it begins anew
         if self._live is None:
             places = (starts[:, None] + np.arange(length)) % len(self._tokens)
-            return self._to_device(torch.from_numpy(self._tokens[places].astype(np.int64)))
-        places = self._to_device(torch.from_numpy(starts))[:, None] + torch.arange(length, device=self._device)
+            return to_device(torch.from_numpy(self._tokens[places].astype(np.int64)), self._device)
+        places = to_device(torch.from_numpy(starts), self._device)[:, None] + torch.arange(length, device=self._device)
         return self._live[places % len(self._tokens)].long()
 
-    def _to_device(self, values: Tensor) -> Tensor:
-        # From memory that is not pinned, the copy would wait for the GPU.
-        return values.pin_memory().to(self._device, non_blocking=True) if self._device.type == "cuda" else values
+
+def to_device(values: Tensor, device: torch.device) -> Tensor:
+    """Without a wait: from memory that is not pinned, the copy would wait for the GPU."""
+    if device.type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=device.type == "cuda")

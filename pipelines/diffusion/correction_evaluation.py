@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from model.corruption import KINDS, correction_losses, correction_targets, corrupt, corruption, wrong_log_odds
 from pipelines.diffusion.data import elsewhere, even_starts, windows
 from pipelines.diffusion.detection import Detection, detect
-from pipelines.diffusion.evaluation import BINS, asked_only, middles, rows_at_once
+from pipelines.diffusion.evaluation import BINS, asked_only, middles, rows_at_once, variance_of_means
 from pipelines.machine import autocast
 from pipelines.mistake import Mistake
 
@@ -147,7 +147,7 @@ def answer(
             losses.append(correction_losses(logits, targets).mean(1))
             scores.append(wrong_log_odds(logits))
     loss = torch.cat(losses).view(-1, asked.each)  # (groups, each)
-    variance = loss.var(1, correction=min(1, asked.each - 1)) / asked.each
+    variance = variance_of_means(loss)
     return Answers(loss.mean(1).tolist(), variance.tolist(), torch.cat(scores).cpu())
 
 

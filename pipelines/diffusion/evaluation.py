@@ -128,6 +128,13 @@ def rows_at_once(length: int, classes: int) -> int:
     return max(1, min(MOST_TOKENS, MOST_LOGITS // classes) // length)
 
 
+def variance_of_means(losses: Tensor) -> Tensor:  # (G, N) -> (G,)
+    """Of the means of G groups, by how their N windows differ. Of one window alone nobody can tell: no number."""
+    if losses.shape[1] == 1:
+        return torch.full_like(losses[:, 0], math.nan)
+    return losses.var(1) / losses.shape[1]
+
+
 @contextmanager
 def asked_only(model: nn.Module) -> Iterator[None]:
     """Neither dropout nor gradients; leaves the model in its mode."""
@@ -163,7 +170,7 @@ def answer(
     losses, hits = zip(*found, strict=True)
     loss = torch.cat(losses).view(-1, asked.each)  # (groups, each)
     accuracy = torch.cat(hits).view(-1, asked.each)
-    variance = loss.var(1, correction=min(1, asked.each - 1)) / asked.each
+    variance = variance_of_means(loss)
     return Answers(loss.mean(1).tolist(), accuracy.mean(1).tolist(), variance.tolist())
 
 

@@ -12,7 +12,8 @@ from torch import nn
 from model.diffusion import elbo_weights, gather_hidden, hidden_positions, unmasking_weights
 from model.masks import hide, random_masks, sample_masks, stratified
 from pipelines.diffusion.batches import Batch, Batches, seeded
-from pipelines.diffusion.corpus import Corpus
+from pipelines.diffusion.corpus import Corpus, to_device
+from pipelines.diffusion.data import window_starts
 from pipelines.diffusion.dataset import Dataset
 from pipelines.diffusion.evaluation import Evaluation, Questions, evaluate, questions
 from pipelines.diffusion.schedule import most_hidden, rows_of_stages, stage_masking, stage_table
@@ -31,6 +32,7 @@ class Filling:
         dtype: torch.dtype,
         share: slice = slice(None),
     ) -> None:
+        window_starts(text.val, settings.block_size)  # asked at the first evaluation, refused now
         self._share = share
         self._settings, self._text, self._device, self._dtype = settings, text, device, dtype
         self._stages = settings.unmasking_stages if settings.training_type == "unmasking" else []
@@ -54,7 +56,8 @@ class Filling:
             weights = elbo_weights(masks, self._settings.max_loss_weight)
             most = length * (rows + 1) // 2 + rows  # the strata add up to about half of all, whatever their shift
         else:
-            dealt = torch.tensor([rows_of_stages(rows, stage, number) for number in numbers], device=self._device)
+            dealt = torch.tensor([rows_of_stages(rows, stage, number) for number in numbers])
+            dealt = to_device(dealt, self._device)
             # Rows of one stage lie `stage + 1` apart, so a random order keeps their strata unbiased.
             order = torch.rand(uniform.shape, generator=generator, device=self._device).argsort(dim=1)
             masking = stage_masking(self._table, dealt.flatten(), uniform.gather(1, order).flatten(), length)

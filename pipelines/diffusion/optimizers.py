@@ -77,16 +77,10 @@ class Optimizers:
         take(self.adamw)
         if self.muon is None:
             return
-        matrices = self.muon.param_groups[0]["params"]
         if norm.device.type == "cpu":
             take(self.muon)
             return
-        # Muon cannot look, so what it did is taken back.
-        state = [value for p in matrices for value in self.muon.state[p].values()]
-        before = [value.clone() for value in [*matrices, *state]]
-        take(self.muon)
-        for now, then in zip([*matrices, *state], before, strict=False):
-            now.copy_(torch.where(skipped > 0, then, now))
+        take_unless(skipped, self.muon)
 
     def state_dict(self) -> dict[str, Any]:
         if self.muon is None:
@@ -106,6 +100,17 @@ def block_matrices(model: Transformer) -> list[nn.Parameter]:
     """The matrices between which the stream of activations runs; not the embeddings, nor the head, nor the few numbers
     of convolutions, which are no maps from vectors to vectors."""
     return [layer.weight for layer in model.blocks.modules() if isinstance(layer, nn.Linear)]
+
+
+def take_unless(skipped: Tensor, muon: torch.optim.Muon) -> None:
+    """A step of Muon, which cannot look at `skipped` itself: what it did is taken back where that is 1.0."""
+    matrices = muon.param_groups[0]["params"]
+    # Muon would make its momentum in the first step: then there would be nothing to go back to.
+    momenta = [muon.state[p].setdefault("momentum_buffer", torch.zeros_like(p)) for p in matrices]
+    before = [value.clone() for value in [*matrices, *momenta]]
+    take(muon)
+    for now, then in zip([*matrices, *momenta], before, strict=True):
+        now.copy_(torch.where(skipped > 0, then, now))
 
 
 def take(optimizer: torch.optim.Optimizer) -> None:

@@ -172,6 +172,9 @@ def train(settings: DiffusionSettings, state: State, stop: StopRequest, all_of_u
                 since = 0
                 watch.restart()
 
+        if profile:
+            profile.finish()
+
         # Leave. The first process decides: the others may not have heard of a signal yet.
         stopped = all_of_us.any(stop())
         if all_of_us.first and not settings.eval_only:
@@ -185,6 +188,8 @@ def train(settings: DiffusionSettings, state: State, stop: StopRequest, all_of_u
             if final is not None:
                 tell(f"final: {final.summary()}")
                 tracker.log(state.iteration, final.row())
+            elif not settings.eval_only:
+                tell("a signal cut the final evaluation short; --init_from=resume --eval_only=true makes up for it")
         if settings.eval_only:
             return stop.exit_code if stop() else 0
         tell(f"done: {state.iteration} iterations, best val loss {state.best_val_loss:.4f}")
@@ -241,6 +246,7 @@ def save(learner: Learner, state: State, settings: DiffusionSettings, text: Data
     if best:
         state.best_iteration = state.iteration
     if checkpoints.save_or_warn(path, pack(learner, state, settings, text), must=must):
-        checkpoints.keep(out_dir, settings.training_type, settings.keep_last, state.best_iteration)
+        kind = settings.training_type
+        checkpoints.keep(out_dir, kind, settings.keep_last, state.best_iteration, written=state.iteration)
     else:
         state.best_iteration = best_before

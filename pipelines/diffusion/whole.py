@@ -40,10 +40,12 @@ class WholeEvaluation:
         """What other masks would change: the residuals of the windows' and the bins' means (two-way analysis of
         variance without repetition). The windows are all there are, so they add nothing."""
         windows, bins = self.losses.shape
+        if windows == 1:
+            return math.nan  # of one window alone nobody can tell
         residual = (
             self.losses - self.losses.mean(0, keepdim=True) - self.losses.mean(1, keepdim=True) + self.losses.mean()
         )
-        freedom = max(1, (windows - 1) * (bins - 1))
+        freedom = (windows - 1) * (bins - 1)
         return math.sqrt((residual.square().sum().item() / freedom) / (windows * bins))
 
     @property
@@ -89,10 +91,11 @@ def evaluate_whole(
                 for piece in torch.arange(len(block)).split(rows):
                     if stop():
                         return None
-                    ids = torch.from_numpy(windows(tokens, starts[block[piece]], length)).to(device)
+                    asked = block[piece.numpy()]  # by an array, since one window alone must stay a row
+                    ids = torch.from_numpy(windows(tokens, starts[asked], length)).to(device)
                     loss, hit = losses_and_hits(model, ids, masks[piece].to(device), mask_id, dtype)
-                    losses[block[piece], bins[piece]] = loss.double().cpu()
-                    hits[block[piece], bins[piece]] = hit.double().cpu()
+                    losses[asked, bins[piece]] = loss.double().cpu()
+                    hits[asked, bins[piece]] = hit.double().cpu()
             if time.monotonic() - told > TELL_SECONDS:
                 told = time.monotonic()
                 tell(f"the whole validation text: {turn + 1} of {BINS} turns")
