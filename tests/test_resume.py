@@ -95,6 +95,7 @@ def test_only_picks_what_is_run_again(work: Workspace) -> None:
 def test_a_dry_run_of_a_resume_shows_what_is_left_and_writes_nothing(three: Workspace) -> None:
     kill(begun(three))
     wait_until((three.batch / "b" / "experiment_result.json").exists, "its supervisor records the end")
+    wait_until(lambda: not (three.batch / "b" / "supervisor.json").exists(), "its supervisor leaves")
     before = sorted((path, path.stat().st_mtime_ns) for path in three.batch.rglob("*"))
     done = three.run("--resume", "--dry-run", code=0)
     assert "2 jobs would run" in done.stdout and "1. b" in done.stdout and "2. c" in done.stdout

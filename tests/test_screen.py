@@ -36,11 +36,12 @@ for i in range(31):
 
 def on_a_terminal(work: Workspace, *arguments: str, rows: int = 24, columns: int = 110, **environment: str) -> str:
     """Everything that the door wrote to a pseudo-terminal of this size."""
+    sizeless = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     process = subprocess.Popen(
         [sys.executable, str(DOOR), *arguments], cwd=work.folder, stdin=follower, stdout=follower, stderr=follower,
-        env={**os.environ, "TERM": "xterm-256color", **environment}, start_new_session=True,
+        env={**sizeless, "TERM": "xterm-256color", **environment}, start_new_session=True,
     )  # fmt: skip
     os.close(follower)
     written = b""
