@@ -18,6 +18,7 @@ from runner.mistakes import Origin, sentences, unknown_key
 PIPELINES = {
     "classify": "pipelines.classify.settings:ClassifySettings",
     "diffusion": "pipelines.diffusion.settings:DiffusionSettings",
+    "robustness": "pipelines.robustness.settings:RobustnessSettings",
 }
 DEFAULT_PIPELINE = "diffusion"
 
@@ -43,7 +44,9 @@ def resolve_for(cls: type[BaseModel], config: ConfigFile | None, overrides: Mapp
     values, problems = _file_values(cls, origin)
     typed, misfits = _line_values(cls, origin)
     problems += misfits.values()
-    given = {key: value for key, value in {**values, **typed}.items() if key not in misfits}
+    given = override.placed(values, {key: value for key, value in typed.items() if key not in misfits})
+    if origin.config is not None and "config_path" in cls.model_fields:
+        given["config_path"] = str(origin.config.path)  # for a pipeline that writes down where its settings come from
     try:
         settings = cls.model_validate_json(json.dumps(given), strict=True)
     except ValidationError as error:
@@ -163,6 +166,11 @@ def _file_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], 
 
 def _as_meant(value: Any, annotation: Any, path: Path) -> Any:
     """In YAML `on`, `off`, `yes` and `no` are text, but where a setting is true or false they mean that."""
+    if isinstance(value, dict) and (fields := override.fields_of(annotation)):
+        return {
+            key: _as_meant(inner, fields[key].annotation, path) if key in fields else inner
+            for key, inner in value.items()
+        }
     if isinstance(value, str) and path.suffix in (".yaml", ".yml") and override.only_boolean(annotation):
         try:
             return override.boolean(value)
@@ -176,14 +184,14 @@ def _line_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], 
     values: dict[str, Any] = {}
     problems: dict[str, str] = {}
     for key, text in origin.overrides.items():
-        if key not in cls.model_fields:
+        if (annotation := override.type_of(key, cls.model_fields)) is None:
             if key != "pipeline":
                 problems[key] = _unknown_option(key, cls)
         elif not _encodable(text):
             problems[key] = f"--{key}: is not UTF-8; check the encoding of the terminal"
         else:
             try:
-                values[key] = override.parse(text, cls.model_fields[key].annotation)
+                values[key] = override.parse(text, annotation)
             except override.Misfit as error:
                 problems[key] = f"--{key} {error}"
     return values, problems
@@ -191,7 +199,8 @@ def _line_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], 
 
 def _unknown_option(key: str, cls: type[BaseModel]) -> str:
     program = getattr(cls, "PROGRAM", "train_run.py")
-    meant = did_you_mean(override.SYNONYMS.get(key, key), cls.model_fields, dashes="--")
+    known = [f"{key.partition('.')[0]}.{inner}" for inner in override.fields_within(key, cls.model_fields)]
+    meant = did_you_mean(override.SYNONYMS.get(key, key), known or cls.model_fields, dashes="--")
     return f"--{key}: unknown key; {meant or f'python {program} --help lists the keys'}"
 
 

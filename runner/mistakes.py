@@ -29,7 +29,7 @@ class Origin:
 
     def before(self, key: str, place: str) -> str:
         """The beginning of a sentence that names the place: `--key`, or `path:line: key`."""
-        if key in self.overrides:
+        if key in self.overrides or re.split(r"\[", place)[0] in self.overrides:
             return f"--{place}"
         return place if self.config is None else f"{self.config.place(place)}: {place}"
 
@@ -40,14 +40,14 @@ class Origin:
 
     def about(self, message: str) -> str:
         """A sentence about several keys begins with the place of one that it names, first one that the user typed."""
-        words = re.findall(r"\w+", message)
+        words = re.findall(r"\w+(?:\.\w+)*", message)
         for key in words:
             if key in self.overrides:
                 return f"--{key}: {message}"
         if self.config is None:
             return message
         named = [key for key in words if key in self.config.origins]  # set over the config's head, so first to blame
-        named += [key for key in words if key in self.config.values]
+        named += [key for key in words if key.partition(".")[0] in self.config.values]
         return f"{self.config.place(named[0]) if named else self.config.path}: {message}"
 
 

@@ -16,6 +16,8 @@ from runner.configfiles.evaluate import plain
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from pydantic.fields import FieldInfo
+
 ALIASES = {"wandb_enabled": "wandb_log"}  # what the runner calls its option -> the trainer's key
 SYNONYMS = {"learning_rate": "lr", "lr": "learning_rate"}  # one setting under the names of two pipelines
 FLAGS = frozenset({"profile"})  # may stand alone: --profile is --profile=true
@@ -74,6 +76,47 @@ def choices(annotation: Any) -> list[str]:
     """The allowed words where the type names them."""
     literals = [member for member in _members(annotation) if get_origin(member) is Literal]
     return [choice for literal in literals for choice in get_args(literal) if isinstance(choice, str)]
+
+
+def fields_of(annotation: Any) -> Mapping[str, FieldInfo]:
+    """The keys of a section: of the one model that this type is; none for any other type."""
+    members = _members(annotation)
+    found: Mapping[str, FieldInfo] = getattr(members[0], "model_fields", {}) if len(members) == 1 else {}
+    return found
+
+
+def fields_within(key: str, fields: Mapping[str, FieldInfo]) -> Mapping[str, FieldInfo]:
+    """The keys of the section in which `section.key` would stand; none where there is no such section."""
+    section, dot, _ = key.partition(".")
+    return fields_of(fields[section].annotation) if dot and section in fields else {}
+
+
+def type_of(key: str, fields: Mapping[str, FieldInfo]) -> Any:
+    """The type of `key`, or of `section.key`; None where there is no such key."""
+    if key in fields:
+        return fields[key].annotation
+    inner = fields_within(key, fields).get(key.partition(".")[2])
+    return inner.annotation if inner is not None else None
+
+
+def placed(values: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with those of the command line in their places: whole keys first, then `section.key` within them."""
+    result = {**values, **{key: value for key, value in typed.items() if "." not in key}}
+    for key, value in typed.items():
+        section, dot, inner = key.partition(".")
+        if dot:
+            before = result.get(section)
+            result[section] = {**(before if isinstance(before, Mapping) else {}), inner: value}
+    return result
+
+
+def found(key: str, values: Mapping[str, Any]) -> Any:
+    """The value at `key`, or at `section.key`; None where there is none."""
+    section, dot, inner = key.partition(".")
+    if key in values or not dot:
+        return values.get(key)
+    within = values.get(section)
+    return within.get(inner) if isinstance(within, Mapping) else None
 
 
 def literal(text: str) -> Any:

@@ -160,6 +160,6 @@ def _renamed(given: Mapping[str, str], keys: Iterable[str]) -> dict[str, str]:
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any], keys: Iterable[str]) -> dict[str, tuple[Any, Any]]:
-    pairs = {key: (before.get(key), after.get(key)) for key in keys if key in before or key in after}
+    pairs = {key: (override.found(key, before), override.found(key, after)) for key in keys}
     # By repr: 1 and True are equal, and an override that turns one into the other is a change.
     return {key: (old, new) for key, (old, new) in pairs.items() if repr(old) != repr(new)}

@@ -16,7 +16,7 @@ FLOORS = (
     {"config"},
     {"canonical", "wording", "clock", "layout", "atomic", "redact", "tree", "identity", "interpreter", "configfiles"},
     {"job", "signals", "override", "result", "streams", "lock", "source", "rows", "arguments"},
-    {"state", "ladder", "spawn", "nanogpt", "mistakes", "progress", "preflight", "facts", "options", "cache"},
+    {"state", "ladder", "spawn", "nanogpt", "mistakes", "progress", "preflight", "facts", "options", "cache", "counts"},
     {"store", "watch", "trainscript", "comparison"},
     {"supervise", "attempts", "plans", "views", "detach"},
     {"process", "resume", "engine", "journal", "screen"},

@@ -1,0 +1,109 @@
+"""Adversarial examples within a ball about each row: FGSM and PGD, for the norms linf and l2. No files.
+
+Both climb the cross-entropy L = log(1 + exp(m)), where m = logsumexp of the other logits - the true logit. The
+gradient of L is that of m times sigmoid(m), a positive number, and both use only its direction: its sign, or itself
+over its length. So m is climbed instead, in float64 above the logits: the direction is the same, and it does not vanish
+for a row of which the network is so sure that its cross-entropy is 0 in floating point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Ball:
+    """How far a row may be moved, and the values that are possible at all."""
+
+    norm: str  # linf or l2
+    eps: float
+    low: Tensor  # broadcast over rows; -inf where there is no limit
+    high: Tensor
+
+    def contains(self, x: Tensor, delta: Tensor) -> Tensor:  # (B, ...) twice -> (B, ...)
+        """x + delta, brought back into the ball about x and then into the valid range, which leaves it in both.
+
+        For linf that is the nearest point of both. Where x itself lies outside of the range, it may stay where it is,
+        and go no further out.
+        """
+        if self.norm == "linf":
+            delta = delta.clamp(-self.eps, self.eps)
+        else:
+            delta = delta * (self.eps / rows(lengths(delta), delta).clamp(min=1e-30)).clamp(max=1.0)
+        return (x + delta).maximum(self.low.minimum(x)).minimum(self.high.maximum(x))
+
+    def direction(self, gradient: Tensor) -> Tensor:  # (B, ...) -> (B, ...)
+        """The step of length 1 in this norm that climbs most; none where the gradient is 0."""
+        if self.norm == "linf":
+            return gradient.sign()
+        return gradient / rows(lengths(gradient), gradient).clamp(min=1e-30)
+
+    def somewhere(self, x: Tensor, generator: torch.Generator) -> Tensor:  # (B, ...) -> (B, ...)
+        """A step that is uniform in the ball. Drawn on the CPU, so that a GPU starts where a CPU does."""
+        if self.norm == "linf":
+            drawn = 2 * torch.rand(x.shape, generator=generator) - 1
+        else:  # a Gaussian's direction is uniform; a share u of the ball lies within the radius u^(1/d)
+            drawn = torch.randn(x.shape, generator=generator)
+            radius = torch.rand(len(x), generator=generator) ** (1 / max(1, x[0].numel()))
+            drawn = drawn * rows(radius / lengths(drawn), drawn)
+        return (self.eps * drawn).to(x)
+
+
+def fgsm(model: nn.Module, x: Tensor, y: Tensor, ball: Ball) -> Tensor:  # (B, ...), (B,) -> (B, ...)
+    """One step of length eps along the sign of the gradient (Goodfellow et al. 2015, section 4); for l2 along it."""
+    with undisturbed(model):
+        return ball.contains(x, ball.eps * ball.direction(ascent(model, x, y)))
+
+
+def pgd(
+    model: nn.Module,
+    x: Tensor,  # (B, ...)
+    y: Tensor,  # (B,)
+    ball: Ball,
+    *,
+    steps: int,
+    step_size: float,
+    generator: torch.Generator | None,  # of the random start; none: begins at x
+) -> Tensor:  # (B, ...)
+    """Steps along the gradient, each followed by a projection onto the ball (Madry et al. 2018, section 2.1)."""
+    with undisturbed(model):
+        start = torch.zeros_like(x) if generator is None else ball.somewhere(x, generator)
+        moved = ball.contains(x, start)
+        for _ in range(steps):
+            moved = ball.contains(x, moved - x + step_size * ball.direction(ascent(model, moved, y)))
+        return moved
+
+
+def ascent(model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:  # (B, ...), (B,) -> (B, ...)
+    """The gradient of m with respect to x; that of the weights is not computed."""
+    x = x.detach().requires_grad_()
+    with torch.enable_grad():
+        logits = model(x).double()  # (B, C)
+        true = torch.nn.functional.one_hot(y, logits.shape[1]).bool()
+        m = logits.masked_fill(true, -torch.inf).logsumexp(1) - logits[true]
+        return torch.autograd.grad(m.sum(), x)[0]
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """The model in eval mode, and afterwards in the mode that each of its parts was in."""
+    before = [(part, part.training) for part in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, training in before:
+            part.training = training
+
+
+def lengths(x: Tensor) -> Tensor:  # (B, ...) -> (B,)
+    return x.flatten(1).norm(dim=1)
+
+
+def rows(values: Tensor, like: Tensor) -> Tensor:  # (B,), (B, ...) -> (B, 1, ...)
+    return values.view(-1, *[1] * (like.dim() - 1))

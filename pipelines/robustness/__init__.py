@@ -1,0 +1,1 @@
+"""Classifiers under attack: adversarial examples, and rows from outside of the training distribution."""

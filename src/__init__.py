@@ -1,0 +1,1 @@
+"""The pipeline under the name that programs of other people import it by."""

@@ -1,0 +1,49 @@
+"""A thin door to pipelines/robustness for programs: read a config, run it in this process, get the result in memory.
+
+    from src.api import ExperimentConfig, run_pipeline
+    result = run_pipeline(ExperimentConfig.from_yaml("config/VECTOR/rings_pgd.yaml"))
+    result.attack_test.meta["success_rate"]
+
+Nothing is written. `python train_run.py CONFIG --out_dir=DIR` does the same work and leaves all files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import configurator
+from pipelines.robustness.settings import RobustnessSettings
+from runner import configfiles
+from runner.configfiles import ConfigFile
+
+if TYPE_CHECKING:
+    from pipelines.robustness.study import Result
+
+
+class ExperimentConfig(RobustnessSettings):
+    """The settings of a run. Both readers raise runner.configfiles.ConfigError, whose text names every mistake."""
+
+    @classmethod
+    def from_yaml(cls, path: str | PathLike[str]) -> Self:
+        return cls._resolved(configfiles.read(Path(path)))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        return cls._resolved(ConfigFile(Path("config"), b"", dict(values), {}))
+
+    @classmethod
+    def _resolved(cls, config: ConfigFile) -> Self:
+        found = configurator.resolve_for(cls, config, {})
+        assert isinstance(found, cls)
+        return found
+
+
+def run_pipeline(cfg: RobustnessSettings) -> Result:
+    """Train, attack and evaluate. `attack_test.meta` has adv_mask and success_rate; eval_ood is None where
+    ood.enabled is false. Raises pipelines.mistake.Mistake for what the user can mend."""
+    from pipelines.robustness import train
+
+    return train.compute(cfg)
