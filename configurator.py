@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from runner import configfiles, override
-from runner.configfiles import ConfigError, ConfigFile, did_you_mean, one_line
+from runner import override
+from runner.configfiles import ConfigError, ConfigFile, did_you_mean, inheritance, one_line
 from runner.mistakes import Origin, sentences, unknown_key
 
 PIPELINES = {
@@ -115,7 +116,7 @@ def _read_command_line(argv: Sequence[str]) -> tuple[Path, BaseModel]:
         raise ConfigError(*problems)
     path = Path(words[0])
     try:
-        settings = resolve(configfiles.read(path), overrides)
+        settings = resolve(inheritance.whole(path), overrides)
     except ConfigError as error:
         raise ConfigError(*problems, *error.problems) from None
     if problems:
@@ -160,18 +161,19 @@ def _file_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], 
         elif not _encodable(value):
             problems.append(f"{place}: {key} holds half of a surrogate pair; write the character itself")
         else:
-            values[key] = _as_meant(value, cls.model_fields[key].annotation, origin.config.path)
+            values[key] = _as_meant(value, cls.model_fields[key].annotation, origin.config, key)
     return values, problems
 
 
-def _as_meant(value: Any, annotation: Any, path: Path) -> Any:
+def _as_meant(value: Any, annotation: Any, config: ConfigFile, key: str) -> Any:
     """In YAML `on`, `off`, `yes` and `no` are text, but where a setting is true or false they mean that."""
     if isinstance(value, dict) and (fields := override.fields_of(annotation)):
         return {
-            key: _as_meant(inner, fields[key].annotation, path) if key in fields else inner
-            for key, inner in value.items()
+            name: _as_meant(inner, fields[name].annotation, config, f"{key}.{name}") if name in fields else inner
+            for name, inner in value.items()
         }
-    if isinstance(value, str) and path.suffix in (".yaml", ".yml") and override.only_boolean(annotation):
+    in_yaml = re.search(r"\.ya?ml(:\d+)?$", config.place(key))
+    if isinstance(value, str) and in_yaml and override.only_boolean(annotation):
         try:
             return override.boolean(value)
         except ValueError:
@@ -216,7 +218,7 @@ def _class_meant(argv: Sequence[str]) -> type[BaseModel]:
     """The settings that a request for help is about: those of the config it names, if it names one."""
     words, overrides, _ = override.split([word for word in argv if word not in ("-h", "--help")])
     try:
-        return class_for(configfiles.read(Path(words[0])) if words else None, overrides)
+        return class_for(inheritance.whole(Path(words[0])) if words else None, overrides)
     except ConfigError:
         return settings_class(DEFAULT_PIPELINE)
 

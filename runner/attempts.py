@@ -41,8 +41,9 @@ def begin(job: Job, facts: Mapping[str, Any]) -> Attempt:
 def command(job: Job, checkpoint: str | None) -> tuple[str, ...]:
     """The planned command; with the job's copy of a config that was edited since; and with what lets it go on."""
     argv = job.argv
-    if job.source is not None and job.snapshot is not None and _edited(job.source, job.files.get(job.snapshot)):
-        copy = str(job.out_dir / job.snapshot)
+    if job.source is not None and job.snapshot is not None and _edited(job, job.source):
+        alone = layout.RESOLVED if layout.RESOLVED in job.files else job.snapshot  # a copy finds no base beside itself
+        copy = str(job.out_dir / alone)
         argv = tuple(copy if argument == job.source_argument else argument for argument in argv)
     if checkpoint is None:
         return argv
@@ -53,9 +54,11 @@ def command(job: Job, checkpoint: str | None) -> tuple[str, ...]:
     return (*argv, *more)
 
 
-def _edited(source: Path, planned: bytes | None) -> bool:
+def _edited(job: Job, source: Path) -> bool:
+    """True if the config, or a file that it builds on, is no longer what was planned."""
+    planned = {source: job.files.get(job.snapshot or ""), **job.bases}
     try:
-        return planned is not None and source.read_bytes() != planned
+        return any(content is not None and path.read_bytes() != content for path, content in planned.items())
     except OSError:
         return True
 
@@ -91,9 +94,30 @@ def set_aside(job: Job, *, whole: bool) -> None:
     aside.mkdir(exist_ok=True)
     for path in sorted(job.out_dir.iterdir(), key=lambda path: path.name == layout.METADATA):
         earlier = path.name.startswith(layout.ATTEMPT) and path.is_dir()
-        if not earlier and (whole or path.name in layout.RUNNER_OWNED or path.stem == "config_used"):
+        ours = path.name in (*layout.RUNNER_OWNED, layout.RESOLVED) or path.stem == "config_used"
+        if not earlier and (whole or ours):
             path.rename(aside / path.name)
     atomic.sync_folder(job.out_dir)
+
+
+def put_away_strangers(job: Job) -> None:
+    """Move aside what another program left in the folder of a job that never ran there.
+
+    Nothing of it is lost, or taken for the job's own.
+    """
+    if not job.out_dir.is_dir() or job.out_dir.is_symlink() or _standing(job) is not None:
+        return
+    strangers = [
+        path
+        for path in job.out_dir.iterdir()
+        if path.name not in job.files and not (path.name.startswith(layout.ATTEMPT) and path.is_dir())
+    ]
+    if strangers:
+        aside = job.out_dir / f"{layout.ATTEMPT}{last(job) + 1}"
+        aside.mkdir()
+        for path in strangers:
+            path.rename(aside / path.name)
+        atomic.sync_folder(job.out_dir)
 
 
 def clear(job: Job) -> None:

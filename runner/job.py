@@ -10,6 +10,8 @@ from typing import Any
 from runner import redact
 from runner.canonical import fingerprint
 
+SWEEP, TREE, PROGRAMS = "spec", "tree", "programs"  # front doors whose batches are treated otherwise
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -30,6 +32,7 @@ class Job:
     source_argument: str | None = None
     script: Path | None = None  # the training script, where one is known
     snapshot: str | None = None  # the entry of `files` that is the exact copy of `source`
+    bases: Mapping[Path, bytes] = field(default_factory=dict)  # the files that `source` builds on, as they were read
     files: Mapping[str, bytes] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path = field(default_factory=Path.cwd)
@@ -75,7 +78,7 @@ class Plan:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)  # how the jobs are run: times, retries, JSON values
-    origin: Mapping[str, Any] = field(default_factory=dict)  # what a sweep was planned from
+    origin: Mapping[str, Any] = field(default_factory=dict)  # what a sweep or a tree was planned from
     files: Mapping[str, bytes] = field(default_factory=dict)  # inputs that are placed in `root` before the first start
 
     def __post_init__(self) -> None:

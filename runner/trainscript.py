@@ -10,8 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from runner import nanogpt, override
-from runner.configfiles import ConfigError, ConfigFile, did_you_mean
+from runner import configfiles, nanogpt, override
+from runner.configfiles import ConfigError, ConfigFile, did_you_mean, inheritance
 from runner.nanogpt import Key
 from runner.override import ALIASES
 from runner.preflight import Preparation
@@ -32,6 +32,11 @@ class Checked:
     disk_bytes: int = 0  # what the job will keep on the disk, where that is known
     resume_args: tuple[str, ...] = ()  # what lets it go on from a checkpoint, where that is known
     folder: Path | None = None  # where the script wants to be run, where that is known
+
+
+def read(script: Path | None, path: Path) -> ConfigFile:
+    """The config as the script reads it: ours follows `base:`, to others it means anything. Raises ConfigError."""
+    return inheritance.whole(path) if is_ours(script) else configfiles.read(path)
 
 
 def check(script: Path | None, config: ConfigFile, overrides: Mapping[str, str]) -> Checked:
@@ -56,6 +61,26 @@ def keys(script: Path | None, config: ConfigFile) -> set[str] | None:
         return set(_configurator().class_for(config, {}).model_fields)
     known = nanogpt.keys(script) if script is not None else None
     return None if known is None else set(known)
+
+
+def pipeline(config: ConfigFile, overrides: Mapping[str, str]) -> str:
+    """What a config of ours trains: the pipeline that is named, or that knows the most keys. Raises ConfigError."""
+    return str(_configurator().class_for(config, overrides).model_fields["pipeline"].default)
+
+
+def fitting(config: ConfigFile, overrides: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
+    """Those of `defaults` that a config of ours leaves open, and that its pipeline can take. Raises ConfigError."""
+    fields = _configurator().class_for(config, overrides).model_fields
+    left_open = (defaults.keys() & fields.keys()) - {*config.values, *overrides}
+    return {key: text for key, text in defaults.items() if key in left_open and _takes(fields[key], text)}
+
+
+def _takes(field: Any, text: str) -> bool:
+    try:
+        override.parse(text, field.annotation)
+    except override.Misfit:
+        return False
+    return True
 
 
 def unread(script: Path | None, config: Mapping[str, Any]) -> Collection[str]:
@@ -93,7 +118,8 @@ def _ours(config: ConfigFile, given: Mapping[str, str]) -> Checked:
     except ConfigError:  # the config is wrong alone, and an override mends it
         before = configurator.resolve_for(type(settings), None, {}).model_dump(mode="json") | config.values
     room = configurator.checkpoint_bytes(settings)
-    return Checked(resolved, texts, _changes(before, resolved, texts), (), room, RESUME)
+    going_on = RESUME if "init_from" in resolved else ()
+    return Checked(resolved, texts, _changes(before, resolved, texts), (), room, going_on)
 
 
 def _nanogpt(script: Path, keys: Mapping[str, Key], config: ConfigFile, given: Mapping[str, str]) -> Checked:

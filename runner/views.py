@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from runner import comparison, redact
-from runner.job import Job, Plan
+from runner.job import SWEEP, Job, Plan
 from runner.layout import BatchPaths
 from runner.state import COMPLETED, ERROR, FAILED, INTERRUPTED, KILLED, STALLED, TIMEOUT, Finished, Record, Running
 from runner.store import SCHEMA
@@ -156,14 +156,20 @@ def why(status: str, error: str | None) -> str:
     return plain((error or "").removeprefix(status).lstrip(), CAUSE_WIDTH)
 
 
-def dry_run(plan: Plan) -> str:
-    """What would be run: for each job the command, the folder, and what the overrides change; of a sweep a table."""
+def dry_run(plan: Plan, standing: Collection[str] = ()) -> str:
+    """What would be run: for each job the command, the folder, and what the overrides change; of a sweep a table.
+
+    `standing` are the names of jobs that completed earlier.
+    """
+    workers = plan.options.get("max_workers", 1)
+    how = f"{workers} at a time" if workers > 1 else "one after another"
+    less = f" {len(standing)} of them completed earlier and would not run again." if standing else ""
     lines = [
-        f"{count(len(plan.jobs), 'job')} would run, one after another, in {shown(plan.root)}. Nothing was written.",
+        f"{count(len(plan.jobs), 'job')} would run, {how}, in {shown(plan.root)}.{less} Nothing was written.",
         *footprint(plan),
         "",
     ]
-    if plan.origin and plan.jobs:
+    if plan.door == SWEEP and plan.jobs:
         first = plan.jobs[0]
         typed = f"   {_where(first)}{command(redact.argv(first.argv))}"
         return "\n".join([*lines, *comparison.planned(plan.jobs), "", "the first:", typed])
@@ -171,7 +177,7 @@ def dry_run(plan: Plan) -> str:
         lines += [
             f"{number}. {plain(job.name)}",
             f"   {_where(job)}{command(redact.argv(job.argv))}",
-            f"   folder   {plain(shown(job.out_dir))}",
+            f"   folder   {plain(shown(job.out_dir))}" + (", stands" if job.name in standing else ""),
         ]
         before = redact.mapping({key: old for key, (old, _) in job.changes.items()})
         after = redact.mapping({key: new for key, (_, new) in job.changes.items()})
@@ -203,7 +209,7 @@ def report(plan: Plan, records: Sequence[Record], seconds: float, stopped: str |
         lines += [f"✗ {headline(record)}", f"    logs   {shown(record.job.out_dir)}"]
         if record.job.rerun:
             lines.append(f"    again  {command(redact.argv(record.job.rerun))}")
-    if plan.origin:
+    if plan.door == SWEEP:
         lines += [*comparison.outcomes(records), ""]
     else:
         lines += [f"✓ {headline(record)}" for record in good]

@@ -19,7 +19,9 @@ MAX_BYTES = 16 * 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
     """`source` is the exact content that was read; `lines` says where a key got its value: a top-level one and, as
-    far as the format tells, one below (`sweep.lr[2]`). `origins` holds the places of keys that another file set.
+    far as the format tells, one below (`sweep.lr[2]`). `origins` holds the places of keys that another file set over
+    its head, `inherited` of those that it has from a file below it; `bases` are these files, with their exact content.
+    An `abstract` one is there to be built on (see inheritance.py).
     """
 
     path: Path
@@ -27,6 +29,9 @@ class ConfigFile:
     values: dict[str, Any]
     lines: dict[str, int]
     origins: Mapping[str, str] = field(default_factory=dict)
+    inherited: Mapping[str, str] = field(default_factory=dict)
+    bases: Mapping[Path, bytes] = field(default_factory=dict)
+    abstract: bool = False
 
     def place(self, key: str) -> str:
         """`path:line` of a key, or of the nearest one around it; the path alone where nothing is known."""
@@ -35,12 +40,14 @@ class ConfigFile:
                 return self.origins[key]
             if key in self.lines:
                 return f"{self.path}:{self.lines[key]}"
+            if key in self.inherited:
+                return self.inherited[key]
             key = re.sub(r"(\.[^.\[]*|\[\d+\]|^[^.\[]*)$", "", key)
         return str(self.path)
 
 
 def read(path: Path, *, time_limit: float = 10.0) -> ConfigFile:
-    """Raise ConfigError for a file that cannot be read or understood.
+    """The file alone, without what it builds on. Raises ConfigError for one that cannot be read or understood.
 
     A .py file is never executed here: what cannot be read off its text is evaluated in a child process that
     has `time_limit` seconds.

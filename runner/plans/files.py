@@ -34,25 +34,34 @@ def plan(request: Request, wanted: Files, now: datetime) -> Plan:
     """The plan for `wanted`. Raises ConfigError with everything that is wrong."""
     files, notices, problems = expand(wanted.patterns, request.cwd, wanted.own, wanted.library)
     root = free_folder(request.base, f"{wanted.name}_{now:%Y%m%d_%H%M%S}")
-    planned = []
+    planned, abstract = [], []
     for path, name in zip(files, distinct(files, layout.BatchPaths.RESERVED), strict=True):
         try:
-            job, warnings = _job(request, wanted, path, name, root)
+            config = _read(path, request)
+            if config.abstract:
+                abstract.append(shown(path, request.cwd))
+                continue
+            job, warnings = _job(request, wanted, config, path, name, root)
         except ConfigError as error:
             problems += error.problems
         else:
             planned.append(job)
             notices += warnings
+    if abstract:
+        said = f"left out, since abstract: true says that they are there to be built on: {', '.join(abstract)}"
+        notices.append(said)
+        problems += [] if planned or problems else [f"--configs: all are {said}; name a config that builds on one"]
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
-    shown = redact.mapping(request.overrides)
+    overrides = redact.mapping(request.overrides)
     created_at = clock.iso(now.timestamp())
     told = tuple(dict.fromkeys(notices))
-    return Plan(root.name, root, tuple(planned), "files", created_at, shown, told, request.options)
+    return Plan(root.name, root, tuple(planned), "files", created_at, overrides, told, request.options)
 
 
-def _job(request: Request, wanted: Files, path: Path, name: str, root: Path) -> tuple[Job, Sequence[str]]:
-    config = _read(path, request)
+def _job(
+    request: Request, wanted: Files, config: ConfigFile, path: Path, name: str, root: Path
+) -> tuple[Job, Sequence[str]]:
     checked = trainscript.check(request.command.script, config, request.overrides)
     rerun = wanted.rerun(shown(path, request.cwd))
     return jobs.job(request, root, name, config, checked, path, rerun), checked.warnings
@@ -62,7 +71,7 @@ def _read(path: Path, request: Request) -> ConfigFile:
     if request.command.script is None and path.suffix not in configfiles.SUFFIXES:
         content = path.read_bytes()  # a --command may take a file that we cannot read
         return ConfigFile(path, content, {recorded.DIGEST: recorded.digest(content)}, {})
-    return configfiles.read(Path(shown(path, request.cwd)))
+    return trainscript.read(request.command.script, Path(shown(path, request.cwd)))
 
 
 def check_name(name: str) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from runner import layout, redact
-from runner.configfiles import ConfigError, ConfigFile
+from runner.configfiles import ConfigError, ConfigFile, yamlfile
 from runner.job import Job
 from runner.plans.command import Command
 from runner.plans.names import safe
@@ -65,7 +65,8 @@ def job(
         source=source,
         source_argument=argument,
         snapshot=snapshot,
-        files={snapshot: config.source},
+        files=copies(snapshot, config, checked),
+        bases={request.cwd / path: content for path, content in config.bases.items()},
         env=additions(request.environ, out_dir, root.name, name, request.base / layout.INDUCTOR_CACHE),
         cwd=cwd,
         rerun=rerun,
@@ -73,6 +74,16 @@ def job(
         script=request.command.script,
         resume_args=request.resume_args or checked.resume_args,
     )
+
+
+def copies(snapshot: str, config: ConfigFile, checked: Checked, *, resolved: bool = False) -> dict[str, bytes]:
+    """The exact copy of a config; where it builds on others, or that is asked for, all settings as one file, too."""
+    files = {snapshot: config.source}
+    if config.bases or resolved:
+        values = {key: value for key, value in redact.mapping(checked.config).items() if key != "out_dir"}
+        origin = f"# every setting of this job; from {shown(config.path)}\n".encode(errors="backslashreplace")
+        files[layout.RESOLVED] = origin + yamlfile.write(values).encode()
+    return files
 
 
 def _refuse_secrets(config: ConfigFile) -> None:

@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runner import configfiles, layout, redact, trainscript
+from runner import layout, redact, trainscript
 from runner.configfiles import ConfigError
 from runner.job import Job, Plan
+from runner.plans.jobs import copies
 from runner.wording import command, plain, shown
 
 SCHEMA = 1
@@ -61,15 +62,17 @@ def _job(root: Path, entry: Mapping[str, Any]) -> Job:
 
 
 def _copy(job: Job) -> dict[str, bytes]:
-    """The content of the job's config: of the file itself or, when that is gone, of the copy beside the job."""
+    """The content of the job's config: of the file itself or, when that is gone, of the copies beside the job."""
     if job.source is None or job.snapshot is None:
         return {}
-    for path in (job.source, job.out_dir / job.snapshot):
+    own, resolved = job.out_dir / job.snapshot, job.out_dir / layout.RESOLVED
+    files: dict[str, bytes] = {}
+    for name, path in ((job.snapshot, job.source), (job.snapshot, own), (layout.RESOLVED, resolved)):
         try:
-            return {job.snapshot: path.read_bytes()}
+            files.setdefault(name, path.read_bytes())
         except OSError:
             continue
-    return {}
+    return files
 
 
 def hidden(jobs: Sequence[Job]) -> list[str]:
@@ -81,18 +84,23 @@ def hidden(jobs: Sequence[Job]) -> list[str]:
     ]
 
 
-def renewed(job: Job) -> tuple[Job, list[str]]:
-    """The job as its config is now, and a line for each difference from what was planned."""
+def renewed(job: Job, *, resolved: bool) -> tuple[Job, list[str]]:
+    """The job as its config is now, and a line for each difference from what was planned.
+
+    `resolved`: all settings are to be kept as one file, whatever the config is.
+    """
     if job.source is None:
         return job, []
     if DIGEST in job.config:
         return _renewed_unread(job, job.source)
     try:
-        config = configfiles.read(Path(shown(job.source)))
-        now = redact.mapping(trainscript.check(job.script, config, job.overrides).config)
+        config = trainscript.read(job.script, Path(shown(job.source)))
+        checked = trainscript.check(job.script, config, job.overrides)
     except ConfigError as error:
         return job, list(error.problems)
-    renewed = replace(job, config=now)
+    bases = {Path.cwd() / path: content for path, content in config.bases.items()}
+    files = copies(job.snapshot, config, checked, resolved=resolved) if job.snapshot else job.files
+    renewed = replace(job, config=redact.mapping(checked.config), files=files, bases=bases)
     return renewed, differences(shown(job.source), job, renewed)
 
 

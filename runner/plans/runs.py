@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runner import configfiles, trainscript
+from runner import trainscript
 from runner.configfiles import ConfigError, ConfigFile
 from runner.plans.grid import Assignment
 from runner.plans.specfile import Spec
@@ -29,20 +29,20 @@ class Run:
     merged: ConfigFile  # knows of each key where it was set
 
 
-def of(spec: Spec, file: ConfigFile, cwd: Path, home: Path) -> list[Run]:
-    """All runs of a spec, in order. `home` is where its configs may lie too. Raises ConfigError."""
+def of(spec: Spec, file: ConfigFile, script: Path | None, cwd: Path, home: Path) -> list[Run]:
+    """All runs of a spec by `script`, in order. `home` is where its configs may lie too. Raises ConfigError."""
     grid = spec.grid
     if len(grid) > MOST:
         place = next((file.place(key) for key in ("sweep", "zip", "repeat") if key in file.values), str(file.path))
         raise ConfigError(f"{place}: would make {len(grid)} runs, and {MOST} are the most; vary less, or take a sample")
-    bases = _bases(spec, file, cwd, home)
+    bases = _bases(spec, file, script, cwd, home)
     assignments = list(grid)
     if not assignments:
         raise ConfigError(f"{file.place('exclude')}: exclude leaves no run; exclude less")
     return [Run(base, _merged(base, spec, file, assignment)) for base in bases for assignment in assignments]
 
 
-def _bases(spec: Spec, file: ConfigFile, cwd: Path, home: Path) -> list[ConfigFile]:
+def _bases(spec: Spec, file: ConfigFile, script: Path | None, cwd: Path, home: Path) -> list[ConfigFile]:
     named = [("base_config", str(spec.base_config))]
     if spec.configs is not None:
         named = [(f"configs[{number}]", text) for number, text in enumerate(spec.configs)]
@@ -50,7 +50,7 @@ def _bases(spec: Spec, file: ConfigFile, cwd: Path, home: Path) -> list[ConfigFi
     problems: list[str] = []
     for key, text in named:
         try:
-            bases.append(_base(file, text, cwd, home))
+            bases.append(_base(file, text, script, cwd, home))
         except ConfigError as error:
             problems += [f"{file.place(key)}: {problem}" for problem in error.problems]
     if problems:
@@ -58,13 +58,13 @@ def _bases(spec: Spec, file: ConfigFile, cwd: Path, home: Path) -> list[ConfigFi
     return bases
 
 
-def _base(file: ConfigFile, text: str, cwd: Path, home: Path) -> ConfigFile:
+def _base(file: ConfigFile, text: str, script: Path | None, cwd: Path, home: Path) -> ConfigFile:
     """A config that the spec names: in the current folder or, if it is not there, beside the spec or in the project."""
     places = [cwd / text, cwd / file.path.parent / text, home / text]
     path = next((place for place in places if place.exists()), places[0])
     if path.is_dir():
         raise ConfigError(f"{text}: is a folder; name a config in it")
-    found = configfiles.read(Path(shown(path, cwd)))
+    found = trainscript.read(script, Path(shown(path, cwd)))
     if {"name", "mode"} <= found.values.keys() and {"base_config", "configs"} & found.values.keys():
         raise ConfigError(f"{text}: is a sweep spec itself; name a config")
     return found
@@ -75,8 +75,14 @@ def _merged(base: ConfigFile, spec: Spec, file: ConfigFile, assignment: Assignme
     given = {**spec.fixed_overrides, **assignment}
     origins = {key: file.place(f"fixed_overrides.{key}") for key in spec.fixed_overrides}
     origins |= {key: file.place(_where(spec, key, value)) for key, value in assignment.items()}
-    lines = {place: line for place, line in base.lines.items() if re.split(r"[.\[]", place)[0] not in given}
-    return ConfigFile(base.path, b"", {**base.values, **given}, lines, origins)
+    lines = {place: line for place, line in base.lines.items() if _head(place) not in given}
+    inherited = {place: where for place, where in base.inherited.items() if _head(place) not in given}
+    return ConfigFile(base.path, b"", {**base.values, **given}, lines, origins, inherited)
+
+
+def _head(place: str) -> str:
+    """`stages[3].p1` -> `stages`"""
+    return re.split(r"[.\[]", place)[0]
 
 
 def _where(spec: Spec, key: str, value: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from runner import clock, layout, redact, trainscript
 from runner.canonical import canonical
 from runner.configfiles import ConfigError, ConfigFile, yamlfile
-from runner.job import Job, Plan
+from runner.job import SWEEP, Job, Plan
 from runner.mistakes import Origin
 from runner.plans import jobs, runs, specfile
 from runner.plans.grid import twins
@@ -22,8 +22,6 @@ from runner.plans.jobs import Request, free_folder
 from runner.plans.specfile import Spec
 from runner.trainscript import Checked
 from runner.wording import count, shown
-
-DOOR = "spec"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
     root = sweep.root or free_folder(request.base, f"{spec.name}_{now:%Y%m%d_%H%M%S}")
     problems = list(_overridden(spec, request))
     resolved: list[_Resolved] = []
-    for run in runs.of(spec, file, request.cwd, sweep.home):
+    for run in runs.of(spec, file, request.command.script, request.cwd, sweep.home):
         try:
             merged = runs.in_mode(request.command.script, run, mode, "--mode" if sweep.mode else file.place("mode"))
             resolved.append(_resolved(request, run.base, merged, sweep.flags if mode == "simulation" else {}))
@@ -76,7 +74,7 @@ def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
         name=root.name,
         root=root,
         jobs=tuple(planned),
-        door=DOOR,
+        door=SWEEP,
         created_at=clock.iso(now.timestamp()),
         overrides=redact.mapping(request.overrides),
         notices=(*_notes(spec, sweep, mode), *_twins(planned), *_unread(spec, planned)),

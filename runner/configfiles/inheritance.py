@@ -1,0 +1,112 @@
+"""Read a config together with what it builds on: `base: ../_base.yaml` in a YAML or JSON file. Knows no keys but two.
+
+`base` is a path, relative to the file that says it; that file may have a base itself. Mappings are merged key by key,
+anything else (lists too) is replaced. `abstract: true` marks a file that is only there to be built on; it says so of
+the file itself, never of those that build on it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from runner.configfiles import ConfigError, ConfigFile, one_line, read
+
+BASE, ABSTRACT = "base", "abstract"
+INHERITING = (".yaml", ".yml", ".json")
+
+
+def whole(path: Path, *, time_limit: float = 10.0) -> ConfigFile:
+    """The config with the values that it inherits; each key knows the file in which it stands. Raises ConfigError."""
+    chain = _chain(path, time_limit)
+    merged = _own(chain[-1])
+    for below in reversed(chain[:-1]):
+        merged = _merged(merged, _own(below))
+    return replace(merged, bases={base.path: base.source for base in chain[1:]})
+
+
+def _chain(path: Path, time_limit: float) -> list[ConfigFile]:
+    """The file, its base, the base of that, and so on."""
+    chain = [read(path, time_limit=time_limit)]
+    while (base := _base(chain[-1])) is not None:
+        place = chain[-1].place(BASE)
+        if any(_same(base, one.path) for one in chain):
+            names = " -> ".join(str(one) for one in (*(one.path for one in chain), base))
+            raise ConfigError(f"{place}: base goes round in a circle: {names}; remove one of them")
+        try:
+            chain.append(read(base, time_limit=time_limit))
+        except ConfigError as error:
+            about_it = f"{base}: "  # and about no line in it
+            raise ConfigError(
+                *(f"{place}: base: {it}" if it.startswith(about_it) else it for it in error.problems)
+            ) from None
+    return chain
+
+
+def _base(file: ConfigFile) -> Path | None:
+    """The file that this one builds on."""
+    if file.path.suffix not in INHERITING or (named := file.values.get(BASE)) is None:
+        return None
+    if not isinstance(named, str) or not named.strip():
+        wanted = "the path of one config, relative to this file"
+        raise ConfigError(f"{file.place(BASE)}: base must be {wanted}, not {one_line(repr(named))}")
+    found = file.path.parent / named
+    short = Path(os.path.normpath(found))  # config/_base.yaml instead of config/IMAGE/../_base.yaml
+    return found if found.exists() and not _same(short, found) else short  # the first: a folder on the way is a link
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _own(file: ConfigFile) -> ConfigFile:
+    """The file without the two keys that are no settings."""
+    if file.path.suffix not in INHERITING:
+        return file
+    abstract = file.values.get(ABSTRACT, False)
+    if not isinstance(abstract, bool):
+        raise ConfigError(f"{file.place(ABSTRACT)}: abstract must be true or false, not {one_line(repr(abstract))}")
+    values = {key: value for key, value in file.values.items() if key not in (BASE, ABSTRACT)}
+    return replace(file, values=values, abstract=abstract)
+
+
+def _merged(base: ConfigFile, file: ConfigFile) -> ConfigFile:
+    """`file` over `base`. Of each key that comes from the base, its place in the base is kept."""
+    said = {*_keys(base.values), *base.lines, *base.inherited}
+    inherited = {key: base.place(key) for key in said if not _replaced(key, base.values, file.values)}
+    return replace(file, values=deep(base.values, file.values), inherited=inherited)
+
+
+def deep(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`above` over `below`: mappings key by key, everything else replaced."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = deep(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _keys(values: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """`ood`, `ood.enabled`: every key, those of mappings inside too."""
+    for key, value in values.items():
+        yield f"{before}{key}"
+        if isinstance(value, Mapping):
+            yield from _keys(value, f"{before}{key}.")
+
+
+def _replaced(place: str, below: Any, above: Any) -> bool:
+    """Whether `above` sets what stands at `place` of `below`, or replaces what is around it."""
+    for step in re.split(r"[.\[]", place):
+        if not isinstance(above, Mapping) or not isinstance(below, Mapping):
+            return True
+        if step not in above:
+            return False
+        below, above = below.get(step), above[step]
+    return True
