@@ -4,6 +4,7 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
 if TYPE_CHECKING:
+    from runner.aggregate import load_results
     from runner.config import Config
     from runner.configfiles import ConfigError
     from runner.decorator import Experiment, Incomplete, experiment
@@ -21,9 +22,13 @@ _HOMES = {
     "Plan": "job",
     "Record": "state",
     "experiment": "decorator",
+    "load_results": "aggregate",
 }
 
-__all__ = ["Config", "ConfigError", "Experiment", "Incomplete", "Job", "Outcome", "Plan", "Record", "experiment"]
+__all__ = [
+    "Config", "ConfigError", "Experiment", "Incomplete", "Job", "Outcome", "Plan", "Record", "experiment",
+    "load_results",
+]  # fmt: skip
 
 
 if not TYPE_CHECKING:  # a type checker knows the names from above, and finds one that is misspelt

@@ -114,13 +114,7 @@ def _state_of(job: Job) -> dict[str, Any]:
     result = store.read_result(job)
     if result is not None and result.get("fingerprint") == job.fingerprint:
         return {key: result.get(key) for key in ("status", "duration_seconds", "error", "attempt", "final_metrics")}
-    try:
-        found = json.loads((job.out_dir / layout.SUPERVISOR).read_bytes())
-    except (OSError, ValueError):
-        return {"status": "pending"}
-    living = identity.alive(found.get("supervisor"))
-    pid = int(found["job"][0]) if found.get("job") else None
-    return {"status": "running" if living else "lost", "pid": pid, "attempt": found.get("attempt")}
+    return store.unfinished(job.out_dir)
 
 
 def state_or_why_not(root: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def planned(jobs: Sequence[Job]) -> list[str]:
     """A row for each job, a column for each key in which jobs differ."""
     keys, configs = _varied(jobs)
     rows = [[job.name, *_cells(keys, config)] for job, config in zip(jobs, configs, strict=True)]
-    return _table(["run", *keys], rows)
+    return table(["run", *keys], rows)
 
 
 def outcomes(records: Sequence[Record]) -> list[str]:
@@ -32,7 +32,7 @@ def outcomes(records: Sequence[Record]) -> list[str]:
         measured = [f"{values[name]:.4f}" if name in values else "" for name in metrics]
         status = "" if record.status == COMPLETED else record.status
         rows.append([record.job.name, *_cells(keys, config), *measured, status])
-    lines = _table(["run", *keys, *metrics, ""], rows[:MOST])
+    lines = table(["run", *keys, *metrics, ""], rows[:MOST])
     if len(rows) > MOST:
         lines.append(f"and {count(len(rows) - MOST, 'run')} more, in experiment.json")
     done = [(values[METRICS[0]], record.job.name) for record, values in zip(records, found, strict=True) if values]
@@ -69,7 +69,8 @@ def shown(value: Any, width: int = CELL) -> str:
     return plain("(not set)" if value is None else value if isinstance(value, str) else repr(value), width)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of text in columns."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *rows]]
     return [line.rstrip() for line in lines]

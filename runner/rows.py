@@ -6,9 +6,13 @@ import importlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+_PLAIN = (str, int, float, bool, list, type(None))  # most values by far, and quicker told than what is no Mapping
+
 
 class Table(list[dict[str, Any]]):
-    """Rows in the order of the configs; a list of dicts like any other."""
+    """Rows in the order of the configs; a list of dicts like any other. `measured`: the columns that are results."""
+
+    measured: frozenset[str] = frozenset()
 
     @property
     def columns(self) -> list[str]:
@@ -27,19 +31,23 @@ class Table(list[dict[str, Any]]):
 def row(name: str, status: str, config: Mapping[str, Any], result: Any, about: Mapping[str, Any]) -> dict[str, Any]:
     """`name`, `status`, the keys of the config, those of the result if it is a mapping (else `result`), and `about`.
 
-    Nested mappings become `optimizer.lr`. A key of the result that the row has already becomes `result.key`.
+    Nested mappings become `optimizer.lr`. A key of the result that the row has already becomes `result.key`, and one of
+    the config `config.key`.
     """
     made = {"name": name, "status": status}
-    made |= {key: value for key, value in _flat(config) if key not in ("name", "out_dir")}
-    found = dict(_flat(result)) if isinstance(result, Mapping) else {} if result is None else {"result": result}
+    for key, value in flat(config):
+        if key not in ("name", "out_dir"):
+            made[f"config.{key}" if key == "status" or key in about else key] = value
+    found = dict(flat(result)) if isinstance(result, Mapping) else {} if result is None else {"result": result}
     for key, value in found.items():
         made[f"result.{key}" if key in made or key in about else key] = value
     return made | dict(about)
 
 
-def _flat(values: Mapping[Any, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+def flat(values: Mapping[Any, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Every entry, those of mappings inside as `optimizer.lr`."""
     for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{before}{key}.")
+        if type(value) not in _PLAIN and isinstance(value, Mapping) and value:
+            yield from flat(value, f"{before}{key}.")
         else:
             yield f"{before}{key}", value

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runner import atomic, clock, layout, redact
+from runner import atomic, clock, identity, layout, redact
 from runner.job import Attempt, Job, Plan
 from runner.state import COMPLETED, Finished, Outcome, Record
 
@@ -34,6 +34,13 @@ def open_batch(root: Path) -> None:
         pointer.replace(root.parent / layout.LATEST)
     except OSError:  # a file system without links, or a folder of that name: the batch does not depend on it
         pointer.unlink(missing_ok=True)
+
+
+def open_root(root: Path) -> None:
+    """Make an output root that may be there already, and sweep away what a crash left half-written. Raises OSError."""
+    root.mkdir(parents=True, exist_ok=True)
+    for path in (root / layout.AGGREGATE).glob(".*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def write_plan(plan: Plan, record: Mapping[str, Any]) -> None:
@@ -112,6 +119,25 @@ def finished(job: Job) -> Record | None:
     if result is None or result["status"] != COMPLETED or result.get("fingerprint") != job.fingerprint:
         return None
     return replace(record(job, result), cached=True)
+
+
+def as_it_stands(job: Job) -> Record:
+    """What is recorded of a job, whether it is to be run or not."""
+    result = read_result(job)
+    if result is None or result.get("fingerprint") != job.fingerprint:  # the second: it was another job then
+        return Record(job)
+    return replace(record(job, result), cached=True)
+
+
+def unfinished(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """What is true of a job without a result: `status` is running (said of a living process only), lost or pending."""
+    try:
+        found = json.loads(Path(folder, layout.SUPERVISOR).read_bytes())
+        living = identity.alive(found.get("supervisor"))
+        pid = int(found["job"][0]) if found.get("job") else None
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError):
+        return {"status": "pending"}
+    return {"status": "running" if living else "lost", "pid": pid, "attempt": found.get("attempt")}
 
 
 def read_result(job: Job) -> dict[str, Any] | None:

@@ -16,6 +16,10 @@ PROGRAMS = {
         ["--configs", "9", "--megabytes", "1", "--rounds", "1"],
         ["this runner", "joblib.Memory", "the bar is 1"],
     ),
+    "aggregate.py": (
+        ["--jobs", "60", "--rounds", "1"],
+        ["pandas loop", "0 values differ; in numeric order: True", "the bar is 3 s"],
+    ),
     "streaming.py": (["--gigabytes", "0.01", "--rounds", "1"], ["cat > file", "naive runner", "the bar is 8"]),
 }
 

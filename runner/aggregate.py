@@ -1,0 +1,237 @@
+"""Folders of results -> rows: batches, sweeps, trees of configs, Hydra's multiruns, the library's caches.
+
+Reads files and runs nothing; a pickle is opened only as far as it holds plain values. A file that is torn or missing
+leaves its cells empty and never hides a job.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from runner import layout, plainpickle, store
+from runner.configfiles import yamlfile
+from runner.result import regular
+from runner.rows import Table, flat, row
+
+COMPLETED, INCOMPLETE = "completed", "incomplete"  # the second: a job of Hydra's that has left no metrics
+LARGEST, LARGEST_PLAN = 1 << 24, 1 << 30  # bytes of one file
+REMEMBERED = 100_000  # pieces of YAML
+_TOP_LEVEL = re.compile(r"^(?=[A-Za-z_])", re.MULTILINE)
+_KNITTED = re.compile(r"[&*%]|<<|---")  # what lets one piece of a YAML file depend on another
+_DIGITS = re.compile(r"(\d+)")
+
+Row = dict[str, Any]
+
+
+def load_results(*folders: str | os.PathLike[str]) -> Table:
+    """A row for each job below the folders: `name`, `status`, its config, what it measured, `seconds`, `out_dir`.
+
+    `status` is as in experiment_result.json, or `pending`, `running`, `lost`, and of a job of Hydra's that no runner of
+    ours recorded `completed` or `incomplete`. Keys of nested configs are `optimizer.lr`, those of a metrics_summary.csv
+    `<sampler>_<column>`. Names are paths below the folder if there is one, whole ones if there are several.
+    """
+    reader = _Reader()
+    rows: list[Row] = []
+    for given in folders:
+        folder = os.fspath(given)
+        path = Path(folder)
+        if not path.is_dir():
+            raise NotADirectoryError(20, "is no folder; name one that holds results", folder)
+        above = "" if len(folders) == 1 else f"{folder.rstrip('/')}/"
+        rows += reader.below(str(path), above, path.absolute().name)
+    table = Table(rows)
+    table.measured = frozenset(reader.measured & set(table.columns))
+    return table
+
+
+class _Reader:
+    """Remembers pieces of YAML: of the configs of a sweep most are equal."""
+
+    def __init__(self) -> None:
+        self.measured: set[str] = set()
+        self._pieces: dict[str, dict[str, Any]] = {}
+
+    def below(self, folder: str, above: str, own: str) -> Iterator[Row]:
+        """The row of a folder, called `own`, or those of the folders in it, whose names begin with `above`."""
+        folders, files = _listed(folder)
+        if layout.PLAN in files:
+            jobs = _read_json(f"{folder}/{layout.PLAN}", LARGEST_PLAN).get("jobs")
+            entries = [entry for entry in jobs if isinstance(entry, dict)] if isinstance(jobs, list) else []
+            yield from (self.planned(folder, entry, above) for entry in entries)
+            taken = {str(entry.get("name")).partition("/")[0] for entry in entries}
+            yield from self._inside(folder, folders, above, taken)
+        elif (found := self.job(folder, own, files)) is not None:
+            yield found
+        else:
+            yield from self._inside(folder, folders, above, set())
+
+    def _inside(self, folder: str, folders: Iterable[str], above: str, taken: set[str]) -> Iterator[Row]:
+        for name in sorted(set(folders) - taken, key=_natural):
+            path = f"{folder}/{name}"
+            # One folder a job, thousands of them: asking for its files by name is quicker than a look at all of them.
+            found = self.numbered(path, f"{above}{name}") if name.isdecimal() else None
+            if found is not None:
+                yield found
+            else:
+                yield from self.below(path, f"{above}{name}/", f"{above}{name}")
+
+    def planned(self, root: str, entry: Mapping[str, Any], above: str) -> Row:
+        """A job of a plan, begun or not."""
+        name = str(entry.get("name"))
+        folder = f"{root}/{name}"
+        result = _read_json(f"{folder}/{layout.RESULT}")
+        if result.get("fingerprint") != entry.get("fingerprint"):
+            result = store.unfinished(folder)  # what stands there was another job
+        return self._row(folder, f"{above}{name}", result, _mapping(entry.get("config")))
+
+    def job(self, folder: str, name: str, files: set[str]) -> Row | None:
+        """The job whose folder this is; None if it is none."""
+        if layout.RESULT in files or layout.METADATA in files:
+            result = _read_json(f"{folder}/{layout.RESULT}") or store.unfinished(folder)
+            return self._row(folder, name, result, _mapping(_read_json(f"{folder}/{layout.METADATA}").get("config")))
+        if layout.META in files:
+            return self._cached(folder, name)
+        if layout.RUN_METADATA in files:
+            about = _read_json(f"{folder}/{layout.RUN_METADATA}")
+            return self._row(folder, name, about, _mapping(about.get("config")))
+        if layout.SUMMARY_CSV in files or layout.HYDRA in files:
+            return self.numbered(folder, name)
+        return None
+
+    def numbered(self, folder: str, name: str) -> Row | None:
+        """The job of Hydra's whose folder this is; None if it is none."""
+        config = self._config(f"{folder}/{layout.HYDRA_CONFIG}")
+        if config is None:
+            if not Path(folder, layout.HYDRA).is_dir():
+                return None
+            config = self._config(f"{folder}/{layout.HYDRA}/{layout.HYDRA_CONFIG}") or {}
+        result = _read_json(f"{folder}/{layout.RESULT}")
+        return self._row(folder, name, result, config)
+
+    def _row(self, folder: str, name: str, result: Row, config: Row) -> Row:
+        metrics = _metrics(folder, result)
+        status = result.get("status") or (COMPLETED if metrics else INCOMPLETE)
+        return self._made(folder, name, str(status), result, config, metrics)
+
+    def _cached(self, folder: str, name: str) -> Row:
+        """A config of the library. Of its result what is plain can be read without running anything."""
+        meta = _read_json(f"{folder}/{layout.META}")
+        content = _read(f"{folder}/{layout.PICKLE}") if meta.get("status") == COMPLETED else None
+        try:
+            value = plainpickle.loads(content) if content is not None else None
+        except ValueError:
+            value = None
+        status = str(meta.get("status", "unreadable"))
+        return self._made(folder, name, status, meta, _mapping(meta.get("config")), value)
+
+    def _made(self, folder: str, name: str, status: str, about: Row, config: Row, result: Any) -> Row:
+        made = row(name, status, config, result, {"seconds": about.get("duration_seconds"), "out_dir": folder})
+        for key, _ in flat(result) if isinstance(result, dict) else [("result", None)]:
+            self.measured.add(f"result.{key}" if f"result.{key}" in made else key)
+        return made
+
+    def _config(self, path: str) -> dict[str, Any] | None:
+        """The values of a YAML file; None if there is none, and no values if it cannot be understood."""
+        text = _read(path)
+        if text is None:
+            return None
+        try:
+            return self._in_pieces(text.decode()) or yamlfile.values(text.decode())
+        except ValueError:
+            return {}
+
+    def _in_pieces(self, text: str) -> dict[str, Any] | None:
+        """The values of a YAML file, read key by key of its top level; None where it has to be read as a whole."""
+        if _KNITTED.search(text):
+            return None
+        values: dict[str, Any] = {}
+        for piece in _TOP_LEVEL.split(text):
+            known = self._pieces.get(piece)
+            if known is None:
+                try:
+                    known = yamlfile.values(piece)
+                except ValueError:
+                    return None
+                if len(self._pieces) >= REMEMBERED:
+                    self._pieces.clear()
+                self._pieces[piece] = known
+            if values.keys() & known.keys():
+                return None
+            values |= known
+        return values
+
+
+def _metrics(folder: str, result: Mapping[str, Any]) -> dict[str, Any]:
+    """What a job measured: the last values of metrics.jsonl, metrics/metrics.json, and metrics_summary.csv."""
+    found = _mapping(result.get("final_metrics"))
+    found = found | {key: it for key, it in _read_json(f"{folder}/{layout.RUN_METRICS}").items() if key not in found}
+    summary = _read(f"{folder}/{layout.SUMMARY_CSV}")
+    return found if summary is None else found | _summary(summary.decode(errors="replace"))
+
+
+def _summary(text: str) -> dict[str, Any]:
+    """A table with a row for each sampler, called by its first cell -> <sampler>_<column>."""
+    lines = csv.reader(text.splitlines())
+    columns = next(lines, [])[1:]
+    return {
+        f"{cells[0]}_{column}": _number(cell)
+        for cells in lines
+        if cells
+        for column, cell in zip(columns, cells[1:], strict=False)
+    }
+
+
+def _number(text: str) -> float | int | str | None:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text or None
+
+
+def _listed(folder: str) -> tuple[list[str], set[str]]:
+    """The folders in a folder that may hold results, and the names of all that is there."""
+    folders, names = [], set()
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                names.add(entry.name)
+                hidden = entry.name.startswith((".", "_", layout.ATTEMPT))
+                if not hidden and entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.name)
+    except OSError:  # one that is closed to us must not hide the others
+        pass
+    return folders, names
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    return [(not piece.isdecimal(), int(piece) if piece.isdecimal() else 0, piece) for piece in _DIGITS.split(name)]
+
+
+def _read(path: str, largest: int = LARGEST) -> bytes | None:
+    try:
+        with regular(path) as file:
+            return file.read(largest)
+    except OSError:
+        return None
+
+
+def _read_json(path: str, largest: int = LARGEST) -> dict[str, Any]:
+    content = _read(path, largest)
+    if content is None:
+        return {}
+    try:
+        return _mapping(json.loads(content))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,140 @@
+"""`run_experiments.py table FOLDER...`: the jobs of any folders of results as a table. Writes what is asked for."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from runner import atomic, comparison, redact
+from runner.aggregate import load_results
+from runner.configfiles import ConfigError, did_you_mean
+from runner.rows import Table
+from runner.wording import count, duration
+
+MOST = 12  # measurements on a screen
+BOOKKEEPING = ("iter", "max_iters", "time")  # in every row of metrics.jsonl, and no result
+FIRST, LAST = ("name", "status"), ("seconds", "out_dir")
+PURPOSE = "One row for each job in these folders, whatever started it, those that failed included."
+EPILOG = """\
+Without --columns the table has the keys in which the configs differ, everything that was measured, and the seconds.
+Any folders will do: a batch, all of experiments/, a tree of outputs, a multirun of Hydra's, out/ of the library.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Obey the command line; returns the exit code."""
+    given = _parser().parse_args(arguments)
+    try:
+        found = load_results(*given.folders)
+        if not found:
+            raise ConfigError(f"{', '.join(given.folders)}: there is no result of a job in it; name another folder")
+        columns = _columns(found, given.columns, most=MOST if given.csv is None else None)
+        rows = _sorted(found, given.sort, backwards=given.reverse)
+        _write(given, columns, rows)
+        return 0
+    except ConfigError as error:
+        problem = str(error)
+    except NotADirectoryError as error:
+        problem = f"{error.filename}: {error.strerror}"
+    except OSError as error:
+        problem = f"{error.filename}: cannot be written ({error.strerror}); name another file"
+    print(f"run_experiments.py: {problem}", file=sys.stderr)
+    return 2
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="run_experiments.py table", description=PURPOSE, epilog=EPILOG)
+    parser.add_argument("folders", nargs="+", metavar="FOLDER")
+    parser.add_argument("--csv", metavar="FILE", help="write the table to FILE instead; - is standard output")
+    parser.add_argument("--json", action="store_true", help="print all rows with all their columns as JSON")
+    parser.add_argument("--sort", metavar="KEY", help="order by this column; what has no value there comes last")
+    parser.add_argument("--reverse", action="store_true", help="the largest first")
+    parser.add_argument("--columns", nargs="+", metavar="KEY", help='these columns, or patterns of them, as in "val/*"')
+    return parser
+
+
+def _columns(found: Table, wanted: Sequence[str] | None, most: int | None) -> list[str]:
+    """The columns that are shown; without a choice at most `most` of what was measured."""
+    if wanted is None:
+        return _telling(found, most)
+    columns: list[str] = []
+    for pattern in wanted:
+        matches = [name for name in found.columns if name == pattern] or [
+            name for name in found.columns if fnmatchcase(name, pattern)
+        ]
+        if not matches:
+            raise ConfigError(f"--columns: {_no_column(pattern, found)}")
+        columns += matches
+    return list(dict.fromkeys(columns))
+
+
+def _telling(found: Table, most: int | None) -> list[str]:
+    """The keys in which configs differ and all that was measured, between which job it is and how it ended."""
+    inner = [column for column in found.columns if column not in (*FIRST, *LAST, *BOOKKEEPING)]
+    config = [column for column in inner if column not in found.measured]
+    differing = [column for column in config if len({repr(row.get(column)) for row in found}) > 1]
+    measured = [column for column in inner if column in found.measured]
+    return [FIRST[0], *differing, *measured[:most], FIRST[1], LAST[0]]
+
+
+def _no_column(named: str, found: Table) -> str:
+    mend = did_you_mean(named, found.columns) or f"there are {', '.join(found.columns[:12])}, …"
+    return f"there is no column {named!r}; {mend}"
+
+
+def _sorted(found: Table, key: str | None, *, backwards: bool) -> list[dict[str, Any]]:
+    if key is None:
+        return list(reversed(found)) if backwards else list(found)
+    if key not in found.columns:
+        raise ConfigError(f"--sort: {_no_column(key, found)}")
+    known = [row for row in found if _there(row.get(key))]
+    rest = [row for row in found if not _there(row.get(key))]
+    return sorted(known, key=lambda row: _rank(row[key]), reverse=backwards) + rest
+
+
+def _there(value: Any) -> bool:
+    return value is not None and value == value  # NaN has no place in an order
+
+
+def _rank(value: Any) -> tuple[bool, float, str]:
+    """Numbers by their size, before everything else."""
+    number = isinstance(value, int | float)
+    return not number, float(value) if number else 0.0, "" if number else str(value)
+
+
+def _write(given: Namespace, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    if given.json:
+        print(atomic.as_json([redact.mapping(row) for row in rows]))
+    elif given.csv is not None:
+        text = _csv(columns, rows)
+        if given.csv == "-":
+            print(text, end="")
+        else:
+            atomic.write_bytes(given.csv, text.encode(errors="backslashreplace"))
+            print(f"{count(len(rows), 'row')} in {given.csv}")
+    else:
+        print("\n".join(comparison.table(columns, [[_cell(column, row) for column in columns] for row in rows])))
+
+
+def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(redact.mapping(row) for row in rows)
+    return text.getvalue()
+
+
+def _cell(column: str, row: dict[str, Any]) -> str:
+    value = redact.mapping({column: row.get(column)})[column]
+    if value is None:
+        return ""
+    if column == "seconds" and isinstance(value, int | float):
+        return duration(value)
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    return comparison.shown(value)
