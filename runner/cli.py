@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
@@ -61,6 +61,10 @@ def _silence() -> None:
 
 
 def _main(arguments: Sequence[str]) -> int:
+    if arguments and arguments[0] == "table":
+        from runner import results
+
+        return results.main(arguments[1:])
     if arguments and arguments[0] in options.COMMANDS:
         from runner import background
 
@@ -93,9 +97,11 @@ def _planned(given: Namespace, overrides: Mapping[str, str], arguments: Sequence
         _note(given, f"there is no experiment of {given.exp} yet; this is the first")
     plan = planning.plan(typed)
     if given.dry_run:
-        show(replace(plan, jobs=plan.jobs[: given.limit]), json=given.json)
+        show(replace(plan, jobs=plan.jobs[: given.limit]), json=given.json, rerun=given.rerun)
         sys.stdout.flush()
         return COMPLETED
+    if given.config_root is not None:
+        return start_tree(plan, given, planning.invocations(typed, plan))
     return start(plan, given, lambda: planning.plan(typed))
 
 
@@ -115,16 +121,16 @@ def complain(problems: Sequence[str], *, counted: bool = True) -> int:
     return USAGE
 
 
-def show(plan: Plan, *, json: bool) -> None:
+def show(plan: Plan, *, json: bool, rerun: bool = False) -> None:
     """Print what would be run."""
-    from runner import views
+    from runner import store, views
 
     if json:
         _print_json(views.plan_record(plan))
         return
     for notice in plan.notices:
         print(f"Note: {notice}")
-    print(views.dry_run(plan))
+    print(views.dry_run(plan, [] if rerun else [job.name for job in plan.jobs if store.finished(job) is not None]))
 
 
 def start(plan: Plan, given: Namespace, again: Callable[[], Plan]) -> int:
@@ -149,7 +155,64 @@ def start(plan: Plan, given: Namespace, again: Callable[[], Plan]) -> int:
                 store.write_plan(plan, views.plan_record(plan))
             except OSError as error:
                 return complain([f"{plan.root}: the plan cannot be written ({error.strerror}); free some space"])
-            return run(plan, given, lock, resuming.limited(plan, {}, given.limit), signals)
+            settled = resuming.limited(plan, {}, given.limit)
+            return run(plan, given, lock, settled, signals, _asked_for(plan, settled, given))
+
+
+def start_tree(plan: Plan, given: Namespace, programs: Plan | None) -> int:
+    """Run what of a tree of configs has no result yet, then invoke the `programs` that subdirectories have."""
+    from runner import attempts, store, success, views
+    from runner import resume as resuming
+    from runner.layout import BatchPaths
+    from runner.lock import Held, Lock
+    from runner.plans import recorded
+    from runner.signals import Signals
+    from runner.wording import shown
+
+    typed_in = os.getpid()
+    try:
+        with Signals() as signals:
+            store.open_root(plan.root)
+            with Lock(BatchPaths(plan.root).lock) as lock:
+                names = {job.name for job in plan.jobs}
+                if Path(BatchPaths(plan.root).plan).exists():
+                    plan = _joined(plan, given)
+                attempts.clear_batch(plan)
+                for job in plan.jobs:
+                    if job.name in names:
+                        attempts.put_away_strangers(job)
+                    if job.name in names and given.rerun:
+                        attempts.put_away_completed(job)
+                settled = resuming.limited(plan, resuming.standing(plan, names), given.limit)
+                store.write_plan(plan, views.plan_record(plan))
+                asked_for = names & _asked_for(plan, settled, given) if given.limit else names
+                code = run(plan, given, lock, settled, signals, asked_for)
+        if programs is None or code > SOME_DID_NOT or (given.detach and os.getpid() == typed_in):
+            return code  # the last: the process that went into the background goes on with them
+        here = Namespace(**{**vars(given), "detach": False, "limit": None})
+        code = max(code, start(programs, here, lambda: programs))
+        success.rebuild(recorded.plan(plan.root))
+        return code
+    except Held as held:
+        complain([f"{shown(plan.root)}: another runner has it in hand: {held}"])
+        return HELD
+
+
+def _joined(plan: Plan, given: Namespace) -> Plan:
+    """The plan with what is recorded of earlier calls for its output root."""
+    from runner.configfiles import ConfigError
+    from runner.plans import recorded, tree
+
+    try:
+        return tree.joined(plan, recorded.plan(plan.root))
+    except ConfigError as error:  # the folder was moved or copied, or is of another version: results are found anyway
+        _note(given, f"{error.problems[0].partition(';')[0]}; its record is begun anew")
+        return plan
+
+
+def _asked_for(plan: Plan, settled: Mapping[str, Record], given: Namespace) -> set[str]:
+    """The jobs that the exit code is about: all, or with --limit those that run."""
+    return {job.name for job in plan.jobs if not given.limit or job.name not in settled}
 
 
 def resume(
@@ -193,7 +256,7 @@ def resume(
             attempts.clear_batch(plan)
             if job is not None:
                 attempts.put_away_completed(plan.jobs[names.index(job)])
-            code = run(plan, given, lock, settled, signals)
+            code = run(plan, given, lock, settled, signals, _asked_for(plan, settled, given))
             if job is None or code not in (COMPLETED, SOME_DID_NOT):
                 return code
             done = store.finished(next(one for one in plan.jobs if one.name == job))
@@ -212,21 +275,28 @@ def rerun(root: Path, job: str) -> int:
     return resume(options.parser().parse_args(["--resume", str(root), "--accept_changes"]), job=job)
 
 
-def run(plan: Plan, given: Namespace, lock: Lock, settled: Mapping[str, Record], signals: Signals) -> int:
-    """Run the plan to its end, and say how it went."""
+def run(
+    plan: Plan,
+    given: Namespace,
+    lock: Lock,
+    settled: Mapping[str, Record],
+    signals: Signals,
+    asked_for: Collection[str],
+) -> int:
+    """Run the plan to its end, and say how it went; the exit code is about the jobs that are `asked_for`."""
     from runner import clock, detach, engine, facts, views
     from runner.executors.local import Local
+    from runner.job import PROGRAMS
     from runner.journal import Journal
 
     if given.detach and (left := detach.detach(plan, lock)) is not None:
         return left
-    executor = Local(terms(plan.options), facts.gather(PROJECT))
+    executor = Local(terms(plan.options), facts.gather(PROJECT), plan.options.get("max_workers", 1))
     observers: list[Observer] = [Journal(), _screen(given)]
     records = engine.run(plan, executor, observers, signals, policy(plan.options), settled)
-    if given.json:
+    if given.json and plan.door != PROGRAMS:
         _print_json(views.summary(plan, records, clock.now()))
-    wanted = [record for record in records if record.job.name not in settled] if given.limit else records
-    return exit_code(wanted, signals.received)
+    return exit_code([record for record in records if record.job.name in asked_for], signals.received)
 
 
 def terms(kept: Mapping[str, Any]) -> Terms:
@@ -261,10 +331,10 @@ def _screen(given: Namespace) -> Observer:
 
     stream = sys.stderr if given.json else sys.stdout
     if given.quiet or not stream.isatty() or os.environ.get("TERM") in (None, "", "dumb"):
-        return Lines(stream, brief=given.quiet)
+        return Lines(stream, brief=given.quiet, verbose=given.verbose)
     from runner.table import Screen
 
-    return Screen(stream)
+    return Screen(stream, verbose=given.verbose)
 
 
 def exit_code(records: Sequence[Record], signals: Sequence[int]) -> int:

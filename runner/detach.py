@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from runner import atomic, clock, identity, layout, redact, store
-from runner.job import Plan
+from runner.job import SWEEP, TREE, Plan
 from runner.lock import Lock
 from runner.wording import count, shown
 
@@ -39,7 +39,7 @@ def _leave_terminal(plan: Plan, lock: Lock) -> str:
     for source, target in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
     lock.sign()
-    return (plan.origin and _register(plan)) or paths.master_log
+    return (plan.door == SWEEP and _register(plan)) or paths.master_log
 
 
 def _tell(plan: Plan, followed: bytes) -> int:
@@ -55,9 +55,10 @@ def _tell(plan: Plan, followed: bytes) -> int:
 
 def _stopping(plan: Plan) -> str:
     """The command line that stops the batch."""
-    if plan.origin:
+    if plan.door == SWEEP:
         return f"python {shown(PROJECT / 'scripts' / 'run_background.py')} --stop {shown(plan.root)}"
-    return f"python {shown(PROJECT / 'run_experiments.py')} stop {plan.name}"
+    named = shown(plan.root) if plan.door == TREE else plan.name
+    return f"python {shown(PROJECT / 'run_experiments.py')} stop {named}"
 
 
 def _register(plan: Plan) -> str | None:

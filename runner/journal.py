@@ -7,8 +7,8 @@ import re
 import time
 from collections.abc import Sequence
 
-from runner import atomic, clock, redact, views, wording
-from runner.job import Job, Plan
+from runner import atomic, clock, redact, success, views, wording
+from runner.job import SWEEP, TREE, Job, Plan
 from runner.layout import BatchPaths
 from runner.progress import Progress
 from runner.state import Record, Running
@@ -58,6 +58,7 @@ class Journal:
     def began(self, plan: Plan) -> None:
         self._plan = plan
         self._paths = BatchPaths(plan.root)
+        self._rows = success.Rows(plan) if plan.door == TREE else None
         self._records = {job.name: Record(job) for job in plan.jobs}
         atomic.end_torn_line(self._paths.master_log)
         self._log = Log(self._paths.master_log)
@@ -78,7 +79,7 @@ class Journal:
         self._buckets[record.job.name] = (Bucket(TELLING_EVERY, BURST), Bucket(ROUTINE_EVERY, 3))
         self._say(f"[{number}/{len(self._records)}] {record.job.name}: started, pid {record.state.pid}")
         self._say(f"{record.job.name}: command {wording.command(redact.argv(record.state.argv))}")
-        self._stale = self._stale or bool(self._plan.origin)  # its view says what runs
+        self._stale = self._stale or self._plan.door == SWEEP  # its view says what runs
 
     def progressed(self, job: Job, progress: Progress, lines: Sequence[str]) -> None:
         telling, routine = self._buckets.setdefault(job.name, (Bucket(TELLING_EVERY, BURST), Bucket(ROUTINE_EVERY, 3)))
@@ -112,9 +113,17 @@ class Journal:
         self._stale = False
         records, now = list(self._records.values()), clock.now()
         self.write_json(self._paths.summary, views.summary(self._plan, records, now))
-        if self._plan.origin:
+        if self._plan.door == SWEEP:
             self.write_json(self._paths.experiment, views.experiment(self._plan, records, now))
+        if self._rows is not None:
+            self._write_success(self._rows.of(records))
         self._next_refresh = time.monotonic() + max(REFRESH, SHARE * (time.monotonic() - began))
+
+    def _write_success(self, rows: list[dict[str, object]]) -> None:
+        try:
+            success.write(self._plan, rows)
+        except OSError as error:
+            self._say(f"cannot write the success counts: {error.strerror or error} ({error.filename})")
 
     def write_json(self, path: str, record: dict[str, object]) -> None:
         try:

@@ -16,13 +16,14 @@ OVERRIDES = {
     "compile": "true or false: use torch.compile",
     "max_iters": "override the number of training iterations",
     "learning_rate": "override the learning rate",
+    "export_features": "npy, npy+csv or npy+parquet: how a robustness run keeps its feature vectors",
 }
 #: What --retry_on calls the ways to end -> the status in a result.
 CAUSES = {"failed": "failed", "signal": "killed", "timeout": "timeout", "stalled": "stalled", "error": "error"}
 RETRY_ON = ("failed", "signal", "timeout", "stalled")
 #: Options that say how jobs are run; a resumed batch keeps them unless they are given anew.
 KEPT = ["timeout", "stall_timeout", "fail_fast", "max_failures", "retries", "retry_on", "retry_delay", "grace"]
-KEPT += ["keep_running", "log_timestamps"]
+KEPT += ["keep_running", "log_timestamps", "max_workers"]
 BOOLEANS = {"wandb_enabled", "wandb_log", "compile"}
 #: What a sweep in mode simulation passes on to its jobs.
 SIMULATION = {
@@ -32,13 +33,18 @@ SIMULATION = {
     "advanced": "compare the runs of the experiment",
 }
 
-COMMANDS = ("list", "status", "attach", "tail", "stop", "rerun")
+#: Options that say something of a tree of configs only.
+OF_TREES = ("output_root", "extensions", "ignore", "subdir", "rerun", "runners")
+DASHED = ("dry_run", "config_root", "output_root", "max_workers", "export_features")  # as the documents spell them
+BASE_OUT_DIR = "experiments"
+COMMANDS = ("list", "status", "attach", "tail", "stop", "rerun", "table")
 USAGE = """\
 run_experiments.py --configs "config/shkspr_char_diff/*.py" [--device cuda] [--KEY VALUE ...] [options]
        run_experiments.py --exp SPEC.yaml [--resume [DIR]] [--limit N] [options]
+       run_experiments.py --config-root config [--output-root outputs] [--subdir NAME] [options]
        run_experiments.py --resume [BATCH] [--only failed|interrupted|pending] [--accept_changes]
        run_experiments.py list | status [BATCH] | attach [BATCH] | tail [BATCH] [JOB] | stop [BATCH] [--now|--drain]
-                          | rerun BATCH JOB"""
+                          | rerun BATCH JOB | table FOLDER..."""
 DESCRIPTION = """\
 Run training jobs, one config after another. Each job runs in a process of its own; its output goes to logs that can be
 watched with tail -f, its end is recorded, and a job that fails does not stop the others.
@@ -72,6 +78,11 @@ exit codes:
   0  every job completed (of this call)      2  a mistake on the command line or in a config; nothing was started
   1  some did not complete                75  another runner has this batch in hand
                                           130  interrupted by Ctrl+C (143 by SIGTERM, 129 by SIGHUP)
+"""
+OF_TREES_TOO = """\
+Every option of run_experiments.py works as well, and so does any key of the configs: --timeout 3600, --retries 2,
+--seed 7. What completed is not run again by the same command; what failed is. Exit code: 0 if all completed, 1 if some
+did not, 2 for a mistake, 75 if another runner works in the same output folder, 130 after Ctrl+C.
 """
 
 
@@ -124,6 +135,9 @@ def parser() -> argparse.ArgumentParser:
     _add(what, "limit", type=positive, metavar="N", help="run N jobs at most; the others stay pending for --resume")
     _add(what, "train_script", metavar="PATH", help="the program that runs one config (default: train_run.py)")
     _add(what, "command", metavar="TEMPLATE", help="a command with {config}, {out_dir}, {overrides}, {name}, {python}")
+    trees = top.add_argument_group("a tree of configs", "For --config_root, and for the programs in runners/.")
+    _add(trees, "config_root", metavar="DIR", help="instead of --configs: run what lies in DIR's subdirectories")
+    add_tree(trees)
     settings = top.add_argument_group(
         "settings that win over the configs", "Any other key of a config is taken likewise."
     )
@@ -136,12 +150,13 @@ def parser() -> argparse.ArgumentParser:
         _add(plots, key, nargs="?", const="true", metavar="BOOL", help=text)
     where = top.add_argument_group("where it goes")
     _add(
-        where, "base_out_dir", metavar="DIR", default="experiments", help="folder of the batches (default: experiments)"
+        where, "base_out_dir", metavar="DIR", default=BASE_OUT_DIR, help="folder of the batches (default: experiments)"
     )
     _add(where, "name", help="the batch folder is NAME_<date>_<time> (default: experiment)")
     how = top.add_argument_group("how it runs")
     _add(how, "dry_run", action="store_true", help="print commands, folders and changes; start and write nothing")
     _add(how, "detach", action="store_true", help="run on in the background, also after logout")
+    _add(how, "max_workers", type=positive, metavar="N", help="N jobs at a time (default: 1)")
     _add(how, "timeout", type=seconds, metavar="SECONDS", help="stop a job that runs longer")
     _add(how, "stall_timeout", type=seconds, metavar="SECONDS", help="stop a job that is silent for so long")
     _add(how, "fail_fast", action="store_true", help="start no further job after the first that does not complete")
@@ -168,12 +183,37 @@ def parser() -> argparse.ArgumentParser:
         said, "json", action="store_true", help="the summary (or, with --dry-run, the plan) as JSON on standard output"
     )
     _add(said, "quiet", action="store_true", help="say only what failed, and the end")
+    _add(said, "verbose", action="store_true", help="show what the jobs print, too")
     return top
+
+
+def add_tree(group: argparse._ArgumentGroup) -> None:
+    """The options of OF_TREES."""
+    _add(group, "output_root", metavar="DIR", help="where the outputs go, in folders as those of the configs: outputs")
+    _add(group, "extensions", metavar="LIST", help="kinds of configs, with commas between them: yaml,yml,json")
+    _add(group, "ignore", action="append", metavar="PATTERN", help='leave out files, as in "*template*"; repeatable')
+    _add(group, "subdir", action="append", metavar="NAME", help="this subdirectory, whatever it trains; repeatable")
+    _add(group, "rerun", action="store_true", help="run again what completed earlier, too")
+    _add(group, "runners", metavar="DIR", help="folder of programs run_<subdir>.py (default: runners)")
+
+
+def help_for_trees(program: str, purpose: str) -> str:
+    """What the programs in runners/ say of themselves."""
+    top = argparse.ArgumentParser(program, description=purpose, epilog=OF_TREES_TOO, formatter_class=_Formatter)
+    options = top.add_argument_group("all programs in runners/ take these")
+    _add(options, "config_root", metavar="DIR", help="folder whose subdirectories hold the configs (default: config)")
+    add_tree(options)
+    _add(options, "device", metavar="VALUE", help=OVERRIDES["device"])
+    _add(options, "export_features", metavar="VALUE", help=OVERRIDES["export_features"])
+    _add(options, "max_workers", metavar="N", help="N runs at a time (default: 1)")
+    _add(options, "dry_run", action="store_true", help="show configs and where their outputs would go; write nothing")
+    _add(options, "verbose", action="store_true", help="show what the runs print, too")
+    return top.format_help()
 
 
 def _add(group: argparse._ArgumentGroup, name: str, **settings: object) -> None:
     spellings = dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"])
-    if name == "dry_run":
+    if name in DASHED:
         spellings = dict.fromkeys(reversed(spellings))
     group.add_argument(*spellings, dest=name, **settings)  # type: ignore[arg-type]
 
@@ -235,6 +275,8 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str], list
     """Options, overrides as key -> text, and mistakes. Raises UsageError where nothing more can be found out."""
     options, rest = parser().parse_known_args(argv)
     problems = [f"--{name}: {value.why}" for name, value in vars(options).items() if isinstance(value, Wrong)]
+    if options.resume is not None and options.config_root is not None:
+        raise UsageError(*problems, "--resume: the same command goes on by itself, type it without --resume")
     if options.resume is not None and options.exp is None:
         problems += _not_with_resume(options, rest)
         if problems:
@@ -242,7 +284,8 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str], list
         return options, {}, []
     if options.resume is None and (options.only or options.accept_changes):
         problems.append("--only and --accept_changes go with --resume")
-    if not options.configs and options.exp is None:
+    problems += _misplaced(options)
+    if not options.configs and options.exp is None and options.config_root is None:
         raise UsageError(
             *problems, '--configs is missing: name the configs to run, as in --configs "config/quickstart/*.py"'
         )
@@ -259,6 +302,25 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str], list
     overrides, wrong = _overrides(options, rest)
     return options, overrides, problems + wrong
 
+
+def _misplaced(options: argparse.Namespace) -> list[str]:
+    """Options that do not go together, as far as a tree of configs is concerned."""
+    if options.config_root is None:
+        given = [name for name in OF_TREES if vars(options)[name]]
+        return [f"--{name} goes with --config_root, which names a folder of configs" for name in given]
+    given = [name for name in ("configs", "exp", "command", "name") if vars(options)[name]]
+    if options.base_out_dir != BASE_OUT_DIR:
+        given.append("base_out_dir")
+    return [f"--{name} does not go with --config_root; {_INSTEAD[name]}" for name in given]
+
+
+_INSTEAD = {
+    "configs": "give one of them",
+    "exp": "give one of them",
+    "command": "a tree is run by train_run.py, or by a --train_script",
+    "name": "its outputs lie in --output_root",
+    "base_out_dir": "--output_root says where its outputs lie",
+}
 
 #: Options that a sweep's spec stands for.
 _SAID_BY_SPEC = {"configs": "the spec names its configs", "name": "the spec names the experiment"}

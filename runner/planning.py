@@ -13,12 +13,13 @@ from pathlib import Path
 
 from runner import options, preflight, redact, resume, trainscript, wording
 from runner.configfiles import ConfigError
-from runner.job import Plan
-from runner.plans import command, files, spec
+from runner.job import TREE, Plan
+from runner.plans import command, discovery, files, programs, spec, tree
 from runner.plans.command import Command
 from runner.plans.jobs import Request
 
 PROJECT = Path(__file__).resolve().parent.parent
+OUTPUTS = "outputs"  # where a tree of configs leaves its outputs
 OWN_SCRIPTS = ("run_experiments.py", "train_run.py", "configurator.py", "train.py", "sample.py")
 
 
@@ -49,7 +50,8 @@ def plan(typed: Typed, before: Plan | None = None) -> Plan:
     except ConfigError as error:
         problems += error.problems
     problems += _device_problems(typed, found, problems)
-    problems += preflight.disk(base, sum(job.disk_bytes for job in found.jobs) if found else 0)
+    option = "--output_root" if typed.given.config_root is not None else "--base_out_dir"
+    problems += preflight.disk(base, sum(job.disk_bytes for job in found.jobs) if found else 0, option)
     problems += preflight.packages() if trainscript.is_ours(started.script) else []
     if found is not None and not problems and not typed.given.dry_run:
         problems += _prepare(found)
@@ -114,6 +116,8 @@ def _planned(typed: Typed, started: Command, base: Path, before: Plan | None) ->
         if before is not None:
             sweep = replace(sweep, root=before.root, earlier=before.jobs)
         return spec.plan(request, sweep, now)
+    if given.config_root is not None:
+        return tree.plan(request, _tree(given, base), now)
     wanted = files.Files(
         patterns=given.configs,
         rerun=lambda config: _rerun(config, typed.arguments),
@@ -124,14 +128,54 @@ def _planned(typed: Typed, started: Command, base: Path, before: Plan | None) ->
     return files.plan(replace(request, overrides={**request.overrides, **flags}), wanted, now)
 
 
+def _tree(given: Namespace, outputs: Path) -> tree.Tree:
+    search = discovery.Search(
+        Path.cwd() / Path(given.config_root).expanduser(),
+        given.extensions if given.extensions is not None else discovery.EXTENSIONS,
+        given.ignore or (),
+        given.subdir or (),
+        outputs,
+    )
+    return tree.Tree(search, _again, {} if given.subdir else programs.own(_runners(given), discovery.subdirs(search)))
+
+
+def _runners(given: Namespace) -> Path:
+    return Path.cwd() / given.runners if given.runners else PROJECT / "runners"
+
+
+def invocations(typed: Typed, found: Plan) -> Plan | None:
+    """The plan that invokes the programs which subdirectories of a tree have of their own; None if there are none."""
+    wanted = _tree(typed.given, found.root).programs if found.door == TREE else {}
+    if not wanted:
+        return None
+    return programs.plan(wanted, found.root, _flags(typed, found.root), Path.cwd(), datetime.now().astimezone())
+
+
+def _flags(typed: Typed, root: Path) -> list[str]:
+    """What was typed of the options that all runners accept, and the settings."""
+    given = vars(typed.given)
+    flags = ["--config-root", given["config_root"], "--output-root", wording.shown(root)]
+    for name in ("extensions", "max_workers"):
+        flags += [f"--{name.replace('_', '-')}", str(given[name])] if given[name] is not None else []
+    flags += [word for pattern in given["ignore"] or () for word in ("--ignore", pattern)]
+    flags += [f"--{name}" for name in ("rerun", "verbose") if given[name]]
+    for key, text in typed.overrides.items():
+        flags += [f"--{key.replace('_', '-')}", text] if key in ("device", "export_features") else [f"--{key}={text}"]
+    return flags
+
+
 def _base(given: Namespace) -> tuple[Path, list[str]]:
     """The folder of the batches, and what is wrong with it or with the batch's name."""
+    named, option = given.base_out_dir, "--base_out_dir"
+    if given.config_root is not None:
+        named, option = given.output_root or OUTPUTS, "--output_root"
     wrong = [said] if given.name is not None and (said := files.check_name(given.name)) else []
     try:
-        return Path.cwd() / Path(given.base_out_dir).expanduser(), wrong
+        found = Path.cwd() / Path(named).expanduser()
+        return found if given.config_root is None else found.resolve(), wrong  # an output root is found again by it
     except RuntimeError as error:  # ~nobody
         cause = str(error).rstrip(".").lower()
-        return Path.cwd(), [*wrong, f"--base_out_dir {given.base_out_dir}: {cause}; type the whole path"]
+        return Path.cwd(), [*wrong, f"{option} {named}: {cause}; type the whole path"]
 
 
 def _device_problems(typed: Typed, found: Plan | None, problems: Sequence[str]) -> list[str]:

@@ -108,28 +108,29 @@ def datasets(preparations: Collection[Preparation]) -> list[str]:
     return problems
 
 
-def disk(base: Path, needed: int = 0) -> list[str]:
-    """What is wrong with the place where the outputs shall lie: `needed` bytes of checkpoints, and room for logs."""
+def disk(base: Path, needed: int = 0, option: str = "--base_out_dir") -> list[str]:
+    """What is wrong with the place where the outputs shall lie: `needed` bytes of checkpoints, and room for logs.
+
+    `option` is the one that named it.
+    """
     try:
-        return _disk(base, needed)
+        return [f"{option} {base}: {problem}" for problem in _disk(base, needed)]
     except OSError as error:
-        return [f"--base_out_dir {base}: {error.strerror}; name another folder"]
+        return [f"{option} {base}: {error.strerror}; name another folder"]
 
 
 def _disk(base: Path, needed: int) -> list[str]:
     place = base
     while not place.exists() and place != place.parent:
         if place.is_symlink():
-            return [f"--base_out_dir {base}: {place} is a link that leads nowhere; mend it or name another folder"]
+            return [f"{place} is a link that leads nowhere; mend it or name another folder"]
         place = place.parent
     if not place.is_dir():
-        return [f"--base_out_dir {base}: {place} is a file; name a folder"]
+        return [f"{place} is a file; name a folder"]
     if not os.access(place, os.W_OK | os.X_OK) or os.statvfs(place).f_flag & os.ST_RDONLY:
-        return [f"--base_out_dir {base}: {place} cannot be written; name another folder or change its permissions"]
+        return [f"{place} cannot be written; name another folder or change its permissions"]
     free = shutil.disk_usage(place).free
     if free < ROOM + needed:
         want = f"{size(needed)} of checkpoints and {size(ROOM)} for logs" if needed else size(ROOM)
-        return [
-            f"--base_out_dir {base}: only {size(free)} are free there, {want} are needed; free some or name another"
-        ]
+        return [f"only {size(free)} are free there, {want} are needed; free some or name another"]
     return []

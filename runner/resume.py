@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from runner import layout, store
 from runner.configfiles import Changed, ConfigError, did_you_mean
-from runner.job import Job, Plan
+from runner.job import TREE, Job, Plan
 from runner.plans import recorded
 from runner.state import INTERRUPTED, Record
 from runner.wording import shown
@@ -64,11 +64,17 @@ def known(plan: Plan, only: str | None, again: str | None = None) -> dict[str, R
     }
 
 
+def standing(plan: Plan, asked_for: Collection[str]) -> dict[str, Record]:
+    """The records of the jobs that completed, and of all that are not `asked_for`."""
+    found = {job.name: store.finished(job) if job.name in asked_for else store.as_it_stands(job) for job in plan.jobs}
+    return {name: record for name, record in found.items() if record is not None}
+
+
 def _settled(job: Job, only: str | None, *, alone: bool) -> Record | None:
     done = store.finished(job)
     if done is not None:
         return done
-    record = _as_it_stands(job)
+    record = store.as_it_stands(job)
     if not alone and only in (None, _kind(record.status)):
         return None
     return record
@@ -92,16 +98,9 @@ def limited(plan: Plan, settled: dict[str, Record], limit: int | None) -> dict[s
     """
     if limit is None:
         return settled
-    todo = {job.name: _as_it_stands(job) for job in plan.jobs if job.name not in settled}
+    todo = {job.name: store.as_it_stands(job) for job in plan.jobs if job.name not in settled}
     first = sorted(todo, key=lambda name: _kind(todo[name].status) == "failed")[:limit]
     return settled | {name: record for name, record in todo.items() if name not in first}
-
-
-def _as_it_stands(job: Job) -> Record:
-    result = store.read_result(job)
-    if result is None or result.get("fingerprint") != job.fingerprint:  # the second: it was another job then
-        return Record(job)
-    return replace(store.record(job, result), cached=True)
 
 
 def replanned(before: Plan, now: Plan, *, accept: bool) -> Plan:
@@ -130,7 +129,7 @@ def renewed(plan: Plan, settled: dict[str, Record], *, accept: bool) -> Plan:
     todo = [job for job in plan.jobs if job.name not in settled]
     jobs, differences = {job.name: job for job in plan.jobs}, []
     for job in todo:
-        jobs[job.name], lines = recorded.renewed(job)
+        jobs[job.name], lines = recorded.renewed(job, resolved=plan.door == TREE)
         differences += lines
     if differences and not accept:
         raise Changed(differences, "the configs changed since the batch was planned; --accept_changes goes on")

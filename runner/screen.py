@@ -74,11 +74,15 @@ def _measures(progress: Progress) -> list[str]:
 
 
 class Lines:
-    """One plain line an event, and a heartbeat a minute. `brief` leaves only failures and the end."""
+    """One plain line an event, and a heartbeat a minute. `brief` leaves only failures and the end.
 
-    def __init__(self, stream: TextIO, *, brief: bool = False) -> None:
+    `verbose` adds what the jobs print; of one that prints megabytes a second, the newest.
+    """
+
+    def __init__(self, stream: TextIO, *, brief: bool = False, verbose: bool = False) -> None:
         self._stream = stream
         self._brief = brief
+        self._verbose = verbose
         self._next_beat = time.monotonic() + HEARTBEAT
 
     def began(self, plan: Plan) -> None:
@@ -101,6 +105,8 @@ class Lines:
 
     def progressed(self, job: Job, progress: Progress, lines: Sequence[str]) -> None:
         self._known.progress[job.name] = progress
+        for line in lines if self._verbose else ():
+            self._say(f"{job.name} | {line}")
 
     def finished(self, record: Record) -> None:
         self._known.records[record.job.name] = record

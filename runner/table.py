@@ -29,8 +29,8 @@ RANK = {"running": 0, COMPLETED: 2, "pending": 3}  # what is shown first when th
 class Screen(Lines):
     """Lines that scroll by above a table of the jobs, which is drawn again at most four times a second."""
 
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
+    def __init__(self, stream: TextIO, *, verbose: bool = False) -> None:
+        super().__init__(stream, verbose=verbose)
         self._console = Console(file=stream, highlight=False)
         self._display = Live(console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
         self._next_draw = 0.0

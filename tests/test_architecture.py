@@ -14,13 +14,14 @@ from tests.conftest import PROJECT
 #: Bottom up. A module that is not named here stands nowhere, and fails the test.
 FLOORS = (
     {"config"},
-    {"canonical", "wording", "clock", "layout", "atomic", "redact", "tree", "identity", "interpreter", "configfiles"},
+    {"canonical", "wording", "clock", "layout", "atomic", "redact", "tree", "identity", "interpreter", "configfiles",
+     "plainpickle"},
     {"job", "signals", "override", "result", "streams", "lock", "source", "rows", "arguments"},
     {"state", "ladder", "spawn", "nanogpt", "mistakes", "progress", "preflight", "facts", "options", "cache", "counts"},
     {"store", "watch", "trainscript", "comparison"},
-    {"supervise", "attempts", "plans", "views", "detach"},
+    {"supervise", "attempts", "plans", "views", "detach", "success", "aggregate"},
     {"process", "resume", "engine", "journal", "screen"},
-    {"executors", "table", "planning", "background", "console"},
+    {"executors", "table", "planning", "background", "console", "results"},
     {"cli", "evaluation"},
     {"background_runs", "decorator"},
 )

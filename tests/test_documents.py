@@ -92,7 +92,8 @@ def test_every_command_of_the_documents_plans_what_it_says(project: Workspace, c
     assert done.returncode == (2 if wrong_on_purpose else 0), done.stderr
 
 
-ABOUT_A_BATCH = [line for line in SHOWN if not re.search("--config|--exp|--help|background|bg_", line)]
+ABOUT_A_BATCH = [line for line in SHOWN if not re.search("--config|--exp|--help|background|bg_| table ", line)]
+ADD_OPTIONS = ("runner/background.py", "runner/background_runs.py", "runner/results.py")
 
 
 @pytest.mark.parametrize("command", ABOUT_A_BATCH)
@@ -103,6 +104,19 @@ def test_every_command_about_a_batch_works_on_one(project: Workspace, command: s
     done = run_line(named.replace("BATCH JOB", f"{project.batch.name} a"), project.folder)
     assert done.returncode == 0, done.stderr
     assert project.batch.name in done.stdout or "done" in done.stdout
+
+
+@pytest.mark.parametrize("command", [line for line in SHOWN if " table " in line])
+def test_every_command_about_a_table_shows_one(project: Workspace, command: str) -> None:
+    job = "import sys; open(sys.argv[1] + '/metrics.jsonl', 'w').write('{\"val/loss\": 2.5}')"
+    project.write("job.py", job)
+    project.run("--configs", "sweep/a.py", "--command", "python job.py {out_dir} {config}", code=0)
+    for folder in ("out", "multirun"):
+        (project / folder).mkdir()
+    done = run_line(command, project.folder)
+    assert done.returncode == 0, done.stderr
+    shown = (project / "results.csv").read_text() if "results.csv" in command else done.stdout
+    assert "2.5" in shown
 
 
 @pytest.mark.parametrize("arguments", DOCUMENT_002)
@@ -132,8 +146,8 @@ def test_the_documents_name_no_option_that_does_not_exist() -> None:
 
     parsers = (parser(), arguments.parser("main.py"))
     known = {option for one in parsers for action in one._actions for option in action.option_strings}
-    places = ("bench/*.py", "data/*.py", "runner/background*.py")
-    for path in (path for place in places for path in PROJECT.glob(place)):
+    places = [path for place in ("bench/*.py", "data/*.py") for path in PROJECT.glob(place)]
+    for path in [*places, *map(PROJECT.joinpath, ADD_OPTIONS)]:
         known |= set(re.findall(r'add_argument\(\s*"(--\w+)"', path.read_text()))
     known |= {f"--{key}" for key in (*SampleSettings.model_fields, *override.FLAGS)}
     text = "\n".join(path.read_text() for path in DOCUMENTS)

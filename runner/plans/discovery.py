@@ -1,0 +1,118 @@
+"""A folder of configs -> the configs in its subdirectories, and the name that each has in a mirrored tree. Reads names.
+
+`config/IMAGE/deep/x.yaml` is called `IMAGE/deep/x`. What begins with a dot or an underscore is passed over, folders
+too, and so is a file that is called base: these are there for others to build on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from runner.configfiles import SUFFIXES, ConfigError, did_you_mean
+from runner.plans.patterns import natural
+from runner.wording import shown
+
+EXTENSIONS = "yaml,yml,json"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A config below an immediate subdirectory; `name` is where its outputs lie, seen from the output folder."""
+
+    path: Path
+    subdir: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Where configs are looked for. `subdirs`: these and no others; none: all. `ignore` holds patterns of files.
+
+    `outputs` is a folder that is passed over: runs keep copies of their configs.
+    """
+
+    root: Path
+    extensions: str = EXTENSIONS
+    ignore: Sequence[str] = ()
+    subdirs: Sequence[str] = ()
+    outputs: Path | None = None
+
+
+def discover(search: Search) -> list[Found]:
+    """Every config, in natural order within each subdirectory. Raises ConfigError."""
+    suffixes = _suffixes(search.extensions)
+    return [found for subdir in subdirs(search) for found in _within(search, subdir, suffixes)]
+
+
+def is_base(name: str) -> bool:
+    """True for a file that is there to be built on, by its name: `_x.yaml`, `base.yaml`, `base.small.json`."""
+    return name.startswith("_") or name.partition(".")[0] == "base"
+
+
+def _suffixes(extensions: str) -> list[str]:
+    suffixes = [f".{word.strip().lstrip('.').lower()}" for word in extensions.split(",") if word.strip()]
+    if unknown := [suffix for suffix in suffixes if suffix not in SUFFIXES]:
+        raise ConfigError(f"--extensions: {unknown[0]} is no kind of config; choose of {', '.join(SUFFIXES)}")
+    if not suffixes:
+        raise ConfigError(f"--extensions: names no kind of config; leave it out, or choose of {', '.join(SUFFIXES)}")
+    return suffixes
+
+
+def subdirs(search: Search) -> list[str]:
+    if search.outputs is not None and search.root.resolve() == search.outputs:
+        raise ConfigError(f"--output_root {shown(search.root)}: is the folder of the configs; name another one")
+    try:
+        entries = [entry.name for entry in os.scandir(search.root) if entry.is_dir()]
+    except OSError as error:
+        there = "no such folder" if isinstance(error, FileNotFoundError) else str(error.strerror).lower()
+        raise ConfigError(f"--config_root {shown(search.root)}: {there}; name the folder of the configs") from None
+    known = sorted((name for name in entries if _looked_into(search, search.root / name)), key=natural)
+    if unknown := [name for name in search.subdirs if name not in known]:
+        mend = did_you_mean(unknown[0], known) or f"there are {', '.join(known) or 'none'}"
+        raise ConfigError(f"{shown(search.root)} has no subdirectory {unknown[0]!r}; {mend}")
+    return [name for name in known if not search.subdirs or name in search.subdirs]
+
+
+def _within(search: Search, subdir: str, suffixes: Sequence[str]) -> Iterator[Found]:
+    files: dict[Path, list[str]] = {}
+    for place, below, names in os.walk(search.root / subdir):
+        below[:] = [name for name in below if _looked_into(search, Path(place, name))]
+        if kept := [name for name in names if _wanted(search, Path(place, name), suffixes)]:
+            files[Path(place)] = kept
+    for folder in sorted(files, key=natural):
+        inside = folder.relative_to(search.root)
+        taken = {path.relative_to(folder).parts[0] for path in files if folder in path.parents}
+        called = _folders(files[folder], suffixes, taken)
+        for name in sorted(called, key=natural):
+            yield Found(folder / name, subdir, str(inside / called[name]))
+
+
+def _looked_into(search: Search, folder: Path) -> bool:
+    return not folder.name.startswith((".", "_")) and (search.outputs is None or folder.resolve() != search.outputs)
+
+
+def _wanted(search: Search, path: Path, suffixes: Sequence[str]) -> bool:
+    if path.suffix.lower() not in suffixes or path.name.startswith(".") or is_base(path.name) or not path.is_file():
+        return False
+    inside = str(path.relative_to(search.root))
+    return not any(fnmatchcase(path.name, pattern) or fnmatchcase(inside, pattern) for pattern in search.ignore)
+
+
+def _folders(files: Sequence[str], suffixes: Sequence[str], taken: set[str]) -> dict[str, str]:
+    """The folder of each file: its stem; where that is taken, with its kind behind: x.yaml -> x, x.json -> x-json.
+
+    `taken` are folders of configs beside the files: no run may lie within another one. Of files with one stem the kind
+    that --extensions names first keeps it.
+    """
+    used = {name.casefold() for name in taken}
+    names: dict[str, str] = {}
+    for file in sorted(files, key=lambda name: (suffixes.index(Path(name).suffix.lower()), natural(name))):
+        stem, kind = Path(file).stem, Path(file).suffix.lstrip(".")
+        candidates = iter([stem, f"{stem}-{kind}", *(f"{stem}-{kind}-{number}" for number in range(2, len(files) + 3))])
+        names[file] = next(name for name in candidates if name.casefold() not in used)
+        used.add(names[file].casefold())
+    return names

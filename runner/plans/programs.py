@@ -1,0 +1,65 @@
+"""A user's own programs for subdirectories of configs, runners/run_<subdir>.py -> a Plan that invokes them. Pure."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from runner import clock
+from runner.job import PROGRAMS, Job, Plan
+from runner.plans.jobs import free_folder
+from runner.wording import shown
+
+FOLDER = "_runners"  # in the output root: what the programs said
+#: What run_IMAGE.py, run_TABULAR.py and run_VECTOR.py consist of. Such a file does what run_all.py does anyway.
+THIN = """
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from runners import runner_lib
+
+if __name__ == "__main__":
+    sys.exit(runner_lib.run_subdirectory(__file__))
+"""
+
+
+def own(folder: Path, subdirs: Iterable[str]) -> dict[str, Path]:
+    """subdirectory -> the program that shall be invoked for it: run_<subdir>.py, or with _ for -; not the thin ones."""
+    found = {}
+    for subdir in subdirs:
+        names = dict.fromkeys([f"run_{subdir}.py", f"run_{subdir.replace('-', '_')}.py"])
+        path = next((folder / name for name in names if (folder / name).is_file()), None)
+        if path is not None and not is_thin(path):
+            found[subdir] = path
+    return found
+
+
+def is_thin(path: Path) -> bool:
+    """True for a program whose code, comments and docstring aside, is THIN."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return False
+    if ast.get_docstring(tree) is not None:
+        del tree.body[0]
+    return ast.unparse(tree) == ast.unparse(ast.parse(THIN))
+
+
+def plan(programs: Mapping[str, Path], output_root: Path, flags: Sequence[str], cwd: Path, now: datetime) -> Plan:
+    """A job for each program; `flags` are those that all runners accept."""
+    root = free_folder(output_root / FOLDER, f"{now:%Y%m%d_%H%M%S}")
+    jobs = [
+        Job(
+            name=f"run_{subdir}",
+            argv=(shown(sys.executable, cwd), shown(path, cwd), *flags),
+            out_dir=root / f"run_{subdir}",
+            env={"PYTHONUNBUFFERED": "1"},
+            cwd=cwd,
+        )
+        for subdir, path in programs.items()
+    ]
+    return Plan(root.name, root, tuple(jobs), PROGRAMS, clock.iso(now.timestamp()))

@@ -1,0 +1,144 @@
+"""How many attacks and how many odd rows succeeded in all runs of an output root: _aggregate/aggregate_success_counts.*
+
+Pure but for reading what the runs have left, so it can be made again at any time.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from runner import atomic, clock, counts, layout, store
+from runner.counts import Counts, Share
+from runner.job import Plan
+from runner.result import regular
+from runner.state import COMPLETED, Finished, Record
+
+SCHEMA = 1
+KINDS = ("adversarial", "ood")
+COLUMNS = (
+    "run", "subdir", "status", "adversarial_success", "adversarial_total", "adversarial_rate", "ood_success",
+    "ood_total", "ood_rate", "duration_seconds", "attempt", "config_path", "output_dir", "error", "notes",
+)  # fmt: skip
+LONGEST = 1 << 20  # bytes of a metadata.json
+
+
+def row(record: Record) -> dict[str, Any]:
+    """The row of one job. Of one that has ended its folder is read, however it ended; of others nothing is known."""
+    about: dict[str, Any] = {
+        "run": record.job.name,
+        "subdir": record.job.name.partition("/")[0],
+        "status": record.status,
+        "config_path": str(record.job.source) if record.job.source else None,
+        "output_dir": str(record.job.out_dir),
+    }
+    if not isinstance(record.state, Finished):
+        return _row(about, Counts(None, None, f"the run is {record.status}"))
+    about |= {
+        "duration_seconds": record.state.seconds,
+        "attempt": record.attempt,
+        "error": record.state.outcome.error,
+    }
+    return _row(about, counts.derive(record.job.out_dir))
+
+
+def other(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of a config that a program of the user's own runs: what its metadata.json and its files tell."""
+    folder = Path(found["experiment_dir"])
+    said = _metadata(folder)
+    about = {
+        "run": found["name"],
+        "subdir": found["name"].partition("/")[0],
+        "status": str(said.get("status") or "unknown"),
+        "config_path": found["config_path"],
+        "output_dir": str(folder),
+        "duration_seconds": said.get("duration_seconds"),
+        "error": said.get("error"),
+    }
+    return _row(about, counts.derive(folder))
+
+
+def _row(about: Mapping[str, Any], found: Counts) -> dict[str, Any]:
+    entries: dict[str, Any] = {**about, "notes": found.notes}
+    for kind in KINDS:
+        share: Share | None = getattr(found, kind)
+        entries[f"{kind}_success"] = share.success if share else None
+        entries[f"{kind}_total"] = share.total if share else None
+        entries[f"{kind}_rate"] = share.rate if share else None
+    return {column: entries.get(column) for column in COLUMNS}
+
+
+def totals(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Sums over the rows whose counts are known, and how many are not; `by_status` counts all rows."""
+    found: dict[str, Any] = {"runs": len(rows), "by_status": dict(Counter(row["status"] for row in rows))}
+    found["completed"] = sum(row["status"] == COMPLETED for row in rows)
+    for kind in KINDS:
+        known = [row for row in rows if row[f"{kind}_total"] is not None]
+        success, total = (sum(row[f"{kind}_{what}"] for row in known) for what in ("success", "total"))
+        found[f"{kind}_success"] = success if known else None
+        found[f"{kind}_total"] = total if known else None
+        found[f"{kind}_rate"] = success / total if total else None
+        found[f"{kind}_unknown_runs"] = len(rows) - len(known)
+    return found
+
+
+def as_record(plan: Plan, rows: Sequence[Mapping[str, Any]], timestamp: str) -> dict[str, Any]:
+    """aggregate_success_counts.json."""
+    about = {"schema": SCHEMA, "timestamp": timestamp, "output_root": str(plan.root)}
+    return {**about, "config_root": plan.origin.get("config_root"), "totals": totals(rows), "runs": list(rows)}
+
+
+def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    """aggregate_success_counts.csv; what is not known is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def write(plan: Plan, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write both files. Raises OSError."""
+    folder = plan.root / layout.AGGREGATE
+    folder.mkdir(exist_ok=True)
+    text = as_csv(rows).encode(errors="backslashreplace")
+    atomic.write_bytes(folder / f"{layout.SUCCESS_COUNTS}.csv", text)
+    atomic.write_json(folder / f"{layout.SUCCESS_COUNTS}.json", as_record(plan, rows, clock.now()))
+
+
+class Rows:
+    """The rows of a plan; a run that has ended is read once."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._read: dict[str, tuple[Record, dict[str, Any]]] = {}
+
+    def of(self, records: Iterable[Record]) -> list[dict[str, Any]]:
+        """A row for each record, and for each config that a program of the user's own runs."""
+        rows = []
+        for record in records:
+            known = self._read.get(record.job.name)
+            if known is None or known[0] is not record:
+                known = self._read[record.job.name] = (record, row(record))
+            rows.append(known[1])
+        there = {row["run"] for row in rows}
+        return rows + [other(one) for one in self._plan.origin.get("others", ()) if one["name"] not in there]
+
+
+def rebuild(plan: Plan) -> None:
+    """Write both files from what stands in the folders. Raises OSError."""
+    write(plan, Rows(plan).of([store.as_it_stands(job) for job in plan.jobs]))
+
+
+def _metadata(folder: Path) -> dict[str, Any]:
+    try:
+        with regular(str(folder / "metadata.json")) as file:
+            found = json.loads(file.read(LONGEST))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

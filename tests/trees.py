@@ -1,0 +1,62 @@
+"""What the tests of trees of configs share: a script that leaves a documented run folder, and a tree for it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import PROJECT, Workspace
+
+#: Stands for the pipeline: seeded arrays, counts, records; `fail: true` ends it in the middle, `wait: FILE` holds it.
+JOB = """\
+import json, pathlib, sys, time
+import numpy as np
+config, out = sys.argv[1], pathlib.Path(next(word[10:] for word in sys.argv if word.startswith('--out_dir=')))
+said = dict(line.split(': ', 1) for line in pathlib.Path(config).read_text().splitlines() if ': ' in line)
+said |= dict(word[2:].split('=', 1) for word in sys.argv[2:])
+with open('done', 'a') as file: file.write(str(out) + '\\n')
+for name in ('images', 'raw/features', 'metrics', 'logs'): (out / name).mkdir(parents=True)
+generator = np.random.default_rng(int(said.get('seed', 0)))
+np.save(out / 'raw' / 'features' / 'scores.npy', generator.normal(size=1000))
+print('scores written', flush=True)
+rows = [{'sample_id': n, 'is_adversarial': n < 5, 'adversarial_success': n < 3 if n < 5 else None, 'is_ood': n >= 5,
+         'ood_success': n >= 6 if n >= 5 else None} for n in range(10)]
+written = rows[:7 if 'fail' in said else 10]
+(out / 'raw' / 'records.jsonl').write_text(''.join(json.dumps(row) + '\\n' for row in written))
+if 'wait' in said:
+    (out / 'begun').touch()
+    while not pathlib.Path(said['wait']).exists(): time.sleep(0.02)
+if 'fail' in said:
+    (out / 'logs' / 'error.txt').write_text('broken')
+    sys.exit('broken on purpose')
+(out / 'metrics' / 'success_counts.json').write_text(json.dumps(
+    {'adversarial_success': 12, 'adversarial_total': 50, 'ood_success': 33, 'ood_total': 40, 'notes': ''}))
+accuracy = 0.5 + float(said.get('seed', 0)) / 100
+(out / 'metrics' / 'metrics.json').write_text(json.dumps({'clean': {'accuracy': accuracy}}))
+(out / 'metadata.json').write_text(json.dumps({'status': 'completed'}))
+"""
+ALL = ("--config-root", "config", "--train_script", "job.py")
+
+
+def prepare(work: Workspace, **configs: str) -> Workspace:
+    """The script, and configs: IMAGE__a="seed: 1" becomes config/IMAGE/a.yaml."""
+    work.write("job.py", JOB)
+    (work / "runners").symlink_to(PROJECT / "runners")
+    for name, text in configs.items():
+        work.write(f"config/{name.replace('__', '/')}.yaml", text + "\n")
+    return work
+
+
+def done(work: Workspace) -> list[str]:
+    """The folders that runs were started for, in order."""
+    return (work / "done").read_text().split() if (work / "done").exists() else []
+
+
+def aggregate(work: Workspace) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((work / "outputs/_aggregate/aggregate_success_counts.json").read_text())
+    return found
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
