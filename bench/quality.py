@@ -31,7 +31,7 @@ from pipelines.diffusion.learner import Cost, averaged, build, cost_of, follow
 from pipelines.diffusion.objectives import objective_of
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.whole import evaluate_whole
-from runner import configfiles
+from runner.configfiles import inheritance
 
 BAR = 0.10  # nats per character
 TURN_SECONDS = 10.0
@@ -56,7 +56,7 @@ class Racer:
 
 
 def compare(given: argparse.Namespace) -> int:
-    settings = configurator.resolve(configfiles.read(Path(given.config)), {})
+    settings = configurator.resolve(inheritance.whole(Path(given.config)), {})
     assert isinstance(settings, DiffusionSettings)
     device = machine.choose_device(given.device)
     text = open_dataset(settings.dataset, settings.tokenizer, settings.bpe_vocab_size)

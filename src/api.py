@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import configurator
 from pipelines.robustness.settings import RobustnessSettings
-from runner import configfiles
-from runner.configfiles import ConfigFile
+from runner.configfiles import ConfigFile, inheritance
 
 if TYPE_CHECKING:
     from pipelines.robustness.study import Result
@@ -28,7 +27,7 @@ class ExperimentConfig(RobustnessSettings):
 
     @classmethod
     def from_yaml(cls, path: str | PathLike[str]) -> Self:
-        return cls._resolved(configfiles.read(Path(path)))
+        return cls._resolved(inheritance.whole(Path(path)))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
