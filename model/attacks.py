@@ -2,8 +2,8 @@
 
 Both climb the cross-entropy L = log(1 + exp(m)), where m = logsumexp of the other logits - the true logit. The
 gradient of L is that of m times sigmoid(m), a positive number, and both use only its direction: its sign, or itself
-over its length. So m is climbed instead, in float64 above the logits: the direction is the same, and it does not vanish
-for a row of which the network is so sure that its cross-entropy is 0 in floating point.
+over its length. So m is climbed instead, in float64 above the logits where the device has it: the direction is the
+same, and it does not vanish for a row of which the network is so sure that its cross-entropy is 0 in floating point.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ def ascent(model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:  
     """The gradient of m with respect to x; that of the weights is not computed."""
     x = x.detach().requires_grad_()
     with torch.enable_grad():
-        logits = model(x).double()  # (B, C)
+        logits = model(x)  # (B, C)
+        logits = logits.to(torch.float32 if logits.device.type == "mps" else torch.float64)
         true = torch.nn.functional.one_hot(y, logits.shape[1]).bool()
         m = logits.masked_fill(true, -torch.inf).logsumexp(1) - logits[true]
         return torch.autograd.grad(m.sum(), x)[0]

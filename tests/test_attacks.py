@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from model.attacks import Ball, fgsm, pgd
 from model.feedforward import cnn, mlp
@@ -198,3 +199,21 @@ def test_the_robustness_toolbox_finds_the_same_examples(generator, art, name, no
     # A pixel whose gradient is 0 but for rounding may go either way, so a few may differ.
     assert (np.abs(ours - theirs) < 1e-4).mean() > 0.995
     assert (model(torch.from_numpy(ours)).argmax(1) == model(torch.from_numpy(theirs)).argmax(1)).all()
+
+
+class AppleGpu(TorchFunctionMode):
+    """Tensors say that they are on such a device, and refuse float64 as it does."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is Tensor.double or torch.float64 in (*args, *(kwargs or {}).values()):
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+        return torch.device("mps") if func == Tensor.device.__get__ else func(*args, **(kwargs or {}))
+
+
+def test_a_device_without_float64_attacks_too(generator: torch.Generator) -> None:
+    model, x = mlp((5,), 3, layers=1, width=8, generator=generator), torch.randn(16, 5, generator=generator)
+    y = model(x).argmax(1).detach()
+    ball = Ball("linf", 0.5, *UNBOUNDED)
+    there = fgsm(model, x, y, ball)
+    with AppleGpu():
+        assert torch.allclose(fgsm(model, x, y, ball), there)
