@@ -142,7 +142,8 @@ class _Reader:
         if text is None:
             return None
         try:
-            return self._in_pieces(text.decode()) or yamlfile.values(text.decode())
+            read = self._in_pieces(text.decode())
+            return read or _mapping(plainpickle.bounded(yamlfile.values(text.decode()), len(text)))
         except ValueError:
             return {}
 

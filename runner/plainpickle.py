@@ -5,7 +5,11 @@ from __future__ import annotations
 import io
 import pickle
 import struct
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
+
+DEEPEST, MOST = 100, 1 << 20  # levels of a value, and entries of a level: by references, few bytes can mean any number
 
 #: numpy's kinds of numbers -> struct's letters.
 _LETTERS = {
@@ -44,6 +48,24 @@ class _Unpickler(pickle.Unpickler):
 def loads(content: bytes) -> Any:
     """The value; raises ValueError for one that is not plain, or for what is no pickle."""
     try:
-        return _Unpickler(io.BytesIO(content)).load()
+        return bounded(_Unpickler(io.BytesIO(content)).load(), len(content))
     except Exception as error:  # whatever a damaged pickle raises
         raise ValueError(str(error)) from None
+
+
+def bounded(value: Any, size: int) -> Any:
+    """The value, read from so many bytes. Raises ValueError for one that holds itself, or more than can be shown."""
+    most, level = max(MOST, size), [value]
+    for _ in range(DEEPEST):
+        level = list(islice((inner for one in level for inner in _entries(one)), most + 1))
+        if not level:
+            return value
+        if len(level) > most:
+            break
+    raise ValueError("is nested too deeply, or holds too much")
+
+
+def _entries(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        return iter(value.values())
+    return iter(value if isinstance(value, (list, tuple, set, frozenset)) else ())

@@ -8,6 +8,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 from runner import atomic, comparison, redact
@@ -17,7 +18,7 @@ from runner.rows import Table
 from runner.wording import count, duration
 
 MOST = 12  # measurements on a screen
-BOOKKEEPING = ("iter", "max_iters", "time")  # in every row of metrics.jsonl, and no result
+BOOKKEEPING = ("iter", "max_iters", "time", "schema")  # no results, although jobs write them
 FIRST, LAST = ("name", "status"), ("seconds", "out_dir")
 PURPOSE = "One row for each job in these folders, whatever started it, those that failed included."
 EPILOG = """\
@@ -41,8 +42,11 @@ def main(arguments: Sequence[str]) -> int:
         problem = str(error)
     except NotADirectoryError as error:
         problem = f"{error.filename}: {error.strerror}"
+    except BrokenPipeError:  # `| head` has seen enough
+        raise
     except OSError as error:
-        problem = f"{error.filename}: cannot be written ({error.strerror}); name another file"
+        place = "standard output" if given.csv in (None, "-") else f"--csv {given.csv}"
+        problem = f"{place}: cannot be written ({error.strerror}); name another file"
     print(f"run_experiments.py: {problem}", file=sys.stderr)
     return 2
 
@@ -74,11 +78,14 @@ def _columns(found: Table, wanted: Sequence[str] | None, most: int | None) -> li
 
 
 def _telling(found: Table, most: int | None) -> list[str]:
-    """The keys in which configs differ and all that was measured, between which job it is and how it ended."""
+    """The keys in which configs differ and all that was measured, between which job it is and how it ended.
+
+    What a job says first of all comes before the details of nested records.
+    """
     inner = [column for column in found.columns if column not in (*FIRST, *LAST, *BOOKKEEPING)]
     config = [column for column in inner if column not in found.measured]
     differing = [column for column in config if len({repr(row.get(column)) for row in found}) > 1]
-    measured = [column for column in inner if column in found.measured]
+    measured = sorted((column for column in inner if column in found.measured), key=lambda column: "." in column)
     return [FIRST[0], *differing, *measured[:most], FIRST[1], LAST[0]]
 
 
@@ -115,10 +122,18 @@ def _write(given: Namespace, columns: Sequence[str], rows: Sequence[dict[str, An
         if given.csv == "-":
             print(text, end="")
         else:
-            atomic.write_bytes(given.csv, text.encode(errors="backslashreplace"))
+            _save(Path(given.csv), text.encode(errors="backslashreplace"))
             print(f"{count(len(rows), 'row')} in {given.csv}")
     else:
         print("\n".join(comparison.table(columns, [[_cell(column, row) for column in columns] for row in rows])))
+
+
+def _save(path: Path, content: bytes) -> None:
+    """A file is written whole; a pipe or a device, such as /dev/stdout, is written to and never replaced."""
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+    else:
+        atomic.write_bytes(path.resolve(), content)
 
 
 def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:

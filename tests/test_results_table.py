@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import pickle
 import random
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -157,6 +159,33 @@ def test_a_pickle_runs_no_code() -> None:
             plainpickle.loads(content)
 
 
+def test_a_value_that_holds_itself_or_has_no_end_is_no_plain_one() -> None:
+    itself: dict[str, Any] = {}
+    itself["a"] = itself
+    deep: list[Any] = []
+    for _ in range(200):
+        deep = [deep]
+    bomb: Any = 1
+    for _ in range(40):
+        bomb = {"a": bomb, "b": bomb}
+    for value in (itself, deep, bomb):
+        with pytest.raises(ValueError):
+            plainpickle.loads(pickle.dumps(value))
+    many = list(range(100_000))
+    assert plainpickle.loads(pickle.dumps({"many": many})) == {"many": many}
+
+
+def test_such_a_value_hides_no_other_job(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "meta.json").write_text(json.dumps({"status": "completed", "config": {"lr": 1}}))
+    itself: dict[str, Any] = {}
+    itself["a"] = itself
+    (tmp_path / "a" / "result.pkl").write_bytes(pickle.dumps(itself))
+    hydra_job(tmp_path / "b", 1, config="a: &x\n  b: *x\n")
+    hydra_job(tmp_path / "c", 2)
+    assert [(row["name"], row["status"]) for row in load_results(tmp_path)] == [(name, "completed") for name in "abc"]
+
+
 @pytest.mark.parametrize("torn", ["experiment_result.json", "plan.json", "experiment_metadata.json"])
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b"null"])
 def test_a_damaged_file_hides_no_other_job(batch: Workspace, torn: str, content: bytes) -> None:
@@ -229,6 +258,39 @@ def test_what_has_no_value_is_sorted_last(tmp_path: Path, work: Workspace) -> No
         assert [len(line) for line in lines[1:]] == [2] * 8 + [1] * 4
 
 
+def test_what_a_job_says_first_of_all_comes_before_its_details(tmp_path: Path, work: Workspace) -> None:
+    for name, more in (("a", {}), ("b", {"ood_rate": 0.5})):  # only the second knows it
+        (tmp_path / "o" / name / "metrics").mkdir(parents=True)
+        (tmp_path / "o" / name / "metadata.json").write_text('{"status": "completed"}')
+        metrics = {"schema": 1, "rate": 0.25, **more, "detail": {f"k{number:02}": number for number in range(20)}}
+        (tmp_path / "o" / name / "metrics" / "metrics.json").write_text(json.dumps(metrics))
+    assert table(work, tmp_path / "o")[0][:4] == ["name", "rate", "ood_rate", "detail.k00"]
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault(batch: Workspace) -> None:
+    for number in range(400):
+        hydra_job(batch / "m" / str(number), number)
+    command = f"{sys.executable} run_experiments.py table {batch / 'm'} --json"
+    typed = ["bash", "-c", f"{command} | head -c 1; exit ${{PIPESTATUS[0]}}"]
+    done = subprocess.run(typed, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("[", "", 0)
+
+
+def test_a_pipe_and_the_end_of_a_link_are_written_to_not_replaced(batch: Workspace) -> None:
+    os.mkfifo(batch / "pipe")
+    with subprocess.Popen(["cat", batch / "pipe"], stdout=subprocess.PIPE, text=True) as cat:
+        assert cat.stdout is not None
+        batch.run("table", batch.batch, "--csv", "pipe", code=0)
+        if not stat.S_ISFIFO(os.lstat(batch / "pipe").st_mode):
+            cat.kill()  # it waits for a pipe that is gone
+            pytest.fail("the pipe was replaced")
+        assert cat.stdout.read().count("\n") == 4
+    (batch / "real.csv").touch()
+    (batch / "link.csv").symlink_to("real.csv")
+    batch.run("table", batch.batch, "--csv", "link.csv", code=0)
+    assert (batch / "link.csv").is_symlink() and (batch / "real.csv").read_text().startswith("name,")
+
+
 def test_csv_and_json(batch: Workspace) -> None:
     assert "3 rows in t.csv" in batch.run("table", batch.batch, "--csv", "t.csv", code=0).stdout
     with (batch / "t.csv").open() as file:
@@ -253,7 +315,7 @@ def test_rows_are_a_frame_where_pandas_is_there(batch: Workspace) -> None:
         (("c",), "c: there is no result of a job in it; name another folder"),
         (("experiments", "--sort", "los"), "--sort: there is no column 'los'"),
         (("experiments", "--columns", "val/los"), "did you mean 'val/loss'?"),
-        (("experiments", "--csv", "no/such.csv"), "cannot be written (No such file or directory); name another file"),
+        (("experiments", "--csv", "no/such.csv"), "--csv no/such.csv: cannot be written (No such file or directory)"),
     ],
 )
 def test_a_mistake_is_one_sentence(batch: Workspace, words: tuple[str, ...], said: str) -> None:
