@@ -8,7 +8,6 @@ import pty
 import random
 import re
 import select
-import shlex
 import shutil
 import signal
 import subprocess
@@ -21,11 +20,9 @@ import torch
 
 import sample
 from pipelines.diffusion import characters, saved
-from pipelines.diffusion.sample_settings import SampleSettings
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.train import run as train
 from pipelines.mistake import Mistake
-from runner.wording import plain_lines
 from tests.conftest import PROJECT, signalled_at
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "saw", "that", "rain", "fell", "over", "every", "hill", "near"]
@@ -207,10 +204,6 @@ def test_rich_is_imported_for_a_terminal_only(batch):
     )
 
 
-def test_signs_that_could_steer_a_terminal_are_not_shown():
-    assert plain_lines("a\x1b[2Jb\x07\n c\td") == "ab \n c d"
-
-
 def test_ctrl_c_leaves_what_was_finished(batch, tmp_path):
     out = tmp_path / "samples.jsonl"
     child = subprocess.Popen(
@@ -340,21 +333,6 @@ def test_a_mistake_in_the_command_is_one_sentence(tmp_path, draw, options, said)
     assert out == "" and said in err and len(err.splitlines()) == 1
 
 
-def test_mistakes_in_the_command_are_said_before_torch_is_imported(tmp_path):
-    program = (
-        "import sys, sample; codes = [sample.main(words.split()) for words in sys.argv[1:]];"
-        "sys.exit(codes != [2] * len(codes) or 'torch' in sys.modules or 'rich' in sys.modules)"
-    )
-    wrong = ["", "nowhere", str(tmp_path), f"{PROJECT}/sample.py", f"{tmp_path} --steps=0", "a b"]
-    done = subprocess.run(
-        [sys.executable, "-c", program, *wrong], cwd=PROJECT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert len(done.stderr.splitlines()) == len(wrong)
-    for said in ("no model; name", "nowhere: no such file", "holds no checkpoint", "sample.py is no checkpoint"):
-        assert said in done.stderr
-
-
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -394,13 +372,6 @@ def test_a_checkpoint_that_does_not_serve_is_said(batch, checkpoint, tmp_path, d
         assert said in err.splitlines()[-1] and err.splitlines()[-1].startswith("error: "), err
 
 
-def test_help_explains_every_option():
-    done = finish("--help")
-    assert done.returncode == 0
-    for key, option in SampleSettings.model_fields.items():
-        assert f"--{key}=" in done.stdout and option.description in done.stdout
-
-
 def test_a_job_folder_serves_while_its_dataset_is_gone(batch, tmp_path, draw):
     shutil.copytree(batch / "job", tmp_path / "job")
     content = torch.load(tmp_path / "job" / "ckpt_elbo_60.pt", weights_only=True)
@@ -409,14 +380,3 @@ def test_a_job_folder_serves_while_its_dataset_is_gone(batch, tmp_path, draw):
     draw(tmp_path / "job" / "ckpt_elbo_60.pt", "--count=1")
     _, err = draw(tmp_path / "job" / "ckpt_elbo_60.pt", "--count=1", "--quality", code=2)
     assert "gone" in err.splitlines()[-1]
-
-
-def test_the_commands_of_the_documents_are_understood():
-    shown = re.findall(r"^python sample\.py (.*)$", (PROJECT / "docs" / "sampling.md").read_text(), re.MULTILINE)
-    reader = f"{shlex.quote(sys.executable)} -c 'import sample, sys; print(*sample.read(sys.argv[1:]))' "
-    done = subprocess.run(
-        ["bash", "-ec", "\n".join(reader + line for line in shown)],
-        cwd=PROJECT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert len(shown) > 5 and done.stdout.count("prompt=") == len(shown)

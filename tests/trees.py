@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.conftest import PROJECT, Workspace
 
@@ -60,3 +64,34 @@ def aggregate(work: Workspace) -> dict[str, Any]:
 
 def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def tree(work: Workspace) -> Workspace:
+    return prepare(work, IMAGE__a="seed: 1", IMAGE__deep__b="seed: 2", **{"my-set__c": "seed: 3"})
+
+
+def door(work: Workspace, name: str, *words: object, code: int | None = None) -> subprocess.CompletedProcess[str]:
+    """A program of runners/, run to its end."""
+    command = [sys.executable, f"runners/{name}.py", *map(str, words)]
+    process = subprocess.run(command, cwd=work.folder, capture_output=True, text=True, timeout=120, check=False)
+    assert code in (None, process.returncode), f"exit code {process.returncode}\n{process.stdout}\n{process.stderr}"
+    return process
+
+
+SCRIPT = ("--train_script", "job.py")
+
+
+#: What the document says a run leaves, as far as the script of these tests writes it, and what the runner adds.
+DOCUMENTED = {
+    "raw/features/scores.npy", "raw/records.jsonl", "metrics/metrics.json", "metrics/success_counts.json",
+    "metadata.json",
+}  # fmt: skip
+ADDED = {
+    "stdout.log", "stderr.log", "combined.log", "config_used.yaml", "experiment_metadata.json",
+    "experiment_result.json",
+}  # fmt: skip
+OF_THE_ROOT = {
+    "_aggregate/aggregate_success_counts.csv", "_aggregate/aggregate_success_counts.json", "plan.json",
+    "master_log.txt", "experiment_summary.json", ".lock",
+}  # fmt: skip
