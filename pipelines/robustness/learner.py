@@ -111,9 +111,10 @@ def train(
     network.eval()
     if tracker is not None:
         path = checkpoints.path_of(out_dir, KIND, state.iteration)
-        if not path.exists():
-            checkpoints.save_or_warn(path, pack(network, optimizer, settings, data, state), must=stop())
-            checkpoints.keep(out_dir, KIND, 1, best=None)
+        if path.exists():
+            return
+        if checkpoints.save_or_warn(path, pack(network, optimizer, settings, data, state), must=stop()):
+            checkpoints.keep(out_dir, KIND, 1, best=None, written=state.iteration)
 
 
 def look(network: Feedforward, data: Data, device: torch.device, state: State, tracker: Tracker) -> None:
