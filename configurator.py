@@ -19,6 +19,7 @@ from runner.mistakes import Origin, sentences, unknown_key
 PIPELINES = {
     "classify": "pipelines.classify.settings:ClassifySettings",
     "diffusion": "pipelines.diffusion.settings:DiffusionSettings",
+    "llc": "pipelines.llc.settings:LlcSettings",
     "robustness": "pipelines.robustness.settings:RobustnessSettings",
 }
 DEFAULT_PIPELINE = "diffusion"

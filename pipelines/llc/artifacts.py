@@ -1,0 +1,77 @@
+"""What an estimate leaves in its folder: every file's name and form, each written whole. Computes nothing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from runner import atomic
+from runner.configfiles import yamlfile
+
+if TYPE_CHECKING:
+    from pipelines.llc.chains import Trace
+    from pipelines.llc.diagnostics import Summary
+
+CONFIG = "config.yaml"
+SUMMARY = "metrics_summary.csv"
+MINIMUM = "minimum.json"
+W0 = "w0.npy"
+TRACES = "traces_{}.npz"
+PICTURE = "trace_{}.png"
+
+
+def clear(out_dir: Path) -> None:
+    """Remove what an earlier estimate left there, so that no file of it passes for one of this."""
+    for name in (CONFIG, SUMMARY, MINIMUM, W0):
+        (out_dir / name).unlink(missing_ok=True)
+    for pattern in (TRACES, PICTURE):
+        for path in out_dir.glob(pattern.format("*")):
+            path.unlink()
+
+
+def write_config(out_dir: Path, settings: BaseModel) -> None:
+    """Every key with its value, as a config that gives the same estimate again."""
+    atomic.write_bytes(out_dir / CONFIG, yamlfile.write(settings.model_dump(mode="json")).encode())
+
+
+def write_minimum(out_dir: Path, record: Mapping[str, Any], w0: np.ndarray) -> None:
+    atomic.write_bytes(out_dir / W0, _saved(lambda file: np.save(file, w0)))
+    atomic.write_json(out_dir / MINIMUM, {"schema": 1, **record})
+
+
+def write_trace(out_dir: Path, sampler: str, trace: Trace, strength: float, loss_at_w0: float) -> None:
+    """All that the row of metrics_summary.csv follows from: llc = strength * (losses - loss_at_w0)."""
+    values = {**{field.name: getattr(trace, field.name) for field in fields(trace)},
+              "strength": strength, "loss_at_w0": loss_at_w0}  # fmt: skip
+    atomic.write_bytes(out_dir / TRACES.format(sampler), _saved(lambda file: np.savez(file, **values)))
+
+
+def write_summary(out_dir: Path, rows: Sequence[Summary]) -> None:
+    """One row a sampler; a number that there is not is an empty field, which pandas reads as NaN."""
+    text = io.StringIO()
+    records = [asdict(row) for row in rows]
+    writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    for record in records:
+        writer.writerow({key: _field(value) for key, value in record.items()})
+    atomic.write_bytes(out_dir / SUMMARY, text.getvalue().encode())
+
+
+def _field(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return "; ".join(value)
+    return "" if isinstance(value, float) and math.isnan(value) else value
+
+
+def _saved(save: Any) -> bytes:
+    buffer = io.BytesIO()
+    save(buffer)
+    return buffer.getvalue()

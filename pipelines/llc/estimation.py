@@ -1,0 +1,183 @@
+"""One estimate of the local learning coefficient: data, minimum, samplers, files, in this order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from pipelines import machine
+from pipelines.failure import Diverged
+from pipelines.llc import artifacts, chains, samplers
+from pipelines.llc import settings as keys
+from pipelines.llc.diagnostics import Summary, summarise
+from pipelines.llc.minimum import Minimum, descend
+from pipelines.llc.posterior import Posterior
+from pipelines.llc.settings import LlcSettings
+from pipelines.llc.target import Target, regression, stream
+from pipelines.mistake import Mistake
+from pipelines.tracking import Tracker, say
+
+# Multiplications of a gradient below which a second thread costs more than it brings; on a machine that other jobs use
+# as well, threads that wait for each other at every small operation cost fifty times as much.
+WORTH_THREADS = 10**7
+
+
+class Stopped(Exception):
+    """Somebody wished it to end. The files of the samplers that had finished stand."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """Draws done, of all samplers, and asked for."""
+
+    total: int
+    done: int = 0
+
+
+def total_draws(settings: LlcSettings) -> int:
+    parts = [getattr(settings.sampler, name) for name in settings.sampler.names]
+    return sum(part.warmup + part.draws for part in parts)
+
+
+def estimate(
+    settings: LlcSettings, out_dir: Path, tracker: Tracker, progress: Progress, stop: Callable[[], bool]
+) -> list[Summary]:
+    """A row for each sampler; its files are written as soon as it ends.
+
+    Raises Stopped, and Diverged where a chain was not finite: only when all samplers are through.
+    """
+    with threads_for(settings):
+        return _estimate(settings, out_dir, tracker, progress, stop)
+
+
+def _estimate(
+    settings: LlcSettings, out_dir: Path, tracker: Tracker, progress: Progress, stop: Callable[[], bool]
+) -> list[Summary]:
+    device, draw = choose_device(settings.device), pencil() if settings.plots else None
+    say(f"device: {machine.describe(device)}, writing to {out_dir}")
+    artifacts.clear(out_dir)
+    artifacts.write_config(out_dir, settings)
+    target, minimum = trained(settings, device, out_dir, stop)
+    posterior = Posterior(target, settings.data.n_data * keys.beta(settings), settings.sampler.gamma)
+    rows: list[Summary] = []
+    for name in settings.sampler.names:
+        tell = Teller(name, settings, tracker, progress)
+        trace = sampled(name, settings, posterior, tell, stop)
+        if trace is None:
+            raise Stopped
+        row = summarise(name, trace, posterior.strength, minimum.loss)
+        rows.append(row)
+        artifacts.write_trace(out_dir, name, trace, posterior.strength, minimum.loss)
+        artifacts.write_summary(out_dir, rows)
+        report(row, tracker, progress)
+        if draw:
+            draw(out_dir, trace, row, posterior.strength, minimum.loss)
+    if broken := [row.sampler for row in rows if row.nonfinite_chains]:
+        raise Diverged(f"chains of {', '.join(broken)} are not finite. Lower step_size, or leave it out to adapt it")
+    return rows
+
+
+def pencil() -> Callable[..., Path]:
+    """What draws a sampler's chains; matplotlib is looked for before the work, not after it."""
+    try:
+        from pipelines.llc import plots
+    except ImportError as error:
+        raise Mistake(f"pictures need matplotlib ({error}); pip install matplotlib, or --plots=false") from error
+    return plots.draw
+
+
+@contextmanager
+def threads_for(settings: LlcSettings) -> Iterator[None]:
+    """One thread where the work is small; the setting of the process comes back afterwards."""
+    size = keys.parameter_count(keys.layer_sizes(settings.model, settings.data), settings.model.kind)
+    before = torch.get_num_threads()
+    if size * settings.data.n_data * settings.sampler.chains < WORTH_THREADS:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def choose_device(wanted: str) -> torch.device:
+    """As other pipelines choose it, but never mps, which has no float64."""
+    device = machine.choose_device(wanted)
+    if device.type != "mps":
+        return device
+    if wanted == "mps":
+        raise Mistake("--device=mps: samplers need float64, which it does not have; type --device=cpu")
+    return torch.device("cpu")
+
+
+def trained(
+    settings: LlcSettings, device: torch.device, out_dir: Path, stop: Callable[[], bool]
+) -> tuple[Target, Minimum]:
+    target, student = regression(settings, device)
+    sizes = " x ".join(map(str, student.sizes))
+    say(f"model: {settings.model.kind}, {sizes}, {student.count:,} parameters; {target.n:,} examples")
+    began = last = time.perf_counter()
+
+    def tell(stage: str, step: int, loss: float) -> None:
+        nonlocal last
+        if time.perf_counter() - last >= settings.log_seconds:
+            last = time.perf_counter()
+            say(f"{stage}: {step} steps, training loss {loss:.6f}")
+
+    target, minimum = descend(target, settings.model, tell, stop)
+    if stop():
+        raise Stopped
+    seconds = time.perf_counter() - began
+    if not target.w0.isfinite().all():
+        raise Diverged("w0 is not finite. Lower model.adam_lr, or raise model.decay")
+    doubt = "" if minimum.reached else f"; not below {settings.model.gradient:g} everywhere: raise model.lbfgs_steps"
+    say(f"minimum: loss {minimum.loss:.6f}, gradient norm {minimum.gradient_norm:.1e}, {seconds:.1f} s{doubt}")
+    beta = keys.beta(settings)
+    record = {**asdict(minimum), "parameters": student.count, "sizes": student.sizes, "n": target.n, "beta": beta,
+              "n_beta": target.n * beta, "gamma": settings.sampler.gamma, "seconds": seconds}  # fmt: skip
+    artifacts.write_minimum(out_dir, record, target.w0.cpu().numpy())
+    return target, minimum
+
+
+def sampled(
+    name: str, settings: LlcSettings, posterior: Posterior, tell: Teller, stop: Callable[[], bool]
+) -> chains.Trace | None:
+    part = getattr(settings.sampler, name)
+    random = stream(settings.seed, name, posterior.target.w0.device)
+    sampler = samplers.build(name, posterior, settings.sampler, random)
+    return chains.run(sampler, part.warmup, part.draws, tell=lambda done, loss: tell(done, loss, sampler), stop=stop)
+
+
+class Teller:
+    """Says how far a sampler is: on the screen every few seconds, in metrics.jsonl as often."""
+
+    def __init__(self, name: str, settings: LlcSettings, tracker: Tracker, progress: Progress) -> None:
+        part = getattr(settings.sampler, name)
+        self._name, self._warmup, self._total = name, part.warmup, part.warmup + part.draws
+        self._seconds, self._tracker, self._progress = settings.log_seconds, tracker, progress
+        self._last = time.perf_counter()
+
+    def __call__(self, done: int, loss: float, sampler: samplers.Sampler) -> None:
+        self._progress.done += 1
+        now = time.perf_counter()
+        if now - self._last < self._seconds and done not in (self._warmup, self._total):
+            return
+        self._last = now
+        stage = "warm-up" if done <= self._warmup else "sampling"
+        say(f"iter {self._progress.done}: {self._name}, {stage}, {done} of {self._total} draws, loss {loss:.6f},"
+            f" step {sampler.step_size:.2e}")  # fmt: skip
+        row = {"sampler": self._name, "loss": loss, "step_size": sampler.step_size, "acceptance": sampler.acceptance}
+        self._tracker.log(self._progress.done, row)
+
+
+def report(row: Summary, tracker: Tracker, progress: Progress) -> None:
+    say(f"{row.sampler}: llc {row.llc_mean:.4g} +- {row.mcse:.2g} (mcse), ESS {row.ess:.0f} of {row.draws},"
+        f" R-hat {row.r_hat:.3f}, {row.seconds:.1f} s")  # fmt: skip
+    for flag in row.flags:
+        say(f"  {row.sampler}: {flag}")
+    tracker.log(progress.done, {f"{row.sampler}/{key}": value for key, value in asdict(row).items()
+                                if isinstance(value, int | float)})  # fmt: skip

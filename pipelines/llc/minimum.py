@@ -1,0 +1,114 @@
+"""Bring a target's w0 to a minimum: Adam, L-BFGS, Newton, all on the full batch. Knows nothing of sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pipelines.llc.settings import ModelSettings
+from pipelines.llc.target import Target
+
+CHUNK = 50  # L-BFGS iterations between two looks at the clock and at a wish to stop
+HISTORY = 50  # pairs that L-BFGS remembers
+NEWTON = 10  # steps, most of which a minimum that is nearly reached does not need
+LARGEST_HESSIAN = 1000  # parameters: its eigenvalues take a second then
+FLAT = 1e-10  # of the largest eigenvalue: directions below it are those in which a singular minimum extends
+
+Tell = Callable[[str, int, float], None]  # hears the stage, its iteration and the loss
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Minimum:
+    """How near to a minimum w0 is."""
+
+    loss: float  # L(w0)
+    gradient_norm: float  # |grad L(w0)|
+    reached: bool  # no entry of the gradient exceeds what was asked for
+
+
+def descend(target: Target, settings: ModelSettings, tell: Tell, stop: Stop) -> tuple[Target, Minimum]:
+    """The target at its minimum; a stop leaves early."""
+    w = target.w0.clone().requires_grad_()
+    _adam(target, w, settings, tell, stop)
+    _lbfgs(target, w, settings, tell, stop)
+    if len(w) <= LARGEST_HESSIAN and not stop():
+        _newton(target, w, settings)
+    loss, slope = _slope(target, w)
+    found = Minimum(loss.item(), slope.norm().item(), bool(slope.abs().max() <= settings.gradient))
+    return replace(target, w0=w.detach()), found
+
+
+def _adam(target: Target, w: Tensor, settings: ModelSettings, tell: Tell, stop: Stop) -> None:
+    """The rate falls to a hundredth along half a cosine, so that L-BFGS begins where the noise of steps is small."""
+    if not settings.adam_steps:
+        return
+    optimizer = torch.optim.Adam([w], lr=settings.adam_lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.adam_steps, settings.adam_lr / 100)
+    for step in range(1, settings.adam_steps + 1):
+        optimizer.zero_grad()
+        loss = target.loss(w, *target.data)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        tell("adam", step, loss.item())
+        if stop():
+            return
+
+
+def _lbfgs(target: Target, w: Tensor, settings: ModelSettings, tell: Tell, stop: Stop) -> None:
+    """In chunks that keep their history: torch.optim.LBFGS remembers it between calls of step."""
+    if not settings.lbfgs_steps:
+        return
+    optimizer = torch.optim.LBFGS(
+        [w], max_iter=min(CHUNK, settings.lbfgs_steps), max_eval=4 * CHUNK, history_size=HISTORY,
+        tolerance_grad=settings.gradient, tolerance_change=0.0, line_search_fn="strong_wolfe",
+    )  # fmt: skip
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = target.loss(w, *target.data)
+        loss.backward()
+        return loss
+
+    done, before = 0, float("inf")
+    while done < settings.lbfgs_steps and not stop():
+        optimizer.step(closure)
+        loss = closure().item()
+        done = optimizer.state[w]["n_iter"]
+        tell("l-bfgs", done, loss)
+        if w.grad is None or w.grad.abs().max() <= settings.gradient or loss == before:
+            return
+        before = loss
+
+
+def _newton(target: Target, w: Tensor, settings: ModelSettings) -> None:
+    """Steps where the loss curves, as long as each makes the gradient smaller.
+
+    L-BFGS compares losses, and ends where their differences drown in rounding: at a gradient of about 1e-7.
+    """
+    loss, slope = _slope(target, w)
+    for _ in range(NEWTON):
+        if slope.abs().max() <= settings.gradient / 100:
+            return
+        curvatures, axes = torch.linalg.eigh(torch.func.hessian(target.loss)(w.detach(), *target.data))
+        if curvatures[-1] <= 0 or curvatures[0] < -1e-6 * curvatures[-1]:
+            return  # not near a minimum
+        steep = curvatures > FLAT * curvatures[-1]
+        step = axes[:, steep] @ ((axes[:, steep].T @ slope) / curvatures[steep])
+        there = w.detach() - step
+        found, flatter = _slope(target, there)
+        if not flatter.norm() < slope.norm() or found > loss + 1e-12 * loss.abs():
+            return
+        with torch.no_grad():
+            w.copy_(there)
+        loss, slope = found, flatter
+
+
+def _slope(target: Target, w: Tensor) -> tuple[Tensor, Tensor]:
+    """L(w) and its gradient."""
+    slope, loss = torch.func.grad_and_value(target.loss)(w.detach(), *target.data)
+    return loss, slope

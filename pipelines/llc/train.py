@@ -1,0 +1,29 @@
+"""The door of the pipeline: settings -> exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines.failure import noted
+from pipelines.llc.estimation import Progress, Stopped, estimate, total_draws
+from pipelines.llc.settings import LlcSettings
+from pipelines.stopping import StopRequest
+from pipelines.tracking import METRICS, Tracker, say
+
+
+def run(settings: LlcSettings) -> int:
+    """Estimate, and return the exit code: 0 done, 130 or 143 after a signal, with what was finished written.
+
+    Leaves error.json in out_dir when an exception passes through.
+    """
+    out_dir, progress = Path(settings.out_dir), Progress(total_draws(settings))
+    with noted(out_dir, lambda: progress.done), StopRequest() as stop:
+        (out_dir / METRICS).unlink(missing_ok=True)  # nothing continues here: each estimate begins anew
+        with Tracker(settings, out_dir, progress.total) as tracker:
+            try:
+                rows = estimate(settings, out_dir, tracker, progress, stop)
+            except Stopped:
+                say(f"stopped by a signal after {progress.done} draws; the samplers that had ended are in {out_dir}")
+                return stop.exit_code
+    say(f"done: {', '.join(f'{row.sampler} {row.llc_mean:.4g}' for row in rows)}; files in {out_dir}")
+    return 0
