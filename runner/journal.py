@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from runner import atomic, clock, redact, success, views, wording
 from runner.job import SWEEP, TREE, Job, Plan
@@ -44,9 +45,10 @@ class Bucket:
 
 
 class Journal:
-    """The files of one batch, beside the folders of its jobs."""
+    """The files of one batch, beside the folders of its jobs. `earlier` are jobs of it that other plans had before."""
 
-    def __init__(self) -> None:
+    def __init__(self, earlier: Sequence[Record] = ()) -> None:
+        self._earlier = {record.job.name: record for record in earlier}
         self._log: Log | None = None
         self._stamp = clock.Stamp()
         self._records: dict[str, Record] = {}
@@ -56,13 +58,13 @@ class Journal:
         self._began = time.monotonic()
 
     def began(self, plan: Plan) -> None:
-        self._plan = plan
+        self._plan = replace(plan, jobs=(*(record.job for record in self._earlier.values()), *plan.jobs))
         self._paths = BatchPaths(plan.root)
         self._rows = success.Rows(plan) if plan.door == TREE else None
-        self._records = {job.name: Record(job) for job in plan.jobs}
+        self._records = {**self._earlier, **{job.name: Record(job) for job in plan.jobs}}
         atomic.end_torn_line(self._paths.master_log)
         self._log = Log(self._paths.master_log)
-        self.write_json(self._paths.plan, views.plan_record(plan))
+        self.write_json(self._paths.plan, views.plan_record(self._plan))
         self._say(f"Batch {plan.name}: {wording.count(len(plan.jobs), 'job')}, pid {os.getpid()}, in {plan.root}")
         for line in views.footprint(plan):
             self._say(line)
@@ -102,7 +104,7 @@ class Journal:
             self._refresh()
 
     def ended(self, records: Sequence[Record], stopped: str | None) -> None:
-        self._records = {record.job.name: record for record in records}
+        self._records |= {record.job.name: record for record in records}
         self._refresh()
         for line in views.report(self._plan, records, time.monotonic() - self._began, stopped).splitlines():
             self._say(line)

@@ -57,7 +57,7 @@ class Known:
         return left + waiting * sum(whole) / len(whole) / max(len(running), 1) if whole else None
 
 
-def _measures(progress: Progress) -> list[str]:
+def measures(progress: Progress) -> list[str]:
     """`iter 120/5000`, `loss 2.31`, `val 2.40`, `3.2 it/s`, `ETA 4 min 05 s`: those that are known."""
     said = []
     if progress.iteration is not None:
@@ -125,7 +125,7 @@ class Lines:
             if isinstance(record.state, Running):
                 spent = duration(time.monotonic() - self._known.since[name])
                 self._say(
-                    ", ".join([f"{name}: running for {spent}", *_measures(self._known.progress.get(name, Progress()))])
+                    ", ".join([f"{name}: running for {spent}", *measures(self._known.progress.get(name, Progress()))])
                 )
 
     def ended(self, records: Sequence[Record], stopped: str | None) -> None:

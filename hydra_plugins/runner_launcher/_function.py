@@ -1,0 +1,32 @@
+"""The program of a job whose task function was sent here: reads its order and does it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from typing import BinaryIO
+
+
+def main() -> None:
+    """Exit code 1, after a traceback, if the task function raises."""
+    with open(os.environ["RUNNER_HYDRA_JOB"], "rb") as file:  # noqa: PTH123 - pathlib is nothing this needs
+        sys.path[:] = pickle.load(file)  # first: the rest can be read only where its modules are found
+        _perform(file)
+
+
+def _perform(file: BinaryIO) -> None:
+    import cloudpickle
+    from hydra.core.singleton import Singleton
+
+    from hydra_plugins.runner_launcher import _order
+
+    _order.given()
+    order, context, task, state = pickle.load(file)
+    Singleton.set_state(state)
+    done = _order.perform(order, context, task, cloudpickle.dumps)
+    _ = done.return_value  # raises what the task function raised
+
+
+if __name__ == "__main__":
+    main()

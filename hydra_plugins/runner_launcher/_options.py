@@ -1,0 +1,45 @@
+"""The launcher's options, checked, as the engine takes them. Knows nothing of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hydra_plugins.runner_launcher._mistake import Mistake
+from runner.options import CAUSES, KEPT
+
+STAMPS = ("all", "combined", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`kept` are those that plan.json keeps, so that `run_experiments.py --resume` runs the jobs likewise."""
+
+    workers: int
+    resume: bool
+    kept: Mapping[str, Any]
+
+
+def checked(given: Mapping[str, Any]) -> Options:
+    """Raises Mistake with a sentence for each option that cannot be meant."""
+    values = {name: list(value) if name in ("retry_on", "grace") else value for name, value in given.items()}
+    if problems := [f"hydra.launcher.{problem}" for problem in _problems(values)]:
+        raise Mistake(*problems)
+    kept = {name: values[name] for name in KEPT if values[name] not in (None, False, 0)}
+    return Options(values["workers"], values["resume"], kept)
+
+
+def _problems(values: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("timeout", "stall_timeout", "retry_delay"):
+        if values[name] is not None and not 0 < values[name] < float("inf"):
+            yield f"{name}={values[name]}: is no number of seconds above 0"
+    for name, least in (("workers", 1), ("max_failures", 1), ("retries", 0)):
+        if values[name] is not None and values[name] < least:
+            yield f"{name}={values[name]}: is too small; {least} is the least"
+    if len(values["grace"]) != 3 or not all(0 <= seconds < float("inf") for seconds in values["grace"]):
+        yield f"grace={values['grace']}: is not three numbers of seconds, such as [10,5,10]"
+    if not values["retry_on"] or set(values["retry_on"]) - CAUSES.keys():
+        yield f"retry_on={values['retry_on']}: must name causes of {', '.join(CAUSES)}"
+    if values["log_timestamps"] not in STAMPS:
+        yield f"log_timestamps={values['log_timestamps']}: is none of {', '.join(STAMPS)}"

@@ -1,0 +1,126 @@
+"""Overrides of a batch -> its jobs. Composes configs, as every launcher does; writes and starts nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import filter_overrides
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from hydra_plugins.runner_launcher._mistake import Mistake
+from hydra_plugins.runner_launcher._order import JOB
+from hydra_plugins.runner_launcher._program import Start
+from runner.job import Job
+from runner.layout import INDUCTOR_CACHE, OWN, BatchPaths
+from runner.plans.surroundings import additions
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeping:
+    """What all jobs of a sweep have in common. `root` is its folder, `config` the one of the whole sweep."""
+
+    root: Path
+    config: DictConfig
+    context: HydraContext
+    start: Start
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A job of the engine, and the same job as Hydra knows it."""
+
+    job: Job
+    number: int
+    config: DictConfig
+    overrides: tuple[str, ...]
+
+
+def plan(sweep: Sweeping, batch: Sequence[Sequence[str]], first: int) -> list[Planned]:
+    """The jobs of one batch, numbered from `first`. Raises Mistake, or what Hydra raises for overrides it refuses."""
+    planned = [_planned(sweep, list(overrides), first + number) for number, overrides in enumerate(batch)]
+    if problems := list(_problems(planned)):
+        raise Mistake(*problems)
+    return planned
+
+
+def order_file(number: int) -> str:
+    """Where a job's order lies, seen from the folder of the sweep."""
+    return f"{OWN}/{number}.pkl"
+
+
+def _planned(sweep: Sweeping, overrides: list[str], number: int) -> Planned:
+    config = sweep.context.config_loader.load_sweep_config(sweep.config, overrides)
+    with open_dict(config):
+        config.hydra.job.id = number
+        config.hydra.job.num = number
+        config.hydra.sweep.dir = sweep.config.hydra.sweep.dir  # the one that was taken, if it is not as configured
+    name = _subdir(config)
+    folder = Path(os.path.normpath(sweep.root / name))
+    with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
+        config.hydra.runtime.output_dir = str(folder)
+    cache = sweep.root / OWN / INDUCTOR_CACHE
+    job = Job(
+        name=name,
+        argv=sweep.start.argv,
+        out_dir=folder,
+        config=_as_json(OmegaConf.to_container(task_config(config), enum_to_str=True)),
+        overrides=dict(_named(config.hydra.overrides.task)),
+        env={
+            **additions(os.environ, folder, sweep.root.name, name, cache),
+            JOB: str(sweep.root / order_file(number)),
+        },
+        rerun=(*sweep.start.typed, *filter_overrides(overrides)) if sweep.start.typed else (),
+    )
+    return Planned(job, number, config, tuple(overrides))
+
+
+def _subdir(config: DictConfig) -> str:
+    """The name of the job's folder. It may ask for hydra.job.num, so Hydra must know of this job for a moment."""
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(config)
+    try:
+        return str(OmegaConf.select(config, "hydra.sweep.subdir"))
+    finally:
+        HydraConfig.instance().cfg = before
+
+
+def task_config(config: DictConfig) -> DictConfig:
+    """The application's part."""
+    task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    task._set_parent(None)
+    return task
+
+
+def _as_json(value: Any) -> Any:
+    """Interpolations stay as they are written: what `${now:}` gives is another value each time, and the same work."""
+    if isinstance(value, Mapping):
+        return {str(key): _as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(item) for item in value]
+    if isinstance(value, Enum):
+        return value.name
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _named(overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for override in overrides:
+        key, _, value = override.partition("=")
+        yield key, value
+
+
+def _problems(planned: Sequence[Planned]) -> Iterator[str]:
+    folders: dict[str, Planned] = {}
+    for one in planned:
+        other = folders.setdefault(str(one.job.out_dir).casefold(), one)
+        if other is not one:
+            both = f"jobs {other.number} and {one.number} would share {one.job.out_dir}"
+            yield f"hydra.sweep.subdir: {both}; let it name what differs, as ${{hydra.job.num}} does"
+        if one.job.name in BatchPaths.RESERVED or one.job.name in (".", "", OWN):
+            yield f"hydra.sweep.subdir={one.job.name}: is no folder for a job alone; give each one of its own"

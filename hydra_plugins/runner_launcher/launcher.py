@@ -1,0 +1,68 @@
+"""The launcher as Hydra sees it, and its options. Decides nothing: `_sweep` runs the jobs."""
+
+# No `from __future__ import annotations`: Hydra executes this before it is in sys.modules, where dataclasses look then.
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn, configure_log, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from hydra_plugins.runner_launcher._sweep import Sweep
+
+
+@dataclass
+class RunnerConf:
+    """Options, as `hydra.launcher.workers=2`. Names, meanings and defaults are those of run_experiments.py --help."""
+
+    _target_: str = "hydra_plugins.runner_launcher.launcher.RunnerLauncher"
+    # How many jobs run at once.
+    workers: int = 1
+    # Go on with the sweep in hydra.sweep.dir: jobs that completed are not run again, what they returned is read back.
+    resume: bool = False
+    # Seconds after which a job is stopped: since it started, and since it last said something.
+    timeout: float | None = None
+    stall_timeout: float | None = None
+    # Start no further job after the first that does not complete, or after so many.
+    fail_fast: bool = False
+    max_failures: int | None = None
+    # Try a job again so often, after ends of these kinds (failed, signal, timeout, stalled, error), seconds between.
+    retries: int = 0
+    retry_on: list[str] = field(default_factory=lambda: ["failed", "signal", "timeout", "stalled"])
+    retry_delay: float = 10.0
+    # Seconds that a job has after SIGINT, after SIGTERM, and for being killed.
+    grace: list[float] = field(default_factory=lambda: [10.0, 5.0, 10.0])
+    # A job goes on when the sweep itself is killed.
+    keep_running: bool = False
+    # Which logs get a timestamp a line: all, combined, none.
+    log_timestamps: str = "all"
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="runner", node=RunnerConf, provider="runner")
+
+
+class RunnerLauncher(Launcher):
+    """Runs the jobs of a sweep in processes of their own. The sweeper may launch several batches of them."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+        self._sweep: "Sweep | None" = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take the sweep's folder; if another sweep has it, `hydra.sweep.dir` of `config` becomes a free one."""
+        from hydra_plugins.runner_launcher import _options
+        from hydra_plugins.runner_launcher._sweep import Sweep
+
+        self._config = config
+        self._sweep = Sweep(hydra_context, task_function, config, _options.checked(self._options))
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run one batch of jobs to its end; a job that fails does not stop the others."""
+        assert self._sweep is not None
+        setup_globals()
+        configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)
+        return self._sweep.run(job_overrides, initial_job_idx)
