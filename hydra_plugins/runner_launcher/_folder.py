@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,20 +11,25 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.runner_launcher._mistake import Mistake
-from runner import store
+from runner import background
 from runner.configfiles import ConfigError
 from runner.job import Job
 from runner.layout import BatchPaths
 from runner.lock import Held, Lock
 from runner.plans import recorded
+from runner.wording import command
 
+log = logging.getLogger(__name__)
 TRIES = 1000  # sweeps that begin in one second
-GO_ON = "hydra.launcher.resume=true goes on with it; or name another hydra.sweep.dir"
+
+
+class Running(Mistake):
+    """Another sweep has the folder at this moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """`text` is the folder as the config has it, `before` are the jobs that were planned in it earlier, by name."""
+    """`text` is the folder as the config has it, `before` are the jobs that are gone on with, by name."""
 
     text: str
     root: Path
@@ -38,13 +44,15 @@ class Folder:
         """
         text = str(OmegaConf.select(config, "hydra.sweep.dir"))
         typed = any(word.lstrip("+").startswith("hydra.sweep.dir=") for word in config.hydra.overrides.hydra)
+        if typed or resume:
+            return cls._taken(text, resume=resume)
         for candidate in (text, *(f"{text}_{number}" for number in range(1, TRIES))):
-            try:
-                return cls._taken(candidate, resume=resume)
-            except Mistake:
-                if typed or resume or candidate == f"{text}_{TRIES - 1}":
-                    raise
-        raise AssertionError
+            if not Path(BatchPaths(candidate).plan).exists():
+                try:
+                    return cls._taken(candidate, resume=False)
+                except Running:
+                    continue
+        raise Mistake(f"hydra.sweep.dir={text}: {TRIES} sweeps have this name; choose another")
 
     @classmethod
     def _taken(cls, text: str, *, resume: bool) -> Folder:
@@ -53,19 +61,15 @@ class Folder:
             root.mkdir(parents=True, exist_ok=True)
             lock = Lock(BatchPaths(root).lock)
         except Held as held:
-            raise Mistake(f"hydra.sweep.dir={text}: another sweep is running there: {held}") from None
+            raise Running(f"hydra.sweep.dir={text}: another sweep is running there: {held}") from None
         except OSError as error:
             why = f"{error.strerror} ({error.filename})"
             raise Mistake(f"hydra.sweep.dir={text}: cannot be made or written: {why}") from None
-        if not Path(BatchPaths(root).plan).exists():
-            return cls(text, root, lock, {})
         try:
-            if not resume:
-                raise Mistake(f"hydra.sweep.dir={text}: holds a sweep already; {GO_ON}")
-            return cls(text, root, lock, {job.name: job for job in recorded.plan(root).jobs})
-        except (Mistake, ConfigError) as error:
+            return cls(text, root, lock, _before(text, root, resume=resume))
+        except Mistake:
             lock.release()
-            raise error if isinstance(error, Mistake) else Mistake(*error.problems) from None
+            raise
 
     def release(self) -> None:
         self.lock.release()
@@ -78,13 +82,25 @@ class Folder:
 
     def _changes(self, job: Job) -> Iterator[str]:
         earlier = self.before.get(job.name)
-        if earlier is None:
-            return
-        result = store.read_result(earlier)
-        if result is not None and result.get("fingerprint") not in (job.fingerprint, None):
+        if earlier is not None and earlier.fingerprint != job.fingerprint:
             before, now = (replace(one, config=_flat(one.config)) for one in (earlier, job))
             lines = recorded.differences(f"job {job.name}", before, now)
-            yield from lines or [f"job {job.name}: was run by another command, {' '.join(earlier.argv)}"]
+            yield from lines or [f"job {job.name}: was run by another command, {command(earlier.argv)}"]
+
+
+def _before(text: str, root: Path, *, resume: bool) -> dict[str, Job]:
+    """What is to be gone on with. Without `resume` the jobs are run anew, and what they left is put aside."""
+    if not Path(BatchPaths(root).plan).exists():
+        return {}
+    try:
+        if resume:
+            return {job.name: job for job in recorded.plan(root).jobs}
+        if background.state(root)["state"] == "running without a runner":
+            raise Mistake(f"hydra.sweep.dir={text}: a job of an earlier sweep still runs there; name another folder")
+    except ConfigError as error:
+        raise Mistake(*error.problems) from None
+    log.warning(f"{text} holds a sweep already: its jobs are run anew, and what each left moves to attempt_… below it")
+    return {}
 
 
 def _flat(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:

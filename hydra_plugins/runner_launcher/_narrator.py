@@ -63,5 +63,5 @@ class Narrator:
             names = ", ".join(f"#{plain(record.job.name)}" for record in left[:10]) + (" …" if len(left) > 10 else "")
             why = f" ({stopped})" if stopped else ""
             log.error(f"{count(len(left), 'job')} of {len(records)} did not complete{why}: {names}")
-            log.info(f"To run these again: the same command with hydra.sweep.dir={shown(self._plan.root)} "
-                     "hydra.launcher.resume=true")
+            again = f"hydra.sweep.dir={shown(self._plan.root)} hydra.launcher.resume=true"
+            log.info(f"To run these again: the same command with {again}")

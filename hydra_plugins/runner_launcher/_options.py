@@ -23,7 +23,7 @@ class Options:
 
 def checked(given: Mapping[str, Any]) -> Options:
     """Raises Mistake with a sentence for each option that cannot be meant."""
-    values = {name: list(value) if name in ("retry_on", "grace") else value for name, value in given.items()}
+    values: dict[str, Any] = {**given, "retry_on": list(given["retry_on"]), "grace": list(given["grace"])}
     if problems := [f"hydra.launcher.{problem}" for problem in _problems(values)]:
         raise Mistake(*problems)
     kept = {name: values[name] for name in KEPT if values[name] not in (None, False, 0)}

@@ -38,7 +38,8 @@ def of(context: HydraContext, task: TaskFunction) -> Start:
     if program is None:
         return Start((sys.executable, str(FUNCTION)), _Shipped(context, task, callbacks), ())
     said = get_args_parser().parse_known_args()[0]
-    where = _words(("--config-path", said.config_path), ("--config-dir", said.config_dir))  # where its configs are found
+    # Without these the program may not find its own configs, and refuse to start.
+    where = _words(("--config-path", said.config_path), ("--config-dir", said.config_dir))
     argv = (sys.executable, *program, *where, "--config-name", CONFIG, "--multirun")
     typed = ("python", *program, *where, *_words(("--config-name", said.config_name)))
     return Start(argv, lambda config, folder: _dumps(Order(config, folder, callbacks)), typed)
@@ -99,5 +100,6 @@ class _Shipped:
         try:
             content: bytes = cloudpickle.dumps(order)
         except (TypeError, pickle.PicklingError) as error:
-            raise Mistake(f"the task function cannot be sent to another process ({error}); start it as a program") from error
+            why = f"the task function cannot be sent to another process ({error}); start it as a program"
+            raise Mistake(why) from error
         return pickle.dumps(sys.path) + content

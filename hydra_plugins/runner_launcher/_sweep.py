@@ -48,7 +48,8 @@ class Sweep:
         """Run the batch. Ctrl+C ends the program, once the running jobs have saved and left."""
         planned = _planning.plan(self._sweep, batch, first)
         self._folder.refuse_changes([one.job for one in planned])
-        known = {one.job.name: record for one in planned if (record := _done(one)) is not None}
+        done = {one.job.name: _done(one, resume=self._options.resume) for one in planned}
+        known = {name: record for name, record in done.items() if record is not None}
         overrides = {one.job.name: one.overrides for one in planned}
         with _signals() as signals:
             plan = self._begin(planned, known)
@@ -92,13 +93,13 @@ def _signals() -> Signals:
     return Signals() if threading.current_thread() is threading.main_thread() else Deaf()
 
 
-def _done(one: Planned) -> Record | None:
-    """The record of a job that completed earlier; one whose return value is lost is put aside, to be run again."""
+def _done(one: Planned, *, resume: bool) -> Record | None:
+    """The record of a job that completed earlier. One that is to be run anew all the same is put aside."""
     record = store.finished(one.job)
-    if record is not None and _order.read_back(one.job.out_dir) is None:
-        attempts.put_away_completed(one.job)
-        return None
-    return record
+    if record is None or (resume and _order.read_back(one.job.out_dir) is not None):
+        return record
+    attempts.put_away_completed(one.job)
+    return None
 
 
 def _answer(one: Planned, record: Record) -> JobReturn:

@@ -50,7 +50,7 @@ class RunnerLauncher(Launcher):
 
     def __init__(self, **options: Any) -> None:
         self._options = options
-        self._sweep: "Sweep | None" = None
+        self._sweep: Sweep | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take the sweep's folder; if another sweep has it, `hydra.sweep.dir` of `config` becomes a free one."""
