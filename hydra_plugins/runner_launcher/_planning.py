@@ -13,7 +13,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import filter_overrides
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, flag_override
 
 from hydra_plugins.runner_launcher._mistake import Mistake
 from hydra_plugins.runner_launcher._order import JOB
@@ -58,14 +58,11 @@ def order_file(number: int) -> str:
 
 def _planned(sweep: Sweeping, overrides: list[str], number: int) -> Planned:
     config = sweep.context.config_loader.load_sweep_config(sweep.config, overrides)
-    with open_dict(config):
-        config.hydra.job.id = number
-        config.hydra.job.num = number
-        config.hydra.sweep.dir = sweep.config.hydra.sweep.dir  # the one that was taken, if it is not as configured
+    assign(config.hydra.job, id=str(number), num=number)
+    assign(config.hydra.sweep, dir=sweep.config.hydra.sweep.dir)  # the one that was taken, if it is not as configured
     name = _subdir(config)
     folder = Path(os.path.normpath(sweep.root / name))
-    with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
-        config.hydra.runtime.output_dir = str(folder)
+    assign(config.hydra.runtime, output_dir=str(folder))
     cache = sweep.root / OWN / INDUCTOR_CACHE
     job = Job(
         name=name,
@@ -74,12 +71,19 @@ def _planned(sweep: Sweeping, overrides: list[str], number: int) -> Planned:
         config=_as_json(OmegaConf.to_container(task_config(config), enum_to_str=True)),
         overrides=dict(_named(config.hydra.overrides.task)),
         env={
+            **{key: os.environ[key] for key in ("PYTHONPATH",) if key in os.environ},  # who resumes may have another
             **additions(os.environ, folder, sweep.root.name, name, cache),
             JOB: str(sweep.root / order_file(number)),
         },
         rerun=(*sweep.start.typed, *filter_overrides(overrides)) if sweep.start.typed else (),
     )
     return Planned(job, number, config, tuple(overrides))
+
+
+def assign(section: DictConfig, **values: Any) -> None:
+    """Set values of Hydra's own part of a config, which is closed."""
+    with flag_override(section, ["readonly", "struct"], False):
+        section.update(values)
 
 
 def _subdir(config: DictConfig) -> str:

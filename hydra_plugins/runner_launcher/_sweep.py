@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.runner_launcher import _order, _planning, _program
 from hydra_plugins.runner_launcher._folder import Folder
@@ -38,8 +38,7 @@ class Sweep:
         self._options = options
         self._folder = Folder.take(config, resume=options.resume)
         atexit.register(self._folder.release)
-        with open_dict(config):
-            config.hydra.sweep.dir = self._folder.text
+        _planning.assign(config.hydra.sweep, dir=self._folder.text)
         self._sweep = Sweeping(self._folder.root, config, context, _program.of(context, task))
         self._created_at = clock.now()
         self._earlier: list[Record] = []  # of earlier batches of this sweep

@@ -1,0 +1,32 @@
+#!/usr/bin/env python3
+"""Estimate local learning coefficients: python train.py model=small, or a sweep: python train.py -m model=small,base"""
+
+import sys
+
+from runner import interpreter
+
+if __name__ == "__main__":
+    interpreter.use_own()
+try:
+    import hydra
+    from omegaconf import DictConfig
+except ImportError:
+    print("train.py: Hydra is missing; pip install hydra-core==1.3.2", file=sys.stderr)
+    sys.exit(2)
+
+from llc import application, rerun
+from pipelines.mistake import Mistake
+
+
+@hydra.main(version_base="1.3", config_path="config/llc", config_name="config")
+def train(config: DictConfig) -> None:
+    application.run(config)
+
+
+if __name__ == "__main__":
+    try:
+        sys.argv[1:] = rerun.words(sys.argv[1:])
+    except Mistake as mistake:
+        print(f"train.py: {mistake}", file=sys.stderr)
+        sys.exit(2)
+    train()
