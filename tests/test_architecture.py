@@ -28,6 +28,7 @@ FLOORS = (
 RUNNER = PROJECT / "runner"
 MODULES = sorted(path for path in RUNNER.rglob("*.py") if path != RUNNER / "__init__.py")
 HEAVY = {"torch", "numpy", "wandb", "tiktoken", "train_run", "model", "pipelines", "pandas", "scipy"}
+HEAVY |= {"hydra", "hydra_plugins", "omegaconf"}
 
 
 def room(path: Path) -> str:

@@ -13,6 +13,18 @@ import pytest
 from tests.conftest import PROJECT, Workspace
 from tests.library import DOCUMENTED, folder, run
 
+#: A Hydra application of somebody who has installed us.
+HYDRA = """\
+import hydra
+
+@hydra.main(version_base=None)
+def main(cfg):
+    print(cfg.x)
+
+if __name__ == "__main__":
+    main()
+"""
+
 
 def builder() -> list[str]:
     """Whether the setuptools that is installed will do; else pip fetches one."""
@@ -26,7 +38,8 @@ def builder() -> list[str]:
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with nothing but what is installed of us; our dependencies are those of this Python."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("target")
-    shutil.copytree(PROJECT / "runner", source / "runner", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("runner", "hydra_plugins"):
+        shutil.copytree(PROJECT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(PROJECT / name, source)
     options = ["-q", "--no-deps", "--disable-pip-version-check", "--target", str(target), *builder()]
@@ -43,6 +56,15 @@ def test_the_documented_example_works_with_what_was_installed(work: Workspace, i
         assert run(work, *words, PYTHONPATH=str(installed)).stdout == reported
     assert (folder(work, "fast") / "combined.log").exists()
     assert (installed / "runner" / "py.typed").exists()
+
+
+def test_any_hydra_application_finds_the_launcher(work: Workspace, installed: Path) -> None:
+    pytest.importorskip("hydra")
+    work.write("app.py", HYDRA)
+    done = run(work, "-m", "hydra/launcher=runner", "+x=1,2", program="app.py", PYTHONPATH=str(installed))
+    assert "Launching 2 jobs" in done.stdout
+    assert {path.parent.name for path in work.folder.glob("multirun/*/*/*/stdout.log")} == {"0", "1"}
+    assert not (installed / "hydra_plugins" / "__init__.py").exists()  # all launchers share that package
 
 
 def test_the_library_needs_nothing_of_the_training_code(work: Workspace, installed: Path) -> None:
