@@ -48,12 +48,18 @@ def run(config: DictConfig) -> None:
 def _run(config: DictConfig) -> None:
     given = _plain(config)
     settings = checked({key: value for key, value in given.items() if key not in OWN})
-    artifacts.save_config(settings.model_dump(mode="json") | {key: given[key] for key in OWN if key in given})
+    resolved = settings.model_dump(mode="json") | {key: given[key] for key in OWN if key in given}
+    artifacts.save_config(resolved)  # first, so that a run that fails has it too
     log.info("n_data %d, target_params %d, seed %d", settings.data.n_data, settings.model.target_params, settings.seed)
     from pipelines.llc import train  # only now, when the config is known to be right: torch takes seconds to import
 
-    if code := train.run(settings):
+    try:
+        code = train.run(settings)
+    finally:
+        artifacts.save_config(resolved)  # the pipeline writes one of its own there, which lacks the keys of OWN
+    if code:
         sys.exit(code)
+    log.info("done; the results are in metrics_summary.csv")
 
 
 def checked(given: Mapping[str, Any]) -> LlcSettings:

@@ -232,18 +232,11 @@ def test_a_sweep_that_was_killed_is_gone_on_with(app: Workspace) -> None:
     assert [status(app, job) for job in range(2)] == ["completed"] * 2
 
 
-@pytest.mark.parametrize(
-    ("do", "outcome", "said"),
-    [
-        ("kill", "killed", "job 0: killed: killed by SIGKILL"),
-        ("leave", "completed", ""),
-        ("lambda", "completed", "the function that it returned cannot be pickled"),
-    ],
-)
-def test_odd_ends(app: Workspace, do: str, outcome: str, said: str) -> None:
-    out, err = sweep(app, f"do={do}", code=int(outcome != "completed"))
-    assert status(app, 0) == outcome
-    assert said in out + err
+def test_odd_ends(app: Workspace) -> None:
+    out, err = sweep(app, "do=kill,leave,lambda", "hydra.launcher.workers=3", code=1)
+    assert [status(app, job) for job in range(3)] == ["killed", "completed", "completed"]
+    assert "job 0: killed: killed by SIGKILL" in err
+    assert "#2: the function that it returned cannot be pickled" in out
 
 
 def test_what_the_jobs_returned_reaches_the_sweeper(app: Workspace) -> None:
@@ -286,19 +279,27 @@ ConfigStore.instance().store(group="hydra/sweeper", name="listener", node={"_tar
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("name", "value", "sentence"),
     [
-        (["workers=0"], "hydra.launcher.workers=0: is too small; 1 is the least"),
-        (["timeout=-1"], "hydra.launcher.timeout=-1.0: is no number of seconds above 0"),
-        (["grace=[1,2]"], "hydra.launcher.grace=[1.0, 2.0]: is not three numbers of seconds, such as [10,5,10]"),
-        (["retry_on=[sometimes]"], "must name causes of failed, signal, timeout, stalled, error"),
-        (["log_timestamps=some"], "hydra.launcher.log_timestamps=some: is none of all, combined, none"),
+        ("timeout", -1.0, "hydra.launcher.timeout=-1.0: is no number of seconds above 0"),
+        ("grace", [1.0, 2.0], "hydra.launcher.grace=[1.0, 2.0]: is not three numbers of seconds, such as [10,5,10]"),
+        ("retry_on", ["never"], "hydra.launcher.retry_on=['never']: must name causes of failed, signal, timeout"),
+        ("log_timestamps", "some", "hydra.launcher.log_timestamps=some: is none of all, combined, none"),
     ],
 )
-def test_mistakes_are_sentences(app: Workspace, words: list[str], sentence: str) -> None:
-    _, err = sweep(app, *(f"hydra.launcher.{word}" for word in words), code=1)
-    assert sentence in err and "Traceback" not in err
-    assert not (app / "runs").exists()
+def test_options_that_cannot_be_meant(name: str, value: object, sentence: str) -> None:
+    from hydra_plugins.runner_launcher import _mistake, _options, launcher
+
+    with pytest.raises(_mistake.Mistake) as mistake:
+        _options.checked({**vars(launcher.RunnerConf()), name: value})
+    assert str(mistake.value).startswith(sentence)
+
+
+def test_mistakes_are_sentences(app: Workspace) -> None:
+    _, err = sweep(app, "hydra.launcher.workers=0", "hydra.launcher.retries=-1", code=1)
+    assert "hydra.launcher.workers=0: is too small; 1 is the least\n" in err
+    assert "hydra.launcher.retries=-1: is too small; 0 is the least\n" in err
+    assert "Traceback" not in err and not (app / "runs").exists() and not (app / "sweep").exists()
 
 
 def test_two_jobs_of_one_folder_are_refused(app: Workspace) -> None:
