@@ -22,18 +22,24 @@ class Folders(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         _take(config, "sweep")
-        hydra = config.hydra
-        if hydra.output_subdir is None:
-            return
-        folder = Path(hydra.sweep.dir) / hydra.output_subdir
-        folder.mkdir(parents=True, exist_ok=True)
-        parts = {
-            "config.yaml": OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]),
-            "hydra.yaml": OmegaConf.masked_copy(config, ["hydra"]),
-            "overrides.yaml": hydra.overrides.task,
-        }
-        for name, part in parts.items():
-            atomic.write_bytes(folder / name, OmegaConf.to_yaml(part).encode())
+        if config.hydra.output_subdir is not None:
+            folder = Path(config.hydra.sweep.dir) / config.hydra.output_subdir
+            try:
+                _record(config, folder)
+            except OSError as error:
+                _refuse(f"hydra.sweep.dir: {error.filename} cannot be written ({error.strerror}); choose another")
+
+
+def _record(config: DictConfig, folder: Path) -> None:
+    """The three files that a run has, of the whole sweep."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = {
+        "config.yaml": OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]),
+        "hydra.yaml": OmegaConf.masked_copy(config, ["hydra"]),
+        "overrides.yaml": config.hydra.overrides.task,
+    }
+    for name, part in parts.items():
+        atomic.write_bytes(folder / name, OmegaConf.to_yaml(part).encode())
 
 
 def _take(config: DictConfig, kind: str) -> None:
