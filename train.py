@@ -11,7 +11,7 @@ try:
     import hydra
     from omegaconf import DictConfig
 except ImportError:
-    print("train.py: Hydra is missing; pip install hydra-core==1.3.2", file=sys.stderr)
+    print("train.py: Hydra is missing; pip install -r requirements.txt", file=sys.stderr)
     sys.exit(2)
 
 from llc import application, rerun
