@@ -201,3 +201,10 @@ def test_runs_of_one_second_get_folders_of_their_own(work: Workspace) -> None:
     assert [process.wait(100) for process in started] == [2, 2, 2]
     assert sorted(path.name for path in (work / "outputs").iterdir()) == ["held", "held_1", "held_2"]
     assert all((path / ".hydra/config.yaml").exists() for path in (work / "outputs").iterdir())
+
+
+@pytest.mark.parametrize("size", ["small", "base"])
+def test_the_groups_say_what_the_whole_configs_say(size: str) -> None:
+    whole = yaml.safe_load((PROJECT / f"config/llc/llc_{size}.yaml").read_text())
+    for group in ("data", "model", "sampler"):
+        assert yaml.safe_load((PROJECT / f"config/llc/{group}/{size}.yaml").read_text()) == whole[group], group
