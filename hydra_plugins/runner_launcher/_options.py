@@ -26,6 +26,7 @@ def checked(given: Mapping[str, Any]) -> Options:
     values: dict[str, Any] = {**given, "retry_on": list(given["retry_on"]), "grace": list(given["grace"])}
     if problems := [f"hydra.launcher.{problem}" for problem in _problems(values)]:
         raise Mistake(*problems)
+    values["max_workers"] = values["workers"]  # as run_experiments.py calls it
     kept = {name: values[name] for name in KEPT if values[name] not in (None, False, 0)}
     return Options(values["workers"], values["resume"], kept)
 
