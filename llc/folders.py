@@ -31,8 +31,9 @@ class Folders(Callback):
 
 
 def _record(config: DictConfig, folder: Path) -> None:
-    """The three files that a run has, of the whole sweep."""
+    """The three files that a run has, of the whole sweep, and multirun.yaml: only some sweepers write it themselves."""
     folder.mkdir(parents=True, exist_ok=True)
+    atomic.write_bytes(folder.parent / "multirun.yaml", OmegaConf.to_yaml(config).encode())
     parts = {
         "config.yaml": OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]),
         "hydra.yaml": OmegaConf.masked_copy(config, ["hydra"]),

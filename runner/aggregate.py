@@ -100,7 +100,7 @@ class _Reader:
         if layout.RUN_METADATA in files:
             about = _read_json(f"{folder}/{layout.RUN_METADATA}")
             return self._row(folder, name, about, _mapping(about.get("config")))
-        if layout.SUMMARY_CSV in files or layout.HYDRA in files:
+        if layout.MULTIRUN not in files and (layout.SUMMARY_CSV in files or layout.HYDRA in files):
             return self.numbered(folder, name)
         return None
 
@@ -177,14 +177,15 @@ def _metrics(folder: str, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _summary(text: str) -> dict[str, Any]:
-    """A table with a row for each sampler, called by its first cell -> <sampler>_<column>."""
+    """A table with a row for each sampler, called by its first cell -> <sampler>_<column>, column by column: of too
+    many for a screen the first of each sampler are seen."""
     lines = csv.reader(text.splitlines())
-    columns = next(lines, [])[1:]
+    columns, samplers = next(lines, []), [cells for cells in lines if cells]
     return {
-        f"{cells[0]}_{column}": _number(cell)
-        for cells in lines
-        if cells
-        for column, cell in zip(columns, cells[1:], strict=False)
+        f"{cells[0]}_{columns[at]}": _number(cells[at])
+        for at in range(1, len(columns))
+        for cells in samplers
+        if at < len(cells)
     }
 
 

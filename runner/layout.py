@@ -23,6 +23,7 @@ BACKGROUND_RUNS = "background_runs"  # in the folder where a sweep was started: 
 NOHUP_LOG, RUN_RECORD = "nohup.log", "run.json"  # in such a folder: a link to its runner.log, and who runs it
 PLAN = "plan.json"  # in a batch's folder: what was asked for
 RUN_METADATA, RUN_METRICS = "metadata.json", "metrics/metrics.json"  # written by a run of a tree of configs itself
+MULTIRUN = "multirun.yaml"  # in the folder of a sweep of Hydra's
 HYDRA, HYDRA_CONFIG, SUMMARY_CSV = ".hydra", "config.yaml", "metrics_summary.csv"  # in the folder of a job of Hydra's
 PICKLE, META = "result.pkl", "meta.json"  # in the folder of a config of the library: what it returned, and about it
 OWN = ".runner"  # in the library's output folder: locks/, and aside/ for results that are being computed anew

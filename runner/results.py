@@ -22,7 +22,8 @@ BOOKKEEPING = ("iter", "max_iters", "time", "schema")  # no results, although jo
 FIRST, LAST = ("name", "status"), ("seconds", "out_dir")
 PURPOSE = "One row for each job in these folders, whatever started it, those that failed included."
 EPILOG = """\
-Without --columns the table has the keys in which the configs differ, everything that was measured, and the seconds.
+Without --columns the table has the keys in which the configs differ, what was measured (on a screen at most twelve of
+it), and the seconds.
 Any folders will do: a batch, all of experiments/, a tree of outputs, a multirun of Hydra's, out/ of the library.
 """
 
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         columns = _columns(found, given.columns, most=MOST if given.csv is None else None)
         rows = _sorted(found, given.sort, backwards=given.reverse)
         _write(given, columns, rows)
+        sys.stdout.flush()
         return 0
     except ConfigError as error:
         problem = str(error)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from runner import load_results
 from tests.conftest import PROJECT, Workspace
 
 pytest.importorskip("hydra")
@@ -22,7 +23,7 @@ pytest.importorskip("hydra")
 QUICK = ("sampler.names=[mala]", "sampler.chains=2", "sampler.mala.warmup=20", "sampler.mala.draws=30", "plots=false")
 
 #: The document's aggregation, word for word.
-SNIPPET = '''\
+SNIPPET = """\
 # Example aggregation script snippet (Python/Pandas)
 import pandas as pd
 from pathlib import Path
@@ -66,7 +67,7 @@ def aggregate_results(sweep_dir):
 
     df = pd.DataFrame(results).sort_values(by='job_id').reset_index(drop=True)
     return df
-'''
+"""
 
 
 def train(work: Workspace, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -132,6 +133,34 @@ def test_the_documents_aggregation_works_as_it_stands(ran: Workspace) -> None:
         ("1", 100, 50, 2),
     ]
     assert all(isinstance(row["mala_llc_mean"], float) and row["mala_ess"] > 0 for row in rows)
+
+
+@pytest.mark.slow
+def test_the_table_of_a_sweep_has_the_rows_of_the_documents_aggregation(ran: Workspace, work: Workspace) -> None:
+    pytest.importorskip("pandas")
+    sweep = work / "sweep"
+    jobs = ("-m", "model=small", "seed=1,-1,2", f"hydra.sweep.dir={sweep}")
+    train(work, *jobs, *QUICK, "model.adam_steps=20", code=1)
+    scope: dict[str, Callable[[Path], object]] = {}
+    exec(SNIPPET, scope)
+    wanted = json.loads(scope["aggregate_results"](sweep).to_json(orient="records", double_precision=15))  # type: ignore[attr-defined]
+    rows = {row["name"]: row for row in load_results(sweep)}
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "0": "completed", "1": "incomplete", "2": "completed",
+    }  # fmt: skip
+    keys = {"n_data": "data.n_data", "target_params": "model.target_params"}
+    for row in wanted:
+        found = rows[row.pop("job_id")]
+        assert {key: found[keys.get(key, key)] for key in row} == pytest.approx(row)
+
+
+@pytest.mark.slow
+def test_an_optuna_sweep_is_a_sweep_too(work: Workspace) -> None:
+    pytest.importorskip("optuna")
+    trials = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=1", "hydra.sweeper.n_jobs=1", "seed=choice(1,2)")
+    train(work, "-m", *trials, "hydra.sweep.dir=sweep", *QUICK, code=1)  # it returns no number
+    assert [row["name"] for row in load_results(work / "sweep")] == ["0"]
+    assert "is a sweep's" in train(work, "--config-dir", "sweep/.hydra", code=2).stderr
 
 
 @pytest.mark.slow

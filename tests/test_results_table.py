@@ -122,10 +122,12 @@ def test_a_multirun_is_flat_in_numeric_order_and_keeps_the_jobs_that_failed(tmp_
     for number in (10, 9, 2, 0):
         hydra_job(tmp_path / str(number), number, metrics=number != 2)
     (tmp_path / "multirun.yaml").write_text("x: 1\n")
+    (tmp_path / ".hydra").mkdir()  # as train.py leaves it there
     rows = load_results(tmp_path)
     assert [row["name"] for row in rows] == ["0", "2", "9", "10"]
     assert [row["status"] for row in rows] == ["completed", "incomplete", "completed", "completed"]
     assert rows[2]["sgld_llc_mean"] == 9.5 and rows[2]["sgld_ess"] == 100 and rows[2]["hmc_note"] == "ok"
+    assert [key for key in rows[2] if key in rows.measured][:3] == ["sgld_llc_mean", "hmc_llc_mean", "sgld_ess"]
     assert rows[2]["sgld_note"] is None and rows[2]["hmc_ess"] != rows[2]["hmc_ess"]  # NaN
     assert (rows[2]["data.n_data"], rows[2]["sampler.lr"], rows[2]["seed"]) == (100, 1e-6, 9)
 
@@ -327,3 +329,11 @@ def test_a_secret_stays_one(tmp_path: Path, work: Workspace) -> None:
     hydra_job(tmp_path / "0", 0, config="api_key: abc\nseed: 1\n")
     for words in (("--columns", "*"), ("--columns", "*", "--csv", "-"), ("--json",)):
         assert "abc" not in work.run("table", tmp_path / "0", *words, code=0).stdout
+
+
+def test_a_reader_that_has_seen_enough_is_no_mistake(tmp_path: Path) -> None:
+    for number in range(3000):
+        hydra_job(tmp_path / str(number), number, metrics=False)
+    command = f"{sys.executable} {PROJECT}/run_experiments.py table {tmp_path} --json | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[\n", "")
