@@ -202,9 +202,15 @@ def _line_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], 
 
 def _unknown_option(key: str, cls: type[BaseModel]) -> str:
     program = getattr(cls, "PROGRAM", "train_run.py")
-    known = [f"{key.partition('.')[0]}.{inner}" for inner in override.fields_within(key, cls.model_fields)]
-    meant = did_you_mean(override.SYNONYMS.get(key, key), known or cls.model_fields, dashes="--")
+    meant = did_you_mean(override.SYNONYMS.get(key, key), _keys_near(key, cls), dashes="--")
     return f"--{key}: unknown key; {meant or f'python {program} --help lists the keys'}"
+
+
+def _keys_near(key: str, cls: type[BaseModel]) -> list[str]:
+    """All keys of the innermost section that exists of those that `key` names."""
+    section, dot, _ = key.rpartition(".")
+    known = [section + dot + name for name in override.fields_within(key, cls.model_fields)]
+    return known or _keys_near(section, cls)
 
 
 def _encodable(value: Any) -> bool:

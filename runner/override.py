@@ -86,37 +86,40 @@ def fields_of(annotation: Any) -> Mapping[str, FieldInfo]:
 
 
 def fields_within(key: str, fields: Mapping[str, FieldInfo]) -> Mapping[str, FieldInfo]:
-    """The keys of the section in which `section.key` would stand; none where there is no such section."""
-    section, dot, _ = key.partition(".")
-    return fields_of(fields[section].annotation) if dot and section in fields else {}
+    """The keys beside which `key`, or `section.key`, would stand; none where there is no such section."""
+    for section in key.split(".")[:-1]:
+        fields = fields_of(fields[section].annotation) if section in fields else {}
+    return fields
 
 
 def type_of(key: str, fields: Mapping[str, FieldInfo]) -> Any:
     """The type of `key`, or of `section.key`; None where there is no such key."""
-    if key in fields:
-        return fields[key].annotation
-    inner = fields_within(key, fields).get(key.partition(".")[2])
-    return inner.annotation if inner is not None else None
+    found = fields_within(key, fields).get(key.rpartition(".")[2])
+    return found.annotation if found is not None else None
 
 
 def placed(values: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
     """`values` with those of the command line in their places: whole keys first, then `section.key` within them."""
-    result = {**values, **{key: value for key, value in typed.items() if "." not in key}}
-    for key, value in typed.items():
-        section, dot, inner = key.partition(".")
-        if dot:
-            before = result.get(section)
-            result[section] = {**(before if isinstance(before, Mapping) else {}), inner: value}
+    result = dict(values)
+    for key, value in sorted(typed.items(), key=lambda item: item[0].count(".")):
+        *sections, last = key.split(".")
+        inside = result
+        for section in sections:
+            before = inside.get(section)
+            inner = dict(before) if isinstance(before, Mapping) else {}
+            inside[section] = inner
+            inside = inner
+        inside[last] = value
     return result
 
 
 def found(key: str, values: Mapping[str, Any]) -> Any:
     """The value at `key`, or at `section.key`; None where there is none."""
-    section, dot, inner = key.partition(".")
-    if key in values or not dot:
-        return values.get(key)
+    if key in values:
+        return values[key]
+    section, _, inner = key.partition(".")
     within = values.get(section)
-    return within.get(inner) if isinstance(within, Mapping) else None
+    return found(inner, within) if isinstance(within, Mapping) else None
 
 
 def literal(text: str) -> Any:
