@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = configurator.resolve(configfiles.read(CONFIG), {})
     assert isinstance(settings, LlcSettings)
     target, _ = regression(settings, torch.device("cpu"))
-    target, _ = descend(target, settings.model, lambda *_: None, lambda: False)
+    target, _ = descend(target, settings.model, lambda *_: None)
     posterior = Posterior(target, target.n * keys.beta(settings), settings.sampler.gamma)
     print(f"{given.chains} chains of {given.draws} draws, {len(target.w0)} parameters, {given.rounds} rounds,"
           f" {surroundings(given.dir)}\n")  # fmt: skip
@@ -93,7 +93,6 @@ def with_its_step(name: str, posterior: Posterior, settings: LlcSettings, draws:
     part = getattr(settings.sampler, name)
     found = samplers.build(name, posterior, settings.sampler, stream(0, "step"))
     trace = chains.run(found, part.warmup, 1)
-    assert trace is not None
     fixed = part.model_copy(update={"step_size": trace.step_size, "draws": draws, "warmup": max(draws // 10, 1)})
     return settings.sampler.model_copy(update={name: fixed, "spread": 0.0})
 
@@ -119,7 +118,6 @@ def in_groups(name: str, posterior: Posterior, settings: SamplerSettings, sizes:
         random = stream(number, f"{name} {len(sizes)} {group}")
         sampler = samplers.build(name, posterior, settings.model_copy(update={"chains": size}), random)
         trace = chains.run(sampler, part.warmup, part.draws)
-        assert trace is not None
         draws.append(trace.losses)
         seconds += trace.seconds - trace.warmup_seconds
     return Round(np.concatenate(draws), seconds)

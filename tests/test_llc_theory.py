@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy import integrate
 
-from pipelines.llc import chains, samplers
+from pipelines.llc import chains, minimum, samplers
 from pipelines.llc.chains import Trace
 from pipelines.llc.diagnostics import Summary, effective, summarise
 from pipelines.llc.minimum import descend
@@ -175,9 +175,23 @@ def test_least_squares_on_the_diabetes_data(name):
 def test_training_finds_the_minimum_of_the_diabetes_data():
     target = diabetes()
     begun = Target(target.loss, torch.zeros_like(target.w0), target.n, target.data)
-    ended, minimum = descend(begun, ModelSettings(), lambda *_: None, lambda: False)
+    ended, minimum = descend(begun, ModelSettings(), lambda *_: None)
     assert minimum.reached and minimum.gradient_norm < 1e-10
     assert torch.allclose(ended.w0, target.w0, atol=1e-8)
+
+
+@pytest.mark.parametrize("columns", [1, 2000, 10**6])
+def test_the_hessian_is_the_same_however_many_columns_fit_into_memory(monkeypatch, columns):
+    target, asked = diabetes(), []
+
+    def loss(*points: torch.Tensor) -> torch.Tensor:
+        asked.append(1)
+        return target.loss(*points)
+
+    monkeypatch.setattr(minimum, "COLUMNS", columns)
+    found = minimum.hessian(Target(loss, target.w0, target.n, target.data), target.w0)
+    assert torch.allclose(found, torch.func.hessian(target.loss)(target.w0, *target.data))
+    assert len(asked) == math.ceil(len(target.w0) / max(1, columns // target.n))
 
 
 def by_quadrature(loss, strength: float, gamma: float) -> float:
@@ -234,7 +248,7 @@ def reduced_rank() -> tuple[Target, float, float]:
     def loss(w: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return (answer(w, x) - y).square().sum(-1).mean(-1) / (2 * 0.5**2)
 
-    target, minimum = descend(Target(loss, truth, 60, (x, y)), ModelSettings(), lambda *_: None, lambda: False)
+    target, minimum = descend(Target(loss, truth, 60, (x, y)), ModelSettings(), lambda *_: None)
     assert minimum.reached
     return target, 60 / math.log(60), 3.0
 
@@ -268,7 +282,7 @@ def test_a_deep_linear_network_comes_near_its_asymptotic_coefficient():
     data, model = {"n_data": 1000, "inputs": 3, "outputs": 3}, {"kind": "linear", "target_params": 48, "decay": 0.0}
     settings = LlcSettings.model_validate({"data": data, "model": model, "sampler": {"gamma": 1.0}})
     first, student = regression(settings, torch.device("cpu"))
-    target, minimum = descend(first, settings.model, lambda *_: None, lambda: False)
+    target, minimum = descend(first, settings.model, lambda *_: None)
     assert student.sizes == (3, 8, 3) and minimum.reached
     found = estimate("mala", target, target.n * beta(settings), 1.0, quick(chains=8))
     # Localisation and temperature keep it a little below: 3 percent here.

@@ -18,11 +18,12 @@ from model.regressors import Regressor
 from pipelines.failure import Diverged
 from pipelines.llc import settings as keys
 from pipelines.llc.diagnostics import effective
-from pipelines.llc.estimation import choose_device
+from pipelines.llc.estimation import Progress, Stopped, choose_device, estimate
 from pipelines.llc.settings import DataSettings, LlcSettings, ModelSettings, layer_sizes, parameter_count
 from pipelines.llc.target import regression
 from pipelines.llc.train import run
 from pipelines.mistake import Mistake
+from pipelines.tracking import Tracker
 from runner import configfiles
 from runner.configfiles import ConfigError
 from tests.conftest import signalled_at
@@ -145,6 +146,26 @@ def test_a_signal_leaves_with_the_samplers_that_had_finished(tmp_path):
     assert child.returncode == 130, errors
     assert list(table(tmp_path / "out")) == ["hmc"] and "stopped by a signal after" in out
     assert errors == "" and not (tmp_path / "out" / "traces_mala.npz").exists()
+
+
+@pytest.mark.parametrize("stage", ["adam", "lbfgs", "mala"])
+def test_a_wish_to_stop_is_heard_at_the_next_look_at_the_loss(tmp_path, stage):
+    """An iteration of L-BFGS, or a draw, may take many of them, each of a second where the network is large."""
+    parts = {"adam": {"adam_steps": 10**6}, "lbfgs": {"adam_steps": 0, "gradient": 1e-300}, "mala": QUICK}[stage]
+    endless = {"warmup": 1, "draws": 10**6, "steps_per_draw": 10**6 if stage == "mala" else 1}
+    settings = settings_of(tmp_path, names=["mala"], mala=endless).model_copy(
+        update={"model": ModelSettings(**{"lbfgs_steps": 10**6, **parts})}
+    )
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked >= 1000
+
+    with Tracker(settings, tmp_path, 1) as tracker, pytest.raises(Stopped):
+        estimate(settings, tmp_path, tracker, Progress(1), stop)
+    assert asked == 1000
 
 
 # Settings.

@@ -26,16 +26,10 @@ class Trace:
     warmup_seconds: float  # of them
 
 
-def run(
-    sampler: Sampler, warmup: int, draws: int, *, tell: Tell = lambda done, loss: None,
-    stop: Callable[[], bool] = lambda: False,
-) -> Trace | None:  # fmt: skip
-    """None when it was stopped: half of a trace is no estimate."""
+def run(sampler: Sampler, warmup: int, draws: int, *, tell: Tell = lambda done, loss: None) -> Trace:
     began = settled = time.perf_counter()
     losses = []
     for number in range(warmup + draws):
-        if stop():
-            return None
         if number == warmup // 2:
             sampler.halfway()
         if number == warmup:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from model.regressors import Regressor
 from pipelines import machine
 from pipelines.failure import Diverged
 from pipelines.llc import artifacts, chains, samplers
@@ -18,7 +20,7 @@ from pipelines.llc.diagnostics import Summary, summarise
 from pipelines.llc.minimum import Minimum, descend
 from pipelines.llc.posterior import Posterior
 from pipelines.llc.settings import LlcSettings
-from pipelines.llc.target import Target, regression, stream
+from pipelines.llc.target import Loss, Target, regression, stream
 from pipelines.mistake import Mistake
 from pipelines.tracking import Tracker, say
 
@@ -62,14 +64,12 @@ def _estimate(
     say(f"device: {machine.describe(device)}, writing to {out_dir}")
     artifacts.clear(out_dir)
     artifacts.write_config(out_dir, settings)
-    target, minimum = trained(settings, device, out_dir, stop)
+    begun, student = regression(settings, device)
+    target, minimum = trained(settings, replace(begun, loss=stoppable(begun.loss, stop)), student, out_dir)
     posterior = Posterior(target, settings.data.n_data * keys.beta(settings), settings.sampler.gamma)
     rows: list[Summary] = []
     for name in settings.sampler.names:
-        tell = Teller(name, settings, tracker, progress)
-        trace = sampled(name, settings, posterior, tell, stop)
-        if trace is None:
-            raise Stopped
+        trace = sampled(name, settings, posterior, Teller(name, settings, tracker, progress))
         row = summarise(name, trace, posterior.strength, minimum.loss)
         rows.append(row)
         artifacts.write_trace(out_dir, name, trace, posterior.strength, minimum.loss)
@@ -114,10 +114,18 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device("cpu")
 
 
-def trained(
-    settings: LlcSettings, device: torch.device, out_dir: Path, stop: Callable[[], bool]
-) -> tuple[Target, Minimum]:
-    target, student = regression(settings, device)
+def stoppable(loss: Loss, stop: Callable[[], bool]) -> Loss:
+    """The same, and Stopped once somebody wishes it: an iteration of L-BFGS or HMC may ask for hundreds of losses."""
+
+    def asked(*points: Tensor) -> Tensor:
+        if stop():
+            raise Stopped
+        return loss(*points)
+
+    return asked
+
+
+def trained(settings: LlcSettings, target: Target, student: Regressor, out_dir: Path) -> tuple[Target, Minimum]:
     sizes = " x ".join(map(str, student.sizes))
     say(f"model: {settings.model.kind}, {sizes}, {student.count:,} parameters; {target.n:,} examples")
     began = last = time.perf_counter()
@@ -128,9 +136,7 @@ def trained(
             last = time.perf_counter()
             say(f"{stage}: {step} steps, training loss {loss:.6f}")
 
-    target, minimum = descend(target, settings.model, tell, stop)
-    if stop():
-        raise Stopped
+    target, minimum = descend(target, settings.model, tell)
     seconds = time.perf_counter() - began
     if not target.w0.isfinite().all():
         raise Diverged("w0 is not finite. Lower model.adam_lr, or raise model.decay")
@@ -143,13 +149,11 @@ def trained(
     return target, minimum
 
 
-def sampled(
-    name: str, settings: LlcSettings, posterior: Posterior, tell: Teller, stop: Callable[[], bool]
-) -> chains.Trace | None:
+def sampled(name: str, settings: LlcSettings, posterior: Posterior, tell: Teller) -> chains.Trace:
     part = getattr(settings.sampler, name)
     random = stream(settings.seed, name, posterior.target.w0.device)
     sampler = samplers.build(name, posterior, settings.sampler, random)
-    return chains.run(sampler, part.warmup, part.draws, tell=lambda done, loss: tell(done, loss, sampler), stop=stop)
+    return chains.run(sampler, part.warmup, part.draws, tell=lambda done, loss: tell(done, loss, sampler))
 
 
 class Teller:

@@ -7,18 +7,19 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.func import grad, grad_and_value, jvp, vmap
 
 from pipelines.llc.settings import ModelSettings
 from pipelines.llc.target import Target
 
-CHUNK = 50  # L-BFGS iterations between two looks at the clock and at a wish to stop
+CHUNK = 50  # L-BFGS iterations between two looks at the clock
 HISTORY = 50  # pairs that L-BFGS remembers
 NEWTON = 10  # steps, most of which a minimum that is nearly reached does not need
 LARGEST_HESSIAN = 1000  # parameters: its eigenvalues take a second then
+COLUMNS = 10**5  # of the Hessian, times examples, at once: some kilobytes each
 FLAT = 1e-10  # of the largest eigenvalue: directions below it are those in which a singular minimum extends
 
 Tell = Callable[[str, int, float], None]  # hears the stage, its iteration and the loss
-Stop = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +31,19 @@ class Minimum:
     reached: bool  # no entry of the gradient exceeds what was asked for
 
 
-def descend(target: Target, settings: ModelSettings, tell: Tell, stop: Stop) -> tuple[Target, Minimum]:
-    """The target at its minimum; a stop leaves early."""
+def descend(target: Target, settings: ModelSettings, tell: Tell) -> tuple[Target, Minimum]:
+    """The target at its minimum."""
     w = target.w0.clone().requires_grad_()
-    _adam(target, w, settings, tell, stop)
-    _lbfgs(target, w, settings, tell, stop)
-    if len(w) <= LARGEST_HESSIAN and not stop():
+    _adam(target, w, settings, tell)
+    _lbfgs(target, w, settings, tell)
+    if len(w) <= LARGEST_HESSIAN:
         _newton(target, w, settings)
     loss, slope = _slope(target, w)
     found = Minimum(loss.item(), slope.norm().item(), bool(slope.abs().max() <= settings.gradient))
     return replace(target, w0=w.detach()), found
 
 
-def _adam(target: Target, w: Tensor, settings: ModelSettings, tell: Tell, stop: Stop) -> None:
+def _adam(target: Target, w: Tensor, settings: ModelSettings, tell: Tell) -> None:
     """The rate falls to a hundredth along half a cosine, so that L-BFGS begins where the noise of steps is small."""
     if not settings.adam_steps:
         return
@@ -55,11 +56,9 @@ def _adam(target: Target, w: Tensor, settings: ModelSettings, tell: Tell, stop: 
         optimizer.step()
         schedule.step()
         tell("adam", step, loss.item())
-        if stop():
-            return
 
 
-def _lbfgs(target: Target, w: Tensor, settings: ModelSettings, tell: Tell, stop: Stop) -> None:
+def _lbfgs(target: Target, w: Tensor, settings: ModelSettings, tell: Tell) -> None:
     """In chunks that keep their history: torch.optim.LBFGS remembers it between calls of step."""
     if not settings.lbfgs_steps:
         return
@@ -75,7 +74,7 @@ def _lbfgs(target: Target, w: Tensor, settings: ModelSettings, tell: Tell, stop:
         return loss
 
     done, before = 0, float("inf")
-    while done < settings.lbfgs_steps and not stop():
+    while done < settings.lbfgs_steps:
         optimizer.step(closure)
         loss = closure().item()
         done = optimizer.state[w]["n_iter"]
@@ -94,7 +93,7 @@ def _newton(target: Target, w: Tensor, settings: ModelSettings) -> None:
     for _ in range(NEWTON):
         if slope.abs().max() <= settings.gradient / 100:
             return
-        curvatures, axes = torch.linalg.eigh(torch.func.hessian(target.loss)(w.detach(), *target.data))
+        curvatures, axes = torch.linalg.eigh(hessian(target, w.detach()))
         if curvatures[-1] <= 0 or curvatures[0] < -1e-6 * curvatures[-1]:
             return  # not near a minimum
         steep = curvatures > FLAT * curvatures[-1]
@@ -108,7 +107,17 @@ def _newton(target: Target, w: Tensor, settings: ModelSettings) -> None:
         loss, slope = found, flatter
 
 
+def hessian(target: Target, w: Tensor) -> Tensor:  # (d,) -> (d, d)
+    """Of L at w, as many columns at a time as the memory surely holds: each keeps the activations of all examples."""
+
+    def column(v: Tensor) -> Tensor:
+        return jvp(lambda w: grad(target.loss)(w, *target.data), (w,), (v,))[1]
+
+    at_once = max(1, COLUMNS // target.n)
+    return vmap(column, chunk_size=at_once)(torch.eye(len(w), dtype=w.dtype, device=w.device))
+
+
 def _slope(target: Target, w: Tensor) -> tuple[Tensor, Tensor]:
     """L(w) and its gradient."""
-    slope, loss = torch.func.grad_and_value(target.loss)(w.detach(), *target.data)
+    slope, loss = grad_and_value(target.loss)(w.detach(), *target.data)
     return loss, slope
