@@ -29,4 +29,7 @@ if __name__ == "__main__":
     except Mistake as mistake:
         print(f"train.py: {mistake}", file=sys.stderr)
         sys.exit(2)
-    train()
+    try:
+        train()
+    except KeyboardInterrupt:  # before the pipeline listens: nothing is half-written
+        sys.exit(130)

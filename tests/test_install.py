@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -65,6 +67,16 @@ def test_any_hydra_application_finds_the_launcher(work: Workspace, installed: Pa
     assert "Launching 2 jobs" in done.stdout
     assert {path.parent.name for path in work.folder.glob("multirun/*/*/*/stdout.log")} == {"0", "1"}
     assert not (installed / "hydra_plugins" / "__init__.py").exists()  # all launchers share that package
+
+
+def test_what_is_pinned_is_named_for_those_who_install_otherwise() -> None:
+    """`uv run python train.py` installs what pyproject.toml names, and nothing of requirements.txt."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    words = [*project["project"]["dependencies"], *project["dependency-groups"]["training"]]
+    words += project["project"]["optional-dependencies"]["hydra"]
+    named = {re.split(r"[<>=\[]", word)[0] for word in words}
+    pinned = re.findall(r"^([\w-]+)==", (PROJECT / "requirements.txt").read_text(), re.MULTILINE)
+    assert set(pinned) - named == set()
 
 
 def test_the_library_needs_nothing_of_the_training_code(work: Workspace, installed: Path) -> None:
