@@ -20,6 +20,7 @@ from runner.wording import count, duration
 MOST = 12  # measurements on a screen
 BOOKKEEPING = ("iter", "max_iters", "time", "schema")  # no results, although jobs write them
 FIRST, LAST = ("name", "status"), ("seconds", "out_dir")
+FINAL = ("final/loss", "final/loss_stderr")  # of the whole validation text
 PURPOSE = "One row for each job in these folders, whatever started it, those that failed included."
 EPILOG = """\
 Without --columns the table has the keys in which the configs differ, what was measured (on a screen at most twelve of
@@ -82,13 +83,19 @@ def _columns(found: Table, wanted: Sequence[str] | None, most: int | None) -> li
 def _telling(found: Table, most: int | None) -> list[str]:
     """The keys in which configs differ and all that was measured, between which job it is and how it ended.
 
-    What a job says first of all comes before the details of nested records.
+    First comes how good the result is (losses and accuracies of an evaluation), then what a job says first of all, then
+    the details of nested records.
     """
     inner = [column for column in found.columns if column not in (*FIRST, *LAST, *BOOKKEEPING)]
     config = [column for column in inner if column not in found.measured]
     differing = [column for column in config if len({repr(row.get(column)) for row in found}) > 1]
-    measured = sorted((column for column in inner if column in found.measured), key=lambda column: "." in column)
+    measured = sorted((column for column in inner if column in found.measured), key=_place)
     return [FIRST[0], *differing, *measured[:most], FIRST[1], LAST[0]]
+
+
+def _place(column: str) -> tuple[bool, bool]:
+    """Of a measurement among the others: False comes first."""
+    return column not in (*comparison.METRICS, *FINAL), "." in column
 
 
 def _no_column(named: str, found: Table) -> str:

@@ -337,3 +337,17 @@ def test_a_reader_that_has_seen_enough_is_no_mistake(tmp_path: Path) -> None:
     command = f"{sys.executable} {PROJECT}/run_experiments.py table {tmp_path} --json | head -1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "[\n", "")
+
+
+def test_how_good_a_result_is_comes_first(work: Workspace) -> None:
+    """A job of many measurements: what a screen has room for must hold the validation loss."""
+    many = {f"speed_{number}": number for number in range(20)}
+    row = json.dumps({"iter": 1, **many, "val/loss": 2.5, "final/loss": 2.4})
+    work.write("job.py", f"import sys\nopen(sys.argv[2][10:] + '/metrics.jsonl', 'w').write({row!r} + chr(10))\n")
+    work.write("c/a.py", "")
+    work.run("--configs", "c/a.py", "--train_script", "job.py", code=0)
+    done = subprocess.run(
+        [sys.executable, str(PROJECT / "run_experiments.py"), "table", "experiments/latest"],
+        cwd=work.folder, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[0].split()[:4] == ["name", "val/loss", "final/loss", "speed_0"]
