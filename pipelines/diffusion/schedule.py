@@ -101,7 +101,7 @@ def most_hidden(reached: Sequence[RandomStage | StickyStage], rows: int, length:
 
 
 def stage_at(iteration: int, stages: Sequence[RandomStage | StickyStage], max_iters: int) -> int:
-    """The stage of an iteration when each gets its share of max_iters: each at least begins, and the last ends it."""
+    """The stage of an iteration when each gets its share of max_iters; a share of less than one iteration gets none."""
     total, passed = sum(stage.share for stage in stages), 0.0
     for number, stage in enumerate(stages[:-1]):
         passed += stage.share
