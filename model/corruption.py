@@ -106,10 +106,6 @@ def correction_losses(logits: Tensor, targets: Tensor) -> Tensor:  # (B, T, C), 
     return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
 
 
-def correction_loss(logits: Tensor, targets: Tensor) -> Tensor:  # (B, T, C), (B, T) -> ()
-    return correction_losses(logits, targets).mean()
-
-
 def wrong_log_odds(logits: Tensor) -> Tensor:  # (B, T, C) -> (B, T) float32
     """ln(p / (1 - p)) of the probability p of the last class, "wrong". Unlike p it does not round to ties near 1."""
     logits = logits.float()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+
+from pipelines.tracking import Tell
 
 FILE = "profile.json"
 WARM, TRACED = 10, 5  # steps: the first ones compile, allocate and tune
@@ -12,7 +13,7 @@ WARM, TRACED = 10, 5  # steps: the first ones compile, allocate and tune
 class Profile:
     """Count its steps: it begins by itself, and writes the trace when it has seen enough."""
 
-    def __init__(self, out_dir: Path, tell: Callable[[str], None]) -> None:
+    def __init__(self, out_dir: Path, tell: Tell) -> None:
         from torch.profiler import profile, schedule
 
         def write(traced: profile) -> None:

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,7 @@ from pipelines.weights_and_biases import WandbRun, WandbSettings
 from runner import atomic
 
 METRICS = "metrics.jsonl"
+Tell = Callable[[str], None]  # `say`, or silence in a process that leaves the telling to another
 
 
 class Tracker:

@@ -12,7 +12,6 @@ from model.corruption import (
     FRAGMENT,
     RANDOM,
     STICKY,
-    correction_loss,
     correction_losses,
     correction_targets,
     corrupt,
@@ -183,7 +182,7 @@ def test_no_value_is_asked_of_the_device():
         drawn = other_characters(ids, mode.from_tensor(ALIKE), generator())
         moved = fragments(ids > 2, torch.cat((ids, ids), 1), generator())
         targets = correction_targets(ids, torch.where(plan.kind[:, None] == FRAGMENT, moved, drawn), VOCABULARY + 1)
-        assert correction_loss(torch.empty(4, 20, VOCABULARY + 1), targets).shape == ()
+        assert correction_losses(torch.empty(4, 20, VOCABULARY + 1), targets).shape == (4, 20)
 
 
 # What finding them costs.
@@ -194,9 +193,8 @@ def test_a_fresh_network_guesses_uniformly(classes):
     shape = Shape(tokens_in=VOCABULARY + 1, tokens_out=classes, block_size=16, n_layer=1, n_head=2, n_embd=16)
     ids, corrupted = text(3, 16), (text(3, 16) + 1) % VOCABULARY
     logits = Transformer(shape)(corrupted)
-    assert correction_loss(logits, correction_targets(ids, corrupted, classes)).item() == pytest.approx(
-        math.log(classes), abs=1e-6
-    )
+    losses = correction_losses(logits, correction_targets(ids, corrupted, classes))
+    assert losses.mean().item() == pytest.approx(math.log(classes), abs=1e-6)
 
 
 def test_the_last_class_means_wrong():
@@ -213,7 +211,7 @@ def test_the_prior_is_what_is_known_without_the_text():
     assert torch.allclose(nothing_seen.softmax(-1)[..., 1], torch.tensor(0.2))
     targets = torch.tensor([[1, 1] + [0] * 8])
     entropy = -(0.2 * math.log(0.2) + 0.8 * math.log(0.8))
-    assert correction_loss(nothing_seen, targets).item() == pytest.approx(entropy, abs=1e-6)
+    assert correction_losses(nothing_seen, targets).mean().item() == pytest.approx(entropy, abs=1e-6)
 
 
 def test_losses_and_odds_are_those_of_the_probabilities():
@@ -222,7 +220,6 @@ def test_losses_and_odds_are_those_of_the_probabilities():
     probability = logits.double().softmax(-1)
     by_hand = -probability.gather(-1, targets[..., None])[..., 0].log()
     assert torch.allclose(correction_losses(logits, targets).double(), by_hand, atol=1e-6)
-    assert correction_loss(logits, targets).item() == pytest.approx(by_hand.mean().item(), abs=1e-6)
     wrong = probability[..., -1]
     assert torch.allclose(wrong_log_odds(logits).double(), (wrong / (1 - wrong)).log(), atol=1e-5)
     sure = wrong_log_odds(torch.tensor([[[0.0, 100.0], [0.0, 101.0]]]))

@@ -154,7 +154,5 @@ def test_masks_cost_no_round_trip_to_the_device():
     """Meta tensors have shapes and no values: whatever asks for one raises."""
     count = torch.ones(4, dtype=torch.long, device="meta")
     masking = Masking(count, torch.ones(4, device="meta"), torch.ones(4, device="meta"))
-    with pytest.raises((NotImplementedError, RuntimeError)):
-        bool(count.sum() > 0)
     assert sample_masks(masking, 16, None).shape == (4, 16)
     assert random_masks(count, 16, None).shape == (4, 16)

@@ -20,11 +20,13 @@ from pipelines.diffusion.batches import Batches
 from pipelines.diffusion.data import open_dataset
 from pipelines.diffusion.filling import Filling
 from pipelines.diffusion.learner import Cost, averaged, build, cost_of
+from pipelines.diffusion.meter import Meter
 from pipelines.diffusion.optimizers import block_matrices
 from pipelines.diffusion.schedule import stage_at
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.stages import RandomStage
 from pipelines.diffusion.whole import evaluate_whole, masks_of_turn
+from pipelines.processes import Processes
 from tests.test_training import TINY, command, config, finish, no_wandb_server, one_thread, rows_of, text, train_here
 
 __all__ = ["no_wandb_server", "one_thread", "text"]  # fixtures
@@ -321,6 +323,22 @@ def test_processes_that_cannot_share_evenly_say_so(text, tmp_path):
 
 
 # Watchable.
+
+
+def test_the_meter_leaves_skipped_steps_out_of_the_mean_and_counts_them_for_good(text):
+    said: list[str] = []
+    meter = Meter(CPU, torch.float32, Processes(), said.append, tokens_per_iter=8, flops_per_token=1.0, skipped=3)
+    for loss, skipped in ((2.0, 0.0), (math.nan, 1.0), (4.0, 0.0)):
+        meter.count(torch.tensor(loss), torch.tensor(skipped))
+    assert meter.skipped == 4 and meter.in_a_row == 0
+    row, line = meter.row(warm=False)
+    assert row["train/loss"] == pytest.approx(3.0) and row["skipped_steps"] == 4 and "4 steps skipped" in line
+    assert "mfu" not in row and said == []
+    meter.count(torch.tensor(math.inf), torch.tensor(1.0))
+    assert meter.in_a_row == 1 and meter.skipped == 5  # also between two rows: what a checkpoint asks for
+    row, line = meter.row(warm=True)
+    assert math.isnan(row["train/loss"]) and row["skipped_steps"] == 5 and row["mfu"] > 0
+    assert len(said) == 1 and said[0].startswith("peak for mfu")
 
 
 def test_metrics_say_how_fast_and_how_far(text, tmp_path):

@@ -28,6 +28,7 @@ from pipelines.diffusion.dataset import Dataset
 from pipelines.diffusion.evaluation import BINS
 from pipelines.diffusion.settings import DiffusionSettings, classes
 from pipelines.mistake import Mistake
+from pipelines.tracking import Tell
 
 
 class Correction:
@@ -92,7 +93,7 @@ class Correction:
         return planted_errors(tokens, self._counts, each, length, most, self._device)
 
     def evaluate_whole(
-        self, model: nn.Module, stop: Callable[[], bool], tell: Callable[[str], None]
+        self, model: nn.Module, stop: Callable[[], bool], tell: Tell
     ) -> CorrectionEvaluation | None:
         """As many windows as the validation text has, for each kind of corruption."""
         each = -(-len(self._text.val) // (self._settings.block_size * BINS))

@@ -19,6 +19,7 @@ from pipelines.diffusion.evaluation import Evaluation, Questions, evaluate, ques
 from pipelines.diffusion.schedule import most_hidden, rows_of_stages, stage_masking, stage_table
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.whole import WholeEvaluation, evaluate_whole
+from pipelines.tracking import Tell
 
 
 class Filling:
@@ -88,7 +89,7 @@ class Filling:
         )
 
     def evaluate_whole(
-        self, model: nn.Module, stop: Callable[[], bool], tell: Callable[[str], None]
+        self, model: nn.Module, stop: Callable[[], bool], tell: Tell
     ) -> WholeEvaluation | None:
         text = self._text
         return evaluate_whole(

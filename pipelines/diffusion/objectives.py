@@ -11,6 +11,7 @@ from torch import nn
 from pipelines.diffusion.batches import Batch
 from pipelines.diffusion.dataset import Dataset
 from pipelines.diffusion.settings import DiffusionSettings, is_corrector
+from pipelines.tracking import Tell
 
 
 class Evaluated(Protocol):
@@ -39,7 +40,7 @@ class Objective(Protocol):
         """None when `stop` said so on the way."""
 
     def evaluate_whole(
-        self, model: nn.Module, stop: Callable[[], bool], tell: Callable[[str], None]
+        self, model: nn.Module, stop: Callable[[], bool], tell: Tell
     ) -> Final | None:
         """Over every window of the validation text; `tell` is told now and then how far it has come."""
 

@@ -12,16 +12,17 @@ from pipelines import checkpoints, machine, processes
 from pipelines.diffusion.data import open_dataset
 from pipelines.diffusion.dataset import Dataset
 from pipelines.diffusion.learner import Cost, Learner, State, averaged, build, cost_of, follow, pack, unpack
+from pipelines.diffusion.meter import Meter
 from pipelines.diffusion.objectives import Evaluated, objective_of
 from pipelines.diffusion.schedule import Progress, advance, learning_rate, stage_at
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.failure import Diverged, noted
-from pipelines.pace import Pace, Stopwatch
 from pipelines.processes import Processes
 from pipelines.stopping import StopRequest
-from pipelines.tracking import METRICS, Quiet, Tracker, say
+from pipelines.tracking import METRICS, Quiet, Tell, Tracker, say
 
 MEND = "Lower learning_rate, lengthen warmup_iters, or set grad_clip"
+CUT_SHORT = "a signal cut the final evaluation short; --init_from=resume --eval_only=true makes up for it"
 MOST_SKIPPED = 10  # steps in a row whose gradient is no number: one may be bad luck, so many are the end
 
 
@@ -89,8 +90,10 @@ def train(settings: DiffusionSettings, state: State, stop: StopRequest, all_of_u
             from pipelines.profiling import Profile
 
             profile = Profile(out_dir, tell)
-        loss_sum, skipped_sum, in_a_row = torch.zeros(3, device=device)
-        watch, peak, since = Stopwatch(device), None, 0
+        meter = Meter(
+            device, dtype, all_of_us, tell, tokens_per_iter=tokens_per_iter,
+            flops_per_token=model.flops_per_token(), skipped=state.skipped,
+        )  # fmt: skip
         while True:
             # Look: at every interval and at the end.
             due = state.iteration % settings.eval_interval == 0
@@ -110,9 +113,10 @@ def train(settings: DiffusionSettings, state: State, stop: StopRequest, all_of_u
                 improved = judge(result, settings, state, count=due and not settings.eval_only)
                 if state.progress.stage != stage:
                     tell(announcement(settings, state))
+                state.skipped = meter.skipped
                 if not done and (improved or settings.always_save_checkpoint) and all_of_us.first:
                     save(learner, state, settings, text, best=improved, must=False)
-                watch.restart()
+                meter.restart()
             if done or all_of_us.any(stop()):
                 break
 
@@ -133,50 +137,32 @@ def train(settings: DiffusionSettings, state: State, stop: StopRequest, all_of_u
                 loss += part.detach()
             norm, skipped = optimizer.step(scaler)
             follow(learner.average, model, settings.ema_decay, state.iteration)
-            loss_sum += torch.where(skipped > 0, 0.0, loss)
-            skipped_sum += skipped
-            in_a_row = (in_a_row + 1) * skipped
-            state.iteration, since = state.iteration + 1, since + 1
-            watch.press()
+            state.iteration += 1
+            meter.count(loss, skipped)
             if profile:
                 profile.step()
 
             # Tell. Reading a number waits for a GPU, so they are read only now; on a CPU it costs nothing to look.
             telling = state.iteration % settings.log_interval == 0 or state.iteration in (1, settings.max_iters)
-            if (telling or device.type == "cpu") and in_a_row.item() >= MOST_SKIPPED:
+            if (telling or device.type == "cpu") and meter.in_a_row >= MOST_SKIPPED:
                 raise Diverged(
-                    f"the gradient was not finite in the last {in_a_row.item():.0f} steps, up to iteration"
+                    f"the gradient was not finite in the last {meter.in_a_row} steps, up to iteration"
                     f" {state.iteration}; the checkpoints before them stand. {MEND}"
                 )
             if telling:
-                pace = watch.look()
-                state.skipped += int(skipped_sum.item())
-                counted = since - int(skipped_sum.item())
-                mean_loss = all_of_us.mean(loss_sum) / counted if counted else math.nan
-                row = {"train/loss": mean_loss, "lr": rate, **speed_row(pace, tokens_per_iter),
-                       "grad_norm": norm.item(), "skipped_steps": state.skipped,
-                       "epoch": state.iteration * tokens_per_iter / len(text.train),
-                       "memory_gib": machine.memory_bytes(device) / 2**30}  # fmt: skip
-                line = f"iter {state.iteration}: loss {mean_loss:.4f}, time {pace.mean * 1e3:.2f}ms"
-                if state.iteration > 1:  # the first step also allocates and tunes: no measure of speed
-                    if peak is None:
-                        peak = machine.peak_flops(device, dtype)
-                        tell(f"peak for mfu: {peak.flops / 1e12:.3g} TFLOP/s ({peak.source})")
-                    flops = model.flops_per_token() * tokens_per_iter / pace.mean
-                    row["mfu"] = flops / peak.flops / all_of_us.count
-                    line += f", mfu {row['mfu'] * 100:.2f}%"
-                tell(line + (f", {state.skipped} steps skipped" if state.skipped else ""))
+                # The first step also allocates and tunes: no measure of speed.
+                row, line = meter.row(warm=state.iteration > 1)
+                tell(f"iter {state.iteration}: {line}")
+                row |= {"lr": rate, "grad_norm": norm.item(),
+                        "epoch": state.iteration * tokens_per_iter / len(text.train)}  # fmt: skip
                 tracker.log(state.iteration, row | stage_row(settings, state))
-                loss_sum.zero_()
-                skipped_sum.zero_()
-                since = 0
-                watch.restart()
 
         if profile:
             profile.finish()
 
         # Leave. The first process decides: the others may not have heard of a signal yet.
         stopped = all_of_us.any(stop())
+        state.skipped = meter.skipped
         if all_of_us.first and not settings.eval_only:
             save(learner, state, settings, text, best=improved, must=True)
         if stopped and not done:
@@ -185,27 +171,16 @@ def train(settings: DiffusionSettings, state: State, stop: StopRequest, all_of_u
         if settings.final_evaluation and all_of_us.first:
             with averaged(learner) as judged:
                 final = objective.evaluate_whole(judged, stop, tell)
-            if final is not None:
-                tell(f"final: {final.summary()}")
+            tell(f"final: {final.summary()}" if final else CUT_SHORT)
+            if final:
                 tracker.log(state.iteration, final.row())
-            elif not settings.eval_only:
-                tell("a signal cut the final evaluation short; --init_from=resume --eval_only=true makes up for it")
         if settings.eval_only:
             return stop.exit_code if stop() else 0
         tell(f"done: {state.iteration} iterations, best val loss {state.best_val_loss:.4f}")
         return 0
 
 
-def speed_row(pace: Pace, tokens_per_iter: int) -> dict[str, float]:
-    return {
-        "ms_per_iter": pace.mean * 1e3,
-        "ms_per_iter_p50": pace.median * 1e3,
-        "ms_per_iter_p95": pace.p95 * 1e3,
-        "tokens_per_second": tokens_per_iter / pace.mean,
-    }
-
-
-def report(result: Evaluated, settings: DiffusionSettings, state: State, tracker: Tracker | Quiet, tell) -> None:
+def report(result: Evaluated, settings: DiffusionSettings, state: State, tracker: Tracker | Quiet, tell: Tell) -> None:
     rate = learning_rate(min(state.iteration, settings.max_iters - 1), settings)
     tell(f"step {state.iteration}: train loss {result.train_loss:.4f}, val loss {result.val_loss:.4f}, lr {rate:.3e}")
     tell(f"  {result.summary()}")

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from model.masks import random_masking, sample_masks
 from pipelines.diffusion.data import windows
 from pipelines.diffusion.evaluation import BINS, asked_only, losses_and_hits, rows_at_once
+from pipelines.tracking import Tell
 
 TELL_SECONDS = 10.0
 WINDOWS_AT_A_TIME = 2**12  # whose masks are drawn at once: bounded memory, whatever the text
@@ -77,7 +78,7 @@ def evaluate_whole(
     dtype: torch.dtype,
     characters_per_token: float = 1.0,
     stop: Callable[[], bool] = lambda: False,
-    tell: Callable[[str], None] = lambda line: None,
+    tell: Tell = lambda line: None,
 ) -> WholeEvaluation | None:
     """None when `stop` said so on the way. `tell` hears how far it has come, where it takes long."""
     starts = np.arange(len(tokens) // length) * length

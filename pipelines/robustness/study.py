@@ -18,6 +18,7 @@ from pipelines.robustness.data import Data, Rows
 from pipelines.robustness.detectors import Outputs, Scores
 from pipelines.robustness.learner import outputs
 from pipelines.robustness.settings import AttackSettings, RobustnessSettings
+from pipelines.tracking import Tell
 
 BATCH = 256  # rows that are attacked at once
 NEWS = 5.0  # seconds between two lines about a long attack
@@ -72,7 +73,7 @@ def stages(
     settings: RobustnessSettings,
     device: torch.device,
     stop: Callable[[], bool],
-    tell: Callable[[str], None],
+    tell: Tell,
 ) -> Iterator[Result]:
     """Yields after each stage. Raises Stopped where `stop()` is true before the next one has ended; `tell` hears how
     far a long one has come."""
@@ -140,7 +141,7 @@ def attacked(
     settings: RobustnessSettings,
     device: torch.device,
     stop: Callable[[], bool],
-    tell: Callable[[str], None],
+    tell: Tell,
 ) -> Attack:
     wanted = np.arange(len(result.right)) < (settings.attack.examples or len(result.right))
     rows = np.flatnonzero(result.right & wanted)
@@ -158,7 +159,7 @@ def adversarial(
     settings: RobustnessSettings,
     device: torch.device,
     stop: Callable[[], bool],
-    tell: Callable[[str], None],
+    tell: Tell,
 ) -> np.ndarray:  # (A, ...)
     asked, told = settings.attack, time.monotonic()
     ball = Ball(asked.norm, asked.eps, *(torch.from_numpy(limit).to(device) for limit in (data.low, data.high)))
