@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from runner import override
-from runner.configfiles import ConfigError, ConfigFile, did_you_mean, inheritance, one_line
+from runner.configfiles import ConfigFile, inheritance
+from runner.core.errors import ConfigError, did_you_mean, one_line
 from runner.mistakes import Origin, sentences, unknown_key
 
 PIPELINES = {

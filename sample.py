@@ -17,7 +17,7 @@ from pipelines.diffusion import saved
 from pipelines.diffusion.sample_settings import SampleSettings, described
 from pipelines.mistake import Mistake
 from runner import override
-from runner.configfiles import ConfigError
+from runner.core.errors import ConfigError
 
 FLAGS = ("--show", "--quality")  # may stand alone, and then mean true
 

@@ -31,7 +31,7 @@ import numpy as np
 from overhead import scratch, surroundings
 
 import runner
-from runner.canonical import fingerprint, typed
+from runner.core.canonical import fingerprint, typed
 
 OURS, THEIRS = "this runner", "joblib.Memory"
 

@@ -34,14 +34,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from naive import naive
 
-from runner import clock, engine, facts, store
+from runner import engine, facts, store
+from runner.core import clock
+from runner.core.job import Job, Plan
+from runner.core.state import ERROR
 from runner.executors.local import Local
-from runner.job import Job, Plan
 from runner.journal import Journal
 from runner.process import SUPERVISOR, Terms
 from runner.screen import Lines
 from runner.signals import Signals
-from runner.state import ERROR
 
 BAR = 40.0  # milliseconds per job more than the bare loop
 BARE, NAIVE, OURS = "bare loop", "naive runner", "this runner"

@@ -26,8 +26,7 @@ class Layer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (B, T, C) -> (B, T, C)
         B, T, C = x.shape
         q, k, v = (
-            z.view(B, T, self.heads, C // self.heads).transpose(1, 2)
-            for z in self.qkv(self.norm_1(x)).split(C, dim=2)
+            z.view(B, T, self.heads, C // self.heads).transpose(1, 2) for z in self.qkv(self.norm_1(x)).split(C, dim=2)
         )
         y = F.scaled_dot_product_attention(q, k, v)
         x = x + self.out(y.transpose(1, 2).contiguous().view(B, T, C))

@@ -41,7 +41,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from naive import naive
 from overhead import NAIVE, OURS, scratch, surroundings
 
-from runner.job import Job
+from runner.core.job import Job
 from runner.process import Supervised, Terms
 
 SPEED_BAR, CPU_BAR, MEMORY_BAR = 8.0, 8.0, 40.0  # times the naive MB/s, a share of its CPU seconds, MB

@@ -19,7 +19,7 @@ from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.wanted import Wanted
 from pipelines.keys import DATA, dataset_meta
 from pipelines.mistake import Mistake
-from runner.configfiles import ConfigError
+from runner.core.errors import ConfigError
 
 
 def main() -> str:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runner import atomic, redact
+from runner import atomic
+from runner.core import redact
 
 CONFIG = Path("config.yaml")
 

@@ -5,22 +5,22 @@ from importlib import import_module
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
 if TYPE_CHECKING:
     from runner.aggregate import load_results
-    from runner.config import Config
-    from runner.configfiles import ConfigError
+    from runner.core.config import Config
+    from runner.core.errors import ConfigError
+    from runner.core.job import Job, Plan
+    from runner.core.state import Outcome, Record
     from runner.decorator import Experiment, Incomplete, experiment
-    from runner.job import Job, Plan
-    from runner.state import Outcome, Record
 
 # name -> module: `import runner` must stay cheap, since every supervisor does it.
 _HOMES = {
-    "Config": "config",
-    "ConfigError": "configfiles",
+    "Config": "core.config",
+    "ConfigError": "core.errors",
     "Experiment": "decorator",
     "Incomplete": "decorator",
-    "Job": "job",
-    "Outcome": "state",
-    "Plan": "job",
-    "Record": "state",
+    "Job": "core.job",
+    "Outcome": "core.state",
+    "Plan": "core.job",
+    "Record": "core.state",
     "experiment": "decorator",
     "load_results": "aggregate",
 }

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from runner import atomic, identity, layout, result, store, tree
-from runner.job import Attempt, Job, Plan
-from runner.state import COMPLETED
+from runner.core.job import Attempt, Job, Plan
+from runner.core.state import COMPLETED
 
 CLEARED_WITHIN = 5.0  # seconds that a supervisor may need for what a job left behind, once it has recorded the end
 

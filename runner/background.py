@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from runner import atomic, identity, layout, resume, store, views
-from runner.configfiles import ConfigError
-from runner.job import Job, Plan
+from runner.core.errors import ConfigError
+from runner.core.job import Job, Plan
+from runner.core.state import COMPLETED
+from runner.core.text import duration, plain, shown
 from runner.lock import holder, was_left
 from runner.plans import recorded
 from runner.resume import no_such_job
 from runner.signals import Signals
-from runner.state import COMPLETED
-from runner.wording import duration, plain, shown
 
 FOLLOW = 0.2  # seconds between two looks at a file that is followed
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from runner import atomic, background, cli
-from runner.configfiles import ConfigError, did_you_mean
+from runner.core.errors import ConfigError, did_you_mean
+from runner.core.text import plain
 from runner.layout import BACKGROUND_RUNS, RUN_RECORD, BatchPaths
-from runner.wording import plain
 
 FOLDER = Path(BACKGROUND_RUNS)
 #: What `runner.background` calls the state of a batch -> what it is called here.

@@ -11,15 +11,14 @@ import json
 import os
 import pickle
 import shutil
-import time
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from runner import atomic, clock, layout
-from runner.canonical import canonical
+from runner import atomic, layout
+from runner.core.canonical import canonical
 from runner.identity import own
 from runner.result import regular
 
@@ -253,18 +252,3 @@ def _next_attempt(folder: Path) -> Path:
     while (folder / f"{layout.ATTEMPT}{number}").exists():
         number += 1
     return folder / f"{layout.ATTEMPT}{number}"
-
-
-class Clock:
-    """When a computation began and ended, and for how long it went."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-        self.start = clock.now()
-
-    def read(self) -> dict[str, Any]:
-        return {
-            "start_time": self.start,
-            "end_time": clock.now(),
-            "duration_seconds": round(time.monotonic() - self._began, 3),
-        }

@@ -16,12 +16,12 @@ from runner import options
 from runner.options import UsageError
 
 if TYPE_CHECKING:  # heavy, and not needed for --help
+    from runner.core.job import Plan
+    from runner.core.state import Record
     from runner.engine import Observer, Policy
-    from runner.job import Plan
     from runner.lock import Lock
     from runner.process import Terms
     from runner.signals import Signals
-    from runner.state import Record
 
 PROJECT = Path(__file__).resolve().parent.parent
 COMPLETED, SOME_DID_NOT, USAGE, HELD = 0, 1, 2, 75
@@ -69,7 +69,7 @@ def _main(arguments: Sequence[str]) -> int:
         from runner import background
 
         return background.main(arguments, rerun)
-    from runner.configfiles import ConfigError
+    from runner.core.errors import ConfigError
 
     try:
         given, overrides, wrong = options.parse(arguments)
@@ -112,7 +112,7 @@ def _note(given: Namespace, text: str) -> None:
 
 def complain(problems: Sequence[str], *, counted: bool = True) -> int:
     """Say on standard error what is wrong, a sentence a line; returns the exit code for it."""
-    from runner.wording import plain
+    from runner.core.text import plain
 
     for problem in problems:
         print(f"run_experiments.py: {plain(problem)}", file=sys.stderr)
@@ -163,11 +163,11 @@ def start_tree(plan: Plan, given: Namespace, programs: Plan | None) -> int:
     """Run what of a tree of configs has no result yet, then invoke the `programs` that subdirectories have."""
     from runner import attempts, store, success, views
     from runner import resume as resuming
+    from runner.core.text import shown
     from runner.layout import BatchPaths
     from runner.lock import Held, Lock
     from runner.plans import recorded
     from runner.signals import Signals
-    from runner.wording import shown
 
     typed_in = os.getpid()
     try:
@@ -200,7 +200,7 @@ def start_tree(plan: Plan, given: Namespace, programs: Plan | None) -> int:
 
 def _joined(plan: Plan, given: Namespace) -> Plan:
     """The plan with what is recorded of earlier calls for its output root."""
-    from runner.configfiles import ConfigError
+    from runner.core.errors import ConfigError
     from runner.plans import recorded, tree
 
     try:
@@ -224,12 +224,12 @@ def resume(
     """
     from runner import attempts, store, views
     from runner import resume as resuming
-    from runner.configfiles import Changed, ConfigError
+    from runner.core.errors import Changed, ConfigError
+    from runner.core.text import shown
     from runner.layout import BatchPaths
     from runner.lock import Held, Lock
     from runner.plans import recorded
     from runner.signals import Signals
-    from runner.wording import shown
 
     try:
         root = root or resuming.find(Path.cwd() / Path(given.base_out_dir).expanduser(), given.resume)
@@ -284,9 +284,10 @@ def run(
     asked_for: Collection[str],
 ) -> int:
     """Run the plan to its end, and say how it went; the exit code is about the jobs that are `asked_for`."""
-    from runner import clock, detach, engine, facts, views
+    from runner import detach, engine, facts, views
+    from runner.core import clock
+    from runner.core.job import PROGRAMS
     from runner.executors.local import Local
-    from runner.job import PROGRAMS
     from runner.journal import Journal
 
     if given.detach and (left := detach.detach(plan, lock)) is not None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runner import redact
-from runner.job import Job
-from runner.state import COMPLETED, Finished, Record
-from runner.wording import count, plain
+from runner.core import redact
+from runner.core.job import Job
+from runner.core.state import COMPLETED, Finished, Record
+from runner.core.text import count, plain
 
 METRICS = ("val/loss", "val/accuracy")  # those that a table shows; the first also says which run is best, the lowest
 MOST = 40  # rows at the end of a sweep: what fits on a screen and is still read

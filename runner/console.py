@@ -6,12 +6,12 @@ import time
 from collections.abc import Sequence
 from typing import TextIO
 
-from runner.job import Job, Plan
+from runner.core.job import Job, Plan
+from runner.core.state import COMPLETED, INTERRUPTED, Finished, Record
+from runner.core.text import count, duration, plain, shown
 from runner.layout import ERROR_DETAILS, JobPaths
 from runner.progress import Progress
 from runner.screen import silence
-from runner.state import COMPLETED, INTERRUPTED, Finished, Record
-from runner.wording import count, duration, plain, shown
 
 CAUSE_WIDTH = 400
 

@@ -11,20 +11,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
-from runner import clock, evaluation, source
+from runner import evaluation, source
 from runner.arguments import Asked, Misused, parse, program_of
 from runner.cache import Hit, Miss, Trust
-from runner.config import Config
-from runner.configfiles import ConfigError, did_you_mean
 from runner.console import Console
+from runner.core import clock
+from runner.core.config import Config
+from runner.core.errors import ConfigError, did_you_mean
+from runner.core.job import Plan
+from runner.core.text import count, plain, shown
 from runner.evaluation import Evaluated
-from runner.job import Plan
 from runner.layout import INDUCTOR_CACHE, JOB_ERROR, OWN
 from runner.plans import calls as planner
 from runner.plans.calls import Call, Wanted
 from runner.plans.surroundings import additions
 from runner.rows import Table, row
-from runner.wording import count, plain, shown
 
 C = TypeVar("C")
 R = TypeVar("R")

@@ -6,10 +6,11 @@ import os
 import sys
 from pathlib import Path
 
-from runner import atomic, clock, identity, layout, redact, store
-from runner.job import SWEEP, TREE, Plan
+from runner import atomic, identity, layout, store
+from runner.core import clock, redact
+from runner.core.job import SWEEP, TREE, Plan
+from runner.core.text import count, shown
 from runner.lock import Lock
-from runner.wording import count, shown
 
 PROJECT = Path(__file__).resolve().parent.parent
 

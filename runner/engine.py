@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from runner import attempts, store
-from runner.job import Attempt, Job, Plan
+from runner.core.job import Attempt, Job, Plan
+from runner.core.state import COMPLETED, INTERRUPTED, Finished, Record, Running
+from runner.core.text import count, duration
 from runner.progress import Follower, Progress
 from runner.signals import Signals
-from runner.state import COMPLETED, INTERRUPTED, Finished, Record, Running
-from runner.wording import count, duration
 
 TICK = 0.25  # seconds between two looks at what the running jobs have written
 

@@ -9,19 +9,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runner import cache, clock, engine, facts, layout
+from runner import cache, engine, facts, layout
 from runner.arguments import Asked
-from runner.cache import Clock, Hit, Miss, Trust
+from runner.cache import Hit, Miss, Trust
 from runner.console import Console
+from runner.core import clock
+from runner.core.job import Job, Plan
+from runner.core.state import COMPLETED, ERROR, FAILED, INTERRUPTED, Finished, Outcome, Record
+from runner.core.stopwatch import Stopwatch
 from runner.executors.inline import Inline, perform
 from runner.executors.local import Local
 from runner.executors.once import Once, cached
-from runner.job import Job, Plan
 from runner.lock import Held, Lock
 from runner.plans.calls import Call
 from runner.process import Terms
 from runner.signals import Deaf, Signals
-from runner.state import COMPLETED, ERROR, FAILED, INTERRUPTED, Finished, Outcome, Record
 
 LISTED = 10  # names in a sentence
 
@@ -45,7 +47,7 @@ class Work:
     def call(self, job: Job) -> Any:
         return self._function(self._calls[job.name].fresh())
 
-    def keep(self, job: Job, value: Any, spent: Clock) -> Outcome:
+    def keep(self, job: Job, value: Any, spent: Stopwatch) -> Outcome:
         try:
             cache.keep(job.out_dir, self._calls[job.name].key, value, spent.read(), versions())
         except OSError as error:
@@ -55,7 +57,7 @@ class Work:
             return self.fail(job, error, spent)
         return Outcome(COMPLETED, 0)
 
-    def fail(self, job: Job, error: BaseException, spent: Clock) -> Outcome:
+    def fail(self, job: Job, error: BaseException, spent: Stopwatch) -> Outcome:
         try:
             sentence = cache.fail(job.out_dir, self._calls[job.name].key, error, spent.read(), versions())
         except OSError as unwritten:

@@ -8,11 +8,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from runner import atomic, clock, redact, success, views, wording
-from runner.job import SWEEP, TREE, Job, Plan
+from runner import atomic, success, views
+from runner.core import clock, redact
+from runner.core.job import SWEEP, TREE, Job, Plan
+from runner.core.state import Record, Running
+from runner.core.text import command, count, plain
 from runner.layout import BatchPaths
 from runner.progress import Progress
-from runner.state import Record, Running
 from runner.streams import Log
 
 SHARE = 20  # the summary is written again after this many times what its last writing took: at most a 20th of the time
@@ -65,7 +67,7 @@ class Journal:
         atomic.end_torn_line(self._paths.master_log)
         self._log = Log(self._paths.master_log)
         self.write_json(self._paths.plan, views.plan_record(self._plan))
-        self._say(f"Batch {plan.name}: {wording.count(len(plan.jobs), 'job')}, pid {os.getpid()}, in {plan.root}")
+        self._say(f"Batch {plan.name}: {count(len(plan.jobs), 'job')}, pid {os.getpid()}, in {plan.root}")
         for line in views.footprint(plan):
             self._say(line)
         for key, value in plan.overrides.items():
@@ -80,7 +82,7 @@ class Journal:
         number = list(self._records).index(record.job.name) + 1
         self._buckets[record.job.name] = (Bucket(TELLING_EVERY, BURST), Bucket(ROUTINE_EVERY, 3))
         self._say(f"[{number}/{len(self._records)}] {record.job.name}: started, pid {record.state.pid}")
-        self._say(f"{record.job.name}: command {wording.command(redact.argv(record.state.argv))}")
+        self._say(f"{record.job.name}: command {command(redact.argv(record.state.argv))}")
         self._stale = self._stale or self._plan.door == SWEEP  # its view says what runs
 
     def progressed(self, job: Job, progress: Progress, lines: Sequence[str]) -> None:
@@ -88,7 +90,7 @@ class Journal:
         for line in lines:
             bucket = telling if _TELLING.search(line) else routine if _ROUTINE.search(line) else None
             if bucket is not None and bucket.take():
-                self._say(f"{job.name}: {wording.plain(line.strip(), LINE_WIDTH)}")
+                self._say(f"{job.name}: {plain(line.strip(), LINE_WIDTH)}")
 
     def finished(self, record: Record) -> None:
         self._records[record.job.name] = record
@@ -135,4 +137,4 @@ class Journal:
 
     def _say(self, text: str) -> None:
         assert self._log is not None
-        self._log.write(self._stamp() + wording.plain(text).encode(errors="replace") + b"\n")
+        self._log.write(self._stamp() + plain(text).encode(errors="replace") + b"\n")

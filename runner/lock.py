@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from runner import clock, identity
+from runner import identity
+from runner.core import clock
 
 GLANCE = 0.2  # seconds; somebody who only looks whether it is held has it for microseconds
 

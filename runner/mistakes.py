@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from runner import override
-from runner.configfiles import ConfigFile, did_you_mean, one_line
+from runner.configfiles import ConfigFile
+from runner.core.errors import did_you_mean, one_line
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError

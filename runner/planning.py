@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from runner import options, preflight, redact, resume, trainscript, wording
-from runner.configfiles import ConfigError
-from runner.job import TREE, Plan
+from runner import options, preflight, resume, trainscript
+from runner.core import redact
+from runner.core.errors import ConfigError
+from runner.core.job import TREE, Plan
+from runner.core.text import shown
 from runner.plans import command, discovery, files, programs, spec, tree
 from runner.plans.command import Command
 from runner.plans.jobs import Request
@@ -77,7 +79,7 @@ def earlier(typed: Typed) -> Path | None:
         raise ConfigError(*typed.wrong, *wrong)
     if given.resume:
         return resume.find(base, given.resume)
-    return resume.newest_of(base, spec.name(Path(wording.shown(_spec(given)))))
+    return resume.newest_of(base, spec.name(Path(shown(_spec(given)))))
 
 
 def _as_begun(typed: Typed, before: Plan) -> Typed:
@@ -154,7 +156,7 @@ def invocations(typed: Typed, found: Plan) -> Plan | None:
 def _flags(typed: Typed, root: Path) -> list[str]:
     """What was typed of the options that all runners accept, and the settings."""
     given = vars(typed.given)
-    flags = ["--config-root", given["config_root"], "--output-root", wording.shown(root)]
+    flags = ["--config-root", given["config_root"], "--output-root", shown(root)]
     for name in ("extensions", "max_workers"):
         flags += [f"--{name.replace('_', '-')}", str(given[name])] if given[name] is not None else []
     flags += [word for pattern in given["ignore"] or () for word in ("--ignore", pattern)]
@@ -206,7 +208,7 @@ def _command(given: Namespace) -> tuple[Command, list[str]]:
         wrong = [f"--train_script {given.train_script}: cannot be executed; run chmod +x on it"]
     if wrong:
         return Command(), wrong
-    return Command(script=script, shown=wording.shown(script, cwd)), []
+    return Command(script=script, shown=shown(script, cwd)), []
 
 
 def _rerun(config: str, arguments: Sequence[str]) -> tuple[str, ...]:
@@ -221,15 +223,15 @@ def _rerun(config: str, arguments: Sequence[str]) -> tuple[str, ...]:
                 continue
         if not inside and word != "--detach":
             kept.append(word)
-    return (wording.shown(sys.executable), str(Path(sys.argv[0])), "--configs", config, *kept)
+    return (shown(sys.executable), str(Path(sys.argv[0])), "--configs", config, *kept)
 
 
 def _again(root: Path, job: str) -> tuple[str, ...]:
     """The command line that runs one job of a batch once more."""
     return (
-        wording.shown(sys.executable),
-        wording.shown(PROJECT / "run_experiments.py"),
+        shown(sys.executable),
+        shown(PROJECT / "run_experiments.py"),
         "rerun",
-        wording.shown(root),
+        shown(root),
         job,
     )

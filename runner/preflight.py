@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.wording import size
+from runner.core.text import size
 
 ROOM = 256 << 20  # bytes that must be free whatever the jobs say
 PATIENCE = 60.0  # seconds for `import torch` on a cold disk

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from runner import atomic, attempts, clock, identity, layout, store, tree
-from runner.job import Attempt, Job
+from runner import atomic, attempts, identity, layout, store, tree
+from runner.core import clock
+from runner.core.job import Attempt, Job
+from runner.core.state import Record
 from runner.signals import Signals
-from runner.state import Record
 
 SUPERVISOR = Path(__file__).with_name("supervise.py")
 SLACK = 5.0  # seconds that a supervisor may take to record an end, beyond the times of the ladder

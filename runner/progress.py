@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from runner import clock, result
-from runner.job import Job
+from runner import result
+from runner.core import clock
+from runner.core.job import Job
 from runner.layout import JobPaths
 
 BLOCK = 1 << 16  # bytes read of a file at each look; a log that grows faster is skipped, not chased

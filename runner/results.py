@@ -11,11 +11,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from runner import atomic, comparison, redact
+from runner import atomic, comparison
 from runner.aggregate import load_results
-from runner.configfiles import ConfigError, did_you_mean
+from runner.core import redact
+from runner.core.errors import ConfigError, did_you_mean
+from runner.core.text import count, duration
 from runner.rows import Table
-from runner.wording import count, duration
 
 MOST = 12  # measurements on a screen
 BOOKKEEPING = ("iter", "max_iters", "time", "schema")  # no results, although jobs write them

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from runner import layout, store
-from runner.configfiles import Changed, ConfigError, did_you_mean
-from runner.job import TREE, Job, Plan
+from runner.core.errors import Changed, ConfigError, did_you_mean
+from runner.core.job import TREE, Job, Plan
+from runner.core.state import INTERRUPTED, Record
+from runner.core.text import shown
 from runner.plans import recorded
-from runner.state import INTERRUPTED, Record
-from runner.wording import shown
 
 
 def batches(base: Path) -> Iterator[Path]:

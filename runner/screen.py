@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from runner import views
-from runner.job import Job, Plan
+from runner.core.job import Job, Plan
+from runner.core.state import COMPLETED, Finished, Record, Running
+from runner.core.text import command, count, duration, plain, shown
 from runner.layout import JobPaths
 from runner.progress import Progress
-from runner.state import COMPLETED, Finished, Record, Running
-from runner.wording import command, count, duration, plain, shown
 
 HEARTBEAT = 60.0  # seconds between two signs of life in plain output
 

@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runner import atomic, clock, identity, layout, redact
-from runner.job import Attempt, Job, Plan
-from runner.state import COMPLETED, Finished, Outcome, Record
+from runner import atomic, identity, layout
+from runner.core import clock, redact
+from runner.core.job import Attempt, Job, Plan
+from runner.core.state import COMPLETED, Finished, Outcome, Record
 
 SCHEMA = 1
 

@@ -16,7 +16,7 @@ import threading
 import time
 
 from runner.atomic import write_all
-from runner.clock import Stamp
+from runner.core.clock import Stamp
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
 if TYPE_CHECKING:

@@ -13,11 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner import atomic, clock, counts, layout, store
+from runner import atomic, counts, layout, store
+from runner.core import clock
+from runner.core.job import Plan
+from runner.core.state import COMPLETED, Finished, Record
 from runner.counts import Counts, Share
-from runner.job import Plan
 from runner.result import regular
-from runner.state import COMPLETED, Finished, Record
 
 SCHEMA = 1
 KINDS = ("adversarial", "ood")

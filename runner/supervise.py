@@ -18,7 +18,9 @@ import json
 import signal
 import time
 
-from runner import atomic, clock, identity, layout, result, tree
+from runner import atomic, identity, layout, result, tree
+from runner.core import clock
+from runner.core.stopwatch import Stopwatch
 from runner.signals import Signals
 from runner.spawn import PR_SET_CHILD_SUBREAPER, pipe, prctl, spawn
 from runner.streams import Streams
@@ -55,7 +57,7 @@ def supervise(order: dict[str, Any], leash: Leash, signals: Signals) -> int:
     """Run the job of `order` to its end. Returns this program's exit code: 0 if the end is recorded."""
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     paths = layout.JobPaths(order["out_dir"])
-    times = Times()
+    times = Stopwatch()
     out, err = pipe(), pipe()
     streams = Streams(out[0], err[0], (paths.stdout, paths.stderr, paths.combined), order["log_timestamps"])
     try:
@@ -66,7 +68,7 @@ def supervise(order: dict[str, Any], leash: Leash, signals: Signals) -> int:
     os.close(out[1])
     os.close(err[1])
     sign(order, pid, times)
-    say({"event": "started", "pid": pid, "time": times.wall})
+    say({"event": "started", "pid": pid, "time": times.start})
     streams.start()
     watch = Watch(pid, order, streams)
     status = watch.until_exit(leash, signals)
@@ -83,21 +85,7 @@ def supervise(order: dict[str, Any], leash: Leash, signals: Signals) -> int:
     return record(order, times, end, sentence, streams)
 
 
-class Times:
-    """When the job began and ended, and for how long it ran."""
-
-    def __init__(self) -> None:
-        self.wall = clock.now()
-        self._began = time.monotonic()
-        self.seconds = 0.0
-        self.ended = ""
-
-    def stop(self) -> None:
-        self.ended = clock.now()
-        self.seconds = round(time.monotonic() - self._began, 3)
-
-
-def sign(order: dict[str, Any], pid: int, times: Times) -> None:
+def sign(order: dict[str, Any], pid: int, times: Stopwatch) -> None:
     """Say in the job's folder which processes run it, so that a later engine finds them, and them alone."""
     signature = {
         "schema": 1,
@@ -107,7 +95,7 @@ def sign(order: dict[str, Any], pid: int, times: Times) -> None:
         "attempt": order["result"]["attempt"],
         "argv": order["result"]["command"],
         "keep_running": order["keep_running"],
-        "started_at": times.wall,
+        "started_at": times.start,
     }
     try:
         atomic.write_json(layout.JobPaths(order["out_dir"]).supervisor, signature, durable=False)
@@ -145,7 +133,7 @@ def alone() -> bool:
 
 def record(
     order: dict[str, Any],
-    times: Times,
+    times: Stopwatch,
     end: dict[str, Any],
     sentence: str | None,
     streams: Streams,
@@ -154,8 +142,7 @@ def record(
 ) -> int:
     """Write the result (and the traceback, if the job left one), then tell the engine."""
     paths = layout.JobPaths(order["out_dir"])
-    if not times.ended:
-        times.stop()
+    times.stop()
     details = ""
     if end["status"] not in ("completed", "error"):
         words, details = result.explain(paths, clock.WIDTH if order["log_timestamps"] == "all" else 0)
@@ -170,9 +157,7 @@ def record(
     entries = {
         **order["result"],
         **end,
-        "start_time": times.wall,
-        "end_time": times.ended,
-        "duration_seconds": times.seconds,
+        **times.read(),
         "error": sentence,
         "final_checkpoint": result.final_checkpoint(paths.folder),
         "final_metrics": result.final_metrics(paths.metrics),

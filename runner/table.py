@@ -11,11 +11,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from runner.job import Plan
+from runner.core.job import Plan
+from runner.core.state import COMPLETED, INTERRUPTED, Finished, Record, Running
+from runner.core.text import count, duration, plain
 from runner.progress import Progress
 from runner.screen import Lines, silence
-from runner.state import COMPLETED, INTERRUPTED, Finished, Record, Running
-from runner.wording import count, duration, plain
 
 REFRESH = 0.25  # seconds between two drawings
 #: Columns and the room that each wants; the names take what is left.

@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import Any
 
 from runner import configfiles, nanogpt, override
-from runner.configfiles import ConfigError, ConfigFile, did_you_mean, inheritance
+from runner.configfiles import ConfigFile, inheritance
+from runner.core.errors import ConfigError, did_you_mean
 from runner.nanogpt import Key
 from runner.override import ALIASES
 from runner.preflight import Preparation

@@ -7,12 +7,24 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner import comparison, redact
-from runner.job import SWEEP, Job, Plan
+from runner import comparison
+from runner.core import redact
+from runner.core.job import SWEEP, Job, Plan
+from runner.core.state import (
+    COMPLETED,
+    ERROR,
+    FAILED,
+    INTERRUPTED,
+    KILLED,
+    STALLED,
+    TIMEOUT,
+    Finished,
+    Record,
+    Running,
+)
+from runner.core.text import command, count, duration, plain, shown, size
 from runner.layout import BatchPaths
-from runner.state import COMPLETED, ERROR, FAILED, INTERRUPTED, KILLED, STALLED, TIMEOUT, Finished, Record, Running
 from runner.store import SCHEMA
-from runner.wording import command, count, duration, plain, shown, size
 
 CAUSE_WIDTH = 400
 VALUE_WIDTH = 60

@@ -1,6 +1,5 @@
 """What the tests of the samplers share: short settings, losses whose coefficient is known, how close is close."""
 
-
 import pytest
 import torch
 

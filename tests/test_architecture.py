@@ -1,4 +1,4 @@
-"""The floors of the house: a module imports only from floors below its own. docs/decisions/0001-floors.md says why."""
+"""The packages of runner/ and their order: docs/decisions/0001-packages.md says why, docs/architecture.md shows them."""
 
 from __future__ import annotations
 
@@ -11,29 +11,20 @@ import pytest
 
 from tests.conftest import PROJECT
 
-#: Bottom up. A module that is not named here stands nowhere, and fails the test.
-FLOORS = (
-    {"config"},
-    {"canonical", "wording", "clock", "layout", "atomic", "redact", "tree", "identity", "interpreter", "configfiles",
-     "plainpickle"},
-    {"job", "signals", "override", "result", "streams", "lock", "source", "rows", "arguments"},
-    {"state", "ladder", "spawn", "nanogpt", "mistakes", "progress", "preflight", "facts", "options", "cache", "counts"},
-    {"store", "watch", "trainscript", "comparison"},
-    {"supervise", "attempts", "plans", "views", "detach", "success", "aggregate"},
-    {"process", "resume", "engine", "journal", "screen"},
-    {"executors", "table", "planning", "background", "console", "results"},
-    {"cli", "evaluation"},
-    {"background_runs", "decorator"},
-)
+#: Bottom up. A package imports only from those before it; a folder that is not named here fails a test.
+PACKAGES = (
+    "core", "processes", "configs", "disk", "supervisor", "planners", "reports", "engine", "executors", "observers",
+    "cli", "library",
+)  # fmt: skip
 RUNNER = PROJECT / "runner"
 MODULES = sorted(path for path in RUNNER.rglob("*.py") if path != RUNNER / "__init__.py")
 HEAVY = {"torch", "numpy", "wandb", "tiktoken", "train_run", "model", "pipelines", "pandas", "scipy"}
 HEAVY |= {"hydra", "hydra_plugins", "omegaconf"}
 
 
-def room(path: Path) -> str:
-    """The module or package directly below runner/ that a file belongs to."""
-    return path.relative_to(RUNNER).parts[0].removesuffix(".py")
+def package(path: Path) -> str:
+    """The package of runner/ that a file belongs to."""
+    return path.relative_to(RUNNER).parts[0]
 
 
 def imports(path: Path) -> set[str]:
@@ -56,27 +47,19 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def floor(name: str) -> int:
-    return next(number for number, rooms in enumerate(FLOORS) if name in rooms)
-
-
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(RUNNER)))
-def test_a_module_imports_only_from_floors_below(path: Path) -> None:
-    own = room(path)
-    others = {name.split(".")[1] for name in imports(path) if name.startswith("runner.")} - {own}
-    assert {other for other in others if floor(other) >= floor(own)} == set()
+def test_a_module_imports_only_from_packages_below(path: Path) -> None:
+    own = package(path)
+    if own not in PACKAGES:
+        pytest.skip("not in a package yet")
+    allowed = PACKAGES[: PACKAGES.index(own) + 1]
+    others = {name.split(".")[1] for name in imports(path) if name.startswith("runner.")}
+    assert {other for other in others if other in PACKAGES and other not in allowed} == set()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(RUNNER)))
 def test_the_engine_imports_nothing_of_the_training_code(path: Path) -> None:
     assert {name.split(".")[0] for name in imports(path)} & HEAVY == set()
-
-
-def test_engine_and_executors_meet_in_protocols_only() -> None:
-    assert not any(
-        name.startswith("runner.engine") for path in (RUNNER / "executors").glob("*.py") for name in imports(path)
-    )
-    assert not any(name.startswith("runner.executors") for name in imports(RUNNER / "engine.py"))
 
 
 def test_the_configurator_does_not_import_torch() -> None:

@@ -14,8 +14,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from runner.canonical import NotCanonical, canonical, fingerprint, typed
-from runner.config import Config
+from runner.core.canonical import NotCanonical, canonical, fingerprint, typed
+from runner.core.config import Config
 
 
 class Colour(Enum):

@@ -13,7 +13,7 @@ from pipelines.classify import learner
 from pipelines.classify.images import open_images
 from pipelines.classify.settings import ClassifySettings, checkpoint_bytes, lambdas, parameter_count
 from runner import configfiles
-from runner.configfiles import ConfigError
+from runner.core.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ["mlp/mlp_mnist", "mlp/mlp_digits", "greedy/greedy_mnist", "greedy/greedy_digits"]

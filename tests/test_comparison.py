@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from runner import comparison
-from runner.job import Job
-from runner.state import Finished, Outcome, Record
+from runner.core.job import Job
+from runner.core.state import Finished, Outcome, Record
 
 
 def job(number: int, **config: Any) -> Job:

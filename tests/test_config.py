@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runner.config import Config
+from runner.core.config import Config
 
 NESTED = {"lr": 0.1, "optimizer": {"lr": 2}, "layers": [{"n": 1}, [{"n": 2}], ({"n": 3},)], "items": 5}
 

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.configfiles import ConfigError, ConfigFile, nearest, read
+from runner.configfiles import ConfigFile, read
 from runner.configfiles.static import NotStatic, Static
+from runner.core.errors import ConfigError, nearest
 
 
 def written(folder: Path, text: str | bytes, name: str = "x.py") -> ConfigFile:

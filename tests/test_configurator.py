@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 import configurator
 from runner import configfiles
-from runner.configfiles import ConfigError, ConfigFile
+from runner.configfiles import ConfigFile
+from runner.core.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
 

@@ -25,7 +25,7 @@ from pipelines.diffusion.train import run
 from pipelines.diffusion.vocabulary import Characters
 from pipelines.mistake import Mistake
 from runner import configfiles
-from runner.configfiles import ConfigError
+from runner.core.errors import ConfigError
 from tests.conftest import signalled_at
 from tests.correctors import CPU, TINY, correction, drawn, settings_of, write_text
 

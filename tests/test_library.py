@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from runner import redact
-from runner.config import Config
-from runner.configfiles import ConfigError
+from runner.core import redact
+from runner.core.config import Config
+from runner.core.errors import ConfigError
 from runner.decorator import Incomplete, experiment
 from tests.conftest import PROJECT, Workspace
 from tests.library import COUNTED, DOCUMENTED, computed, folder, meta, run, script

@@ -25,7 +25,7 @@ from pipelines.llc.train import run
 from pipelines.mistake import Mistake
 from pipelines.tracking import Tracker
 from runner import configfiles
-from runner.configfiles import ConfigError
+from runner.core.errors import ConfigError
 from tests.conftest import signalled_at
 
 ROOT = Path(__file__).resolve().parents[1]

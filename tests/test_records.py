@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from runner import atomic, clock, redact, store
-from runner.canonical import fingerprint
-from runner.job import Attempt, Job, Plan
+from runner import atomic, store
+from runner.core import clock, redact
+from runner.core.canonical import fingerprint
+from runner.core.job import Attempt, Job, Plan
+from runner.core.state import COMPLETED, Record
 from runner.journal import Journal
-from runner.state import COMPLETED, Record
 from tests.conftest import PROJECT, Workspace
 from tests.library import folder, meta, run, script
 
@@ -73,7 +74,7 @@ def test_document_and_code_name_the_same_keys_of_a_plan(ran: Workspace) -> None:
 
 
 def test_document_and_code_name_the_same_statuses() -> None:
-    from runner import state
+    from runner.core import state
 
     names = ("COMPLETED", "FAILED", "KILLED", "TIMEOUT", "STALLED", "INTERRUPTED", "ERROR")
     statuses = {getattr(state, name) for name in names}

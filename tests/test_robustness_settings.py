@@ -14,7 +14,7 @@ from pipelines.llc.settings import LlcSettings
 from pipelines.robustness import data, learner
 from pipelines.robustness.settings import RobustnessSettings, checkpoint_bytes, parameter_count, unprepared
 from runner import configfiles, trainscript
-from runner.configfiles import ConfigError
+from runner.core.errors import ConfigError
 from src.api import ExperimentConfig
 from tests.conftest import PROJECT
 

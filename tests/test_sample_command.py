@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from pipelines.diffusion.sample_settings import SampleSettings
-from runner.wording import plain_lines
+from runner.core.text import plain_lines
 from tests.conftest import PROJECT
 
 

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from runner import views, wording
-from runner.job import Attempt, Job, Plan
+from runner import views
+from runner.core.job import Attempt, Job, Plan
+from runner.core.state import Record, Running
+from runner.core.text import duration
 from runner.progress import Follower, Progress
 from runner.screen import Lines
-from runner.state import Record, Running
 from runner.store import entries, record
 from runner.table import Screen
 from tests.conftest import DOOR, Workspace
@@ -158,13 +159,13 @@ def test_control_characters_of_names_and_output_never_reach_the_terminal(work: W
 
 
 @pytest.mark.parametrize(
-    ("text", "plain"),
+    ("text", "expected"),
     [("a\x1b[31mb\x1b[0m", "ab"), ("x\ny\tz", "x y z"), ("\x1b]0;title\x07name", "name"),
      ("café 中", "café 中"),
      ("user\u202egnp.exe", "user gnp.exe"), ("\ud800", "?")],
 )  # fmt: skip
-def test_plain_text(text: str, plain: str) -> None:
-    assert wording.plain(text) == plain
+def test_plain_text(text: str, expected: str) -> None:
+    assert plain(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,7 @@ def test_plain_text(text: str, plain: str) -> None:
      (12_000, "3 h 20 min"), (187_200, "2 d 04 h")],
 )  # fmt: skip
 def test_durations(seconds: float, said: str) -> None:
-    assert wording.duration(seconds) == said
+    assert duration(seconds) == said
 
 
 def plan_of(folder: Path, *names: str) -> Plan:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runner import clock
+from runner.core import clock
 from runner.streams import Streams
 from tests.conftest import PROJECT, Workspace, wait_until
 

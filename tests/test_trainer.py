@@ -190,9 +190,7 @@ def test_other_recipes_learn_and_resume_bit_for_bit(text, tmp_path, changes):
     assert train_here(text, tmp_path / "whole", max_iters=60, **changes) == 0
     assert train_here(text, tmp_path / "parts", max_iters=33, **changes) == 0
     assert train_here(text, tmp_path / "parts", max_iters=60, init_from="resume", **changes) == 0
-    whole, parts = (
-        torch.load(tmp_path / name / "ckpt_elbo_60.pt", weights_only=True) for name in ("whole", "parts")
-    )
+    whole, parts = (torch.load(tmp_path / name / "ckpt_elbo_60.pt", weights_only=True) for name in ("whole", "parts"))
     assert all(torch.equal(whole["model"][key], parts["model"][key]) for key in whole["model"])
     if "ema" in whole:
         assert all(torch.equal(whole["ema"][key], parts["ema"][key]) for key in whole["ema"])

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from runner import configfiles, trainscript
-from runner.configfiles import ConfigError, ConfigFile
+from runner.configfiles import ConfigFile
+from runner.core.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
 

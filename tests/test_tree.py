@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.configfiles import ConfigError
+from runner.core.errors import ConfigError
 from runner.plans import programs
 from runner.plans.discovery import Search, discover
 from tests.conftest import PROJECT

@@ -12,12 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.runner_launcher._mistake import Mistake
 from runner import background
-from runner.configfiles import ConfigError
-from runner.job import Job
+from runner.core.errors import ConfigError
+from runner.core.job import Job
+from runner.core.text import command
 from runner.layout import BatchPaths
 from runner.lock import Held, Lock
 from runner.plans import recorded
-from runner.wording import command
 
 log = logging.getLogger(__name__)
 TRIES = 1000  # sweeps that begin in one second

@@ -7,11 +7,11 @@ import time
 from collections.abc import Mapping, Sequence
 
 from runner import views
-from runner.job import Job, Plan
+from runner.core.job import Job, Plan
+from runner.core.state import COMPLETED, Record, Running
+from runner.core.text import count, duration, plain, shown
 from runner.progress import Progress
 from runner.screen import HEARTBEAT, measures
-from runner.state import COMPLETED, Record, Running
-from runner.wording import count, duration, plain, shown
 
 log = logging.getLogger(__name__)
 

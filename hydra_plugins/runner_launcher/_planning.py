@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from hydra_plugins.runner_launcher._mistake import Mistake
 from hydra_plugins.runner_launcher._order import JOB
 from hydra_plugins.runner_launcher._program import Start
-from runner.job import Job
+from runner.core.job import Job
 from runner.layout import INDUCTOR_CACHE, OWN, BatchPaths
 from runner.plans.surroundings import additions
 

@@ -20,13 +20,14 @@ from hydra_plugins.runner_launcher._mistake import JobFailed
 from hydra_plugins.runner_launcher._narrator import Narrator
 from hydra_plugins.runner_launcher._options import Options
 from hydra_plugins.runner_launcher._planning import Planned, Sweeping
-from runner import attempts, cli, clock, engine, facts, store, views
+from runner import attempts, cli, engine, facts, store, views
+from runner.core import clock
+from runner.core.job import Plan
+from runner.core.state import COMPLETED, Finished, Record
 from runner.executors.local import Local
-from runner.job import Plan
 from runner.journal import Journal
 from runner.layout import ERROR_DETAILS
 from runner.signals import Deaf, Signals
-from runner.state import COMPLETED, Finished, Record
 
 log = logging.getLogger(__name__)
 

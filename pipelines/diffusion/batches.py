@@ -76,5 +76,3 @@ def starts_of(settings: DiffusionSettings, text: Dataset) -> Starts:
 
 def seeded(generator: torch.Generator, rng: np.random.Generator) -> torch.Generator:
     return generator.manual_seed(int(rng.integers(2**62)))
-
-

@@ -92,9 +92,7 @@ class Correction:
         length, most = self._settings.block_size, self._settings.max_corruption_ratio
         return planted_errors(tokens, self._counts, each, length, most, self._device)
 
-    def evaluate_whole(
-        self, model: nn.Module, stop: Callable[[], bool], tell: Tell
-    ) -> CorrectionEvaluation | None:
+    def evaluate_whole(self, model: nn.Module, stop: Callable[[], bool], tell: Tell) -> CorrectionEvaluation | None:
         """As many windows as the validation text has, for each kind of corruption."""
         each = -(-len(self._text.val) // (self._settings.block_size * BINS))
         asked = self._planted(self._text.val, each)

@@ -88,9 +88,7 @@ class Filling:
             questions(self._text.train, each, length, [], self._device),
         )
 
-    def evaluate_whole(
-        self, model: nn.Module, stop: Callable[[], bool], tell: Tell
-    ) -> WholeEvaluation | None:
+    def evaluate_whole(self, model: nn.Module, stop: Callable[[], bool], tell: Tell) -> WholeEvaluation | None:
         text = self._text
         return evaluate_whole(
             model, text.val, self._settings.block_size, mask_id=text.mask_id, device=self._device, dtype=self._dtype,

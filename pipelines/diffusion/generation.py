@@ -25,7 +25,7 @@ from pipelines.diffusion.sample_settings import SampleSettings
 from pipelines.diffusion.saved import Saved
 from pipelines.mistake import Mistake
 from runner import atomic
-from runner.wording import count, duration, plain_lines
+from runner.core.text import count, duration, plain_lines
 
 SAMPLERS = {
     "ancestral": sampling.ancestral,

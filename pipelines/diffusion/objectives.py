@@ -39,9 +39,7 @@ class Objective(Protocol):
     def evaluate(self, model: nn.Module, stop: Callable[[], bool]) -> Evaluated | None:
         """None when `stop` said so on the way."""
 
-    def evaluate_whole(
-        self, model: nn.Module, stop: Callable[[], bool], tell: Tell
-    ) -> Final | None:
+    def evaluate_whole(self, model: nn.Module, stop: Callable[[], bool], tell: Tell) -> Final | None:
         """Over every window of the validation text; `tell` is told now and then how far it has come."""
 
     def introduction(self) -> str:

@@ -27,6 +27,7 @@ from pipelines.keys import (
 ALPHABET = 128
 GPT2 = 50_256
 
+
 def three_weights(weights: list[float]) -> list[float]:
     if len(weights) != 3:
         raise ValueError(f"{weights} must have 3 numbers: for random, sticky and fragment")

@@ -13,7 +13,7 @@ from rich.text import Text
 from torch import Tensor
 
 from pipelines.diffusion.vocabulary import Vocabulary
-from runner.wording import plain_lines
+from runner.core.text import plain_lines
 
 PER_SECOND = 15  # pictures; steps between two of them are not shown unless they are held
 STYLES = ("dim", "bold", "green", None)  # hidden, given, new, drawn before

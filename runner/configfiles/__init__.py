@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runner.configfiles.errors import Changed, ConfigError, did_you_mean, nearest, one_line
-
-__all__ = ["Changed", "ConfigError", "ConfigFile", "did_you_mean", "nearest", "one_line", "read", "read_text"]
+from runner.core.errors import ConfigError
 
 SUFFIXES = (".py", ".yaml", ".yml", ".json")
 MAX_BYTES = 16 * 1024 * 1024

@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runner.configfiles import ConfigError, ConfigFile, one_line, read
+from runner.configfiles import ConfigFile, read
+from runner.core.errors import ConfigError, one_line
 
 BASE, ABSTRACT = "base", "abstract"
 INHERITING = (".yaml", ".yml", ".json")

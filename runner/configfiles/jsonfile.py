@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from runner.configfiles.errors import ConfigError, one_line
 from runner.configfiles.evaluate import Unfit, plain
+from runner.core.errors import ConfigError, one_line
 
 
 class _Twice(ValueError):

@@ -7,9 +7,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from runner.configfiles.errors import ConfigError, one_line
 from runner.configfiles.evaluate import Unfit, is_setting, plain
 from runner.configfiles.static import NotStatic, Static, TooLarge
+from runner.core.errors import ConfigError, one_line
 
 Values = tuple[dict[str, Any], dict[str, int]]
 

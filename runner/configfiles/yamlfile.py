@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
-from runner.configfiles.errors import ConfigError, one_line
 from runner.configfiles.evaluate import Unfit, plain
+from runner.core.errors import ConfigError, one_line
 
 LONGEST = 1000  # digits of a whole number; Python itself reads a few thousand
 _DIGITS = r"[0-9](?:_?[0-9])*"

@@ -11,24 +11,24 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Literal, Protocol
 
-from runner import clock
-from runner.cache import Clock
-from runner.job import Attempt, Job
+from runner.core import clock
+from runner.core.job import Attempt, Job
+from runner.core.state import INTERRUPTED, Finished, Outcome, Record
+from runner.core.stopwatch import Stopwatch
 from runner.signals import Signals
-from runner.state import INTERRUPTED, Finished, Outcome, Record
 
 
 class Work(Protocol):
     """What is done for a job: `call` may raise anything, `keep` and `fail` say what becomes of it."""
 
     def call(self, job: Job) -> Any: ...
-    def keep(self, job: Job, value: Any, spent: Clock) -> Outcome: ...
-    def fail(self, job: Job, error: BaseException, spent: Clock) -> Outcome: ...
+    def keep(self, job: Job, value: Any, spent: Stopwatch) -> Outcome: ...
+    def fail(self, job: Job, error: BaseException, spent: Stopwatch) -> Outcome: ...
 
 
 def perform(work: Work, job: Job, signals: Signals | None = None) -> Outcome:
     """Do the work of one job now. Ctrl+C ends it with a KeyboardInterrupt, like any program of the user's."""
-    spent = Clock()
+    spent = Stopwatch()
     heard: list[int] = []
     try:
         with _program_signals(signals, heard):
@@ -79,7 +79,7 @@ class Called:
         self.pid: int | None = os.getpid()
         self.started_at: str | None = clock.now()
         self.announced = False
-        self._spent = Clock()
+        self._spent = Stopwatch()
         self._outcome: Outcome | None = None
 
     def finish(self, outcome: Outcome) -> None:

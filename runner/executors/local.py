@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from runner import store
-from runner.job import Job
+from runner.core.job import Job
+from runner.core.state import Record
 from runner.process import Adopted, Supervised, Terms, adopt
-from runner.state import Record
 
 
 class Local:

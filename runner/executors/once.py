@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 
 from runner import atomic, attempts, cache, layout
 from runner.cache import Hit, Key, Miss, Trust
-from runner.job import Attempt, Job
+from runner.core.job import Attempt, Job
+from runner.core.state import COMPLETED, ERROR, FAILED, INTERRUPTED, Finished, Outcome, Record
 from runner.lock import Held, Lock
 from runner.process import Adopted, Terms, adopt
-from runner.state import COMPLETED, ERROR, FAILED, INTERRUPTED, Finished, Outcome, Record
 
 if TYPE_CHECKING:
     from runner.engine import Executor, Handle

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runner.wording import shown
+from runner.core.text import shown
 
 PLACEHOLDERS = ("config", "out_dir", "name", "overrides", "python")
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from runner.configfiles import SUFFIXES, ConfigError, did_you_mean
+from runner.configfiles import SUFFIXES
+from runner.core.errors import ConfigError, did_you_mean
+from runner.core.text import shown
 from runner.plans.patterns import natural
-from runner.wording import shown
 
 EXTENSIONS = "yaml,yml,json"
 

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from runner import clock, configfiles, layout, redact, trainscript
-from runner.configfiles import ConfigError, ConfigFile
-from runner.job import Job, Plan
+from runner import configfiles, layout, trainscript
+from runner.configfiles import ConfigFile
+from runner.core import clock, redact
+from runner.core.errors import ConfigError
+from runner.core.job import Job, Plan
+from runner.core.text import shown
 from runner.plans import jobs, recorded
 from runner.plans.jobs import Request, free_folder
 from runner.plans.names import distinct
 from runner.plans.patterns import expand
-from runner.wording import shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runner import layout, redact
-from runner.configfiles import ConfigError, ConfigFile, yamlfile
-from runner.job import Job
+from runner import layout
+from runner.configfiles import ConfigFile, yamlfile
+from runner.core import redact
+from runner.core.errors import ConfigError
+from runner.core.job import Job
+from runner.core.text import shown
 from runner.plans.command import Command
 from runner.plans.names import safe
 from runner.plans.surroundings import additions
 from runner.trainscript import Checked
-from runner.wording import shown
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._+=@-]{0,99}"
 NAME_RULE = "use up to 100 letters, digits and . _ + = @ -, a letter or digit first"

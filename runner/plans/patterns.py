@@ -7,8 +7,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from runner.configfiles import SUFFIXES, nearest
-from runner.wording import shown
+from runner.configfiles import SUFFIXES
+from runner.core.errors import nearest
+from runner.core.text import shown
 
 
 def expand(

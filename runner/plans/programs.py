@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from runner import clock
-from runner.job import PROGRAMS, Job, Plan
+from runner.core import clock
+from runner.core.job import PROGRAMS, Job, Plan
+from runner.core.text import shown
 from runner.plans.jobs import free_folder
-from runner.wording import shown
 
 FOLDER = "_runners"  # in the output root: what the programs said
 #: What run_IMAGE.py, run_TABULAR.py and run_VECTOR.py consist of. Such a file does what run_all.py does anyway.

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runner import layout, redact, trainscript
-from runner.configfiles import ConfigError
-from runner.job import Job, Plan
+from runner import layout, trainscript
+from runner.core import redact
+from runner.core.errors import ConfigError
+from runner.core.job import Job, Plan
+from runner.core.text import command, plain, shown
 from runner.plans.jobs import copies
-from runner.wording import command, plain, shown
 
 SCHEMA = 1
 DIGEST = "config_sha256"  # the one entry of a config whose format only the job itself can read

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from runner import trainscript
-from runner.configfiles import ConfigError, ConfigFile
+from runner.configfiles import ConfigFile
+from runner.core.errors import ConfigError
+from runner.core.text import shown
 from runner.plans.grid import Assignment
 from runner.plans.specfile import Spec
-from runner.wording import shown
 
 MOST = 10_000  # runs: more than anybody waits for, fewer than fill the memory
 #: Settings of a training that something else decides, and what that is.

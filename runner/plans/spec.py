@@ -11,17 +11,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from runner import clock, layout, redact, trainscript
-from runner.canonical import canonical
-from runner.configfiles import ConfigError, ConfigFile, yamlfile
-from runner.job import SWEEP, Job, Plan
+from runner import layout, trainscript
+from runner.configfiles import ConfigFile, yamlfile
+from runner.core import clock, redact
+from runner.core.canonical import canonical
+from runner.core.errors import ConfigError
+from runner.core.job import SWEEP, Job, Plan
+from runner.core.text import count, shown
 from runner.mistakes import Origin
 from runner.plans import jobs, runs, specfile
 from runner.plans.grid import twins
 from runner.plans.jobs import Request, free_folder
 from runner.plans.specfile import Spec
 from runner.trainscript import Checked
-from runner.wording import count, shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from runner import configfiles
-from runner.configfiles import ConfigError, ConfigFile, did_you_mean
+from runner.configfiles import ConfigFile
+from runner.core.errors import ConfigError, did_you_mean
 from runner.mistakes import Origin, sentences
 from runner.plans.grid import Grid, axes
 from runner.plans.jobs import NAME, NAME_RULE

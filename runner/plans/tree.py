@@ -12,13 +12,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from runner import clock, redact, trainscript
-from runner.configfiles import ConfigError, ConfigFile
-from runner.job import TREE, Job, Plan
+from runner import trainscript
+from runner.configfiles import ConfigFile
+from runner.core import clock, redact
+from runner.core.errors import ConfigError
+from runner.core.job import TREE, Job, Plan
+from runner.core.text import count, shown
 from runner.plans import jobs
 from runner.plans.discovery import Found, Search, discover
 from runner.plans.jobs import Request
-from runner.wording import count, shown
 
 PIPELINE = "robustness"  # what a tree of configs is for, where its subdirectories are not named
 SUBDIRS = ("IMAGE", "TABULAR", "VECTOR")  # of these every config is meant for that pipeline

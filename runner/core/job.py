@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runner import redact
-from runner.canonical import fingerprint
+from runner.core import redact
+from runner.core.canonical import fingerprint
 
 SWEEP, TREE, PROGRAMS = "spec", "tree", "programs"  # front doors whose batches are treated otherwise
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath, PureWindowsPath
 from types import NoneType
 from typing import Any
 
-from runner.config import Config
+from runner.core.config import Config
 
 _PLAIN = (str, bool, int, NoneType)
 
