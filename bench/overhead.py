@@ -41,8 +41,8 @@ from runner.core.state import ERROR
 from runner.executors.local import Local
 from runner.journal import Journal
 from runner.process import SUPERVISOR, Terms
+from runner.processes.signals import Signals
 from runner.screen import Lines
-from runner.signals import Signals
 
 BAR = 40.0  # milliseconds per job more than the bare loop
 BARE, NAIVE, OURS = "bare loop", "naive runner", "this runner"

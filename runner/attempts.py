@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runner import atomic, identity, layout, result, store, tree
+from runner import atomic, layout, result, store
 from runner.core.job import Attempt, Job, Plan
 from runner.core.state import COMPLETED
+from runner.processes import process_id, process_tree
 
 CLEARED_WITHIN = 5.0  # seconds that a supervisor may need for what a job left behind, once it has recorded the end
 
@@ -33,7 +34,7 @@ def begin(job: Job, facts: Mapping[str, Any]) -> Attempt:
     set_aside(job, whole=checkpoint is None)
     for name, content in job.files.items():
         atomic.write_bytes(job.out_dir / name, content)
-    attempt = Attempt(job, number, command(job, checkpoint), {**job.env, tree.MARK: uuid.uuid4().hex})
+    attempt = Attempt(job, number, command(job, checkpoint), {**job.env, process_tree.MARK: uuid.uuid4().hex})
     atomic.write_json(job.out_dir / layout.METADATA, store.metadata(attempt, facts))
     return attempt
 
@@ -125,7 +126,7 @@ def clear(job: Job) -> None:
     for path in job.out_dir.glob(".*.tmp"):
         path.unlink(missing_ok=True)
     if store.read_result(job) is None and (mark := _mark(job)):
-        tree.kill_marked(mark)
+        process_tree.kill_marked(mark)
 
 
 def clear_batch(plan: Plan) -> None:
@@ -138,9 +139,9 @@ def clear_batch(plan: Plan) -> None:
             found = json.loads(path.read_bytes())
             if store.read_result(job) is not None:
                 _wait_for(found["supervisor"])  # it has recorded the end, and clears up
-            if identity.alive(found["supervisor"]):
+            if process_id.alive(found["supervisor"]):
                 continue
-            tree.kill_marked(found["mark"])
+            process_tree.kill_marked(found["mark"])
         except FileNotFoundError:
             continue
         except (OSError, ValueError, KeyError, TypeError):  # not ours, or torn
@@ -150,7 +151,7 @@ def clear_batch(plan: Plan) -> None:
 
 def _wait_for(supervisor: list[str]) -> None:
     deadline = time.monotonic() + CLEARED_WITHIN
-    while identity.alive(supervisor) and time.monotonic() < deadline:
+    while process_id.alive(supervisor) and time.monotonic() < deadline:
         time.sleep(0.02)
 
 
@@ -162,7 +163,7 @@ def put_away_completed(job: Job) -> None:
 
 def _mark(job: Job) -> str | None:
     try:
-        found = json.loads((job.out_dir / layout.METADATA).read_bytes())["environment"][tree.MARK]
+        found = json.loads((job.out_dir / layout.METADATA).read_bytes())["environment"][process_tree.MARK]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return str(found)

@@ -12,15 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner import atomic, identity, layout, resume, store, views
+from runner import atomic, layout, resume, store, views
 from runner.core.errors import ConfigError
 from runner.core.job import Job, Plan
 from runner.core.state import COMPLETED
 from runner.core.text import duration, plain, shown
 from runner.lock import holder, was_left
 from runner.plans import recorded
+from runner.processes import process_id
+from runner.processes.signals import Signals
 from runner.resume import no_such_job
-from runner.signals import Signals
 
 FOLLOW = 0.2  # seconds between two looks at a file that is followed
 
@@ -217,9 +218,9 @@ def _stop_what_runs_on(plan: Plan, *, now: bool, drain: bool) -> int:
         return 0
     print(f"{shown(plan.root)}: stopping {names}", flush=True)
     for who in found.values():
-        if identity.alive(who):
+        if process_id.alive(who):
             os.kill(int(who[0]), Signals.AT_ONCE if now else signal.SIGTERM)
-    while any(identity.alive(who) for who in found.values()):
+    while any(process_id.alive(who) for who in found.values()):
         time.sleep(FOLLOW)
     return status(plan.root, as_json=False)
 
@@ -228,7 +229,7 @@ def _supervisor(job: Job) -> list[str] | None:
     """The living supervisor of a job."""
     try:
         who = json.loads((job.out_dir / layout.SUPERVISOR).read_bytes())["supervisor"]
-        return list(who) if identity.alive(who) else None
+        return list(who) if process_id.alive(who) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -241,10 +242,10 @@ def stop(root: Path, *, now: bool, drain: bool) -> int:
     if held is None:
         return _stop_what_runs_on(plan, now=now, drain=drain)
     who = held.get("identity")
-    if identity.alive(who):
+    if process_id.alive(who):
         os.kill(int(held["pid"]), Signals.DRAIN if drain else Signals.AT_ONCE if now else signal.SIGTERM)
     doing = "no further job is started; waiting for the one that runs" if drain else "stopping"
     print(f"{shown(root)}: {doing}", flush=True)
-    while identity.alive(who):
+    while process_id.alive(who):
         time.sleep(FOLLOW)
     return status(root, as_json=False)

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from runner import atomic, layout
 from runner.core.canonical import canonical
-from runner.identity import own
+from runner.processes.process_id import own
 from runner.result import regular
 
 SCHEMA = 1

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # heavy, and not needed for --help
     from runner.engine import Observer, Policy
     from runner.lock import Lock
     from runner.process import Terms
-    from runner.signals import Signals
+    from runner.processes.signals import Signals
 
 PROJECT = Path(__file__).resolve().parent.parent
 COMPLETED, SOME_DID_NOT, USAGE, HELD = 0, 1, 2, 75
@@ -139,7 +139,7 @@ def start(plan: Plan, given: Namespace, again: Callable[[], Plan]) -> int:
     from runner import store, views
     from runner.layout import BatchPaths
     from runner.lock import Lock
-    from runner.signals import Signals
+    from runner.processes.signals import Signals
 
     with Signals() as signals:  # from here on something is written: a signal must not cut it short
         while True:
@@ -167,7 +167,7 @@ def start_tree(plan: Plan, given: Namespace, programs: Plan | None) -> int:
     from runner.layout import BatchPaths
     from runner.lock import Held, Lock
     from runner.plans import recorded
-    from runner.signals import Signals
+    from runner.processes.signals import Signals
 
     typed_in = os.getpid()
     try:
@@ -229,7 +229,7 @@ def resume(
     from runner.layout import BatchPaths
     from runner.lock import Held, Lock
     from runner.plans import recorded
-    from runner.signals import Signals
+    from runner.processes.signals import Signals
 
     try:
         root = root or resuming.find(Path.cwd() / Path(given.base_out_dir).expanduser(), given.resume)

@@ -6,11 +6,12 @@ import os
 import sys
 from pathlib import Path
 
-from runner import atomic, identity, layout, store
+from runner import atomic, layout, store
 from runner.core import clock, redact
 from runner.core.job import SWEEP, TREE, Plan
 from runner.core.text import count, shown
 from runner.lock import Lock
+from runner.processes import process_id
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -65,7 +66,7 @@ def _stopping(plan: Plan) -> str:
 def _register(plan: Plan) -> str | None:
     """Keep a folder for a sweep that runs in the background: its log, whose path is returned, and this process."""
     folder = Path.cwd() / layout.BACKGROUND_RUNS / plan.name
-    pid, start, boot = identity.own() or [str(os.getpid()), "", ""]
+    pid, start, boot = process_id.own() or [str(os.getpid()), "", ""]
     record = {
         "schema": store.SCHEMA,
         "experiment_dir": str(plan.root),

@@ -12,8 +12,8 @@ from runner import attempts, store
 from runner.core.job import Attempt, Job, Plan
 from runner.core.state import COMPLETED, INTERRUPTED, Finished, Record, Running
 from runner.core.text import count, duration
+from runner.processes.signals import Signals
 from runner.progress import Follower, Progress
-from runner.signals import Signals
 
 TICK = 0.25  # seconds between two looks at what the running jobs have written
 

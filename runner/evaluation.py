@@ -23,7 +23,7 @@ from runner.executors.once import Once, cached
 from runner.lock import Held, Lock
 from runner.plans.calls import Call
 from runner.process import Terms
-from runner.signals import Deaf, Signals
+from runner.processes.signals import Deaf, Signals
 
 LISTED = 10  # names in a sentence
 

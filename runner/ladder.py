@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from runner import tree
+from runner.processes import process_tree
 
 KILL_AGAIN = 0.05  # seconds between two looks at a tree that is being killed
 
@@ -45,7 +45,7 @@ class Ladder:
 
     def _ask(self) -> None:
         for number in (signal.SIGINT, signal.SIGCONT):  # a stopped process would take its SIGINT only when continued
-            tree.send([self._pid], number)
+            process_tree.send([self._pid], number)
         self.next_at = time.monotonic() + self._grace[0]
 
     def _tell(self) -> None:
@@ -59,6 +59,6 @@ class Ladder:
     def _kill(self) -> None:
         if not self._kill_until:
             self._kill_until = time.monotonic() + self._grace[2]
-        tree.send([self._pid], signal.SIGKILL)
-        tree.kill_below(os.getpid())
+        process_tree.send([self._pid], signal.SIGKILL)
+        process_tree.kill_below(os.getpid())
         self.next_at = time.monotonic() + KILL_AGAIN

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from runner import identity
 from runner.core import clock
+from runner.processes import process_id
 
 GLANCE = 0.2  # seconds; somebody who only looks whether it is held has it for microseconds
 
@@ -48,7 +48,7 @@ class Lock:
 
     def sign(self) -> None:
         """Write who holds it: this process. Again after a fork."""
-        who = {"pid": os.getpid(), "host": socket.gethostname(), "since": clock.now(), "identity": identity.own()}
+        who = {"pid": os.getpid(), "host": socket.gethostname(), "since": clock.now(), "identity": process_id.own()}
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, json.dumps(who).encode() + b"\n", 0)
 

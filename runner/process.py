@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from runner import atomic, attempts, identity, layout, store, tree
+from runner import atomic, attempts, layout, store
 from runner.core import clock
 from runner.core.job import Attempt, Job
 from runner.core.state import Record
-from runner.signals import Signals
+from runner.processes import process_id, process_tree
+from runner.processes.signals import Signals
 
 SUPERVISOR = Path(__file__).with_name("supervise.py")
 SLACK = 5.0  # seconds that a supervisor may take to record an end, beyond the times of the ladder
@@ -79,9 +80,9 @@ class Supervised:
         command = store.entries(self.attempt)["command"]
         signature = {
             "schema": 1,
-            "supervisor": identity.of(self._process.pid) or [str(self._process.pid), "", ""],
+            "supervisor": process_id.of(self._process.pid) or [str(self._process.pid), "", ""],
             "job": None,  # not started yet
-            "mark": self.attempt.env[tree.MARK],
+            "mark": self.attempt.env[process_tree.MARK],
             "attempt": self.attempt.number,
             "argv": command,
             "keep_running": self._terms.keep_running,
@@ -145,7 +146,7 @@ class Supervised:
             assert stream is not None
             stream.close()
         if self._result is None:  # it died before it was done: what it looked after must not outlive it
-            tree.kill_marked(self.attempt.env[tree.MARK])
+            process_tree.kill_marked(self.attempt.env[process_tree.MARK])
             (self.job.out_dir / layout.SUPERVISOR).unlink(missing_ok=True)
         result = self._result or store.read_result(self.job) or self._speak_for_it()
         if self._unwritten:
@@ -190,7 +191,7 @@ class Adopted:
         self.job = job
         self.pid: int | None = int(found["job"][0]) if found["job"] else None  # None: its supervisor has just begun
         self.started_at: str | None = found["started_at"]
-        self.attempt = Attempt(job, int(found["attempt"]), tuple(found["argv"]), {tree.MARK: found["mark"]})
+        self.attempt = Attempt(job, int(found["attempt"]), tuple(found["argv"]), {process_tree.MARK: found["mark"]})
         self._supervisor: list[str] = found["supervisor"]
         self._terms = terms
         # Its leash is gone: it is stopping its job, unless it was told to go on.
@@ -209,13 +210,15 @@ class Adopted:
         if self.pid is None:
             found = _signature(self.job) or {}
             self.pid = int(found["job"][0]) if found.get("job") else None
-        return not identity.alive(self._supervisor)
+        return not process_id.alive(self._supervisor)
 
     def record(self) -> Record:
         if self._descriptor >= 0:
             os.close(self._descriptor)
         result = store.read_result(self.job)
-        tree.kill_marked(self.attempt.env[tree.MARK])  # nothing is left, unless its supervisor was killed
+        process_tree.kill_marked(
+            self.attempt.env[process_tree.MARK]
+        )  # nothing is left, unless its supervisor was killed
         if result is None:
             error = "the supervisor of this job died while no runner was there; the end of the job is not known"
             result = store.lost(self.attempt, error, self.started_at)
@@ -231,15 +234,15 @@ class Adopted:
             self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> None:
-        if identity.alive(self._supervisor):
-            tree.send([int(self._supervisor[0])], number)
+        if process_id.alive(self._supervisor):
+            process_tree.send([int(self._supervisor[0])], number)
 
 
 def adopt(job: Job, terms: Terms) -> Adopted | None:
     """The handle of a job that runs already, under a supervisor that outlived its engine; None if there is none."""
     found = _signature(job)
     try:
-        return Adopted(job, found, terms) if found and identity.alive(found["supervisor"]) else None
+        return Adopted(job, found, terms) if found and process_id.alive(found["supervisor"]) else None
     except (OSError, ValueError, KeyError):  # the process has just gone
         return None
 

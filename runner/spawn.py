@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 
-from runner.signals import Signals
+from runner.processes.signals import Signals
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
 if TYPE_CHECKING:

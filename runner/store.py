@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runner import atomic, identity, layout
+from runner import atomic, layout
 from runner.core import clock, redact
 from runner.core.job import Attempt, Job, Plan
 from runner.core.state import COMPLETED, Finished, Outcome, Record
+from runner.processes import process_id
 
 SCHEMA = 1
 
@@ -134,7 +135,7 @@ def unfinished(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """What is true of a job without a result: `status` is running (said of a living process only), lost or pending."""
     try:
         found = json.loads(Path(folder, layout.SUPERVISOR).read_bytes())
-        living = identity.alive(found.get("supervisor"))
+        living = process_id.alive(found.get("supervisor"))
         pid = int(found["job"][0]) if found.get("job") else None
     except (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError):
         return {"status": "pending"}

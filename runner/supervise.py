@@ -18,10 +18,11 @@ import json
 import signal
 import time
 
-from runner import atomic, identity, layout, result, tree
+from runner import atomic, layout, result
 from runner.core import clock
 from runner.core.stopwatch import Stopwatch
-from runner.signals import Signals
+from runner.processes import process_id, process_tree
+from runner.processes.signals import Signals
 from runner.spawn import PR_SET_CHILD_SUBREAPER, pipe, prctl, spawn
 from runner.streams import Streams
 from runner.watch import Leash, Watch
@@ -89,9 +90,9 @@ def sign(order: dict[str, Any], pid: int, times: Stopwatch) -> None:
     """Say in the job's folder which processes run it, so that a later engine finds them, and them alone."""
     signature = {
         "schema": 1,
-        "supervisor": identity.own(),
-        "job": identity.of(pid) or [str(pid), "", ""],
-        "mark": order["env"].get(tree.MARK),
+        "supervisor": process_id.own(),
+        "job": process_id.of(pid) or [str(pid), "", ""],
+        "mark": order["env"].get(process_tree.MARK),
         "attempt": order["result"]["attempt"],
         "argv": order["result"]["command"],
         "keep_running": order["keep_running"],
@@ -113,17 +114,17 @@ def clear_up(streams: Streams) -> None:
             return
         if time.monotonic() > began + DRAIN / 2:
             if told:
-                tree.kill_below(os.getpid())
+                process_tree.kill_below(os.getpid())
             else:
-                tree.send(tree.descendants(os.getpid()), signal.SIGTERM)
+                process_tree.send(process_tree.descendants(os.getpid()), signal.SIGTERM)
                 told = True
         time.sleep(0.02 if not told else 0.2)
-    tree.kill_below(os.getpid())
+    process_tree.kill_below(os.getpid())
 
 
 def alone() -> bool:
     """True when no process below us is left. Orphans come to us (subreaper), so our own children are all there are."""
-    tree.reap(None)
+    process_tree.reap(None)
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:

@@ -7,9 +7,10 @@ import select
 import signal
 import time
 
-from runner import layout, tree
+from runner import layout
 from runner.ladder import Ladder
-from runner.signals import Signals
+from runner.processes import process_tree
+from runner.processes.signals import Signals
 from runner.spawn import exit_descriptor
 from runner.streams import Streams
 
@@ -80,9 +81,9 @@ class Watch:
                 self._stop("stalled", 0)
                 self._silence = None
             self._ladder.tick()
-            tree.reap(self._pid)
+            process_tree.reap(self._pid)
             if self._ladder.exhausted:
-                self.unkillable = [self._pid, *tree.descendants(os.getpid())]
+                self.unkillable = [self._pid, *process_tree.descendants(os.getpid())]
                 return signal.SIGKILL  # as a wait status: died by SIGKILL, as far as we could bring it
 
     def _obey(self, commands: list[str]) -> None:

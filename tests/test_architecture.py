@@ -1,4 +1,4 @@
-"""The packages of runner/ and their order: docs/decisions/0001-packages.md says why, docs/architecture.md shows them."""
+"""The packages of runner/ and their order: docs/decisions/0001-packages.md says why."""
 
 from __future__ import annotations
 

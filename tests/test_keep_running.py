@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from runner import identity
+from runner.processes import process_id
 from tests.conftest import Workspace, alive, insist, kill, read, runs, wait_until
 from tests.cutshort import WAITING, begun, statuses, three_jobs
 
@@ -112,7 +112,7 @@ def test_a_process_that_only_has_the_number_is_not_adopted(three: Workspace, wha
     wait_until((three.batch / "b" / "experiment_result.json").exists, "its supervisor records the end")
     (three.batch / "b" / "experiment_result.json").unlink()
     # As a crash would have left it, but its number now belongs to somebody else: to us, whom nobody may stop.
-    pid, start, boot = identity.own()
+    pid, start, boot = process_id.own()
     stranger = {"another start": [pid, str(int(start) - 1), boot], "another boot": [pid, start, "other"],
                 "gone": ["4194304", start, boot]}[what]  # fmt: skip
     signature = {"schema": 1, "supervisor": stranger, "job": [pid, "1", boot], "mark": "m", "attempt": 1,

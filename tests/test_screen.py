@@ -19,7 +19,7 @@ import pytest
 from runner import views
 from runner.core.job import Attempt, Job, Plan
 from runner.core.state import Record, Running
-from runner.core.text import duration
+from runner.core.text import duration, plain
 from runner.progress import Follower, Progress
 from runner.screen import Lines
 from runner.store import entries, record

@@ -27,7 +27,7 @@ from runner.core.state import COMPLETED, Finished, Record
 from runner.executors.local import Local
 from runner.journal import Journal
 from runner.layout import ERROR_DETAILS
-from runner.signals import Deaf, Signals
+from runner.processes.signals import Deaf, Signals
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from runner.core import clock
 from runner.core.job import Attempt, Job
 from runner.core.state import INTERRUPTED, Finished, Outcome, Record
 from runner.core.stopwatch import Stopwatch
-from runner.signals import Signals
+from runner.processes.signals import Signals
 
 
 class Work(Protocol):

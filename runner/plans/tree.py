@@ -1,6 +1,6 @@
 """A tree of configs -> a Plan: config/<subdir>/…/x.yaml runs in outputs/<subdir>/…/x/. Pure.
 
-Not to be mixed up with runner/tree.py, which knows trees of processes.
+Not to be mixed up with runner/processes/process_tree.py, which knows trees of processes.
 """
 
 from __future__ import annotations
