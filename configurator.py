@@ -12,10 +12,23 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from runner import override
-from runner.configfiles import ConfigFile, inheritance
+from runner.configs import inheritance
+from runner.configs.config_file import ConfigFile
+from runner.configs.messages import Origin, sentences, unknown_key
+from runner.configs.overrides import (
+    ALIASES,
+    SYNONYMS,
+    Misfit,
+    boolean,
+    fields_of,
+    fields_within,
+    only_boolean,
+    parse,
+    placed,
+    split,
+    type_of,
+)
 from runner.core.errors import ConfigError, did_you_mean, one_line
-from runner.mistakes import Origin, sentences, unknown_key
 
 PIPELINES = {
     "classify": "pipelines.classify.settings:ClassifySettings",
@@ -47,7 +60,7 @@ def resolve_for(cls: type[BaseModel], config: ConfigFile | None, overrides: Mapp
     values, problems = _file_values(cls, origin)
     typed, misfits = _line_values(cls, origin)
     problems += misfits.values()
-    given = override.placed(values, {key: value for key, value in typed.items() if key not in misfits})
+    given = placed(values, {key: value for key, value in typed.items() if key not in misfits})
     if origin.config is not None and "config_path" in cls.model_fields:
         given["config_path"] = str(origin.config.path)  # for a pipeline that writes down where its settings come from
     try:
@@ -64,8 +77,8 @@ def canonical(cls: type[BaseModel], overrides: Mapping[str, str]) -> dict[str, s
     result: dict[str, str] = {}
     for key, text in overrides.items():
         name = key.removeprefix("--").replace("-", "_")
-        if name not in cls.model_fields and override.ALIASES.get(name) in cls.model_fields:
-            name = override.ALIASES[name]
+        if name not in cls.model_fields and ALIASES.get(name) in cls.model_fields:
+            name = ALIASES[name]
         result[name] = text
     return result
 
@@ -110,7 +123,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _read_command_line(argv: Sequence[str]) -> tuple[Path, BaseModel]:
-    words, overrides, problems = override.split(argv)
+    words, overrides, problems = split(argv)
     if not words:
         problems.append("no config; name one, such as config/quickstart/easy.py")
     problems += [f"{word}: one config at a time; options are written --key=value" for word in words[1:]]
@@ -159,7 +172,7 @@ def _file_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], 
         place = origin.config.place(key)
         if key not in cls.model_fields:
             if key != "pipeline":
-                problems.append(f"{place}: {unknown_key(key, cls.model_fields, override.ALIASES)}")
+                problems.append(f"{place}: {unknown_key(key, cls.model_fields, ALIASES)}")
         elif not _encodable(value):
             problems.append(f"{place}: {key} holds half of a surrogate pair; write the character itself")
         else:
@@ -169,15 +182,15 @@ def _file_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], 
 
 def _as_meant(value: Any, annotation: Any, config: ConfigFile, key: str) -> Any:
     """In YAML `on`, `off`, `yes` and `no` are text, but where a setting is true or false they mean that."""
-    if isinstance(value, dict) and (fields := override.fields_of(annotation)):
+    if isinstance(value, dict) and (fields := fields_of(annotation)):
         return {
             name: _as_meant(inner, fields[name].annotation, config, f"{key}.{name}") if name in fields else inner
             for name, inner in value.items()
         }
     in_yaml = re.search(r"\.ya?ml(:\d+)?$", config.place(key))
-    if isinstance(value, str) and in_yaml and override.only_boolean(annotation):
+    if isinstance(value, str) and in_yaml and only_boolean(annotation):
         try:
-            return override.boolean(value)
+            return boolean(value)
         except ValueError:
             pass  # said later, with its place
     return value
@@ -188,29 +201,29 @@ def _line_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], 
     values: dict[str, Any] = {}
     problems: dict[str, str] = {}
     for key, text in origin.overrides.items():
-        if (annotation := override.type_of(key, cls.model_fields)) is None:
+        if (annotation := type_of(key, cls.model_fields)) is None:
             if key != "pipeline":
                 problems[key] = _unknown_option(key, cls)
         elif not _encodable(text):
             problems[key] = f"--{key}: is not UTF-8; check the encoding of the terminal"
         else:
             try:
-                values[key] = override.parse(text, annotation)
-            except override.Misfit as error:
+                values[key] = parse(text, annotation)
+            except Misfit as error:
                 problems[key] = f"--{key} {error}"
     return values, problems
 
 
 def _unknown_option(key: str, cls: type[BaseModel]) -> str:
     program = getattr(cls, "PROGRAM", "train_run.py")
-    meant = did_you_mean(override.SYNONYMS.get(key, key), _keys_near(key, cls), dashes="--")
+    meant = did_you_mean(SYNONYMS.get(key, key), _keys_near(key, cls), dashes="--")
     return f"--{key}: unknown key; {meant or f'python {program} --help lists the keys'}"
 
 
 def _keys_near(key: str, cls: type[BaseModel]) -> list[str]:
     """All keys of the innermost section that exists of those that `key` names."""
     section, dot, _ = key.rpartition(".")
-    known = [section + dot + name for name in override.fields_within(key, cls.model_fields)]
+    known = [section + dot + name for name in fields_within(key, cls.model_fields)]
     return known or _keys_near(section, cls)
 
 
@@ -224,7 +237,7 @@ def _encodable(value: Any) -> bool:
 
 def _class_meant(argv: Sequence[str]) -> type[BaseModel]:
     """The settings that a request for help is about: those of the config it names, if it names one."""
-    words, overrides, _ = override.split([word for word in argv if word not in ("-h", "--help")])
+    words, overrides, _ = split([word for word in argv if word not in ("-h", "--help")])
     try:
         return class_for(inheritance.whole(Path(words[0])) if words else None, overrides)
     except ConfigError:

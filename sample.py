@@ -16,7 +16,7 @@ import configurator
 from pipelines.diffusion import saved
 from pipelines.diffusion.sample_settings import SampleSettings, described
 from pipelines.mistake import Mistake
-from runner import override
+from runner.configs.overrides import split
 from runner.core.errors import ConfigError
 
 FLAGS = ("--show", "--quality")  # may stand alone, and then mean true
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
 
 def read(argv: Sequence[str]) -> tuple[Path, SampleSettings]:
     """The path and the settings of a command line; raises one ConfigError with all that is wrong with it."""
-    words, overrides, problems = override.split([f"{word}=true" if word in FLAGS else word for word in argv])
+    words, overrides, problems = split([f"{word}=true" if word in FLAGS else word for word in argv])
     problems += [f"{word}: one model at a time; options are written --key=value" for word in words[1:]]
     if not words:
         problems.append("no model; name a checkpoint, a job's folder or a batch's, such as experiments/latest")

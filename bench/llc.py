@@ -30,7 +30,7 @@ from pipelines.llc.minimum import descend
 from pipelines.llc.posterior import Posterior
 from pipelines.llc.settings import LlcSettings, SamplerSettings
 from pipelines.llc.target import regression, stream
-from runner import configfiles
+from runner.configs import config_file
 
 BAR = 3.0
 CONFIG = Path(__file__).resolve().parent.parent / "config" / "llc" / "llc_small.yaml"
@@ -52,7 +52,7 @@ class Round:
 def main(argv: Sequence[str] | None = None) -> int:
     given = arguments(argv)
     torch.set_num_threads(1)
-    settings = configurator.resolve(configfiles.read(CONFIG), {})
+    settings = configurator.resolve(config_file.read(CONFIG), {})
     assert isinstance(settings, LlcSettings)
     target, _ = regression(settings, torch.device("cpu"))
     target, _ = descend(target, settings.model, lambda *_: None)

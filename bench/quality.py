@@ -31,7 +31,7 @@ from pipelines.diffusion.learner import Cost, averaged, build, cost_of, follow
 from pipelines.diffusion.objectives import objective_of
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.whole import evaluate_whole
-from runner.configfiles import inheritance
+from runner.configs import inheritance
 
 BAR = 0.10  # nats per character
 TURN_SECONDS = 10.0

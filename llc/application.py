@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from llc import artifacts
 from pipelines.llc.settings import LlcSettings
 from pipelines.mistake import Mistake
-from runner.mistakes import Origin, sentences
+from runner.configs.messages import Origin, sentences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from runner import layout, plainpickle, store
-from runner.configfiles import yamlfile
+from runner.configs import yamlfile
 from runner.result import regular
 from runner.rows import Table, flat, row
 

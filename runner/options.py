@@ -333,9 +333,9 @@ def simulation_flags(options: argparse.Namespace) -> dict[str, str]:
 
 def _overrides(options: argparse.Namespace, rest: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """The settings among the options and among what argparse did not know."""
-    from runner import override  # here, since --help wants to be quick
+    from runner.configs.overrides import boolean, split
 
-    words, others, problems = override.split(rest)
+    words, others, problems = split(rest)
     problems = [wrong for word in rest if word.startswith("--") and (wrong := _misspelled(word))] or problems
     problems += [f"{word!r} was not expected here; options begin with --, see --help" for word in words]
     given = {key: getattr(options, key) for key in OVERRIDES if getattr(options, key) is not None} | others
@@ -345,12 +345,12 @@ def _overrides(options: argparse.Namespace, rest: Sequence[str]) -> tuple[dict[s
         problems.append("--init_from resume: each job gets a new folder; type --resume to go on with a batch")
     for key in BOOLEANS & given.keys():
         try:
-            given[key] = str(override.boolean(given[key]))
+            given[key] = str(boolean(given[key]))
         except ValueError:
             problems.append(f"--{key} {given.pop(key)}: is neither true nor false")
     for key, text in simulation_flags(options).items():
         try:
-            setattr(options, key, str(override.boolean(text)))
+            setattr(options, key, str(boolean(text)))
         except ValueError:
             problems.append(f"--{key} {text}: is neither true nor false")
             setattr(options, key, None)

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from runner import options, preflight, resume, trainscript
+from runner import options, preflight, resume
+from runner.configs import scripts
+from runner.configs.preparation import prepare
 from runner.core import redact
 from runner.core.errors import ConfigError
 from runner.core.job import TREE, Plan
@@ -54,7 +56,7 @@ def plan(typed: Typed, before: Plan | None = None) -> Plan:
     problems += _device_problems(typed, found, problems)
     option = "--output_root" if typed.given.config_root is not None else "--base_out_dir"
     problems += preflight.disk(base, sum(job.disk_bytes for job in found.jobs) if found else 0, option)
-    problems += preflight.packages() if trainscript.is_ours(started.script) else []
+    problems += preflight.packages() if scripts.is_ours(started.script) else []
     if found is not None and not problems and not typed.given.dry_run:
         problems += _prepare(found)
     if problems or found is None:
@@ -64,8 +66,8 @@ def plan(typed: Typed, before: Plan | None = None) -> Plan:
 
 def _prepare(found: Plan) -> list[str]:
     """Prepare the datasets that our trainer will ask for: a download that fails shall not fail job by job."""
-    needed = [trainscript.unprepared(job.config) for job in found.jobs if trainscript.is_ours(job.script)]
-    return preflight.datasets(list(dict.fromkeys(preparation for preparation in needed if preparation is not None)))
+    needed = [scripts.unprepared(job.config) for job in found.jobs if scripts.is_ours(job.script)]
+    return prepare(list(dict.fromkeys(preparation for preparation in needed if preparation is not None)))
 
 
 def earlier(typed: Typed) -> Path | None:

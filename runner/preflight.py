@@ -8,8 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 from runner.core.text import size
@@ -22,14 +21,6 @@ import json, torch
 count = torch.cuda.device_count() if torch.cuda.is_available() else 0
 print(json.dumps([count, torch.version.cuda or torch.version.hip]))
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Preparation:
-    """A program that prepares a dataset: a script and its arguments."""
-
-    dataset: str
-    words: tuple[str, ...]
 
 
 def devices(wanted: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
@@ -89,23 +80,6 @@ def packages() -> list[str]:
     """What the training code needs and this Python has not."""
     missing = [name for name in ("torch", "numpy") if importlib.util.find_spec(name) is None]
     return [f"train_run.py needs {name}, which {sys.executable} has not; run make setup" for name in missing[:1]]
-
-
-def datasets(preparations: Collection[Preparation]) -> list[str]:
-    """Prepare datasets before the first job needs them; what is wrong with each that cannot be."""
-    problems = []
-    for preparation in preparations:
-        print(f"preparing {preparation.dataset} …", file=sys.stderr, flush=True)
-        done = subprocess.run(
-            [sys.executable, *preparation.words],
-            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
-            stdout=sys.stderr if sys.stderr.isatty() else subprocess.DEVNULL,  # the bar of a download
-            check=False,
-        )  # fmt: skip
-        if done.returncode:
-            words = done.stderr.strip().rpartition("\n")[2].removeprefix("error: ")
-            problems.append(f"dataset {preparation.dataset}: {words}")
-    return problems
 
 
 def disk(base: Path, needed: int = 0, option: str = "--base_out_dir") -> list[str]:

@@ -40,7 +40,7 @@ def run_pipeline_from_config(
     `settings` win over the config. Raises runner.ConfigError for a mistake in it, and whatever its pipeline raises.
     """
     import configurator
-    from runner.configfiles import inheritance
+    from runner.configs import inheritance
 
     config = inheritance.whole(Path(config_path))
     texts = {key: str(value) for key, value in settings.items()}

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 import configurator
 from pipelines.robustness.settings import RobustnessSettings
-from runner.configfiles import ConfigFile, inheritance
+from runner.configs import inheritance
+from runner.configs.config_file import ConfigFile
 
 if TYPE_CHECKING:
     from pipelines.robustness.study import Result
 
 
 class ExperimentConfig(RobustnessSettings):
-    """The settings of a run. Both readers raise runner.configfiles.ConfigError, whose text names every mistake."""
+    """The settings of a run. Both readers raise runner.ConfigError, whose text names every mistake."""
 
     @classmethod
     def from_yaml(cls, path: str | PathLike[str]) -> Self:

@@ -12,7 +12,7 @@ import configurator
 from pipelines.classify import learner
 from pipelines.classify.images import open_images
 from pipelines.classify.settings import ClassifySettings, checkpoint_bytes, lambdas, parameter_count
-from runner import configfiles
+from runner.configs import config_file
 from runner.core.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,7 +20,7 @@ CONFIGS = ["mlp/mlp_mnist", "mlp/mlp_digits", "greedy/greedy_mnist", "greedy/gre
 
 
 def resolve(name: str, **overrides: str):
-    return configurator.resolve(configfiles.read(ROOT / name), overrides)
+    return configurator.resolve(config_file.read(ROOT / name), overrides)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.configfiles import ConfigFile, read
-from runner.configfiles.static import NotStatic, Static
+from runner.configs.config_file import ConfigFile, read
+from runner.configs.static import NotStatic, Static
 from runner.core.errors import ConfigError, nearest
 
 
@@ -371,6 +371,6 @@ def test_the_nearest_word() -> None:
 
 def test_importing_the_reader_loads_nothing_heavy() -> None:
     heavy = "yaml torch numpy pydantic subprocess tempfile"
-    program = f"import sys, runner.configfiles; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    program = f"import sys, runner.configs.config_file; print([m for m in '{heavy}'.split() if m in sys.modules])"
     root = Path(__file__).parent.parent
     assert subprocess.check_output([sys.executable, "-c", program], cwd=root, text=True) == "[]\n"

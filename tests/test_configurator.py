@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 import configurator
-from runner import configfiles
-from runner.configfiles import ConfigFile
+from runner.configs import config_file
+from runner.configs.config_file import ConfigFile
 from runner.core.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
@@ -64,7 +64,7 @@ class Settings(BaseModel):
 def file(folder: Path, text: str, name: str = "x.py") -> ConfigFile:
     path = folder / name
     path.write_text(text)
-    return configfiles.read(path)
+    return config_file.read(path)
 
 
 def on_line(**overrides: str) -> Settings:
@@ -284,5 +284,5 @@ def test_a_config_without_a_pipeline_gets_the_one_that_knows_most_of_its_keys(
 ) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(text)
-    settings = configurator.resolve(configfiles.read(path), {})
+    settings = configurator.resolve(config_file.read(path), {})
     assert settings.model_dump()["pipeline"] == pipeline

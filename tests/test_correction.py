@@ -24,7 +24,7 @@ from pipelines.diffusion.settings import checkpoint_bytes, parameter_count, unre
 from pipelines.diffusion.train import run
 from pipelines.diffusion.vocabulary import Characters
 from pipelines.mistake import Mistake
-from runner import configfiles
+from runner.configs import config_file
 from runner.core.errors import ConfigError
 from tests.conftest import signalled_at
 from tests.correctors import CPU, TINY, correction, drawn, settings_of, write_text
@@ -274,7 +274,7 @@ def test_ctrl_c_saves_a_corrector_and_leaves(text, tmp_path):
 
 @pytest.mark.parametrize("name", ["shakespeare", "shakespeare_binary"])
 def test_the_configs_that_come_along_are_right(name):
-    config = configfiles.read(ROOT / "config/corrector" / f"{name}.py")
+    config = config_file.read(ROOT / "config/corrector" / f"{name}.py")
     settings = configurator.resolve(config, {})
     assert settings.wandb_run_name.endswith(name)
     assert not set(config.values) & unread(settings.model_dump())
@@ -309,7 +309,7 @@ def test_a_mistake_is_one_sentence_with_its_place(tmp_path, lines, sentence):
     path = tmp_path / "bad.py"
     path.write_text(f"dataset = 'pydoc_char'\ntraining_type = 'remasking'\n{lines}\n")
     with pytest.raises(ConfigError) as caught:
-        configurator.resolve(configfiles.read(path), {})
+        configurator.resolve(config_file.read(path), {})
     assert caught.value.problems == (f"{path}:{sentence}",)
 
 

@@ -141,7 +141,8 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 def test_the_documents_name_no_option_that_does_not_exist() -> None:
     from pipelines.diffusion.sample_settings import SampleSettings
-    from runner import arguments, override
+    from runner import arguments
+    from runner.configs import overrides
     from runner.options import parser
 
     parsers = (parser(), arguments.parser("main.py"))
@@ -149,7 +150,7 @@ def test_the_documents_name_no_option_that_does_not_exist() -> None:
     places = [path for place in ("bench/*.py", "data/*.py") for path in PROJECT.glob(place)]
     for path in [*places, *map(PROJECT.joinpath, ADD_OPTIONS)]:
         known |= set(re.findall(r'add_argument\(\s*"(--\w+)"', path.read_text()))
-    known |= {f"--{key}" for key in (*SampleSettings.model_fields, *override.FLAGS)}
+    known |= {f"--{key}" for key in (*SampleSettings.model_fields, *overrides.FLAGS)}
     text = "\n".join(path.read_text() for path in DOCUMENTS)
     mentioned = set(re.findall(r"`(--[a-z][\w-]+)`", text))
     assert mentioned - known == set()

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import configurator
-from runner.configfiles import ConfigFile, inheritance, read
+from runner.configs import inheritance
+from runner.configs.config_file import ConfigFile, read
 from runner.core.errors import ConfigError
 from tests.conftest import Workspace, wait_until
 from tests.conftest import read as read_json

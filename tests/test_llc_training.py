@@ -24,7 +24,7 @@ from pipelines.llc.target import regression
 from pipelines.llc.train import run
 from pipelines.mistake import Mistake
 from pipelines.tracking import Tracker
-from runner import configfiles
+from runner.configs import config_file
 from runner.core.errors import ConfigError
 from tests.conftest import signalled_at
 
@@ -94,7 +94,7 @@ def test_the_summary_follows_from_the_traces(tmp_path):
 def test_the_written_config_gives_the_same_estimate_again(tmp_path):
     one, other = tmp_path / "one", tmp_path / "other"
     assert run(settings_of(one)) == 0
-    written = configfiles.read(one / "config.yaml")
+    written = config_file.read(one / "config.yaml")
     again = configurator.resolve(written, {"out_dir": str(other)})
     assert isinstance(again, LlcSettings) and run(again) == 0
     first, second = table(one), table(other)
@@ -187,18 +187,18 @@ def test_a_wish_to_stop_is_heard_at_the_next_look_at_the_loss(tmp_path, stage):
 def test_what_cannot_work_is_refused_in_a_sentence(tmp_path, text, sentence):
     (tmp_path / "c.yaml").write_text(text + "pipeline: llc\n")
     with pytest.raises(ConfigError) as caught:
-        configurator.resolve(configfiles.read(tmp_path / "c.yaml"), {})
+        configurator.resolve(config_file.read(tmp_path / "c.yaml"), {})
     assert len(caught.value.problems) == 1 and sentence in caught.value.problems[0]
 
 
 def test_the_keys_of_a_config_without_a_pipeline_tell_that_it_is_one_of_ours(tmp_path):
     (tmp_path / "c.yaml").write_text("seed: 1\ndata: {n_data: 50}\nmodel: {target_params: 60}\n")
-    assert isinstance(configurator.resolve(configfiles.read(tmp_path / "c.yaml"), {}), LlcSettings)
+    assert isinstance(configurator.resolve(config_file.read(tmp_path / "c.yaml"), {}), LlcSettings)
 
 
 @pytest.mark.parametrize(("name", "n", "wanted"), [("llc_small", 100, 50), ("llc_base", 20_000, 10_000)])
 def test_the_configs_have_the_sizes_that_their_names_promise(name, n, wanted):
-    settings = configurator.resolve(configfiles.read(ROOT / f"config/llc/{name}.yaml"), {})
+    settings = configurator.resolve(config_file.read(ROOT / f"config/llc/{name}.yaml"), {})
     assert isinstance(settings, LlcSettings)
     assert (settings.data.n_data, settings.model.target_params) == (n, wanted)
     sizes = layer_sizes(settings.model, settings.data)

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import runner
 from runner import aggregate, load_results, plainpickle
-from runner.configfiles import yamlfile
+from runner.configs import yamlfile
 from tests.conftest import PROJECT, Workspace
 from tests.trees import ALL, prepare
 

@@ -13,7 +13,7 @@ import configurator
 from pipelines.llc.settings import LlcSettings
 from pipelines.robustness import data, learner
 from pipelines.robustness.settings import RobustnessSettings, checkpoint_bytes, parameter_count, unprepared
-from runner import configfiles, trainscript
+from runner.configs import config_file, scripts
 from runner.core.errors import ConfigError
 from src.api import ExperimentConfig
 from tests.conftest import PROJECT
@@ -25,7 +25,7 @@ TRAINER = PROJECT / "train_run.py"
 def resolve(folder: Path, text: str, **overrides: str) -> RobustnessSettings:
     path = folder / "a.yaml"
     path.write_text(text)
-    settings = configurator.resolve(configfiles.read(path), overrides)
+    settings = configurator.resolve(config_file.read(path), overrides)
     assert isinstance(settings, RobustnessSettings)
     return settings
 
@@ -80,13 +80,13 @@ def test_sections_within_sections(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("pipeline: llc\nsampler: {gamma: 2.0, hmc: {draws: 40, warmup: 20}}\n")
     typed = {"sampler.hmc.draws": "50", "sampler.mala.draws": "60", "data.n-data": "70"}
-    llc = configurator.resolve(configfiles.read(path), typed)
+    llc = configurator.resolve(config_file.read(path), typed)
     assert isinstance(llc, LlcSettings)
     assert (llc.sampler.gamma, llc.sampler.hmc.draws, llc.sampler.hmc.warmup) == (2.0, 50, 20)
     assert (llc.sampler.mala.draws, llc.sampler.mala.warmup, llc.data.n_data) == (60, 100, 70)
     typed = {"sampler.hmc.draws": "0", "sampler.hmc.drwas": "5", "sampler.hmc": "{'warmup': 9}"}
     with pytest.raises(ConfigError) as caught:
-        configurator.resolve(configfiles.read(path), typed)
+        configurator.resolve(config_file.read(path), typed)
     assert sorted(caught.value.problems) == [
         "--sampler.hmc.draws must be greater than or equal to 1, not 0",
         "--sampler.hmc.drwas: unknown key; did you mean --sampler.hmc.draws?",
@@ -96,7 +96,7 @@ def test_sections_within_sections(tmp_path: Path) -> None:
 def test_what_the_line_changes_in_a_section_is_told(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("dataset_name: VECTOR\nattack: {eps: 0.3}\n")
-    checked = trainscript.check(TRAINER, configfiles.read(path), {"attack.eps": "0.5", "seed": "0"})
+    checked = scripts.check(TRAINER, config_file.read(path), {"attack.eps": "0.5", "seed": "0"})
     assert checked.overrides == {"attack.eps": "0.5", "seed": "0"} and checked.changes == {"attack.eps": (0.3, 0.5)}
     assert checked.config["attack"]["eps"] == 0.5 and "config_path" not in checked.config
 

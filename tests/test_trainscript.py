@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from runner import configfiles, trainscript
-from runner.configfiles import ConfigFile
+from runner.configs import config_file, scripts
+from runner.configs.config_file import ConfigFile
 from runner.core.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
@@ -68,12 +68,12 @@ def script(tmp_path: Path) -> Path:
 def config(folder: Path, text: str, name: str = "x.py") -> ConfigFile:
     path = folder / name
     path.write_text(text)
-    return configfiles.read(path)
+    return config_file.read(path)
 
 
 def problems(script: Path | None, file: ConfigFile, **overrides: str) -> list[str]:
     with pytest.raises(ConfigError) as raised:
-        trainscript.check(script, file, overrides)
+        scripts.check(script, file, overrides)
     return [problem.replace(f"{file.path.parent}/", "") for problem in raised.value.problems]
 
 
@@ -92,7 +92,7 @@ ACCEPTED = [
 def test_a_value_reaches_a_nanogpt_script_in_the_type_that_it_demands(
     script: Path, key: str, given: str, passed: str
 ) -> None:
-    checked = trainscript.check(script, config(script.parent, "eval_interval = 5\n"), {key: given})
+    checked = scripts.check(script, config(script.parent, "eval_interval = 5\n"), {key: given})
     assert checked.overrides == {key: passed}
     command = [sys.executable, script.name, "x.py", f"--{key}={passed}"]
     ran = subprocess.run(command, cwd=script.parent, capture_output=True, text=True, check=True)
@@ -121,7 +121,7 @@ def test_what_a_nanogpt_script_would_refuse_is_refused_before(script: Path, key:
 
 def test_the_config_of_a_nanogpt_script_resolves_over_its_defaults(script: Path) -> None:
     file = config(script.parent, "batch_size = 4\nlearning_rate = 1e-3\n")
-    checked = trainscript.check(script, file, {"batch-size": "8", "wandb_enabled": "true", "eval_interval": "2000"})
+    checked = scripts.check(script, file, {"batch-size": "8", "wandb_enabled": "true", "eval_interval": "2000"})
     assert checked.overrides == {"batch_size": "8", "wandb_log": "True", "eval_interval": "2000"}
     assert checked.changes == {"batch_size": (4, 8), "wandb_log": (False, True)}
     assert checked.config["learning_rate"] == 1e-3
@@ -132,7 +132,7 @@ def test_the_config_of_a_nanogpt_script_resolves_over_its_defaults(script: Path)
 def test_a_typo_in_the_config_of_a_nanogpt_script_is_refused_and_a_stranger_is_only_mentioned(script: Path) -> None:
     file = config(script.parent, "eval_interval = 5\nbatchsize = 4\ncolour = 1\n")
     assert problems(script, file) == ["x.py:2: unknown key 'batchsize'; did you mean 'batch_size'?"]
-    checked = trainscript.check(script, config(script.parent, "colour = 1\n"), {})
+    checked = scripts.check(script, config(script.parent, "colour = 1\n"), {})
     assert checked.warnings == (f"{file.path}:1: {script} does not know the key 'colour'",)
 
 
@@ -166,7 +166,7 @@ def test_a_script_is_never_executed(tmp_path: Path) -> None:
     marker = tmp_path / "ran"
     script = tmp_path / "train.py"
     script.write_text(f"batch_size = 4\nopen({str(marker)!r}, 'w')\nexec(open('configurator.py').read())\n")
-    trainscript.check(script, config(tmp_path, ""), {"batch_size": "3"})
+    scripts.check(script, config(tmp_path, ""), {"batch_size": "3"})
     assert not marker.exists()
 
 
@@ -186,7 +186,7 @@ def test_any_other_program_takes_the_overrides_as_they_are(tmp_path: Path, name:
     if script is not None:
         script.write_text("import argparse\nargparse.ArgumentParser()\n")
     given = {"lr": "1", "flag": "true", "text": "a=b", "wandb_enabled": "false", "batch_size": "4"}
-    checked = trainscript.check(script, config(tmp_path, "lr = 1e-3\nother = 2\nbatch_size = 4\n"), given)
+    checked = scripts.check(script, config(tmp_path, "lr = 1e-3\nother = 2\nbatch_size = 4\n"), given)
     renamed = {"wandb_log" if key == "wandb_enabled" else key: text for key, text in given.items()}
     assert checked.overrides == renamed
     assert checked.config == {
@@ -202,7 +202,7 @@ def test_any_other_program_takes_the_overrides_as_they_are(tmp_path: Path, name:
 def test_our_own_script_takes_what_its_settings_take(tmp_path: Path) -> None:
     file = config(tmp_path, "batch_size = 4\n")
     given = {"batch-size": "8", "wandb_enabled": "true", "bias": "0", "learning_rate": "1e-3", "max_iters": "1e3"}
-    checked = trainscript.check(ROOT / "train_run.py", file, given)
+    checked = scripts.check(ROOT / "train_run.py", file, given)
     assert checked.overrides == {
         "batch_size": "8", "wandb_log": "True", "bias": "False", "learning_rate": "1e-3", "max_iters": "1e3",
     }  # fmt: skip
@@ -224,5 +224,5 @@ def test_all_mistakes_for_our_own_script_are_said_at_once(tmp_path: Path) -> Non
 
 def test_an_override_may_mend_a_config_that_is_wrong_alone(tmp_path: Path) -> None:
     file = config(tmp_path, "batch_size = 'many'\n")
-    checked = trainscript.check(ROOT / "train_run.py", file, {"batch_size": "8", "compile": "1"})
+    checked = scripts.check(ROOT / "train_run.py", file, {"batch_size": "8", "compile": "1"})
     assert checked.changes == {"batch_size": ("many", 8), "compile": ("auto", True)}

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.configfiles import yamlfile
+from runner.configs import yamlfile
 
 #: Text that one reader or another takes for something else.
 WORDS = """

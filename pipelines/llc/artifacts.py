@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from runner import atomic
-from runner.configfiles import yamlfile
+from runner.configs import yamlfile
 
 if TYPE_CHECKING:
     from pipelines.llc.chains import Trace

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from runner.configfiles import SUFFIXES
+from runner.configs.config_file import SUFFIXES
 from runner.core.errors import ConfigError, did_you_mean
 from runner.core.text import shown
 from runner.plans.patterns import natural

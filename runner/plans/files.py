@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from runner import configfiles, layout, trainscript
-from runner.configfiles import ConfigFile
+from runner import layout
+from runner.configs import config_file, scripts
+from runner.configs.config_file import ConfigFile
 from runner.core import clock, redact
 from runner.core.errors import ConfigError
 from runner.core.job import Job, Plan
@@ -64,16 +65,16 @@ def plan(request: Request, wanted: Files, now: datetime) -> Plan:
 def _job(
     request: Request, wanted: Files, config: ConfigFile, path: Path, name: str, root: Path
 ) -> tuple[Job, Sequence[str]]:
-    checked = trainscript.check(request.command.script, config, request.overrides)
+    checked = scripts.check(request.command.script, config, request.overrides)
     rerun = wanted.rerun(shown(path, request.cwd))
     return jobs.job(request, root, name, config, checked, path, rerun), checked.warnings
 
 
 def _read(path: Path, request: Request) -> ConfigFile:
-    if request.command.script is None and path.suffix not in configfiles.SUFFIXES:
+    if request.command.script is None and path.suffix not in config_file.SUFFIXES:
         content = path.read_bytes()  # a --command may take a file that we cannot read
         return ConfigFile(path, content, {recorded.DIGEST: recorded.digest(content)}, {})
-    return trainscript.read(request.command.script, Path(shown(path, request.cwd)))
+    return scripts.read(request.command.script, Path(shown(path, request.cwd)))
 
 
 def check_name(name: str) -> str | None:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from runner import layout
-from runner.configfiles import ConfigFile, yamlfile
+from runner.configs import yamlfile
+from runner.configs.config_file import ConfigFile
+from runner.configs.scripts import Checked
 from runner.core import redact
 from runner.core.errors import ConfigError
 from runner.core.job import Job
@@ -17,7 +19,6 @@ from runner.core.text import shown
 from runner.plans.command import Command
 from runner.plans.names import safe
 from runner.plans.surroundings import additions
-from runner.trainscript import Checked
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._+=@-]{0,99}"
 NAME_RULE = "use up to 100 letters, digits and . _ + = @ -, a letter or digit first"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from runner.configfiles import SUFFIXES
+from runner.configs.config_file import SUFFIXES
 from runner.core.errors import nearest
 from runner.core.text import shown
 

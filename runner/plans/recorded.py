@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runner import layout, trainscript
+from runner import layout
+from runner.configs import scripts
 from runner.core import redact
 from runner.core.errors import ConfigError
 from runner.core.job import Job, Plan
@@ -95,8 +96,8 @@ def renewed(job: Job, *, resolved: bool) -> tuple[Job, list[str]]:
     if DIGEST in job.config:
         return _renewed_unread(job, job.source)
     try:
-        config = trainscript.read(job.script, Path(shown(job.source)))
-        checked = trainscript.check(job.script, config, job.overrides)
+        config = scripts.read(job.script, Path(shown(job.source)))
+        checked = scripts.check(job.script, config, job.overrides)
     except ConfigError as error:
         return job, list(error.problems)
     bases = {Path.cwd() / path: content for path, content in config.bases.items()}

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runner import trainscript
-from runner.configfiles import ConfigFile
+from runner.configs import scripts
+from runner.configs.config_file import ConfigFile
 from runner.core.errors import ConfigError
 from runner.core.text import shown
 from runner.plans.grid import Assignment
@@ -65,7 +65,7 @@ def _base(file: ConfigFile, text: str, script: Path | None, cwd: Path, home: Pat
     path = next((place for place in places if place.exists()), places[0])
     if path.is_dir():
         raise ConfigError(f"{text}: is a folder; name a config in it")
-    found = trainscript.read(script, Path(shown(path, cwd)))
+    found = scripts.read(script, Path(shown(path, cwd)))
     if {"name", "mode"} <= found.values.keys() and {"base_config", "configs"} & found.values.keys():
         raise ConfigError(f"{text}: is a sweep spec itself; name a config")
     return found
@@ -100,7 +100,7 @@ def _where(spec: Spec, key: str, value: Any) -> str:
 
 def in_mode(script: Path | None, run: Run, mode: str, place: str) -> ConfigFile:
     """The config of a run with its mode, where the pipeline knows one. Raises ConfigError."""
-    merged, keys = run.merged, trainscript.keys(script, run.merged)
+    merged, keys = run.merged, scripts.keys(script, run.merged)
     if keys is None:
         return merged
     if problems := list(_decided_elsewhere(merged, keys)):

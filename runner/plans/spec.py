@@ -11,19 +11,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from runner import layout, trainscript
-from runner.configfiles import ConfigFile, yamlfile
+from runner import layout
+from runner.configs import scripts, yamlfile
+from runner.configs.config_file import ConfigFile
+from runner.configs.messages import Origin
+from runner.configs.scripts import Checked
 from runner.core import clock, redact
 from runner.core.canonical import canonical
 from runner.core.errors import ConfigError
 from runner.core.job import SWEEP, Job, Plan
 from runner.core.text import count, shown
-from runner.mistakes import Origin
 from runner.plans import jobs, runs, specfile
 from runner.plans.grid import twins
 from runner.plans.jobs import Request, free_folder
 from runner.plans.specfile import Spec
-from runner.trainscript import Checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +107,13 @@ def _resolved(request: Request, base: ConfigFile, merged: ConfigFile, flags: Map
     Of a script whose settings we do not know the file holds what base and spec say, and overrides stay on its line.
     """
     script = request.command.script
-    whole = trainscript.check(script, merged, request.overrides)
-    ours = trainscript.is_ours(script)
+    whole = scripts.check(script, merged, request.overrides)
+    ours = scripts.is_ours(script)
     values = {key: value for key, value in (whole.config if ours else merged.values).items() if key != "out_dir"}
     suffix = ".py" if base.path.suffix == ".py" and not ours else ".yaml"
     origins = {key: merged.place(key) for key in values}
     config = ConfigFile(merged.path, _written(values, suffix, base.path), values, {}, origins)
-    checked = trainscript.check(script, config, {**flags} if ours else {**request.overrides, **flags})
+    checked = scripts.check(script, config, {**flags} if ours else {**request.overrides, **flags})
     changes = {key: (base.values.get(key), values[key]) for key in (*merged.origins, *whole.overrides) if key in values}
     changes = {key: (old, new) for key, (old, new) in changes.items() if repr(old) != repr(new)}
     return _Resolved(config, suffix, replace(checked, changes=changes))
@@ -180,7 +181,7 @@ def _unread(spec: Spec, planned: Sequence[Job]) -> list[str]:
     """Settings that the spec varies for runs that do not read them."""
     notes = []
     for key in {**spec.sweep, **spec.zip}:
-        idle = [job.name for job in planned if key in trainscript.unread(job.script, job.config)]
+        idle = [job.name for job in planned if key in scripts.unread(job.script, job.config)]
         if idle:
             more = f" and {len(idle) - 3} more" if len(idle) > 3 else ""
             notes.append(f"{key} is varied, but is not read by {', '.join(idle[:3])}{more}")

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from runner import configfiles
-from runner.configfiles import ConfigFile
+from runner.configs import config_file
+from runner.configs.config_file import ConfigFile
+from runner.configs.messages import Origin, sentences
 from runner.core.errors import ConfigError, did_you_mean
-from runner.mistakes import Origin, sentences
 from runner.plans.grid import Grid, axes
 from runner.plans.jobs import NAME, NAME_RULE
 
@@ -94,7 +94,7 @@ def schema() -> str:
 
 def read(path: Path) -> tuple[Spec, ConfigFile]:
     """The spec, and its file for the places of its keys. Raises one ConfigError with all that is wrong."""
-    file = configfiles.read(path)
+    file = config_file.read(path)
     there = {key: value for key, value in file.values.items() if value is not None}  # a line such as `sweep:` alone
     file = replace(file, values=there)
     origin = Origin(file, {})

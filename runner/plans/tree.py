@@ -12,8 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from runner import trainscript
-from runner.configfiles import ConfigFile
+from runner.configs import scripts
+from runner.configs.config_file import ConfigFile
 from runner.core import clock, redact
 from runner.core.errors import ConfigError
 from runner.core.job import TREE, Job, Plan
@@ -100,7 +100,7 @@ def _sort(request: Request, tree: Tree, found: Sequence[Found]) -> tuple[_Sorted
             sorted_.others.append(one)
             continue
         try:
-            config = trainscript.read(script, Path(shown(one.path, request.cwd)))
+            config = scripts.read(script, Path(shown(one.path, request.cwd)))
             if config.abstract:
                 sorted_.abstract.append(one)
             elif (other := _another_pipeline(request, tree, one, config)) is not None:
@@ -116,9 +116,9 @@ def _sort(request: Request, tree: Tree, found: Sequence[Found]) -> tuple[_Sorted
 
 def _another_pipeline(request: Request, tree: Tree, one: Found, config: ConfigFile) -> str | None:
     """What a config trains that was not asked for: without names of subdirectories only PIPELINE is meant."""
-    if tree.search.subdirs or not trainscript.is_ours(request.command.script):
+    if tree.search.subdirs or not scripts.is_ours(request.command.script):
         return None
-    trains = trainscript.pipeline(config, _meant(request, one, config))
+    trains = scripts.pipeline(config, _meant(request, one, config))
     return None if trains == PIPELINE else trains
 
 
@@ -131,13 +131,13 @@ def _meant(request: Request, one: Found, config: ConfigFile) -> dict[str, str]:
 
 def _job(request: Request, tree: Tree, one: Found, config: ConfigFile) -> tuple[Job, Sequence[str]]:
     script, overrides = request.command.script, dict(request.overrides)
-    if trainscript.is_ours(script):
+    if scripts.is_ours(script):
         overrides = _meant(request, one, config)
         defaults = {"dataset_name": one.subdir, "model_name": MODELS.get(one.subdir, OTHERWISE)}
-        overrides = {**trainscript.fitting(config, overrides, defaults), **overrides}
-    checked = trainscript.check(script, config, overrides)
+        overrides = {**scripts.fitting(config, overrides, defaults), **overrides}
+    checked = scripts.check(script, config, overrides)
     job = jobs.job(request, request.base, one.name, config, checked, one.path, tree.rerun(request.base, one.name))
-    if job.snapshot is None or not trainscript.is_ours(script):
+    if job.snapshot is None or not scripts.is_ours(script):
         return job, checked.warnings
     return replace(job, files=jobs.copies(job.snapshot, config, checked, resolved=True)), checked.warnings
 

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
-from runner import override
-from runner.configfiles import ConfigFile
+from runner.configs.config_file import ConfigFile
+from runner.configs.overrides import SYNONYMS, describe
 from runner.core.errors import did_you_mean, one_line
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def unknown_key(key: str, known: Iterable[str], aliases: Mapping[str, str]) -> s
     known = list(known)
     if aliases.get(key) in known:
         return f"unknown key {key!r}; did you mean {aliases[key]!r}?"
-    meant = did_you_mean(override.SYNONYMS.get(key, key), known)
+    meant = did_you_mean(SYNONYMS.get(key, key), known)
     return f"unknown key {key!r}; {meant or 'remove it (configurator.py --help lists the keys)'}"
 
 
@@ -83,7 +83,7 @@ def _said(cls: type[BaseModel], origin: Origin, place: str, details: list[tuple[
         wanted = " or ".join(dict.fromkeys(noun for noun in nouns if noun))
         detail, value = details[0]
         if place == key and detail["type"] != "missing":
-            wanted = override.describe(cls.model_fields[key].annotation)
+            wanted = describe(cls.model_fields[key].annotation)
         yield f"{before} must be {wanted}, not {_shown(value)}{_meant(value, detail)}"
         return
     for detail, value in details:

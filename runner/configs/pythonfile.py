@@ -7,8 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from runner.configfiles.evaluate import Unfit, is_setting, plain
-from runner.configfiles.static import NotStatic, Static, TooLarge
+from runner.configs.evaluate import Unfit, is_setting, plain
+from runner.configs.static import NotStatic, Static, TooLarge
 from runner.core.errors import ConfigError, one_line
 
 Values = tuple[dict[str, Any], dict[str, int]]
@@ -29,7 +29,7 @@ def read(path: Path, text: str, time_limit: float) -> Values:
     try:
         values, unfit = _settings(_static(path, tree))
     except NotStatic:
-        from runner.configfiles import child
+        from runner.configs import child
 
         values, unfit = _from_child(path, child.evaluate(path, text, time_limit), time_limit)
     if unfit:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from runner.configfiles.evaluate import MAX_BITS, MAX_SIZE
+from runner.configs.evaluate import MAX_BITS, MAX_SIZE
 
 MAX_STEPS = 100_000
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from runner.configfiles.evaluate import Unfit, plain
+from runner.configs.evaluate import Unfit, plain
 from runner.core.errors import ConfigError, one_line
 
 

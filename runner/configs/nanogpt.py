@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner import override
-from runner.configfiles import pythonfile, read_text
-from runner.configfiles.evaluate import Unfit, plain
-from runner.configfiles.static import NotStatic, Static, TooLarge
+from runner.configs import overrides, pythonfile
+from runner.configs.config_file import read_text
+from runner.configs.evaluate import Unfit, plain
+from runner.configs.static import NotStatic, Static, TooLarge
 
 
 class _Unknown:
@@ -57,17 +57,17 @@ def argument(text: str, kind: type | None) -> tuple[str, Any]:
     default's type: `1` for a float key, `false` for a bool and `123` for a text would all stop the job.
     """
     if kind in (bool, int):
-        value = override.parse(text, kind)
+        value = overrides.parse(text, kind)
         return str(value), value
     if kind is float:
-        value = override.parse(text, float)
+        value = overrides.parse(text, float)
         if math.isnan(value):
-            raise override.Misfit("must be a number that Python can write, not nan")
+            raise overrides.Misfit("must be a number that Python can write, not nan")
         return repr(value).replace("inf", "1e999"), value  # literal_eval knows no inf
     if kind is str:
         return _text(text)
     try:
-        return text, override.literal(text)
+        return text, overrides.literal(text)
     except ValueError:
         return text, text
 

@@ -56,15 +56,15 @@ def read(path: Path, *, time_limit: float = 10.0) -> ConfigFile:
     text = _decoded(path, source)
     match path.suffix:
         case ".py":
-            from runner.configfiles import pythonfile
+            from runner.configs import pythonfile
 
             values, lines = pythonfile.read(path, text, time_limit)
         case ".json":
-            from runner.configfiles import jsonfile
+            from runner.configs import jsonfile
 
             values, lines = jsonfile.read(path, text)
         case _:
-            from runner.configfiles import yamlfile
+            from runner.configs import yamlfile
 
             values, lines = yamlfile.read(path, text)
     return ConfigFile(path, source, values, lines)

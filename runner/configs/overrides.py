@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
-from runner.configfiles.evaluate import plain
+from runner.configs.evaluate import plain
 from runner.core.errors import did_you_mean
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runner.configfiles import ConfigFile, read
+from runner.configs.config_file import ConfigFile, read
 from runner.core.errors import ConfigError, one_line
 
 BASE, ABSTRACT = "base", "abstract"

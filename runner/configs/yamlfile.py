@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from runner.configfiles.evaluate import Unfit, plain
+from runner.configs.evaluate import Unfit, plain
 from runner.core.errors import ConfigError, one_line
 
 LONGEST = 1000  # digits of a whole number; Python itself reads a few thousand

@@ -10,14 +10,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from runner import configfiles, nanogpt, override
-from runner.configfiles import ConfigFile, inheritance
+from runner.configs import config_file, inheritance, nanogpt
+from runner.configs.config_file import ConfigFile
+from runner.configs.nanogpt import Key
+from runner.configs.overrides import ALIASES, Misfit, found, literal, parse
+from runner.configs.preparation import Preparation
 from runner.core.errors import ConfigError, did_you_mean
-from runner.nanogpt import Key
-from runner.override import ALIASES
-from runner.preflight import Preparation
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 
 RESUME = ("--init_from=resume",)  # our trainer's word, and nanoGPT's
 
@@ -37,7 +37,7 @@ class Checked:
 
 def read(script: Path | None, path: Path) -> ConfigFile:
     """The config as the script reads it: ours follows `base:`, to others it means anything. Raises ConfigError."""
-    return inheritance.whole(path) if is_ours(script) else configfiles.read(path)
+    return inheritance.whole(path) if is_ours(script) else config_file.read(path)
 
 
 def check(script: Path | None, config: ConfigFile, overrides: Mapping[str, str]) -> Checked:
@@ -78,8 +78,8 @@ def fitting(config: ConfigFile, overrides: Mapping[str, str], defaults: Mapping[
 
 def _takes(field: Any, text: str) -> bool:
     try:
-        override.parse(text, field.annotation)
-    except override.Misfit:
+        parse(text, field.annotation)
+    except Misfit:
         return False
     return True
 
@@ -131,9 +131,9 @@ def _nanogpt(script: Path, keys: Mapping[str, Key], config: ConfigFile, given: M
         try:
             if key not in keys:
                 meant = did_you_mean(key, keys, dashes="--")
-                raise override.Misfit(f": unknown key; {meant or f'{script} does not define it'}")
+                raise Misfit(f": unknown key; {meant or f'{script} does not define it'}")
             texts[key], values[key] = nanogpt.argument(text, keys[key].kind)
-        except override.Misfit as error:
+        except Misfit as error:
             problems.append(f"--{key}{'' if str(error).startswith(':') else ' '}{error}")
     if problems:
         raise ConfigError(*problems)
@@ -174,7 +174,7 @@ def _as_it_is(config: ConfigFile, given: Mapping[str, str]) -> Checked:
 
 def _meaning(text: str) -> Any:
     try:
-        return override.literal(text)
+        return literal(text)
     except ValueError:
         return text
 
@@ -187,6 +187,6 @@ def _renamed(given: Mapping[str, str], keys: Iterable[str]) -> dict[str, str]:
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any], keys: Iterable[str]) -> dict[str, tuple[Any, Any]]:
-    pairs = {key: (override.found(key, before), override.found(key, after)) for key in keys}
+    pairs = {key: (found(key, before), found(key, after)) for key in keys}
     # By repr: 1 and True are equal, and an override that turns one into the other is a change.
     return {key: (old, new) for key, (old, new) in pairs.items() if repr(old) != repr(new)}
