@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from runner.layout import ATTEMPT, METADATA, RESULT
+from runner.disk.layout import ATTEMPT, METADATA, RESULT
 
 RUN = "TORTURE_RUN"  # in the environment of every process of a run
 FAULTS = {

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runner import atomic
 from runner.core import redact
+from runner.disk import atomic
 
 CONFIG = Path("config.yaml")
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, flag_override
 
-from runner import atomic
+from runner.disk import atomic
 
 TRIES = 1000  # runs that begin in one second
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from pipelines.mistake import Mistake
-from runner import atomic
+from runner.disk import atomic
 
 SCHEMA = 1
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipelines.mistake import Mistake
-from runner import atomic
+from runner.disk import atomic
 
 ERROR = "error.json"
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from pipelines.weights_and_biases import WandbRun, WandbSettings
-from runner import atomic
+from runner.disk import atomic
 
 METRICS = "metrics.jsonl"
 Tell = Callable[[str], None]  # `say`, or silence in a process that leaves the telling to another

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from runner import layout, plainpickle, store
+from runner import plainpickle
 from runner.configs import yamlfile
-from runner.result import regular
+from runner.disk import layout, results
+from runner.disk.reading import regular
 from runner.rows import Table, flat, row
 
 COMPLETED, INCOMPLETE = "completed", "incomplete"  # the second: a job of Hydra's that has left no metrics
@@ -87,13 +88,13 @@ class _Reader:
         folder = f"{root}/{name}"
         result = _read_json(f"{folder}/{layout.RESULT}")
         if result.get("fingerprint") != entry.get("fingerprint"):
-            result = store.unfinished(folder)  # what stands there was another job
+            result = results.unfinished(folder)  # what stands there was another job
         return self._row(folder, f"{above}{name}", result, _mapping(entry.get("config")))
 
     def job(self, folder: str, name: str, files: set[str]) -> Row | None:
         """The job whose folder this is; None if it is none."""
         if layout.RESULT in files or layout.METADATA in files:
-            result = _read_json(f"{folder}/{layout.RESULT}") or store.unfinished(folder)
+            result = _read_json(f"{folder}/{layout.RESULT}") or results.unfinished(folder)
             return self._row(folder, name, result, _mapping(_read_json(f"{folder}/{layout.METADATA}").get("config")))
         if layout.META in files:
             return self._cached(folder, name)

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner import atomic, layout, resume, store, views
+from runner import resume, views
 from runner.core.errors import ConfigError
 from runner.core.job import Job, Plan
 from runner.core.state import COMPLETED
 from runner.core.text import duration, plain, shown
-from runner.lock import holder, was_left
+from runner.disk import atomic, layout, results
+from runner.disk.lock import holder, was_left
 from runner.plans import recorded
 from runner.processes import process_id
 from runner.processes.signals import Signals
@@ -112,10 +113,10 @@ def state(root: Path) -> dict[str, Any]:
 
 
 def _state_of(job: Job) -> dict[str, Any]:
-    result = store.read_result(job)
+    result = results.read_result(job)
     if result is not None and result.get("fingerprint") == job.fingerprint:
         return {key: result.get(key) for key in ("status", "duration_seconds", "error", "attempt", "final_metrics")}
-    return store.unfinished(job.out_dir)
+    return results.unfinished(job.out_dir)
 
 
 def state_or_why_not(root: Path) -> dict[str, Any]:

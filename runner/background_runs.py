@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner import atomic, background, cli
+from runner import background, cli
 from runner.core.errors import ConfigError, did_you_mean
 from runner.core.text import plain
-from runner.layout import BACKGROUND_RUNS, RUN_RECORD, BatchPaths
+from runner.disk import atomic
+from runner.disk.layout import BACKGROUND_RUNS, RUN_RECORD, BatchPaths
 
 FOLDER = Path(BACKGROUND_RUNS)
 #: What `runner.background` calls the state of a batch -> what it is called here.

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from runner import atomic, layout
 from runner.core.canonical import canonical
+from runner.disk import atomic, layout
+from runner.disk.reading import regular
 from runner.processes.process_id import own
-from runner.result import regular
 
 SCHEMA = 1
 Code = Literal["ignore", "warn", "rerun"]

@@ -18,8 +18,9 @@ from runner.options import UsageError
 if TYPE_CHECKING:  # heavy, and not needed for --help
     from runner.core.job import Plan
     from runner.core.state import Record
+    from runner.disk.lock import Lock
+    from runner.disk.results import Taken, finished, open_batch, open_root, write_plan
     from runner.engine import Observer, Policy
-    from runner.lock import Lock
     from runner.process import Terms
     from runner.processes.signals import Signals
 
@@ -123,36 +124,36 @@ def complain(problems: Sequence[str], *, counted: bool = True) -> int:
 
 def show(plan: Plan, *, json: bool, rerun: bool = False) -> None:
     """Print what would be run."""
-    from runner import store, views
+    from runner import views
 
     if json:
         _print_json(views.plan_record(plan))
         return
     for notice in plan.notices:
         print(f"Note: {notice}")
-    print(views.dry_run(plan, [] if rerun else [job.name for job in plan.jobs if store.finished(job) is not None]))
+    print(views.dry_run(plan, [] if rerun else [job.name for job in plan.jobs if finished(job) is not None]))
 
 
 def start(plan: Plan, given: Namespace, again: Callable[[], Plan]) -> int:
     """Run a new batch. `again` makes the plan anew, for another folder."""
     from runner import resume as resuming
-    from runner import store, views
-    from runner.layout import BatchPaths
-    from runner.lock import Lock
+    from runner import views
+    from runner.disk.layout import BatchPaths
+    from runner.disk.lock import Lock
     from runner.processes.signals import Signals
 
     with Signals() as signals:  # from here on something is written: a signal must not cut it short
         while True:
             try:
-                store.open_batch(plan.root)
+                open_batch(plan.root)
                 break
-            except store.Taken:  # another batch took the same second, and so the same folder
+            except Taken:  # another batch took the same second, and so the same folder
                 plan = again()
             except OSError as error:
                 return complain([f"{plan.root}: cannot be made ({error.strerror}); choose another --base_out_dir"])
         with Lock(BatchPaths(plan.root).lock) as lock:
             try:  # at once: without it nobody could go on with the batch
-                store.write_plan(plan, views.plan_record(plan))
+                write_plan(plan, views.plan_record(plan))
             except OSError as error:
                 return complain([f"{plan.root}: the plan cannot be written ({error.strerror}); free some space"])
             settled = resuming.limited(plan, {}, given.limit)
@@ -161,18 +162,19 @@ def start(plan: Plan, given: Namespace, again: Callable[[], Plan]) -> int:
 
 def start_tree(plan: Plan, given: Namespace, programs: Plan | None) -> int:
     """Run what of a tree of configs has no result yet, then invoke the `programs` that subdirectories have."""
-    from runner import attempts, store, success, views
     from runner import resume as resuming
+    from runner import success, views
     from runner.core.text import shown
-    from runner.layout import BatchPaths
-    from runner.lock import Held, Lock
+    from runner.disk import attempts
+    from runner.disk.layout import BatchPaths
+    from runner.disk.lock import Held, Lock
     from runner.plans import recorded
     from runner.processes.signals import Signals
 
     typed_in = os.getpid()
     try:
         with Signals() as signals:
-            store.open_root(plan.root)
+            open_root(plan.root)
             with Lock(BatchPaths(plan.root).lock) as lock:
                 names = {job.name for job in plan.jobs}
                 if Path(BatchPaths(plan.root).plan).exists():
@@ -184,7 +186,7 @@ def start_tree(plan: Plan, given: Namespace, programs: Plan | None) -> int:
                     if job.name in names and given.rerun:
                         attempts.put_away_completed(job)
                 settled = resuming.limited(plan, resuming.standing(plan, names), given.limit)
-                store.write_plan(plan, views.plan_record(plan))
+                write_plan(plan, views.plan_record(plan))
                 asked_for = names & _asked_for(plan, settled, given) if given.limit else names
                 code = run(plan, given, lock, settled, signals, asked_for)
         if programs is None or code > SOME_DID_NOT or (given.detach and os.getpid() == typed_in):
@@ -222,12 +224,13 @@ def resume(
 
     `replan` plans a sweep once more from its spec, which may have changed since.
     """
-    from runner import attempts, store, views
     from runner import resume as resuming
+    from runner import views
     from runner.core.errors import Changed, ConfigError
     from runner.core.text import shown
-    from runner.layout import BatchPaths
-    from runner.lock import Held, Lock
+    from runner.disk import attempts
+    from runner.disk.layout import BatchPaths
+    from runner.disk.lock import Held, Lock
     from runner.plans import recorded
     from runner.processes.signals import Signals
 
@@ -252,14 +255,14 @@ def resume(
                 show(replace(plan, jobs=tuple(one for one in plan.jobs if one.name not in settled)), json=given.json)
                 return COMPLETED
             if planned_anew:
-                store.write_plan(plan, views.plan_record(plan))
+                write_plan(plan, views.plan_record(plan))
             attempts.clear_batch(plan)
             if job is not None:
                 attempts.put_away_completed(plan.jobs[names.index(job)])
             code = run(plan, given, lock, settled, signals, _asked_for(plan, settled, given))
             if job is None or code not in (COMPLETED, SOME_DID_NOT):
                 return code
-            done = store.finished(next(one for one in plan.jobs if one.name == job))
+            done = finished(next(one for one in plan.jobs if one.name == job))
             return COMPLETED if done else SOME_DID_NOT
     except ConfigError as error:
         return complain(error.problems, counted=not isinstance(error, Changed))
@@ -346,6 +349,6 @@ def exit_code(records: Sequence[Record], signals: Sequence[int]) -> int:
 
 
 def _print_json(record: Mapping[str, object]) -> None:
-    from runner.atomic import as_json
+    from runner.disk.atomic import as_json
 
     print(as_json(record))

@@ -9,7 +9,7 @@ from typing import TextIO
 from runner.core.job import Job, Plan
 from runner.core.state import COMPLETED, INTERRUPTED, Finished, Record
 from runner.core.text import count, duration, plain, shown
-from runner.layout import ERROR_DETAILS, JobPaths
+from runner.disk.layout import ERROR_DETAILS, JobPaths
 from runner.progress import Progress
 from runner.screen import silence
 

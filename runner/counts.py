@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runner.result import regular
+from runner.disk.reading import regular
 
 SUCCESS_COUNTS = "metrics/success_counts.json"
 RECORDS = ("raw/records.jsonl", "predictions.jsonl")

@@ -20,8 +20,8 @@ from runner.core.config import Config
 from runner.core.errors import ConfigError, did_you_mean
 from runner.core.job import Plan
 from runner.core.text import count, plain, shown
+from runner.disk.layout import INDUCTOR_CACHE, JOB_ERROR, OWN
 from runner.evaluation import Evaluated
-from runner.layout import INDUCTOR_CACHE, JOB_ERROR, OWN
 from runner.plans import calls as planner
 from runner.plans.calls import Call, Wanted
 from runner.plans.surroundings import additions

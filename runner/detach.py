@@ -6,11 +6,11 @@ import os
 import sys
 from pathlib import Path
 
-from runner import atomic, layout, store
 from runner.core import clock, redact
 from runner.core.job import SWEEP, TREE, Plan
 from runner.core.text import count, shown
-from runner.lock import Lock
+from runner.disk import atomic, layout, results
+from runner.disk.lock import Lock
 from runner.processes import process_id
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -68,7 +68,7 @@ def _register(plan: Plan) -> str | None:
     folder = Path.cwd() / layout.BACKGROUND_RUNS / plan.name
     pid, start, boot = process_id.own() or [str(os.getpid()), "", ""]
     record = {
-        "schema": store.SCHEMA,
+        "schema": results.SCHEMA,
         "experiment_dir": str(plan.root),
         "spec": plan.origin.get("spec"),
         "command": redact.argv(sys.argv),

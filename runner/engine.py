@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from runner import attempts, store
 from runner.core.job import Attempt, Job, Plan
 from runner.core.state import COMPLETED, INTERRUPTED, Finished, Record, Running
 from runner.core.text import count, duration
+from runner.disk import attempts, results
 from runner.processes.signals import Signals
 from runner.progress import Follower, Progress
 
@@ -174,9 +174,9 @@ class _Batch:
             handle = self._executor.submit(job)
         except OSError as error:
             why = f"cannot be started: {error.strerror or error} ({error.filename or job.out_dir})"
-            result = store.lost(Attempt(job, attempts.last(job) + 1, job.argv, job.env), why)
-            store.write_result(job, result)
-            self._keep(store.record(job, result))
+            result = results.lost(Attempt(job, attempts.last(job) + 1, job.argv, job.env), why)
+            results.write_result(job, result)
+            self._keep(results.record(job, result))
         else:
             self._running[handle] = Follower(job)
 

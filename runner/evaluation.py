@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runner import cache, engine, facts, layout
+from runner import cache, engine, facts
 from runner.arguments import Asked
 from runner.cache import Hit, Miss, Trust
 from runner.console import Console
@@ -17,10 +17,11 @@ from runner.core import clock
 from runner.core.job import Job, Plan
 from runner.core.state import COMPLETED, ERROR, FAILED, INTERRUPTED, Finished, Outcome, Record
 from runner.core.stopwatch import Stopwatch
+from runner.disk import layout
+from runner.disk.lock import Held, Lock
 from runner.executors.inline import Inline, perform
 from runner.executors.local import Local
 from runner.executors.once import Once, cached
-from runner.lock import Held, Lock
 from runner.plans.calls import Call
 from runner.process import Terms
 from runner.processes.signals import Deaf, Signals

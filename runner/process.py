@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from runner import atomic, attempts, layout, store
 from runner.core import clock
 from runner.core.job import Attempt, Job
 from runner.core.state import Record
+from runner.disk import atomic, attempts, layout, results
 from runner.processes import process_id, process_tree
 from runner.processes.signals import Signals
 
@@ -77,7 +77,7 @@ class Supervised:
 
         If we are killed before the order, it does nothing; after the order, the next engine finds it, however early.
         """
-        command = store.entries(self.attempt)["command"]
+        command = results.entries(self.attempt)["command"]
         signature = {
             "schema": 1,
             "supervisor": process_id.of(self._process.pid) or [str(self._process.pid), "", ""],
@@ -104,7 +104,7 @@ class Supervised:
             "keep_running": terms.keep_running,
             "grace": terms.grace,
             "log_timestamps": terms.log_timestamps,
-            "result": store.entries(self.attempt),
+            "result": results.entries(self.attempt),
         }
 
     @property
@@ -148,22 +148,22 @@ class Supervised:
         if self._result is None:  # it died before it was done: what it looked after must not outlive it
             process_tree.kill_marked(self.attempt.env[process_tree.MARK])
             (self.job.out_dir / layout.SUPERVISOR).unlink(missing_ok=True)
-        result = self._result or store.read_result(self.job) or self._speak_for_it()
+        result = self._result or results.read_result(self.job) or self._speak_for_it()
         if self._unwritten:
-            self._unwritten = store.write_result(self.job, result)
+            self._unwritten = results.write_result(self.job, result)
         if self._unwritten:
             result = {**result, "error": f"the result could not be written: {self._unwritten}"}
             if result["status"] == "completed":
                 result["status"] = "error"
-        return store.record(self.job, result)
+        return results.record(self.job, result)
 
     def _speak_for_it(self) -> dict[str, Any]:
         code = self._process.returncode
         words = self._crash.decode(errors="replace").strip().rpartition("\n")[2]
         how = f"killed by signal {-code}" if code < 0 else words or f"exit code {code}"
         error = f"the supervisor of this job died ({how}); the job was stopped and its end is not known"
-        result = store.lost(self.attempt, error, self.started_at)
-        self._unwritten = store.write_result(self.job, result)
+        result = results.lost(self.attempt, error, self.started_at)
+        self._unwritten = results.write_result(self.job, result)
         return result
 
     def stop(self, how: Literal["stop", "kill"]) -> None:
@@ -215,15 +215,15 @@ class Adopted:
     def record(self) -> Record:
         if self._descriptor >= 0:
             os.close(self._descriptor)
-        result = store.read_result(self.job)
+        result = results.read_result(self.job)
         process_tree.kill_marked(
             self.attempt.env[process_tree.MARK]
         )  # nothing is left, unless its supervisor was killed
         if result is None:
             error = "the supervisor of this job died while no runner was there; the end of the job is not known"
-            result = store.lost(self.attempt, error, self.started_at)
-            store.write_result(self.job, result)
-        return store.record(self.job, result)
+            result = results.lost(self.attempt, error, self.started_at)
+            results.write_result(self.job, result)
+        return results.record(self.job, result)
 
     def stop(self, how: Literal["stop", "kill"]) -> None:
         self._overdue_at = time.monotonic() + self._terms.patience_after(how)

@@ -5,19 +5,17 @@ Reads the job's folder, writes nothing. Standard library only, imported by every
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import signal
-import stat
 
-from runner import layout
+from runner.disk import layout
+from runner.disk.reading import read_json, tail
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
 if TYPE_CHECKING:
-    from typing import Any, BinaryIO
+    from typing import Any
 
-TAIL = 1 << 18  # bytes looked at from the end of a log
 LAST_LINES = 5  # lines of stderr in an error sentence
 LINE_WIDTH = 300
 TRACEBACK = ("Traceback (most recent call last)", "Exception Group Traceback (most recent call last)")
@@ -41,32 +39,6 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-def regular(path: str) -> BinaryIO:
-    """Open a file that a job may have made. Raises OSError for what is no regular file.
-
-    A pipe would hold us up for ever, and a link to /dev/zero has no end.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "is no regular file", path)
-    return os.fdopen(descriptor, "rb")
-
-
-def tail(path: str, skip: int = 0, size: int = TAIL) -> list[str]:
-    """The last whole lines of a log, each without its first `skip` characters."""
-    try:
-        with regular(path) as file:
-            end = file.seek(0, os.SEEK_END)
-            file.seek(max(end - size, 0))
-            lines = file.read(size).split(b"\n")
-    except OSError:
-        return []
-    if end > size:
-        del lines[0]  # its beginning lies before what was read
-    return [line[skip:].decode(errors="replace").rpartition("\r")[2].rstrip() for line in lines]
 
 
 def traceback(lines: list[str]) -> tuple[str, str]:
@@ -123,7 +95,7 @@ def cause(end: dict[str, Any], order: dict[str, Any]) -> str | None:
 
 def explain(paths: layout.JobPaths, skip: int) -> tuple[str, str]:
     """The job's own last words and its traceback, each empty if there is none."""
-    reported = _read_json(paths[layout.JOB_ERROR])
+    reported = read_json(paths[layout.JOB_ERROR])
     if reported.get("message"):
         words = f"{reported.get('type', 'error')}: {reported['message']}"
         return words, str(reported.get("traceback") or "")
@@ -150,33 +122,7 @@ def _absurd(value: Any) -> bool:
     return isinstance(value, int) and abs(value) >= 2**63
 
 
-def final_checkpoint(folder: str) -> str | None:
-    """The newest *.pt file in the job's folder."""
-    try:
-        with os.scandir(folder) as entries:
-            found = [(_modified(entry), entry.name) for entry in entries if entry.name.endswith(".pt")]
-    except OSError:
-        return None
-    return os.path.join(folder, max(found)[1]) if found else None
-
-
 def run_dir(paths: layout.JobPaths) -> str | None:
     """Where else the outputs of the job lie, if it said so."""
-    said = _read_json(paths[layout.JOB_REPORT]).get("run_dir")
+    said = read_json(paths[layout.JOB_REPORT]).get("run_dir")
     return said if isinstance(said, str) else None
-
-
-def _modified(entry: os.DirEntry[str]) -> int:
-    try:
-        return entry.stat().st_mtime_ns
-    except OSError:  # a link that leads nowhere
-        return -1
-
-
-def _read_json(path: str) -> dict[str, Any]:
-    try:
-        with regular(path) as file:
-            record = json.loads(file.read(TAIL))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return record if isinstance(record, dict) else {}

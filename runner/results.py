@@ -11,11 +11,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from runner import atomic, comparison
+from runner import comparison
 from runner.aggregate import load_results
 from runner.core import redact
 from runner.core.errors import ConfigError, did_you_mean
 from runner.core.text import count, duration
+from runner.disk import atomic
 from runner.rows import Table
 
 MOST = 12  # measurements on a screen

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from runner import layout, store
 from runner.core.errors import Changed, ConfigError, did_you_mean
 from runner.core.job import TREE, Job, Plan
 from runner.core.state import INTERRUPTED, Record
 from runner.core.text import shown
+from runner.disk import layout, results
 from runner.plans import recorded
 
 
@@ -66,15 +66,17 @@ def known(plan: Plan, only: str | None, again: str | None = None) -> dict[str, R
 
 def standing(plan: Plan, asked_for: Collection[str]) -> dict[str, Record]:
     """The records of the jobs that completed, and of all that are not `asked_for`."""
-    found = {job.name: store.finished(job) if job.name in asked_for else store.as_it_stands(job) for job in plan.jobs}
+    found = {
+        job.name: results.finished(job) if job.name in asked_for else results.as_it_stands(job) for job in plan.jobs
+    }
     return {name: record for name, record in found.items() if record is not None}
 
 
 def _settled(job: Job, only: str | None, *, alone: bool) -> Record | None:
-    done = store.finished(job)
+    done = results.finished(job)
     if done is not None:
         return done
-    record = store.as_it_stands(job)
+    record = results.as_it_stands(job)
     if not alone and only in (None, _kind(record.status)):
         return None
     return record
@@ -98,7 +100,7 @@ def limited(plan: Plan, settled: dict[str, Record], limit: int | None) -> dict[s
     """
     if limit is None:
         return settled
-    todo = {job.name: store.as_it_stands(job) for job in plan.jobs if job.name not in settled}
+    todo = {job.name: results.as_it_stands(job) for job in plan.jobs if job.name not in settled}
     first = sorted(todo, key=lambda name: _kind(todo[name].status) == "failed")[:limit]
     return settled | {name: record for name, record in todo.items() if name not in first}
 

@@ -15,8 +15,8 @@ import select
 import threading
 import time
 
-from runner.atomic import write_all
 from runner.core.clock import Stamp
+from runner.disk.append_log import Log
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
 if TYPE_CHECKING:
@@ -26,37 +26,6 @@ BLOCK = 1 << 16  # bytes asked of a pipe at once: what malloc keeps at hand, so 
 HELD = 1 << 16  # bytes of an unfinished line kept back from combined.log at most
 VISIBLE_AFTER = 0.1  # seconds until an unfinished line is shown in combined.log
 BAR_EVERY = 1.0  # seconds between two states of a progress bar in combined.log
-
-_LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-
-
-class Log:
-    """One file that is appended to. A write that fails costs its bytes and is remembered; it never raises."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.error: str | None = None
-        self.lost = 0
-        self._descriptor = -1
-        try:
-            self._descriptor = os.open(path, _LOG_FLAGS, 0o666)
-        except OSError as error:
-            self._remember(error, 0)
-
-    def write(self, *pieces: bytes | memoryview) -> None:
-        """Append the pieces in one system call where the system takes them all."""
-        total = sum(map(len, pieces))
-        written = 0
-        try:
-            written = os.writev(self._descriptor, pieces)
-            if written < total:  # stopped short, as when a disk fills
-                write_all(self._descriptor, b"".join(pieces)[written:])
-        except OSError as error:
-            self._remember(error, total - written)
-
-    def _remember(self, error: OSError, lost: int) -> None:
-        self.error = self.error or f"{os.path.basename(self.path)}: {error.strerror or error}"
-        self.lost += lost
 
 
 class Combined:

@@ -13,12 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner import atomic, counts, layout, store
+from runner import counts
 from runner.core import clock
 from runner.core.job import Plan
 from runner.core.state import COMPLETED, Finished, Record
 from runner.counts import Counts, Share
-from runner.result import regular
+from runner.disk import atomic, layout, results
+from runner.disk.reading import regular
 
 SCHEMA = 1
 KINDS = ("adversarial", "ood")
@@ -133,7 +134,7 @@ class Rows:
 
 def rebuild(plan: Plan) -> None:
     """Write both files from what stands in the folders. Raises OSError."""
-    write(plan, Rows(plan).of([store.as_it_stands(job) for job in plan.jobs]))
+    write(plan, Rows(plan).of([results.as_it_stands(job) for job in plan.jobs]))
 
 
 def _metadata(folder: Path) -> dict[str, Any]:

@@ -18,9 +18,11 @@ import json
 import signal
 import time
 
-from runner import atomic, layout, result
+from runner import result
 from runner.core import clock
 from runner.core.stopwatch import Stopwatch
+from runner.disk import atomic, layout
+from runner.disk.reading import final_checkpoint
 from runner.processes import process_id, process_tree
 from runner.processes.signals import Signals
 from runner.spawn import PR_SET_CHILD_SUBREAPER, pipe, prctl, spawn
@@ -160,7 +162,7 @@ def record(
         **end,
         **times.read(),
         "error": sentence,
-        "final_checkpoint": result.final_checkpoint(paths.folder),
+        "final_checkpoint": final_checkpoint(paths.folder),
         "final_metrics": result.final_metrics(paths.metrics),
         "run_dir": result.run_dir(paths),
     }

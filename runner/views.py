@@ -23,8 +23,8 @@ from runner.core.state import (
     Running,
 )
 from runner.core.text import command, count, duration, plain, shown, size
-from runner.layout import BatchPaths
-from runner.store import SCHEMA
+from runner.disk.layout import BatchPaths
+from runner.disk.results import SCHEMA
 
 CAUSE_WIDTH = 400
 VALUE_WIDTH = 60

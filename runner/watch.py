@@ -7,7 +7,7 @@ import select
 import signal
 import time
 
-from runner import layout
+from runner.disk import layout
 from runner.ladder import Ladder
 from runner.processes import process_tree
 from runner.processes.signals import Signals

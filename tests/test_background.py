@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from runner.lock import holder
+from runner.disk.lock import holder
 from tests.conftest import DOOR, Workspace, alive, kill, read, runs, wait_until
 
 COMMAND = ("--command", "sh {config} --out {out_dir}", "--grace", "1,0.3,5")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from runner.lock import holder
+from runner.disk.lock import holder
 from tests.conftest import PROJECT, Workspace, alive, read, runs, wait_until
 from tests.sweeps import SCRIPT, prepare
 

@@ -127,7 +127,7 @@ def altered(value: Any, data: st.DataObject) -> Any:
 def test_the_form_survives_being_written(value: Any) -> None:
     import json
 
-    from runner.atomic import as_json
+    from runner.disk.atomic import as_json
 
     assert canonical(json.loads(as_json({"config": typed(value)}))["config"]) == canonical(typed(value))
 

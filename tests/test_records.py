@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from runner import atomic, store
 from runner.core import clock, redact
 from runner.core.canonical import fingerprint
 from runner.core.job import Attempt, Job, Plan
 from runner.core.state import COMPLETED, Record
+from runner.disk import atomic, results
 from runner.journal import Journal
 from tests.conftest import PROJECT, Workspace
 from tests.library import folder, meta, run, script
@@ -228,7 +228,7 @@ def test_the_fingerprint_does_not_depend_on_the_folder_but_on_the_work(tmp_path:
 
 def test_an_old_result_stays_readable() -> None:
     result = json.loads((PROJECT / "tests/data/experiment_result_schema_1.json").read_text())
-    record = store.record(Job("easy_first", ("true",), Path("/x")), result)
+    record = results.record(Job("easy_first", ("true",), Path("/x")), result)
     assert record.status == "failed" and record.attempt == 1
 
 
@@ -241,8 +241,8 @@ def test_the_summary_of_ten_thousand_jobs_is_not_written_ten_thousand_times(tmp_
     journal.began(plan)
     before = len(written)
     for job in jobs[:2000]:
-        entries = store.entries(Attempt(job, 1, job.argv, {}))
-        journal.finished(store.record(job, {**entries, "status": COMPLETED, "end_time": "", "error": None}))
+        entries = results.entries(Attempt(job, 1, job.argv, {}))
+        journal.finished(results.record(job, {**entries, "status": COMPLETED, "end_time": "", "error": None}))
         journal.tick()
     assert len(written) - before <= 20
     journal.ended([Record(job) for job in jobs], None)

@@ -20,9 +20,9 @@ from runner import views
 from runner.core.job import Attempt, Job, Plan
 from runner.core.state import Record, Running
 from runner.core.text import duration, plain
+from runner.disk.results import entries, record
 from runner.progress import Follower, Progress
 from runner.screen import Lines
-from runner.store import entries, record
 from runner.table import Screen
 from tests.conftest import DOOR, Workspace
 

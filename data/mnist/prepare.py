@@ -19,7 +19,7 @@ import numpy as np
 from pipelines import preparation
 from pipelines.classify.images import Arrays, prepare_once
 from pipelines.mistake import Mistake
-from runner import atomic
+from runner.disk import atomic
 
 KIND = "images"
 FOLDER = Path(__file__).resolve().parent

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from pipelines import preparation
 from pipelines.diffusion.characters import prepare_once
 from pipelines.mistake import Mistake
-from runner import atomic
+from runner.disk import atomic
 
 KIND = "characters"
 FOLDER = Path(__file__).resolve().parent

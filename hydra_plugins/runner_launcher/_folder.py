@@ -15,8 +15,8 @@ from runner import background
 from runner.core.errors import ConfigError
 from runner.core.job import Job
 from runner.core.text import command
-from runner.layout import BatchPaths
-from runner.lock import Held, Lock
+from runner.disk.layout import BatchPaths
+from runner.disk.lock import Held, Lock
 from runner.plans import recorded
 
 log = logging.getLogger(__name__)

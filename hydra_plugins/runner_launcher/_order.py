@@ -19,9 +19,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hydra_plugins.runner_launcher._mistake import JobFailed, Mistake
-from runner import atomic
-from runner.layout import JOB_ERROR
-from runner.result import regular
+from runner.disk import atomic
+from runner.disk.layout import JOB_ERROR
+from runner.disk.reading import regular
 
 JOB = "RUNNER_HYDRA_JOB"  # in the environment of a process that was started for one job: the file of its order
 RETURNED = "return_value.pkl"  # in the job's folder

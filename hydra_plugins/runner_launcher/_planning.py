@@ -19,7 +19,7 @@ from hydra_plugins.runner_launcher._mistake import Mistake
 from hydra_plugins.runner_launcher._order import JOB
 from hydra_plugins.runner_launcher._program import Start
 from runner.core.job import Job
-from runner.layout import INDUCTOR_CACHE, OWN, BatchPaths
+from runner.disk.layout import INDUCTOR_CACHE, OWN, BatchPaths
 from runner.plans.surroundings import additions
 
 

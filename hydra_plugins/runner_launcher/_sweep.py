@@ -20,13 +20,14 @@ from hydra_plugins.runner_launcher._mistake import JobFailed
 from hydra_plugins.runner_launcher._narrator import Narrator
 from hydra_plugins.runner_launcher._options import Options
 from hydra_plugins.runner_launcher._planning import Planned, Sweeping
-from runner import attempts, cli, engine, facts, store, views
+from runner import cli, engine, facts, views
 from runner.core import clock
 from runner.core.job import Plan
 from runner.core.state import COMPLETED, Finished, Record
+from runner.disk import attempts, results
+from runner.disk.layout import ERROR_DETAILS
 from runner.executors.local import Local
 from runner.journal import Journal
-from runner.layout import ERROR_DETAILS
 from runner.processes.signals import Deaf, Signals
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class Sweep:
             if one.job.name not in known
         }
         whole = replace(plan, jobs=(*(record.job for record in self._earlier), *plan.jobs), files=orders)
-        store.write_plan(whole, views.plan_record(whole))
+        results.write_plan(whole, views.plan_record(whole))
         attempts.clear_batch(plan)
         return plan
 
@@ -95,7 +96,7 @@ def _signals() -> Signals:
 
 def _done(one: Planned, *, resume: bool) -> Record | None:
     """The record of a job that completed earlier. One that is to be run anew all the same is put aside."""
-    record = store.finished(one.job)
+    record = results.finished(one.job)
     if record is None or (resume and _order.read_back(one.job.out_dir) is not None):
         return record
     attempts.put_away_completed(one.job)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipelines.classify.settings import ClassifySettings
 from pipelines.mistake import Mistake
-from runner import atomic
+from runner.disk import atomic
 
 RUNS = Path("runs")
 JOB = "job.json"  # what a job that has succeeded reports to whoever started it

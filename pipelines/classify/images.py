@@ -15,7 +15,7 @@ import numpy as np
 from pipelines import preparation
 from pipelines.keys import dataset_folder
 from pipelines.mistake import Mistake
-from runner import atomic
+from runner.disk import atomic
 
 PARTS = ("train_images.npy", "train_labels.npy", "test_images.npy", "test_labels.npy")
 

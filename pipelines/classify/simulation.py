@@ -11,7 +11,7 @@ from pipelines.classify.comparison import runs_beside, table
 from pipelines.classify.settings import ClassifySettings
 from pipelines.mistake import Mistake
 from pipelines.tracking import METRICS, say
-from runner import atomic
+from runner.disk import atomic
 
 COMPARISON = "comparison.csv"
 

@@ -20,7 +20,7 @@ from pipelines.classify.settings import KEEP_LAST, ClassifySettings
 from pipelines.failure import noted, require_finite
 from pipelines.stopping import StopRequest
 from pipelines.tracking import METRICS, Tracker, say
-from runner import atomic
+from runner.disk import atomic
 
 MEND = "Lower lr, or bring lambda_ace nearer to 0"
 

@@ -15,7 +15,7 @@ import numpy as np
 from pipelines import preparation
 from pipelines.diffusion.vocabulary import BytePairs, Characters, Vocabulary, read_ranks, stretches, write_ranks
 from pipelines.mistake import Mistake
-from runner import atomic
+from runner.disk import atomic
 
 PARTS = ("train.bin", "val.bin")
 RANKS = "ranks.tiktoken"

@@ -24,8 +24,8 @@ from pipelines.diffusion.data import open_dataset
 from pipelines.diffusion.sample_settings import SampleSettings
 from pipelines.diffusion.saved import Saved
 from pipelines.mistake import Mistake
-from runner import atomic
 from runner.core.text import count, duration, plain_lines
+from runner.disk import atomic
 
 SAMPLERS = {
     "ancestral": sampling.ancestral,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel
 
-from runner import atomic
 from runner.configs import yamlfile
+from runner.disk import atomic
 
 if TYPE_CHECKING:
     from pipelines.llc.chains import Trace

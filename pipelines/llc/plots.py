@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from pipelines.llc.artifacts import PICTURE
 from pipelines.llc.chains import Trace
 from pipelines.llc.diagnostics import Summary
-from runner import atomic
+from runner.disk import atomic
 
 
 def draw(out_dir: Path, trace: Trace, row: Summary, strength: float, loss_at_w0: float) -> Path:

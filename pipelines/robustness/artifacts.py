@@ -16,7 +16,7 @@ import numpy as np
 from pipelines.robustness import layout
 from pipelines.robustness.settings import RobustnessSettings
 from pipelines.robustness.study import Evaluation, Result
-from runner import atomic
+from runner.disk import atomic
 
 
 @dataclass(slots=True)

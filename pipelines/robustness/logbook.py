@@ -15,8 +15,9 @@ from typing import Any, TextIO
 from pipelines.mistake import Mistake
 from pipelines.robustness import layout
 from pipelines.robustness.settings import RobustnessSettings
-from runner import atomic, facts
+from runner import facts
 from runner.core import clock
+from runner.disk import atomic
 
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = ("torch", "numpy", "scikit-learn", "scipy", "matplotlib", "pydantic")

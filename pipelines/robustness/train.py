@@ -18,7 +18,8 @@ from pipelines.robustness.settings import RobustnessSettings
 from pipelines.robustness.study import Result, Stopped
 from pipelines.stopping import StopRequest
 from pipelines.tracking import METRICS, Tracker, say
-from runner import atomic, counts
+from runner import counts
+from runner.disk import atomic
 
 JOB = "job.json"  # what a job that has succeeded reports to whoever started it
 

@@ -6,9 +6,9 @@ import select
 from collections.abc import Mapping
 from typing import Any
 
-from runner import store
 from runner.core.job import Job
 from runner.core.state import Record
+from runner.disk import results
 from runner.process import Adopted, Supervised, Terms, adopt
 
 
@@ -24,7 +24,7 @@ class Local:
 
     def finished(self, job: Job) -> Record | None:
         """The record of a job that is done already."""
-        return store.finished(job)
+        return results.finished(job)
 
     def submit(self, job: Job) -> Supervised:
         """Start a job. Raises OSError when its folder or its supervisor cannot be made."""

@@ -6,11 +6,12 @@ import select
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal
 
-from runner import atomic, attempts, cache, layout
+from runner import cache
 from runner.cache import Hit, Key, Miss, Trust
 from runner.core.job import Attempt, Job
 from runner.core.state import COMPLETED, ERROR, FAILED, INTERRUPTED, Finished, Outcome, Record
-from runner.lock import Held, Lock
+from runner.disk import atomic, attempts, layout
+from runner.disk.lock import Held, Lock
 from runner.process import Adopted, Terms, adopt
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from runner import layout
 from runner.configs import config_file, scripts
 from runner.configs.config_file import ConfigFile
 from runner.core import clock, redact
 from runner.core.errors import ConfigError
 from runner.core.job import Job, Plan
 from runner.core.text import shown
+from runner.disk import layout
 from runner.plans import jobs, recorded
 from runner.plans.jobs import Request, free_folder
 from runner.plans.names import distinct

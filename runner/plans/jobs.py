@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runner import layout
 from runner.configs import yamlfile
 from runner.configs.config_file import ConfigFile
 from runner.configs.scripts import Checked
@@ -16,6 +15,7 @@ from runner.core import redact
 from runner.core.errors import ConfigError
 from runner.core.job import Job
 from runner.core.text import shown
+from runner.disk import layout
 from runner.plans.command import Command
 from runner.plans.names import safe
 from runner.plans.surroundings import additions

@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runner import layout
 from runner.configs import scripts
 from runner.core import redact
 from runner.core.errors import ConfigError
 from runner.core.job import Job, Plan
 from runner.core.text import command, plain, shown
+from runner.disk import layout
 from runner.plans.jobs import copies
 
 SCHEMA = 1

@@ -11,7 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from runner import layout
 from runner.configs import scripts, yamlfile
 from runner.configs.config_file import ConfigFile
 from runner.configs.messages import Origin
@@ -21,6 +20,7 @@ from runner.core.canonical import canonical
 from runner.core.errors import ConfigError
 from runner.core.job import SWEEP, Job, Plan
 from runner.core.text import count, shown
+from runner.disk import layout
 from runner.plans import jobs, runs, specfile
 from runner.plans.grid import twins
 from runner.plans.jobs import Request, free_folder

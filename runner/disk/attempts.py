@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runner import atomic, layout, result, store
 from runner.core.job import Attempt, Job, Plan
 from runner.core.state import COMPLETED
+from runner.disk import atomic, layout, results
+from runner.disk.reading import final_checkpoint
 from runner.processes import process_id, process_tree
 
 CLEARED_WITHIN = 5.0  # seconds that a supervisor may need for what a job left behind, once it has recorded the end
@@ -28,14 +29,14 @@ def begin(job: Job, facts: Mapping[str, Any]) -> Attempt:
     job.out_dir.mkdir(parents=True, exist_ok=True)
     clear(job)
     number = last(job) + 1
-    before = store.read_result(job)
+    before = results.read_result(job)
     begun = number > 1 and (before is None or before["status"] != COMPLETED)  # a completed job is done anew, all of it
-    checkpoint = result.final_checkpoint(str(job.out_dir)) if job.resume_args and begun else None
+    checkpoint = final_checkpoint(str(job.out_dir)) if job.resume_args and begun else None
     set_aside(job, whole=checkpoint is None)
     for name, content in job.files.items():
         atomic.write_bytes(job.out_dir / name, content)
     attempt = Attempt(job, number, command(job, checkpoint), {**job.env, process_tree.MARK: uuid.uuid4().hex})
-    atomic.write_json(job.out_dir / layout.METADATA, store.metadata(attempt, facts))
+    atomic.write_json(job.out_dir / layout.METADATA, results.metadata(attempt, facts))
     return attempt
 
 
@@ -125,7 +126,7 @@ def clear(job: Job) -> None:
     """Remove what a crash left: half-written files, and processes of an attempt whose end nobody recorded."""
     for path in job.out_dir.glob(".*.tmp"):
         path.unlink(missing_ok=True)
-    if store.read_result(job) is None and (mark := _mark(job)):
+    if results.read_result(job) is None and (mark := _mark(job)):
         process_tree.kill_marked(mark)
 
 
@@ -137,7 +138,7 @@ def clear_batch(plan: Plan) -> None:
         path = job.out_dir / layout.SUPERVISOR
         try:
             found = json.loads(path.read_bytes())
-            if store.read_result(job) is not None:
+            if results.read_result(job) is not None:
                 _wait_for(found["supervisor"])  # it has recorded the end, and clears up
             if process_id.alive(found["supervisor"]):
                 continue
@@ -157,7 +158,7 @@ def _wait_for(supervisor: list[str]) -> None:
 
 def put_away_completed(job: Job) -> None:
     """Move a completed attempt aside, so that the job can be run from its beginning."""
-    if store.finished(job) is not None:
+    if results.finished(job) is not None:
         set_aside(job, whole=True)
 
 

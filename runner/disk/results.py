@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runner import atomic, layout
 from runner.core import clock, redact
 from runner.core.job import Attempt, Job, Plan
 from runner.core.state import COMPLETED, Finished, Outcome, Record
+from runner.disk import atomic, layout
 from runner.processes import process_id
 
 SCHEMA = 1

@@ -1,0 +1,1 @@
+"""Everything that is on the disk: names of files, safe reads, atomic writes, locks, attempts, records."""

@@ -1,0 +1,38 @@
+"""A log file that only grows. Standard library only."""
+
+from __future__ import annotations
+
+import os
+
+from runner.disk.atomic import write_all
+
+_LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class Log:
+    """One file that is appended to. A write that fails costs its bytes and is remembered; it never raises."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.error: str | None = None
+        self.lost = 0
+        self._descriptor = -1
+        try:
+            self._descriptor = os.open(path, _LOG_FLAGS, 0o666)
+        except OSError as error:
+            self._remember(error, 0)
+
+    def write(self, *pieces: bytes | memoryview) -> None:
+        """Append the pieces in one system call where the system takes them all."""
+        total = sum(map(len, pieces))
+        written = 0
+        try:
+            written = os.writev(self._descriptor, pieces)
+            if written < total:  # stopped short, as when a disk fills
+                write_all(self._descriptor, b"".join(pieces)[written:])
+        except OSError as error:
+            self._remember(error, total - written)
+
+    def _remember(self, error: OSError, lost: int) -> None:
+        self.error = self.error or f"{os.path.basename(self.path)}: {error.strerror or error}"
+        self.lost += lost

@@ -1,0 +1,67 @@
+"""Read files that a job may have made, replaced or removed. Writes nothing; standard library only."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+
+TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO
+
+TAIL = 1 << 18  # bytes looked at from the end of a log
+
+
+def regular(path: str) -> BinaryIO:
+    """Open a file that a job may have made. Raises OSError for what is no regular file.
+
+    A pipe would hold us up for ever, and a link to /dev/zero has no end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no regular file", path)
+    return os.fdopen(descriptor, "rb")
+
+
+def tail(path: str, skip: int = 0, size: int = TAIL) -> list[str]:
+    """The last whole lines of a log, each without its first `skip` characters."""
+    try:
+        with regular(path) as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(end - size, 0))
+            lines = file.read(size).split(b"\n")
+    except OSError:
+        return []
+    if end > size:
+        del lines[0]  # its beginning lies before what was read
+    return [line[skip:].decode(errors="replace").rpartition("\r")[2].rstrip() for line in lines]
+
+
+def final_checkpoint(folder: str) -> str | None:
+    """The newest *.pt file in the job's folder."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [(_modified(entry), entry.name) for entry in entries if entry.name.endswith(".pt")]
+    except OSError:
+        return None
+    return os.path.join(folder, max(found)[1]) if found else None
+
+
+def _modified(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_mtime_ns
+    except OSError:  # a link that leads nowhere
+        return -1
+
+
+def read_json(path: str, largest: int = TAIL) -> dict[str, Any]:
+    """A JSON object that a job may have written; empty for what cannot be read as one."""
+    try:
+        with regular(path) as file:
+            record = json.loads(file.read(largest))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}
