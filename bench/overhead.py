@@ -10,7 +10,7 @@ closing a batch of 20 jobs; what is gathered once per batch (versions, git commi
   naive runner       two threads, a line at a time, three logs flushed after every line, a result without fsync
   this runner        engine.run with Local, Journal and Lines, as run_experiments.py starts it
   python -I -S       an interpreter that does nothing: the least that a supervisor can cost
-  supervisor alone   supervise.py without an order: the interpreter and the supervisor's imports
+  supervisor alone   runner/supervisor/__main__.py without an order: the interpreter and the supervisor's imports
 
 Files lie on a tmpfs where there is one: a disk that has just deleted much is several times slower and hides the runner.
 """

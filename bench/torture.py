@@ -272,12 +272,12 @@ class Batch:
         if victim == "engine":
             engine.kill()
             return
-        for pid, command in processes(self._run, "supervise.py" if victim == "supervisor" else JOB.name).items():
+        for pid, command in processes(self._run, "supervisor/__main__.py" if victim == "supervisor" else JOB.name).items():
             if DOOR.name not in command:  # whose own command line names the job's script
                 send(pid)
 
     def _freeze(self, rng: random.Random) -> None:
-        for pid in processes(self._run, "supervise.py"):
+        for pid in processes(self._run, "supervisor/__main__.py"):
             send(pid, signal.SIGSTOP)
             self._frozen[pid] = time.monotonic() + rng.uniform(0, 1.5)
             self.counts["frozen"] += 1

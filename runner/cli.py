@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner import options
+from runner.disk.results import Taken, finished, open_batch, open_root, write_plan
 from runner.options import UsageError
 
 if TYPE_CHECKING:  # heavy, and not needed for --help
     from runner.core.job import Plan
     from runner.core.state import Record
     from runner.disk.lock import Lock
-    from runner.disk.results import Taken, finished, open_batch, open_root, write_plan
     from runner.engine import Observer, Policy
     from runner.process import Terms
     from runner.processes.signals import Signals

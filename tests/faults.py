@@ -32,7 +32,7 @@ def order(out_dir: Path, *argv: str, **changes: Any) -> dict[str, Any]:
 
 def supervised(told: dict[str, Any], *program: str) -> subprocess.Popen[bytes]:
     """A supervisor that was given its order; its leash is held until the caller closes it."""
-    command = [sys.executable, "-I", "-S", *(program or (str(PROJECT / "runner" / "supervise.py"),))]
+    command = [sys.executable, "-I", "-S", *(program or (str(PROJECT / "runner" / "supervisor" / "__main__.py"),))]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     )

@@ -110,7 +110,7 @@ def test_an_interrupt_while_planning_writes_nothing_and_shows_no_traceback(
 def test_a_word_that_comes_with_the_order_is_heeded(tmp_path: Path) -> None:
     told = order(tmp_path / "a", "sleep", "60")
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(PROJECT / "runner" / "supervise.py")],
+        [sys.executable, "-I", "-S", str(PROJECT / "runner" / "supervisor" / "__main__.py")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdin is not None and process.stdout is not None

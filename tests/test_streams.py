@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runner.core import clock
-from runner.streams import Streams
+from runner.supervisor.streams import Streams
 from tests.conftest import PROJECT, Workspace, wait_until
 
 STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3} ")
@@ -246,7 +246,7 @@ def _peak_of_a_batch(process: subprocess.Popen[str]) -> int:
 def _supervisor_of(pid: int) -> int | None:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     for child in map(int, children):
-        if b"supervise.py" in Path(f"/proc/{child}/cmdline").read_bytes():
+        if b"supervisor/__main__.py" in Path(f"/proc/{child}/cmdline").read_bytes():
             return child
     return None
 
@@ -292,7 +292,7 @@ def test_few_descriptors_are_enough(work: Workspace) -> None:
 
 def test_the_supervisor_imports_nothing_heavy() -> None:
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import runner.supervise; "
+        "import sys; sys.path.insert(0, sys.argv[1]); import runner.supervisor.__main__; "
         "print(*sorted({'typing', 'pathlib', 'dataclasses', 'subprocess', 'asyncio', 'logging'} & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runner import result
+from runner.supervisor import outcome
 from tests.conftest import DOOR, PROJECT, Workspace, read
 from tests.faults import ended, order, supervised, three
 
@@ -64,7 +64,7 @@ def test_a_clock_that_jumps_changes_no_duration_and_ends_no_job(tmp_path: Path, 
         f"import os, runpy, sys, time\nreal = time.time\nmark = {str(tmp_path / 'jump')!r}\n"
         f"time.time = lambda: real() + ({hours * 3600} if os.path.exists(mark) else 0)\n"
         f"sys.path.insert(0, {str(PROJECT)!r})\n"
-        f"runpy.run_path({str(PROJECT / 'runner' / 'supervise.py')!r}, run_name='__main__')\n"
+        f"runpy.run_path({str(PROJECT / 'runner' / 'supervisor' / '__main__.py')!r}, run_name='__main__')\n"
     )
     work = "echo before; sleep 0.3; touch jump; sleep 0.3; echo after"
     told = order(tmp_path / "a", "sh", "-c", work, timeout=20, stall_timeout=20)
@@ -142,7 +142,7 @@ def test_every_fatal_signal_is_reported_truly(tmp_path: Path) -> None:
     assert len(fatal) > 20
     found = ends([-number for number in fatal], tmp_path)
     for number in fatal:
-        name = result.signal_name(number)
+        name = outcome.signal_name(number)
         assert found[-number] == {"status": "killed", "return_code": None, "signal": name}
         assert name == (number.name if isinstance(number, signal.Signals) else f"signal {number}")
 
@@ -150,7 +150,7 @@ def test_every_fatal_signal_is_reported_truly(tmp_path: Path) -> None:
 @pytest.mark.parametrize("status", ["interrupted", "timeout", "stalled"])
 def test_a_job_that_was_told_to_stop_never_completed(status: str) -> None:
     for wait_status in (0, 1 << 8, signal.SIGTERM):
-        assert result.ending(wait_status, status)["status"] == status
+        assert outcome.ending(wait_status, status)["status"] == status
 
 
 # Torn and strange files

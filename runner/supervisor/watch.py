@@ -8,11 +8,11 @@ import signal
 import time
 
 from runner.disk import layout
-from runner.ladder import Ladder
 from runner.processes import process_tree
 from runner.processes.signals import Signals
-from runner.spawn import exit_descriptor
-from runner.streams import Streams
+from runner.supervisor.escalation import Ladder
+from runner.supervisor.spawn import exit_descriptor
+from runner.supervisor.streams import Streams
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
 if TYPE_CHECKING:

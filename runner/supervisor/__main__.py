@@ -1,8 +1,8 @@
 """Own one job: start it, read its output, stop it when told to or when the engine is gone, record how it ended.
 
-A program of its own, started as `python -I -S supervise.py`. Standard input is the leash: its first line is the order
-as JSON, later lines are `stop` or `kill`, and its end means that the engine is gone. Standard output carries events, a
-JSON object a line. The result is written before the program ends. Knows nothing of batches.
+A program of its own, started as `python -I -S runner/supervisor/__main__.py`. Standard input is the control pipe: its
+first line is the request as JSON, later lines are `stop` or `kill`, and its end means that the engine is gone. Standard
+output carries events, a JSON object a line. The result is written before the program ends. Knows nothing of batches.
 """
 
 from __future__ import annotations
@@ -10,24 +10,23 @@ from __future__ import annotations
 import os
 import sys
 
-sys.path.append(
-    os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-)  # last: no file of ours may hide the standard library
+# Last on the path: no file of ours may hide the standard library.
+sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 import json
 import signal
 import time
 
-from runner import result
 from runner.core import clock
 from runner.core.stopwatch import Stopwatch
 from runner.disk import atomic, layout
 from runner.disk.reading import final_checkpoint
 from runner.processes import process_id, process_tree
 from runner.processes.signals import Signals
-from runner.spawn import PR_SET_CHILD_SUBREAPER, pipe, prctl, spawn
-from runner.streams import Streams
-from runner.watch import Leash, Watch
+from runner.supervisor import outcome
+from runner.supervisor.spawn import PR_SET_CHILD_SUBREAPER, pipe, prctl, spawn
+from runner.supervisor.streams import Streams
+from runner.supervisor.watch import Leash, Watch
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
 if TYPE_CHECKING:
@@ -75,14 +74,14 @@ def supervise(order: dict[str, Any], leash: Leash, signals: Signals) -> int:
     streams.start()
     watch = Watch(pid, order, streams)
     status = watch.until_exit(leash, signals)
-    end = result.ending(status, watch.because)
+    end = outcome.ending(status, watch.because)
     times.stop()
     if not (streams.join(0.05) and alone()):
         # The exit is recorded before anything else is waited for.
-        record(order, times, end, result.cause(end, order), streams, final=False)
+        record(order, times, end, outcome.cause(end, order), streams, final=False)
         clear_up(streams)
     streams.finish(0.2)
-    sentence = result.cause(end, order)
+    sentence = outcome.cause(end, order)
     if watch.unkillable:
         sentence = f"{sentence}; processes {watch.unkillable} could not be killed"
     return record(order, times, end, sentence, streams)
@@ -148,7 +147,7 @@ def record(
     times.stop()
     details = ""
     if end["status"] not in ("completed", "error"):
-        words, details = result.explain(paths, clock.WIDTH if order["log_timestamps"] == "all" else 0)
+        words, details = outcome.explain(paths, clock.WIDTH if order["log_timestamps"] == "all" else 0)
         if words.startswith("KeyboardInterrupt") and end["status"] != "failed":
             words = details = ""  # that is what our own SIGINT made it say
         if words and end["status"] != "interrupted":
@@ -163,8 +162,8 @@ def record(
         **times.read(),
         "error": sentence,
         "final_checkpoint": final_checkpoint(paths.folder),
-        "final_metrics": result.final_metrics(paths.metrics),
-        "run_dir": result.run_dir(paths),
+        "final_metrics": outcome.final_metrics(paths.metrics),
+        "run_dir": outcome.run_dir(paths),
     }
     if streams.errors:
         entries["log_errors"] = streams.errors
