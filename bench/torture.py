@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from soak import soak
 from witness import FAULTS, RUN, Witness, processes
 
+SUPERVISOR = "supervisor/__main__.py"  # in the command line of every supervisor
 DOOR = Path(__file__).resolve().parent.parent / "run_experiments.py"
 JOB = Path(__file__).with_name("torture_job.py")
 KINDS = ("plain", "fails", "noisy", "saves", "trains", "stubborn", "leaves")
@@ -272,12 +273,12 @@ class Batch:
         if victim == "engine":
             engine.kill()
             return
-        for pid, command in processes(self._run, "supervisor/__main__.py" if victim == "supervisor" else JOB.name).items():
+        for pid, command in processes(self._run, SUPERVISOR if victim == "supervisor" else JOB.name).items():
             if DOOR.name not in command:  # whose own command line names the job's script
                 send(pid)
 
     def _freeze(self, rng: random.Random) -> None:
-        for pid in processes(self._run, "supervisor/__main__.py"):
+        for pid in processes(self._run, SUPERVISOR):
             send(pid, signal.SIGSTOP)
             self._frozen[pid] = time.monotonic() + rng.uniform(0, 1.5)
             self.counts["frozen"] += 1

@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner import resume, views
+from runner import views
 from runner.core.errors import ConfigError
 from runner.core.job import Job, Plan
 from runner.core.state import COMPLETED
 from runner.core.text import duration, plain, shown
 from runner.disk import atomic, layout, results
 from runner.disk.lock import holder, was_left
-from runner.plans import recorded
+from runner.planners import recorded, select
+from runner.planners.select import no_such_job
 from runner.processes import process_id
 from runner.processes.signals import Signals
-from runner.resume import no_such_job
 
 FOLLOW = 0.2  # seconds between two looks at a file that is followed
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str], rerun: Callable[[Path, str], int]) -> int:
         base = Path.cwd() / Path(given.base_out_dir).expanduser()
         if given.command == "list":
             return list_batches(base, as_json=given.json)
-        root = resume.find(base, given.batch or "")
+        root = select.find(base, given.batch or "")
         match given.command:
             case "status":
                 return status(root, as_json=given.json)
@@ -128,7 +128,7 @@ def state_or_why_not(root: Path) -> dict[str, Any]:
 
 
 def list_batches(base: Path, *, as_json: bool) -> int:
-    found = [state_or_why_not(root) for root in resume.batches(base)]
+    found = [state_or_why_not(root) for root in select.batches(base)]
     if as_json:
         print(atomic.as_json(found))
         return 0

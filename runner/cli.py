@@ -136,10 +136,10 @@ def show(plan: Plan, *, json: bool, rerun: bool = False) -> None:
 
 def start(plan: Plan, given: Namespace, again: Callable[[], Plan]) -> int:
     """Run a new batch. `again` makes the plan anew, for another folder."""
-    from runner import resume as resuming
     from runner import views
     from runner.disk.layout import BatchPaths
     from runner.disk.lock import Lock
+    from runner.planners import select as resuming
     from runner.processes.signals import Signals
 
     with Signals() as signals:  # from here on something is written: a signal must not cut it short
@@ -162,13 +162,13 @@ def start(plan: Plan, given: Namespace, again: Callable[[], Plan]) -> int:
 
 def start_tree(plan: Plan, given: Namespace, programs: Plan | None) -> int:
     """Run what of a tree of configs has no result yet, then invoke the `programs` that subdirectories have."""
-    from runner import resume as resuming
     from runner import success, views
     from runner.core.text import shown
     from runner.disk import attempts
     from runner.disk.layout import BatchPaths
     from runner.disk.lock import Held, Lock
-    from runner.plans import recorded
+    from runner.planners import recorded
+    from runner.planners import select as resuming
     from runner.processes.signals import Signals
 
     typed_in = os.getpid()
@@ -203,7 +203,7 @@ def start_tree(plan: Plan, given: Namespace, programs: Plan | None) -> int:
 def _joined(plan: Plan, given: Namespace) -> Plan:
     """The plan with what is recorded of earlier calls for its output root."""
     from runner.core.errors import ConfigError
-    from runner.plans import recorded, tree
+    from runner.planners import recorded, tree
 
     try:
         return tree.joined(plan, recorded.plan(plan.root))
@@ -224,14 +224,14 @@ def resume(
 
     `replan` plans a sweep once more from its spec, which may have changed since.
     """
-    from runner import resume as resuming
     from runner import views
     from runner.core.errors import Changed, ConfigError
     from runner.core.text import shown
     from runner.disk import attempts
     from runner.disk.layout import BatchPaths
     from runner.disk.lock import Held, Lock
-    from runner.plans import recorded
+    from runner.planners import recorded
+    from runner.planners import select as resuming
     from runner.processes.signals import Signals
 
     try:

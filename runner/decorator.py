@@ -22,9 +22,9 @@ from runner.core.job import Plan
 from runner.core.text import count, plain, shown
 from runner.disk.layout import INDUCTOR_CACHE, JOB_ERROR, OWN
 from runner.evaluation import Evaluated
-from runner.plans import calls as planner
-from runner.plans.calls import Call, Wanted
-from runner.plans.surroundings import additions
+from runner.library import plan as planner
+from runner.library.plan import Call, Wanted
+from runner.planners.environment import additions
 from runner.rows import Table, row
 
 C = TypeVar("C")

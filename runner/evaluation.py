@@ -22,7 +22,7 @@ from runner.disk.lock import Held, Lock
 from runner.executors.inline import Inline, perform
 from runner.executors.local import Local
 from runner.executors.once import Once, cached
-from runner.plans.calls import Call
+from runner.library.plan import Call
 from runner.process import Terms
 from runner.processes.signals import Deaf, Signals
 

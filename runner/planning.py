@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from runner import options, preflight, resume
+from runner import options, preflight
 from runner.configs import scripts
 from runner.configs.preparation import prepare
 from runner.core import redact
 from runner.core.errors import ConfigError
 from runner.core.job import TREE, Plan
 from runner.core.text import shown
-from runner.plans import command, discovery, files, programs, spec, tree
-from runner.plans.command import Command
-from runner.plans.jobs import Request
+from runner.planners import command, discovery, files, programs, select, sweep, tree
+from runner.planners.command import Command
+from runner.planners.jobs import Request
 
 PROJECT = Path(__file__).resolve().parent.parent
 OUTPUTS = "outputs"  # where a tree of configs leaves its outputs
@@ -80,8 +80,8 @@ def earlier(typed: Typed) -> Path | None:
     if wrong or typed.wrong:
         raise ConfigError(*typed.wrong, *wrong)
     if given.resume:
-        return resume.find(base, given.resume)
-    return resume.newest_of(base, spec.name(Path(shown(_spec(given)))))
+        return select.find(base, given.resume)
+    return select.newest_of(base, sweep.name(Path(shown(_spec(given)))))
 
 
 def _as_begun(typed: Typed, before: Plan) -> Typed:
@@ -116,10 +116,10 @@ def _planned(typed: Typed, started: Command, base: Path, before: Plan | None) ->
     )
     now, flags = datetime.now().astimezone(), options.simulation_flags(given)
     if given.exp is not None:
-        sweep = spec.Sweep(_spec(given), _again, PROJECT, given.mode, flags)
+        varied = sweep.Sweep(_spec(given), _again, PROJECT, given.mode, flags)
         if before is not None:
-            sweep = replace(sweep, root=before.root, earlier=before.jobs)
-        return spec.plan(request, sweep, now)
+            varied = replace(varied, root=before.root, earlier=before.jobs)
+        return sweep.plan(request, varied, now)
     if given.config_root is not None:
         return tree.plan(request, _tree(given, base), now)
     wanted = files.Files(

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from runner.plans.programs import THIN
+from runner.planners.programs import THIN
 from tests.conftest import PROJECT, Workspace, read, wait_until
 from tests.trees import ADDED, ALL, DOCUMENTED, SCRIPT, aggregate, done, door, files, prepare, tree
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.plans.grid import Grid, axes, twins
+from runner.planners.grid import Grid, axes, twins
 
 LISTS = st.dictionaries(st.sampled_from("abcd"), st.lists(st.integers(0, 9), min_size=1, max_size=3), max_size=3)
 

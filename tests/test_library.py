@@ -145,9 +145,9 @@ def test_configs_equal_but_for_the_name_are_computed_once_and_have_a_folder_each
 
 
 def test_different_configs_with_one_hash_are_an_error_that_names_both(monkeypatch: pytest.MonkeyPatch) -> None:
-    from runner.plans import calls
+    from runner.library import plan
 
-    monkeypatch.setattr(calls, "digest", lambda text: "0" * 16)
+    monkeypatch.setattr(plan, "digest", lambda text: "0" * 16)
     made = experiment(lambda config: None)
     with pytest.raises(ConfigError, match=r"config 2 \(two\) and config 1 \(one\) differ and have one hash"):
         made.run(configs=lambda: [{"name": "one", "x": 1}, {"name": "two", "x": 2}])

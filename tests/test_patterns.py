@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.plans.names import distinct
-from runner.plans.patterns import natural
+from runner.planners.names import distinct
+from runner.planners.patterns import natural
 from tests.conftest import DOOR, PROJECT, Workspace
 
 

@@ -276,7 +276,7 @@ def test_the_door_of_the_sweeps_document_is_the_main_door(sweep: Workspace) -> N
 
 
 def test_the_schema_for_editors_is_that_of_the_code() -> None:
-    from runner.plans.specfile import schema
+    from runner.planners.sweep_spec import schema
 
     assert (PROJECT / "docs" / "experiment-spec.schema.json").read_text() == schema()
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from runner.core.errors import ConfigError
-from runner.plans import programs
-from runner.plans.discovery import Search, discover
+from runner.planners import programs
+from runner.planners.discovery import Search, discover
 from tests.conftest import PROJECT
 
 

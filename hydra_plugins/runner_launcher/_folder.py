@@ -17,7 +17,7 @@ from runner.core.job import Job
 from runner.core.text import command
 from runner.disk.layout import BatchPaths
 from runner.disk.lock import Held, Lock
-from runner.plans import recorded
+from runner.planners import recorded
 
 log = logging.getLogger(__name__)
 TRIES = 1000  # sweeps that begin in one second

@@ -20,7 +20,7 @@ from hydra_plugins.runner_launcher._order import JOB
 from hydra_plugins.runner_launcher._program import Start
 from runner.core.job import Job
 from runner.disk.layout import INDUCTOR_CACHE, OWN, BatchPaths
-from runner.plans.surroundings import additions
+from runner.planners.environment import additions
 
 
 @dataclass(frozen=True, slots=True)

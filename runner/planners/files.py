@@ -15,10 +15,10 @@ from runner.core.errors import ConfigError
 from runner.core.job import Job, Plan
 from runner.core.text import shown
 from runner.disk import layout
-from runner.plans import jobs, recorded
-from runner.plans.jobs import Request, free_folder
-from runner.plans.names import distinct
-from runner.plans.patterns import expand
+from runner.planners import jobs, recorded
+from runner.planners.jobs import Request, free_folder
+from runner.planners.names import distinct
+from runner.planners.patterns import expand
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from runner.configs.config_file import SUFFIXES
 from runner.core.errors import ConfigError, did_you_mean
 from runner.core.text import shown
-from runner.plans.patterns import natural
+from runner.planners.patterns import natural
 
 EXTENSIONS = "yaml,yml,json"
 

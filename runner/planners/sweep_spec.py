@@ -15,8 +15,8 @@ from runner.configs import config_file
 from runner.configs.config_file import ConfigFile
 from runner.configs.messages import Origin, sentences
 from runner.core.errors import ConfigError, did_you_mean
-from runner.plans.grid import Grid, axes
-from runner.plans.jobs import NAME, NAME_RULE
+from runner.planners.grid import Grid, axes
+from runner.planners.jobs import NAME, NAME_RULE
 
 GRID_KEYS = ("sweep", "zip", "exclude", "include", "sample")
 

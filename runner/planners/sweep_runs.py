@@ -12,8 +12,8 @@ from runner.configs import scripts
 from runner.configs.config_file import ConfigFile
 from runner.core.errors import ConfigError
 from runner.core.text import shown
-from runner.plans.grid import Assignment
-from runner.plans.specfile import Spec
+from runner.planners.grid import Assignment
+from runner.planners.sweep_spec import Spec
 
 MOST = 10_000  # runs: more than anybody waits for, fewer than fill the memory
 #: Settings of a training that something else decides, and what that is.

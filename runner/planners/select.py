@@ -11,7 +11,7 @@ from runner.core.job import TREE, Job, Plan
 from runner.core.state import INTERRUPTED, Record
 from runner.core.text import shown
 from runner.disk import layout, results
-from runner.plans import recorded
+from runner.planners import recorded
 
 
 def batches(base: Path) -> Iterator[Path]:

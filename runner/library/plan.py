@@ -16,7 +16,7 @@ from runner.core.canonical import NotCanonical, canonical, digest, home, typed
 from runner.core.config import Config
 from runner.core.errors import ConfigError
 from runner.core.job import Job, Plan
-from runner.plans.names import safe
+from runner.planners.names import safe
 
 ADDED = ("name", "out_dir")  # keys of a config that say nothing about the work
 

@@ -16,9 +16,9 @@ from runner.core.errors import ConfigError
 from runner.core.job import Job
 from runner.core.text import shown
 from runner.disk import layout
-from runner.plans.command import Command
-from runner.plans.names import safe
-from runner.plans.surroundings import additions
+from runner.planners.command import Command
+from runner.planners.environment import additions
+from runner.planners.names import safe
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._+=@-]{0,99}"
 NAME_RULE = "use up to 100 letters, digits and . _ + = @ -, a letter or digit first"

@@ -15,7 +15,7 @@ from runner.core.errors import ConfigError
 from runner.core.job import Job, Plan
 from runner.core.text import command, plain, shown
 from runner.disk import layout
-from runner.plans.jobs import copies
+from runner.planners.jobs import copies
 
 SCHEMA = 1
 DIGEST = "config_sha256"  # the one entry of a config whose format only the job itself can read

@@ -21,10 +21,10 @@ from runner.core.errors import ConfigError
 from runner.core.job import SWEEP, Job, Plan
 from runner.core.text import count, shown
 from runner.disk import layout
-from runner.plans import jobs, runs, specfile
-from runner.plans.grid import twins
-from runner.plans.jobs import Request, free_folder
-from runner.plans.specfile import Spec
+from runner.planners import jobs, sweep_runs, sweep_spec
+from runner.planners.grid import twins
+from runner.planners.jobs import Request, free_folder
+from runner.planners.sweep_spec import Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +53,21 @@ class _Resolved:
 
 def name(path: Path) -> str:
     """The name that a spec gives its experiment. Raises ConfigError."""
-    return specfile.read(path)[0].name
+    return sweep_spec.read(path)[0].name
 
 
 def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
     """The plan for a spec: the whole grid, expanded and checked. Raises ConfigError with everything that is wrong."""
-    spec, file = specfile.read(Path(shown(sweep.spec, request.cwd)))
+    spec, file = sweep_spec.read(Path(shown(sweep.spec, request.cwd)))
     mode = sweep.mode or spec.mode
     root = sweep.root or free_folder(request.base, f"{spec.name}_{now:%Y%m%d_%H%M%S}")
     problems = list(_overridden(spec, request))
     resolved: list[_Resolved] = []
-    for run in runs.of(spec, file, request.command.script, request.cwd, sweep.home):
+    for run in sweep_runs.of(spec, file, request.command.script, request.cwd, sweep.home):
         try:
-            merged = runs.in_mode(request.command.script, run, mode, "--mode" if sweep.mode else file.place("mode"))
+            merged = sweep_runs.in_mode(
+                request.command.script, run, mode, "--mode" if sweep.mode else file.place("mode")
+            )
             resolved.append(_resolved(request, run.base, merged, sweep.flags if mode == "simulation" else {}))
         except ConfigError as error:
             problems += error.problems

@@ -18,9 +18,9 @@ from runner.core import clock, redact
 from runner.core.errors import ConfigError
 from runner.core.job import TREE, Job, Plan
 from runner.core.text import count, shown
-from runner.plans import jobs
-from runner.plans.discovery import Found, Search, discover
-from runner.plans.jobs import Request
+from runner.planners import jobs
+from runner.planners.discovery import Found, Search, discover
+from runner.planners.jobs import Request
 
 PIPELINE = "robustness"  # what a tree of configs is for, where its subdirectories are not named
 SUBDIRS = ("IMAGE", "TABULAR", "VECTOR")  # of these every config is meant for that pipeline

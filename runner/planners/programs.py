@@ -11,7 +11,7 @@ from pathlib import Path
 from runner.core import clock
 from runner.core.job import PROGRAMS, Job, Plan
 from runner.core.text import shown
-from runner.plans.jobs import free_folder
+from runner.planners.jobs import free_folder
 
 FOLDER = "_runners"  # in the output root: what the programs said
 #: What run_IMAGE.py, run_TABULAR.py and run_VECTOR.py consist of. Such a file does what run_all.py does anyway.

@@ -1,0 +1,1 @@
+"""`@runner.experiment`: configs of a function, computed once and kept."""
