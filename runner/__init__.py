@@ -4,12 +4,12 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
 if TYPE_CHECKING:
-    from runner.aggregate import load_results
     from runner.core.config import Config
     from runner.core.errors import ConfigError
     from runner.core.job import Job, Plan
     from runner.core.state import Outcome, Record
     from runner.decorator import Experiment, Incomplete, experiment
+    from runner.reports.load_results import load_results
 
 # name -> module: `import runner` must stay cheap, since every supervisor does it.
 _HOMES = {
@@ -22,7 +22,7 @@ _HOMES = {
     "Plan": "core.job",
     "Record": "core.state",
     "experiment": "decorator",
-    "load_results": "aggregate",
+    "load_results": "reports.load_results",
 }
 
 __all__ = [

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner import views
 from runner.core.errors import ConfigError
 from runner.core.job import Job, Plan
 from runner.core.state import COMPLETED
@@ -23,6 +22,7 @@ from runner.planners import recorded, select
 from runner.planners.select import no_such_job
 from runner.processes import process_id
 from runner.processes.signals import Signals
+from runner.reports import views
 
 FOLLOW = 0.2  # seconds between two looks at a file that is followed
 

@@ -124,7 +124,7 @@ def complain(problems: Sequence[str], *, counted: bool = True) -> int:
 
 def show(plan: Plan, *, json: bool, rerun: bool = False) -> None:
     """Print what would be run."""
-    from runner import views
+    from runner.reports import views
 
     if json:
         _print_json(views.plan_record(plan))
@@ -136,11 +136,11 @@ def show(plan: Plan, *, json: bool, rerun: bool = False) -> None:
 
 def start(plan: Plan, given: Namespace, again: Callable[[], Plan]) -> int:
     """Run a new batch. `again` makes the plan anew, for another folder."""
-    from runner import views
     from runner.disk.layout import BatchPaths
     from runner.disk.lock import Lock
     from runner.planners import select as resuming
     from runner.processes.signals import Signals
+    from runner.reports import views
 
     with Signals() as signals:  # from here on something is written: a signal must not cut it short
         while True:
@@ -162,7 +162,7 @@ def start(plan: Plan, given: Namespace, again: Callable[[], Plan]) -> int:
 
 def start_tree(plan: Plan, given: Namespace, programs: Plan | None) -> int:
     """Run what of a tree of configs has no result yet, then invoke the `programs` that subdirectories have."""
-    from runner import success, views
+    from runner import success
     from runner.core.text import shown
     from runner.disk import attempts
     from runner.disk.layout import BatchPaths
@@ -170,6 +170,7 @@ def start_tree(plan: Plan, given: Namespace, programs: Plan | None) -> int:
     from runner.planners import recorded
     from runner.planners import select as resuming
     from runner.processes.signals import Signals
+    from runner.reports import views
 
     typed_in = os.getpid()
     try:
@@ -224,7 +225,6 @@ def resume(
 
     `replan` plans a sweep once more from its spec, which may have changed since.
     """
-    from runner import views
     from runner.core.errors import Changed, ConfigError
     from runner.core.text import shown
     from runner.disk import attempts
@@ -233,6 +233,7 @@ def resume(
     from runner.planners import recorded
     from runner.planners import select as resuming
     from runner.processes.signals import Signals
+    from runner.reports import views
 
     try:
         root = root or resuming.find(Path.cwd() / Path(given.base_out_dir).expanduser(), given.resume)
@@ -287,11 +288,12 @@ def run(
     asked_for: Collection[str],
 ) -> int:
     """Run the plan to its end, and say how it went; the exit code is about the jobs that are `asked_for`."""
-    from runner import detach, engine, facts, views
+    from runner import detach, engine, facts
     from runner.core import clock
     from runner.core.job import PROGRAMS
     from runner.executors.local import Local
     from runner.journal import Journal
+    from runner.reports import views
 
     if given.detach and (left := detach.detach(plan, lock)) is not None:
         return left

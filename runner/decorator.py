@@ -25,7 +25,7 @@ from runner.evaluation import Evaluated
 from runner.library import plan as planner
 from runner.library.plan import Call, Wanted
 from runner.planners.environment import additions
-from runner.rows import Table, row
+from runner.reports.table import Table, row
 
 C = TypeVar("C")
 R = TypeVar("R")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from runner import success, views
+from runner import success
 from runner.core import clock, redact
 from runner.core.job import SWEEP, TREE, Job, Plan
 from runner.core.state import Record, Running
@@ -17,6 +17,7 @@ from runner.disk import atomic
 from runner.disk.append_log import Log
 from runner.disk.layout import BatchPaths
 from runner.progress import Progress
+from runner.reports import views
 
 SHARE = 20  # the summary is written again after this many times what its last writing took: at most a 20th of the time
 REFRESH = 1.0  # seconds between two writings of the summary at the least

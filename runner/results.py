@@ -11,13 +11,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from runner import comparison
-from runner.aggregate import load_results
 from runner.core import redact
 from runner.core.errors import ConfigError, did_you_mean
 from runner.core.text import count, duration
 from runner.disk import atomic
-from runner.rows import Table
+from runner.reports import comparison
+from runner.reports.load_results import load_results
+from runner.reports.table import Table
 
 MOST = 12  # measurements on a screen
 BOOKKEEPING = ("iter", "max_iters", "time", "schema")  # no results, although jobs write them

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-from runner import views
 from runner.core.job import Job, Plan
 from runner.core.state import COMPLETED, Finished, Record, Running
 from runner.core.text import command, count, duration, plain, shown
 from runner.disk.layout import JobPaths
 from runner.progress import Progress
+from runner.reports import views
 
 HEARTBEAT = 60.0  # seconds between two signs of life in plain output
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from runner import comparison
 from runner.core.job import Job
 from runner.core.state import Finished, Outcome, Record
+from runner.reports import comparison
 
 
 def job(number: int, **config: Any) -> Job:

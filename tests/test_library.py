@@ -247,7 +247,7 @@ def test_a_table_becomes_a_frame(tmp_path) -> None:
 
 
 def test_without_pandas_the_table_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    from runner.rows import Table
+    from runner.reports.table import Table
 
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match="pip install pandas"):

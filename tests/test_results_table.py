@@ -20,8 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import runner
-from runner import aggregate, load_results, plainpickle
+from runner import load_results
 from runner.configs import yamlfile
+from runner.reports import plainpickle
+from runner.reports.load_results import _Reader
 from tests.conftest import PROJECT, Workspace
 from tests.trees import ALL, prepare
 
@@ -222,7 +224,7 @@ def test_reading_in_pieces_gives_what_reading_the_whole_gives(document: Any, flo
         expected = yamlfile.read(Path("x.yaml"), text)[0]
     except runner.ConfigError:
         return
-    assert repr(aggregate._Reader()._in_pieces(text) or yamlfile.values(text)) == repr(expected)
+    assert repr(_Reader()._in_pieces(text) or yamlfile.values(text)) == repr(expected)
 
 
 ODD = [
@@ -235,7 +237,7 @@ ODD = [
 @pytest.mark.parametrize("text", ODD)
 def test_odd_yaml_is_read_as_a_whole_reader_reads_it(text: str) -> None:
     expected = yamlfile.read(Path("x.yaml"), text)[0]
-    assert (aggregate._Reader()._in_pieces(text) or yamlfile.values(text)) == expected
+    assert (_Reader()._in_pieces(text) or yamlfile.values(text)) == expected
 
 
 # The door

@@ -6,11 +6,11 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 
-from runner import views
 from runner.core.job import Job, Plan
 from runner.core.state import COMPLETED, Record, Running
 from runner.core.text import count, duration, plain, shown
 from runner.progress import Progress
+from runner.reports import views
 from runner.screen import HEARTBEAT, measures
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from hydra_plugins.runner_launcher._mistake import JobFailed
 from hydra_plugins.runner_launcher._narrator import Narrator
 from hydra_plugins.runner_launcher._options import Options
 from hydra_plugins.runner_launcher._planning import Planned, Sweeping
-from runner import cli, engine, facts, views
+from runner import cli, engine, facts
 from runner.core import clock
 from runner.core.job import Plan
 from runner.core.state import COMPLETED, Finished, Record
@@ -29,6 +29,7 @@ from runner.disk.layout import ERROR_DETAILS
 from runner.executors.local import Local
 from runner.journal import Journal
 from runner.processes.signals import Deaf, Signals
+from runner.reports import views
 
 log = logging.getLogger(__name__)
 

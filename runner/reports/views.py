@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner import comparison
 from runner.core import redact
 from runner.core.job import SWEEP, Job, Plan
 from runner.core.state import (
@@ -25,6 +24,7 @@ from runner.core.state import (
 from runner.core.text import command, count, duration, plain, shown, size
 from runner.disk.layout import BatchPaths
 from runner.disk.results import SCHEMA
+from runner.reports import comparison
 
 CAUSE_WIDTH = 400
 VALUE_WIDTH = 60

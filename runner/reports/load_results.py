@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from runner import plainpickle
 from runner.configs import yamlfile
 from runner.disk import layout, results
 from runner.disk.reading import regular
-from runner.rows import Table, flat, row
+from runner.reports import plainpickle
+from runner.reports.table import Table, flat, row
 
 COMPLETED, INCOMPLETE = "completed", "incomplete"  # the second: a job of Hydra's that has left no metrics
 LARGEST, LARGEST_PLAN = 1 << 24, 1 << 30  # bytes of one file
