@@ -34,11 +34,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from naive import naive
 
-from runner import engine, facts
+from runner import facts
 from runner.core import clock
 from runner.core.job import Job, Plan
 from runner.core.state import ERROR
 from runner.disk import results
+from runner.engine import loop
 from runner.executors.local import Local
 from runner.journal import Journal
 from runner.process import SUPERVISOR, Terms
@@ -139,7 +140,7 @@ def ours(command: Sequence[str], folder: Path, jobs: int, known: Mapping[str, An
     plan = Plan("batch", root, tuple(Job(name, tuple(command), root / name) for name in names), "bench", clock.now())
     with Signals() as signals, Path(os.devnull).open("w") as nowhere:
         results.open_batch(root)
-        records = engine.run(plan, Local(Terms(), known), [Journal(), Lines(nowhere)], signals)
+        records = loop.run(plan, Local(Terms(), known), [Journal(), Lines(nowhere)], signals)
     wrong = [record for record in records if record.status in (ERROR, "pending")]
     if wrong:
         sys.exit(f"{len(wrong)} jobs did not run; the first: {wrong[0].state}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # heavy, and not needed for --help
     from runner.core.job import Plan
     from runner.core.state import Record
     from runner.disk.lock import Lock
-    from runner.engine import Observer, Policy
+    from runner.engine.loop import Observer, Policy
     from runner.process import Terms
     from runner.processes.signals import Signals
 
@@ -288,9 +288,10 @@ def run(
     asked_for: Collection[str],
 ) -> int:
     """Run the plan to its end, and say how it went; the exit code is about the jobs that are `asked_for`."""
-    from runner import detach, engine, facts
+    from runner import detach, facts
     from runner.core import clock
     from runner.core.job import PROGRAMS
+    from runner.engine import loop
     from runner.executors.local import Local
     from runner.journal import Journal
     from runner.reports import views
@@ -299,7 +300,7 @@ def run(
         return left
     executor = Local(terms(plan.options), facts.gather(PROJECT), plan.options.get("max_workers", 1))
     observers: list[Observer] = [Journal(), _screen(given)]
-    records = engine.run(plan, executor, observers, signals, policy(plan.options), settled)
+    records = loop.run(plan, executor, observers, signals, policy(plan.options), settled)
     if given.json and plan.door != PROGRAMS:
         _print_json(views.summary(plan, records, clock.now()))
     return exit_code([record for record in records if record.job.name in asked_for], signals.received)
@@ -320,7 +321,7 @@ def terms(kept: Mapping[str, Any]) -> Terms:
 
 def policy(kept: Mapping[str, Any]) -> Policy:
     """When a job is tried again, and when the batch gives up."""
-    from runner.engine import Policy
+    from runner.engine.loop import Policy
 
     causes = kept.get("retry_on", options.RETRY_ON)
     return Policy(

@@ -10,7 +10,7 @@ from runner.core.job import Job, Plan
 from runner.core.state import COMPLETED, INTERRUPTED, Finished, Record
 from runner.core.text import count, duration, plain, shown
 from runner.disk.layout import ERROR_DETAILS, JobPaths
-from runner.progress import Progress
+from runner.engine.progress import Progress
 from runner.screen import silence
 
 CAUSE_WIDTH = 400

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runner import cache, engine, facts
+from runner import cache, facts
 from runner.arguments import Asked
 from runner.cache import Hit, Miss, Trust
 from runner.console import Console
@@ -19,6 +19,7 @@ from runner.core.state import COMPLETED, ERROR, FAILED, INTERRUPTED, Finished, O
 from runner.core.stopwatch import Stopwatch
 from runner.disk import layout
 from runner.disk.lock import Held, Lock
+from runner.engine import loop
 from runner.executors.inline import Inline, perform
 from runner.executors.local import Local
 from runner.executors.once import Once, cached
@@ -106,11 +107,11 @@ def evaluate(
     keys = {call.job.name: call.key for call in calls}
     with signals_here() as signals:
         if asked.isolated and len(known) < len(plan.jobs):
-            inner: engine.Executor = Local(Terms(), facts.gather(plan.jobs[0].cwd), asked.workers)
+            inner: loop.Executor = Local(Terms(), facts.gather(plan.jobs[0].cwd), asked.workers)
         else:
             inner = Inline(Work(function, calls), signals)
         once = Once(inner, keys, trust, console.say)
-        records = engine.run(plan, once, [console], signals, known=known)
+        records = loop.run(plan, once, [console], signals, known=known)
         heard = signals.received[0] if signals.received else None
     _tell_stale(once.found, console)
     return Evaluated({**hits, **once.found}, {record.job.name: record for record in records}, heard)

@@ -16,7 +16,7 @@ from runner.core.text import command, count, plain
 from runner.disk import atomic
 from runner.disk.append_log import Log
 from runner.disk.layout import BatchPaths
-from runner.progress import Progress
+from runner.engine.progress import Progress
 from runner.reports import views
 
 SHARE = 20  # the summary is written again after this many times what its last writing took: at most a 20th of the time

@@ -12,7 +12,7 @@ from runner.core.job import Job, Plan
 from runner.core.state import COMPLETED, Finished, Record, Running
 from runner.core.text import command, count, duration, plain, shown
 from runner.disk.layout import JobPaths
-from runner.progress import Progress
+from runner.engine.progress import Progress
 from runner.reports import views
 
 HEARTBEAT = 60.0  # seconds between two signs of life in plain output

@@ -14,7 +14,7 @@ from rich.text import Text
 from runner.core.job import Plan
 from runner.core.state import COMPLETED, INTERRUPTED, Finished, Record, Running
 from runner.core.text import count, duration, plain
-from runner.progress import Progress
+from runner.engine.progress import Progress
 from runner.screen import Lines, silence
 
 REFRESH = 0.25  # seconds between two drawings

@@ -20,7 +20,7 @@ from runner.core.job import Attempt, Job, Plan
 from runner.core.state import Record, Running
 from runner.core.text import duration, plain
 from runner.disk.results import entries, record
-from runner.progress import Follower, Progress
+from runner.engine.progress import Follower, Progress
 from runner.reports import views
 from runner.screen import Lines
 from runner.table import Screen

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from runner.core.job import Job, Plan
 from runner.core.state import COMPLETED, Record, Running
 from runner.core.text import count, duration, plain, shown
-from runner.progress import Progress
+from runner.engine.progress import Progress
 from runner.reports import views
 from runner.screen import HEARTBEAT, measures
 

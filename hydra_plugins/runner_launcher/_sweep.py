@@ -20,12 +20,13 @@ from hydra_plugins.runner_launcher._mistake import JobFailed
 from hydra_plugins.runner_launcher._narrator import Narrator
 from hydra_plugins.runner_launcher._options import Options
 from hydra_plugins.runner_launcher._planning import Planned, Sweeping
-from runner import cli, engine, facts
+from runner import cli, facts
 from runner.core import clock
 from runner.core.job import Plan
 from runner.core.state import COMPLETED, Finished, Record
 from runner.disk import attempts, results
 from runner.disk.layout import ERROR_DETAILS
+from runner.engine import loop
 from runner.executors.local import Local
 from runner.journal import Journal
 from runner.processes.signals import Deaf, Signals
@@ -55,7 +56,7 @@ class Sweep:
         overrides = {one.job.name: one.overrides for one in planned}
         with _signals() as signals:
             plan = self._begin(planned, known)
-            records = engine.run(
+            records = loop.run(
                 plan,
                 Local(cli.terms(self._options.kept), facts.gather(Path.cwd()), self._options.workers),
                 [Journal(self._earlier), Narrator(overrides, self._options.workers)],

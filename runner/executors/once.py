@@ -15,7 +15,7 @@ from runner.disk.lock import Held, Lock
 from runner.process import Adopted, Terms, adopt
 
 if TYPE_CHECKING:
-    from runner.engine import Executor, Handle
+    from runner.engine.loop import Executor, Handle
 
 POLL = 0.05  # seconds between two tries to get a lock that another process holds
 

@@ -12,8 +12,8 @@ from runner.core.job import Attempt, Job, Plan
 from runner.core.state import COMPLETED, INTERRUPTED, Finished, Record, Running
 from runner.core.text import count, duration
 from runner.disk import attempts, results
+from runner.engine.progress import Follower, Progress
 from runner.processes.signals import Signals
-from runner.progress import Follower, Progress
 
 TICK = 0.25  # seconds between two looks at what the running jobs have written
 
