@@ -34,15 +34,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from naive import naive
 
-from runner import facts
 from runner.core import clock
 from runner.core.job import Job, Plan
 from runner.core.state import ERROR
 from runner.disk import results
 from runner.engine import loop
+from runner.executors import provenance
 from runner.executors.local import Local
+from runner.executors.supervised import SUPERVISOR, Terms
 from runner.journal import Journal
-from runner.process import SUPERVISOR, Terms
 from runner.processes.signals import Signals
 from runner.screen import Lines
 
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = arguments(argv)
     rounds = max(given.jobs // given.round, 1)
     with tempfile.TemporaryDirectory(prefix="bench-overhead-", dir=given.dir) as folder:
-        racers = contestants(given.command, facts.gather(Path(__file__).parent))
+        racers = contestants(given.command, provenance.gather(Path(__file__).parent))
         times = take_turns(racers, Path(folder), rounds, given.round)
     medians = {name: statistics.median(found) for name, found in times.items()}
     print(f"{rounds} rounds of {given.round} jobs, command {shlex.join(given.command)}, {surroundings(given.dir)}\n")

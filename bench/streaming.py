@@ -42,7 +42,7 @@ from naive import naive
 from overhead import NAIVE, OURS, scratch, surroundings
 
 from runner.core.job import Job
-from runner.process import Supervised, Terms
+from runner.executors.supervised import Supervised, Terms
 
 SPEED_BAR, CPU_BAR, MEMORY_BAR = 8.0, 8.0, 40.0  # times the naive MB/s, a share of its CPU seconds, MB
 CAT, TEE = "cat > file", "tee file"

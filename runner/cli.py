@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # heavy, and not needed for --help
     from runner.core.state import Record
     from runner.disk.lock import Lock
     from runner.engine.loop import Observer, Policy
-    from runner.process import Terms
+    from runner.executors.supervised import Terms
     from runner.processes.signals import Signals
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -288,17 +288,18 @@ def run(
     asked_for: Collection[str],
 ) -> int:
     """Run the plan to its end, and say how it went; the exit code is about the jobs that are `asked_for`."""
-    from runner import detach, facts
+    from runner import detach
     from runner.core import clock
     from runner.core.job import PROGRAMS
     from runner.engine import loop
+    from runner.executors import provenance
     from runner.executors.local import Local
     from runner.journal import Journal
     from runner.reports import views
 
     if given.detach and (left := detach.detach(plan, lock)) is not None:
         return left
-    executor = Local(terms(plan.options), facts.gather(PROJECT), plan.options.get("max_workers", 1))
+    executor = Local(terms(plan.options), provenance.gather(PROJECT), plan.options.get("max_workers", 1))
     observers: list[Observer] = [Journal(), _screen(given)]
     records = loop.run(plan, executor, observers, signals, policy(plan.options), settled)
     if given.json and plan.door != PROGRAMS:
@@ -308,7 +309,7 @@ def run(
 
 def terms(kept: Mapping[str, Any]) -> Terms:
     """How each job is run."""
-    from runner.process import GRACE, Terms
+    from runner.executors.supervised import GRACE, Terms
 
     return Terms(
         timeout=kept.get("timeout"),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runner import cache, facts
+from runner import cache
 from runner.arguments import Asked
 from runner.cache import Hit, Miss, Trust
 from runner.console import Console
@@ -20,11 +20,12 @@ from runner.core.stopwatch import Stopwatch
 from runner.disk import layout
 from runner.disk.lock import Held, Lock
 from runner.engine import loop
+from runner.executors import provenance
 from runner.executors.inline import Inline, perform
 from runner.executors.local import Local
-from runner.executors.once import Once, cached
+from runner.executors.supervised import Terms
+from runner.library.cached_executor import Once, cached
 from runner.library.plan import Call
-from runner.process import Terms
 from runner.processes.signals import Deaf, Signals
 
 LISTED = 10  # names in a sentence
@@ -69,7 +70,7 @@ class Work:
 
 def versions() -> dict[str, str]:
     """Of Python, and of the packages that are loaded already."""
-    loaded = {name: getattr(sys.modules.get(name), "__version__", None) for name in facts.PACKAGES}
+    loaded = {name: getattr(sys.modules.get(name), "__version__", None) for name in provenance.PACKAGES}
     return {"python": platform.python_version(), **{name: str(it) for name, it in loaded.items() if it is not None}}
 
 
@@ -107,7 +108,7 @@ def evaluate(
     keys = {call.job.name: call.key for call in calls}
     with signals_here() as signals:
         if asked.isolated and len(known) < len(plan.jobs):
-            inner: loop.Executor = Local(Terms(), facts.gather(plan.jobs[0].cwd), asked.workers)
+            inner: loop.Executor = Local(Terms(), provenance.gather(plan.jobs[0].cwd), asked.workers)
         else:
             inner = Inline(Work(function, calls), signals)
         once = Once(inner, keys, trust, console.say)

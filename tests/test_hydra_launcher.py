@@ -322,10 +322,11 @@ def test_sweeps_of_one_second_get_folders_of_their_own(app: Workspace) -> None:
 def test_the_options_are_the_runners(app: Workspace) -> None:
     from hydra_plugins.runner_launcher._options import checked
     from hydra_plugins.runner_launcher.launcher import RunnerConf
-    from runner import options, process
+    from runner import options
     from runner.engine import loop
+    from runner.executors import supervised
 
-    ours, terms, policy = RunnerConf(), process.Terms(), loop.Policy()
+    ours, terms, policy = RunnerConf(), supervised.Terms(), loop.Policy()
     assert set(options.KEPT) - {"max_workers"} <= set(vars(ours))
     assert checked({**vars(ours), "workers": 3}).kept["max_workers"] == 3
     assert (ours.timeout, ours.stall_timeout, ours.keep_running) == (None, None, terms.keep_running)

@@ -20,13 +20,14 @@ from hydra_plugins.runner_launcher._mistake import JobFailed
 from hydra_plugins.runner_launcher._narrator import Narrator
 from hydra_plugins.runner_launcher._options import Options
 from hydra_plugins.runner_launcher._planning import Planned, Sweeping
-from runner import cli, facts
+from runner import cli
 from runner.core import clock
 from runner.core.job import Plan
 from runner.core.state import COMPLETED, Finished, Record
 from runner.disk import attempts, results
 from runner.disk.layout import ERROR_DETAILS
 from runner.engine import loop
+from runner.executors import provenance
 from runner.executors.local import Local
 from runner.journal import Journal
 from runner.processes.signals import Deaf, Signals
@@ -58,7 +59,7 @@ class Sweep:
             plan = self._begin(planned, known)
             records = loop.run(
                 plan,
-                Local(cli.terms(self._options.kept), facts.gather(Path.cwd()), self._options.workers),
+                Local(cli.terms(self._options.kept), provenance.gather(Path.cwd()), self._options.workers),
                 [Journal(self._earlier), Narrator(overrides, self._options.workers)],
                 signals,
                 cli.policy(self._options.kept),

@@ -15,9 +15,9 @@ from typing import Any, TextIO
 from pipelines.mistake import Mistake
 from pipelines.robustness import layout
 from pipelines.robustness.settings import RobustnessSettings
-from runner import facts
 from runner.core import clock
 from runner.disk import atomic
+from runner.executors import provenance
 
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = ("torch", "numpy", "scikit-learn", "scipy", "matplotlib", "pydantic")
@@ -38,7 +38,7 @@ class Logbook:
             "config_path": settings.config_path,
             "command": sys.argv,
             "settings": settings.model_dump(mode="json"),
-            "git": facts.git(PROJECT),
+            "git": provenance.git(PROJECT),
             "versions": {"python": sys.version.split()[0], **{name: version(name) for name in PACKAGES}},
         }
         self._stack = contextlib.ExitStack()

@@ -9,7 +9,7 @@ from typing import Any
 from runner.core.job import Job
 from runner.core.state import Record
 from runner.disk import results
-from runner.process import Adopted, Supervised, Terms, adopt
+from runner.executors.supervised import Adopted, Supervised, Terms, adopt
 
 
 class Local:

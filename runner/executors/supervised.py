@@ -20,7 +20,7 @@ from runner.disk import atomic, attempts, layout, results
 from runner.processes import process_id, process_tree
 from runner.processes.signals import Signals
 
-SUPERVISOR = Path(__file__).resolve().parent / "supervisor" / "__main__.py"
+SUPERVISOR = Path(__file__).resolve().parents[1] / "supervisor" / "__main__.py"
 SLACK = 5.0  # seconds that a supervisor may take to record an end, beyond the times of the ladder
 GRACE = (10.0, 5.0, 10.0)  # seconds after SIGINT, after SIGTERM, and for killing the whole tree
 

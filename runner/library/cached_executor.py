@@ -12,7 +12,7 @@ from runner.core.job import Attempt, Job
 from runner.core.state import COMPLETED, ERROR, FAILED, INTERRUPTED, Finished, Outcome, Record
 from runner.disk import atomic, attempts, layout
 from runner.disk.lock import Held, Lock
-from runner.process import Adopted, Terms, adopt
+from runner.executors.supervised import Adopted, Terms, adopt
 
 if TYPE_CHECKING:
     from runner.engine.loop import Executor, Handle
