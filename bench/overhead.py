@@ -42,9 +42,9 @@ from runner.engine import loop
 from runner.executors import provenance
 from runner.executors.local import Local
 from runner.executors.supervised import SUPERVISOR, Terms
-from runner.journal import Journal
+from runner.observers.journal import Journal
+from runner.observers.plain import Lines
 from runner.processes.signals import Signals
-from runner.screen import Lines
 
 BAR = 40.0  # milliseconds per job more than the bare loop
 BARE, NAIVE, OURS = "bare loop", "naive runner", "this runner"

@@ -56,7 +56,7 @@ def open_standard_streams() -> None:
 
 
 def _silence() -> None:
-    from runner.screen import silence
+    from runner.observers.plain import silence
 
     silence(sys.stdout)
 
@@ -294,7 +294,7 @@ def run(
     from runner.engine import loop
     from runner.executors import provenance
     from runner.executors.local import Local
-    from runner.journal import Journal
+    from runner.observers.journal import Journal
     from runner.reports import views
 
     if given.detach and (left := detach.detach(plan, lock)) is not None:
@@ -335,12 +335,12 @@ def policy(kept: Mapping[str, Any]) -> Policy:
 
 def _screen(given: Namespace) -> Observer:
     """A table on a terminal, lines elsewhere and on a terminal that cannot move its cursor."""
-    from runner.screen import Lines
+    from runner.observers.plain import Lines
 
     stream = sys.stderr if given.json else sys.stdout
     if given.quiet or not stream.isatty() or os.environ.get("TERM") in (None, "", "dumb"):
         return Lines(stream, brief=given.quiet, verbose=given.verbose)
-    from runner.table import Screen
+    from runner.observers.live import Screen
 
     return Screen(stream, verbose=given.verbose)
 

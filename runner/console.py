@@ -11,7 +11,7 @@ from runner.core.state import COMPLETED, INTERRUPTED, Finished, Record
 from runner.core.text import count, duration, plain, shown
 from runner.disk.layout import ERROR_DETAILS, JobPaths
 from runner.engine.progress import Progress
-from runner.screen import silence
+from runner.observers.plain import silence
 
 CAUSE_WIDTH = 400
 

@@ -15,7 +15,7 @@ from runner.core.canonical import fingerprint
 from runner.core.job import Attempt, Job, Plan
 from runner.core.state import COMPLETED, Record
 from runner.disk import atomic, results
-from runner.journal import Journal
+from runner.observers.journal import Journal
 from tests.conftest import PROJECT, Workspace
 from tests.library import folder, meta, run, script
 

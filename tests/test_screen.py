@@ -21,9 +21,9 @@ from runner.core.state import Record, Running
 from runner.core.text import duration, plain
 from runner.disk.results import entries, record
 from runner.engine.progress import Follower, Progress
+from runner.observers.live import Screen
+from runner.observers.plain import Lines
 from runner.reports import views
-from runner.screen import Lines
-from runner.table import Screen
 from tests.conftest import DOOR, Workspace
 
 TRAIN = """\

@@ -10,8 +10,8 @@ from runner.core.job import Job, Plan
 from runner.core.state import COMPLETED, Record, Running
 from runner.core.text import count, duration, plain, shown
 from runner.engine.progress import Progress
+from runner.observers.plain import HEARTBEAT, measures
 from runner.reports import views
-from runner.screen import HEARTBEAT, measures
 
 log = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ from runner.disk.layout import ERROR_DETAILS
 from runner.engine import loop
 from runner.executors import provenance
 from runner.executors.local import Local
-from runner.journal import Journal
+from runner.observers.journal import Journal
 from runner.processes.signals import Deaf, Signals
 from runner.reports import views
 

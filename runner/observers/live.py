@@ -15,7 +15,7 @@ from runner.core.job import Plan
 from runner.core.state import COMPLETED, INTERRUPTED, Finished, Record, Running
 from runner.core.text import count, duration, plain
 from runner.engine.progress import Progress
-from runner.screen import Lines, silence
+from runner.observers.plain import Lines, silence
 
 REFRESH = 0.25  # seconds between two drawings
 #: Columns and the room that each wants; the names take what is left.
