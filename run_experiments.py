@@ -6,10 +6,10 @@ import sys
 
 if __name__ == "__main__":
     try:
-        from runner import interpreter
+        from runner.cli import interpreter
 
         interpreter.use_own()
-        from runner.cli import main
+        from runner.cli.main import main
     except KeyboardInterrupt:  # before anything was begun
         sys.exit(128 + signal.SIGINT)
     code = main()

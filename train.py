@@ -3,7 +3,7 @@
 
 import sys
 
-from runner import interpreter
+from runner.cli import interpreter
 
 if __name__ == "__main__":
     interpreter.use_own()

@@ -64,7 +64,7 @@ def _run(arguments: Sequence[str], purpose: str) -> int:
     """What was typed, and `arguments`, through the main door."""
     typed = sys.argv[1:]
     if {"-h", "--help"} & set(typed):
-        from runner import options
+        from runner.cli import options
 
         print(options.help_for_trees(Path(sys.argv[0]).name, purpose))
         return 0

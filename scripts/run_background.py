@@ -6,10 +6,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from runner import interpreter
+from runner.cli import interpreter
 
 if __name__ == "__main__":
     interpreter.use_own()
-    from runner.background_runs import main
+    from runner.cli.background_runs import main
 
     sys.exit(main())

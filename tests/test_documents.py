@@ -93,7 +93,7 @@ def test_every_command_of_the_documents_plans_what_it_says(project: Workspace, c
 
 
 ABOUT_A_BATCH = [line for line in SHOWN if not re.search("--config|--exp|--help|background|bg_| table ", line)]
-ADD_OPTIONS = ("runner/background.py", "runner/background_runs.py", "runner/results.py")
+ADD_OPTIONS = ("runner/cli/batches.py", "runner/cli/background_runs.py", "runner/cli/commands/table.py")
 
 
 @pytest.mark.parametrize("command", ABOUT_A_BATCH)
@@ -142,8 +142,8 @@ def test_links_between_documents_lead_somewhere() -> None:
 def test_the_documents_name_no_option_that_does_not_exist() -> None:
     from pipelines.diffusion.sample_settings import SampleSettings
     from runner import arguments
+    from runner.cli.options import parser
     from runner.configs import overrides
-    from runner.options import parser
 
     parsers = (parser(), arguments.parser("main.py"))
     known = {option for one in parsers for action in one._actions for option in action.option_strings}

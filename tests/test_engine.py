@@ -114,10 +114,10 @@ def test_zombies_of_a_jobs_orphans_are_taken_away_while_it_runs(work: Workspace)
 
 def test_a_fault_of_our_own_leaves_records_and_stops_the_job(work: Workspace) -> None:
     program = (
-        "import sys; sys.path.insert(0, sys.argv.pop(1)); from runner import cli, engine\n"
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); from runner.cli.main import main\n"
         "def broken(*a): raise ZeroDivisionError('ours')\n"
-        "engine._Batch._follow = broken\n"
-        "cli.main(sys.argv[1:])"
+        "from runner.engine.progress import Follower\nFollower.advance = broken\n"
+        "main(sys.argv[1:])"
     )
     work.write("c/a.sh", "trap 'touch saved; exit 1' INT; while :; do sleep 0.05; done")
     work.write("c/b.sh", "exit 0")

@@ -322,7 +322,7 @@ def test_sweeps_of_one_second_get_folders_of_their_own(app: Workspace) -> None:
 def test_the_options_are_the_runners(app: Workspace) -> None:
     from hydra_plugins.runner_launcher._options import checked
     from hydra_plugins.runner_launcher.launcher import RunnerConf
-    from runner import options
+    from runner.cli import options
     from runner.engine import loop
     from runner.executors import supervised
 
@@ -336,7 +336,7 @@ def test_the_options_are_the_runners(app: Workspace) -> None:
 
 
 def test_importing_the_runner_does_not_import_hydra() -> None:
-    program = "import runner, runner.cli, runner.decorator, sys; sys.exit('hydra' in sys.modules)"
+    program = "import runner, runner.cli.main, runner.decorator, sys; sys.exit('hydra' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=True)
 
 

@@ -37,7 +37,7 @@ def test_a_python_without_our_packages_gives_way_to_the_projects_own(work: Works
 
 def test_without_an_environment_that_is_one_sentence(tmp_path: Path, bare: Path) -> None:
     (tmp_path / "runner").symlink_to(PROJECT / "runner")
-    program = "import pathlib, runner.interpreter as it; it.OWN = pathlib.Path('nowhere'); it.use_own()"
+    program = "import pathlib, runner.cli.interpreter as it; it.OWN = pathlib.Path('nowhere'); it.use_own()"
     done = subprocess.run([bare, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stderr == f"-c: {bare} has no pydantic; run make setup\n"
 
@@ -52,7 +52,7 @@ def test_a_python_without_torch_gives_way_too_if_it_can(tmp_path: Path, bare: Pa
         python.parent.mkdir(parents=True)
         python.write_text("#!/bin/sh\necho own\n")
         python.chmod(0o755)
-    program = "import pathlib, runner.interpreter as it; it.OWN = pathlib.Path('own'); it.use_own(); print('on')"
+    program = "import pathlib, runner.cli.interpreter as it; it.OWN = pathlib.Path('own'); it.use_own(); print('on')"
     done = subprocess.run([bare, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout == said and done.returncode == 0
 
@@ -60,5 +60,5 @@ def test_a_python_without_torch_gives_way_too_if_it_can(tmp_path: Path, bare: Pa
 def test_what_is_read_before_the_choice_is_read_by_old_pythons() -> None:
     import ast
 
-    for name in ("run_experiments.py", "runner/__init__.py", "runner/interpreter.py", "scripts/run_background.py"):
+    for name in ("run_experiments.py", "runner/__init__.py", "runner/cli/interpreter.py", "scripts/run_background.py"):
         ast.parse((PROJECT / name).read_text(), feature_version=(3, 7))

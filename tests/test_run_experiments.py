@@ -337,7 +337,7 @@ def test_two_batches_in_one_second_get_folders_of_their_own(echo: Workspace) -> 
 def test_the_orchestrator_never_imports_torch_wandb_or_numpy(work: Workspace) -> None:
     program = (
         "import sys; sys.argv = ['run_experiments.py', '--configs', 'easy_first.py', '--dry-run', '--device', 'cpu']\n"
-        "from runner.cli import main\ncode = main()\n"
+        "from runner.cli.main import main\ncode = main()\n"
         "heavy = {'torch', 'wandb', 'numpy'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy or code else 0)"
     )

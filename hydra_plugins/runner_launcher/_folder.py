@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.runner_launcher._mistake import Mistake
-from runner import background
+from runner.cli import batches
 from runner.core.errors import ConfigError
 from runner.core.job import Job
 from runner.core.text import command
@@ -95,7 +95,7 @@ def _before(text: str, root: Path, *, resume: bool) -> dict[str, Job]:
     try:
         if resume:
             return {job.name: job for job in recorded.plan(root).jobs}
-        if background.state(root)["state"] == "running without a runner":
+        if batches.state(root)["state"] == "running without a runner":
             raise Mistake(f"hydra.sweep.dir={text}: a job of an earlier sweep still runs there; name another folder")
     except ConfigError as error:
         raise Mistake(*error.problems) from None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra_plugins.runner_launcher._mistake import Mistake
-from runner.options import CAUSES, KEPT
+from runner.cli.options import CAUSES, KEPT
 
 STAMPS = ("all", "combined", "none")
 

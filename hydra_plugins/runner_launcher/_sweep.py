@@ -20,7 +20,7 @@ from hydra_plugins.runner_launcher._mistake import JobFailed
 from hydra_plugins.runner_launcher._narrator import Narrator
 from hydra_plugins.runner_launcher._options import Options
 from hydra_plugins.runner_launcher._planning import Planned, Sweeping
-from runner import cli
+from runner.cli import main
 from runner.core import clock
 from runner.core.job import Plan
 from runner.core.state import COMPLETED, Finished, Record
@@ -59,16 +59,16 @@ class Sweep:
             plan = self._begin(planned, known)
             records = loop.run(
                 plan,
-                Local(cli.terms(self._options.kept), provenance.gather(Path.cwd()), self._options.workers),
+                Local(main.terms(self._options.kept), provenance.gather(Path.cwd()), self._options.workers),
                 [Journal(self._earlier), Narrator(overrides, self._options.workers)],
                 signals,
-                cli.policy(self._options.kept),
+                main.policy(self._options.kept),
                 known,
             )
             heard = signals.received[0] if signals.received else None
         self._earlier += records
         if heard is not None:
-            sys.exit(cli.SIGNALLED + heard)
+            sys.exit(main.SIGNALLED + heard)
         return [_answer(one, record) for one, record in zip(planned, records, strict=True)]
 
     def _begin(self, planned: Sequence[Planned], known: Mapping[str, Record]) -> Plan:

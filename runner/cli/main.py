@@ -12,9 +12,9 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner import options
+from runner.cli import options
+from runner.cli.options import UsageError
 from runner.disk.results import Taken, finished, open_batch, open_root, write_plan
-from runner.options import UsageError
 
 if TYPE_CHECKING:  # heavy, and not needed for --help
     from runner.core.job import Plan
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # heavy, and not needed for --help
     from runner.executors.supervised import Terms
     from runner.processes.signals import Signals
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 COMPLETED, SOME_DID_NOT, USAGE, HELD = 0, 1, 2, 75
 SIGNALLED = 128  # plus the signal's number
 
@@ -63,13 +63,13 @@ def _silence() -> None:
 
 def _main(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] == "table":
-        from runner import results
+        from runner.cli.commands import table
 
-        return results.main(arguments[1:])
+        return table.main(arguments[1:])
     if arguments and arguments[0] in options.COMMANDS:
-        from runner import background
+        from runner.cli import batches
 
-        return background.main(arguments, rerun)
+        return batches.main(arguments, rerun)
     from runner.core.errors import ConfigError
 
     try:
@@ -88,7 +88,7 @@ def _main(arguments: Sequence[str]) -> int:
 
 def _planned(given: Namespace, overrides: Mapping[str, str], arguments: Sequence[str], wrong: Sequence[str]) -> int:
     """Plan what was typed, then show it, run it, or go on with the sweep that it planned before."""
-    from runner import planning
+    from runner.cli import planning
 
     typed = planning.Typed(given, overrides, arguments, wrong)
     if given.resume is not None:
@@ -288,7 +288,7 @@ def run(
     asked_for: Collection[str],
 ) -> int:
     """Run the plan to its end, and say how it went; the exit code is about the jobs that are `asked_for`."""
-    from runner import detach
+    from runner.cli import detach
     from runner.core import clock
     from runner.core.job import PROGRAMS
     from runner.engine import loop

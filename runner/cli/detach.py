@@ -13,7 +13,7 @@ from runner.disk import atomic, layout, results
 from runner.disk.lock import Lock
 from runner.processes import process_id
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 def detach(plan: Plan, lock: Lock) -> int | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from runner import options, preflight
+from runner.cli import options, preflight
 from runner.configs import scripts
 from runner.configs.preparation import prepare
 from runner.core import redact
@@ -22,7 +22,7 @@ from runner.planners import command, discovery, files, programs, select, sweep, 
 from runner.planners.command import Command
 from runner.planners.jobs import Request
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 OUTPUTS = "outputs"  # where a tree of configs leaves its outputs
 OWN_SCRIPTS = ("run_experiments.py", "train_run.py", "configurator.py", "train.py", "sample.py")
 

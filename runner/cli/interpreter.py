@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-OWN = Path(__file__).resolve().parent.parent / ".venv"
+OWN = Path(__file__).resolve().parents[2] / ".venv"
 OLDEST = (3, 11)
 NEEDED = ("pydantic", "yaml")  # by the runner itself
 ALSO = ("torch", "numpy")  # by what it trains; a --command may do without

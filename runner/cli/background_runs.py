@@ -8,14 +8,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner import background, cli
+from runner.cli import batches
+from runner.cli import main as command_line
 from runner.core.errors import ConfigError, did_you_mean
 from runner.core.text import plain
 from runner.disk import atomic
 from runner.disk.layout import BACKGROUND_RUNS, RUN_RECORD, BatchPaths
 
 FOLDER = Path(BACKGROUND_RUNS)
-#: What `runner.background` calls the state of a batch -> what it is called here.
+#: What `runner.cli.batches` calls the state of a batch -> what it is called here.
 STATES = {"running without a runner": "running", "ended": "failed"}
 
 
@@ -24,17 +25,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     given, rest = _parser().parse_known_args(argv)
     if given.experiment is not None and not (given.now or given.drain):
         words = ["--json"] if given.json else []
-        return cli.main(["--exp", given.experiment, "--detach", *words, *rest])
+        return command_line.main(["--exp", given.experiment, "--detach", *words, *rest])
 
     def obey() -> int:
         if rest or (given.stop is None and (given.now or given.drain)):
             word = rest[0] if rest else "--now" if given.now else "--drain"
             raise ConfigError(f"{word} was not expected here; see --help")
         if given.stop is not None:
-            return background.stop(_root(given.stop), now=given.now, drain=given.drain)
+            return batches.stop(_root(given.stop), now=given.now, drain=given.drain)
         return _list(as_json=given.json)
 
-    return background.answered(obey, "run_background.py")
+    return batches.answered(obey, "run_background.py")
 
 
 def _parser() -> ArgumentParser:
@@ -56,11 +57,11 @@ def _runs() -> Iterator[dict[str, Any]]:
     """What each run is and what is true of it now, the newest first."""
     records = [(record["started_at"], path.parent.name, record) for path, record in _records()]
     for _, name, record in sorted(records, key=lambda found: found[:2], reverse=True):
-        found = background.state_or_why_not(Path(record["experiment_dir"]))
+        found = batches.state_or_why_not(Path(record["experiment_dir"]))
         state = STATES.get(found["state"], found["state"])
         about = {key: record.get(key) for key in ("experiment_dir", "spec", "started_at")}
         pid = (found["runner"] or {}).get("pid")  # of who runs it now; not the one of then, who may be gone
-        counts = found.get("error") or background.counted(found)
+        counts = found.get("error") or batches.counted(found)
         yield {"name": name, "state": state, "pid": pid, **about, "counts": counts}
 
 
