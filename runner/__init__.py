@@ -8,20 +8,20 @@ if TYPE_CHECKING:
     from runner.core.errors import ConfigError
     from runner.core.job import Job, Plan
     from runner.core.state import Outcome, Record
-    from runner.decorator import Experiment, Incomplete, experiment
+    from runner.library.decorator import Experiment, Incomplete, experiment
     from runner.reports.load_results import load_results
 
 # name -> module: `import runner` must stay cheap, since every supervisor does it.
 _HOMES = {
     "Config": "core.config",
     "ConfigError": "core.errors",
-    "Experiment": "decorator",
-    "Incomplete": "decorator",
+    "Experiment": "library.decorator",
+    "Incomplete": "library.decorator",
     "Job": "core.job",
     "Outcome": "core.state",
     "Plan": "core.job",
     "Record": "core.state",
-    "experiment": "decorator",
+    "experiment": "library.decorator",
     "load_results": "reports.load_results",
 }
 

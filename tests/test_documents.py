@@ -141,9 +141,9 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 def test_the_documents_name_no_option_that_does_not_exist() -> None:
     from pipelines.diffusion.sample_settings import SampleSettings
-    from runner import arguments
     from runner.cli.options import parser
     from runner.configs import overrides
+    from runner.library import arguments
 
     parsers = (parser(), arguments.parser("main.py"))
     known = {option for one in parsers for action in one._actions for option in action.option_strings}

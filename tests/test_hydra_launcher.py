@@ -336,7 +336,7 @@ def test_the_options_are_the_runners(app: Workspace) -> None:
 
 
 def test_importing_the_runner_does_not_import_hydra() -> None:
-    program = "import runner, runner.cli.main, runner.decorator, sys; sys.exit('hydra' in sys.modules)"
+    program = "import runner, runner.cli.main, runner.library.decorator, sys; sys.exit('hydra' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=True)
 
 

@@ -12,7 +12,7 @@ import pytest
 from runner.core import redact
 from runner.core.config import Config
 from runner.core.errors import ConfigError
-from runner.decorator import Incomplete, experiment
+from runner.library.decorator import Incomplete, experiment
 from tests.conftest import PROJECT, Workspace
 from tests.library import COUNTED, DOCUMENTED, computed, folder, meta, run, script
 

@@ -137,7 +137,7 @@ def test_installed_packages_do_not_count(work: Workspace) -> None:
 
 
 def test_code_without_a_text_counts_too() -> None:
-    from runner.source import fingerprint
+    from runner.library.code_fingerprint import fingerprint
 
     made = []
     for body in ("x + 1", "x + 2", "x + 1"):
@@ -148,7 +148,7 @@ def test_code_without_a_text_counts_too() -> None:
 
 
 def test_what_a_closure_holds_counts() -> None:
-    from runner.source import fingerprint
+    from runner.library.code_fingerprint import fingerprint
 
     def scaled(factor: int) -> object:
         def function(x: int) -> int:

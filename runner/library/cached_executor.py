@@ -6,13 +6,13 @@ import select
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal
 
-from runner import cache
-from runner.cache import Hit, Key, Miss, Trust
 from runner.core.job import Attempt, Job
 from runner.core.state import COMPLETED, ERROR, FAILED, INTERRUPTED, Finished, Outcome, Record
 from runner.disk import atomic, attempts, layout
 from runner.disk.lock import Held, Lock
 from runner.executors.supervised import Adopted, Terms, adopt
+from runner.library import cache
+from runner.library.cache import Hit, Key, Miss, Trust
 
 if TYPE_CHECKING:
     from runner.engine.loop import Executor, Handle

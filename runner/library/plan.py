@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.cache import Key
 from runner.core import redact
 from runner.core.canonical import NotCanonical, canonical, digest, home, typed
 from runner.core.config import Config
 from runner.core.errors import ConfigError
 from runner.core.job import Job, Plan
+from runner.library.cache import Key
 from runner.planners.names import safe
 
 ADDED = ("name", "out_dir")  # keys of a config that say nothing about the work

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-OWN_PACKAGE = Path(__file__).resolve().parent
+OWN_PACKAGE = Path(__file__).resolve().parents[1]
 _CONSTANTS = (int, float, complex, str, bytes, bool, type(None))
 
 

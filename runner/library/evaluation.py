@@ -9,10 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runner import cache
-from runner.arguments import Asked
-from runner.cache import Hit, Miss, Trust
-from runner.console import Console
 from runner.core import clock
 from runner.core.job import Job, Plan
 from runner.core.state import COMPLETED, ERROR, FAILED, INTERRUPTED, Finished, Outcome, Record
@@ -24,7 +20,11 @@ from runner.executors import provenance
 from runner.executors.inline import Inline, perform
 from runner.executors.local import Local
 from runner.executors.supervised import Terms
+from runner.library import cache
+from runner.library.arguments import Asked
+from runner.library.cache import Hit, Miss, Trust
 from runner.library.cached_executor import Once, cached
+from runner.library.console import Console
 from runner.library.plan import Call
 from runner.processes.signals import Deaf, Signals
 

@@ -11,18 +11,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
-from runner import evaluation, source
-from runner.arguments import Asked, Misused, parse, program_of
-from runner.cache import Hit, Miss, Trust
-from runner.console import Console
 from runner.core import clock
 from runner.core.config import Config
 from runner.core.errors import ConfigError, did_you_mean
 from runner.core.job import Plan
 from runner.core.text import count, plain, shown
 from runner.disk.layout import INDUCTOR_CACHE, JOB_ERROR, OWN
-from runner.evaluation import Evaluated
+from runner.library import code_fingerprint, evaluation
 from runner.library import plan as planner
+from runner.library.arguments import Asked, Misused, parse, program_of
+from runner.library.cache import Hit, Miss, Trust
+from runner.library.console import Console
+from runner.library.evaluation import Evaluated
 from runner.library.plan import Call, Wanted
 from runner.planners.environment import additions
 from runner.reports.table import Table, row
@@ -145,7 +145,7 @@ class Experiment(Generic[C, R]):
         wanted = Wanted(
             function=self.function,
             root=root,
-            code=source.fingerprint(self.function),
+            code=code_fingerprint.fingerprint(self.function),
             version=self.version,
             argv=command,
             env=lambda folder, name: _environment(root, folder, name) if command else {},
