@@ -1,4 +1,4 @@
-"""Bring a stored workspace of an earlier release back: tests/data/VERSION/ says @ROOT@ and @PROJECT@ for two folders."""
+"""Bring a stored workspace of an earlier release back: @ROOT@ and @PROJECT@ in its files stand for two folders."""
 
 from __future__ import annotations
 
@@ -44,18 +44,19 @@ def _in_bytes(content: bytes, words: Mapping[str, str]) -> bytes:
 
 
 def _in_pickle(content: bytes, words: Mapping[str, str]) -> bytes:
-    """The same pickle with other words in its strings. A string stands behind its length, so each is written again;
-    frames, which have a length too, are left out: they are there for speed alone. Nothing is loaded."""
+    """The same pickle with other words in its strings. Nothing is loaded.
+
+    A string follows its length, so one that changes is written again. Frames, which have a length too, are left out:
+    they are there for speed alone.
+    """
     instructions = list(pickletools.genops(content))
-    ends = [position for _, _, position in instructions[1:] if position is not None]
+    starts = [start for _, _, start in instructions if start is not None]
     pieces: list[bytes] = []
-    for (opcode, argument, start), end in zip(instructions, [*ends, len(content)], strict=True):
-        assert start is not None
-        text = _in_bytes(argument.encode(), words) if "UNICODE" in opcode.name else None
-        if opcode.name == "FRAME":
-            continue
-        if text is None or text == argument.encode():
+    for (opcode, argument, _), start, end in zip(instructions, starts, [*starts[1:], len(content)], strict=True):
+        old = argument.encode() if isinstance(argument, str) and "UNICODE" in opcode.name else b""
+        new = _in_bytes(old, words)
+        if new != old:
+            pieces.append(b"X" + len(new).to_bytes(4, "little") + new)  # the instruction BINUNICODE
+        elif opcode.name != "FRAME":
             pieces.append(content[start:end])
-        else:
-            pieces.append(b"X" + len(text).to_bytes(4, "little") + text)  # BINUNICODE
     return b"".join(pieces)

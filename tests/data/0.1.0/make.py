@@ -37,19 +37,19 @@ class Workspace:
     def __init__(self, folder: Path, checkout: Path) -> None:
         self.folder = folder
         self.checkout = checkout
-        self.env = {"PATH": os.environ["PATH"], "HOME": str(folder), "TERM": "dumb", "PYTHONDONTWRITEBYTECODE": "1"}
+        self.env = {"PATH": os.environ["PATH"], "HOME": str(folder), "TERM": "dumb", "PYTHONPATH": str(checkout)}
 
-    def start(self, *command: str, **env: str) -> subprocess.Popen[bytes]:
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
         print("$", *command, flush=True)
-        return subprocess.Popen(command, cwd=self.folder, env={**self.env, **env})
+        return subprocess.Popen(command, cwd=self.folder, env=self.env)
 
-    def run(self, *command: str, code: int = 0, **env: str) -> None:
-        found = self.start(*command, **env).wait()
+    def run(self, *command: str, code: int = 0) -> None:
+        found = self.start(*command).wait()
         assert found == code, f"exit code {found}"
 
-    def interrupt(self, *command: str, **env: str) -> None:
+    def interrupt(self, *command: str) -> None:
         """Start it, and press Ctrl+C when a job sleeps."""
-        process = self.start(*command, **env)
+        process = self.start(*command)
         self.wait_until_a_job_sleeps()
         process.send_signal(signal.SIGINT)
         assert process.wait() == 130
@@ -57,7 +57,7 @@ class Workspace:
     def wait_until_a_job_sleeps(self) -> None:
         while not (self.folder / "sleeping").exists():
             time.sleep(0.05)
-        time.sleep(0.5)  # what it has printed is in its logs
+        time.sleep(0.5)  # what the job has printed reaches its logs
         (self.folder / "sleeping").unlink()
 
 
@@ -68,7 +68,8 @@ def batches(work: Workspace) -> None:
     retries = ("--retries", "1", "--retry_delay", "0.1", "--resume_args", "--load {checkpoint}")
     tree = ("--config-root", "config", *script, "--runners", "programs")
     # files
-    work.interrupt(*runner, "--configs", "c/*", *script, "--name", "files", *retries, "--seed", "3")
+    work.run(*runner, "--configs", "c/*", *script, "--name", "files", *retries, "--seed", "3", "--limit", "3", code=1)
+    work.interrupt(*runner, "--resume", "--only", "pending")
     work.run(*runner, "--configs", "c/1*", "c/5*", *script, "--name", "limited", "--limit", "1")
     # sweeps: stopped by Ctrl+C, stopped in the background, and killed together with the supervisor of its job
     work.interrupt(*runner, "--exp", "specs/lr_sweep.yaml", *script)
@@ -86,7 +87,7 @@ def killed(work: Workspace, *command: str) -> None:
     process = work.start(*command)
     work.wait_until_a_job_sleeps()
     (record,) = work.folder.glob("experiments/killed_sweep_*/*/supervisor.json")
-    process.send_signal(signal.SIGSTOP)  # it shall not see that the supervisor is gone
+    process.send_signal(signal.SIGSTOP)  # it must not notice that the supervisor ends
     os.kill(int(json.loads(record.read_bytes())["supervisor"][0]), signal.SIGKILL)
     process.kill()
     process.wait()
@@ -94,18 +95,17 @@ def killed(work: Workspace, *command: str) -> None:
 
 def hydra(work: Workspace) -> None:
     words = ("-m", "hydra/launcher=runner", "hydra.sweep.dir=sweep", "do=complete,fail,sleep,later")
-    work.interrupt(SAME_PYTHON, "-m", "app", *words, PYTHONPATH=str(work.checkout))
+    work.interrupt(SAME_PYTHON, "-m", "app", *words)
 
 
 def library(work: Workspace) -> None:
-    path = {"PYTHONPATH": str(work.checkout)}
-    work.run(PYTHON, "main.py", "--isolate", "--only", "isolated", **path)
-    work.run(PYTHON, "main.py", "--only", "broken", code=1, **path)
-    work.interrupt(PYTHON, "main.py", **path)
+    work.run(PYTHON, "main.py", "--isolate", "--only", "isolated")
+    work.run(PYTHON, "main.py", "--only", "broken", code=1)
+    work.interrupt(PYTHON, "main.py")
     changed = work.folder / "changed.py"
     text = changed.read_text()
     changed.write_text(text.replace("FACTOR = 3", "FACTOR = 2"))
-    work.run(PYTHON, "changed.py", **path)
+    work.run(PYTHON, "changed.py")
     changed.write_text(text)
 
 
