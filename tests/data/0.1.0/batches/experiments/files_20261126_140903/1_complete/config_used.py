@@ -1,0 +1,2 @@
+do = "complete"
+lr = 0.1
