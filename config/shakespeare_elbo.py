@@ -1,4 +1,4 @@
-"""The plain masked-diffusion objective on tiny Shakespeare, no curriculum: what the curricula are compared with."""
+"""The plain masked-diffusion objective on tiny Shakespeare, without a curriculum: the baseline for the curricula."""
 
 pipeline = "diffusion"
 dataset = "shakespeare_char"

@@ -1,5 +1,5 @@
-"""A corrector for tiny Shakespeare: it reads a text in which up to half of the characters were replaced, and says
-which, naming every character that is right. What a sampler would mask again, it marks."""
+"""An error-detection model for tiny Shakespeare: it reads a text in which up to half of the characters were replaced,
+finds these, and predicts every right character. A sampler can mask the detected characters again."""
 
 pipeline = "diffusion"
 dataset = "shakespeare_char"

@@ -1,7 +1,7 @@
-"""A corrector for tiny Shakespeare that only says wrong or right, of every character.
+"""An error-detection model for tiny Shakespeare that only classifies each character as wrong or right.
 
-As shakespeare.py in all but the head, so that the two can be compared: is it easier to find errors when one must also
-name what is right?
+Like shakespeare.py except for the head, so that the two can be compared: is it easier to find errors if the model must
+also predict the right characters?
 """
 
 pipeline = "diffusion"

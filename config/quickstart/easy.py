@@ -1,6 +1,6 @@
-"""Easy first, shortened: from a fifth of the characters hidden at random to nine tenths hidden in long runs.
+"""Easy first, shortened: from a fifth of the characters masked at random to nine tenths masked in long runs.
 
-Made for two CPU cores and less than a minute; config/shkspr_char_diff/easy_first.py is the real one.
+For two CPU cores and less than a minute; config/shkspr_char_diff/easy_first.py is the full version.
 """
 
 pipeline = "diffusion"

@@ -1,6 +1,6 @@
-"""Moderate first, shortened: begin with two fifths hidden, then climb to nine tenths hidden in long runs.
+"""Moderate first, shortened: start with two fifths masked, then increase to nine tenths masked in long runs.
 
-Made for two CPU cores and less than a minute; config/shkspr_char_diff/moderate_first.py is the real one.
+For two CPU cores and less than a minute; config/shkspr_char_diff/moderate_first.py is the full version.
 """
 
 pipeline = "diffusion"

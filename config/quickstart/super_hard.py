@@ -1,6 +1,6 @@
-"""Super hard first, shortened: nine tenths hidden in long runs from the first batch on, easier stages afterwards.
+"""Super hard first, shortened: nine tenths masked in long runs from the first batch on, easier stages afterwards.
 
-Made for two CPU cores and less than a minute; config/shkspr_char_diff/super_hard_first.py is the real one.
+For two CPU cores and less than a minute; config/shkspr_char_diff/super_hard_first.py is the full version.
 """
 
 pipeline = "diffusion"

@@ -1,6 +1,6 @@
-"""Tiny Shakespeare on one H200, meant for five minutes: 10.7 million parameters, a text of one million characters.
+"""Tiny Shakespeare on one H200 in five minutes: 10.7 million parameters, a text of one million characters.
 
-Not yet run: no such machine was at hand. What it is meant to reach is at most 1.70 nats per character.
+Not run yet, because no such machine was available. The target is at most 1.70 nats per character.
 """
 
 pipeline = "diffusion"

@@ -1,4 +1,4 @@
-"""Easy first: from a fifth of the characters hidden at random to nine tenths hidden in long runs."""
+"""Easy first: from a fifth of the characters masked at random to nine tenths masked in long runs."""
 
 pipeline = "diffusion"
 dataset = "shakespeare_char"

@@ -1,4 +1,4 @@
-"""Moderate first: begin in the middle, step back to easy gaps, then climb to the hardest."""
+"""Moderate first: start in the middle, go back to easy gaps, then increase to the hardest."""
 
 pipeline = "diffusion"
 dataset = "shakespeare_char"

@@ -1,4 +1,4 @@
-"""Super hard first: nine tenths hidden in long runs from the first batch on, easier stages afterwards."""
+"""Super hard first: nine tenths masked in long runs from the first batch on, easier stages afterwards."""
 
 pipeline = "diffusion"
 dataset = "shakespeare_char"
