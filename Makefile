@@ -1,6 +1,7 @@
 # make demo    install, then run three small masked-diffusion trainings one after another
 # make test    install, then run the tests
-# make check   ruff, mypy, then the tests: what CI runs
+# make check   run ruff, mypy and the tests, as CI does
+# make clean   remove the virtual environment, build files and caches
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin

@@ -1,9 +1,9 @@
-"""The plain masked-diffusion objective on tiny Shakespeare, no curriculum: what the curricula are compared with."""
+"""The plain masked-diffusion objective on tiny Shakespeare, without a curriculum: the baseline for the curricula."""
 
 pipeline = "diffusion"
 dataset = "shakespeare_char"
 
-# Every number of hidden characters is as likely as any other, and weighs so that the mean bounds the likelihood.
+# All numbers of masked characters are equally likely, and are weighted so that the mean bounds the likelihood.
 training_type = "elbo"
 
 eval_interval = 250
@@ -22,7 +22,7 @@ n_head = 6
 n_embd = 384
 dropout = 0.01
 
-# A long warm-up to a constant rate.
+# A long warm-up to a constant learning rate.
 learning_rate = 1e-3
 max_iters = 5000
 warmup_iters = 1000

@@ -1,22 +1,22 @@
-"""A corrector for tiny Shakespeare: it reads a text in which up to half of the characters were replaced, and says
-which, naming every character that is right. What a sampler would mask again, it marks."""
+"""An error-detection model for tiny Shakespeare: it reads a text in which up to half of the characters were replaced,
+finds these, and predicts every right character. A sampler can mask the detected characters again."""
 
 pipeline = "diffusion"
 dataset = "shakespeare_char"
 
-# One class for each character, to be named where it is right, and one for "wrong".
+# One class for each character, the target where it is right, and one for "wrong".
 training_type = "remasking"
 
-# A third of the rows have errors scattered anywhere, a third in runs, and in a third runs give way to other pieces of
-# the text, which read well in themselves and only do not belong where they stand: the hardest to find.
+# A third of the rows have scattered errors, a third have runs of errors, and in a third runs are replaced by pieces
+# of the text from other places, which are wrong only in their context: the hardest to detect.
 corruption_type = "mixed"
 corruption_weights = [1.0, 1.0, 1.0]
 max_corruption_ratio = 0.5
 
-# Replacements are as frequent as in the text: drawn all alike, most would be capitals and digits, easily seen.
+# Replacements are as frequent as in the text: otherwise most would be capitals and digits, easy to detect.
 corruption_replacement = "unigram"
 
-# Runs begin rarely and grow fast: from a few characters to a few words.
+# Runs start rarely and grow fast: from a few characters to a few words.
 corruption_p1_probability = 0.01
 corruption_p2_probability = 0.9
 
@@ -36,7 +36,7 @@ n_head = 6
 n_embd = 384
 dropout = 0.01
 
-# A long warm-up to a constant rate.
+# A long warm-up to a constant learning rate.
 learning_rate = 1e-3
 max_iters = 5000
 warmup_iters = 1000

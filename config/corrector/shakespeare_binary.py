@@ -1,7 +1,7 @@
-"""A corrector for tiny Shakespeare that only says wrong or right, of every character.
+"""An error-detection model for tiny Shakespeare that only classifies each character as wrong or right.
 
-As shakespeare.py in all but the head, so that the two can be compared: is it easier to find errors when one must also
-name what is right?
+Like shakespeare.py except for the head, so that the two can be compared: is it easier to find errors if the model must
+also predict the right characters?
 """
 
 pipeline = "diffusion"
@@ -10,7 +10,7 @@ dataset = "shakespeare_char"
 # Two classes, right and wrong.
 training_type = "remasking_binary"
 
-# A third of the rows have errors scattered anywhere, a third in runs, a third in pieces of text from elsewhere.
+# A third of the rows have scattered errors, a third have runs of errors, a third have pieces of text from other places.
 corruption_type = "mixed"
 corruption_weights = [1.0, 1.0, 1.0]
 max_corruption_ratio = 0.5
@@ -34,7 +34,7 @@ n_head = 6
 n_embd = 384
 dropout = 0.01
 
-# A long warm-up to a constant rate.
+# A long warm-up to a constant learning rate.
 learning_rate = 1e-3
 max_iters = 5000
 warmup_iters = 1000

@@ -1,17 +1,17 @@
-"""Super hard first, shortened: nine tenths hidden in long runs from the first batch on, easier stages afterwards.
+"""Super hard first, shortened: nine tenths masked in long runs from the first batch on, easier stages afterwards.
 
-Made for two CPU cores and less than a minute; config/shkspr_char_diff/super_hard_first.py is the real one.
+For two CPU cores and less than a minute; config/shkspr_char_diff/super_hard_first.py is the full version.
 """
 
 pipeline = "diffusion"
 training_type = "unmasking"
 
-# The help texts of Python itself: no download, prepared by the first training that wants them.
+# The help texts of Python itself: no download, prepared by the first training that uses them.
 dataset = "pydoc_char"
 
-# The control to easy_first: hardly anything to see at first, the easy gaps afterwards.
-# A stage gives way to the next at the first evaluation that improved its validation loss by less than min_improvement
-# (nats per hidden character); every batch is dealt out evenly over the stages reached so far.
+# The control for easy: almost everything is masked at first, the easy gaps come afterwards.
+# The next stage starts at the first evaluation that improves the stage's validation loss by less than min_improvement
+# (nats per masked character); every batch is divided evenly among the stages reached so far.
 unmasking_stages = [
     {"type": "sticky", "target_masked_ratio": 0.9, "p1_probability": 0.1, "p2_probability": 0.9,
      "val_loss_stale_count": 1},
@@ -26,14 +26,14 @@ eval_interval = 50
 eval_iters = 8
 log_interval = 10
 
-# 0.6 million parameters that see 64 characters at a time.
+# 0.6 million parameters, windows of 64 characters.
 batch_size = 16
 block_size = 64
 n_layer = 3
 n_head = 4
 n_embd = 128
 
-# A short training deserves a rate that comes down to almost nothing.
+# In a short training the learning rate should decrease almost to zero.
 learning_rate = 2e-3
 max_iters = 1000
 warmup_iters = 50

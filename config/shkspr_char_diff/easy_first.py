@@ -1,13 +1,13 @@
-"""Easy first: from a fifth of the characters hidden at random to nine tenths hidden in long runs."""
+"""Easy first: from a fifth of the characters masked at random to nine tenths masked in long runs."""
 
 pipeline = "diffusion"
 dataset = "shakespeare_char"
 training_type = "unmasking"
 
-# Scattered gaps come first, then ever larger shares and ever longer runs. Where p2 is 0, no two hidden characters
-# come to touch but by chance; where p2 is far above p1, whole words and lines vanish together.
-# A stage gives way to the next after val_loss_stale_count evaluations that did not improve its own validation loss;
-# every batch is dealt out evenly over the stages reached so far.
+# Scattered gaps come first, then larger and larger fractions and longer and longer runs. If p2 is 0, two masked
+# characters are adjacent only by chance; if p2 is far above p1, whole words and lines are masked together.
+# The next stage starts after val_loss_stale_count evaluations that did not improve the stage's own validation loss;
+# every batch is divided evenly among the stages reached so far.
 unmasking_stages = [
     {"type": "random", "max_masked_ratio": 0.2, "val_loss_stale_count": 10},
     {"type": "sticky", "target_masked_ratio": 0.4, "p1_probability": 0.15, "p2_probability": 0.3,
@@ -32,12 +32,12 @@ unmasking_stages = [
      "val_loss_stale_count": 20},
 ]
 
-# Look often: a stage is judged at every evaluation, so this interval is the clock of the curriculum.
+# Evaluate often: a stage can end only at an evaluation, so this interval is the clock of the curriculum.
 eval_interval = 50
 eval_iters = 20
 log_interval = 10
 
-# The run's name on wandb, when wandb_log is switched on.
+# The run's name on wandb, if wandb_log is true.
 wandb_log = False
 wandb_project = "experiments_diffusion"
 wandb_run_name = "shkspr_char_diff_easy_first"
@@ -50,7 +50,7 @@ n_head = 6
 n_embd = 384
 dropout = 0.01
 
-# A long warm-up to a constant rate. lr_decay_iters and min_lr take effect only when decay_lr is switched on.
+# A long warm-up to a constant learning rate. lr_decay_iters and min_lr take effect only if decay_lr is true.
 learning_rate = 1e-3
 max_iters = 5000
 warmup_iters = 1000

@@ -1,13 +1,13 @@
-"""Moderate first: begin in the middle, step back to easy gaps, then climb to the hardest."""
+"""Moderate first: start in the middle, go back to easy gaps, then increase to the hardest."""
 
 pipeline = "diffusion"
 dataset = "shakespeare_char"
 training_type = "unmasking"
 
-# The first four stages hide around half of the text; the next four are easy ones, seen with a model that has begun
-# to know the language; from there it climbs as in easy_first.
-# A stage gives way to the next after val_loss_stale_count evaluations that did not improve its own validation loss;
-# every batch is dealt out evenly over the stages reached so far.
+# The first four stages mask about half of the text; the next four are easy ones, for a model that has started
+# to learn the language; after that the difficulty increases as in easy_first.
+# The next stage starts after val_loss_stale_count evaluations that did not improve the stage's own validation loss;
+# every batch is divided evenly among the stages reached so far.
 unmasking_stages = [
     {"type": "sticky", "target_masked_ratio": 0.4, "p1_probability": 0.15, "p2_probability": 0.3,
      "val_loss_stale_count": 6},
@@ -35,12 +35,12 @@ unmasking_stages = [
      "val_loss_stale_count": 20},
 ]
 
-# Look often: a stage is judged at every evaluation, so this interval is the clock of the curriculum.
+# Evaluate often: a stage can end only at an evaluation, so this interval is the clock of the curriculum.
 eval_interval = 50
 eval_iters = 20
 log_interval = 10
 
-# The run's name on wandb, when wandb_log is switched on.
+# The run's name on wandb, if wandb_log is true.
 wandb_log = False
 wandb_project = "experiments_diffusion"
 wandb_run_name = "shkspr_char_diff_moderate_first"
@@ -53,7 +53,7 @@ n_head = 6
 n_embd = 384
 dropout = 0.01
 
-# A long warm-up to a constant rate. lr_decay_iters and min_lr take effect only when decay_lr is switched on.
+# A long warm-up to a constant learning rate. lr_decay_iters and min_lr take effect only if decay_lr is true.
 learning_rate = 1e-3
 max_iters = 5000
 warmup_iters = 1000

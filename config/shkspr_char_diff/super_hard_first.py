@@ -1,12 +1,12 @@
-"""Super hard first: nine tenths hidden in long runs from the first batch on, easier stages afterwards."""
+"""Super hard first: nine tenths masked in long runs from the first batch on, easier stages afterwards."""
 
 pipeline = "diffusion"
 dataset = "shakespeare_char"
 training_type = "unmasking"
 
-# The control to easy_first: does a model that must guess whole lines at once ever learn what an easy start teaches?
-# A stage gives way to the next after val_loss_stale_count evaluations that did not improve its own validation loss;
-# every batch is dealt out evenly over the stages reached so far.
+# The control for easy_first: does a model that must predict whole lines at once learn what an easy start teaches?
+# The next stage starts after val_loss_stale_count evaluations that did not improve the stage's own validation loss;
+# every batch is divided evenly among the stages reached so far.
 unmasking_stages = [
     {"type": "sticky", "target_masked_ratio": 0.9, "p1_probability": 0.1, "p2_probability": 0.9,
      "val_loss_stale_count": 20},
@@ -32,12 +32,12 @@ unmasking_stages = [
      "val_loss_stale_count": 20},
 ]
 
-# Look often: a stage is judged at every evaluation, so this interval is the clock of the curriculum.
+# Evaluate often: a stage can end only at an evaluation, so this interval is the clock of the curriculum.
 eval_interval = 50
 eval_iters = 20
 log_interval = 10
 
-# The run's name on wandb, when wandb_log is switched on.
+# The run's name on wandb, if wandb_log is true.
 wandb_log = False
 wandb_project = "experiments_diffusion"
 wandb_run_name = "shkspr_char_diff_super_hard_first"
@@ -50,7 +50,7 @@ n_head = 6
 n_embd = 384
 dropout = 0.01
 
-# A long warm-up to a constant rate. lr_decay_iters and min_lr take effect only when decay_lr is switched on.
+# A long warm-up to a constant learning rate. lr_decay_iters and min_lr take effect only if decay_lr is true.
 learning_rate = 1e-3
 max_iters = 5000
 warmup_iters = 1000
