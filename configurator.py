@@ -28,7 +28,7 @@ from runner.configs.overrides import (
     split,
     type_of,
 )
-from runner.core.errors import ConfigError, did_you_mean, one_line
+from runner.core.errors import UserError, did_you_mean, one_line
 
 PIPELINES = {
     "classify": "pipelines.classify.settings:ClassifySettings",
@@ -40,17 +40,17 @@ DEFAULT_PIPELINE = "diffusion"
 
 
 def settings_class(pipeline: str) -> type[BaseModel]:
-    """The settings of a pipeline; raises ConfigError for one that does not exist."""
+    """The settings of a pipeline; raises UserError for one that does not exist."""
     if pipeline not in PIPELINES:
         mend = did_you_mean(pipeline, PIPELINES) or f"choose one of {', '.join(sorted(PIPELINES))}"
-        raise ConfigError(f"unknown pipeline {pipeline!r}; {mend}")
+        raise UserError(f"unknown pipeline {pipeline!r}; {mend}")
     module, _, name = PIPELINES[pipeline].partition(":")
     found: type[BaseModel] = getattr(importlib.import_module(module), name)
     return found
 
 
 def resolve(config: ConfigFile | None, overrides: Mapping[str, str]) -> BaseModel:
-    """The settings that a job runs with; raises one ConfigError with all problems of the file and of the line."""
+    """The settings that a job runs with; raises one UserError with all problems of the file and of the line."""
     return resolve_for(class_for(config, overrides), config, overrides)
 
 
@@ -68,7 +68,7 @@ def resolve_for(cls: type[BaseModel], config: ConfigFile | None, overrides: Mapp
     except ValidationError as error:
         problems += sentences(cls, origin, error, given, silent=misfits)
     if problems:
-        raise ConfigError(*sorted(dict.fromkeys(problems), key=origin.order))
+        raise UserError(*sorted(dict.fromkeys(problems), key=origin.order))
     return settings
 
 
@@ -111,7 +111,7 @@ def from_command_line(argv: Sequence[str]) -> tuple[Path, BaseModel]:
         raise SystemExit(0)
     try:
         return _read_command_line(argv)
-    except ConfigError as error:
+    except UserError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
 
@@ -128,14 +128,14 @@ def _read_command_line(argv: Sequence[str]) -> tuple[Path, BaseModel]:
         problems.append("no config; name one, such as config/quickstart/easy.py")
     problems += [f"{word}: one config at a time; options are written --key=value" for word in words[1:]]
     if not words:
-        raise ConfigError(*problems)
+        raise UserError(*problems)
     path = Path(words[0])
     try:
         settings = resolve(inheritance.whole(path), overrides)
-    except ConfigError as error:
-        raise ConfigError(*problems, *error.problems) from None
+    except UserError as error:
+        raise UserError(*problems, *error.problems) from None
     if problems:
-        raise ConfigError(*problems)
+        raise UserError(*problems)
     return path, settings
 
 
@@ -149,8 +149,8 @@ def class_for(config: ConfigFile | None, overrides: Mapping[str, str]) -> type[B
         return _likeliest({*(config.values if config else ()), *overrides})
     try:
         return settings_class(str(name))
-    except ConfigError as error:
-        raise ConfigError(f"{place}: {error}") from None
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
 
 
 def _likeliest(keys: Collection[str]) -> type[BaseModel]:
@@ -240,7 +240,7 @@ def _class_meant(argv: Sequence[str]) -> type[BaseModel]:
     words, overrides, _ = split([word for word in argv if word not in ("-h", "--help")])
     try:
         return class_for(inheritance.whole(Path(words[0])) if words else None, overrides)
-    except ConfigError:
+    except UserError:
         return settings_class(DEFAULT_PIPELINE)
 
 

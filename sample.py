@@ -17,7 +17,7 @@ from pipelines.diffusion import saved
 from pipelines.diffusion.sample_settings import SampleSettings, described
 from pipelines.mistake import Mistake
 from runner.configs.overrides import split
-from runner.core.errors import ConfigError
+from runner.core.errors import UserError
 
 FLAGS = ("--show", "--quality")  # may stand alone, and then mean true
 
@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
         from pipelines.diffusion import generation
 
         return generation.run(path, settings)
-    except ConfigError as error:
+    except UserError as error:
         print(error, file=sys.stderr)
         return 2
     except Mistake as mistake:
@@ -44,17 +44,17 @@ def main(argv: Sequence[str]) -> int:
 
 
 def read(argv: Sequence[str]) -> tuple[Path, SampleSettings]:
-    """The path and the settings of a command line; raises one ConfigError with all that is wrong with it."""
+    """The path and the settings of a command line; raises one UserError with all that is wrong with it."""
     words, overrides, problems = split([f"{word}=true" if word in FLAGS else word for word in argv])
     problems += [f"{word}: one model at a time; options are written --key=value" for word in words[1:]]
     if not words:
         problems.append("no model; name a checkpoint, a job's folder or a batch's, such as experiments/latest")
     try:
         settings = configurator.resolve_for(SampleSettings, None, overrides)
-    except ConfigError as error:
-        raise ConfigError(*problems, *error.problems) from None
+    except UserError as error:
+        raise UserError(*problems, *error.problems) from None
     if problems:
-        raise ConfigError(*problems)
+        raise UserError(*problems)
     return Path(words[0]), settings
 
 

@@ -36,12 +36,14 @@ from naive import naive
 
 from runner.core import clock
 from runner.core.job import Job, Plan
+from runner.core.options import RunOptions
+from runner.core.plan_kind import PlanKind
 from runner.core.state import ERROR
 from runner.disk import results
 from runner.engine import loop
 from runner.executors import provenance
 from runner.executors.local import Local
-from runner.executors.supervised import SUPERVISOR, Terms
+from runner.executors.supervised import SUPERVISOR
 from runner.observers.journal import Journal
 from runner.observers.plain import Lines
 from runner.processes.signals import Signals
@@ -137,10 +139,11 @@ def ours(command: Sequence[str], folder: Path, jobs: int, known: Mapping[str, An
     """A batch through the engine, with the observers that run_experiments.py gives it."""
     root = folder / "batch"
     names = [f"job_{number:04d}" for number in range(jobs)]
-    plan = Plan("batch", root, tuple(Job(name, tuple(command), root / name) for name in names), "bench", clock.now())
+    planned = tuple(Job(name, tuple(command), root / name) for name in names)
+    plan = Plan("batch", root, planned, PlanKind("bench"), clock.now())
     with Signals() as signals, Path(os.devnull).open("w") as nowhere:
         results.open_batch(root)
-        records = loop.run(plan, Local(Terms(), known), [Journal(), Lines(nowhere)], signals)
+        records = loop.run(plan, Local(RunOptions(), known), [Journal(), Lines(nowhere)], signals)
     wrong = [record for record in records if record.status in (ERROR, "pending")]
     if wrong:
         sys.exit(f"{len(wrong)} jobs did not run; the first: {wrong[0].state}")

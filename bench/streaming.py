@@ -42,7 +42,8 @@ from naive import naive
 from overhead import NAIVE, OURS, scratch, surroundings
 
 from runner.core.job import Job
-from runner.executors.supervised import Supervised, Terms
+from runner.core.options import RunOptions
+from runner.executors.supervised import Supervised
 
 SPEED_BAR, CPU_BAR, MEMORY_BAR = 8.0, 8.0, 40.0  # times the naive MB/s, a share of its CPU seconds, MB
 CAT, TEE = "cat > file", "tee file"
@@ -175,7 +176,7 @@ def naive_turn(folder: Path, blocks: int) -> Measured:
 def ours(folder: Path, blocks: int) -> Measured:
     """One job, as the engine starts it."""
     began = time.perf_counter()
-    handle = Supervised(Job("job", tuple(child(blocks)), folder / "job"), Terms(), {})
+    handle = Supervised(Job("job", tuple(child(blocks)), folder / "job"), RunOptions(), {})
     measured = watch(handle.supervisor_pid, began, blocks)
     while not handle.done():
         handle.hear()

@@ -19,7 +19,7 @@ from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.wanted import Wanted
 from pipelines.keys import DATA, dataset_meta
 from pipelines.mistake import Mistake
-from runner.core.errors import ConfigError
+from runner.core.errors import UserError
 
 
 def main() -> str:
@@ -64,7 +64,7 @@ def named(name: str, wanted: Wanted) -> Path:
 if __name__ == "__main__":
     try:
         print(main())
-    except (Mistake, ConfigError, OSError) as error:
+    except (Mistake, UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -5,7 +5,7 @@ from importlib import import_module
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
 if TYPE_CHECKING:
     from runner.core.config import Config
-    from runner.core.errors import ConfigError
+    from runner.core.errors import ConfigError, UserError
     from runner.core.job import Job, Plan
     from runner.core.state import Outcome, Record
     from runner.library.decorator import Experiment, Incomplete, experiment
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Config": "core.config",
     "ConfigError": "core.errors",
+    "UserError": "core.errors",
     "Experiment": "library.decorator",
     "Incomplete": "library.decorator",
     "Job": "core.job",
@@ -26,7 +27,16 @@ _HOMES = {
 }
 
 __all__ = [
-    "Config", "ConfigError", "Experiment", "Incomplete", "Job", "Outcome", "Plan", "Record", "experiment",
+    "Config",
+    "ConfigError",
+    "Experiment",
+    "Incomplete",
+    "Job",
+    "Outcome",
+    "Plan",
+    "Record",
+    "UserError",
+    "experiment",
     "load_results",
 ]  # fmt: skip
 

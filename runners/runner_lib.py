@@ -37,7 +37,7 @@ def run_pipeline_from_config(
 ) -> dict[str, Any]:
     """Run one config in this process and leave its artefacts in `output_dir`; returns what metadata.json says.
 
-    `settings` win over the config. Raises runner.ConfigError for a mistake in it, and whatever its pipeline raises.
+    `settings` win over the config. Raises runner.UserError for a mistake in it, and whatever its pipeline raises.
     """
     import configurator
     from runner.configs import inheritance

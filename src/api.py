@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class ExperimentConfig(RobustnessSettings):
-    """The settings of a run. Both readers raise runner.ConfigError, whose text names every mistake."""
+    """The settings of a run. Both readers raise runner.UserError, whose text names every mistake."""
 
     @classmethod
     def from_yaml(cls, path: str | PathLike[str]) -> Self:

@@ -13,7 +13,7 @@ from pipelines.classify import learner
 from pipelines.classify.images import open_images
 from pipelines.classify.settings import ClassifySettings, checkpoint_bytes, lambdas, parameter_count
 from runner.configs import config_file
-from runner.core.errors import ConfigError
+from runner.core.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ["mlp/mlp_mnist", "mlp/mlp_digits", "greedy/greedy_mnist", "greedy/greedy_digits"]
@@ -57,13 +57,13 @@ def test_overrides_are_typed():
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused_in_a_sentence(overrides, sentence):
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(UserError) as caught:
         resolve("config/greedy/greedy_mnist.yaml", **overrides)
     assert len(caught.value.problems) == 1 and sentence in caught.value.problems[0]
 
 
 def test_a_diffusion_config_refuses_images():
-    with pytest.raises(ConfigError, match="'digits' holds images, and characters are learned here"):
+    with pytest.raises(UserError, match="'digits' holds images, and characters are learned here"):
         resolve("config/quickstart/easy.py", dataset="digits")
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from runner.configs.config_file import ConfigFile, read
 from runner.configs.static import NotStatic, Static
-from runner.core.errors import ConfigError, nearest
+from runner.core.errors import UserError, nearest
 
 
 def written(folder: Path, text: str | bytes, name: str = "x.py") -> ConfigFile:
@@ -28,7 +28,7 @@ def written(folder: Path, text: str | bytes, name: str = "x.py") -> ConfigFile:
 
 def refused(folder: Path, text: str | bytes, name: str = "x.py") -> str:
     """What is said about the file, without the folder."""
-    with pytest.raises(ConfigError) as raised:
+    with pytest.raises(UserError) as raised:
         written(folder, text, name)
     assert raised.value.problems == tuple(str(raised.value).splitlines())
     return str(raised.value).replace(f"{folder}{os.sep}", "")
@@ -195,7 +195,7 @@ def test_a_config_that_never_ends_is_stopped_with_all_that_it_started(tmp_path: 
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
         f"open({str(pid_file)!r}, 'w').write(str(child.pid))\nwhile True: pass\n"
     )
-    with pytest.raises(ConfigError, match=r"x\.py: did not finish within 1 s; "):
+    with pytest.raises(UserError, match=r"x\.py: did not finish within 1 s; "):
         read(path, time_limit=1)
     assert _is_gone(int(pid_file.read_text()))
 
@@ -349,9 +349,9 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.py").mkdir()
-    with pytest.raises(ConfigError, match=r"missing\.py: no such file; check the name"):
+    with pytest.raises(UserError, match=r"missing\.py: no such file; check the name"):
         read(tmp_path / "missing.py")
-    with pytest.raises(ConfigError, match=r"folder\.py: is a directory; name a file in it"):
+    with pytest.raises(UserError, match=r"folder\.py: is a directory; name a file in it"):
         read(tmp_path / "folder.py")
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 import configurator
 from runner.configs import config_file
 from runner.configs.config_file import ConfigFile
-from runner.core.errors import ConfigError
+from runner.core.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 
@@ -74,7 +74,7 @@ def on_line(**overrides: str) -> Settings:
 
 
 def problems(config: ConfigFile | None, **overrides: str) -> list[str]:
-    with pytest.raises(ConfigError) as raised:
+    with pytest.raises(UserError) as raised:
         configurator.resolve_for(Settings, config, overrides)
     folder = "" if config is None else f"{config.path.parent}/"
     return [problem.replace(folder, "") for problem in raised.value.problems]
@@ -136,7 +136,7 @@ def test_any_value_written_as_text_on_the_line_resolves_to_itself(row: tuple[str
 def test_no_text_on_the_line_ends_in_a_traceback(key: str, text: str) -> None:
     try:
         on_line(**{key: text})
-    except ConfigError as error:
+    except UserError as error:
         assert all(problem.startswith("--") for problem in error.problems)
 
 
@@ -221,9 +221,9 @@ def test_a_mistake_in_yaml_names_its_line(tmp_path: Path) -> None:
 
 def test_an_unknown_pipeline_is_refused_with_its_place(tmp_path: Path) -> None:
     config = file(tmp_path, "\npipeline = 'difusion'\n")
-    with pytest.raises(ConfigError, match=r"x\.py:2: unknown pipeline 'difusion'; did you mean 'diffusion'\?"):
+    with pytest.raises(UserError, match=r"x\.py:2: unknown pipeline 'difusion'; did you mean 'diffusion'\?"):
         configurator.resolve(config, {})
-    with pytest.raises(ConfigError, match=r"^--pipeline: unknown pipeline 'x'; choose one of classify, diffusion"):
+    with pytest.raises(UserError, match=r"^--pipeline: unknown pipeline 'x'; choose one of classify, diffusion"):
         configurator.resolve(config, {"pipeline": "x"})
 
 

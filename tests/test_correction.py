@@ -25,7 +25,7 @@ from pipelines.diffusion.train import run
 from pipelines.diffusion.vocabulary import Characters
 from pipelines.mistake import Mistake
 from runner.configs import config_file
-from runner.core.errors import ConfigError
+from runner.core.errors import UserError
 from tests.conftest import signalled_at
 from tests.correctors import CPU, TINY, correction, drawn, settings_of, write_text
 
@@ -308,7 +308,7 @@ def test_the_configs_that_come_along_are_right(name):
 def test_a_mistake_is_one_sentence_with_its_place(tmp_path, lines, sentence):
     path = tmp_path / "bad.py"
     path.write_text(f"dataset = 'pydoc_char'\ntraining_type = 'remasking'\n{lines}\n")
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(UserError) as caught:
         configurator.resolve(config_file.read(path), {})
     assert caught.value.problems == (f"{path}:{sentence}",)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import configurator
-from runner import ConfigError
+from runner import UserError
 from tests.conftest import PROJECT, Workspace, read, wait_until
 from tests.trees import ADDED, ALL, DOCUMENTED, OF_THE_ROOT, SCRIPT, aggregate, done, door, files, prepare, tree
 
@@ -265,5 +265,5 @@ def test_a_call_with_a_mistake_raises(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.chdir(tmp_path)
     Path("x.yaml").write_text("pipeline: classify\nwidht: 3\n")
-    with pytest.raises(ConfigError, match=r"x.yaml:2: unknown key 'widht'; did you mean 'width'\?"):
+    with pytest.raises(UserError, match=r"x.yaml:2: unknown key 'widht'; did you mean 'width'\?"):
         runner_lib.run_pipeline_from_config(config_path="x.yaml", output_dir="out")

@@ -322,17 +322,11 @@ def test_sweeps_of_one_second_get_folders_of_their_own(app: Workspace) -> None:
 def test_the_options_are_the_runners(app: Workspace) -> None:
     from hydra_plugins.runner_launcher._options import checked
     from hydra_plugins.runner_launcher.launcher import RunnerConf
-    from runner.cli import options
-    from runner.engine import loop
-    from runner.executors import supervised
+    from runner.core.options import NAMES, RunOptions
 
-    ours, terms, policy = RunnerConf(), supervised.Terms(), loop.Policy()
-    assert set(options.KEPT) - {"max_workers"} <= set(vars(ours))
-    assert checked({**vars(ours), "workers": 3}).kept["max_workers"] == 3
-    assert (ours.timeout, ours.stall_timeout, ours.keep_running) == (None, None, terms.keep_running)
-    assert tuple(ours.grace) == terms.grace and ours.log_timestamps == terms.log_timestamps
-    assert tuple(ours.retry_on) == options.RETRY_ON and ours.retry_delay == policy.retry_delay
-    assert (ours.retries, ours.max_failures, ours.fail_fast) == (policy.retries, policy.max_failures, False)
+    ours = RunnerConf()
+    assert set(NAMES) - {"max_workers", "executor", "observers"} <= set(vars(ours))
+    assert checked({**vars(ours), "workers": 3}).run == RunOptions(max_workers=3)
 
 
 def test_importing_the_runner_does_not_import_hydra() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import configurator
 from runner.configs import inheritance
 from runner.configs.config_file import ConfigFile, read
-from runner.core.errors import ConfigError
+from runner.core.errors import UserError
 from tests.conftest import Workspace, wait_until
 from tests.conftest import read as read_json
 
@@ -43,7 +43,7 @@ def whole(name: str) -> ConfigFile:
 
 
 def refused(name: str) -> str:
-    with pytest.raises(ConfigError) as raised:
+    with pytest.raises(UserError) as raised:
         whole(name)
     return str(raised.value)
 
@@ -149,7 +149,7 @@ def test_a_mistake_in_a_base_is_said_with_its_place_there(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     write("_base.yaml", "pipeline: classify\ndataset: digits\nshow: off\nwidth: wide\n")
     path = write("a.json", json.dumps({"base": "_base.yaml", "lr": 0.5}))
-    with pytest.raises(ConfigError) as raised:
+    with pytest.raises(UserError) as raised:
         configurator.resolve(inheritance.whole(path), {})
     assert raised.value.problems == ("_base.yaml:4: width must be a whole number, not 'wide'",)
     write("_base.yaml", "pipeline: classify\ndataset: digits\nshow: off\n")

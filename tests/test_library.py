@@ -11,7 +11,7 @@ import pytest
 
 from runner.core import redact
 from runner.core.config import Config
-from runner.core.errors import ConfigError
+from runner.core.errors import UserError
 from runner.library.decorator import Incomplete, experiment
 from tests.conftest import PROJECT, Workspace
 from tests.library import COUNTED, DOCUMENTED, computed, folder, meta, run, script
@@ -149,7 +149,7 @@ def test_different_configs_with_one_hash_are_an_error_that_names_both(monkeypatc
 
     monkeypatch.setattr(plan, "digest", lambda text: "0" * 16)
     made = experiment(lambda config: None)
-    with pytest.raises(ConfigError, match=r"config 2 \(two\) and config 1 \(one\) differ and have one hash"):
+    with pytest.raises(UserError, match=r"config 2 \(two\) and config 1 \(one\) differ and have one hash"):
         made.run(configs=lambda: [{"name": "one", "x": 1}, {"name": "two", "x": 2}])
 
 

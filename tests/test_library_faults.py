@@ -240,10 +240,10 @@ def test_an_isolated_config_is_computed_by_the_right_one_of_two_experiments(work
 
 
 def test_isolation_without_a_script_is_one_sentence(tmp_path: Path) -> None:
-    from runner.core.errors import ConfigError
+    from runner.core.errors import UserError
     from runner.library.decorator import experiment
 
-    with pytest.raises(ConfigError, match="no script is running here"):
+    with pytest.raises(UserError, match="no script is running here"):
         experiment(lambda config: 1).run(lambda: [{"name": "a"}], output_dir=tmp_path, args=["--isolate"])
 
 

@@ -25,7 +25,7 @@ from pipelines.llc.train import run
 from pipelines.mistake import Mistake
 from pipelines.tracking import Tracker
 from runner.configs import config_file
-from runner.core.errors import ConfigError
+from runner.core.errors import UserError
 from tests.conftest import signalled_at
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -186,7 +186,7 @@ def test_a_wish_to_stop_is_heard_at_the_next_look_at_the_loss(tmp_path, stage):
 )  # fmt: skip
 def test_what_cannot_work_is_refused_in_a_sentence(tmp_path, text, sentence):
     (tmp_path / "c.yaml").write_text(text + "pipeline: llc\n")
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(UserError) as caught:
         configurator.resolve(config_file.read(tmp_path / "c.yaml"), {})
     assert len(caught.value.problems) == 1 and sentence in caught.value.problems[0]
 

@@ -13,6 +13,7 @@ import pytest
 from runner.core import clock, redact
 from runner.core.canonical import fingerprint
 from runner.core.job import Attempt, Job, Plan
+from runner.core.plan_kind import PlanKind
 from runner.core.state import COMPLETED, Record
 from runner.disk import atomic, results
 from runner.observers.journal import Journal
@@ -207,7 +208,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
 
 def test_a_plan_refuses_two_jobs_with_one_name_or_folder(tmp_path: Path) -> None:
     def plan(*jobs: Job) -> Plan:
-        return Plan("p", tmp_path, jobs, "files", clock.now())
+        return Plan("p", tmp_path, jobs, PlanKind("files"), clock.now())
 
     with pytest.raises(ValueError, match="one name: x"):
         plan(Job("x", ("true",), tmp_path / "a"), Job("x", ("true",), tmp_path / "b"))
@@ -234,7 +235,7 @@ def test_an_old_result_stays_readable() -> None:
 
 def test_the_summary_of_ten_thousand_jobs_is_not_written_ten_thousand_times(tmp_path: Path) -> None:
     jobs = tuple(Job(f"j{number}", ("true",), tmp_path / f"j{number}") for number in range(10_000))
-    plan = Plan("p", tmp_path, jobs, "files", clock.now())
+    plan = Plan("p", tmp_path, jobs, PlanKind("files"), clock.now())
     written = []
     journal = Journal()
     journal.write_json = lambda path, record: written.append(path)  # type: ignore[method-assign]

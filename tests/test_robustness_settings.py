@@ -14,7 +14,7 @@ from pipelines.llc.settings import LlcSettings
 from pipelines.robustness import data, learner
 from pipelines.robustness.settings import RobustnessSettings, checkpoint_bytes, parameter_count, unprepared
 from runner.configs import config_file, scripts
-from runner.core.errors import ConfigError
+from runner.core.errors import UserError
 from src.api import ExperimentConfig
 from tests.conftest import PROJECT
 
@@ -31,7 +31,7 @@ def resolve(folder: Path, text: str, **overrides: str) -> RobustnessSettings:
 
 
 def problems(folder: Path, text: str, **overrides: str) -> list[str]:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(UserError) as caught:
         resolve(folder, f"pipeline: robustness\n{text}", **overrides)
     return [problem.replace(f"{folder}/", "") for problem in caught.value.problems]
 
@@ -85,7 +85,7 @@ def test_sections_within_sections(tmp_path: Path) -> None:
     assert (llc.sampler.gamma, llc.sampler.hmc.draws, llc.sampler.hmc.warmup) == (2.0, 50, 20)
     assert (llc.sampler.mala.draws, llc.sampler.mala.warmup, llc.data.n_data) == (60, 100, 70)
     typed = {"sampler.hmc.draws": "0", "sampler.hmc.drwas": "5", "sampler.hmc": "{'warmup': 9}"}
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(UserError) as caught:
         configurator.resolve(config_file.read(path), typed)
     assert sorted(caught.value.problems) == [
         "--sampler.hmc.draws must be greater than or equal to 1, not 0",
@@ -173,7 +173,7 @@ def test_settings_import_nothing_heavy() -> None:
 
 def test_a_dictionary_is_checked_like_a_file() -> None:
     assert ExperimentConfig.from_dict({"dataset_name": "VECTOR", "attack": {"eps": 1}}).attack.eps == 1.0
-    with pytest.raises(ConfigError, match=r"attack\.eps must be a number, not 'x'"):
+    with pytest.raises(UserError, match=r"attack\.eps must be a number, not 'x'"):
         ExperimentConfig.from_dict({"dataset_name": "VECTOR", "attack": {"eps": "x"}})
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from runner.core.job import Attempt, Job, Plan
+from runner.core.plan_kind import PlanKind
 from runner.core.state import Record, Running
 from runner.core.text import duration, plain
 from runner.disk.results import entries, record
@@ -180,7 +181,7 @@ def test_durations(seconds: float, said: str) -> None:
 
 def plan_of(folder: Path, *names: str) -> Plan:
     jobs = tuple(Job(name, ("true",), folder / name, config={"max_iters": 100}) for name in names)
-    return Plan("p", folder, jobs, "files", "2026-11-20T00:00:00+00:00")
+    return Plan("p", folder, jobs, PlanKind("files"), "2026-11-20T00:00:00+00:00")
 
 
 def test_without_a_terminal_there_is_a_line_an_event_and_a_heartbeat(

@@ -11,7 +11,7 @@ import pytest
 
 from runner.configs import config_file, scripts
 from runner.configs.config_file import ConfigFile
-from runner.core.errors import ConfigError
+from runner.core.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 
@@ -72,7 +72,7 @@ def config(folder: Path, text: str, name: str = "x.py") -> ConfigFile:
 
 
 def problems(script: Path | None, file: ConfigFile, **overrides: str) -> list[str]:
-    with pytest.raises(ConfigError) as raised:
+    with pytest.raises(UserError) as raised:
         scripts.check(script, file, overrides)
     return [problem.replace(f"{file.path.parent}/", "") for problem in raised.value.problems]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.core.errors import ConfigError
+from runner.core.errors import UserError
 from runner.planners import programs
 from runner.planners.discovery import Search, discover
 from tests.conftest import PROJECT
@@ -66,13 +66,13 @@ def test_configs_are_found_and_named(
     ],
 )
 def test_a_mistake_is_one_sentence(tmp_path: Path, search: dict[str, object], said: str) -> None:
-    with pytest.raises(ConfigError) as raised:
+    with pytest.raises(UserError) as raised:
         names(planted(tmp_path, "IMAGE/x.yaml"), **search)
     assert said in str(raised.value) and len(raised.value.problems) == 1
 
 
 def test_a_root_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no such folder; name the folder of the configs"):
+    with pytest.raises(UserError, match="no such folder; name the folder of the configs"):
         names(tmp_path / "nowhere")
 
 

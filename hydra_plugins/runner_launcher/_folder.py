@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.runner_launcher._mistake import Mistake
 from runner.cli import batches
-from runner.core.errors import ConfigError
+from runner.core.errors import UserError
 from runner.core.job import Job
 from runner.core.text import command
 from runner.disk.layout import BatchPaths
@@ -97,7 +97,7 @@ def _before(text: str, root: Path, *, resume: bool) -> dict[str, Job]:
             return {job.name: job for job in recorded.plan(root).jobs}
         if batches.state(root)["state"] == "running without a runner":
             raise Mistake(f"hydra.sweep.dir={text}: a job of an earlier sweep still runs there; name another folder")
-    except ConfigError as error:
+    except UserError as error:
         raise Mistake(*error.problems) from None
     log.warning(f"{text} holds a sweep already: its jobs are run anew, and what each left moves to attempt_… below it")
     return {}

@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra_plugins.runner_launcher._mistake import Mistake
-from runner.cli.options import CAUSES, KEPT
-
-STAMPS = ("all", "combined", "none")
+from runner.core.options import LOG_TIMESTAMPS, NAMES, RETRY_CAUSES, RunOptions
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`kept` are those that plan.json keeps, so that `run_experiments.py --resume` runs the jobs likewise."""
+    """`run` are those that plan.json keeps, so that `run_experiments.py --resume` runs the jobs likewise."""
 
-    workers: int
     resume: bool
-    kept: Mapping[str, Any]
+    run: RunOptions
 
 
 def checked(given: Mapping[str, Any]) -> Options:
@@ -27,8 +24,7 @@ def checked(given: Mapping[str, Any]) -> Options:
     if problems := [f"hydra.launcher.{problem}" for problem in _problems(values)]:
         raise Mistake(*problems)
     values["max_workers"] = values["workers"]  # as run_experiments.py calls it
-    kept = {name: values[name] for name in KEPT if values[name] not in (None, False, 0)}
-    return Options(values["workers"], values["resume"], kept)
+    return Options(values["resume"], RunOptions().updated({name: values[name] for name in NAMES if name in values}))
 
 
 def _problems(values: Mapping[str, Any]) -> Iterator[str]:
@@ -40,7 +36,7 @@ def _problems(values: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}={values[name]}: is too small; {least} is the least"
     if len(values["grace"]) != 3 or not all(0 <= seconds < float("inf") for seconds in values["grace"]):
         yield f"grace={values['grace']}: is not three numbers of seconds, such as [10,5,10]"
-    if not values["retry_on"] or set(values["retry_on"]) - CAUSES.keys():
-        yield f"retry_on={values['retry_on']}: must name causes of {', '.join(CAUSES)}"
-    if values["log_timestamps"] not in STAMPS:
-        yield f"log_timestamps={values['log_timestamps']}: is none of {', '.join(STAMPS)}"
+    if not values["retry_on"] or set(values["retry_on"]) - RETRY_CAUSES.keys():
+        yield f"retry_on={values['retry_on']}: must name causes of {', '.join(RETRY_CAUSES)}"
+    if values["log_timestamps"] not in LOG_TIMESTAMPS:
+        yield f"log_timestamps={values['log_timestamps']}: is none of {', '.join(LOG_TIMESTAMPS)}"

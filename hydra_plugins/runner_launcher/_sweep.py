@@ -23,6 +23,7 @@ from hydra_plugins.runner_launcher._planning import Planned, Sweeping
 from runner.cli import main
 from runner.core import clock
 from runner.core.job import Plan
+from runner.core.plan_kind import PlanKind
 from runner.core.state import COMPLETED, Finished, Record
 from runner.disk import attempts, results
 from runner.disk.layout import ERROR_DETAILS
@@ -33,6 +34,7 @@ from runner.observers.journal import Journal
 from runner.processes.signals import Deaf, Signals
 from runner.reports import views
 
+KIND = PlanKind("hydra")
 log = logging.getLogger(__name__)
 
 
@@ -59,10 +61,9 @@ class Sweep:
             plan = self._begin(planned, known)
             records = loop.run(
                 plan,
-                Local(main.terms(self._options.kept), provenance.gather(Path.cwd()), self._options.workers),
-                [Journal(self._earlier), Narrator(overrides, self._options.workers)],
+                Local(plan.options, provenance.gather(Path.cwd())),
+                [Journal(self._earlier), Narrator(overrides, self._options.run.max_workers)],
                 signals,
-                main.policy(self._options.kept),
                 known,
             )
             heard = signals.received[0] if signals.received else None
@@ -77,9 +78,9 @@ class Sweep:
             self._sweep.root.name,
             self._sweep.root,
             tuple(one.job for one in planned),
-            "hydra",
+            KIND,
             self._created_at,
-            options=self._options.kept,
+            options=self._options.run,
         )
         orders = {
             _planning.order_file(one.number): self._sweep.start.order(one.config, str(one.job.out_dir))

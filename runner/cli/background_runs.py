@@ -10,7 +10,7 @@ from typing import Any
 
 from runner.cli import batches
 from runner.cli import main as command_line
-from runner.core.errors import ConfigError, did_you_mean
+from runner.core.errors import UserError, did_you_mean
 from runner.core.text import plain
 from runner.disk import atomic
 from runner.disk.layout import BACKGROUND_RUNS, RUN_RECORD, BatchPaths
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def obey() -> int:
         if rest or (given.stop is None and (given.now or given.drain)):
             word = rest[0] if rest else "--now" if given.now else "--drain"
-            raise ConfigError(f"{word} was not expected here; see --help")
+            raise UserError(f"{word} was not expected here; see --help")
         if given.stop is not None:
             return batches.stop(_root(given.stop), now=given.now, drain=given.drain)
         return _list(as_json=given.json)
@@ -105,4 +105,4 @@ def _root(named: str) -> Path:
         return path.resolve()
     names = [run["name"] for run in _runs()]
     mend = did_you_mean(path.name, names) or f"there are {', '.join(names[:3]) or 'none'} in {FOLDER.resolve()}"
-    raise ConfigError(f"{named!r}: no such run; {mend}")
+    raise UserError(f"{named!r}: no such run; {mend}")

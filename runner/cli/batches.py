@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner.core.errors import ConfigError
+from runner.core.errors import UserError
 from runner.core.job import Job, Plan
 from runner.core.state import COMPLETED
 from runner.core.text import duration, plain, shown
@@ -56,7 +56,7 @@ def answered(command: Callable[[], int], program: str) -> int:
         code = command()
         sys.stdout.flush()
         return code
-    except ConfigError as error:
+    except UserError as error:
         for problem in error.problems:
             print(f"{program}: {problem}", file=sys.stderr)
         return 2
@@ -122,7 +122,7 @@ def _state_of(job: Job) -> dict[str, Any]:
 def state_or_why_not(root: Path) -> dict[str, Any]:
     try:
         return state(root)
-    except ConfigError as error:  # one broken batch must not hide the others
+    except UserError as error:  # one broken batch must not hide the others
         about = {"name": root.name, "experiment_dir": str(root), "created_at": None}
         return {**about, "state": "unreadable", "runner": None, "jobs": {}, "error": str(error)}
 
@@ -175,11 +175,11 @@ def tail(root: Path, named: str | None) -> int:
     plan = recorded.plan(root)
     jobs = {job.name: job for job in plan.jobs}
     if named is not None and named not in jobs:
-        raise ConfigError(no_such_job(named, list(jobs)))
+        raise UserError(no_such_job(named, list(jobs)))
     running = [job for job in plan.jobs if _state_of(job)["status"] == "running"]
     begun = [job for job in plan.jobs if (job.out_dir / layout.COMBINED).exists()]
     if named is None and not (running or begun):
-        raise ConfigError(f"{shown(root)}: no job has begun yet")
+        raise UserError(f"{shown(root)}: no job has begun yet")
     job = jobs[named] if named is not None else (running or begun)[-1]
     for line in _followed(job.out_dir / layout.COMBINED, lambda: _state_of(job)["status"] == "running"):
         print(line, flush=True)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from runner.core import clock, redact
-from runner.core.job import SWEEP, TREE, Plan
+from runner.core.job import Plan
 from runner.core.text import count, shown
 from runner.disk import atomic, layout, results
 from runner.disk.lock import Lock
@@ -41,7 +41,7 @@ def _leave_terminal(plan: Plan, lock: Lock) -> str:
     for source, target in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
     lock.sign()
-    return (plan.door == SWEEP and _register(plan)) or paths.master_log
+    return (plan.kind.stop_by == "run_background.py" and _register(plan)) or paths.master_log
 
 
 def _tell(plan: Plan, followed: bytes) -> int:
@@ -57,9 +57,9 @@ def _tell(plan: Plan, followed: bytes) -> int:
 
 def _stopping(plan: Plan) -> str:
     """The command line that stops the batch."""
-    if plan.door == SWEEP:
+    if plan.kind.stop_by == "run_background.py":
         return f"python {shown(PROJECT / 'scripts' / 'run_background.py')} --stop {shown(plan.root)}"
-    named = shown(plan.root) if plan.door == TREE else plan.name
+    named = shown(plan.root) if plan.kind.stop_by == "folder" else plan.name
     return f"python {shown(PROJECT / 'run_experiments.py')} stop {named}"
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runner.cli import options
 from runner.cli.options import UsageError
@@ -20,8 +20,7 @@ if TYPE_CHECKING:  # heavy, and not needed for --help
     from runner.core.job import Plan
     from runner.core.state import Record
     from runner.disk.lock import Lock
-    from runner.engine.loop import Observer, Policy
-    from runner.executors.supervised import Terms
+    from runner.engine.loop import Observer
     from runner.processes.signals import Signals
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -70,14 +69,14 @@ def _main(arguments: Sequence[str]) -> int:
         from runner.cli import batches
 
         return batches.main(arguments, rerun)
-    from runner.core.errors import ConfigError
+    from runner.core.errors import UserError
 
     try:
         given, overrides, wrong = options.parse(arguments)
         if given.resume is not None and given.exp is None:
             return resume(given)
         return _planned(given, overrides, arguments, wrong)
-    except (UsageError, ConfigError) as error:
+    except (UsageError, UserError) as error:
         return complain(error.problems)
     except BrokenPipeError:
         raise
@@ -203,12 +202,12 @@ def start_tree(plan: Plan, given: Namespace, programs: Plan | None) -> int:
 
 def _joined(plan: Plan, given: Namespace) -> Plan:
     """The plan with what is recorded of earlier calls for its output root."""
-    from runner.core.errors import ConfigError
+    from runner.core.errors import UserError
     from runner.planners import recorded, tree
 
     try:
         return tree.joined(plan, recorded.plan(plan.root))
-    except ConfigError as error:  # the folder was moved or copied, or is of another version: results are found anyway
+    except UserError as error:  # the folder was moved or copied, or is of another version: results are found anyway
         _note(given, f"{error.problems[0].partition(';')[0]}; its record is begun anew")
         return plan
 
@@ -225,7 +224,7 @@ def resume(
 
     `replan` plans a sweep once more from its spec, which may have changed since.
     """
-    from runner.core.errors import Changed, ConfigError
+    from runner.core.errors import UserError
     from runner.core.text import shown
     from runner.disk import attempts
     from runner.disk.layout import BatchPaths
@@ -244,14 +243,14 @@ def resume(
                 plan = resuming.replanned(before, replan(before), accept=given.accept_changes)
             names = [planned.name for planned in plan.jobs]
             if job is not None and job not in names:
-                raise ConfigError(resuming.no_such_job(job, names))
+                raise UserError(resuming.no_such_job(job, names))
             settled = resuming.known(plan, given.only, job)
             resuming.refuse_hidden(plan, settled)
             planned_anew = plan is not before
             if not planned_anew:
                 plan = resuming.renewed(plan, settled, accept=given.accept_changes)
             settled = resuming.limited(plan, settled, given.limit)
-            plan = replace(plan, options=options.renewed(plan.options, given))
+            plan = replace(plan, options=plan.options.updated(options.given_options(given)))
             if given.dry_run:
                 show(replace(plan, jobs=tuple(one for one in plan.jobs if one.name not in settled)), json=given.json)
                 return COMPLETED
@@ -265,8 +264,8 @@ def resume(
                 return code
             done = finished(next(one for one in plan.jobs if one.name == job))
             return COMPLETED if done else SOME_DID_NOT
-    except ConfigError as error:
-        return complain(error.problems, counted=not isinstance(error, Changed))
+    except UserError as error:
+        return complain(error.problems, counted=error.counted)
     except Held as held:
         complain([f"{shown(root or given.resume)}: another runner has it in hand: {held}"])
         return HELD
@@ -290,7 +289,6 @@ def run(
     """Run the plan to its end, and say how it went; the exit code is about the jobs that are `asked_for`."""
     from runner.cli import detach
     from runner.core import clock
-    from runner.core.job import PROGRAMS
     from runner.engine import loop
     from runner.executors import provenance
     from runner.executors.local import Local
@@ -299,38 +297,12 @@ def run(
 
     if given.detach and (left := detach.detach(plan, lock)) is not None:
         return left
-    executor = Local(terms(plan.options), provenance.gather(PROJECT), plan.options.get("max_workers", 1))
+    executor = Local(plan.options, provenance.gather(PROJECT))
     observers: list[Observer] = [Journal(), _screen(given)]
-    records = loop.run(plan, executor, observers, signals, policy(plan.options), settled)
-    if given.json and plan.door != PROGRAMS:
+    records = loop.run(plan, executor, observers, signals, settled)
+    if given.json and not plan.kind.quiet_json:
         _print_json(views.summary(plan, records, clock.now()))
     return exit_code([record for record in records if record.job.name in asked_for], signals.received)
-
-
-def terms(kept: Mapping[str, Any]) -> Terms:
-    """How each job is run."""
-    from runner.executors.supervised import GRACE, Terms
-
-    return Terms(
-        timeout=kept.get("timeout"),
-        stall_timeout=kept.get("stall_timeout"),
-        keep_running=bool(kept.get("keep_running")),
-        grace=tuple(kept.get("grace", GRACE)),
-        log_timestamps=kept.get("log_timestamps", "all"),
-    )
-
-
-def policy(kept: Mapping[str, Any]) -> Policy:
-    """When a job is tried again, and when the batch gives up."""
-    from runner.engine.loop import Policy
-
-    causes = kept.get("retry_on", options.RETRY_ON)
-    return Policy(
-        max_failures=1 if kept.get("fail_fast") else kept.get("max_failures"),
-        retries=kept.get("retries", 0),
-        retry_on=frozenset(options.CAUSES[cause] for cause in causes),
-        retry_delay=kept.get("retry_delay", 10.0),
-    )
 
 
 def _screen(given: Namespace) -> Observer:

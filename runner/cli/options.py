@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
+
+from runner.core.options import NAMES as RUN_OPTIONS
+from runner.core.options import RETRY_CAUSES, RunOptions
 
 #: Settings of a training that document readers know by name; any other key of a config is taken as well.
 OVERRIDES = {
@@ -18,12 +21,7 @@ OVERRIDES = {
     "learning_rate": "override the learning rate",
     "export_features": "npy, npy+csv or npy+parquet: how a robustness run keeps its feature vectors",
 }
-#: What --retry_on calls the ways to end -> the status in a result.
-CAUSES = {"failed": "failed", "signal": "killed", "timeout": "timeout", "stalled": "stalled", "error": "error"}
-RETRY_ON = ("failed", "signal", "timeout", "stalled")
-#: Options that say how jobs are run; a resumed batch keeps them unless they are given anew.
-KEPT = ["timeout", "stall_timeout", "fail_fast", "max_failures", "retries", "retry_on", "retry_delay", "grace"]
-KEPT += ["keep_running", "log_timestamps", "max_workers"]
+RETRY_ON = ",".join(RunOptions().retry_on)
 BOOLEANS = {"wandb_enabled", "wandb_log", "compile"}
 #: What a sweep in mode simulation passes on to its jobs.
 SIMULATION = {
@@ -162,7 +160,13 @@ def parser() -> argparse.ArgumentParser:
     _add(how, "fail_fast", action="store_true", help="start no further job after the first that does not complete")
     _add(how, "max_failures", type=positive, metavar="N", help="the same after N such jobs")
     _add(how, "retries", type=positive, metavar="N", help="try a job again, up to N times")
-    _add(how, "retry_on", type=_checked(_causes), metavar="CAUSES", help=f"after which ends: {','.join(RETRY_ON)}")
+    _add(
+        how,
+        "retry_on",
+        type=_checked(_causes),
+        metavar="CAUSES",
+        help=f"after which ends: {RETRY_ON}",
+    )
     _add(how, "retry_delay", type=seconds, metavar="SECONDS", help="before the first retry, then doubled: 10")
     _add(how, "grace", type=_checked(_grace), metavar="A,B,C", help="seconds after SIGINT, SIGTERM, KILL: 10,5,10")
     _add(how, "keep_running", action="store_true", default=None, help="a job goes on when the runner itself is killed")
@@ -240,9 +244,11 @@ def _grace(text: str) -> tuple[float, ...]:
 
 def _causes(text: str) -> list[str]:
     words = [word.strip() for word in text.split(",") if word.strip()]
-    unknown = [word for word in words if word not in CAUSES]
+    unknown = [word for word in words if word not in RETRY_CAUSES]
     if unknown or not words:
-        raise argparse.ArgumentTypeError(f"{text!r} must name causes of {', '.join(CAUSES)}, with commas between them")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} must name causes, with commas between them: {', '.join(RETRY_CAUSES)}"
+        )
     return words
 
 
@@ -367,18 +373,15 @@ def _not_with_resume(options: argparse.Namespace, rest: Sequence[str]) -> list[s
     return [f"{word!r} was not expected here; options begin with --, see --help" for word in rest[:1]]
 
 
-def kept(options: argparse.Namespace) -> dict[str, Any]:
-    """The options of KEPT that were given."""
-    given = {name: getattr(options, name) for name in KEPT}
+def given_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The run options that were given."""
+    given = {name: getattr(options, name, None) for name in RUN_OPTIONS}
     return {name: value for name, value in given.items() if value not in (None, False)}
 
 
-def renewed(before: Mapping[str, Any], options: argparse.Namespace) -> dict[str, Any]:
-    """What a resumed batch kept, and what is said anew."""
-    anew = kept(options)
-    if "max_failures" in anew:  # the limit that is said now, not the one of then
-        before = {name: value for name, value in before.items() if name != "fail_fast"}
-    return {**before, **anew}
+def run_options(options: argparse.Namespace) -> RunOptions:
+    """The run options that were given, and the defaults of all others."""
+    return RunOptions().updated(given_options(options))
 
 
 def _misspelled(word: str) -> str | None:

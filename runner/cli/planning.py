@@ -15,8 +15,8 @@ from runner.cli import options, preflight
 from runner.configs import scripts
 from runner.configs.preparation import prepare
 from runner.core import redact
-from runner.core.errors import ConfigError
-from runner.core.job import TREE, Plan
+from runner.core.errors import UserError
+from runner.core.job import Plan
 from runner.core.text import shown
 from runner.planners import command, discovery, files, programs, select, sweep, tree
 from runner.planners.command import Command
@@ -38,7 +38,7 @@ class Typed:
 
 
 def plan(typed: Typed, before: Plan | None = None) -> Plan:
-    """The plan, checked against this machine, its datasets prepared. Raises one ConfigError with all mistakes.
+    """The plan, checked against this machine, its datasets prepared. Raises one UserError with all mistakes.
 
     `before` is the plan of a sweep that is gone on with, instead of a new one.
     """
@@ -51,7 +51,7 @@ def plan(typed: Typed, before: Plan | None = None) -> Plan:
     found = None
     try:
         found = _planned(typed, started, base, before)
-    except ConfigError as error:
+    except UserError as error:
         problems += error.problems
     problems += _device_problems(typed, found, problems)
     option = "--output_root" if typed.given.config_root is not None else "--base_out_dir"
@@ -60,7 +60,7 @@ def plan(typed: Typed, before: Plan | None = None) -> Plan:
     if found is not None and not problems and not typed.given.dry_run:
         problems += _prepare(found)
     if problems or found is None:
-        raise ConfigError(*dict.fromkeys(problems))
+        raise UserError(*dict.fromkeys(problems))
     return found
 
 
@@ -73,12 +73,12 @@ def _prepare(found: Plan) -> list[str]:
 def earlier(typed: Typed) -> Path | None:
     """The sweep that --exp --resume goes on with: the named one, or the newest of the spec's name if there is any.
 
-    Raises ConfigError.
+    Raises UserError.
     """
     given = typed.given
     base, wrong = _base(given)
     if wrong or typed.wrong:
-        raise ConfigError(*typed.wrong, *wrong)
+        raise UserError(*typed.wrong, *wrong)
     if given.resume:
         return select.find(base, given.resume)
     return select.newest_of(base, sweep.name(Path(shown(_spec(given)))))
@@ -95,7 +95,7 @@ def _as_begun(typed: Typed, before: Plan) -> Typed:
     vars(given).update({**before.origin.get("flags", {}), **options.simulation_flags(given)})
     overrides = {**before.overrides, **typed.overrides}
     if secret := [key for key, text in overrides.items() if text == redact.HIDDEN]:
-        raise ConfigError(*(f"--{key}: it was a secret and was not written down; give it again" for key in secret))
+        raise UserError(*(f"--{key}: it was a secret and was not written down; give it again" for key in secret))
     return replace(typed, given=given, overrides=overrides)
 
 
@@ -112,7 +112,7 @@ def _planned(typed: Typed, started: Command, base: Path, before: Plan | None) ->
         cwd=cwd,
         environ=os.environ,
         resume_args=tuple(shlex.split(given.resume_args or "")),
-        options=options.kept(given),
+        options=options.run_options(given),
     )
     now, flags = datetime.now().astimezone(), options.simulation_flags(given)
     if given.exp is not None:
@@ -149,7 +149,7 @@ def _runners(given: Namespace) -> Path:
 
 def invocations(typed: Typed, found: Plan) -> Plan | None:
     """The plan that invokes the programs which subdirectories of a tree have of their own; None if there are none."""
-    wanted = _tree(typed.given, found.root).programs if found.door == TREE else {}
+    wanted = _tree(typed.given, found.root).programs if found.kind.name == "tree" else {}
     if not wanted:
         return None
     return programs.plan(wanted, found.root, _flags(typed, found.root), Path.cwd(), datetime.now().astimezone())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runner.core.errors import ConfigError
+from runner.core.errors import UserError
 
 SUFFIXES = (".py", ".yaml", ".yml", ".json")
 MAX_BYTES = 16 * 1024 * 1024
@@ -45,13 +45,13 @@ class ConfigFile:
 
 
 def read(path: Path, *, time_limit: float = 10.0) -> ConfigFile:
-    """The file alone, without what it builds on. Raises ConfigError for one that cannot be read or understood.
+    """The file alone, without what it builds on. Raises UserError for one that cannot be read or understood.
 
     A .py file is never executed here: what cannot be read off its text is evaluated in a child process that
     has `time_limit` seconds.
     """
     if path.suffix not in SUFFIXES:
-        raise ConfigError(f"{path}: unknown kind of config {path.suffix!r}; name it {', '.join(SUFFIXES)}")
+        raise UserError(f"{path}: unknown kind of config {path.suffix!r}; name it {', '.join(SUFFIXES)}")
     source = _content(path)
     text = _decoded(path, source)
     match path.suffix:
@@ -71,34 +71,34 @@ def read(path: Path, *, time_limit: float = 10.0) -> ConfigFile:
 
 
 def read_text(path: Path) -> str:
-    """The text of any source file; raises ConfigError for one that is none."""
+    """The text of any source file; raises UserError for one that is none."""
     return _decoded(path, _content(path))
 
 
 def _content(path: Path) -> bytes:
     try:
         if path.is_dir():
-            raise ConfigError(f"{path}: is a directory; name a file in it")
+            raise UserError(f"{path}: is a directory; name a file in it")
         if path.exists() and not path.is_file():
-            raise ConfigError(f"{path}: is not a regular file; copy it to one")
+            raise UserError(f"{path}: is not a regular file; copy it to one")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; check the name") from None
+        raise UserError(f"{path}: no such file; check the name") from None
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the file and its permissions") from None
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the file and its permissions") from None
     if len(content) > MAX_BYTES:
-        raise ConfigError(f"{path}: is larger than {MAX_BYTES // 2**20} MiB; a config should be smaller")
+        raise UserError(f"{path}: is larger than {MAX_BYTES // 2**20} MiB; a config should be smaller")
     return content
 
 
 def _decoded(path: Path, source: bytes) -> str:
     if (at := source.find(b"\0")) >= 0:
-        raise ConfigError(f"{path}:{_line(source, at)}: contains a NUL byte; is this a text file?")
+        raise UserError(f"{path}:{_line(source, at)}: contains a NUL byte; is this a text file?")
     try:
         return source.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}:{_line(source, error.start)}: is not UTF-8; save it as UTF-8") from None
+        raise UserError(f"{path}:{_line(source, error.start)}: is not UTF-8; save it as UTF-8") from None
 
 
 def _line(source: bytes, at: int) -> int:

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from runner.configs.config_file import ConfigFile, read
-from runner.core.errors import ConfigError, one_line
+from runner.core.errors import UserError, one_line
 
 BASE, ABSTRACT = "base", "abstract"
 INHERITING = (".yaml", ".yml", ".json")
 
 
 def whole(path: Path, *, time_limit: float = 10.0) -> ConfigFile:
-    """The config with the values that it inherits; each key knows the file in which it stands. Raises ConfigError."""
+    """The config with the values that it inherits; each key knows the file in which it stands. Raises UserError."""
     chain = _chain(path, time_limit)
     merged = _own(chain[-1])
     for below in reversed(chain[:-1]):
@@ -37,12 +37,12 @@ def _chain(path: Path, time_limit: float) -> list[ConfigFile]:
         place = chain[-1].place(BASE)
         if any(_same(base, one.path) for one in chain):
             names = " -> ".join(str(one) for one in (*(one.path for one in chain), base))
-            raise ConfigError(f"{place}: base goes round in a circle: {names}; remove one of them")
+            raise UserError(f"{place}: base goes round in a circle: {names}; remove one of them")
         try:
             chain.append(read(base, time_limit=time_limit))
-        except ConfigError as error:
+        except UserError as error:
             about_it = f"{base}: "  # and about no line in it
-            raise ConfigError(
+            raise UserError(
                 *(f"{place}: base: {it}" if it.startswith(about_it) else it for it in error.problems)
             ) from None
     return chain
@@ -54,7 +54,7 @@ def _base(file: ConfigFile) -> Path | None:
         return None
     if not isinstance(named, str) or not named.strip():
         wanted = "the path of one config, relative to this file"
-        raise ConfigError(f"{file.place(BASE)}: base must be {wanted}, not {one_line(repr(named))}")
+        raise UserError(f"{file.place(BASE)}: base must be {wanted}, not {one_line(repr(named))}")
     found = file.path.parent / named
     short = Path(os.path.normpath(found))  # config/_base.yaml instead of config/IMAGE/../_base.yaml
     return found if found.exists() and not _same(short, found) else short  # the first: a folder on the way is a link
@@ -73,7 +73,7 @@ def _own(file: ConfigFile) -> ConfigFile:
         return file
     abstract = file.values.get(ABSTRACT, False)
     if not isinstance(abstract, bool):
-        raise ConfigError(f"{file.place(ABSTRACT)}: abstract must be true or false, not {one_line(repr(abstract))}")
+        raise UserError(f"{file.place(ABSTRACT)}: abstract must be true or false, not {one_line(repr(abstract))}")
     values = {key: value for key, value in file.values.items() if key not in (BASE, ABSTRACT)}
     return replace(file, values=values, abstract=abstract)
 

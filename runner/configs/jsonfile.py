@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.configs.evaluate import Unfit, plain
-from runner.core.errors import ConfigError, one_line
+from runner.core.errors import UserError, one_line
 
 
 class _Twice(ValueError):
@@ -20,12 +20,12 @@ def read(path: Path, text: str) -> tuple[dict[str, Any], dict[str, int]]:
     try:
         json.loads(text)  # json's own words for what is malformed, with its line
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}:{error.lineno}: invalid JSON: {one_line(error.msg)}; correct this line") from None
+        raise UserError(f"{path}:{error.lineno}: invalid JSON: {one_line(error.msg)}; correct this line") from None
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}:1: cannot be parsed ({one_line(error)}); make it simpler") from None
+        raise UserError(f"{path}:1: cannot be parsed ({one_line(error)}); make it simpler") from None
     at = _skip(text, 0)
     if text[at] != "{":
-        raise ConfigError(f"{path}:{_line(text, at)}: must be an object with keys; write {{...}} around it")
+        raise UserError(f"{path}:{_line(text, at)}: must be an object with keys; write {{...}} around it")
     return _members(path, text, at + 1)
 
 
@@ -39,13 +39,13 @@ def _members(path: Path, text: str, at: int) -> tuple[dict[str, Any], dict[str, 
         line = _line(text, at)
         key, at = decoder.raw_decode(text, at)
         if key in lines:
-            raise ConfigError(f"{path}:{line}: {key!r} stands a second time (first on line {lines[key]}); remove one")
+            raise UserError(f"{path}:{line}: {key!r} stands a second time (first on line {lines[key]}); remove one")
         at = _skip(text, _skip(text, at) + 1)
         try:
             value, at = decoder.raw_decode(text, at)
             values[key], lines[key] = plain(value), line
         except (_Twice, Unfit) as error:
-            raise ConfigError(f"{path}:{line}: {key} {error}") from None
+            raise UserError(f"{path}:{line}: {key} {error}") from None
         at = _skip(text, at)
         if text[at] == ",":
             at = _skip(text, at + 1)

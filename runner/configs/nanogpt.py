@@ -33,7 +33,7 @@ class Key:
 
 
 def keys(script: Path) -> dict[str, Key] | None:
-    """The script's keys; None when it does not follow the convention. Raises ConfigError if unreadable."""
+    """The script's keys; None when it does not follow the convention. Raises UserError if unreadable."""
     if script.suffix not in (".py", ""):
         return None
     text = read_text(script)

@@ -9,7 +9,7 @@ from typing import Any
 
 from runner.configs.evaluate import Unfit, is_setting, plain
 from runner.configs.static import NotStatic, Static, TooLarge
-from runner.core.errors import ConfigError, one_line
+from runner.core.errors import UserError, one_line
 
 Values = tuple[dict[str, Any], dict[str, int]]
 
@@ -33,21 +33,21 @@ def read(path: Path, text: str, time_limit: float) -> Values:
 
         values, unfit = _from_child(path, child.evaluate(path, text, time_limit), time_limit)
     if unfit:
-        raise ConfigError(*(f"{path}:{lines.get(name, 1)}: {name} {cause}" for name, cause in unfit.items()))
+        raise UserError(*(f"{path}:{lines.get(name, 1)}: {name} {cause}" for name, cause in unfit.items()))
     return values, {name: line for name, line in lines.items() if name in values}
 
 
 def parse(path: Path, text: str) -> ast.Module:
-    """Raise ConfigError for a syntax error, with its line."""
+    """Raise UserError for a syntax error, with its line."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an odd escape in a string is no business of ours
             tree = ast.parse(text, filename=str(path))
             compile(tree, str(path), "exec", dont_inherit=True)  # finds what parsing leaves, such as a lone return
     except SyntaxError as error:
-        raise ConfigError(f"{path}:{error.lineno or 1}: {_invalid(error)}") from None
+        raise UserError(f"{path}:{error.lineno or 1}: {_invalid(error)}") from None
     except (RecursionError, MemoryError, ValueError) as error:
-        raise ConfigError(f"{path}:1: cannot be parsed ({one_line(error)}); make it simpler") from None
+        raise UserError(f"{path}:1: cannot be parsed ({one_line(error)}); make it simpler") from None
     return tree
 
 
@@ -64,7 +64,7 @@ def _static(path: Path, tree: ast.Module) -> dict[str, Any]:
             reader.run(statement)
         except TooLarge:
             cause = "the value is too large for a config; make it smaller"
-            raise ConfigError(f"{path}:{statement.lineno}: {cause}") from None
+            raise UserError(f"{path}:{statement.lineno}: {cause}") from None
     return reader.names
 
 
@@ -81,12 +81,12 @@ def _settings(names: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 
 def _from_child(path: Path, answer: dict[str, Any] | None, time_limit: float) -> tuple[dict[str, Any], dict[str, str]]:
     if answer is None:
-        raise ConfigError(f"{path}: did not finish within {time_limit:g} s; a config should only assign values")
+        raise UserError(f"{path}: did not finish within {time_limit:g} s; a config should only assign values")
     if (kind := answer.get("error")) is not None:
         place = f"{path}:{answer['line']}" if answer.get("line") else str(path)
         message = one_line(answer.get("message", ""))
         cause = f"{kind}: {message}" if message else kind
-        raise ConfigError(f"{place}: {cause}; {MENDS.get(kind, 'correct this line')}")
+        raise UserError(f"{place}: {cause}; {MENDS.get(kind, 'correct this line')}")
     return answer["values"], answer["unfit"]
 
 

@@ -15,7 +15,7 @@ from runner.configs.config_file import ConfigFile
 from runner.configs.nanogpt import Key
 from runner.configs.overrides import ALIASES, Misfit, found, literal, parse
 from runner.configs.preparation import Preparation
-from runner.core.errors import ConfigError, did_you_mean
+from runner.core.errors import UserError, did_you_mean
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -36,12 +36,12 @@ class Checked:
 
 
 def read(script: Path | None, path: Path) -> ConfigFile:
-    """The config as the script reads it: ours follows `base:`, to others it means anything. Raises ConfigError."""
+    """The config as the script reads it: ours follows `base:`, to others it means anything. Raises UserError."""
     return inheritance.whole(path) if is_ours(script) else config_file.read(path)
 
 
 def check(script: Path | None, config: ConfigFile, overrides: Mapping[str, str]) -> Checked:
-    """Raise one ConfigError with all that the script would refuse, as far as its text tells."""
+    """Raise one UserError with all that the script would refuse, as far as its text tells."""
     given = {key.removeprefix("--").replace("-", "_"): text for key, text in overrides.items()}
     if script is None:
         return _as_it_is(config, given)
@@ -65,12 +65,12 @@ def keys(script: Path | None, config: ConfigFile) -> set[str] | None:
 
 
 def pipeline(config: ConfigFile, overrides: Mapping[str, str]) -> str:
-    """What a config of ours trains: the pipeline that is named, or that knows the most keys. Raises ConfigError."""
+    """What a config of ours trains: the pipeline that is named, or that knows the most keys. Raises UserError."""
     return str(_configurator().class_for(config, overrides).model_fields["pipeline"].default)
 
 
 def fitting(config: ConfigFile, overrides: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
-    """Those of `defaults` that a config of ours leaves open, and that its pipeline can take. Raises ConfigError."""
+    """Those of `defaults` that a config of ours leaves open, and that its pipeline can take. Raises UserError."""
     fields = _configurator().class_for(config, overrides).model_fields
     left_open = (defaults.keys() & fields.keys()) - {*config.values, *overrides}
     return {key: text for key, text in defaults.items() if key in left_open and _takes(fields[key], text)}
@@ -96,13 +96,13 @@ def unprepared(config: Mapping[str, Any]) -> Preparation | None:
 
 
 def _configurator() -> ModuleType:
-    """The module that resolves our configs; raises ConfigError where what it needs is not installed."""
+    """The module that resolves our configs; raises UserError where what it needs is not installed."""
     if str(PROJECT) not in sys.path:  # started from elsewhere, as `python -m` does
         sys.path.insert(0, str(PROJECT))
     try:
         return importlib.import_module("configurator")
     except ModuleNotFoundError as error:
-        raise ConfigError(f"train_run.py needs {error.name}; pip install -r requirements.txt") from None
+        raise UserError(f"train_run.py needs {error.name}; pip install -r requirements.txt") from None
 
 
 def _ours(config: ConfigFile, given: Mapping[str, str]) -> Checked:
@@ -116,7 +116,7 @@ def _ours(config: ConfigFile, given: Mapping[str, str]) -> Checked:
     }
     try:
         before = configurator.resolve(config, {}).model_dump(mode="json")
-    except ConfigError:  # the config is wrong alone, and an override mends it
+    except UserError:  # the config is wrong alone, and an override mends it
         before = configurator.resolve_for(type(settings), None, {}).model_dump(mode="json") | config.values
     room = configurator.checkpoint_bytes(settings)
     going_on = RESUME if "init_from" in resolved else ()
@@ -136,7 +136,7 @@ def _nanogpt(script: Path, keys: Mapping[str, Key], config: ConfigFile, given: M
         except Misfit as error:
             problems.append(f"--{key}{'' if str(error).startswith(':') else ' '}{error}")
     if problems:
-        raise ConfigError(*problems)
+        raise UserError(*problems)
     defaults = {name: key.default for name, key in keys.items() if key.default is not nanogpt.UNKNOWN}
     before = defaults | config.values
     resolved = before | values

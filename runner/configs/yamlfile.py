@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from runner.configs.evaluate import Unfit, plain
-from runner.core.errors import ConfigError, one_line
+from runner.core.errors import UserError, one_line
 
 LONGEST = 1000  # digits of a whole number; Python itself reads a few thousand
 _DIGITS = r"[0-9](?:_?[0-9])*"
@@ -107,11 +107,11 @@ def read(path: Path, text: str) -> tuple[dict[str, Any], dict[str, int]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise ConfigError(f"{where}: {_cause(error)}") from None
+        raise UserError(f"{where}: {_cause(error)}") from None
     except yaml.YAMLError as error:  # a control character
-        raise ConfigError(f"{path}: invalid YAML: {one_line(str(error).splitlines()[0])}; remove it") from None
+        raise UserError(f"{path}: invalid YAML: {one_line(str(error).splitlines()[0])}; remove it") from None
     except RecursionError:
-        raise ConfigError(f"{path}:1: is nested too deeply for a config; make it flatter") from None
+        raise UserError(f"{path}:1: is nested too deeply for a config; make it flatter") from None
     finally:
         if loader is not None:
             loader.dispose()
@@ -121,17 +121,17 @@ def _top(path: Path, node: yaml.Node, loader: _Loader) -> tuple[dict[str, Any], 
     if isinstance(node, yaml.ScalarNode) and not node.value:
         return {}, {}
     if not isinstance(node, yaml.MappingNode):
-        raise ConfigError(f"{path}:{node.start_mark.line + 1}: must be a mapping; write lines such as 'batch_size: 8'")
+        raise UserError(f"{path}:{node.start_mark.line + 1}: must be a mapping; write lines such as 'batch_size: 8'")
     lines = _lines(node)
     values: dict[str, Any] = {}
     for key, value in loader.construct_document(node).items():
         line = lines.get(str(key), node.start_mark.line + 1)
         if not isinstance(key, str):
-            raise ConfigError(f"{path}:{line}: the key {key!r} is not text; put quotes around it")
+            raise UserError(f"{path}:{line}: the key {key!r} is not text; put quotes around it")
         try:
             values[key] = plain(value)
         except Unfit as error:
-            raise ConfigError(f"{path}:{line}: {key} {error}") from None
+            raise UserError(f"{path}:{line}: {key} {error}") from None
     return values, lines
 
 

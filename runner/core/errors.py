@@ -1,34 +1,53 @@
-"""What is said about a mistake in a config. Knows nothing of formats."""
+"""What is said about an error of the user: sentences, each with its place, its cause and a fix. One printer for all."""
 
 from __future__ import annotations
 
+import difflib
+import sys
 from collections.abc import Iterable, Sequence
 
+from runner.core.text import plain
 
-class ConfigError(ValueError):
-    """Mistakes of the user: each problem is one sentence, `path:line: cause; mend`."""
+EXIT_CODE = 2  # nothing was started
+
+
+class UserError(ValueError):
+    """Errors that the user can fix: each problem is one sentence, `path:line: cause; fix`.
+
+    `counted`: several problems are summed up in a last line; not so for differences, which are not errors.
+    """
 
     problems: tuple[str, ...]
 
-    def __init__(self, *problems: str) -> None:
+    def __init__(self, *problems: str, counted: bool = True) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+        self.counted = counted
 
 
-class Changed(ConfigError):
-    """Configs are not what they were. The last sentence says what to do; the others are differences, no mistakes."""
+ConfigError = UserError  # the public name, which scripts of users catch
 
-    MOST = 20
+MOST_DIFFERENCES = 20
 
-    def __init__(self, differences: Sequence[str], what_to_do: str) -> None:
-        more = len(differences) - self.MOST
-        super().__init__(*differences[: self.MOST], *([f"and {more} more differences"] if more > 0 else []), what_to_do)
+
+def changed(differences: Sequence[str], what_to_do: str) -> UserError:
+    """The error for configs that are not what they were; the last sentence says what to do."""
+    more = len(differences) - MOST_DIFFERENCES
+    rest = [f"and {more} more differences"] if more > 0 else []
+    return UserError(*differences[:MOST_DIFFERENCES], *rest, what_to_do, counted=False)
+
+
+def print_error(error: UserError, program: str) -> int:
+    """Print a sentence a line on standard error; returns the exit code."""
+    for problem in error.problems:
+        print(f"{program}: {plain(problem)}", file=sys.stderr)
+    if error.counted and len(error.problems) > 1:
+        print(f"{program}: {len(error.problems)} errors; nothing was started", file=sys.stderr)
+    return EXIT_CODE
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str | None:
     """The candidate that `word` most probably stands for, or None when none is near."""
-    import difflib
-
     squeezed = {_squeeze(candidate): candidate for candidate in sorted(candidates, reverse=True)}
     if (same := squeezed.get(_squeeze(word))) is not None:
         return same

@@ -9,8 +9,8 @@ from typing import Any
 
 from runner.core import redact
 from runner.core.canonical import fingerprint
-
-SWEEP, TREE, PROGRAMS = "spec", "tree", "programs"  # front doors whose batches are treated otherwise
+from runner.core.options import RunOptions
+from runner.core.plan_kind import PlanKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The jobs of one batch in their order. `root` is the batch folder, `door` names the front door that planned it.
+    """The jobs of one batch in their order. `root` is the batch folder, `kind` says which entry point planned it.
 
     Raises ValueError when two jobs share a name or a folder (also on file systems that ignore case).
     """
@@ -73,11 +73,11 @@ class Plan:
     name: str
     root: Path
     jobs: tuple[Job, ...]
-    door: str
+    kind: PlanKind
     created_at: str
     overrides: Mapping[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)  # how the jobs are run: times, retries, JSON values
+    options: RunOptions = field(default_factory=RunOptions)
     origin: Mapping[str, Any] = field(default_factory=dict)  # what a sweep or a tree was planned from
     files: Mapping[str, bytes] = field(default_factory=dict)  # inputs that are placed in `root` before the first start
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from runner.core.job import Attempt, Job, Plan
 from runner.core.state import COMPLETED, INTERRUPTED, Finished, Record, Running
 from runner.core.text import count, duration
 from runner.disk import attempts, results
+from runner.engine.policy import retry_delay
 from runner.engine.progress import Follower, Progress
 from runner.processes.signals import Signals
 
@@ -57,27 +57,11 @@ class Observer(Protocol):
     def ended(self, records: Sequence[Record], stopped: str | None) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """When a job is tried again, and when the batch gives up. Delays in seconds, doubled with each try."""
-
-    max_failures: int | None = None
-    retries: int = 0
-    retry_on: frozenset[str] = frozenset()  # statuses
-    retry_delay: float = 10.0
-    longest_delay: float = 600.0
-
-    def delay(self, tries: int) -> float:
-        """Seconds to wait before another try, after `tries` tries."""
-        return float(min(self.retry_delay * 2 ** (tries - 1), self.longest_delay))
-
-
 def run(
     plan: Plan,
     executor: Executor,
     observers: Sequence[Observer],
     signals: Signals,
-    policy: Policy = Policy(),
     known: Mapping[str, Record] | None = None,
 ) -> list[Record]:
     """Run every job of `plan`, as many at once as the executor has slots; a job's failure is data.
@@ -86,7 +70,7 @@ def run(
     their engine, are taken over. A first signal asks the running jobs to save and leave, a second kills them; SIGUSR1
     lets the running jobs finish; jobs not begun stay pending. Returns a record for each job, in the plan's order.
     """
-    batch = _Batch(plan, executor, observers, policy, known or {})
+    batch = _Batch(plan, executor, observers, known or {})
     batch.tell("began", plan)
     for record in batch.records.values():
         if isinstance(record.state, Finished):
@@ -121,7 +105,6 @@ class _Batch:
         plan: Plan,
         executor: Executor,
         observers: Sequence[Observer],
-        policy: Policy,
         known: Mapping[str, Record],
     ) -> None:
         self.records = {job.name: known.get(job.name, Record(job)) for job in plan.jobs}
@@ -131,7 +114,7 @@ class _Batch:
         self._running: dict[Handle, Follower] = {}
         self._tries: dict[str, int] = {}
         self._failures = 0
-        self._policy = policy
+        self._options = plan.options
         self._executor = executor
         self._observers = observers
         self._signals_heeded = 0
@@ -237,13 +220,15 @@ class _Batch:
         self.tell("finished", record)
         if status == COMPLETED or self.stopped:
             return
+        options = self._options
         if adopted and status == INTERRUPTED:  # stopped because its engine was gone: its turn comes again
             self._waiting.appendleft(record.job)
-        elif status in self._policy.retry_on and (tries := self._tries.setdefault(name, 1)) <= self._policy.retries:
-            delay = self._policy.delay(tries)
+        elif status in options.retry_statuses and (tries := self._tries.setdefault(name, 1)) <= options.retries:
+            delay = retry_delay(options, tries)
             self._later.append((time.monotonic() + delay, record.job))
-            self.tell("notice", f"{name} is tried again in {duration(delay)}, retry {tries} of {self._policy.retries}.")
+            self.tell("notice", f"{name} is tried again in {duration(delay)}, retry {tries} of {options.retries}.")
         else:
             self._failures += 1
-            if self._policy.max_failures is not None and self._failures >= self._policy.max_failures:
+            limit = options.failure_limit
+            if limit is not None and self._failures >= limit:
                 self.stop_starting(f"{count(self._failures, 'job')} did not complete, which is the limit")

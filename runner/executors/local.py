@@ -7,18 +7,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from runner.core.job import Job
+from runner.core.options import RunOptions
 from runner.core.state import Record
 from runner.disk import results
-from runner.executors.supervised import Adopted, Supervised, Terms, adopt
+from runner.executors.supervised import Adopted, Supervised, adopt
 
 
 class Local:
     """An Executor of the engine. `facts` go into the metadata of every job."""
 
-    def __init__(self, terms: Terms, facts: Mapping[str, Any], slots: int = 1) -> None:
-        self.slots = slots
-        self.grace = terms.grace[0]
-        self._terms = terms
+    def __init__(self, options: RunOptions, facts: Mapping[str, Any]) -> None:
+        self.slots = options.max_workers
+        self.grace = options.grace[0]
+        self._options = options
         self._facts = facts
         self._running: list[Supervised | Adopted] = []
 
@@ -28,13 +29,13 @@ class Local:
 
     def submit(self, job: Job) -> Supervised:
         """Start a job. Raises OSError when its folder or its supervisor cannot be made."""
-        handle = Supervised(job, self._terms, self._facts)
+        handle = Supervised(job, self._options, self._facts)
         self._running.append(handle)
         return handle
 
     def adopt(self, job: Job) -> Adopted | None:
         """Take over a job that runs already; None if it does not."""
-        handle = adopt(job, self._terms)
+        handle = adopt(job, self._options)
         if handle is not None:
             self._running.append(handle)
         return handle

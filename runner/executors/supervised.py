@@ -9,12 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from runner.core import clock
 from runner.core.job import Attempt, Job
+from runner.core.options import RunOptions
 from runner.core.state import Record
 from runner.disk import atomic, attempts, layout, results
 from runner.processes import process_id, process_tree
@@ -22,44 +22,34 @@ from runner.processes.signals import Signals
 
 SUPERVISOR = Path(__file__).resolve().parents[1] / "supervisor" / "__main__.py"
 SLACK = 5.0  # seconds that a supervisor may take to record an end, beyond the times of the ladder
-GRACE = (10.0, 5.0, 10.0)  # seconds after SIGINT, after SIGTERM, and for killing the whole tree
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How every job of a batch is run. Times in seconds."""
+def latest_end(options: RunOptions, now: float) -> float | None:
+    """When a job that starts `now` must have ended, whatever happens; None without a time limit."""
+    return None if options.timeout is None else now + options.timeout + patience_after(options, "stop")
 
-    timeout: float | None = None
-    stall_timeout: float | None = None
-    keep_running: bool = False  # go on when the engine is gone
-    grace: tuple[float, float, float] = GRACE
-    log_timestamps: Literal["all", "combined", "none"] = "all"
 
-    def latest_end(self, now: float) -> float | None:
-        """When a job that starts `now` must have ended, whatever happens; None without a time limit."""
-        return None if self.timeout is None else now + self.timeout + self.patience_after("stop")
-
-    def patience_after(self, how: Literal["stop", "kill"]) -> float:
-        """Seconds after which a job that was told to stop must have been recorded by its supervisor."""
-        return (sum(self.grace) if how == "stop" else self.grace[2]) + SLACK
+def patience_after(options: RunOptions, how: Literal["stop", "kill"]) -> float:
+    """Seconds after which a job that was told to stop must have been recorded by its supervisor."""
+    return (sum(options.grace) if how == "stop" else options.grace[2]) + SLACK
 
 
 class Supervised:
     """One job under its supervisor. A Handle of the engine; owns two pipes and a process."""
 
-    def __init__(self, job: Job, terms: Terms, facts: Mapping[str, Any]) -> None:
+    def __init__(self, job: Job, options: RunOptions, facts: Mapping[str, Any]) -> None:
         """Begin the job's next attempt. Raises OSError when that cannot be done."""
         self.job = job
         self.attempt = attempts.begin(job, facts)
         self.pid: int | None = None
         self.started_at: str | None = None
-        self._terms = terms
+        self._options = options
         self._result: dict[str, Any] | None = None
         self._unwritten: str | None = None
         self._text = b""
         self._crash = b""
         self._ended = False
-        self._overdue_at = terms.latest_end(time.monotonic())
+        self._overdue_at = latest_end(options, time.monotonic())
         # A session of its own: Ctrl+C in the terminal reaches the engine only, which then decides.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(SUPERVISOR)],
@@ -70,7 +60,7 @@ class Supervised:
             bufsize=0,
         )
         self._sign()
-        self._tell(json.dumps(self._order(terms)))
+        self._tell(json.dumps(self._order(options)))
 
     def _sign(self) -> None:
         """Name the supervisor in the job's folder before it gets its order.
@@ -85,7 +75,7 @@ class Supervised:
             "mark": self.attempt.env[process_tree.MARK],
             "attempt": self.attempt.number,
             "argv": command,
-            "keep_running": self._terms.keep_running,
+            "keep_running": self._options.keep_running,
             "started_at": clock.now(),
         }
         try:
@@ -93,17 +83,17 @@ class Supervised:
         except OSError:  # a full disk: the job runs all the same, it only cannot be adopted
             pass
 
-    def _order(self, terms: Terms) -> dict[str, Any]:
+    def _order(self, options: RunOptions) -> dict[str, Any]:
         return {
             "argv": list(self.attempt.argv),
             "env": dict(self.attempt.env),
             "cwd": str(self.job.cwd),
             "out_dir": str(self.job.out_dir),
-            "timeout": terms.timeout,
-            "stall_timeout": terms.stall_timeout,
-            "keep_running": terms.keep_running,
-            "grace": terms.grace,
-            "log_timestamps": terms.log_timestamps,
+            "timeout": options.timeout,
+            "stall_timeout": options.stall_timeout,
+            "keep_running": options.keep_running,
+            "grace": options.grace,
+            "log_timestamps": options.log_timestamps,
             "result": results.entries(self.attempt),
         }
 
@@ -168,7 +158,7 @@ class Supervised:
 
     def stop(self, how: Literal["stop", "kill"]) -> None:
         """Ask the job to save and leave (`stop`), or end its whole tree now (`kill`)."""
-        self._overdue_at = time.monotonic() + self._terms.patience_after(how)
+        self._overdue_at = time.monotonic() + patience_after(self._options, how)
         self._tell(how)
 
     def enforce(self) -> None:
@@ -187,15 +177,15 @@ class Supervised:
 class Adopted:
     """A job whose supervisor was started by an engine that is gone. A Handle of the engine; owns a descriptor."""
 
-    def __init__(self, job: Job, found: Mapping[str, Any], terms: Terms) -> None:
+    def __init__(self, job: Job, found: Mapping[str, Any], options: RunOptions) -> None:
         self.job = job
         self.pid: int | None = int(found["job"][0]) if found["job"] else None  # None: its supervisor has just begun
         self.started_at: str | None = found["started_at"]
         self.attempt = Attempt(job, int(found["attempt"]), tuple(found["argv"]), {process_tree.MARK: found["mark"]})
         self._supervisor: list[str] = found["supervisor"]
-        self._terms = terms
+        self._options = options
         # Its leash is gone: it is stopping its job, unless it was told to go on.
-        self._overdue_at = None if found.get("keep_running") else time.monotonic() + terms.patience_after("stop")
+        self._overdue_at = None if found.get("keep_running") else time.monotonic() + patience_after(options, "stop")
         # A pidfd cannot come to mean another process.
         self._descriptor = os.pidfd_open(int(self._supervisor[0])) if hasattr(os, "pidfd_open") else -1
 
@@ -226,7 +216,7 @@ class Adopted:
         return results.record(self.job, result)
 
     def stop(self, how: Literal["stop", "kill"]) -> None:
-        self._overdue_at = time.monotonic() + self._terms.patience_after(how)
+        self._overdue_at = time.monotonic() + patience_after(self._options, how)
         self._signal(signal.SIGTERM if how == "stop" else Signals.AT_ONCE)
 
     def enforce(self) -> None:
@@ -238,11 +228,11 @@ class Adopted:
             process_tree.send([int(self._supervisor[0])], number)
 
 
-def adopt(job: Job, terms: Terms) -> Adopted | None:
+def adopt(job: Job, options: RunOptions) -> Adopted | None:
     """The handle of a job that runs already, under a supervisor that outlived its engine; None if there is none."""
     found = _signature(job)
     try:
-        return Adopted(job, found, terms) if found and process_id.alive(found["supervisor"]) else None
+        return Adopted(job, found, options) if found and process_id.alive(found["supervisor"]) else None
     except (OSError, ValueError, KeyError):  # the process has just gone
         return None
 

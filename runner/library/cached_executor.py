@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from runner.core.job import Attempt, Job
+from runner.core.options import RunOptions
 from runner.core.state import COMPLETED, ERROR, FAILED, INTERRUPTED, Finished, Outcome, Record
 from runner.disk import atomic, attempts, layout
 from runner.disk.lock import Held, Lock
-from runner.executors.supervised import Adopted, Terms, adopt
+from runner.executors.supervised import Adopted, adopt
 from runner.library import cache
 from runner.library.cache import Hit, Key, Miss, Trust
 
@@ -143,7 +144,7 @@ class Once:
                     self._say(f"{turn.job.name}: waiting for {held}, which computes it.")
                     turn.told = True
                 return False
-            turn.orphan = adopt(turn.job, Terms())
+            turn.orphan = adopt(turn.job, RunOptions())
         if turn.orphan is not None:
             turn.orphan.enforce()
             if not turn.orphan.done():

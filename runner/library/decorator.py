@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from runner.core import clock
 from runner.core.config import Config
-from runner.core.errors import ConfigError, did_you_mean
+from runner.core.errors import UserError, did_you_mean
 from runner.core.job import Plan
 from runner.core.text import count, plain, shown
 from runner.disk.layout import INDUCTOR_CACHE, JOB_ERROR, OWN
@@ -88,7 +88,7 @@ class Experiment(Generic[C, R]):
 
         `args` are words of the command line, such as `["--rerun"]`; without them those that were typed count, if this
         is called by the main program, and none otherwise. The main program ends with an exit code where something is
-        wrong; elsewhere ConfigError, Incomplete or KeyboardInterrupt is raised.
+        wrong; elsewhere UserError, Incomplete or KeyboardInterrupt is raised.
         """
         scope = sys._getframe(1).f_globals
         program = program_of(scope, sys.argv)
@@ -109,7 +109,7 @@ class Experiment(Generic[C, R]):
             else:
                 console = Console(sys.stderr, logs=asked.isolated)
                 known = evaluation.evaluate(self.function, plan, calls, asked, console)
-        except ConfigError as error:
+        except UserError as error:
             if program is None:
                 raise
             for problem in error.problems:
@@ -140,7 +140,7 @@ class Experiment(Generic[C, R]):
     def _planned(self, asked: Asked, command: tuple[str, ...]) -> tuple[Plan, list[Call]]:
         if self._configs is None:
             own = self.function.__name__
-            raise ConfigError(f"{own} has no configs; decorate a function with @{own}.configs, or give run(configs=…)")
+            raise UserError(f"{own} has no configs; decorate a function with @{own}.configs, or give run(configs=…)")
         root = Path.cwd() / self._out.expanduser()
         wanted = Wanted(
             function=self.function,
@@ -161,7 +161,7 @@ class Experiment(Generic[C, R]):
             if name not in names
         ]
         if unknown:
-            raise ConfigError(*unknown)
+            raise UserError(*unknown)
         chosen = [call for call in calls if call.name in asked.only]
         folders = {call.job.out_dir for call in chosen}
         return dataclasses.replace(plan, jobs=tuple(job for job in plan.jobs if job.out_dir in folders)), chosen
@@ -225,13 +225,13 @@ def _asked(words: Sequence[str], program: Path | None) -> Asked:
     try:
         return parse(words, program.name if program else "experiment.run")
     except Misused as error:
-        raise ConfigError(f"{error}; --help explains") from None
+        raise UserError(f"{error}; --help explains") from None
 
 
 def _command(program: Path | None, scope: Mapping[str, Any]) -> tuple[str, ...]:
     """What starts this very program again, for one config."""
     if program is None:
-        raise ConfigError("--isolate and --workers start a script again for each config, and no script is running here")
+        raise UserError("--isolate and --workers start a script again for each config, and no script is running here")
     spec = scope.get("__spec__")
     started = ("-m", spec.name.removesuffix(".__main__")) if spec is not None else (str(program.absolute()),)
     return (sys.executable, *started, *sys.argv[1:])

@@ -11,6 +11,7 @@ from typing import Any
 
 from runner.core import clock
 from runner.core.job import Job, Plan
+from runner.core.options import RunOptions
 from runner.core.state import COMPLETED, ERROR, FAILED, INTERRUPTED, Finished, Outcome, Record
 from runner.core.stopwatch import Stopwatch
 from runner.disk import layout
@@ -19,7 +20,6 @@ from runner.engine import loop
 from runner.executors import provenance
 from runner.executors.inline import Inline, perform
 from runner.executors.local import Local
-from runner.executors.supervised import Terms
 from runner.library import cache
 from runner.library.arguments import Asked
 from runner.library.cache import Hit, Miss, Trust
@@ -108,7 +108,7 @@ def evaluate(
     keys = {call.job.name: call.key for call in calls}
     with signals_here() as signals:
         if asked.isolated and len(known) < len(plan.jobs):
-            inner: loop.Executor = Local(Terms(), provenance.gather(plan.jobs[0].cwd), asked.workers)
+            inner: loop.Executor = Local(RunOptions(max_workers=asked.workers), provenance.gather(plan.jobs[0].cwd))
         else:
             inner = Inline(Work(function, calls), signals)
         once = Once(inner, keys, trust, console.say)

@@ -13,11 +13,13 @@ from typing import Any
 from runner.core import redact
 from runner.core.canonical import NotCanonical, canonical, digest, home, typed
 from runner.core.config import Config
-from runner.core.errors import ConfigError
+from runner.core.errors import UserError
 from runner.core.job import Job, Plan
+from runner.core.plan_kind import PlanKind
 from runner.library.cache import Key
 from runner.planners.names import safe
 
+KIND = PlanKind("calls", views=())
 ADDED = ("name", "out_dir")  # keys of a config that say nothing about the work
 
 
@@ -48,7 +50,7 @@ class Wanted:
 
 
 def plan(configs: Iterable[Any], wanted: Wanted, created_at: str) -> tuple[Plan, list[Call]]:
-    """The plan, and a call for each config in its order. Raises ConfigError with everything that is wrong."""
+    """The plan, and a call for each config in its order. Raises UserError with everything that is wrong."""
     problems: list[str] = []
     keys: list[tuple[Any, Key]] = []
     function = home(wanted.function)
@@ -60,7 +62,7 @@ def plan(configs: Iterable[Any], wanted: Wanted, created_at: str) -> tuple[Plan,
         except NotCanonical as error:
             problems.append(f"{where}, {error}")
             continue
-        except ConfigError as error:
+        except UserError as error:
             problems += [f"{where}: {problem}" for problem in error.problems]
             continue
         text = canonical(form)
@@ -73,10 +75,10 @@ def plan(configs: Iterable[Any], wanted: Wanted, created_at: str) -> tuple[Plan,
             text = canonical(form)
         keys.append((config, Key(name, hashed, form, text, function, wanted.code, wanted.version)))
     if problems:
-        raise ConfigError(*problems)
+        raise UserError(*problems)
     calls = _calls(keys, wanted)
     jobs = {call.job.name: call.job for call in calls}
-    return Plan(wanted.function.__name__, wanted.root, tuple(jobs.values()), "calls", created_at), calls
+    return Plan(wanted.function.__name__, wanted.root, tuple(jobs.values()), KIND, created_at), calls
 
 
 def _read(config: Any, function: str) -> tuple[str, Any]:
@@ -86,10 +88,10 @@ def _read(config: Any, function: str) -> tuple[str, Any]:
     elif dataclasses.is_dataclass(config) and not isinstance(config, type):
         entries = {field.name: getattr(config, field.name, None) for field in dataclasses.fields(config)}
     else:
-        raise ConfigError(f"is a {type(config).__name__}; a config is a dict, a Config or a dataclass")
+        raise UserError(f"is a {type(config).__name__}; a config is a dict, a Config or a dataclass")
     name = entries.get("name", function)
     if not isinstance(name, str) or not name.strip():
-        raise ConfigError(f"its name is {name!r}; a name is text, and names a folder")
+        raise UserError(f"its name is {name!r}; a name is text, and names a folder")
     form = typed({key: value for key, value in entries.items() if key not in ADDED})
     return name, form if isinstance(config, Mapping) else {"$dataclass": [home(type(config)), form]}
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from runner import success
 from runner.core import clock, redact
-from runner.core.job import SWEEP, TREE, Job, Plan
+from runner.core.job import Job, Plan
 from runner.core.state import Record, Running
 from runner.core.text import command, count, plain
 from runner.disk import atomic
@@ -64,7 +64,7 @@ class Journal:
     def began(self, plan: Plan) -> None:
         self._plan = replace(plan, jobs=(*(record.job for record in self._earlier.values()), *plan.jobs))
         self._paths = BatchPaths(plan.root)
-        self._rows = success.Rows(plan) if plan.door == TREE else None
+        self._rows = success.Rows(plan) if plan.kind.name == "tree" else None
         self._records = {**self._earlier, **{job.name: Record(job) for job in plan.jobs}}
         atomic.end_torn_line(self._paths.master_log)
         self._log = Log(self._paths.master_log)
@@ -85,7 +85,7 @@ class Journal:
         self._buckets[record.job.name] = (Bucket(TELLING_EVERY, BURST), Bucket(ROUTINE_EVERY, 3))
         self._say(f"[{number}/{len(self._records)}] {record.job.name}: started, pid {record.state.pid}")
         self._say(f"{record.job.name}: command {command(redact.argv(record.state.argv))}")
-        self._stale = self._stale or self._plan.door == SWEEP  # its view says what runs
+        self._stale = self._stale or "experiment" in self._plan.kind.views  # its view says what runs
 
     def progressed(self, job: Job, progress: Progress, lines: Sequence[str]) -> None:
         telling, routine = self._buckets.setdefault(job.name, (Bucket(TELLING_EVERY, BURST), Bucket(ROUTINE_EVERY, 3)))
@@ -119,7 +119,7 @@ class Journal:
         self._stale = False
         records, now = list(self._records.values()), clock.now()
         self.write_json(self._paths.summary, views.summary(self._plan, records, now))
-        if self._plan.door == SWEEP:
+        if "experiment" in self._plan.kind.views:
             self.write_json(self._paths.experiment, views.experiment(self._plan, records, now))
         if self._rows is not None:
             self._write_success(self._rows.of(records))

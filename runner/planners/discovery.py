@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from runner.configs.config_file import SUFFIXES
-from runner.core.errors import ConfigError, did_you_mean
+from runner.core.errors import UserError, did_you_mean
 from runner.core.text import shown
 from runner.planners.patterns import natural
 
@@ -44,7 +44,7 @@ class Search:
 
 
 def discover(search: Search) -> list[Found]:
-    """Every config, in natural order within each subdirectory. Raises ConfigError."""
+    """Every config, in natural order within each subdirectory. Raises UserError."""
     suffixes = _suffixes(search.extensions)
     return [found for subdir in subdirs(search) for found in _within(search, subdir, suffixes)]
 
@@ -57,24 +57,24 @@ def is_base(name: str) -> bool:
 def _suffixes(extensions: str) -> list[str]:
     suffixes = [f".{word.strip().lstrip('.').lower()}" for word in extensions.split(",") if word.strip()]
     if unknown := [suffix for suffix in suffixes if suffix not in SUFFIXES]:
-        raise ConfigError(f"--extensions: {unknown[0]} is no kind of config; choose of {', '.join(SUFFIXES)}")
+        raise UserError(f"--extensions: {unknown[0]} is no kind of config; choose of {', '.join(SUFFIXES)}")
     if not suffixes:
-        raise ConfigError(f"--extensions: names no kind of config; leave it out, or choose of {', '.join(SUFFIXES)}")
+        raise UserError(f"--extensions: names no kind of config; leave it out, or choose of {', '.join(SUFFIXES)}")
     return suffixes
 
 
 def subdirs(search: Search) -> list[str]:
     if search.outputs is not None and search.root.resolve() == search.outputs:
-        raise ConfigError(f"--output_root {shown(search.root)}: is the folder of the configs; name another one")
+        raise UserError(f"--output_root {shown(search.root)}: is the folder of the configs; name another one")
     try:
         entries = [entry.name for entry in os.scandir(search.root) if entry.is_dir()]
     except OSError as error:
         there = "no such folder" if isinstance(error, FileNotFoundError) else str(error.strerror).lower()
-        raise ConfigError(f"--config_root {shown(search.root)}: {there}; name the folder of the configs") from None
+        raise UserError(f"--config_root {shown(search.root)}: {there}; name the folder of the configs") from None
     known = sorted((name for name in entries if _looked_into(search, search.root / name)), key=natural)
     if unknown := [name for name in search.subdirs if name not in known]:
         mend = did_you_mean(unknown[0], known) or f"there are {', '.join(known) or 'none'}"
-        raise ConfigError(f"{shown(search.root)} has no subdirectory {unknown[0]!r}; {mend}")
+        raise UserError(f"{shown(search.root)} has no subdirectory {unknown[0]!r}; {mend}")
     return [name for name in known if not search.subdirs or name in search.subdirs]
 
 

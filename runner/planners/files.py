@@ -11,14 +11,17 @@ from pathlib import Path
 from runner.configs import config_file, scripts
 from runner.configs.config_file import ConfigFile
 from runner.core import clock, redact
-from runner.core.errors import ConfigError
+from runner.core.errors import UserError
 from runner.core.job import Job, Plan
+from runner.core.plan_kind import PlanKind
 from runner.core.text import shown
 from runner.disk import layout
 from runner.planners import jobs, recorded
 from runner.planners.jobs import Request, free_folder
 from runner.planners.names import distinct
 from runner.planners.patterns import expand
+
+KIND = PlanKind("files")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Files:
 
 
 def plan(request: Request, wanted: Files, now: datetime) -> Plan:
-    """The plan for `wanted`. Raises ConfigError with everything that is wrong."""
+    """The plan for `wanted`. Raises UserError with everything that is wrong."""
     files, notices, problems = expand(wanted.patterns, request.cwd, wanted.own, wanted.library)
     root = free_folder(request.base, f"{wanted.name}_{now:%Y%m%d_%H%M%S}")
     planned, abstract = [], []
@@ -45,7 +48,7 @@ def plan(request: Request, wanted: Files, now: datetime) -> Plan:
                 abstract.append(shown(path, request.cwd))
                 continue
             job, warnings = _job(request, wanted, config, path, name, root)
-        except ConfigError as error:
+        except UserError as error:
             problems += error.problems
         else:
             planned.append(job)
@@ -55,11 +58,11 @@ def plan(request: Request, wanted: Files, now: datetime) -> Plan:
         notices.append(said)
         problems += [] if planned or problems else [f"--configs: all are {said}; name a config that builds on one"]
     if problems:
-        raise ConfigError(*dict.fromkeys(problems))
+        raise UserError(*dict.fromkeys(problems))
     overrides = redact.mapping(request.overrides)
     created_at = clock.iso(now.timestamp())
     told = tuple(dict.fromkeys(notices))
-    return Plan(root.name, root, tuple(planned), "files", created_at, overrides, told, request.options)
+    return Plan(root.name, root, tuple(planned), KIND, created_at, overrides, told, request.options)
 
 
 def _job(

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from runner.configs import yamlfile
 from runner.configs.config_file import ConfigFile
 from runner.configs.scripts import Checked
 from runner.core import redact
-from runner.core.errors import ConfigError
+from runner.core.errors import UserError
 from runner.core.job import Job
+from runner.core.options import RunOptions
 from runner.core.text import shown
 from runner.disk import layout
 from runner.planners.command import Command
@@ -34,7 +34,7 @@ class Request:
     cwd: Path
     environ: Mapping[str, str]
     resume_args: tuple[str, ...] = ()  # of other people's scripts
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: RunOptions = field(default_factory=RunOptions)
 
 
 def job(
@@ -46,7 +46,7 @@ def job(
     source: Path,
     rerun: tuple[str, ...],
 ) -> Job:
-    """The job that runs `config`, which stands in the file `source`, now or when the batch begins. Raises ConfigError.
+    """The job that runs `config`, which stands in the file `source`, now or when the batch begins. Raises UserError.
 
     `checked` is what the script makes of it; `rerun` is the command line that runs this job alone once more.
     """
@@ -93,7 +93,7 @@ def _refuse_secrets(config: ConfigFile) -> None:
     mend = "looks like a secret, and configs are copied beside their results; put it into the environment instead"
     secrets = [key for key, value in config.values.items() if redact.mapping({key: value}) != {key: value}]
     if secrets:
-        raise ConfigError(*(f"{config.place(key)}: {key!r} {mend}" for key in secrets))
+        raise UserError(*(f"{config.place(key)}: {key!r} {mend}" for key in secrets))
 
 
 def free_folder(base: Path, name: str) -> Path:

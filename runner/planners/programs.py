@@ -9,10 +9,12 @@ from datetime import datetime
 from pathlib import Path
 
 from runner.core import clock
-from runner.core.job import PROGRAMS, Job, Plan
+from runner.core.job import Job, Plan
+from runner.core.plan_kind import PlanKind
 from runner.core.text import shown
 from runner.planners.jobs import free_folder
 
+KIND = PlanKind("programs", quiet_json=True)
 FOLDER = "_runners"  # in the output root: what the programs said
 #: What run_IMAGE.py, run_TABULAR.py and run_VECTOR.py consist of. Such a file does what run_all.py does anyway.
 THIN = """
@@ -62,4 +64,4 @@ def plan(programs: Mapping[str, Path], output_root: Path, flags: Sequence[str], 
         )
         for subdir, path in programs.items()
     ]
-    return Plan(root.name, root, tuple(jobs), PROGRAMS, clock.iso(now.timestamp()))
+    return Plan(root.name, root, tuple(jobs), KIND, clock.iso(now.timestamp()))

@@ -11,37 +11,47 @@ from typing import Any
 
 from runner.configs import scripts
 from runner.core import redact
-from runner.core.errors import ConfigError
+from runner.core.errors import UserError
 from runner.core.job import Job, Plan
+from runner.core.options import RunOptions
+from runner.core.plan_kind import PlanKind
 from runner.core.text import command, plain, shown
 from runner.disk import layout
 from runner.planners.jobs import copies
+from runner.planners.registry import KINDS
 
 SCHEMA = 1
 DIGEST = "config_sha256"  # the one entry of a config whose format only the job itself can read
 
 
 def plan(root: Path) -> Plan:
-    """The plan of the batch in `root`. Raises ConfigError if there is none that can be read."""
+    """The plan of the batch in `root`. Raises UserError if there is none that can be read."""
     path = Path(layout.BatchPaths(root).plan)
     try:
         record = json.loads(path.read_bytes())
         if record["schema"] != SCHEMA:
-            raise ConfigError(f"{path}: was written by another version (schema {record['schema']}); use that one")
+            raise UserError(f"{path}: was written by another version (schema {record['schema']}); use that one")
         if Path(record["experiment_dir"]) != root:
-            raise ConfigError(f"{shown(root)}: was {record['experiment_dir']} when it was planned; move it back there")
+            raise UserError(f"{shown(root)}: was {record['experiment_dir']} when it was planned; move it back there")
         jobs = tuple(_job(root, entry) for entry in record["jobs"])
         return Plan(
-            record["name"], root, jobs, record["door"], record["created_at"], record["global_overrides"],
-            options=record["options"], origin=record.get("origin", {}),
+            record["name"], root, jobs, _kind(record["door"]), record["created_at"], record["global_overrides"],
+            options=RunOptions.from_json(record["options"]), origin=record.get("origin", {}),
         )  # fmt: skip
     except FileNotFoundError:
-        raise ConfigError(f"{shown(root)}: is no batch (it has no plan.json); name the folder of one") from None
-    except ConfigError:
+        raise UserError(f"{shown(root)}: is no batch (it has no plan.json); name the folder of one") from None
+    except UserError:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         cause = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"{shown(path)}: cannot be read ({cause}); start a new batch") from None
+        raise UserError(f"{shown(path)}: cannot be read ({cause}); start a new batch") from None
+
+
+def _kind(name: str) -> PlanKind:
+    try:
+        return KINDS.get(name)
+    except UserError:  # of a plugin that is not installed here, or of another program: the jobs can run all the same
+        return PlanKind(name)
 
 
 def _job(root: Path, entry: Mapping[str, Any]) -> Job:
@@ -98,7 +108,7 @@ def renewed(job: Job, *, resolved: bool) -> tuple[Job, list[str]]:
     try:
         config = scripts.read(job.script, Path(shown(job.source)))
         checked = scripts.check(job.script, config, job.overrides)
-    except ConfigError as error:
+    except UserError as error:
         return job, list(error.problems)
     bases = {Path.cwd() / path: content for path, content in config.bases.items()}
     files = copies(job.snapshot, config, checked, resolved=resolved) if job.snapshot else job.files

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from runner.core.errors import Changed, ConfigError, did_you_mean
-from runner.core.job import TREE, Job, Plan
+from runner.core.errors import UserError, changed, did_you_mean
+from runner.core.job import Job, Plan
 from runner.core.state import INTERRUPTED, Record
 from runner.core.text import shown
 from runner.disk import layout, results
@@ -22,18 +22,18 @@ def batches(base: Path) -> Iterator[Path]:
 
 
 def find(base: Path, named: str) -> Path:
-    """The batch that `named` means: a folder, a name in `base`, or, if empty, the newest. Raises ConfigError."""
+    """The batch that `named` means: a folder, a name in `base`, or, if empty, the newest. Raises UserError."""
     known = {path.name: path for path in batches(base)}
     if not named:
         if not known:
-            raise ConfigError(f"{shown(base)}: there is no batch yet")
+            raise UserError(f"{shown(base)}: there is no batch yet")
         latest = base / layout.LATEST
         return latest.resolve() if (latest / "plan.json").exists() else next(iter(known.values()))
     for path in (Path.cwd() / Path(named).expanduser(), base / named):
         if path.is_dir():
             return path.resolve()
     near = did_you_mean(named, known) or f"there are {', '.join(list(known)[:3]) or 'none'}"
-    raise ConfigError(f"{named}: no such batch; {near}")
+    raise UserError(f"{named}: no such batch; {near}")
 
 
 def newest_of(base: Path, experiment: str) -> Path | None:
@@ -42,7 +42,7 @@ def newest_of(base: Path, experiment: str) -> Path | None:
         try:
             if recorded.plan(root).origin.get("experiment") == experiment:
                 return root
-        except ConfigError:  # one that cannot be read is not the one that is meant
+        except UserError:  # one that cannot be read is not the one that is meant
             continue
     return None
 
@@ -88,9 +88,9 @@ def _kind(status: str) -> str:
 
 
 def refuse_hidden(plan: Plan, settled: dict[str, Record]) -> None:
-    """Raise ConfigError if a job that is to be run had a secret on its command line."""
+    """Raise UserError if a job that is to be run had a secret on its command line."""
     if secret := recorded.hidden([job for job in plan.jobs if job.name not in settled]):
-        raise ConfigError(*secret)
+        raise UserError(*secret)
 
 
 def limited(plan: Plan, settled: dict[str, Record], limit: int | None) -> dict[str, Record]:
@@ -106,10 +106,10 @@ def limited(plan: Plan, settled: dict[str, Record], limit: int | None) -> dict[s
 
 
 def replanned(before: Plan, now: Plan, *, accept: bool) -> Plan:
-    """`before`, if its spec still means the same runs, else `now`. Raises ConfigError if that is not accepted."""
+    """`before`, if its spec still means the same runs, else `now`. Raises UserError if that is not accepted."""
     name = now.origin["experiment"]
     if before.origin.get("experiment") != name:
-        raise ConfigError(f"{shown(before.root)}: is not an experiment of {name!r}; name one of its own, or none")
+        raise UserError(f"{shown(before.root)}: is not an experiment of {name!r}; name one of its own, or none")
     earlier, later = ({job.name: job for job in plan.jobs} for plan in (before, now))
     differences = [
         line
@@ -122,17 +122,17 @@ def replanned(before: Plan, now: Plan, *, accept: bool) -> Plan:
     if not differences:
         return before
     if not accept:
-        raise Changed(differences, "the runs changed since the experiment began; --accept_changes goes on")
+        raise changed(differences, "the runs changed since the experiment began; --accept_changes goes on")
     return replace(now, created_at=before.created_at)
 
 
 def renewed(plan: Plan, settled: dict[str, Record], *, accept: bool) -> Plan:
-    """The plan with the configs as they are now. Raises ConfigError if they changed and that is not accepted."""
+    """The plan with the configs as they are now. Raises UserError if they changed and that is not accepted."""
     todo = [job for job in plan.jobs if job.name not in settled]
     jobs, differences = {job.name: job for job in plan.jobs}, []
     for job in todo:
-        jobs[job.name], lines = recorded.renewed(job, resolved=plan.door == TREE)
+        jobs[job.name], lines = recorded.renewed(job, resolved=plan.kind.keeps_resolved)
         differences += lines
     if differences and not accept:
-        raise Changed(differences, "the configs changed since the batch was planned; --accept_changes goes on")
+        raise changed(differences, "the configs changed since the batch was planned; --accept_changes goes on")
     return replace(plan, jobs=tuple(jobs.values()))

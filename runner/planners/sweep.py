@@ -17,14 +17,17 @@ from runner.configs.messages import Origin
 from runner.configs.scripts import Checked
 from runner.core import clock, redact
 from runner.core.canonical import canonical
-from runner.core.errors import ConfigError
-from runner.core.job import SWEEP, Job, Plan
+from runner.core.errors import UserError
+from runner.core.job import Job, Plan
+from runner.core.plan_kind import PlanKind
 from runner.core.text import count, shown
 from runner.disk import layout
 from runner.planners import jobs, sweep_runs, sweep_spec
 from runner.planners.grid import twins
 from runner.planners.jobs import Request, free_folder
 from runner.planners.sweep_spec import Spec
+
+KIND = PlanKind("spec", views=("summary", "experiment"), listing="comparison", stop_by="run_background.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,12 @@ class _Resolved:
 
 
 def name(path: Path) -> str:
-    """The name that a spec gives its experiment. Raises ConfigError."""
+    """The name that a spec gives its experiment. Raises UserError."""
     return sweep_spec.read(path)[0].name
 
 
 def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
-    """The plan for a spec: the whole grid, expanded and checked. Raises ConfigError with everything that is wrong."""
+    """The plan for a spec: the whole grid, expanded and checked. Raises UserError with everything that is wrong."""
     spec, file = sweep_spec.read(Path(shown(sweep.spec, request.cwd)))
     mode = sweep.mode or spec.mode
     root = sweep.root or free_folder(request.base, f"{spec.name}_{now:%Y%m%d_%H%M%S}")
@@ -69,17 +72,17 @@ def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
                 request.command.script, run, mode, "--mode" if sweep.mode else file.place("mode")
             )
             resolved.append(_resolved(request, run.base, merged, sweep.flags if mode == "simulation" else {}))
-        except ConfigError as error:
+        except UserError as error:
             problems += error.problems
     if problems:
-        raise ConfigError(*sorted(dict.fromkeys(problems), key=Origin(file, {}).order))
+        raise UserError(*sorted(dict.fromkeys(problems), key=Origin(file, {}).order))
     names = _names([one.checked.config for one in resolved], sweep.earlier)
     planned = [_job(request, sweep, root, name, one) for name, one in zip(names, resolved, strict=True)]
     return Plan(
         name=root.name,
         root=root,
         jobs=tuple(planned),
-        door=SWEEP,
+        kind=KIND,
         created_at=clock.iso(now.timestamp()),
         overrides=redact.mapping(request.overrides),
         notices=(*_notes(spec, sweep, mode), *_twins(planned), *_unread(spec, planned)),

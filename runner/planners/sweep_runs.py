@@ -10,7 +10,7 @@ from typing import Any
 
 from runner.configs import scripts
 from runner.configs.config_file import ConfigFile
-from runner.core.errors import ConfigError
+from runner.core.errors import UserError
 from runner.core.text import shown
 from runner.planners.grid import Assignment
 from runner.planners.sweep_spec import Spec
@@ -31,15 +31,15 @@ class Run:
 
 
 def of(spec: Spec, file: ConfigFile, script: Path | None, cwd: Path, home: Path) -> list[Run]:
-    """All runs of a spec by `script`, in order. `home` is where its configs may lie too. Raises ConfigError."""
+    """All runs of a spec by `script`, in order. `home` is where its configs may lie too. Raises UserError."""
     grid = spec.grid
     if len(grid) > MOST:
         place = next((file.place(key) for key in ("sweep", "zip", "repeat") if key in file.values), str(file.path))
-        raise ConfigError(f"{place}: would make {len(grid)} runs, and {MOST} are the most; vary less, or take a sample")
+        raise UserError(f"{place}: would make {len(grid)} runs, and {MOST} are the most; vary less, or take a sample")
     bases = _bases(spec, file, script, cwd, home)
     assignments = list(grid)
     if not assignments:
-        raise ConfigError(f"{file.place('exclude')}: exclude leaves no run; exclude less")
+        raise UserError(f"{file.place('exclude')}: exclude leaves no run; exclude less")
     return [Run(base, _merged(base, spec, file, assignment)) for base in bases for assignment in assignments]
 
 
@@ -52,10 +52,10 @@ def _bases(spec: Spec, file: ConfigFile, script: Path | None, cwd: Path, home: P
     for key, text in named:
         try:
             bases.append(_base(file, text, script, cwd, home))
-        except ConfigError as error:
+        except UserError as error:
             problems += [f"{file.place(key)}: {problem}" for problem in error.problems]
     if problems:
-        raise ConfigError(*problems)
+        raise UserError(*problems)
     return bases
 
 
@@ -64,10 +64,10 @@ def _base(file: ConfigFile, text: str, script: Path | None, cwd: Path, home: Pat
     places = [cwd / text, cwd / file.path.parent / text, home / text]
     path = next((place for place in places if place.exists()), places[0])
     if path.is_dir():
-        raise ConfigError(f"{text}: is a folder; name a config in it")
+        raise UserError(f"{text}: is a folder; name a config in it")
     found = scripts.read(script, Path(shown(path, cwd)))
     if {"name", "mode"} <= found.values.keys() and {"base_config", "configs"} & found.values.keys():
-        raise ConfigError(f"{text}: is a sweep spec itself; name a config")
+        raise UserError(f"{text}: is a sweep spec itself; name a config")
     return found
 
 
@@ -99,16 +99,16 @@ def _where(spec: Spec, key: str, value: Any) -> str:
 
 
 def in_mode(script: Path | None, run: Run, mode: str, place: str) -> ConfigFile:
-    """The config of a run with its mode, where the pipeline knows one. Raises ConfigError."""
+    """The config of a run with its mode, where the pipeline knows one. Raises UserError."""
     merged, keys = run.merged, scripts.keys(script, run.merged)
     if keys is None:
         return merged
     if problems := list(_decided_elsewhere(merged, keys)):
-        raise ConfigError(*problems)
+        raise UserError(*problems)
     if "mode" in keys:
         return replace(merged, values={**merged.values, "mode": mode}, origins={**merged.origins, "mode": place})
     if mode == "simulation":
-        raise ConfigError(f"{place}: mode simulation: what {merged.path} runs only trains; write mode: training")
+        raise UserError(f"{place}: mode simulation: what {merged.path} runs only trains; write mode: training")
     return merged
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from runner.configs import config_file
 from runner.configs.config_file import ConfigFile
 from runner.configs.messages import Origin, sentences
-from runner.core.errors import ConfigError, did_you_mean
+from runner.core.errors import UserError, did_you_mean
 from runner.planners.grid import Grid, axes
 from runner.planners.jobs import NAME, NAME_RULE
 
@@ -93,7 +93,7 @@ def schema() -> str:
 
 
 def read(path: Path) -> tuple[Spec, ConfigFile]:
-    """The spec, and its file for the places of its keys. Raises one ConfigError with all that is wrong."""
+    """The spec, and its file for the places of its keys. Raises one UserError with all that is wrong."""
     file = config_file.read(path)
     there = {key: value for key, value in file.values.items() if value is not None}  # a line such as `sweep:` alone
     file = replace(file, values=there)
@@ -106,7 +106,7 @@ def read(path: Path) -> tuple[Spec, ConfigFile]:
     except ValidationError as error:
         problems += sentences(Spec, origin, error, file.values, silent=silent)
     if problems:
-        raise ConfigError(*sorted(dict.fromkeys(problems), key=origin.order))
+        raise UserError(*sorted(dict.fromkeys(problems), key=origin.order))
     return spec, file
 
 

@@ -15,13 +15,15 @@ from typing import Any
 from runner.configs import scripts
 from runner.configs.config_file import ConfigFile
 from runner.core import clock, redact
-from runner.core.errors import ConfigError
-from runner.core.job import TREE, Job, Plan
+from runner.core.errors import UserError
+from runner.core.job import Job, Plan
+from runner.core.plan_kind import PlanKind
 from runner.core.text import count, shown
 from runner.planners import jobs
 from runner.planners.discovery import Found, Search, discover
 from runner.planners.jobs import Request
 
+KIND = PlanKind("tree", stop_by="folder", keeps_resolved=True)
 PIPELINE = "robustness"  # what a tree of configs is for, where its subdirectories are not named
 SUBDIRS = ("IMAGE", "TABULAR", "VECTOR")  # of these every config is meant for that pipeline
 MODELS = {"IMAGE": "CNN"}
@@ -50,18 +52,18 @@ class _Sorted:
 
 
 def plan(request: Request, tree: Tree, now: datetime) -> Plan:
-    """The plan for all configs of the tree; `request.base` is the output root. Raises ConfigError with all mistakes."""
+    """The plan for all configs of the tree; `request.base` is the output root. Raises UserError with all mistakes."""
     found = discover(tree.search)
     sorted_, problems = _sort(request, tree, found)
     if problems:
-        raise ConfigError(*dict.fromkeys(problems))
+        raise UserError(*dict.fromkeys(problems))
     if not sorted_.jobs and not sorted_.others:
-        raise ConfigError(_nothing(tree, sorted_))
+        raise UserError(_nothing(tree, sorted_))
     return Plan(
         name=request.base.name,
         root=request.base,
         jobs=tuple(sorted_.jobs),
-        door=TREE,
+        kind=KIND,
         created_at=clock.iso(now.timestamp()),
         overrides=redact.mapping(request.overrides),
         notices=(*_left_out(tree, sorted_), *_renamed(found), *dict.fromkeys(sorted_.notices)),
@@ -109,7 +111,7 @@ def _sort(request: Request, tree: Tree, found: Sequence[Found]) -> tuple[_Sorted
                 job, warnings = _job(request, tree, one, config)
                 sorted_.jobs.append(job)
                 sorted_.notices.extend(warnings)
-        except ConfigError as error:
+        except UserError as error:
             problems += error.problems
     return sorted_, problems
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.core import redact
-from runner.core.job import SWEEP, Job, Plan
+from runner.core.job import Job, Plan
 from runner.core.state import (
     COMPLETED,
     ERROR,
@@ -117,11 +117,11 @@ def plan_record(plan: Plan) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "name": plan.name,
-        "door": plan.door,
+        "door": plan.kind.name,
         "created_at": plan.created_at,
         "experiment_dir": str(plan.root),
         "global_overrides": dict(plan.overrides),
-        "options": dict(plan.options),
+        "options": plan.options.to_json(),
         "origin": dict(plan.origin),
         "jobs": [_planned(job) for job in plan.jobs],
     }
@@ -173,7 +173,7 @@ def dry_run(plan: Plan, standing: Collection[str] = ()) -> str:
 
     `standing` are the names of jobs that completed earlier.
     """
-    workers = plan.options.get("max_workers", 1)
+    workers = plan.options.max_workers
     how = f"{workers} at a time" if workers > 1 else "one after another"
     less = f" {len(standing)} of them completed earlier and would not run again." if standing else ""
     lines = [
@@ -181,7 +181,7 @@ def dry_run(plan: Plan, standing: Collection[str] = ()) -> str:
         *footprint(plan),
         "",
     ]
-    if plan.door == SWEEP and plan.jobs:
+    if plan.kind.listing == "comparison" and plan.jobs:
         first = plan.jobs[0]
         typed = f"   {_where(first)}{command(redact.argv(first.argv))}"
         return "\n".join([*lines, *comparison.planned(plan.jobs), "", "the first:", typed])
@@ -221,7 +221,7 @@ def report(plan: Plan, records: Sequence[Record], seconds: float, stopped: str |
         lines += [f"✗ {headline(record)}", f"    logs   {shown(record.job.out_dir)}"]
         if record.job.rerun:
             lines.append(f"    again  {command(redact.argv(record.job.rerun))}")
-    if plan.door == SWEEP:
+    if plan.kind.listing == "comparison":
         lines += [*comparison.outcomes(records), ""]
     else:
         lines += [f"✓ {headline(record)}" for record in good]

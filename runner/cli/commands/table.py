@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.core import redact
-from runner.core.errors import ConfigError, did_you_mean
+from runner.core.errors import UserError, did_you_mean
 from runner.core.text import count, duration
 from runner.disk import atomic
 from runner.reports import comparison
@@ -37,13 +37,13 @@ def main(arguments: Sequence[str]) -> int:
     try:
         found = load_results(*given.folders)
         if not found:
-            raise ConfigError(f"{', '.join(given.folders)}: there is no result of a job in it; name another folder")
+            raise UserError(f"{', '.join(given.folders)}: there is no result of a job in it; name another folder")
         columns = _columns(found, given.columns, most=MOST if given.csv is None else None)
         rows = _sorted(found, given.sort, backwards=given.reverse)
         _write(given, columns, rows)
         sys.stdout.flush()
         return 0
-    except ConfigError as error:
+    except UserError as error:
         problem = str(error)
     except NotADirectoryError as error:
         problem = f"{error.filename}: {error.strerror}"
@@ -77,7 +77,7 @@ def _columns(found: Table, wanted: Sequence[str] | None, most: int | None) -> li
             name for name in found.columns if fnmatchcase(name, pattern)
         ]
         if not matches:
-            raise ConfigError(f"--columns: {_no_column(pattern, found)}")
+            raise UserError(f"--columns: {_no_column(pattern, found)}")
         columns += matches
     return list(dict.fromkeys(columns))
 
@@ -109,7 +109,7 @@ def _sorted(found: Table, key: str | None, *, backwards: bool) -> list[dict[str,
     if key is None:
         return list(reversed(found)) if backwards else list(found)
     if key not in found.columns:
-        raise ConfigError(f"--sort: {_no_column(key, found)}")
+        raise UserError(f"--sort: {_no_column(key, found)}")
     known = [row for row in found if _there(row.get(key))]
     rest = [row for row in found if not _there(row.get(key))]
     return sorted(known, key=lambda row: _rank(row[key]), reverse=backwards) + rest

@@ -1,0 +1,66 @@
+"""How a batch is run: times, retries, limits, where and how many at once. Values only; nothing here decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Self
+
+#: What --retry-on calls the ways to end -> the status in a result.
+RETRY_CAUSES = {"failed": "failed", "signal": "killed", "timeout": "timeout", "stalled": "stalled", "error": "error"}
+LOG_TIMESTAMPS = ("all", "combined", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How every job of a batch is run, and when the batch gives up. Times in seconds; None means no limit.
+
+    plan.json keeps all of it, so a resumed batch runs as it began unless an option is given again.
+    """
+
+    timeout: float | None = None
+    stall_timeout: float | None = None
+    fail_fast: bool = False
+    max_failures: int | None = None
+    retries: int = 0
+    retry_on: tuple[str, ...] = ("failed", "signal", "timeout", "stalled")
+    retry_delay: float = 10.0
+    grace: tuple[float, float, float] = (10.0, 5.0, 10.0)  # after SIGINT, after SIGTERM, and to kill the whole tree
+    keep_running: bool = False  # a job continues when the engine is gone
+    log_timestamps: str = "all"
+    max_workers: int = 1
+    executor: str = "local"
+    observers: tuple[str, ...] = ()  # beside the ones that every batch has
+
+    @property
+    def failure_limit(self) -> int | None:
+        """The number of failed jobs after which no further job is started."""
+        return 1 if self.fail_fast else self.max_failures
+
+    @property
+    def retry_statuses(self) -> frozenset[str]:
+        """The statuses after which a job is tried again."""
+        return frozenset(RETRY_CAUSES[cause] for cause in self.retry_on)
+
+    def to_json(self) -> dict[str, Any]:
+        """All options as JSON values."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
+        """The options of a record: what it does not name has its default, what nobody knows any more is left out.
+
+        Raises TypeError for a record that is not a mapping.
+        """
+        return cls().updated({field.name: record[field.name] for field in fields(cls) if field.name in record})
+
+    def updated(self, given: Mapping[str, Any]) -> Self:
+        """The same options with those that are given. A limit of failures replaces an earlier --fail-fast."""
+        values: dict[str, Any] = {name: tuple(it) if isinstance(it, list) else it for name, it in given.items()}
+        if values.get("max_failures") is not None:
+            values.setdefault("fail_fast", False)
+        return replace(self, **values)
+
+
+#: The names of the options, as the command line and plan.json have them.
+NAMES = tuple(field.name for field in fields(RunOptions))

@@ -1,0 +1,71 @@
+"""Entries by name: built-in ones, those that a checkout registers, and those that installed packages offer.
+
+A package offers one as an entry point, in its pyproject.toml:
+
+    [project.entry-points."runner.observers"]
+    pager = "my_package.pager:Pager"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
+
+from runner.core.errors import UserError, did_you_mean
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """`group` names the entry points, `noun` what an entry is called in a sentence.
+
+    A built-in entry is given as `module:name` and imported when it is used. Entry points are looked at only when a name
+    is not known otherwise, or when all names are asked for: the search costs milliseconds.
+    """
+
+    def __init__(self, group: str, noun: str, built_in: Mapping[str, str]) -> None:
+        self.group = group
+        self._noun = noun
+        self._built_in = dict(built_in)
+        self._registered: dict[str, T] = {}
+
+    def register(self, name: str, entry: T) -> None:
+        """Add an entry of this process. A name that is taken is an error of the program, so it raises ValueError."""
+        if name in self._built_in or self._registered.get(name, entry) is not entry:
+            raise ValueError(f"{self._noun} {name!r} is registered already")
+        self._registered[name] = entry
+
+    def get(self, name: str) -> T:
+        """The entry. Raises UserError for an unknown name, and for a plugin that cannot be imported."""
+        if name in self._registered:
+            return self._registered[name]
+        if name in self._built_in:
+            return _load(self._built_in[name])  # type: ignore[no-any-return]
+        found = self._offered().get(name)
+        if found is None:
+            names = self.names()
+            hint = did_you_mean(name, names) or f"there are {', '.join(names) or 'none'}"
+            raise UserError(f"unknown {self._noun} {name!r}; {hint}")
+        try:
+            return found.load()  # type: ignore[no-any-return]
+        except Exception as error:  # whatever somebody else's module raises
+            cause = f"cannot be loaded ({type(error).__name__}: {error})"
+            raise UserError(f"{self._noun} {name!r}, {found.value}: {cause}; fix or uninstall it") from None
+
+    def names(self) -> list[str]:
+        """Every name: built-in, registered, and offered by installed packages."""
+        return list(dict.fromkeys([*self._built_in, *self._registered, *self._offered()]))
+
+    def local_names(self) -> list[str]:
+        """The names that are known without a look at the installed packages."""
+        return [*self._built_in, *self._registered]
+
+    def _offered(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in entry_points(group=self.group)}
+
+
+def _load(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)
