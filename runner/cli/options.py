@@ -247,7 +247,7 @@ def _causes(text: str) -> list[str]:
     unknown = [word for word in words if word not in RETRY_CAUSES]
     if unknown or not words:
         raise argparse.ArgumentTypeError(
-            f"{text!r} must name causes, with commas between them: {', '.join(RETRY_CAUSES)}"
+            f"{text!r} must name causes of {', '.join(RETRY_CAUSES)}"
         )
     return words
 
