@@ -11,6 +11,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from runner.configs import scripts
+from runner.configs.preparation import prepare
+from runner.core.errors import UserError
+from runner.core.job import Plan
 from runner.core.text import size
 
 ROOM = 256 << 20  # bytes that must be free whatever the jobs say
@@ -74,6 +78,16 @@ def _cuda(highest: int, environ: Mapping[str, str]) -> str | None:
     if highest >= count:
         return f"there are {count} GPUs, numbered from 0; type --device cuda:{count - 1}"
     return None
+
+
+def prepare_datasets(plan: Plan) -> None:
+    """Prepare what the jobs need before the first one starts: a download that fails must not fail job by job.
+
+    Raises UserError.
+    """
+    needed = [scripts.unprepared(job.config) for job in plan.jobs if scripts.is_ours(job.script)]
+    if errors := prepare(list(dict.fromkeys(one for one in needed if one is not None))):
+        raise UserError(*errors)
 
 
 def packages() -> list[str]:
