@@ -95,7 +95,7 @@ def test_a_command_template(echo: Workspace) -> None:
 
 @pytest.mark.parametrize(
     ("template", "said"),
-    [("run {konfig}", "{konfig} is no placeholder"), ("run --x 'y {config}", "quot"), ("run", "{config}")],
+    [("run {konfig}", "{konfig} is not a placeholder"), ("run --x 'y {config}", "quot"), ("run", "{config}")],
 )
 def test_a_bad_template_is_refused(echo: Workspace, template: str, said: str) -> None:
     assert said in echo.run("--configs", "c/a.py", "--command", template, code=2).stderr

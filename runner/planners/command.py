@@ -52,7 +52,7 @@ def problems(template: str) -> list[str]:
     known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
     unknown = [name for name in _PLACEHOLDER.findall(template) if name not in PLACEHOLDERS]
     if unknown:
-        return [f"--command: {{{unknown[0]}}} is no placeholder; there are {known}"]
+        return [f"--command: {{{unknown[0]}}} is not a placeholder; there are {known}"]
     if "{config}" not in template:
         return ["--command: every job would be the same without {config}; put it where the config's path belongs"]
     if not words:

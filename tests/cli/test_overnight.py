@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -130,24 +129,3 @@ def test_the_shell_completes_commands_options_and_batches(trained: Workspace) ->
     assert {"status ", "stop "} <= completed("overnight st") or {"status", "stop"} <= completed("overnight st")
     assert any(word.startswith("--json") for word in completed("overnight status --j"))
     assert any(word.startswith(trained.batch.name) for word in completed("overnight status e"))
-
-
-def test_without_a_checkout_a_train_script_is_asked_for(tmp_path: Path) -> None:
-    """The package alone, as pip installs it."""
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "runner").symlink_to(PROJECT / "runner")
-    (tmp_path / "a.py").write_text("")
-    program = "import sys; sys.argv = ['overnight', 'run', 'a.py']; from runner.core import checkout, program\n"
-    installed = "from pathlib import Path; here = Path('site').resolve(); checkout.PROJECT = program.PROJECT = here\n"
-    run = "from runner.cli import planning, main; planning.PROJECT = here\n"
-    run += "planning.DEFAULT_SCRIPT = here / 'train_run.py'; sys.exit(main.main())"
-    done = subprocess.run(
-        [sys.executable, "-c", program + installed + run],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": "site"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2 and "--train_script" in done.stderr and "--command" in done.stderr
-    assert len(done.stderr.splitlines()) == 1

@@ -38,7 +38,8 @@ def planned(root: Path) -> Plan:
     )
     options = RunOptions(timeout=60.0, retries=2, max_workers=3)
     origin = {"experiment": "lr", "flags": {"show": "True"}}
-    return Plan("lr", root, (job,), sweep.KIND, "2026-11-26T00:00:00.000+00:00", {"lr": "0.2"}, ("a note",), options, origin)
+    created_at = "2026-11-26T00:00:00.000+00:00"
+    return Plan("lr", root, (job,), sweep.KIND, created_at, {"lr": "0.2"}, ("a note",), options, origin)
 
 
 def test_a_plan_that_is_read_back_is_equal(tmp_path: Path) -> None:
