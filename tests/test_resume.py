@@ -216,7 +216,7 @@ def test_what_cannot_be_changed_is_refused(work: Workspace, options: list[str], 
 def test_words_of_a_resume_alone_are_refused_without_it(work: Workspace, option: list[str]) -> None:
     work.write("c/a.sh", "")
     done = work.run("--configs", "c/a.sh", *COMMAND, *option, code=2)
-    assert "go with --resume" in done.stderr and not (work / "experiments").exists()
+    assert "need --resume" in done.stderr and not (work / "experiments").exists()
 
 
 def test_a_batch_that_is_none_is_refused_and_nothing_is_written_there(work: Workspace) -> None:
