@@ -12,25 +12,20 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from pipelines import SETTINGS
 from runner import override
 from runner.configfiles import ConfigError, ConfigFile, did_you_mean, inheritance, one_line
 from runner.mistakes import Origin, sentences, unknown_key
 
-PIPELINES = {
-    "classify": "pipelines.classify.settings:ClassifySettings",
-    "diffusion": "pipelines.diffusion.settings:DiffusionSettings",
-    "llc": "pipelines.llc.settings:LlcSettings",
-    "robustness": "pipelines.robustness.settings:RobustnessSettings",
-}
 DEFAULT_PIPELINE = "diffusion"
 
 
 def settings_class(pipeline: str) -> type[BaseModel]:
     """The settings of a pipeline; raises ConfigError for one that does not exist."""
-    if pipeline not in PIPELINES:
-        mend = did_you_mean(pipeline, PIPELINES) or f"choose one of {', '.join(sorted(PIPELINES))}"
+    if pipeline not in SETTINGS:
+        mend = did_you_mean(pipeline, SETTINGS) or f"choose one of {', '.join(sorted(SETTINGS))}"
         raise ConfigError(f"unknown pipeline {pipeline!r}; {mend}")
-    module, _, name = PIPELINES[pipeline].partition(":")
+    module, _, name = SETTINGS[pipeline].partition(":")
     found: type[BaseModel] = getattr(importlib.import_module(module), name)
     return found
 
@@ -144,7 +139,7 @@ def _likeliest(keys: Collection[str]) -> type[BaseModel]:
     default = settings_class(DEFAULT_PIPELINE)
     if default.model_fields.keys() >= set(keys):
         return default
-    others = [settings_class(name) for name in PIPELINES if name != DEFAULT_PIPELINE]
+    others = [settings_class(name) for name in SETTINGS if name != DEFAULT_PIPELINE]
     return max([default, *others], key=lambda settings: len(settings.model_fields.keys() & set(keys)))
 
 

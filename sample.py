@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import configurator
-from pipelines.diffusion import saved
-from pipelines.diffusion.sample_settings import SampleSettings, described
-from pipelines.mistake import Mistake
+from pipelines.diffusion.sampling.load import require_model
+from pipelines.diffusion.sampling.options import SampleSettings, described
+from pipelines.shared.errors import Mistake
 from runner import override
 from runner.configfiles import ConfigError
 
@@ -28,13 +28,13 @@ def main(argv: Sequence[str]) -> int:
         return 0
     try:
         path, settings = read(argv)
-        saved.require(path)
+        require_model(path)
         if settings.corrector:
-            saved.require(Path(settings.corrector), corrector=True)
+            require_model(Path(settings.corrector), corrector=True)
         # Only now, when the command is known to be right: torch alone takes seconds to import.
-        from pipelines.diffusion import generation
+        from pipelines.diffusion.sampling import samples
 
-        return generation.run(path, settings)
+        return samples.run(path, settings)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2

@@ -14,13 +14,13 @@ except ImportError:
     print("train.py: Hydra is missing; pip install -r requirements.txt", file=sys.stderr)
     sys.exit(2)
 
-from llc import application, rerun
-from pipelines.mistake import Mistake
+from pipelines.llc.application import hydra_run, rerun
+from pipelines.shared.errors import Mistake
 
 
 @hydra.main(version_base="1.3", config_path="config/llc", config_name="config")
 def train(config: DictConfig) -> None:
-    application.run(config)
+    hydra_run.run(config)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ gc.disable()
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 import configurator  # noqa: E402
-from pipelines.mistake import Mistake  # noqa: E402
+from pipelines.shared.errors import Mistake  # noqa: E402
 
 
 def main(argv: Sequence[str]) -> int:

@@ -24,13 +24,13 @@ from torch import nn
 
 import configurator
 from model.transformer import Shape, Transformer
-from pipelines import machine
-from pipelines.diffusion.data import open_dataset
-from pipelines.diffusion.dataset import Dataset
-from pipelines.diffusion.learner import Cost, averaged, build, cost_of, follow
+from pipelines.diffusion.evaluation.full_validation import evaluate_whole
 from pipelines.diffusion.objectives import objective_of
 from pipelines.diffusion.settings import DiffusionSettings
-from pipelines.diffusion.whole import evaluate_whole
+from pipelines.diffusion.text.dataset import Dataset
+from pipelines.diffusion.text.open import open_dataset
+from pipelines.diffusion.train_state import Cost, averaged, build, cost_of, follow
+from pipelines.shared import devices
 from runner.configfiles import inheritance
 
 BAR = 0.10  # nats per character
@@ -58,11 +58,11 @@ class Racer:
 def compare(given: argparse.Namespace) -> int:
     settings = configurator.resolve(inheritance.whole(Path(given.config)), {})
     assert isinstance(settings, DiffusionSettings)
-    device = machine.choose_device(given.device)
+    device = devices.choose_device(given.device)
     text = open_dataset(settings.dataset, settings.tokenizer, settings.bpe_vocab_size)
     racers = [plain(settings, text, device), ours(settings, text, device)]
     budget = given.minutes * 60
-    print(f"{machine.describe(device)}, {given.minutes:g} minutes each, {given.config}", flush=True)
+    print(f"{devices.describe(device)}, {given.minutes:g} minutes each, {given.config}", flush=True)
     while any(racer.seconds < budget for racer in racers):
         for racer in racers:
             racer.turn(budget)
@@ -82,12 +82,12 @@ def factor(share: float) -> float:
 
 
 def ours(settings: DiffusionSettings, text: Dataset, device: torch.device) -> Racer:
-    dtype = machine.choose_dtype(settings.dtype, device)
+    dtype = devices.choose_dtype(settings.dtype, device)
     objective = objective_of(settings, text, device, dtype)
     learner = build(settings, text.vocab_size, device, dtype)
     cost: nn.Module = Cost(learner.model, device, dtype)
-    if machine.compiles(settings.compile, device):
-        cost = machine.compiled(cost, lambda fast: cost_of(fast, objective.draw(0, 0, 0)).backward())
+    if devices.compiles(settings.compile, device):
+        cost = devices.compiled(cost, lambda fast: cost_of(fast, objective.draw(0, 0, 0)).backward())
     done = 0
 
     def step(share: float) -> None:
@@ -114,9 +114,9 @@ def plain(settings: DiffusionSettings, text: Dataset, device: torch.device) -> R
     model = Transformer(shape).to(device)
     optimizer, batches = optimizer_of(model, PLAIN_RATE), windows(text.train, PLAIN_ROWS, length, device)
     cost: nn.Module = Cost(model, device, dtype)
-    if machine.compiles(settings.compile, device):
+    if devices.compiles(settings.compile, device):
         example = torch.zeros(PLAIN_ROWS, length, dtype=torch.long, device=device)
-        cost = machine.compiled(
+        cost = devices.compiled(
             cost, lambda fast: fast(example, None, example.flatten(), example.flatten().float()).backward()
         )
 

@@ -33,12 +33,12 @@ import numpy as np
 import torch
 from reference import Reference, optimizer_of, windows
 
-from pipelines import machine
-from pipelines.diffusion.dataset import Dataset, read, write
-from pipelines.diffusion.learner import Cost, build, cost_of
 from pipelines.diffusion.objectives import objective_of
 from pipelines.diffusion.settings import DiffusionSettings
-from pipelines.diffusion.vocabulary import Characters
+from pipelines.diffusion.text.dataset import Dataset, read, write
+from pipelines.diffusion.text.vocabulary import Characters
+from pipelines.diffusion.train_state import Cost, build, cost_of
+from pipelines.shared import devices
 
 HOST_BAR = 0.02
 
@@ -89,10 +89,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from quality import compare
 
         return compare(given)
-    device = machine.choose_device(given.device)
+    device = devices.choose_device(given.device)
     races = chosen(given, device)
     dtypes = [given.dtype] if given.dtype else ["bfloat16"] if device.type == "cuda" else ["float32", "bfloat16"]
-    where = f"{machine.describe(device)}, torch {torch.__version__}, {os.cpu_count()} cores"
+    where = f"{devices.describe(device)}, torch {torch.__version__}, {os.cpu_count()} cores"
     print(f"{where}, load {os.getloadavg()[0]:.1f}")
     held = True
     with tempfile.TemporaryDirectory() as folder:
@@ -144,17 +144,17 @@ def run(
     for _ in range(given.rounds):
         for one in contestants:
             for _ in range(given.steps):
-                machine.synchronize(device)
+                devices.synchronize(device)
                 begun = time.perf_counter()
                 host = one.step()
-                machine.synchronize(device)
+                devices.synchronize(device)
                 one.seconds.append(time.perf_counter() - begun)
                 one.host.append(host)
     tokens = race.batch * race.length
-    peaks = {dtype: machine.peak_flops(device, dtype) for dtype in dtypes}
+    peaks = {dtype: devices.peak_flops(device, dtype) for dtype in dtypes}
     print(f"\n{race.title()}, {given.rounds * given.steps} steps each")
     for dtype, peak in peaks.items():
-        print(f"peak {peak.flops / 1e12:.3g} TFLOP/s in {machine.dtype_name(dtype)} ({peak.source})")
+        print(f"peak {peak.flops / 1e12:.3g} TFLOP/s in {devices.dtype_name(dtype)} ({peak.source})")
     print(f"{'':32}{'ms a step':>10}{'tokens/s':>12}{'MFU':>7}{'host':>7}")
     for one in contestants:
         median = statistics.median(one.seconds)
@@ -189,7 +189,7 @@ def reference(race: Race, dtype: torch.dtype, text: Dataset, device: torch.devic
         begun = time.perf_counter()
         ids = next(batches)
         host = time.perf_counter() - begun
-        with machine.autocast(device, dtype):
+        with devices.autocast(device, dtype):
             loss = network(ids, ids)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -199,7 +199,7 @@ def reference(race: Race, dtype: torch.dtype, text: Dataset, device: torch.devic
 
     matrices = sum(p.numel() for p in model.parameters()) - model.tokens.weight.numel() - model.positions.weight.numel()
     flops = 6 * matrices + 12 * race.layers * race.width * race.length
-    name = f"reference, {'compiled' if race.against_compiled else 'eager'}, {machine.dtype_name(dtype)}"
+    name = f"reference, {'compiled' if race.against_compiled else 'eager'}, {devices.dtype_name(dtype)}"
     return Contestant(name, dtype, step, flops)
 
 
@@ -212,7 +212,7 @@ def ours(race: Race, dtype: torch.dtype, text: Dataset, device: torch.device) ->
     learner = build(settings, text.vocab_size, device, dtype)
     cost: torch.nn.Module = Cost(learner.model, device, dtype)
     if race.compile:
-        cost = machine.compiled(cost, lambda fast: cost_of(fast, objective.draw(0, 0, 0)).backward())
+        cost = devices.compiled(cost, lambda fast: cost_of(fast, objective.draw(0, 0, 0)).backward())
     numbers = iter(range(10**9))
     total = torch.zeros((), device=device)
 
@@ -228,7 +228,7 @@ def ours(race: Race, dtype: torch.dtype, text: Dataset, device: torch.device) ->
         total.add_(loss.detach())
         return host
 
-    name = f"ours, {'compiled' if race.compile else 'eager'}, {machine.dtype_name(dtype)}"
+    name = f"ours, {'compiled' if race.compile else 'eager'}, {devices.dtype_name(dtype)}"
     return Contestant(name, dtype, step, learner.model.flops_per_token())
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import configurator
-from pipelines.diffusion import texts
 from pipelines.diffusion.settings import DiffusionSettings
-from pipelines.diffusion.wanted import Wanted
-from pipelines.keys import DATA, dataset_meta
-from pipelines.mistake import Mistake
+from pipelines.diffusion.text.open import prepare, prepare_named
+from pipelines.diffusion.text.tokenization import Wanted
+from pipelines.shared.errors import Mistake
+from pipelines.shared.settings_types import DATA, dataset_meta
 from runner.configfiles import ConfigError
 
 
@@ -27,10 +27,10 @@ def main() -> str:
     args = parsed()
     wanted = Wanted(args.file, args.tokenizer, int(args.vocab_size))
     if args.name is None:
-        folder, fresh = texts.prepare(wanted)
+        folder, fresh = prepare(wanted)
     else:
         folder = named(args.name, wanted)
-        fresh = texts.prepare_named(folder, wanted, again=args.again)
+        fresh = prepare_named(folder, wanted, again=args.again)
     meta = dataset_meta(folder)
     held = f"{meta['train_tokens']:,} + {meta['val_tokens']:,} tokens, {meta['vocab_size']:,} different ones"
     return f"{folder}: {'prepared' if fresh else 'was prepared already'} ({meta['tokenizer']}; {held})"

@@ -7,12 +7,7 @@ import torch
 from pipelines.llc import chains, samplers
 from pipelines.llc.diagnostics import Summary, summarise
 from pipelines.llc.posterior import Posterior
-from pipelines.llc.settings import (
-    HmcSettings,
-    MalaSettings,
-    SamplerSettings,
-    SgldSettings,
-)
+from pipelines.llc.settings import HmcSettings, MalaSettings, SamplerSettings, SgldSettings
 from pipelines.llc.target import Target, stream
 
 Z = 4.0

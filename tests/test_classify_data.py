@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.classify import images
-from pipelines.mistake import Mistake
+from pipelines.shared import images
+from pipelines.shared.errors import Mistake
 from tests.test_data import script
 
 ROOT = Path(__file__).resolve().parents[1]

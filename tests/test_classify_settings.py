@@ -9,9 +9,9 @@ import torch
 from pydantic import ValidationError
 
 import configurator
-from pipelines.classify import learner
-from pipelines.classify.images import open_images
+from pipelines.classify import train_state
 from pipelines.classify.settings import ClassifySettings, checkpoint_bytes, lambdas, parameter_count
+from pipelines.shared.images import open_images
 from runner import configfiles
 from runner.configfiles import ConfigError
 
@@ -105,11 +105,11 @@ def test_help_is_about_the_pipeline_of_the_config(words):
 def test_the_size_of_a_checkpoint_is_foretold(tmp_path, model, optimizer):
     settings = ClassifySettings(model=model, optimizer=optimizer, layers=3, width=200)
     data = open_images("digits")
-    built = learner.build(settings, data, torch.device("cpu"))
+    built = train_state.build(settings, data, torch.device("cpu"))
     assert built.model.parameter_count() == parameter_count(settings)
     for loss, stepper in zip(built.model.losses(torch.rand(4, 64), torch.arange(4)), built.optimizers, strict=True):
         loss.backward()
         stepper.step()
     path = tmp_path / "one.pt"
-    torch.save(learner.pack(built, learner.State(), settings, data), path)
+    torch.save(train_state.pack(built, train_state.State(), settings, data), path)
     assert 0.6 < 3 * path.stat().st_size / checkpoint_bytes(settings) < 1

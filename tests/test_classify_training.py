@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines import checkpoints
-from pipelines.classify import folders
-from pipelines.classify.learner import KIND, State
-from pipelines.classify.schedule import order
+from pipelines.classify import artifacts
 from pipelines.classify.settings import ClassifySettings
 from pipelines.classify.train import run, train
-from pipelines.mistake import Mistake
+from pipelines.classify.train_state import KIND, State
+from pipelines.shared import checkpoints
+from pipelines.shared.errors import Mistake
+from pipelines.shared.optimization import order
 from tests.conftest import signalled_at
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -312,5 +312,5 @@ def test_resuming_by_hand_without_a_run_is_a_mistake():
 
 
 def test_two_runs_of_one_second_have_a_folder_each(tmp_path):
-    assert folders.made(tmp_path, "20261120_214455").name == "20261120_214455"
-    assert folders.made(tmp_path, "20261120_214455").name == "20261120_214455_2"
+    assert artifacts.made(tmp_path, "20261120_214455").name == "20261120_214455"
+    assert artifacts.made(tmp_path, "20261120_214455").name == "20261120_214455_2"

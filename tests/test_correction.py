@@ -15,15 +15,16 @@ import torch
 import configurator
 from model.corruption import KINDS
 from model.transformer import Shape, Transformer
-from pipelines import checkpoints
 from pipelines.diffusion.correction import Correction
-from pipelines.diffusion.data import elsewhere, frequencies, open_dataset
-from pipelines.diffusion.dataset import Dataset
-from pipelines.diffusion.learner import build, shape_of
 from pipelines.diffusion.settings import checkpoint_bytes, parameter_count, unread
+from pipelines.diffusion.text.dataset import Dataset
+from pipelines.diffusion.text.open import open_dataset
+from pipelines.diffusion.text.vocabulary import Characters
+from pipelines.diffusion.text.windows import elsewhere, frequencies
 from pipelines.diffusion.train import run
-from pipelines.diffusion.vocabulary import Characters
-from pipelines.mistake import Mistake
+from pipelines.diffusion.train_state import build, shape_of
+from pipelines.shared import checkpoints
+from pipelines.shared.errors import Mistake
 from runner import configfiles
 from runner.configfiles import ConfigError
 from tests.conftest import signalled_at

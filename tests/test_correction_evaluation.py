@@ -12,9 +12,9 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from model.corruption import KINDS
-from pipelines.diffusion import correction_evaluation
-from pipelines.diffusion.detection import detect
-from pipelines.diffusion.evaluation import BINS
+from pipelines.diffusion.evaluation import error_detection
+from pipelines.diffusion.evaluation.error_detection import detect
+from pipelines.diffusion.evaluation.masked_loss import BINS
 from tests.correctors import correction, write_text
 
 
@@ -83,7 +83,7 @@ def test_the_questions_are_every_kind_in_ten_bins_of_the_ratio(text):
 class Knowing(torch.nn.Module):
     """Says of each window of a question what it is asked; `noise` blurs it."""
 
-    def __init__(self, asked: correction_evaluation.PlantedErrors, noise: float, calls: list[int]) -> None:
+    def __init__(self, asked: error_detection.PlantedErrors, noise: float, calls: list[int]) -> None:
         super().__init__()
         self.known = {tuple(row): wrong for row, wrong in zip(asked.corrupted.tolist(), asked.wrong, strict=True)}
         self.noise, self.calls = noise, calls
@@ -128,14 +128,14 @@ def test_the_numbers_are_those_worked_out_by_hand(text, monkeypatch):
         oracle.roc_auc_score(wrong[third].ravel(), odds[third].ravel())
     )
     # Bounded memory: in pieces the answers are the same.
-    monkeypatch.setattr(correction_evaluation, "rows_at_once", lambda length, classes: 7)
+    monkeypatch.setattr(error_detection, "rows_at_once", lambda length, classes: 7)
     calls.clear()
     assert one.evaluate(model).row() == pytest.approx(row)
     assert max(calls) == 7 and sum(calls) == 90 + 30
 
 
 def test_an_evaluation_stops_in_the_middle(text, monkeypatch):
-    monkeypatch.setattr(correction_evaluation, "rows_at_once", lambda length, classes: 5)
+    monkeypatch.setattr(error_detection, "rows_at_once", lambda length, classes: 5)
     one = correction(text)
     calls: list[int] = []
     model = Knowing(one._asked[0], 0, calls).train()

@@ -10,10 +10,7 @@ from pipelines.llc import chains, samplers
 from pipelines.llc.chains import Trace
 from pipelines.llc.diagnostics import effective, summarise
 from pipelines.llc.posterior import Posterior
-from pipelines.llc.settings import (
-    HmcSettings,
-    SgldSettings,
-)
+from pipelines.llc.settings import HmcSettings, SgldSettings
 from pipelines.llc.target import stream
 from tests.llc import QUADRATIC, estimate, one_thread, potential, quick
 

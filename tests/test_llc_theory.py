@@ -14,14 +14,8 @@ from scipy import integrate
 from pipelines.llc import minimum, samplers
 from pipelines.llc.minimum import descend
 from pipelines.llc.posterior import Posterior
-from pipelines.llc.settings import (
-    LlcSettings,
-    MalaSettings,
-    ModelSettings,
-    SgldSettings,
-    beta,
-)
-from pipelines.llc.stepsize import DualAveraging
+from pipelines.llc.settings import LlcSettings, MalaSettings, ModelSettings, SgldSettings, beta
+from pipelines.llc.step_size import DualAveraging
 from pipelines.llc.target import Target, regression, stream
 from tests.llc import CURVATURES, QUADRATIC, N, Z, agrees, estimate, exact, one_thread, potential, quick
 

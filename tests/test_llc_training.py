@@ -15,15 +15,14 @@ import torch
 
 import configurator
 from model.regressors import Regressor
-from pipelines.failure import Diverged
 from pipelines.llc import settings as keys
 from pipelines.llc.diagnostics import effective
 from pipelines.llc.estimation import Progress, Stopped, choose_device, estimate
 from pipelines.llc.settings import DataSettings, LlcSettings, ModelSettings, layer_sizes, parameter_count
 from pipelines.llc.target import regression
 from pipelines.llc.train import run
-from pipelines.mistake import Mistake
-from pipelines.tracking import Tracker
+from pipelines.shared.errors import Diverged, Mistake
+from pipelines.shared.metrics import Tracker
 from runner import configfiles
 from runner.configfiles import ConfigError
 from tests.conftest import signalled_at

@@ -16,8 +16,8 @@ from model.diffusion import (
 )
 from model.masks import hide
 from model.transformer import Shape, Transformer
-from pipelines.diffusion.learner import shape_of
 from pipelines.diffusion.settings import DiffusionSettings, parameter_count
+from pipelines.diffusion.train_state import shape_of
 
 VOCABULARY = 11
 SMALL = {

@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from pipelines.mistake import Mistake
 from pipelines.robustness import ood
-from pipelines.robustness.chance import stream, torch_stream
 from pipelines.robustness.data import Data, load
+from pipelines.robustness.random_streams import stream, torch_stream
 from pipelines.robustness.settings import RobustnessSettings
+from pipelines.shared.errors import Mistake
 
 DATASETS = [
     ("IMAGE", "digits", (1, 8, 8), 10, 1797), ("TABULAR", "breast_cancer", (30,), 2, 569),

@@ -12,8 +12,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from pipelines.robustness import detectors
 from pipelines.robustness.detectors import Outputs
-from pipelines.robustness.measures import auroc, fpr_at_tpr, told_apart
 from pipelines.robustness.settings import DetectorSettings
+from pipelines.robustness.statistics import auroc, fpr_at_tpr, told_apart
 
 N, D, C = 3000, 6, 3
 

@@ -11,7 +11,7 @@ import torch
 
 import configurator
 from pipelines.llc.settings import LlcSettings
-from pipelines.robustness import data, learner
+from pipelines.robustness import classifier, data
 from pipelines.robustness.settings import RobustnessSettings, checkpoint_bytes, parameter_count, unprepared
 from runner import configfiles, trainscript
 from runner.configfiles import ConfigError
@@ -189,13 +189,13 @@ def test_a_dictionary_is_checked_like_a_file() -> None:
 def test_the_size_of_a_checkpoint_is_foretold(tmp_path: Path, given) -> None:
     settings = RobustnessSettings(**given)
     rows = data.load(settings)
-    network = learner.build(settings, rows, torch.device("cpu"))
+    network = classifier.build(settings, rows, torch.device("cpu"))
     assert network.parameter_count() == parameter_count(settings)
-    optimizer = learner.optimizer_of(network, settings)
+    optimizer = classifier.optimizer_of(network, settings)
     network(torch.from_numpy(rows.train.x[:4])).sum().backward()
     optimizer.step()
     path = tmp_path / "one.pt"
-    torch.save(learner.pack(network, optimizer, settings, rows, learner.State()), path)
+    torch.save(classifier.pack(network, optimizer, settings, rows, classifier.State()), path)
     assert path.stat().st_size < checkpoint_bytes(settings) / 2
 
 

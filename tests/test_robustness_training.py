@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.mistake import Mistake
-from pipelines.robustness import artifacts, ood, study, train
+from pipelines.robustness import artifacts, evaluation, ood, train
 from pipelines.robustness.settings import RobustnessSettings
+from pipelines.shared.errors import Mistake
 from runner.counts import Share, derive
 from src.api import ExperimentConfig, run_pipeline
 from tests.conftest import PROJECT, read, signalled_at
@@ -339,9 +339,9 @@ def test_a_stopped_training_goes_on_bit_for_bit(finished: Path, tmp_path: Path, 
 
 def test_a_stop_during_the_attack_keeps_the_clean_part(tmp_path: Path, monkeypatch) -> None:
     def stopped(*_: object) -> None:
-        raise study.Stopped
+        raise evaluation.Stopped
 
-    monkeypatch.setattr(study, "adversarial", stopped)
+    monkeypatch.setattr(evaluation, "adversarial", stopped)
     monkeypatch.setattr(train.StopRequest, "exit_code", 130)
     assert train.run(settings_of(tmp_path)) == 130
     assert read(tmp_path / "metadata.json")["status"] == "interrupted"

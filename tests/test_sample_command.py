@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 
-from pipelines.diffusion.sample_settings import SampleSettings
+from pipelines.diffusion.sampling.options import SampleSettings
 from runner.wording import plain_lines
 from tests.conftest import PROJECT
 

@@ -17,16 +17,16 @@ from model.diffusion import masked_cross_entropy
 from model.masks import hide, random_masking, random_masks, sample_masks
 from model.transformer import Shape, Transformer
 from pipelines.diffusion.batches import Batches
-from pipelines.diffusion.data import open_dataset
-from pipelines.diffusion.filling import Filling
-from pipelines.diffusion.learner import Cost, averaged, build, cost_of
+from pipelines.diffusion.evaluation.full_validation import evaluate_whole, masks_of_turn
+from pipelines.diffusion.masked_prediction import Filling
 from pipelines.diffusion.meter import Meter
 from pipelines.diffusion.optimizers import block_matrices
 from pipelines.diffusion.schedule import stage_at
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.stages import RandomStage
-from pipelines.diffusion.whole import evaluate_whole, masks_of_turn
-from pipelines.processes import Processes
+from pipelines.diffusion.text.open import open_dataset
+from pipelines.diffusion.train_state import Cost, averaged, build, cost_of
+from pipelines.shared.distributed import Processes
 from tests.test_training import TINY, command, config, finish, no_wandb_server, one_thread, rows_of, text, train_here
 
 __all__ = ["no_wandb_server", "one_thread", "text"]  # fixtures

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines import checkpoints
-from pipelines.diffusion.corpus import Corpus
-from pipelines.diffusion.evaluation import evaluate, questions
-from pipelines.diffusion.filling import Filling
-from pipelines.diffusion.learner import Cost, build
+from pipelines.diffusion.evaluation.full_validation import evaluate_whole
+from pipelines.diffusion.evaluation.masked_loss import evaluate, questions
+from pipelines.diffusion.masked_prediction import Filling
 from pipelines.diffusion.optimizers import take_unless
-from pipelines.diffusion.whole import evaluate_whole
+from pipelines.diffusion.text.corpus import Corpus
+from pipelines.diffusion.train_state import Cost, build
+from pipelines.shared import checkpoints
 from tests.test_trainer import CPU, settings, small_network
 from tests.test_training import config, finish, no_wandb_server, one_thread, rows_of, text, train_here
 
@@ -79,7 +79,7 @@ def test_muon_has_a_way_back_from_its_first_step(text):
 @pytest.mark.parametrize("most", [0, 2**30])
 def test_windows_come_to_the_device_whatever_it_is(monkeypatch, most):
     """'meta' stands for one that is neither a processor nor NVIDIA's."""
-    monkeypatch.setattr("pipelines.diffusion.corpus.MOST_BYTES_ON_DEVICE", most)
+    monkeypatch.setattr("pipelines.diffusion.text.corpus.MOST_BYTES_ON_DEVICE", most)
     windows = Corpus(np.arange(50, dtype=np.uint16), torch.device("meta")).windows(np.array([3, 48]), 4)
     assert windows.device.type == "meta" and windows.shape == (2, 4)
 
@@ -92,7 +92,7 @@ def test_a_window_that_is_left_over_is_asked_too(monkeypatch):
         return evaluate_whole(model, tokens, 8, mask_id=3, device=CPU, dtype=torch.float32).losses
 
     at_once = losses()
-    monkeypatch.setattr("pipelines.diffusion.evaluation.MOST_TOKENS", 16)
+    monkeypatch.setattr("pipelines.diffusion.evaluation.masked_loss.MOST_TOKENS", 16)
     assert torch.allclose(losses(), at_once, atol=1e-6)
 
 
@@ -116,7 +116,7 @@ def test_a_number_that_is_not_there_is_null_in_the_metrics(text, tmp_path):
 
 FLAGS = """
 import torch
-from pipelines.processes import joined
+from pipelines.shared.distributed import joined
 with joined("cpu") as us:
     found = [us.any(False), us.any(us.rank == 1), us.any(True)]
     network = us.wrap(torch.nn.Linear(2, 2), torch.device("cpu"))

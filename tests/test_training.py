@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines import checkpoints, weights_and_biases
-from pipelines.diffusion import characters
 from pipelines.diffusion.settings import DiffusionSettings
+from pipelines.diffusion.text import characters
 from pipelines.diffusion.train import run
+from pipelines.shared import checkpoints, wandb_logger
 from tests.conftest import signalled_at
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -338,7 +338,7 @@ def test_a_wandb_that_hangs_is_left_behind(text, tmp_path, monkeypatch, capsys):
     hanging.Settings = lambda **_: types.SimpleNamespace(base_url="http://localhost")
     hanging.init = lambda **_: threading.Event().wait()
     monkeypatch.setitem(sys.modules, "wandb", hanging)
-    monkeypatch.setattr(weights_and_biases, "FINISH_SECONDS", 0.5)
+    monkeypatch.setattr(wandb_logger, "FINISH_SECONDS", 0.5)
     assert train_here(text, tmp_path, max_iters=10, wandb_log=True) == 0
     assert "left behind" in capsys.readouterr().err
     assert rows_of(tmp_path)[-1]["iter"] == 10
@@ -349,8 +349,8 @@ def test_rows_that_wandb_cannot_follow_are_dropped_not_waited_for(text, tmp_path
     hanging.Settings = lambda **_: types.SimpleNamespace(base_url="http://localhost")
     hanging.init = lambda **_: threading.Event().wait()
     monkeypatch.setitem(sys.modules, "wandb", hanging)
-    monkeypatch.setattr(weights_and_biases, "FINISH_SECONDS", 0.1)
-    monkeypatch.setattr(weights_and_biases, "MOST_WAITING", 2)
+    monkeypatch.setattr(wandb_logger, "FINISH_SECONDS", 0.1)
+    monkeypatch.setattr(wandb_logger, "MOST_WAITING", 2)
     assert train_here(text, tmp_path, max_iters=20, wandb_log=True) == 0
     assert re.search(r"could not follow: [1-9]\d* rows", capsys.readouterr().err)
 

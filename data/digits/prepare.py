@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from pipelines import preparation
-from pipelines.classify.images import Arrays, prepare_once
-from pipelines.mistake import Mistake
+from pipelines.shared import dataset_preparation
+from pipelines.shared.errors import Mistake
+from pipelines.shared.images import Arrays, prepare_once
 
 KIND = "images"
 FOLDER = Path(__file__).resolve().parent
@@ -48,4 +48,4 @@ def prepare(*, again: bool = False) -> bool:
 
 
 if __name__ == "__main__":
-    preparation.main(FOLDER, lambda again: prepare(again=again))
+    dataset_preparation.main(FOLDER, lambda again: prepare(again=again))

@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from pipelines import preparation
-from pipelines.classify.images import Arrays, prepare_once
-from pipelines.mistake import Mistake
+from pipelines.shared import dataset_preparation
+from pipelines.shared.errors import Mistake
+from pipelines.shared.images import Arrays, prepare_once
 from runner import atomic
 
 KIND = "images"
@@ -54,7 +54,7 @@ def content(raw: Path, name: str, sha256: str, mirror: str) -> bytes:
         if hashlib.sha256(found).hexdigest() != sha256:
             raise Mistake(f"{path} is not the file expected (its sha256 differs); {mend}")
         return found
-    found = preparation.download(mirror + name, sha256, title=name, mend=mend)
+    found = dataset_preparation.download(mirror + name, sha256, title=name, mend=mend)
     raw.mkdir(parents=True, exist_ok=True)
     atomic.write_bytes(path, found)
     return found
@@ -78,4 +78,4 @@ def parse(packed: bytes, name: str) -> np.ndarray:  # -> (N, H, W) or (N,) uint8
 
 
 if __name__ == "__main__":
-    preparation.main(FOLDER, lambda again: prepare(again=again))
+    dataset_preparation.main(FOLDER, lambda again: prepare(again=again))

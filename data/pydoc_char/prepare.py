@@ -12,9 +12,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from pipelines import preparation
-from pipelines.diffusion.characters import prepare_once
-from pipelines.mistake import Mistake
+from pipelines.diffusion.text.characters import prepare_once
+from pipelines.shared import dataset_preparation
+from pipelines.shared.errors import Mistake
 
 KIND = "characters"
 FOLDER = Path(__file__).resolve().parent
@@ -36,4 +36,4 @@ def prepare(*, again: bool = False) -> bool:
 
 
 if __name__ == "__main__":
-    preparation.main(FOLDER, lambda again: prepare(again=again))
+    dataset_preparation.main(FOLDER, lambda again: prepare(again=again))

@@ -12,9 +12,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from pipelines import preparation
-from pipelines.diffusion.characters import prepare_once
-from pipelines.mistake import Mistake
+from pipelines.diffusion.text.characters import prepare_once
+from pipelines.shared import dataset_preparation
+from pipelines.shared.errors import Mistake
 from runner import atomic
 
 KIND = "characters"
@@ -43,7 +43,7 @@ def prepare(*, file: Path | None = None, again: bool = False) -> bool:
 
 def fetch(url: str, sha256: str) -> bytes:
     mend = f"put the text at {INPUT} or use --file PATH"
-    return preparation.download(url, sha256, title="tiny Shakespeare", mend=mend)
+    return dataset_preparation.download(url, sha256, title="tiny Shakespeare", mend=mend)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model.classifiers import Classifier, jensen_shannon
-from pipelines.classify.research import cka, participation_ratio, probe_accuracy
+from pipelines.classify.layer_analysis import cka, participation_ratio, probe_accuracy
 
 ROWS = 2048  # images in a pass
 PROBED = 10_000  # training images that a probe learns from: enough, and bounded

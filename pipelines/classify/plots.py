@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pipelines.classify.comparison import Run, labels
+from pipelines.shared.plotting import save
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -19,17 +19,6 @@ Rows = Sequence[Mapping[str, Any]]
 def figure(columns: int = 1, height: float = 4.0) -> tuple[Figure, list[Axes]]:
     drawn = Figure(figsize=(6.0 * columns, height), layout="constrained")
     return drawn, list(drawn.subplots(1, columns, squeeze=False)[0])
-
-
-def save(drawn: Figure, path: Path) -> Path:
-    """Whole or not at all: a run that is stopped while it draws leaves no half of a picture."""
-    part = path.with_name(f".{path.stem}.{os.getpid()}.tmp.png")
-    try:
-        drawn.savefig(part, dpi=100)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
 
 
 def series(rows: Rows, key: str) -> tuple[list[int], list[float]]:

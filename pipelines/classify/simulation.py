@@ -9,8 +9,8 @@ from typing import Any
 
 from pipelines.classify.comparison import runs_beside, table
 from pipelines.classify.settings import ClassifySettings
-from pipelines.mistake import Mistake
-from pipelines.tracking import METRICS, say
+from pipelines.shared.errors import Mistake
+from pipelines.shared.metrics import METRICS, say
 from runner import atomic
 
 COMPARISON = "comparison.csv"

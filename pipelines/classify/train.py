@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipelines import checkpoints, machine
-from pipelines.classify import folders, simulation, windows
+from pipelines.classify import artifacts, display, simulation
 from pipelines.classify.comparison import EVALUATION
 from pipelines.classify.evaluation import Judgement, Split, judge, layers_of
-from pipelines.classify.images import Images, open_images
-from pipelines.classify.learner import KIND, Learner, State, build, pack, set_rate, unpack
-from pipelines.classify.schedule import learning_rate, order
 from pipelines.classify.settings import KEEP_LAST, ClassifySettings
-from pipelines.failure import noted, require_finite
-from pipelines.stopping import StopRequest
-from pipelines.tracking import METRICS, Tracker, say
+from pipelines.classify.train_state import KIND, Learner, State, build, pack, unpack
+from pipelines.shared import checkpoints, devices
+from pipelines.shared.errors import noted, require_finite
+from pipelines.shared.images import Images, open_images
+from pipelines.shared.interrupts import StopRequest
+from pipelines.shared.metrics import METRICS, Tracker, say
+from pipelines.shared.optimization import learning_rate, order, set_rate
 from runner import atomic
 
 MEND = "Lower lr, or bring lambda_ace nearer to 0"
@@ -30,15 +30,15 @@ def run(settings: ClassifySettings) -> int:
 
     Leaves error.json in out_dir when an exception passes through.
     """
-    out_dir, state = folders.choose(settings), State()
+    out_dir, state = artifacts.choose(settings), State()
     with noted(out_dir, lambda: state.iteration), StopRequest() as stop:
-        (out_dir / folders.JOB).unlink(missing_ok=True)
+        (out_dir / artifacts.JOB).unlink(missing_ok=True)
         return train(settings, out_dir, state, stop)
 
 
 def train(settings: ClassifySettings, out_dir: Path, state: State, stop: StopRequest) -> int:
     # The machine, the images, the network.
-    device = machine.choose_device(settings.device)
+    device = devices.choose_device(settings.device)
     data = open_images(settings.dataset)
     learned = split(data.train_images, data.train_labels, data.maximum, device)
     if settings.train_examples:
@@ -51,7 +51,7 @@ def train(settings: ClassifySettings, out_dir: Path, state: State, stop: StopReq
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it; changes nothing on a CPU
     learner = build(settings, data, device)
     model = learner.model
-    say(f"device: {machine.describe(device)}, writing to {out_dir}")
+    say(f"device: {devices.describe(device)}, writing to {out_dir}")
     say(f"dataset: {data.name} ({data.source.get('name')}), {examples:,} to learn, {len(held_back.y):,} held back")
     say(f"model: {settings.model}, {settings.layers} hidden layers of {settings.width}, {model.parameter_count():,}"
         f" parameters, {steps} iterations an epoch")  # fmt: skip
@@ -142,10 +142,10 @@ def train(settings: ClassifySettings, out_dir: Path, state: State, stop: StopReq
     }
     atomic.write_json(out_dir / EVALUATION, record)
     pictures = simulation.draw(record, settings, out_dir) if settings.mode == "simulation" else []
-    run_dir = folders.placed(out_dir, settings)
-    folders.report(out_dir, run_dir)
+    run_dir = artifacts.placed(out_dir, settings)
+    artifacts.report(out_dir, run_dir)
     say(f"done: {state.iteration} iterations, val accuracy {judgement.accuracy:.4f}, run_dir {run_dir}")
-    if pictures and settings.show and (why_not := windows.show(pictures, stop)):
+    if pictures and settings.show and (why_not := display.show(pictures, stop)):
         say(f"show: {why_not}; the figures are in {out_dir}")
     return 0
 

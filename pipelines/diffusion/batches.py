@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.diffusion.data import Dataset, Starts, draw_starts, paragraphs, window_starts
 from pipelines.diffusion.settings import DiffusionSettings
+from pipelines.diffusion.text.dataset import Dataset
+from pipelines.diffusion.text.windows import Starts, draw_starts, paragraphs, window_starts
 
 # Batches are made several at a time, since the many small operations cost the same for one as for sixteen.
 MOST_AT_A_TIME = 16

@@ -15,20 +15,20 @@ from torch import Tensor, nn
 from model.corruption import KINDS, correction_targets, corrupt, corruption, draw_kinds
 from model.masks import stratified
 from pipelines.diffusion.batches import Batch, Batches, seeded
-from pipelines.diffusion.corpus import Corpus
-from pipelines.diffusion.correction_evaluation import (
+from pipelines.diffusion.evaluation.error_detection import (
     CorrectionEvaluation,
     PlantedErrors,
     evaluate,
     planted_errors,
     width_elsewhere,
 )
-from pipelines.diffusion.data import frequencies, places_elsewhere
-from pipelines.diffusion.dataset import Dataset
-from pipelines.diffusion.evaluation import BINS
+from pipelines.diffusion.evaluation.masked_loss import BINS
 from pipelines.diffusion.settings import DiffusionSettings, classes
-from pipelines.mistake import Mistake
-from pipelines.tracking import Tell
+from pipelines.diffusion.text.corpus import Corpus
+from pipelines.diffusion.text.dataset import Dataset
+from pipelines.diffusion.text.windows import frequencies, places_elsewhere
+from pipelines.shared.errors import Mistake
+from pipelines.shared.metrics import Tell
 
 
 class Correction:

@@ -8,10 +8,10 @@ import math
 import torch
 from torch import Tensor
 
-from pipelines import machine
-from pipelines.pace import Stopwatch
-from pipelines.processes import Processes
-from pipelines.tracking import Tell
+from pipelines.shared import devices
+from pipelines.shared.distributed import Processes
+from pipelines.shared.metrics import Tell
+from pipelines.shared.timing import Stopwatch
 
 
 class Meter:
@@ -27,7 +27,7 @@ class Meter:
         self._skipped += skipped
         self._steps, self._told = 0, skipped  # since the last row; skipped steps at the last row
         self._watch = Stopwatch(device)
-        self._peak: machine.Peak | None = None
+        self._peak: devices.Peak | None = None
 
     def restart(self) -> None:
         """Something else than steps took time."""
@@ -57,7 +57,7 @@ class Meter:
         row = {
             "train/loss": mean_loss, "ms_per_iter": pace.mean * 1e3, "ms_per_iter_p50": pace.median * 1e3,
             "ms_per_iter_p95": pace.p95 * 1e3, "tokens_per_second": self._tokens / pace.mean, "skipped_steps": skipped,
-            "memory_gib": machine.memory_bytes(self._device) / 2**30,
+            "memory_gib": devices.memory_bytes(self._device) / 2**30,
         }  # fmt: skip
         line = f"loss {mean_loss:.4f}, time {pace.mean * 1e3:.2f}ms"
         if warm:
@@ -71,6 +71,6 @@ class Meter:
     def _peak_flops(self) -> float:
         """Measured when it is first needed, not while the first step is waited for."""
         if self._peak is None:
-            self._peak = machine.peak_flops(self._device, self._dtype)
+            self._peak = devices.peak_flops(self._device, self._dtype)
             self._tell(f"peak for mfu: {self._peak.flops / 1e12:.3g} TFLOP/s ({self._peak.source})")
         return self._peak.flops

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from pipelines.diffusion.batches import Batch
-from pipelines.diffusion.dataset import Dataset
 from pipelines.diffusion.settings import DiffusionSettings, is_corrector
-from pipelines.tracking import Tell
+from pipelines.diffusion.text.dataset import Dataset
+from pipelines.shared.metrics import Tell
 
 
 class Evaluated(Protocol):
@@ -56,6 +56,6 @@ def objective_of(
         from pipelines.diffusion.correction import Correction
 
         return Correction(settings, text, device, dtype, share)
-    from pipelines.diffusion.filling import Filling
+    from pipelines.diffusion.masked_prediction import Filling
 
     return Filling(settings, text, device, dtype, share)

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.diffusion.stages import Probability, RandomStage, Ratio, Stage
-from pipelines.diffusion.wanted import Wanted
-from pipelines.keys import (
+from pipelines.diffusion.text.tokenization import Wanted
+from pipelines.shared.settings_types import (
     DATA,
     Device,
     NonNegativeFloat,

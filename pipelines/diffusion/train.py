@@ -8,18 +8,18 @@ from pathlib import Path
 
 import torch
 
-from pipelines import checkpoints, machine, processes
-from pipelines.diffusion.data import open_dataset
-from pipelines.diffusion.dataset import Dataset
-from pipelines.diffusion.learner import Cost, Learner, State, averaged, build, cost_of, follow, pack, unpack
 from pipelines.diffusion.meter import Meter
 from pipelines.diffusion.objectives import Evaluated, objective_of
 from pipelines.diffusion.schedule import Progress, advance, learning_rate, stage_at
 from pipelines.diffusion.settings import DiffusionSettings
-from pipelines.failure import Diverged, noted
-from pipelines.processes import Processes
-from pipelines.stopping import StopRequest
-from pipelines.tracking import METRICS, Quiet, Tell, Tracker, say
+from pipelines.diffusion.text.dataset import Dataset
+from pipelines.diffusion.text.open import open_dataset
+from pipelines.diffusion.train_state import Cost, Learner, State, averaged, build, cost_of, follow, pack, unpack
+from pipelines.shared import checkpoints, devices, distributed
+from pipelines.shared.distributed import Processes
+from pipelines.shared.errors import Diverged, noted
+from pipelines.shared.interrupts import StopRequest
+from pipelines.shared.metrics import METRICS, Quiet, Tell, Tracker, say
 
 MEND = "Lower learning_rate, lengthen warmup_iters, or set grad_clip"
 CUT_SHORT = "a signal cut the final evaluation short; --init_from=resume --eval_only=true makes up for it"
@@ -34,7 +34,7 @@ def run(settings: DiffusionSettings) -> int:
     out_dir, state = Path(settings.out_dir), State()
     with (
         StopRequest() as stop,
-        processes.joined(settings.device) as all_of_us,
+        distributed.joined(settings.device) as all_of_us,
         noted(out_dir, lambda: state.iteration) if all_of_us.first else nullcontext(),
     ):
         return train(settings, state, stop, all_of_us)
@@ -46,8 +46,8 @@ def train(settings: DiffusionSettings, state: State, stop: StopRequest, all_of_u
     tell = say if all_of_us.first else lambda line: None
 
     # The machine, the text, the network.
-    device = machine.choose_device(all_of_us.device(settings.device))
-    dtype = machine.choose_dtype(settings.dtype, device)
+    device = devices.choose_device(all_of_us.device(settings.device))
+    dtype = devices.choose_dtype(settings.dtype, device)
     text = open_dataset(settings.dataset, settings.tokenizer, settings.bpe_vocab_size)
     lanes, share = all_of_us.part(settings.gradient_accumulation_steps, settings.batch_size)
     objective = objective_of(settings, text, device, dtype, share)
@@ -55,7 +55,7 @@ def train(settings: DiffusionSettings, state: State, stop: StopRequest, all_of_u
     learner = build(settings, text.vocab_size, device, dtype)
     model, optimizer, scaler = learner.model, learner.optimizer, learner.scaler
     tokens_per_iter = settings.gradient_accumulation_steps * settings.batch_size * settings.block_size
-    tell(f"device: {machine.describe(device)}, dtype: {machine.dtype_name(dtype)}" + all_of_us.describe())
+    tell(f"device: {devices.describe(device)}, dtype: {devices.dtype_name(dtype)}" + all_of_us.describe())
     unit = text.vocabulary.title
     tell(f"dataset: {text.name}, {len(text.train):,} {unit} to learn, {len(text.val):,} to validate on")
     tell(objective.introduction())
@@ -76,9 +76,9 @@ def train(settings: DiffusionSettings, state: State, stop: StopRequest, all_of_u
     all_of_us.spread_chance(settings.seed + state.iteration)
 
     cost = Cost(model, device, dtype)
-    if machine.compiles(settings.compile, device) and not settings.eval_only:
+    if devices.compiles(settings.compile, device) and not settings.eval_only:
         example = objective.draw(0, 0, 0)
-        cost = machine.compiled(cost, lambda fast: cost_of(fast, example).backward(), graphs=settings.cuda_graphs)
+        cost = devices.compiled(cost, lambda fast: cost_of(fast, example).backward(), graphs=settings.cuda_graphs)
     network = all_of_us.wrap(cost, device)
     if stages:
         tell(announcement(settings, state))
@@ -87,7 +87,7 @@ def train(settings: DiffusionSettings, state: State, stop: StopRequest, all_of_u
         model.train()
         profile = None
         if settings.profile and all_of_us.first:
-            from pipelines.profiling import Profile
+            from pipelines.shared.profiling import Profile
 
             profile = Profile(out_dir, tell)
         meter = Meter(

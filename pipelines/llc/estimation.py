@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 
 from model.regressors import Regressor
-from pipelines import machine
-from pipelines.failure import Diverged
 from pipelines.llc import artifacts, chains, samplers
 from pipelines.llc import settings as keys
 from pipelines.llc.diagnostics import Summary, summarise
@@ -21,8 +19,9 @@ from pipelines.llc.minimum import Minimum, descend
 from pipelines.llc.posterior import Posterior
 from pipelines.llc.settings import LlcSettings
 from pipelines.llc.target import Loss, Target, regression, stream
-from pipelines.mistake import Mistake
-from pipelines.tracking import Tracker, say
+from pipelines.shared import devices
+from pipelines.shared.errors import Diverged, Mistake
+from pipelines.shared.metrics import Tracker, say
 
 # Multiplications of a gradient below which a second thread costs more than it brings; on a machine that other jobs use
 # as well, threads that wait for each other at every small operation cost fifty times as much.
@@ -61,7 +60,7 @@ def _estimate(
     settings: LlcSettings, out_dir: Path, tracker: Tracker, progress: Progress, stop: Callable[[], bool]
 ) -> list[Summary]:
     device, draw = choose_device(settings.device), pencil() if settings.plots else None
-    say(f"device: {machine.describe(device)}, writing to {out_dir}")
+    say(f"device: {devices.describe(device)}, writing to {out_dir}")
     artifacts.clear(out_dir)
     artifacts.write_config(out_dir, settings)
     begun, student = regression(settings, device)
@@ -106,7 +105,7 @@ def threads_for(settings: LlcSettings) -> Iterator[None]:
 
 def choose_device(wanted: str) -> torch.device:
     """As other pipelines choose it, but never mps, which has no float64."""
-    device = machine.choose_device(wanted)
+    device = devices.choose_device(wanted)
     if device.type != "mps":
         return device
     if wanted == "mps":

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pipelines.llc.posterior import Posterior
 from pipelines.llc.settings import HmcSettings, MalaSettings, SamplerSettings, SgldSettings
-from pipelines.llc.stepsize import DualAveraging, Smoothed, first_steps
+from pipelines.llc.step_size import DualAveraging, Smoothed, first_steps
 
 JITTER = 0.2  # of a trajectory's step: one of a fixed length may return to where it began (Neal 2011, section 3.2)
 POWER = 20  # products with the Hessian before SGLD's first step

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipelines.keys import Device, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Seed
+from pipelines.shared.settings_types import Device, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Seed
 
 SamplerName = Literal["sgld", "hmc", "mala"]
 Share = Annotated[float, Field(gt=0, lt=1)]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.failure import noted
 from pipelines.llc.estimation import Progress, Stopped, estimate, total_draws
 from pipelines.llc.settings import LlcSettings
-from pipelines.stopping import StopRequest
-from pipelines.tracking import METRICS, Tracker, say
+from pipelines.shared.errors import noted
+from pipelines.shared.interrupts import StopRequest
+from pipelines.shared.metrics import METRICS, Tracker, say
 
 
 def run(settings: LlcSettings) -> int:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from pipelines.robustness import layout
+from pipelines.robustness.evaluation import Evaluation, Result
 from pipelines.robustness.settings import RobustnessSettings
-from pipelines.robustness.study import Evaluation, Result
 from runner import atomic
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.classify.images import open_images
-from pipelines.mistake import Mistake
-from pipelines.robustness.chance import stream
+from pipelines.robustness.random_streams import stream
 from pipelines.robustness.settings import RobustnessSettings
+from pipelines.shared.errors import Mistake
+from pipelines.shared.images import open_images
 
 HELD_BACK = 0.2  # of the rows for testing, and of the rest for validation
 FEWEST = 2  # rows of a class in each part

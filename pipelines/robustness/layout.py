@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.mistake import Mistake
+from pipelines.shared.errors import Mistake
 from runner import counts
 
 IMAGES, RAW, FEATURES, METRICS, LOGS = "images", "raw", "raw/features", "metrics", "logs"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.mistake import Mistake
-from pipelines.robustness.chance import stream
 from pipelines.robustness.data import Data
+from pipelines.robustness.random_streams import stream
 from pipelines.robustness.settings import OodSettings
+from pipelines.shared.errors import Mistake
 
 
 def make(data: Data, settings: OodSettings, seed: int) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pipelines.keys import (
+from pipelines.shared.settings_types import (
     Device,
     NonNegativeFloat,
     NonNegativeInt,

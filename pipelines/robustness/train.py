@@ -9,15 +9,15 @@ from pathlib import Path
 import torch
 from threadpoolctl import threadpool_limits
 
-from pipelines import checkpoints, machine
-from pipelines.failure import noted
-from pipelines.robustness import artifacts, data, layout, learner, measures, pictures, study
-from pipelines.robustness.learner import State
-from pipelines.robustness.logbook import Logbook
+from pipelines.robustness import artifacts, classifier, data, evaluation, layout, plots, statistics
+from pipelines.robustness.classifier import State
+from pipelines.robustness.evaluation import Result, Stopped
+from pipelines.robustness.run_log import Logbook
 from pipelines.robustness.settings import RobustnessSettings
-from pipelines.robustness.study import Result, Stopped
-from pipelines.stopping import StopRequest
-from pipelines.tracking import METRICS, Tracker, say
+from pipelines.shared import checkpoints, devices
+from pipelines.shared.errors import noted
+from pipelines.shared.interrupts import StopRequest
+from pipelines.shared.metrics import METRICS, Tracker, say
 from runner import atomic, counts
 
 JOB = "job.json"  # what a job that has succeeded reports to whoever started it
@@ -48,13 +48,13 @@ def run(settings: RobustnessSettings) -> int:
 
 def study_one(settings: RobustnessSettings, out_dir: Path, state: State, stop: StopRequest, logbook: Logbook) -> None:
     # The machine, the rows, the network.
-    device = machine.choose_device(settings.device)
-    say(f"device: {machine.describe(device)}, writing to {out_dir}")
+    device = devices.choose_device(settings.device)
+    say(f"device: {devices.describe(device)}, writing to {out_dir}")
     rows = data.load(settings)
-    network = learner.build(settings, rows, device)
+    network = classifier.build(settings, rows, device)
     logbook.about |= {
         "dataset": rows.about,
-        "device": machine.describe(device),
+        "device": devices.describe(device),
         "model": {"name": settings.model_name, "parameters": network.parameter_count()},
     }
     logbook.write()
@@ -68,29 +68,29 @@ def study_one(settings: RobustnessSettings, out_dir: Path, state: State, stop: S
         say(f"moved the checkpoints of an earlier training to {folder}")
     steps = -(-len(rows.train) // settings.batch_size)
     with Tracker(settings, out_dir, steps * settings.epochs) as tracker:
-        learner.train(network, settings, rows, device, state, stop, tracker)
+        classifier.train(network, settings, rows, device, state, stop, tracker)
         if stop():
             raise Stopped
-        train_accuracy = learner.accuracy(learner.outputs(network, rows.train.x, device), rows.train.y)
+        train_accuracy = classifier.accuracy(classifier.outputs(network, rows.train.x, device), rows.train.y)
         training = {"iterations": state.iteration, "train_accuracy": train_accuracy}
 
         # What is done to it. Each stage is written before the next one begins.
         features = artifacts.Features(out_dir, settings.export_features)
-        for result in study.stages(network, rows, settings, device, stop, say):
+        for result in evaluation.stages(network, rows, settings, device, stop, say):
             say(told(result, settings))
             features.write(result)
             artifacts.write_evaluations(out_dir, result)
             artifacts.write_records(out_dir, result, settings)
-            numbers = measures.summarised(result, settings, training)
+            numbers = statistics.summarised(result, settings, training)
             atomic.write_json(out_dir / layout.METRICS_JSON, numbers)
-            found = measures.counts(result, settings)
-            artifacts.write_counts(out_dir, measures.counted(found, settings, result), found.summary())
+            found = statistics.counts(result, settings)
+            artifacts.write_counts(out_dir, statistics.counted(found, settings, result), found.summary())
             logbook.about["features"] = list(features.written.values())
             logbook.write()
             if stop():
                 raise Stopped
         tracker.log(state.iteration, {"test/accuracy": float(result.right.mean())} | shares(found))
-    drawn = pictures.draw(result, settings, study.planes(network, result, settings, device), out_dir)
+    drawn = plots.draw(result, settings, evaluation.planes(network, result, settings, device), out_dir)
     logbook.about["images"] = [str(path.relative_to(out_dir)) for path in drawn]
     say(f"done: {found.summary()}")
 
@@ -98,11 +98,11 @@ def study_one(settings: RobustnessSettings, out_dir: Path, state: State, stop: S
 def compute(settings: RobustnessSettings) -> Result:
     """The last result of a run, without a folder: nothing is told, and nothing is written."""
     with threads(settings.threads):
-        device = machine.choose_device(settings.device)
+        device = devices.choose_device(settings.device)
         rows = data.load(settings)
-        network = learner.build(settings, rows, device)
-        learner.train(network, settings, rows, device, State(), never, None)
-        *_, result = study.stages(network, rows, settings, device, never, lambda line: None)
+        network = classifier.build(settings, rows, device)
+        classifier.train(network, settings, rows, device, State(), never, None)
+        *_, result = evaluation.stages(network, rows, settings, device, never, lambda line: None)
         return result
 
 
@@ -114,12 +114,12 @@ def conclude(out_dir: Path, settings: RobustnessSettings, logbook: Logbook) -> N
     """Whatever has happened: the counts that can be had of what was written."""
     found = counts.derive(out_dir)
     if not (out_dir / counts.SUCCESS_COUNTS).exists():
-        found = measures.counts(None, settings)
+        found = statistics.counts(None, settings)
         with contextlib.suppress(OSError):
-            artifacts.write_counts(out_dir, measures.counted(found, settings, None), found.summary())
+            artifacts.write_counts(out_dir, statistics.counted(found, settings, None), found.summary())
     logbook.about["success_counts"] = {
-        "adversarial": measures.described(found.adversarial),
-        "ood": measures.described(found.ood),
+        "adversarial": statistics.described(found.adversarial),
+        "ood": statistics.described(found.ood),
         "notes": found.notes,
     }
 
@@ -132,11 +132,11 @@ def told(result: Result, settings: RobustnessSettings) -> str:
             limit = result.thresholds[name]
             return f"clean: test accuracy {result.right.mean():.4f}, {name} threshold {limit:.4g}"
         case "attack":
-            attack = measures.described(measures.share(result.attack_test.meta["adv_mask"]))
+            attack = statistics.described(statistics.share(result.attack_test.meta["adv_mask"]))
             if attack is None:
                 return "attack: no test row is classified rightly, so none was attacked"
             return f"attack: {settings.attack.name} succeeds on {attack['count']} of {attack['of']} rows"
-    found = measures.detection(result.eval_ood, result.thresholds)[name]
+    found = statistics.detection(result.eval_ood, result.thresholds)[name]
     return f"ood: {name} detects {found['detected']['count']} of {found['detected']['of']}, AUROC {found['auroc']:.4f}"
 
 
