@@ -23,8 +23,8 @@ DEFAULT_PIPELINE = "diffusion"
 def settings_class(pipeline: str) -> type[BaseModel]:
     """The settings of a pipeline; raises ConfigError for one that does not exist."""
     if pipeline not in SETTINGS:
-        mend = did_you_mean(pipeline, SETTINGS) or f"choose one of {', '.join(sorted(SETTINGS))}"
-        raise ConfigError(f"unknown pipeline {pipeline!r}; {mend}")
+        hint = did_you_mean(pipeline, SETTINGS) or f"choose one of {', '.join(sorted(SETTINGS))}"
+        raise ConfigError(f"unknown pipeline {pipeline!r}; {hint}")
     module, _, name = SETTINGS[pipeline].partition(":")
     found: type[BaseModel] = getattr(importlib.import_module(module), name)
     return found

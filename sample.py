@@ -15,7 +15,7 @@ from pathlib import Path
 import configurator
 from pipelines.diffusion.sampling.load import require_model
 from pipelines.diffusion.sampling.options import SampleSettings, described
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 from runner import override
 from runner.configfiles import ConfigError
 
@@ -38,8 +38,8 @@ def main(argv: Sequence[str]) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    except Mistake as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
 
 

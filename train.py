@@ -15,7 +15,7 @@ except ImportError:
     sys.exit(2)
 
 from pipelines.llc.application import hydra_run, rerun
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 
 
 @hydra.main(version_base="1.3", config_path="config/llc", config_name="config")
@@ -26,8 +26,8 @@ def train(config: DictConfig) -> None:
 if __name__ == "__main__":
     try:
         sys.argv[1:] = rerun.words(sys.argv[1:])
-    except Mistake as mistake:
-        print(f"train.py: {mistake}", file=sys.stderr)
+    except InputError as error:
+        print(f"train.py: {error}", file=sys.stderr)
         sys.exit(2)
     try:
         train()

@@ -18,7 +18,7 @@ gc.disable()
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 import configurator  # noqa: E402
-from pipelines.shared.errors import Mistake  # noqa: E402
+from pipelines.shared.errors import InputError  # noqa: E402
 
 
 def main(argv: Sequence[str]) -> int:
@@ -29,8 +29,8 @@ def main(argv: Sequence[str]) -> int:
         gc.freeze()
         gc.enable()
         return pipeline.run(settings)
-    except Mistake as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; nothing was saved after the last checkpoint", file=sys.stderr)

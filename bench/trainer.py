@@ -37,7 +37,7 @@ from pipelines.diffusion.objectives import objective_of
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.text.dataset import Dataset, read, write
 from pipelines.diffusion.text.vocabulary import Characters
-from pipelines.diffusion.train_state import Cost, build, cost_of
+from pipelines.diffusion.train_state import BatchLoss, build, loss_of
 from pipelines.shared import devices
 
 HOST_BAR = 0.02
@@ -209,10 +209,10 @@ def ours(race: Race, dtype: torch.dtype, text: Dataset, device: torch.device) ->
         n_layer=race.layers, n_head=race.heads, n_embd=race.width,
     )  # fmt: skip
     objective = objective_of(settings, text, device, dtype)
-    learner = build(settings, text.vocab_size, device, dtype)
-    cost: torch.nn.Module = Cost(learner.model, device, dtype)
+    model_state = build(settings, text.vocab_size, device, dtype)
+    loss_module: torch.nn.Module = BatchLoss(model_state.model, device, dtype)
     if race.compile:
-        cost = devices.compiled(cost, lambda fast: cost_of(fast, objective.draw(0, 0, 0)).backward())
+        loss_module = devices.compiled(loss_module, lambda fast: loss_of(fast, objective.draw(0, 0, 0)).backward())
     numbers = iter(range(10**9))
     total = torch.zeros((), device=device)
 
@@ -220,16 +220,16 @@ def ours(race: Race, dtype: torch.dtype, text: Dataset, device: torch.device) ->
         begun = time.perf_counter()
         number = next(numbers)
         batch = objective.draw(number, 0, 0)
-        learner.optimizer.set_rate(1e-3)
+        model_state.optimizer.set_rate(1e-3)
         host = time.perf_counter() - begun
-        loss = cost_of(cost, batch)
+        loss = loss_of(loss_module, batch)
         loss.backward()
-        learner.optimizer.step(learner.scaler)
+        model_state.optimizer.step(model_state.scaler)
         total.add_(loss.detach())
         return host
 
     name = f"ours, {'compiled' if race.compile else 'eager'}, {devices.dtype_name(dtype)}"
-    return Contestant(name, dtype, step, learner.model.flops_per_token())
+    return Contestant(name, dtype, step, model_state.model.flops_per_token())
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class ExperimentConfig(RobustnessSettings):
 
 def run_pipeline(cfg: RobustnessSettings) -> Result:
     """Train, attack and evaluate. `attack_test.meta` has adv_mask and success_rate; eval_ood is None where
-    ood.enabled is false. Raises pipelines.shared.errors.Mistake for what the user can mend."""
+    ood.enabled is false. Raises pipelines.shared.errors.InputError for what the user can mend."""
     from pipelines.robustness import train
 
     return train.compute(cfg)

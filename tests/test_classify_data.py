@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipelines.shared import images
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 from tests.test_data import script
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,9 +87,9 @@ def test_mnist_is_downloaded_once_and_kept(mnist, tmp_path):
 def test_a_file_of_another_hash_is_refused(mnist, tmp_path):
     files = mnist.packed | {"t10k-labels-idx1-ubyte.gz": idx(np.zeros(10))}
     raw = lay_out(files, tmp_path / "mnist" / "raw")
-    with pytest.raises(Mistake, match=r"t10k-labels-idx1-ubyte.gz is not the file expected.*dataset: digits"):
+    with pytest.raises(InputError, match=r"t10k-labels-idx1-ubyte.gz is not the expected file.*dataset: digits"):
         mnist.prepare(folder=tmp_path / "mnist")
-    with pytest.raises(Mistake, match="sha256 differs"):
+    with pytest.raises(InputError, match="sha256 differs"):
         mnist.prepare(folder=tmp_path / "other", mirror=f"{raw.as_uri()}/")
     assert not (tmp_path / "other" / "meta.json").exists()
 
@@ -107,7 +107,7 @@ def test_a_file_of_another_hash_is_refused(mnist, tmp_path):
     ids=["no gzip", "floats", "empty", "half a header", "half a gzip", "a value too few"],
 )
 def test_a_damaged_file_is_a_sentence(mnist, packed, said):
-    with pytest.raises(Mistake, match=said):
+    with pytest.raises(InputError, match=said):
         mnist.parse(packed, "file")
 
 
@@ -125,7 +125,7 @@ def test_mnist_out_of_reach_is_one_sentence_that_names_the_way_out(tmp_path):
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("error: could not download")
     assert "dataset: digits" in done.stderr and str(folder / "raw") in done.stderr
-    assert json.loads((tmp_path / "out" / "error.json").read_text())["type"] == "Mistake"
+    assert json.loads((tmp_path / "out" / "error.json").read_text())["type"] == "InputError"
     assert not (tmp_path / "out" / "job.json").exists()
 
 
@@ -141,5 +141,5 @@ def test_a_damaged_dataset_is_a_mistake(tmp_path):
     pixels = np.zeros((3, 2, 2))
     images.prepare_once(tmp_path, lambda: images.Arrays(pixels, np.arange(3), pixels, np.arange(3), 1, {}))
     (tmp_path / "train_images.npy").write_bytes(b"half")
-    with pytest.raises(Mistake, match="prepare them again"):
+    with pytest.raises(InputError, match="prepare them again"):
         images.open_images(str(tmp_path))

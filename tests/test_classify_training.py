@@ -19,7 +19,7 @@ from pipelines.classify.settings import ClassifySettings
 from pipelines.classify.train import run, train
 from pipelines.classify.train_state import KIND, State
 from pipelines.shared import checkpoints
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 from pipelines.shared.optimization import order
 from tests.conftest import signalled_at
 
@@ -243,10 +243,10 @@ def test_resuming_a_finished_training_writes_its_results_again(tmp_path, capsys)
 
 def test_a_checkpoint_of_another_network_is_a_mistake(tmp_path):
     assert train_here(tmp_path, epochs=1) == 0
-    with pytest.raises(Mistake, match=r"tau 0\.1 there, 0\.2 here"):
+    with pytest.raises(InputError, match=r"tau 0\.1 there, 0\.2 here"):
         train_here(tmp_path, tau=0.2, init_from="resume")
     record = json.loads((tmp_path / "error.json").read_text())
-    assert record["type"] == "Mistake" and not (tmp_path / "job.json").exists()
+    assert record["type"] == "InputError" and not (tmp_path / "job.json").exists()
 
 
 def test_a_new_training_in_an_old_folder_sets_the_old_one_aside(tmp_path):
@@ -307,7 +307,7 @@ def test_a_run_by_hand_lies_under_runs_and_can_be_resumed(tmp_path):
 
 
 def test_resuming_by_hand_without_a_run_is_a_mistake():
-    with pytest.raises(Mistake, match="finds no run in runs/digits/greedy"):
+    with pytest.raises(InputError, match="finds no run in runs/digits/greedy"):
         train_here(None, model="greedy", init_from="resume")
 
 

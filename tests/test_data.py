@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.text import characters, windows
 from pipelines.diffusion.text.open import open_dataset
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = "One paragraph.\n\nAnother one, a little longer.\nStill it.\n\nThe third, with an é and a €.\n" * 20
@@ -65,7 +65,7 @@ def test_even_windows_span_the_whole_text(text):
 
 
 def test_a_text_shorter_than_a_window_is_a_mistake(text):
-    with pytest.raises(Mistake, match="lower block_size"):
+    with pytest.raises(InputError, match="lower block_size"):
         windows.window_starts(text.val, 10_000)
 
 
@@ -76,13 +76,13 @@ def test_an_unknown_dataset_names_the_known_ones_before_anything_starts():
 
 def test_a_dataset_that_lacks_a_part_and_cannot_be_prepared_is_a_mistake(text):
     (text.folder / "val.bin").unlink()
-    with pytest.raises(Mistake, match="lacks a part"):
+    with pytest.raises(InputError, match="is incomplete"):
         open_dataset(str(text.folder))
 
 
 def test_a_damaged_meta_file_is_a_mistake(text):
     (text.folder / "meta.json").write_text("{")
-    with pytest.raises(Mistake, match="prepare it again"):
+    with pytest.raises(InputError, match="prepare it again"):
         open_dataset(text.name)
 
 
@@ -116,9 +116,9 @@ def test_a_download_is_checked(tmp_path):
     shakespeare = script("shakespeare_char")
     page = tmp_path / "page.txt"
     page.write_text("not the plays")
-    with pytest.raises(Mistake, match="sha256 differs"):
+    with pytest.raises(InputError, match="sha256 differs"):
         shakespeare.fetch(page.as_uri(), shakespeare.SHA256)
-    with pytest.raises(Mistake, match="--file PATH"):
+    with pytest.raises(InputError, match="--file PATH"):
         shakespeare.fetch((tmp_path / "nothing").as_uri(), shakespeare.SHA256)
 
 

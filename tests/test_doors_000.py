@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import configurator
+import pipelines
 from runner import ConfigError
 from tests.conftest import PROJECT, Workspace, read, wait_until
 from tests.trees import ADDED, ALL, DOCUMENTED, OF_THE_ROOT, SCRIPT, aggregate, done, door, files, prepare, tree

@@ -21,7 +21,7 @@ from pipelines.llc.estimation import Progress, Stopped, choose_device, estimate
 from pipelines.llc.settings import DataSettings, LlcSettings, ModelSettings, layer_sizes, parameter_count
 from pipelines.llc.target import regression
 from pipelines.llc.train import run
-from pipelines.shared.errors import Diverged, Mistake
+from pipelines.shared.errors import Diverged, InputError
 from pipelines.shared.metrics import Tracker
 from runner import configfiles
 from runner.configfiles import ConfigError
@@ -232,7 +232,7 @@ def test_beta_is_one_over_log_n_unless_it_is_given():
 def test_apples_gpu_is_refused_since_it_has_no_float64(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(Mistake, match="float64"):
+    with pytest.raises(InputError, match="float64"):
         choose_device("mps")
     assert choose_device("auto") == torch.device("cpu")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.diffusion.evaluation.ngrams import NGrams
-from pipelines.diffusion.evaluation.quality import Measures, Quality, distinct, entropy, known_share, table, words
+from pipelines.diffusion.evaluation.quality import Measures, Quality, distinct, entropy, known_fraction, table, words
 from pipelines.diffusion.sampling import infill_template
 from pipelines.diffusion.sampling.infill_template import Gap
 
@@ -53,8 +53,8 @@ def test_entropy_words_and_repeats():
     assert words("Thou'rt, O! a2b 3") == ["thou", "rt", "o", "a", "b"]
     assert distinct(["a b a b a", "b a"], 2) == pytest.approx(2 / 5)
     assert distinct(["alone", ""], 2) is None
-    assert known_share(["the dog", "The"], {"the"}) == pytest.approx(2 / 3)
-    assert known_share(["1 2 3"], {"the"}) is None
+    assert known_fraction(["the dog", "The"], {"the"}) == pytest.approx(2 / 3)
+    assert known_fraction(["1 2 3"], {"the"}) is None
 
 
 def test_repetition_has_a_low_nll_and_shows_in_the_others():

@@ -11,7 +11,7 @@ from pipelines.robustness import ood
 from pipelines.robustness.data import Data, load
 from pipelines.robustness.random_streams import stream, torch_stream
 from pipelines.robustness.settings import RobustnessSettings
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 
 DATASETS = [
     ("IMAGE", "digits", (1, 8, 8), 10, 1797), ("TABULAR", "breast_cancer", (30,), 2, 569),
@@ -77,7 +77,7 @@ def test_a_class_that_is_held_out_is_nowhere_but_in_held_out():
     assert np.array_equal(data.test.x, everything.test.x[everything.test.y != 7])
     assert sorted(set(data.train.y)) == list(range(9))
     nine = everything.test.y[everything.test.y != 7] == 9
-    assert (data.test.y[nine] == 8).all()  # numbered anew
+    assert (data.test.y[nine] == 8).all()  # renumbered
 
 
 @pytest.mark.parametrize(
@@ -88,14 +88,14 @@ def test_a_class_that_is_held_out_is_nowhere_but_in_held_out():
     ],
 )
 def test_a_class_that_cannot_be_held_out_is_a_mistake(given, sentence):
-    with pytest.raises(Mistake, match=sentence):
+    with pytest.raises(InputError, match=sentence):
         rows(*given[:2], ood=given[2])
 
 
 def test_fewer_training_rows_are_drawn_from_all_classes():
     data = rows("TABULAR", "wine", train_examples=40)
     assert len(data.train) == 40 and set(data.train.y) == {0, 1, 2}
-    with pytest.raises(Mistake, match="fewer than 2 rows of class"):
+    with pytest.raises(InputError, match="fewer than 2 rows of class"):
         rows("TABULAR", "wine", train_examples=3)
 
 
@@ -142,7 +142,7 @@ def test_patch_shuffle_moves_whole_patches_within_an_image():
         return [sorted(patch.tobytes() for patch in cut[k : k + 16]) for k in range(0, len(cut), 16)]
 
     assert patches(found) == patches(data.test.x) and (found != data.test.x).any((1, 2, 3)).all()
-    with pytest.raises(Mistake, match="does not divide images of 8 x 8"):
+    with pytest.raises(InputError, match="does not divide images of 8 x 8"):
         ood.patch_shuffle(data.test.x, 3, np.random.default_rng(0))
 
 

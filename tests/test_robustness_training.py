@@ -17,7 +17,7 @@ import torch
 
 from pipelines.robustness import artifacts, evaluation, ood, train
 from pipelines.robustness.settings import RobustnessSettings
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 from runner.counts import Share, derive
 from src.api import ExperimentConfig, run_pipeline
 from tests.conftest import PROJECT, read, signalled_at
@@ -297,7 +297,7 @@ def test_a_mistake_is_a_sentence_in_every_place(tmp_path: Path) -> None:
     assert child.returncode == 2 and errors == f"error: {sentence}\n"
     assert (tmp_path / "out/logs/error.txt").read_text() == f"error: {sentence}\n"
     found = read(tmp_path / "out/metadata.json")
-    assert found["status"] == "failed" and found["error"] == f"Mistake: {sentence}"
+    assert found["status"] == "failed" and found["error"] == f"InputError: {sentence}"
     counts = read(tmp_path / "out/metrics/success_counts.json")
     assert counts["adversarial_success"] is None and "the run did not come to its attack" in counts["notes"]
 
@@ -333,7 +333,7 @@ def test_a_stopped_training_goes_on_bit_for_bit(finished: Path, tmp_path: Path, 
     assert torch.load(path, weights_only=True)["iteration"] == 21
     assert train.run(settings_of(tmp_path, init_from="resume")) == 0
     assert (tmp_path / "raw/records.jsonl").read_bytes() == (finished / "raw/records.jsonl").read_bytes()
-    with pytest.raises(Mistake, match="seed 0 there, 1 here"):
+    with pytest.raises(InputError, match="seed 0 there, 1 here"):
         train.run(settings_of(tmp_path, init_from="resume", seed=1))
 
 

@@ -23,7 +23,7 @@ from pipelines.diffusion.sampling.load import load_model
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.text import characters
 from pipelines.diffusion.train import run as train
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 from tests.conftest import PROJECT, signalled_at
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "saw", "that", "rain", "fell", "over", "every", "hill", "near"]
@@ -247,7 +247,7 @@ def test_the_best_of_a_job_and_the_best_job_of_a_batch_are_taken_and_named(check
     (tmp_path / "a" / "ckpt_elbo_30.pt").unlink()
     assert load_model(tmp_path / "a", CPU).path.name == "ckpt_elbo_60.pt"
     write(tmp_path / "c", {**checkpoint, "vocabulary": {"kind": "characters", "characters": ["a", "b"]}})
-    with pytest.raises(Mistake, match="name one: a, b, c"):
+    with pytest.raises(InputError, match="name one: a, b, c"):
         load_model(tmp_path, CPU)
 
 
@@ -284,7 +284,7 @@ def corrector_of(checkpoint: dict, kind: str, *, finds: float, block_size: int =
 
 
 @pytest.mark.parametrize("kind", ["remasking", "remasking_binary"])
-def test_a_corrector_has_what_it_finds_drawn_anew(batch, checkpoint, tmp_path, draw, kind):
+def test_a_corrector_has_what_it_finds_drawn_again(batch, checkpoint, tmp_path, draw, kind):
     for name, finds in (("content", -9.0), ("never", 9.0)):
         write(tmp_path / name, corrector_of(checkpoint, kind, finds=finds), f"ckpt_{kind}_5.pt")
     options = ["--count=2", "--prompt=the", "--steps=4"]
@@ -337,7 +337,7 @@ def test_a_mistake_in_the_command_is_one_sentence(tmp_path, draw, options, said)
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--prompt=Zebra é"], "'Z' is none of the"),
+        (["--prompt=Zebra é"], "'Z' is not among the"),
         (["--prompt=the cat", "--length=7"], "raise --length"),
         (["--quality", "--dataset=nowhere"], "nowhere"),
     ],
@@ -364,7 +364,7 @@ def test_a_checkpoint_that_does_not_serve_is_said(batch, checkpoint, tmp_path, d
         (newer, [], "newer version"),
         (changed, [], "does not fit this version's network"),
         (narrow, [], "training_type 'remasking'; here one that predicts characters is needed"),
-        (job, [f"--corrector={job}"], "holds no checkpoint of a corrector"),
+        (job, [f"--corrector={job}"], "has no checkpoint of a corrector"),
         (job, [f"--corrector={job / 'ckpt_elbo_60.pt'}"], "here one of remasking, remasking_binary is needed"),
         (job, [f"--corrector={narrow}"], "sees 16 characters at a time, the model 32"),
         (job, [f"--corrector={other}"], "another vocabulary"),

@@ -21,10 +21,10 @@ from pydantic import ValidationError
 from pipelines.diffusion.settings import DiffusionSettings, checkpoint_bytes, parameter_count, unprepared
 from pipelines.diffusion.text import characters, dataset, tokenization, vocabulary, windows
 from pipelines.diffusion.text.open import open_dataset, prepare_named
-from pipelines.diffusion.text.tokenization import Wanted
+from pipelines.diffusion.text.tokenization import Tokenization
 from pipelines.diffusion.text.vocabulary import Characters
 from pipelines.diffusion.train import run
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 from tests.conftest import PROJECT, Workspace
 from tests.languages import TEXT, prepare_in, put_few_ranks, text_in
 
@@ -113,7 +113,7 @@ def test_a_dataset_from_before_byte_pairs_is_read(tmp_path):
     assert DiffusionSettings(dataset=str(tmp_path)).tokenizer == "auto"
 
 
-def test_a_dataset_is_tokenized_anew_from_its_own_tokens(tmp_path, place):
+def test_a_dataset_is_tokenized_again_from_its_own_tokens(tmp_path, place):
     characters.prepare_once(tmp_path / "held", lambda: (TEXT, {"name": "test"}))
     name = str(tmp_path / "held")
     pairs = open_dataset(name, "bpe", 300)
@@ -123,7 +123,7 @@ def test_a_dataset_is_tokenized_anew_from_its_own_tokens(tmp_path, place):
 
 def test_a_folder_of_byte_pairs_is_taken_as_it_is_unless_other_tokens_are_asked_for(tmp_path, place):
     folder = tmp_path / "mine"
-    prepare_named(folder, Wanted(text_in(tmp_path), "bpe", 300), again=False)
+    prepare_named(folder, Tokenization(text_in(tmp_path), "bpe", 300), again=False)
     name = str(folder)
     assert open_dataset(name).folder == open_dataset(name, "bpe", 300).folder == folder
     assert open_dataset(name, "bpe", 301).vocab_size == 301
@@ -163,7 +163,7 @@ def test_paragraphs_begin_after_empty_lines(tmp_path, place, tokenizer):
 
 def test_a_text_without_line_breaks_has_no_paragraphs(tmp_path, place):
     found = open_dataset(text_in(tmp_path, "no break at all " * 90), "bpe", 300)
-    with pytest.raises(Mistake, match=r"use_paragraph_boundaries: the text of .* has no line breaks"):
+    with pytest.raises(InputError, match=r"use_paragraph_boundaries: the text of .* has no line breaks"):
         windows.paragraphs(found, 8)
 
 
@@ -181,7 +181,7 @@ def test_a_text_without_line_breaks_has_no_paragraphs(tmp_path, place):
 @pytest.mark.parametrize("tokenizer", ["auto", "bpe"])
 def test_a_text_that_cannot_be_taken_is_one_sentence(tmp_path, place, content, said, tokenizer):
     (tmp_path / "t.txt").write_bytes(content)
-    with pytest.raises(Mistake, match=said):
+    with pytest.raises(InputError, match=said):
         open_dataset(str(tmp_path / "t.txt"), tokenizer)
     assert not place.exists()
 
@@ -234,8 +234,8 @@ def test_three_processes_prepare_a_text_once(work, book):
     program = f"""
 import sys; sys.path.insert(0, {str(PROJECT)!r})
 from pipelines.diffusion.text.open import prepare
-from pipelines.diffusion.text.tokenization import Wanted
-print(*prepare(Wanted({book.name!r}, "bpe", 400)))
+from pipelines.diffusion.text.tokenization import Tokenization
+print(*prepare(Tokenization({book.name!r}, "bpe", 400)))
 """
     children = [
         subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=work.folder)
@@ -251,7 +251,7 @@ def test_a_preparation_that_is_killed_leaves_nothing_that_is_taken_for_whole(wor
     program = f"""
 import sys, time; sys.path.insert(0, {str(PROJECT)!r})
 from pipelines.diffusion.text.open import prepare
-from pipelines.diffusion.text.tokenization import Wanted
+from pipelines.diffusion.text.tokenization import Tokenization
 from runner import atomic
 whole = atomic.write_bytes
 def slowly(path, content):
@@ -259,7 +259,7 @@ def slowly(path, content):
     print(path, flush=True)
     time.sleep(60)
 atomic.write_bytes = slowly
-prepare(Wanted({book.name!r}, "bpe", 400))
+prepare(Tokenization({book.name!r}, "bpe", 400))
 """
     child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=work.folder)
     folder = Path(child.stdout.readline().strip()).parent
@@ -307,10 +307,10 @@ def test_a_training_goes_on_with_its_own_byte_pairs_only(tmp_path, place):
     resumed = {**asked, "init_from": "resume", "max_iters": 4}
     assert trained(tmp_path / "out", **asked) == 0
     assert trained(tmp_path / "out", **resumed, use_paragraph_boundaries=True) == 0
-    with pytest.raises(Mistake, match="tokens_in 301 there, 302 here"):
+    with pytest.raises(InputError, match="tokens_in 301 there, 302 here"):
         trained(tmp_path / "out", **{**resumed, "bpe_vocab_size": 301})
     text_in(tmp_path, TEXT.replace("rain", "snow"))
-    with pytest.raises(Mistake, match=r"was trained on other byte pairs \(bpe\) than those of"):
+    with pytest.raises(InputError, match=r"was trained on other byte pairs \(bpe\) than those of"):
         trained(tmp_path / "out", **resumed)
 
 
@@ -361,7 +361,7 @@ def test_by_hand_a_text_becomes_a_dataset_with_a_name(work, book):
         again = python(script, book.name, "--name", name, "--tokenizer", "bpe", "--vocab_size", 300, cwd=work.folder)
         assert "was prepared already" in again.stdout
         other = python(script, book.name, "--name", name, cwd=work.folder)
-        assert other.returncode == 2 and "holds another text or other tokens; --again replaces them" in other.stderr
+        assert other.returncode == 2 and "has another text or other tokens; --again replaces them" in other.stderr
         assert open_dataset(name).vocab_size == 300
         replaced = python(script, book.name, "--name", name, "--again", cwd=work.folder)
         assert replaced.returncode == 0 and open_dataset(name).characters

@@ -223,9 +223,9 @@ def test_a_signal_saves_and_leaves(text, tmp_path, signum, code):
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("--init_from=resume", "--init_from=scratch begins anew"),
+        ("--init_from=resume", "--init_from=scratch starts from scratch"),
         pytest.param(
-            "--device=cuda", "type --device=", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="GPU")
+            "--device=cuda", "use --device=", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="GPU")
         ),
         ("--block_size=100000", "lower block_size"),
     ],
@@ -257,7 +257,7 @@ def test_a_full_disk_is_a_warning_on_the_way_and_an_error_at_the_end(text, tmp_p
         resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 
     done = finish(config(tmp_path, text, max_iters=40), preexec_fn=no_large_files)
-    assert done.stderr.count("the training goes on") == 1
+    assert done.stderr.count("the training continues") == 1
     assert "iter 40:" in done.stdout and done.returncode == 1
     assert "OSError" in done.stderr
     assert not list((tmp_path / "out").glob("ckpt_*"))
@@ -329,7 +329,7 @@ def test_a_broken_wandb_is_one_warning(text, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines() == [
-        "warning: wandb cannot be imported (no wandb today); logging to metrics.jsonl only (mend: pip install wandb)"
+        "warning: wandb cannot be imported (no wandb today); logging to metrics.jsonl only (fix: pip install wandb)"
     ]
 
 
@@ -340,7 +340,7 @@ def test_a_wandb_that_hangs_is_left_behind(text, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "wandb", hanging)
     monkeypatch.setattr(wandb_logger, "FINISH_SECONDS", 0.5)
     assert train_here(text, tmp_path, max_iters=10, wandb_log=True) == 0
-    assert "left behind" in capsys.readouterr().err
+    assert "abandoned" in capsys.readouterr().err
     assert rows_of(tmp_path)[-1]["iter"] == 10
 
 
@@ -350,9 +350,9 @@ def test_rows_that_wandb_cannot_follow_are_dropped_not_waited_for(text, tmp_path
     hanging.init = lambda **_: threading.Event().wait()
     monkeypatch.setitem(sys.modules, "wandb", hanging)
     monkeypatch.setattr(wandb_logger, "FINISH_SECONDS", 0.1)
-    monkeypatch.setattr(wandb_logger, "MOST_WAITING", 2)
+    monkeypatch.setattr(wandb_logger, "QUEUE_SIZE", 2)
     assert train_here(text, tmp_path, max_iters=20, wandb_log=True) == 0
-    assert re.search(r"could not follow: [1-9]\d* rows", capsys.readouterr().err)
+    assert re.search(r"could not keep up: [1-9]\d* rows", capsys.readouterr().err)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipelines.diffusion.text import byte_pairs, dataset, vocabulary
 from pipelines.diffusion.text.open import open_dataset
 from pipelines.diffusion.text.vocabulary import BytePairs, Characters
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 from tests.languages import LANGUAGES, TEXT, prepare_in, put_few_ranks, text_in
 
 gpt2_is_here = pytest.mark.skipif(
@@ -120,14 +120,14 @@ def test_a_text_with_few_pairs_gives_a_smaller_vocabulary():
     "text", [" " * 400_000 + "a", "\n" * 400_000, "ab" * 200_000, "é\n" * 100_000, LANGUAGES * 400]
 )
 def test_long_texts_are_encoded_in_stretches(pairs, text):
-    cut = list(vocabulary.stretches(text))
-    assert "".join(cut) == text and max(map(len, cut)) <= 2 * vocabulary.STRETCH
+    cut = list(vocabulary.pieces(text))
+    assert "".join(cut) == text and max(map(len, cut)) <= 2 * vocabulary.PIECE_LENGTH
     assert pairs.decode(pairs.encode(text)) == text
 
 
 def test_stretches_do_not_change_the_tokens(pairs, monkeypatch):
-    monkeypatch.setattr(vocabulary, "STRETCH", 40)
-    assert len(list(vocabulary.stretches(TEXT))) > 50
+    monkeypatch.setattr(vocabulary, "PIECE_LENGTH", 40)
+    assert len(list(vocabulary.pieces(TEXT))) > 50
     assert pairs.encode(TEXT) == pairs.encoding.encode_ordinary(TEXT)
 
 
@@ -143,7 +143,7 @@ def test_a_checkpoint_from_before_byte_pairs_can_be_decoded():
 
 
 def test_a_character_that_was_not_learned_is_named():
-    with pytest.raises(Mistake, match="'z' is none of the 2 characters that were learned"):
+    with pytest.raises(InputError, match="'z' is not among the 2 characters of the vocabulary"):
         Characters.of("ab").encode("abz")
 
 
@@ -170,7 +170,7 @@ def test_gpt2_comes_from_its_file_and_keeps_what_the_text_needs(few_ranks, tmp_p
     order = [whole.tokens.index(token) for token in found.vocabulary.tokens]
     assert order == sorted(order)
     meta = json.loads((found.folder / "meta.json").read_text())
-    assert meta["tokenizer"] == "gpt2" and "numbered anew" in meta["numbering"]
+    assert meta["tokenizer"] == "gpt2" and "renumbered" in meta["numbering"]
 
 
 def test_a_vocabulary_is_as_small_as_its_text():
@@ -201,7 +201,7 @@ def test_gpt2_comes_from_what_tiktoken_keeps(few_ranks, tmp_path, monkeypatch, v
     few_ranks.rename(kept)
     assert len(byte_pairs.gpt2_tokens()) == 400
     kept.write_text("another file")
-    with pytest.raises(Mistake, match="needs GPT-2's ranks"):
+    with pytest.raises(InputError, match="needs GPT-2's ranks"):
         byte_pairs.gpt2_tokens()
     assert kept.read_text() == "another file"  # it is tiktoken's
 
@@ -234,13 +234,13 @@ def test_without_ranks_one_sentence_says_what_to_put_where(few_ranks, tmp_path, 
     few_ranks.unlink()
     for folder in (str(tmp_path / "nothing"), ""):
         monkeypatch.setenv("TIKTOKEN_CACHE_DIR", folder)
-        with pytest.raises(Mistake, match=r"put https://.*tiktoken at .*gpt2.tiktoken, or take tokenizer 'bpe'"):
+        with pytest.raises(InputError, match=r"put https://.*tiktoken at .*gpt2.tiktoken, or use tokenizer 'bpe'"):
             byte_pairs.gpt2_tokens()
 
 
 def test_a_damaged_file_of_ranks_is_a_mistake(few_ranks):
     few_ranks.write_bytes(few_ranks.read_bytes()[:-10])
-    with pytest.raises(Mistake, match="its sha256 differs"):
+    with pytest.raises(InputError, match="its sha256 differs"):
         byte_pairs.gpt2_tokens()
 
 

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 
 from pipelines.shared import dataset_preparation
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 from pipelines.shared.images import Arrays, prepare_once
 
 KIND = "images"
@@ -28,7 +28,7 @@ def read() -> Arrays:
         import sklearn
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise Mistake(f"the digits come with scikit-learn ({error}); pip install scikit-learn") from error
+        raise InputError(f"the digits come with scikit-learn ({error}); pip install scikit-learn") from error
     found = load_digits()
     order = np.random.default_rng(0).permutation(len(found.target))
     images, labels = found.images[order], found.target[order]

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pipelines.diffusion.text.characters import prepare_once
 from pipelines.shared import dataset_preparation
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 
 KIND = "characters"
 FOLDER = Path(__file__).resolve().parent
@@ -24,7 +24,7 @@ def text_of_topics() -> tuple[str, dict[str, str]]:
     try:
         from pydoc_data.topics import topics
     except ImportError as error:
-        raise Mistake("this Python comes without pydoc_data.topics; train on --dataset=shakespeare_char") from error
+        raise InputError("this Python comes without pydoc_data.topics; train on --dataset=shakespeare_char") from error
     return "\n".join(topics[name] for name in sorted(topics)), {
         "name": "pydoc_data.topics",
         "python": platform.python_version(),

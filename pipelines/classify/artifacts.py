@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pipelines.classify.settings import ClassifySettings
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 from runner import atomic
 
 RUNS = Path("runs")
@@ -26,7 +26,7 @@ def choose(settings: ClassifySettings) -> Path:
     if settings.init_from == "resume":
         own = [path for path in shelf(settings).glob("*") if path.is_dir() and not path.is_symlink()]
         if not (stand := [path for path in own if any(path.glob("ckpt_*.pt"))]):
-            raise Mistake(f"--init_from=resume finds no run in {shelf(settings)}; name one with --out_dir")
+            raise InputError(f"--init_from=resume finds no run in {shelf(settings)}; name one with --out_dir")
         return max(stand, key=lambda path: path.name)
     return made(shelf(settings), f"{datetime.now():%Y%m%d_%H%M%S}")
 
@@ -41,7 +41,9 @@ def made(parent: Path, name: str) -> Path:
             number += 1
             path = parent / f"{name}_{number}"
         except OSError as error:
-            raise Mistake(f"cannot write to {parent}: {error.strerror}; name another folder with --out_dir") from error
+            raise InputError(
+                f"cannot write to {parent}: {error.strerror}; name another folder with --out_dir"
+            ) from error
         else:
             return path
 

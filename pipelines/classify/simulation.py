@@ -9,8 +9,8 @@ from typing import Any
 
 from pipelines.classify.comparison import runs_beside, table
 from pipelines.classify.settings import ClassifySettings
-from pipelines.shared.errors import Mistake
-from pipelines.shared.metrics import METRICS, say
+from pipelines.shared.errors import InputError
+from pipelines.shared.metrics import METRICS, print_line
 from runner import atomic
 
 COMPARISON = "comparison.csv"
@@ -21,7 +21,7 @@ def draw(record: Mapping[str, Any], settings: ClassifySettings, out_dir: Path) -
     try:
         from pipelines.classify import plots
     except ImportError as error:
-        raise Mistake(f"mode simulation draws with matplotlib ({error}); pip install matplotlib") from error
+        raise InputError(f"mode simulation draws with matplotlib ({error}); pip install matplotlib") from error
     rows = measured(out_dir / METRICS)
     layers = record["layers"]
     paths = []
@@ -38,7 +38,7 @@ def draw(record: Mapping[str, Any], settings: ClassifySettings, out_dir: Path) -
         atomic.write_bytes(out_dir / COMPARISON, table(runs).encode())
         paths.append(plots.comparison(runs, out_dir))
     for path in paths:
-        say(f"drew {path}")
+        print_line(f"drew {path}")
     return paths
 
 

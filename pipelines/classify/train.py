@@ -15,14 +15,14 @@ from pipelines.classify.evaluation import Judgement, Split, judge, layers_of
 from pipelines.classify.settings import KEEP_LAST, ClassifySettings
 from pipelines.classify.train_state import KIND, Learner, State, build, pack, unpack
 from pipelines.shared import checkpoints, devices
-from pipelines.shared.errors import noted, require_finite
+from pipelines.shared.errors import record_failure, require_finite
 from pipelines.shared.images import Images, open_images
 from pipelines.shared.interrupts import StopRequest
-from pipelines.shared.metrics import METRICS, Tracker, say
+from pipelines.shared.metrics import METRICS, Tracker, print_line
 from pipelines.shared.optimization import learning_rate, order, set_rate
 from runner import atomic
 
-MEND = "Lower lr, or bring lambda_ace nearer to 0"
+HINT = "Lower lr, or bring lambda_ace nearer to 0"
 
 
 def run(settings: ClassifySettings) -> int:
@@ -31,7 +31,7 @@ def run(settings: ClassifySettings) -> int:
     Leaves error.json in out_dir when an exception passes through.
     """
     out_dir, state = artifacts.choose(settings), State()
-    with noted(out_dir, lambda: state.iteration), StopRequest() as stop:
+    with record_failure(out_dir, lambda: state.iteration), StopRequest() as stop:
         (out_dir / artifacts.JOB).unlink(missing_ok=True)
         return train(settings, out_dir, state, stop)
 
@@ -51,19 +51,21 @@ def train(settings: ClassifySettings, out_dir: Path, state: State, stop: StopReq
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it; changes nothing on a CPU
     learner = build(settings, data, device)
     model = learner.model
-    say(f"device: {devices.describe(device)}, writing to {out_dir}")
-    say(f"dataset: {data.name} ({data.source.get('name')}), {examples:,} to learn, {len(held_back.y):,} held back")
-    say(f"model: {settings.model}, {settings.layers} hidden layers of {settings.width}, {model.parameter_count():,}"
+    print_line(f"device: {devices.describe(device)}, writing to {out_dir}")
+    print_line(
+        f"dataset: {data.name} ({data.source.get('name')}), {examples:,} to learn, {len(held_back.y):,} held back"
+    )
+    print_line(f"model: {settings.model}, {settings.layers} hidden layers of {settings.width}, {model.parameter_count():,}"
         f" parameters, {steps} iterations an epoch")  # fmt: skip
 
     # Where it begins.
-    checkpoints.clear_unfinished(out_dir)
+    checkpoints.remove_unfinished(out_dir)
     if settings.init_from == "resume":
-        path, content = checkpoints.load_newest(out_dir, KIND)
+        path, content = checkpoints.load_latest(out_dir, KIND)
         state.__dict__.update(unpack(content, learner, settings, data).__dict__)
-        say(f"resuming from {path} at iteration {state.iteration}")
-    elif folder := checkpoints.set_aside(out_dir, [METRICS, EVALUATION, *simulation.drawn(out_dir)]):
-        say(f"moved the checkpoints of an earlier training to {folder}")
+        print_line(f"resuming from {path} at iteration {state.iteration}")
+    elif folder := checkpoints.archive(out_dir, [METRICS, EVALUATION, *simulation.drawn(out_dir)]):
+        print_line(f"moved the checkpoints of an earlier training to {folder}")
     saved = state.iteration  # the iteration of the newest checkpoint
 
     with Tracker(settings, out_dir, max_iters) as tracker:
@@ -76,14 +78,18 @@ def train(settings: ClassifySettings, out_dir: Path, state: State, stop: StopReq
                 train_loss = judge(model, asked).loss
                 judgement = judge(model, held_back)
                 rate = learning_rate(min(state.iteration, max_iters - 1), max_iters, settings)
-                say(
+                print_line(
                     f"step {state.iteration}: train loss {train_loss:.4f}, val loss {judgement.loss:.4f}, lr {rate:.3e}"
                 )
-                say(f"  val accuracy {shares(judgement)}")
+                print_line(f"  val accuracy {shares(judgement)}")
                 row = {"epoch": state.iteration // steps, "train/eval_loss": train_loss, "lr": rate}
                 tracker.log(state.iteration, row | judgement.row())
                 state.evaluated = state.iteration
-                if state.iteration > saved and not done and save(learner, state, settings, data, out_dir, must=False):
+                if (
+                    state.iteration > saved
+                    and not done
+                    and save(learner, state, settings, data, out_dir, required=False)
+                ):
                     saved = state.iteration
                 began, summed = time.perf_counter(), 0
                 losses.zero_()
@@ -107,11 +113,11 @@ def train(settings: ClassifySettings, out_dir: Path, state: State, stop: StopReq
             # Tell. Reading the losses waits for a GPU, so they are read only now and at the end of an epoch.
             tell = state.iteration % settings.log_interval == 0 or state.iteration in (1, max_iters)
             if tell or state.iteration % steps == 0:
-                require_finite(losses.sum().item(), state.iteration, MEND)
+                require_finite(losses.sum().item(), state.iteration, HINT)
             if tell:
                 means = (losses / summed).tolist()
                 milliseconds = (time.perf_counter() - began) / summed * 1e3
-                say(f"iter {state.iteration}: loss {means[-1]:.4f}, time {milliseconds:.2f}ms, lr {rate:.3e}")
+                print_line(f"iter {state.iteration}: loss {means[-1]:.4f}, time {milliseconds:.2f}ms, lr {rate:.3e}")
                 row = {"epoch": state.iteration / steps, "train/loss": means[-1], "lr": rate,
                        "ms_per_iter": milliseconds} | objectives(means)  # fmt: skip
                 tracker.log(state.iteration, row)
@@ -119,11 +125,11 @@ def train(settings: ClassifySettings, out_dir: Path, state: State, stop: StopReq
                 losses.zero_()
 
         # Leave.
-        require_finite(losses.sum().item(), state.iteration, MEND)
+        require_finite(losses.sum().item(), state.iteration, HINT)
         if state.iteration > saved or not checkpoints.path_of(out_dir, KIND, state.iteration).exists():
-            save(learner, state, settings, data, out_dir, must=True)
+            save(learner, state, settings, data, out_dir, required=True)
         if stop() and not done:
-            say(f"stopped by a signal after {state.iteration} iterations; --init_from=resume goes on from here")
+            print_line(f"stopped by a signal after {state.iteration} iterations; --init_from=resume goes on from here")
             return stop.exit_code
 
     # What came of it.
@@ -144,9 +150,9 @@ def train(settings: ClassifySettings, out_dir: Path, state: State, stop: StopReq
     pictures = simulation.draw(record, settings, out_dir) if settings.mode == "simulation" else []
     run_dir = artifacts.placed(out_dir, settings)
     artifacts.report(out_dir, run_dir)
-    say(f"done: {state.iteration} iterations, val accuracy {judgement.accuracy:.4f}, run_dir {run_dir}")
+    print_line(f"done: {state.iteration} iterations, val accuracy {judgement.accuracy:.4f}, run_dir {run_dir}")
     if pictures and settings.show and (why_not := display.show(pictures, stop)):
-        say(f"show: {why_not}; the figures are in {out_dir}")
+        print_line(f"show: {why_not}; the figures are in {out_dir}")
     return 0
 
 
@@ -167,10 +173,10 @@ def objectives(means: list[float]) -> dict[str, Any]:
 
 
 def save(
-    learner: Learner, state: State, settings: ClassifySettings, data: Images, out_dir: Path, *, must: bool
+    learner: Learner, state: State, settings: ClassifySettings, data: Images, out_dir: Path, *, required: bool
 ) -> bool:
     """Write a checkpoint, and remove those that it replaces; whether it is written."""
     path = checkpoints.path_of(out_dir, KIND, state.iteration)
-    if written := checkpoints.save_or_warn(path, pack(learner, state, settings, data), must=must):
-        checkpoints.keep(out_dir, KIND, KEEP_LAST, best=None, written=state.iteration)
+    if written := checkpoints.save_or_warn(path, pack(learner, state, settings, data), required=required):
+        checkpoints.prune(out_dir, KIND, KEEP_LAST, best=None, written=state.iteration)
     return written

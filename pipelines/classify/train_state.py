@@ -11,7 +11,7 @@ import torch
 
 from model.classifiers import MLP, Classifier, Greedy, Shape
 from pipelines.classify.settings import ClassifySettings, lambdas
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 from pipelines.shared.images import Images
 from pipelines.shared.optimization import optimizer_of
 
@@ -60,12 +60,12 @@ def pack(learner: Learner, state: State, settings: ClassifySettings, data: Image
 
 
 def unpack(content: dict[str, Any], learner: Learner, settings: ClassifySettings, data: Images) -> State:
-    """Put a checkpoint into the learner. Raises Mistake when it does not fit the settings."""
+    """Put a checkpoint into the learner. Raises InputError when it does not fit the settings."""
     there = content["shape"] | {key: content["settings"][key] for key in (*MEANT, "optimizer")}
     here = dataclasses.asdict(learner.model.shape) | settings.model_dump(include={*MEANT, "optimizer"})
     differing = [f"{key} {there[key]} there, {here[key]} here" for key in here if there[key] != here[key]]
     if differing:
-        raise Mistake(f"the checkpoint does not fit the settings: {'; '.join(differing)}")
+        raise InputError(f"the checkpoint does not fit the settings: {'; '.join(differing)}")
     if content["data_sha256"] != data.sha256:
         print(f"warning: the images of '{data.name}' have changed since the checkpoint", file=sys.stderr)
     learner.model.load_state_dict(content["model"])

@@ -20,8 +20,8 @@ from pipelines.llc.posterior import Posterior
 from pipelines.llc.settings import LlcSettings
 from pipelines.llc.target import Loss, Target, regression, stream
 from pipelines.shared import devices
-from pipelines.shared.errors import Diverged, Mistake
-from pipelines.shared.metrics import Tracker, say
+from pipelines.shared.errors import Diverged, InputError
+from pipelines.shared.metrics import Tracker, print_line
 
 # Multiplications of a gradient below which a second thread costs more than it brings; on a machine that other jobs use
 # as well, threads that wait for each other at every small operation cost fifty times as much.
@@ -60,7 +60,7 @@ def _estimate(
     settings: LlcSettings, out_dir: Path, tracker: Tracker, progress: Progress, stop: Callable[[], bool]
 ) -> list[Summary]:
     device, draw = choose_device(settings.device), pencil() if settings.plots else None
-    say(f"device: {devices.describe(device)}, writing to {out_dir}")
+    print_line(f"device: {devices.describe(device)}, writing to {out_dir}")
     artifacts.clear(out_dir)
     artifacts.write_config(out_dir, settings)
     begun, student = regression(settings, device)
@@ -86,7 +86,7 @@ def pencil() -> Callable[..., Path]:
     try:
         from pipelines.llc import plots
     except ImportError as error:
-        raise Mistake(f"pictures need matplotlib ({error}); pip install matplotlib, or --plots=false") from error
+        raise InputError(f"pictures need matplotlib ({error}); pip install matplotlib, or --plots=false") from error
     return plots.draw
 
 
@@ -109,7 +109,7 @@ def choose_device(wanted: str) -> torch.device:
     if device.type != "mps":
         return device
     if wanted == "mps":
-        raise Mistake("--device=mps: samplers need float64, which it does not have; type --device=cpu")
+        raise InputError("--device=mps: samplers need float64, which it does not have; type --device=cpu")
     return torch.device("cpu")
 
 
@@ -126,21 +126,21 @@ def stoppable(loss: Loss, stop: Callable[[], bool]) -> Loss:
 
 def trained(settings: LlcSettings, target: Target, student: Regressor, out_dir: Path) -> tuple[Target, Minimum]:
     sizes = " x ".join(map(str, student.sizes))
-    say(f"model: {settings.model.kind}, {sizes}, {student.count:,} parameters; {target.n:,} examples")
+    print_line(f"model: {settings.model.kind}, {sizes}, {student.count:,} parameters; {target.n:,} examples")
     began = last = time.perf_counter()
 
     def tell(stage: str, step: int, loss: float) -> None:
         nonlocal last
         if time.perf_counter() - last >= settings.log_seconds:
             last = time.perf_counter()
-            say(f"{stage}: {step} steps, training loss {loss:.6f}")
+            print_line(f"{stage}: {step} steps, training loss {loss:.6f}")
 
     target, minimum = descend(target, settings.model, tell)
     seconds = time.perf_counter() - began
     if not target.w0.isfinite().all():
         raise Diverged("w0 is not finite. Lower model.adam_lr, or raise model.decay")
     doubt = "" if minimum.reached else f"; not below {settings.model.gradient:g} everywhere: raise model.lbfgs_steps"
-    say(f"minimum: loss {minimum.loss:.6f}, gradient norm {minimum.gradient_norm:.1e}, {seconds:.1f} s{doubt}")
+    print_line(f"minimum: loss {minimum.loss:.6f}, gradient norm {minimum.gradient_norm:.1e}, {seconds:.1f} s{doubt}")
     beta = keys.beta(settings)
     record = {**asdict(minimum), "parameters": student.count, "sizes": student.sizes, "n": target.n, "beta": beta,
               "n_beta": target.n * beta, "gamma": settings.sampler.gamma, "seconds": seconds}  # fmt: skip
@@ -171,16 +171,16 @@ class Teller:
             return
         self._last = now
         stage = "warm-up" if done <= self._warmup else "sampling"
-        say(f"iter {self._progress.done}: {self._name}, {stage}, {done} of {self._total} draws, loss {loss:.6f},"
+        print_line(f"iter {self._progress.done}: {self._name}, {stage}, {done} of {self._total} draws, loss {loss:.6f},"
             f" step {sampler.step_size:.2e}")  # fmt: skip
         row = {"sampler": self._name, "loss": loss, "step_size": sampler.step_size, "acceptance": sampler.acceptance}
         self._tracker.log(self._progress.done, row)
 
 
 def report(row: Summary, tracker: Tracker, progress: Progress) -> None:
-    say(f"{row.sampler}: llc {row.llc_mean:.4g} +- {row.mcse:.2g} (mcse), ESS {row.ess:.0f} of {row.draws},"
+    print_line(f"{row.sampler}: llc {row.llc_mean:.4g} +- {row.mcse:.2g} (mcse), ESS {row.ess:.0f} of {row.draws},"
         f" R-hat {row.r_hat:.3f}, {row.seconds:.1f} s")  # fmt: skip
     for flag in row.flags:
-        say(f"  {row.sampler}: {flag}")
+        print_line(f"  {row.sampler}: {flag}")
     tracker.log(progress.done, {f"{row.sampler}/{key}": value for key, value in asdict(row).items()
                                 if isinstance(value, int | float)})  # fmt: skip

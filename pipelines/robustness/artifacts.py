@@ -51,8 +51,8 @@ class Features:
             atomic.write_bytes(self.out_dir / other, content, durable=False)
         except (ImportError, OSError) as error:
             if all(about.get(kind) for about in self.written.values()):  # once is enough
-                mend = "; pip install pyarrow" if isinstance(error, ImportError) else ""
-                print(f"warning: no {kind} beside the .npy files ({error}){mend}", file=sys.stderr)
+                hint = "; pip install pyarrow" if isinstance(error, ImportError) else ""
+                print(f"warning: no {kind} beside the .npy files ({error}){hint}", file=sys.stderr)
             return None
         return other
 

@@ -19,12 +19,12 @@ from pipelines.robustness.detectors import Outputs
 from pipelines.robustness.random_streams import torch_stream
 from pipelines.robustness.settings import RobustnessSettings
 from pipelines.shared import checkpoints
-from pipelines.shared.errors import Mistake, require_finite
-from pipelines.shared.metrics import Tracker, say
+from pipelines.shared.errors import InputError, require_finite
+from pipelines.shared.metrics import Tracker, print_line
 from pipelines.shared.optimization import learning_rate, optimizer_of, order, set_rate
 
 KIND = "robustness"  # of its checkpoints
-MEND = "Lower lr"
+HINT = "Lower lr"
 ROWS = 1024  # in a pass
 MEANT = ("dataset", "model_name", "layers", "width", "channels", "optimizer", "seed")
 
@@ -96,10 +96,10 @@ def train(
         tell = state.iteration % settings.log_interval == 0 or state.iteration in (1, max_iters)
         ends = state.iteration % steps == 0
         if tell or ends:
-            require_finite(total.item(), state.iteration, MEND)
+            require_finite(total.item(), state.iteration, HINT)
         if tell and tracker is not None:
             mean, milliseconds = total.item() / summed, (time.perf_counter() - began) / summed * 1e3
-            say(f"iter {state.iteration}: loss {mean:.4f}, time {milliseconds:.2f}ms, lr {rate:.3e}")
+            print_line(f"iter {state.iteration}: loss {mean:.4f}, time {milliseconds:.2f}ms, lr {rate:.3e}")
             row = {"epoch": state.iteration / steps, "train/loss": mean, "lr": rate, "ms_per_iter": milliseconds}
             tracker.log(state.iteration, row)
             total, summed, began = torch.zeros((), device=device), 0, time.perf_counter()
@@ -111,8 +111,8 @@ def train(
         path = checkpoints.path_of(out_dir, KIND, state.iteration)
         if path.exists():
             return
-        if checkpoints.save_or_warn(path, pack(network, optimizer, settings, data, state), must=stop()):
-            checkpoints.keep(out_dir, KIND, 1, best=None, written=state.iteration)
+        if checkpoints.save_or_warn(path, pack(network, optimizer, settings, data, state), required=stop()):
+            checkpoints.prune(out_dir, KIND, 1, best=None, written=state.iteration)
 
 
 def look(network: Feedforward, data: Data, device: torch.device, state: State, tracker: Tracker) -> None:
@@ -120,7 +120,7 @@ def look(network: Feedforward, data: Data, device: torch.device, state: State, t
     found = outputs(network, data.val.x, device)
     loss = F.cross_entropy(found.logits, torch.from_numpy(data.val.y)).item()
     right = accuracy(found, data.val.y)
-    say(f"step {state.iteration}: val loss {loss:.4f}, val accuracy {right:.4f}")
+    print_line(f"step {state.iteration}: val loss {loss:.4f}, val accuracy {right:.4f}")
     tracker.log(state.iteration, {"val/loss": loss, "val/accuracy": right})
 
 
@@ -149,15 +149,15 @@ def resume(
     data: Data,
     state: State,
 ) -> None:
-    """Go on from the newest checkpoint. Raises Mistake when there is none, or it does not fit."""
-    path, content = checkpoints.load_newest(Path(settings.out_dir), KIND)
+    """Go on from the newest checkpoint. Raises InputError when there is none, or it does not fit."""
+    path, content = checkpoints.load_latest(Path(settings.out_dir), KIND)
     there, here = content["settings"], settings.model_dump(mode="json")
     differing = [f"{key} {there[key]} there, {here[key]} here" for key in MEANT if there[key] != here[key]]
     if content["learned"] != data.about["learned"]:
         differing.append("other rows were learned there")
     if differing:
-        raise Mistake(f"the checkpoint {path} does not fit the settings: {'; '.join(differing)}")
+        raise InputError(f"the checkpoint {path} does not fit the settings: {'; '.join(differing)}")
     network.load_state_dict(content["model"])
     optimizer.load_state_dict(content["optimizer"])
     state.iteration = content["state"]["iteration"]
-    say(f"resuming from {path} at iteration {state.iteration}")
+    print_line(f"resuming from {path} at iteration {state.iteration}")

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipelines.robustness.random_streams import stream
 from pipelines.robustness.settings import RobustnessSettings
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 from pipelines.shared.images import open_images
 
 HELD_BACK = 0.2  # of the rows for testing, and of the rest for validation
@@ -75,7 +75,7 @@ class Parts:
 
 
 def load(settings: RobustnessSettings) -> Data:
-    """Raises Mistake for a data set that cannot be had, or a part of it that would be too small."""
+    """Raises InputError for a data set that cannot be had, or a part of it that would be too small."""
     raw = READERS[settings.dataset_name](settings)
     kept = learned(raw, settings.ood.held_out_class)
     names = [str(name) for name, keep in zip(raw.names, kept, strict=True) if keep]
@@ -124,12 +124,12 @@ def split(raw: Raw, kept: np.ndarray, settings: RobustnessSettings) -> Parts:  #
 def require_rows(parts: Parts, names: Sequence[str], settings: RobustnessSettings) -> None:
     for part, rows in (("train", parts.train), ("validation", parts.val), ("test", parts.test)):
         if len(missing := np.flatnonzero(np.bincount(rows.y, minlength=len(names)) < FEWEST)):
-            raise Mistake(
+            raise InputError(
                 f"{settings.dataset}: the {part} part has fewer than {FEWEST} rows of class {names[missing[0]]};"
                 " give more with train_examples or vector.examples"
             )
     if settings.ood.held_out_class is not None and not len(parts.held_out):
-        raise Mistake(f"{settings.dataset}: the class that is held out has no test rows; hold out another one")
+        raise InputError(f"{settings.dataset}: the class that is held out has no test rows; hold out another one")
 
 
 def standardised(parts: Parts) -> Parts:
@@ -157,7 +157,7 @@ def table(settings: RobustnessSettings) -> Raw:
         import sklearn
         from sklearn import datasets
     except ImportError as error:
-        raise Mistake(f"{settings.dataset} comes with scikit-learn ({error}); pip install scikit-learn") from error
+        raise InputError(f"{settings.dataset} comes with scikit-learn ({error}); pip install scikit-learn") from error
     reader = {"breast_cancer": datasets.load_breast_cancer, "wine": datasets.load_wine}[settings.dataset or ""]
     found = reader()
     source = {"name": f"sklearn.datasets.{reader.__name__}", "scikit-learn": sklearn.__version__}
@@ -188,9 +188,11 @@ def learned(raw: Raw, held_out: int | None) -> np.ndarray:  # -> (C,) bool
     if held_out is None:
         return kept
     if held_out >= len(kept):
-        raise Mistake(f"ood.held_out_class is {held_out}, and the classes are numbered from 0 to {len(kept) - 1}")
+        raise InputError(f"ood.held_out_class is {held_out}, and the classes are numbered from 0 to {len(kept) - 1}")
     if len(kept) < 3:
-        raise Mistake(f"ood.held_out_class: {len(kept)} classes cannot spare one; remove the key or take another set")
+        raise InputError(
+            f"ood.held_out_class: {len(kept)} classes cannot spare one; remove the key or take another set"
+        )
     kept[held_out] = False
     return kept
 

@@ -18,7 +18,7 @@ from pipelines.robustness.data import Data, Rows
 from pipelines.robustness.detectors import Outputs, Scores
 from pipelines.robustness.random_streams import torch_stream
 from pipelines.robustness.settings import AttackSettings, RobustnessSettings
-from pipelines.shared.metrics import Tell
+from pipelines.shared.metrics import Log
 
 BATCH = 256  # rows that are attacked at once
 NEWS = 5.0  # seconds between two lines about a long attack
@@ -73,7 +73,7 @@ def stages(
     settings: RobustnessSettings,
     device: torch.device,
     stop: Callable[[], bool],
-    tell: Tell,
+    tell: Log,
 ) -> Iterator[Result]:
     """Yields after each stage. Raises Stopped where `stop()` is true before the next one has ended; `tell` hears how
     far a long one has come."""
@@ -141,7 +141,7 @@ def attacked(
     settings: RobustnessSettings,
     device: torch.device,
     stop: Callable[[], bool],
-    tell: Tell,
+    tell: Log,
 ) -> Attack:
     wanted = np.arange(len(result.right)) < (settings.attack.examples or len(result.right))
     rows = np.flatnonzero(result.right & wanted)
@@ -159,7 +159,7 @@ def adversarial(
     settings: RobustnessSettings,
     device: torch.device,
     stop: Callable[[], bool],
-    tell: Tell,
+    tell: Log,
 ) -> np.ndarray:  # (A, ...)
     asked, told = settings.attack, time.monotonic()
     ball = Ball(asked.norm, asked.eps, *(torch.from_numpy(limit).to(device) for limit in (data.low, data.high)))

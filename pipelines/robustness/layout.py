@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 from runner import counts
 
 IMAGES, RAW, FEATURES, METRICS, LOGS = "images", "raw", "raw/features", "metrics", "logs"
@@ -26,11 +26,11 @@ def feature(split_and_kind: str, key: str) -> str:
 def make(out_dir: Path) -> None:
     """The folders, without what an earlier run in the same place left of ours: its numbers shall not pass for these.
 
-    Raises Mistake where a folder cannot be made."""
+    Raises InputError where a folder cannot be made."""
     for folder in FOLDERS:
         try:
             (out_dir / folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise Mistake(f"cannot make {out_dir / folder}: {error.strerror}; name another --out_dir") from error
+            raise InputError(f"cannot make {out_dir / folder}: {error.strerror}; name another --out_dir") from error
     for path in [*(out_dir / name for name in OURS), *(path for pattern in PATTERNS for path in out_dir.glob(pattern))]:
         path.unlink(missing_ok=True)

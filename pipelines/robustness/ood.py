@@ -7,7 +7,7 @@ import numpy as np
 from pipelines.robustness.data import Data
 from pipelines.robustness.random_streams import stream
 from pipelines.robustness.settings import OodSettings
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 
 
 def make(data: Data, settings: OodSettings, seed: int) -> dict[str, np.ndarray]:
@@ -55,7 +55,7 @@ def patch_shuffle(x: np.ndarray, patches: int, random: np.random.Generator) -> n
     """Each image is cut into patches x patches rectangles, which are put together in another order."""
     count, _, height, width = x.shape
     if height % patches or width % patches:
-        raise Mistake(f"ood.patches is {patches}, which does not divide images of {height} x {width} pixels")
+        raise InputError(f"ood.patches is {patches}, which does not divide images of {height} x {width} pixels")
     h, w = height // patches, width // patches
     cut = x.reshape(count, patches, h, patches, w).transpose(0, 1, 3, 2, 4).reshape(count, patches**2, h, w)
     order = random.permuted(np.tile(np.arange(patches**2), (count, 1)), axis=1)

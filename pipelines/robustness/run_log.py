@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from pipelines.robustness import layout
 from pipelines.robustness.settings import RobustnessSettings
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 from runner import atomic, clock, facts
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -55,7 +55,7 @@ class Logbook:
     ) -> None:
         if isinstance(error, Exception):
             self.status, self._error = "failed", f"{type(error).__name__}: {error}"
-            said = f"error: {error}\n" if isinstance(error, Mistake) else "".join(traceback.format_exception(error))
+            said = f"error: {error}\n" if isinstance(error, InputError) else "".join(traceback.format_exception(error))
             with contextlib.suppress(OSError):  # the disk may be what failed
                 self._log.write(said)
                 atomic.write_bytes(self.out_dir / layout.ERROR_TXT, said.encode(errors="replace"))

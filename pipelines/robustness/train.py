@@ -15,9 +15,9 @@ from pipelines.robustness.evaluation import Result, Stopped
 from pipelines.robustness.run_log import Logbook
 from pipelines.robustness.settings import RobustnessSettings
 from pipelines.shared import checkpoints, devices
-from pipelines.shared.errors import noted
+from pipelines.shared.errors import record_failure
 from pipelines.shared.interrupts import StopRequest
-from pipelines.shared.metrics import METRICS, Tracker, say
+from pipelines.shared.metrics import METRICS, Tracker, print_line
 from runner import atomic, counts
 
 JOB = "job.json"  # what a job that has succeeded reports to whoever started it
@@ -29,7 +29,7 @@ def run(settings: RobustnessSettings) -> int:
     Leaves error.json and logs/error.txt in out_dir when an exception passes through.
     """
     out_dir, state = Path(settings.out_dir), State()
-    with noted(out_dir, lambda: state.iteration), StopRequest() as stop, threads(settings.threads):
+    with record_failure(out_dir, lambda: state.iteration), StopRequest() as stop, threads(settings.threads):
         (out_dir / JOB).unlink(missing_ok=True)
         with Logbook(out_dir, settings) as logbook:
             try:
@@ -37,7 +37,7 @@ def run(settings: RobustnessSettings) -> int:
                 logbook.status = "completed"
             except Stopped:
                 logbook.status = "interrupted"
-                say("stopped by a signal; --init_from=resume goes on from the checkpoint")
+                print_line("stopped by a signal; --init_from=resume goes on from the checkpoint")
             finally:
                 conclude(out_dir, settings, logbook)
         if logbook.status == "interrupted":
@@ -49,7 +49,7 @@ def run(settings: RobustnessSettings) -> int:
 def study_one(settings: RobustnessSettings, out_dir: Path, state: State, stop: StopRequest, logbook: Logbook) -> None:
     # The machine, the rows, the network.
     device = devices.choose_device(settings.device)
-    say(f"device: {devices.describe(device)}, writing to {out_dir}")
+    print_line(f"device: {devices.describe(device)}, writing to {out_dir}")
     rows = data.load(settings)
     network = classifier.build(settings, rows, device)
     logbook.about |= {
@@ -58,14 +58,14 @@ def study_one(settings: RobustnessSettings, out_dir: Path, state: State, stop: S
         "model": {"name": settings.model_name, "parameters": network.parameter_count()},
     }
     logbook.write()
-    say(f"dataset: {settings.dataset} ({settings.dataset_name}), {len(rows.train):,} rows to learn,"
+    print_line(f"dataset: {settings.dataset} ({settings.dataset_name}), {len(rows.train):,} rows to learn,"
         f" {len(rows.val):,} to validate, {len(rows.test):,} to test")  # fmt: skip
-    say(f"model: {settings.model_name}, {network.parameter_count():,} parameters")
+    print_line(f"model: {settings.model_name}, {network.parameter_count():,} parameters")
 
     # Where it begins, and its training.
-    checkpoints.clear_unfinished(out_dir)
-    if settings.init_from == "scratch" and (folder := checkpoints.set_aside(out_dir, [METRICS])):
-        say(f"moved the checkpoints of an earlier training to {folder}")
+    checkpoints.remove_unfinished(out_dir)
+    if settings.init_from == "scratch" and (folder := checkpoints.archive(out_dir, [METRICS])):
+        print_line(f"moved the checkpoints of an earlier training to {folder}")
     steps = -(-len(rows.train) // settings.batch_size)
     with Tracker(settings, out_dir, steps * settings.epochs) as tracker:
         classifier.train(network, settings, rows, device, state, stop, tracker)
@@ -76,8 +76,8 @@ def study_one(settings: RobustnessSettings, out_dir: Path, state: State, stop: S
 
         # What is done to it. Each stage is written before the next one begins.
         features = artifacts.Features(out_dir, settings.export_features)
-        for result in evaluation.stages(network, rows, settings, device, stop, say):
-            say(told(result, settings))
+        for result in evaluation.stages(network, rows, settings, device, stop, print_line):
+            print_line(told(result, settings))
             features.write(result)
             artifacts.write_evaluations(out_dir, result)
             artifacts.write_records(out_dir, result, settings)
@@ -92,7 +92,7 @@ def study_one(settings: RobustnessSettings, out_dir: Path, state: State, stop: S
         tracker.log(state.iteration, {"test/accuracy": float(result.right.mean())} | shares(found))
     drawn = plots.draw(result, settings, evaluation.planes(network, result, settings, device), out_dir)
     logbook.about["images"] = [str(path.relative_to(out_dir)) for path in drawn]
-    say(f"done: {found.summary()}")
+    print_line(f"done: {found.summary()}")
 
 
 def compute(settings: RobustnessSettings) -> Result:

@@ -1,6 +1,6 @@
-"""Checkpoint files in a job's folder: write whole ones, find the newest, keep the right ones. Knows no training.
+"""Checkpoint files in a job's folder: write them atomically, load the latest, prune old ones. Knows no training.
 
-They are named ckpt_<kind>_<iteration>.pt, where the kind tells trainings apart that cannot continue one another.
+They are named ckpt_<kind>_<iteration>.pt, where the kind separates trainings that cannot continue one another.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 from runner import atomic
 
 SCHEMA = 1
@@ -25,16 +25,16 @@ def path_of(out_dir: Path, kind: str, iteration: int) -> Path:
 
 
 def existing(out_dir: Path, kind: str) -> dict[int, Path]:
-    """Iteration to file, the oldest first."""
+    """Iteration -> file, the oldest first."""
     pattern = re.compile(rf"ckpt_{kind}_(\d+)\.pt")
     found = {int(m[1]): path for path in out_dir.iterdir() if (m := pattern.fullmatch(path.name))}
     return dict(sorted(found.items()))
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
-    """Afterwards `path` is whole, or there is none: also when the disk is full (OSError) or the power fails.
+    """Write `path` completely or not at all, also when the disk is full (OSError) or the power fails.
 
-    Raises ArithmeticError rather than write weights that are not finite.
+    Raises ArithmeticError for weights that are not finite.
     """
     if not all(torch.isfinite(tensor).all() for tensor in content["model"].values()):
         raise ArithmeticError(f"the weights are not finite after {content['iteration']} iterations; nothing was saved")
@@ -50,15 +50,17 @@ def save(path: Path, content: dict[str, Any]) -> None:
         part.unlink(missing_ok=True)
 
 
-def save_or_warn(path: Path, content: dict[str, Any], *, must: bool) -> bool:
-    """`save`; a full disk is a warning while the training can go on, and an error when the checkpoint `must` be."""
+def save_or_warn(path: Path, content: dict[str, Any], *, required: bool) -> bool:
+    """`save`; a full disk is an error for a `required` checkpoint, otherwise a warning. Whether it was saved."""
     print(f"saving checkpoint to {path}", flush=True)
     try:
         save(path, content)
     except OSError as error:
-        if must:
+        if required:
             raise
-        print(f"warning: {error}; the older checkpoints stay, the training goes on", file=sys.stderr, flush=True)
+        print(
+            f"warning: {error}; the older checkpoints are kept and the training continues", file=sys.stderr, flush=True
+        )
         return False
     return True
 
@@ -71,8 +73,8 @@ def write(content: dict[str, Any], file: Any) -> None:
         raise OSError(f"could not write {file.name}: {str(error).splitlines()[0]}") from error
 
 
-def load_newest(out_dir: Path, kind: str) -> tuple[Path, dict[str, Any]]:
-    """The newest checkpoint that can be read. Raises Mistake when there is none."""
+def load_latest(out_dir: Path, kind: str) -> tuple[Path, dict[str, Any]]:
+    """The latest checkpoint that can be read. Raises InputError when there is none."""
     reasons = []
     for path in reversed(existing(out_dir, kind).values()):
         try:
@@ -81,29 +83,31 @@ def load_newest(out_dir: Path, kind: str) -> tuple[Path, dict[str, Any]]:
             reasons.append(f"{path.name}: {str(error).splitlines()[0]}")
             continue
         if content.get("schema", 0) > SCHEMA:
-            raise Mistake(f"{path} was written by a newer version of this program")
+            raise InputError(f"{path} was written by a newer version of this program")
         return path, content
-    why = "; ".join(reasons) or f"no ckpt_{kind}_<iteration>.pt is there"
-    raise Mistake(f"--init_from=resume finds no checkpoint in {out_dir} ({why}); --init_from=scratch begins anew")
+    why = "; ".join(reasons) or f"there is no ckpt_{kind}_<iteration>.pt"
+    raise InputError(
+        f"--init_from=resume finds no checkpoint in {out_dir} ({why}); --init_from=scratch starts from scratch"
+    )
 
 
-def keep(out_dir: Path, kind: str, last: int, best: int | None, *, written: int) -> None:
-    """Remove all but the newest `last` checkpoints and the best one, once that of iteration `written` is there."""
-    # Later ones are damaged, which is why a resumed training began before them: they must not stand for good ones.
+def prune(out_dir: Path, kind: str, last: int, best: int | None, *, written: int) -> None:
+    """Remove all but the latest `last` checkpoints and the best one, after that of iteration `written` was saved."""
+    # Later ones are damaged, which is why the training was resumed from before them: they do not count.
     found = {iteration: path for iteration, path in existing(out_dir, kind).items() if iteration <= written}
     for iteration in list(found)[:-last]:
         if iteration != best:
             found[iteration].unlink(missing_ok=True)
 
 
-def clear_unfinished(out_dir: Path) -> None:
-    """Remove what a crash left half written."""
+def remove_unfinished(out_dir: Path) -> None:
+    """Remove the temporary files that a crash left."""
     for part in out_dir.glob("ckpt_*.pt.tmp"):
         part.unlink(missing_ok=True)
 
 
-def set_aside(out_dir: Path, records: Iterable[str]) -> Path | None:
-    """Move an earlier training's checkpoints and its records into a folder of their own, so that runs never mix."""
+def archive(out_dir: Path, records: Iterable[str]) -> Path | None:
+    """Move the checkpoints and records of an earlier training into a folder of their own, so that runs never mix."""
     earlier = [path for path in out_dir.iterdir() if re.fullmatch(r"ckpt_[a-z_]+_\d+\.pt", path.name)]
     if not earlier:
         return None

@@ -1,6 +1,6 @@
-"""Prepare a dataset's folder once, whatever it holds: under a lock, from files whose hash is checked.
+"""Prepare the folder of a dataset once: under a lock, from files whose hash is checked. Knows no file format.
 
-A folder is prepared when all its parts stand in it. meta.json is written last, so a crash leaves an unprepared folder.
+A folder is prepared when it has all its parts. meta.json is written last, so a crash leaves an unprepared folder.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 
 
-def once(folder: Path, parts: Collection[str], write: Callable[[], None], *, again: bool = False) -> bool:
-    """Call `write`, which puts the parts into `folder`; False when they stood there already.
+def prepare_once(folder: Path, parts: Collection[str], write: Callable[[], None], *, again: bool = False) -> bool:
+    """Call `write`, which writes the parts into `folder`; False when they existed already.
 
-    Several processes may call this at once: one works, the others wait for it and find its files.
+    Several processes may call this at once: one works, the others wait for it and use its files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / "prepare.lock"):
@@ -35,22 +35,22 @@ def is_prepared(folder: Path, parts: Collection[str]) -> bool:
     return all((folder / name).is_file() for name in ("meta.json", *parts))
 
 
-def by_script(name: str, folder: Path) -> None:
+def run_script(name: str, folder: Path) -> None:
     """Run the dataset's own prepare.py, which may download files."""
     script = folder / "prepare.py"
     if not script.is_file():
-        raise Mistake(f"the dataset '{name}' is not prepared: {folder} lacks a part, and has no prepare.py")
+        raise InputError(f"the dataset '{name}' is not prepared: {folder} is incomplete and has no prepare.py")
     spec = importlib.util.spec_from_file_location(f"prepare_{folder.name}", script)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     try:
         module.prepare()
     except OSError as error:
-        raise Mistake(f"could not prepare the dataset '{name}': {error}") from error
+        raise InputError(f"could not prepare the dataset '{name}': {error}") from error
 
 
-def download(url: str, sha256: str, *, title: str, mend: str) -> bytes:
-    """The bytes at `url`, with a progress bar; a Mistake that ends with `mend` when they do not come or are others."""
+def download(url: str, sha256: str, *, title: str, hint: str) -> bytes:
+    """The bytes at `url`, with a progress bar; an InputError that ends with `hint` if it fails or they differ."""
     from rich.progress import wrap_file
 
     try:
@@ -59,18 +59,18 @@ def download(url: str, sha256: str, *, title: str, mend: str) -> bytes:
             with wrap_file(response, total=total, description=title) as body:
                 content = body.read()
     except (OSError, urllib.error.URLError) as error:
-        raise Mistake(f"could not download {url} ({error}); {mend}") from error
+        raise InputError(f"could not download {url} ({error}); {hint}") from error
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise Mistake(f"{url} is not the file expected (its sha256 differs); {mend}")
+        raise InputError(f"{url} is not the expected file (its sha256 differs); {hint}")
     return content
 
 
 def main(folder: Path, prepare: Callable[[bool], bool]) -> None:
-    """The program that a prepare.py is when it is run itself; `prepare(again)` says whether it had to do anything."""
+    """The command line of a prepare.py; `prepare(again)` returns whether it had to do anything."""
     try:
         done = prepare("--again" in sys.argv[1:])
-    except Mistake as mistake:
-        sys.exit(f"error: {mistake}")
+    except InputError as error:
+        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
     print(f"{folder}: {'prepared' if done else 'was prepared already'}")
@@ -78,7 +78,7 @@ def main(folder: Path, prepare: Callable[[bool], bool]) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock that the system lets go when the process ends, however it ends."""
+    """Hold an exclusive lock, which the system releases when the process ends, however it ends."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""The machine under a training: device, precision, peak speed, compilation. Says what it chose and why."""
+"""The device of a training: choice, precision, peak speed, compilation. Knows nothing of models or data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 
 # Dense bf16 tensor-core peaks in TFLOP/s, from NVIDIA's data sheets; the first name that the GPU's name contains wins.
 PEAKS_BF16 = {
@@ -30,27 +30,27 @@ class Peak:
     source: str
 
 
-def choose_device(wanted: str) -> torch.device:
-    """`wanted`, or the best there is for 'auto'. Raises Mistake for a device that is not there."""
+def choose_device(requested: str) -> torch.device:
+    """`requested`, or the best available one for 'auto'. Raises InputError for a device that does not exist."""
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if wanted == "auto":
+    if requested == "auto":
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
     best = "cuda" if cuda else "mps" if mps else "cpu"
-    if wanted.startswith("cuda") and not cuda:
+    if requested.startswith("cuda") and not cuda:
         reason = "this PyTorch was built without CUDA" if torch.version.cuda is None else "no usable GPU was found"
-        raise Mistake(f"--device={wanted}: {reason}; type --device={best}, or leave it at auto")
-    if wanted == "mps" and not mps:
-        raise Mistake(f"--device=mps: there is no Apple GPU here; type --device={best}, or leave it at auto")
-    device = torch.device(wanted)
+        raise InputError(f"--device={requested}: {reason}; use --device={best} or auto")
+    if requested == "mps" and not mps:
+        raise InputError(f"--device=mps: there is no Apple GPU here; use --device={best} or auto")
+    device = torch.device(requested)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         last = torch.cuda.device_count() - 1
-        raise Mistake(f"--device={wanted}: the last GPU here is cuda:{last}; type --device=cuda:{last}")
+        raise InputError(f"--device={requested}: the last GPU here is cuda:{last}; use --device=cuda:{last}")
     return device
 
 
-def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
-    if wanted != "auto":
-        return getattr(torch, wanted)
+def choose_dtype(requested: str, device: torch.device) -> torch.dtype:
+    if requested != "auto":
+        return getattr(torch, requested)
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     return torch.float32
@@ -71,7 +71,7 @@ def describe(device: torch.device) -> str:
 
 
 def peak_flops(device: torch.device, dtype: torch.dtype) -> Peak:
-    """What MFU is measured against: the data sheet where we know it, else a short matrix product in `dtype`."""
+    """What MFU is relative to: the data sheet where it is known, else a short matrix product in `dtype`."""
     if device.type == "cuda" and dtype == torch.bfloat16:
         name = torch.cuda.get_device_name(device)
         for known, tera in PEAKS_BF16.items():
@@ -94,7 +94,7 @@ def measure_matmul(device: torch.device, dtype: torch.dtype, seconds: float = 0.
 
 
 def memory_bytes(device: torch.device) -> int:
-    """The most that was in use at a time: of the GPU's memory by tensors, else by the process."""
+    """Peak memory: of the GPU by tensors, otherwise of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -108,18 +108,18 @@ def synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def compiles(wanted: Literal["auto"] | bool, device: torch.device) -> bool:
+def compiles(requested: Literal["auto"] | bool, device: torch.device) -> bool:
     """Whether to compile: 'auto' means on a GPU, where Triton is there for it."""
-    if wanted != "auto":
-        return wanted
+    if requested != "auto":
+        return requested
     return device.type == "cuda" and importlib.util.find_spec("triton") is not None
 
 
 def compiled(model: nn.Module, try_step: Callable[[nn.Module], None], *, graphs: bool = False) -> nn.Module:
-    """torch.compile(model) once `try_step` has gone through it; otherwise a warning, and the model as it is.
+    """torch.compile(model) if `try_step` succeeds with it; otherwise a warning, and the model as it is.
 
-    A missing compiler shows only when the first step runs, which is why one is tried here. `try_step` may leave
-    gradients behind; random numbers that it draws are given back.
+    A missing compiler shows only when the first step runs, so one is tried here. `try_step` may leave gradients
+    behind; the state of the random generators is restored.
     """
     devices = [p.device for p in model.parameters() if p.device.type == "cuda"][:1]
     try:
@@ -127,9 +127,9 @@ def compiled(model: nn.Module, try_step: Callable[[nn.Module], None], *, graphs:
         with torch.random.fork_rng(devices=devices):
             try_step(fast)
         return fast
-    except Exception as error:  # whatever the compiler's chain of tools raises, the model itself is fine
+    except Exception as error:  # whatever the compiler's toolchain raises, the model itself is fine
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        print(f"warning: torch.compile does not work here ({first_line}); going on without it", file=sys.stderr)
+        print(f"warning: torch.compile does not work here ({first_line}); continuing without it", file=sys.stderr)
         torch._dynamo.reset()
         return model
     finally:

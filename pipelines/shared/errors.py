@@ -14,7 +14,7 @@ from runner import atomic
 ERROR = "error.json"
 
 
-class Mistake(Exception):
+class InputError(Exception):
     """The user's error in one sentence, with its fix: `train_run.py` prints it without a traceback and exits with 2."""
 
 
@@ -23,29 +23,29 @@ class Diverged(ArithmeticError):
 
 
 @contextmanager
-def noted(out_dir: Path, iteration: Callable[[], int]) -> Iterator[None]:
-    """Make `out_dir`; an exception that passes through is noted there, with the iteration that the training reached."""
+def record_failure(out_dir: Path, iteration: Callable[[], int]) -> Iterator[None]:
+    """Create `out_dir`; an exception that passes through is recorded there, with the iteration of the training."""
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
         (out_dir / ERROR).unlink(missing_ok=True)
         yield
     except OSError as error:
         if not out_dir.is_dir():
-            raise Mistake(f"cannot write to --out_dir={out_dir}: {error.strerror}") from error
-        note(out_dir, error, iteration())
+            raise InputError(f"cannot write to --out_dir={out_dir}: {error.strerror}") from error
+        write_failure(out_dir, error, iteration())
         raise
     except Exception as error:
-        note(out_dir, error, iteration())
+        write_failure(out_dir, error, iteration())
         raise
 
 
-def note(out_dir: Path, error: Exception, iteration: int) -> None:
+def write_failure(out_dir: Path, error: Exception, iteration: int) -> None:
     record = {
         "schema": 1,
         "type": type(error).__name__,
         "message": str(error),
         "last_iteration": iteration,
-        "traceback": None if isinstance(error, Mistake) else traceback.format_exc(),
+        "traceback": None if isinstance(error, InputError) else traceback.format_exc(),
     }
     try:
         atomic.write_bytes(out_dir / ERROR, json.dumps(record, indent=1).encode())
@@ -53,8 +53,8 @@ def note(out_dir: Path, error: Exception, iteration: int) -> None:
         pass  # the disk may be what failed; the error itself is on its way to stderr
 
 
-def require_finite(loss: float, iteration: int, mend: str) -> None:
+def require_finite(loss: float, iteration: int, hint: str) -> None:
     if not math.isfinite(loss):
         raise Diverged(
-            f"the training loss is {loss} after {iteration} iterations; the checkpoints before it stand. {mend}"
+            f"the training loss is {loss} after {iteration} iterations; the earlier checkpoints are kept. {hint}"
         )

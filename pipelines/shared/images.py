@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.shared import dataset_preparation
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 from pipelines.shared.settings_types import dataset_folder
 from runner import atomic
 
@@ -65,7 +65,7 @@ class Arrays:
 
 def prepare_once(folder: Path, read: Callable[[], Arrays], *, again: bool = False) -> bool:
     """Prepare `folder` from the arrays that `read` returns; False when it was prepared."""
-    return dataset_preparation.once(folder, PARTS, lambda: write(folder, read()), again=again)
+    return dataset_preparation.prepare_once(folder, PARTS, lambda: write(folder, read()), again=again)
 
 
 def write(folder: Path, arrays: Arrays) -> None:
@@ -103,10 +103,10 @@ def open_images(name: str) -> Images:
     """The dataset data/<name>, prepared now if need be, or the one in the folder `name` when that is a path."""
     folder = dataset_folder(name)
     if not dataset_preparation.is_prepared(folder, PARTS):
-        dataset_preparation.by_script(name, folder)
+        dataset_preparation.run_script(name, folder)
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         arrays = {Path(part).stem: np.load(folder / part) for part in PARTS}
         return Images(name=name, **arrays, **{key: meta[key] for key in ("classes", "maximum", "sha256", "source")})
     except (KeyError, ValueError, EOFError) as error:
-        raise Mistake(f"{folder} holds no readable images ({error!r}); prepare them again") from error
+        raise InputError(f"{folder} holds no readable images ({error!r}); prepare them again") from error

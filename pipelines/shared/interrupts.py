@@ -1,4 +1,4 @@
-"""Turn SIGINT and SIGTERM into a question that a training asks between its steps. Standard library only."""
+"""Turn SIGINT and SIGTERM into a flag that a training reads between its steps. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """While entered, the first signal only sets a flag; a second Ctrl+C leaves at once."""
+    """While entered, the first signal only sets a flag; a second Ctrl+C raises KeyboardInterrupt."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -29,7 +29,7 @@ class StopRequest:
         self.signal = signum
 
     def __enter__(self) -> StopRequest:
-        # Installed even over "ignored", which is what a background job of a shell inherits.
+        # Installed even where signals were ignored, which a background job of a shell inherits.
         self._before = {signum: signal.signal(signum, self._note) for signum in SIGNALS}
         return self
 

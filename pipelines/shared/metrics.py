@@ -1,4 +1,4 @@
-"""Where a training's numbers go: metrics.jsonl always, wandb and TensorBoard when asked. Never makes it fail."""
+"""Where a training's numbers go: always to metrics.jsonl, to wandb and TensorBoard if set. Never makes it fail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipelines.shared.wandb_logger import WandbRun, WandbSettings
 from runner import atomic
 
 METRICS = "metrics.jsonl"
-Tell = Callable[[str], None]  # `say`, or silence in a process that leaves the telling to another
+Log = Callable[[str], None]  # `print_line`, or a function that does nothing on ranks other than 0
 
 
 class Tracker:
@@ -39,11 +39,11 @@ class Tracker:
         stamped = {**row, "time": datetime.now(UTC).isoformat(timespec="milliseconds")}
         line = json.dumps({key: finite(value) for key, value in stamped.items()}, allow_nan=False) + "\n"
         try:
-            # One write of a whole line: a reader, or a crash, never sees half of one.
+            # One write of a complete line: neither a reader nor a crash ever sees half of one.
             os.write(self._file, line.encode())
         except OSError as error:
             if not self._warned:
-                print(f"warning: could not write {METRICS} ({error}); the training goes on", file=sys.stderr)
+                print(f"warning: could not write {METRICS} ({error}); the training continues", file=sys.stderr)
             self._warned = True
         if self._wandb:
             self._wandb.log(row)
@@ -63,23 +63,23 @@ class Tracker:
             self._wandb.finish(failed=kind is not None)
 
 
-class Quiet:
-    """The tracker of a process that shares a training with another, which does the telling."""
+class NullTracker:
+    """The tracker of ranks other than 0: it writes nothing."""
 
     def log(self, iteration: int, row: Mapping[str, Any]) -> None:
         pass
 
-    def __enter__(self) -> Quiet:
+    def __enter__(self) -> NullTracker:
         return self
 
     def __exit__(self, *of_error: object) -> None:
         pass
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     print(line, flush=True)
 
 
 def finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: null says that there is no number."""
+    """JSON has neither NaN nor infinity: they become null."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.shared.metrics import Tell
+from pipelines.shared.metrics import Log
 
 FILE = "profile.json"
 WARM, TRACED = 10, 5  # steps: the first ones compile, allocate and tune
 
 
 class Profile:
-    """Count its steps: it begins by itself, and writes the trace when it has seen enough."""
+    """Call `step` after every step: tracing starts by itself, and the trace is written after enough steps."""
 
-    def __init__(self, out_dir: Path, tell: Tell) -> None:
+    def __init__(self, out_dir: Path, log: Log) -> None:
         from torch.profiler import profile, schedule
 
         def write(traced: profile) -> None:
             if (steps := self._steps - WARM) > 0:
                 traced.export_chrome_trace(str(out_dir / FILE))
-                tell(f"the trace of {steps} steps is {out_dir / FILE}; open it in https://ui.perfetto.dev")
+                log(f"the trace of {steps} steps is {out_dir / FILE}; open it in https://ui.perfetto.dev")
 
-        self._steps, self._tell = 0, tell
+        self._steps, self._log = 0, log
         self._profiler = profile(
             schedule=schedule(wait=WARM - 2, warmup=2, active=TRACED, repeat=1),
             on_trace_ready=write,
@@ -37,8 +37,8 @@ class Profile:
                 self._profiler.stop()
 
     def finish(self) -> None:
-        """When the training ends before it has seen enough: write what there is, or say that there is nothing."""
+        """At the end of a training: write the trace of fewer steps, or print that there is none."""
         if self._steps < WARM + TRACED:
             self._profiler.stop()
         if self._steps <= WARM:
-            self._tell(f"no trace of {self._steps} steps: the first {WARM} are left out; raise max_iters")
+            self._log(f"no trace of {self._steps} steps: the first {WARM} are skipped; raise max_iters")

@@ -1,4 +1,4 @@
-"""The types of keys that several pipelines have: numbers, a device, a dataset. Never imports torch or numpy."""
+"""The types of settings that several pipelines have: numbers, a device, a dataset. Never imports torch or numpy."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ DATA = Path(__file__).resolve().parents[2] / "data"
 
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what every generator takes
+Seed = Annotated[int, Field(ge=0, lt=2**63)]  # the range that every generator accepts
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-def device_exists(device: str) -> str:
+def valid_device(device: str) -> str:
     if re.fullmatch(r"gpu(:\d+)?", device):
         raise ValueError(f"'{device}' is not a device; did you mean '{device.replace('gpu', 'cuda')}'?")
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
@@ -27,7 +27,7 @@ def device_exists(device: str) -> str:
     return device
 
 
-Device = Annotated[str, AfterValidator(device_exists)]  # auto, cuda, cuda:1, mps, cpu
+Device = Annotated[str, AfterValidator(valid_device)]  # auto, cuda, cuda:1, mps, cpu
 
 
 def dataset_folder(name: str) -> Path:
@@ -36,8 +36,8 @@ def dataset_folder(name: str) -> Path:
 
 
 def text_file(name: str) -> Path:
-    """The text file that a dataset's name means when it names no dataset: relative to where the command runs."""
-    return Path(os.path.expanduser(name))  # noqa: PTH111 - likewise
+    """The text file that `name` means when it is not the name of a dataset; relative to the current directory."""
+    return Path(os.path.expanduser(name))  # noqa: PTH111 - never raises
 
 
 def is_dataset(name: str) -> bool:
@@ -46,34 +46,36 @@ def is_dataset(name: str) -> bool:
 
 
 def dataset_of(kind: str, *others: str, files: bool = False) -> AfterValidator:
-    """A dataset that is prepared, or can prepare itself, and holds what the pipeline learns: characters, images.
+    """Check that a dataset is prepared, or can prepare itself, and holds `kind` or one of `others`.
 
-    The first kind is the one that a message names. `files`: any text file is taken, too.
+    Messages name the first kind. `files`: any text file is accepted, too.
     """
 
     def check(name: str) -> str:
         if is_dataset(name):
             if (found := kind_of(dataset_folder(name))) not in (None, kind, *others):
-                raise ValueError(f"the dataset '{name}' holds {found}, and {kind} are learned here; {there()}")
+                raise ValueError(
+                    f"the dataset '{name}' holds {found}, but this pipeline trains on {kind}; {available()}"
+                )
         elif not files or not text_file(name).is_file():
             nor_file = f", and no text file at {text_file(name)}" if files else ""
             missing = f"no meta.json and no prepare.py in {dataset_folder(name)}{nor_file}"
-            raise ValueError(f"there is no dataset '{name}' ({missing}); {there()}")
+            raise ValueError(f"there is no dataset '{name}' ({missing}); {available()}")
         elif not os.access(text_file(name), os.R_OK):
             raise ValueError(f"the text '{name}' cannot be read; change its permissions")
         elif not text_file(name).stat().st_size:
             raise ValueError(f"the text '{name}' is empty")
         return name
 
-    def there() -> str:
+    def available() -> str:
         known = sorted(path.parent.name for path in DATA.glob("*/prepare.py") if kind_of(path.parent) == kind)
-        return f"there are: {', '.join(known)}"
+        return f"available: {', '.join(known)}"
 
     return AfterValidator(check)
 
 
 def kind_of(folder: Path) -> str | None:
-    """What a dataset holds: by its meta.json, else by the line `KIND = "…"` of its prepare.py; None where none says."""
+    """What a dataset holds: by its meta.json, else by the line `KIND = "…"` of its prepare.py; None without either."""
     if found := dataset_meta(folder).get("kind"):
         return str(found)
     try:
@@ -84,14 +86,14 @@ def kind_of(folder: Path) -> str | None:
 
 
 def unprepared_by_script(name: str) -> list[str] | None:
-    """The program that prepares a dataset, if that has not been done yet and it brings one along."""
+    """The program that prepares a dataset; None where it is prepared already, or has no such program."""
     folder = dataset_folder(name)
     script = folder / "prepare.py"
     return [str(script)] if script.is_file() and not (folder / "meta.json").is_file() else None
 
 
 def dataset_meta(folder: Path) -> dict[str, object]:
-    """What meta.json says; nothing where the dataset is not prepared yet, or the file is damaged."""
+    """The content of meta.json; empty where the dataset is not prepared yet, or the file is damaged."""
     try:
         found = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Numbers for TensorBoard, by choice: event files beside the other records. Where it is missing, a warning."""
+"""Write a training's numbers for TensorBoard, as event files. A missing TensorBoard is a warning."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TensorBoard:
 
             self._writer = SummaryWriter(str(out_dir / FOLDER))
         except Exception as error:  # a broken installation raises more than ImportError
-            warn(f"no TensorBoard ({error}); logging to metrics.jsonl only (mend: pip install tensorboard)")
+            warn(f"no TensorBoard ({error}); logging to metrics.jsonl only (fix: pip install tensorboard)")
 
     def log(self, row: Mapping[str, Any]) -> None:
         try:
@@ -28,7 +28,7 @@ class TensorBoard:
                 if self._writer and isinstance(value, int | float) and name not in ("iter", "max_iters"):
                     self._writer.add_scalar(name, value, row["iter"])
         except OSError as error:
-            warn(f"could not write for TensorBoard ({error}); the training goes on")
+            warn(f"could not write for TensorBoard ({error}); the training continues")
             self._writer = None
 
     def finish(self) -> None:

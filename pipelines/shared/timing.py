@@ -1,4 +1,4 @@
-"""How long steps take: their median and 95th percentile, without waiting for a GPU in between."""
+"""Measure how long steps take: mean, median and 95th percentile, without waiting for a GPU in between."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import torch
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds per step since the last look."""
+class StepTimes:
+    """Seconds per step since the last reading."""
 
     mean: float
     median: float
     p95: float
 
 
-class Stopwatch:
-    """Press it after every step. On a GPU the marks are events in its own stream, which are read at the look."""
+class StepTimer:
+    """Call `mark` after every step. On a GPU the marks are events in its stream, whose times `read` fetches."""
 
     def __init__(self, device: torch.device) -> None:
         self._on_gpu = device.type == "cuda"
@@ -28,14 +28,14 @@ class Stopwatch:
         self.restart()
 
     def restart(self) -> None:
-        """Forget what went before: something else than steps took time."""
-        self._marks = [self._mark()]
+        """Forget the time so far: something other than steps took it."""
+        self._marks = [self._now()]
 
-    def press(self) -> None:
-        self._marks.append(self._mark())
+    def mark(self) -> None:
+        self._marks.append(self._now())
 
-    def look(self) -> Pace:
-        """Of the steps since the last look, of which there must be one; waits for the last of them."""
+    def read(self) -> StepTimes:
+        """The times of the steps since the last reading, at least one. Waits for the last of them."""
         marks, self._marks = self._marks, self._marks[-1:]
         if self._on_gpu:
             marks[-1].synchronize()
@@ -43,9 +43,9 @@ class Stopwatch:
         else:
             steps = [end - begin for begin, end in itertools.pairwise(marks)]
         p95 = sorted(steps)[round(0.95 * (len(steps) - 1))]
-        return Pace(statistics.fmean(steps), statistics.median(steps), p95)
+        return StepTimes(statistics.fmean(steps), statistics.median(steps), p95)
 
-    def _mark(self) -> float | torch.cuda.Event:
+    def _now(self) -> float | torch.cuda.Event:
         if not self._on_gpu:
             return time.perf_counter()
         event = torch.cuda.Event(enable_timing=True)

@@ -1,4 +1,4 @@
-"""A wandb run behind a thread: logging never waits for it, and nothing that it does can stop a training."""
+"""Log to a wandb run from a thread: a training never waits for it, and no failure of it can stop a training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 
 class WandbSettings(Protocol):
-    """What the settings of a pipeline say about wandb; all of them become the config of the run."""
+    """The settings of a pipeline about wandb; `model_dump` becomes the config of the run."""
 
     wandb_log: bool
     wandb_project: str
@@ -26,16 +26,16 @@ class WandbSettings(Protocol):
 
 INIT_SECONDS = 30.0
 FINISH_SECONDS = 10.0
-MOST_WAITING = 10_000
+QUEUE_SIZE = 10_000
 
 
 class WandbRun:
-    """Owns the thread that owns the wandb run. Rows are dropped, and counted, when it cannot follow."""
+    """Owns the thread that owns the wandb run. Rows are dropped, and counted, when it cannot keep up."""
 
     def __init__(self, settings: WandbSettings, out_dir: Path) -> None:
         self._settings = settings
         self._out_dir = out_dir
-        self._rows: queue.Queue[Mapping[str, Any] | None] = queue.Queue(MOST_WAITING)
+        self._rows: queue.Queue[Mapping[str, Any] | None] = queue.Queue(QUEUE_SIZE)
         self._failed = False  # the training, not wandb
         self._dropped = 0
         self._thread = threading.Thread(target=self._work, name="wandb", daemon=True)
@@ -48,7 +48,7 @@ class WandbRun:
             self._dropped += 1
 
     def finish(self, *, failed: bool) -> None:
-        """Give wandb a while to end; then leave it. It is a daemon thread: leaving it does not hold up the exit."""
+        """Wait a limited time for wandb to end. It is a daemon thread: abandoning it does not delay the exit."""
         self._failed = failed
         deadline = time.monotonic() + FINISH_SECONDS
         try:
@@ -57,15 +57,15 @@ class WandbRun:
             pass
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
-            warn(f"wandb did not end within {FINISH_SECONDS:g} s; left behind")
+            warn(f"wandb did not end within {FINISH_SECONDS:g} s; it was abandoned")
         if self._dropped:
-            warn(f"wandb could not follow: {self._dropped} rows are only in metrics.jsonl")
+            warn(f"wandb could not keep up: {self._dropped} rows are only in metrics.jsonl")
 
     def _work(self) -> None:
         try:
             import wandb
         except Exception as error:  # a broken installation raises more than ImportError
-            warn(f"wandb cannot be imported ({error}); logging to metrics.jsonl only (mend: pip install wandb)")
+            warn(f"wandb cannot be imported ({error}); logging to metrics.jsonl only (fix: pip install wandb)")
             return self._drain()
         try:
             run = self._begin(wandb)
@@ -84,7 +84,7 @@ class WandbRun:
         except Exception as error:
             if mode != "online":
                 raise
-            warn(f"wandb is not to be reached ({first_line(error)}); the run is kept offline")
+            warn(f"wandb cannot be reached ({first_line(error)}); the run is stored offline")
             return self._init(wandb, "offline")
 
     def _init(self, wandb: Any, mode: str) -> Any:
@@ -95,7 +95,7 @@ class WandbRun:
             config=settings.model_dump(mode="json"),
             dir=os.environ.get("WANDB_DIR") or str(self._out_dir),
             mode=mode,
-            # The console stays ours: the runner keeps the output, and wrapping stdout in a thread would race with it.
+            # The runner keeps the output already, and a thread of wandb's that wraps stdout would race with it.
             settings=wandb.Settings(console="off", init_timeout=INIT_SECONDS, login_timeout=INIT_SECONDS),
         )
 
@@ -105,7 +105,7 @@ class WandbRun:
 
 
 def has_key(default_url: str) -> bool:
-    """Whether wandb would log in without a question. The default server differs between versions of wandb."""
+    """Whether wandb would log in without asking. The default server differs between versions of wandb."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     host = urlsplit(os.environ.get("WANDB_BASE_URL") or default_url).hostname or ""

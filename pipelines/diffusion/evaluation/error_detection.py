@@ -1,6 +1,6 @@
-"""Ask a corrector the same questions whatever its training was: fixed windows with fixed errors. Prints nothing.
+"""How well a model detects errors in text: fixed windows with fixed errors, for every training. Prints nothing.
 
-Each kind of corruption in ten bins of the ratio over (0, max_corruption_ratio], the ratios spread evenly within each.
+Each kind of corruption in ten bins of the ratio over (0, max_corruption_ratio], with ratios spread evenly within each.
 The errors depend on eval_iters, block_size, max_corruption_ratio and the text alone: never on seed, batch_size,
 corruption_type, its probabilities, its weights or its replacements. So curves of different configs can be compared.
 """
@@ -16,32 +16,32 @@ import torch
 from torch import Tensor, nn
 
 from model.corruption import KINDS, correction_losses, correction_targets, corrupt, corruption, wrong_log_odds
-from pipelines.diffusion.evaluation.masked_loss import BINS, asked_only, middles, rows_at_once, variance_of_means
+from pipelines.diffusion.evaluation.masked_loss import BINS, eval_mode, middles, rows_at_once, variance_of_means
 from pipelines.diffusion.text.windows import elsewhere, even_starts, windows
 from pipelines.shared.devices import autocast
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 
-P1, P2 = 0.01, 0.9  # of the runs that are asked about: a few characters to a few words long
+P1, P2 = 0.01, 0.9  # of the runs that are windows about: a few characters to a few words long
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """Not a number where nothing is wrong (or nothing right) that a ranking could be judged by."""
+    """NaN where no character is wrong, or none is right: then there is nothing to rank."""
 
-    auroc: float  # the chance that a wrong character scores higher than a right one, a tie counting half
+    auroc: float  # the probability that a wrong character scores higher than a right one, ties counting half
     average_precision: float  # the mean precision over the wrong characters, from the highest score down
-    precision: float  # of those called wrong, the share that is; 0 when none is called so
-    recall: float  # of the wrong ones, the share that is called so
+    precision: float  # the fraction of characters called wrong that are wrong; 0 when none is called wrong
+    recall: float  # the fraction of wrong characters that are called wrong
     f1: float  # the harmonic mean of the two
-    accuracy: float  # the share called what it is, right or wrong
-    base_rate: float  # the share of wrong characters: the average precision of a guess
+    accuracy: float  # the fraction of all characters that are classified correctly
+    base_rate: float  # the fraction of wrong characters: the average precision of a guess
 
     def row(self, prefix: str) -> dict[str, float]:
         return {f"{prefix}{name}": value for name, value in asdict(self).items()}
 
 
 def detect(scores: Tensor, wrong: Tensor) -> Detection:  # (...) float, (...) bool, on the CPU
-    """Scores above 0 call a character wrong; all higher ones rank it as more surely so."""
+    """A score above 0 calls a character wrong; a higher score means more certainty."""
     scores, wrong = scores.flatten(), wrong.flatten()
     called, positives = scores > 0, int(wrong.sum())
     hits = int((called & wrong).sum())
@@ -69,14 +69,14 @@ def ranking(scores: Tensor, wrong: Tensor) -> tuple[float, float]:  # (N,), (N,)
     last_of_tie = torch.cat((ranked[1:] != ranked[:-1], torch.ones(1, dtype=torch.bool)))
     called = last_of_tie.nonzero().flatten() + 1  # characters at or above each threshold
     hits = wrong[order].cumsum(0)[last_of_tie]
-    positives = hits[-1].double()  # 0 leads to 0 / 0, which is not a number, as it should be
-    recall = begun_at_zero(hits / positives)
-    false_alarms = begun_at_zero((called - hits) / (len(wrong) - positives))
+    positives = hits[-1].double()  # 0 leads to 0 / 0, which is NaN, as it should be
+    recall = starting_at_zero(hits / positives)
+    false_alarms = starting_at_zero((called - hits) / (len(wrong) - positives))
     auroc = torch.trapezoid(recall, false_alarms)
     return auroc.item(), (recall.diff() * (hits / called.double())).sum().item()
 
 
-def begun_at_zero(curve: Tensor) -> Tensor:  # (K,) -> (K + 1,)
+def starting_at_zero(curve: Tensor) -> Tensor:  # (K,) -> (K + 1,)
     return torch.cat((curve.new_zeros(1), curve))
 
 
@@ -99,12 +99,12 @@ class PlantedErrors:
 
     @property
     def entropy(self) -> float:
-        """Nats per character of the best guess that sees nothing but the base rate; it repeats what is not wrong."""
+        """Nats per character of the best guess that knows only the base rate; it repeats what is not wrong."""
         return sum(-p * math.log(p) for p in (self.base_rate, 1 - self.base_rate) if p > 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class GroupResults:
     losses: list[float]  # one per group, nats per character
     variances: list[float]  # of the losses of a group's windows, divided by their number
     scores: Tensor  # (groups * each, T) log-odds of "wrong", on the CPU
@@ -118,7 +118,7 @@ class CorrectionEvaluation:
     kinds: list[Detection]  # over all ratios
     ratios: list[Detection]  # one per bin, over all kinds
     most: float
-    train_loss: float  # the same kinds of questions about training text
+    train_loss: float  # the same on training text
 
     @property
     def val_loss(self) -> float:
@@ -126,12 +126,12 @@ class CorrectionEvaluation:
 
     @property
     def standard_error(self) -> float:
-        """Of val_loss as an estimate for the whole validation text."""
+        """Of val_loss as an estimate for the full validation text."""
         return math.sqrt(sum(self.variances)) / len(self.variances)
 
     @property
     def stage_losses(self) -> list[float]:
-        return []  # a corrector has no curriculum
+        return []  # there is no curriculum
 
     def summary(self) -> str:
         kinds = ", ".join(f"{name} {kind.auroc:.3f}" for name, kind in zip(KINDS, self.kinds, strict=True))
@@ -158,11 +158,11 @@ def mean(numbers: Sequence[float]) -> float:
 
 
 def width_elsewhere(tokens: np.ndarray, length: int, part: str) -> int:
-    """How much text a window's fragments are taken from: two windows, or what there is beside it, at least one."""
+    """How much text the fragments of a window are drawn from: two windows, or the rest of the text, at least one."""
     if len(tokens) < 2 * length:
-        raise Mistake(
+        raise InputError(
             f"the {part} text has {len(tokens)} characters, and a corrector needs two windows of block_size ({length}):"
-            " one to read, one to take wrong fragments from; lower block_size"
+            " one to read, one as the source of wrong fragments; lower block_size"
         )
     return min(2 * length, len(tokens) - length)
 
@@ -170,14 +170,14 @@ def width_elsewhere(tokens: np.ndarray, length: int, part: str) -> int:
 def planted_errors(
     tokens: np.ndarray, frequencies: Tensor, each: int, length: int, most: float, device: torch.device
 ) -> PlantedErrors:
-    """Drawn on the CPU, so that every device is asked the same. Fragments come from the text that is asked about:
+    """Drawn on the CPU, so that every device is windows the same. Fragments come from the text that is windows about:
     were they from another, one that the network has learned by heart, that would give them away."""
     width = width_elsewhere(tokens, length, "validation")
     spread = even_starts(tokens, BINS * each, length)
     ids, corrupted = [], []
     for group in range(len(KINDS) * BINS):
         kind, ratio_bin = divmod(group, BINS)
-        starts = spread[ratio_bin::BINS]  # each bin sees the whole of the text
+        starts = spread[ratio_bin::BINS]  # each bin covers the full text
         ids.append(torch.from_numpy(windows(tokens, starts, length)))
         other = torch.from_numpy(elsewhere(tokens, starts, length, width, np.random.default_rng(group)))
         ratio = (ratio_bin + middles(each)) / BINS * most
@@ -186,14 +186,14 @@ def planted_errors(
     return PlantedErrors(torch.cat(ids).to(device), torch.cat(corrupted).to(device), each, most)
 
 
-def answer(
-    model: nn.Module, asked: PlantedErrors, classes: int, dtype: torch.dtype, stop: Callable[[], bool]
-) -> Answers | None:
-    """What `model` makes of the questions; None when `stop` said so on the way."""
+def results_of(
+    model: nn.Module, windows: PlantedErrors, classes: int, dtype: torch.dtype, stop: Callable[[], bool]
+) -> GroupResults | None:
+    """The losses and scores of `model`, by group; None when `stop` returned True."""
     losses, scores = [], []
-    rows = rows_at_once(asked.ids.shape[1], classes)
-    with asked_only(model):
-        for ids, corrupted in zip(asked.ids.split(rows), asked.corrupted.split(rows), strict=True):
+    rows = rows_at_once(windows.ids.shape[1], classes)
+    with eval_mode(model):
+        for ids, corrupted in zip(windows.ids.split(rows), windows.corrupted.split(rows), strict=True):
             if stop():
                 return None
             with autocast(ids.device, dtype):
@@ -201,9 +201,9 @@ def answer(
             targets = correction_targets(ids, corrupted, classes)
             losses.append(correction_losses(logits, targets).mean(1))
             scores.append(wrong_log_odds(logits))
-    loss = torch.cat(losses).view(-1, asked.each)  # (groups, each)
+    loss = torch.cat(losses).view(-1, windows.each)  # (groups, each)
     variance = variance_of_means(loss)
-    return Answers(loss.mean(1).tolist(), variance.tolist(), torch.cat(scores).cpu())
+    return GroupResults(loss.mean(1).tolist(), variance.tolist(), torch.cat(scores).cpu())
 
 
 def evaluate(
@@ -215,18 +215,18 @@ def evaluate(
     dtype: torch.dtype,
     stop: Callable[[], bool] = lambda: False,
 ) -> CorrectionEvaluation | None:
-    answers = answer(model, val, classes, dtype, stop)
-    train_answers = answers and answer(model, train, classes, dtype, stop)
-    if answers is None or train_answers is None:
+    val_results = results_of(model, val, classes, dtype, stop)
+    train_results = val_results and results_of(model, train, classes, dtype, stop)
+    if val_results is None or train_results is None:
         return None
-    scores = answers.scores.view(len(KINDS), BINS, -1)
+    scores = val_results.scores.view(len(KINDS), BINS, -1)
     wrong = val.wrong.cpu().view(scores.shape)
     return CorrectionEvaluation(
-        losses=answers.losses,
-        variances=answers.variances,
+        losses=val_results.losses,
+        variances=val_results.variances,
         overall=detect(scores, wrong),
         kinds=[detect(scores[kind], wrong[kind]) for kind in range(len(KINDS))],
         ratios=[detect(scores[:, i], wrong[:, i]) for i in range(BINS)],
         most=val.most,
-        train_loss=mean(train_answers.losses),
+        train_loss=mean(train_results.losses),
     )

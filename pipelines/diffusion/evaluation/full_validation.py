@@ -1,6 +1,6 @@
-"""The validation loss over the whole validation text: every window, hidden at every ratio. Prints nothing.
+"""The validation loss over the whole validation text: every window, masked at every ratio. Prints nothing.
 
-The estimator is that of masked_loss.py. Here each of the W windows that do not overlap is asked ten
+The estimator is that of masked_loss.py. Here each of the W windows that do not overlap is chosen ten
 times, once in each bin of the mask ratio, so that what differs between windows does not blur the result: what is left
 is the chance of the masks.
 """
@@ -17,17 +17,17 @@ import torch
 from torch import Tensor, nn
 
 from model.masks import random_masking, sample_masks
-from pipelines.diffusion.evaluation.masked_loss import BINS, asked_only, losses_and_hits, rows_at_once
+from pipelines.diffusion.evaluation.masked_loss import BINS, eval_mode, losses_and_accuracies, rows_at_once
 from pipelines.diffusion.text.windows import windows
-from pipelines.shared.metrics import Tell
+from pipelines.shared.metrics import Log
 
-TELL_SECONDS = 10.0
-WINDOWS_AT_A_TIME = 2**12  # whose masks are drawn at once: bounded memory, whatever the text
+LOG_SECONDS = 10.0
+WINDOWS_PER_DRAW = 2**12  # whose masks are drawn at once, to bound the memory
 
 
 @dataclass(frozen=True, slots=True)
-class WholeEvaluation:
-    losses: Tensor  # (W, 10) float64, nats per hidden token
+class FullEvaluation:
+    losses: Tensor  # (W, 10) float64, nats per masked token
     accuracies: Tensor  # (W, 10)
     characters_per_token: float
 
@@ -38,11 +38,11 @@ class WholeEvaluation:
 
     @property
     def standard_error(self) -> float:
-        """What other masks would change: the residuals of the windows' and the bins' means (two-way analysis of
-        variance without repetition). The windows are all there are, so they add nothing."""
+        """The effect of other masks: the residuals of the means of windows and bins (two-way analysis of variance
+        without repetition). The windows are all that exist, so they add no error."""
         windows, bins = self.losses.shape
         if windows == 1:
-            return math.nan  # of one window alone nobody can tell
+            return math.nan  # one window has no residuals
         residual = (
             self.losses - self.losses.mean(0, keepdim=True) - self.losses.mean(1, keepdim=True) + self.losses.mean()
         )
@@ -68,7 +68,7 @@ class WholeEvaluation:
         }
 
 
-def evaluate_whole(
+def evaluate_full(
     model: nn.Module,
     tokens: np.ndarray,
     length: int,
@@ -78,38 +78,38 @@ def evaluate_whole(
     dtype: torch.dtype,
     characters_per_token: float = 1.0,
     stop: Callable[[], bool] = lambda: False,
-    tell: Tell = lambda line: None,
-) -> WholeEvaluation | None:
+    log: Log = lambda line: None,
+) -> FullEvaluation | None:
     """None when `stop` said so on the way. `tell` hears how far it has come, where it takes long."""
     starts = np.arange(len(tokens) // length) * length
-    losses, hits = torch.zeros(2, len(starts), BINS, dtype=torch.float64)
-    rows, told = rows_at_once(length, mask_id), time.monotonic()
-    with asked_only(model):
-        for turn in range(BINS):
-            for first in range(0, len(starts), WINDOWS_AT_A_TIME):
-                block = np.arange(first, min(first + WINDOWS_AT_A_TIME, len(starts)))
-                bins, masks = masks_of_turn(block, turn, length)
+    losses, accuracies = torch.zeros(2, len(starts), BINS, dtype=torch.float64)
+    rows, logged = rows_at_once(length, mask_id), time.monotonic()
+    with eval_mode(model):
+        for number in range(BINS):
+            for first in range(0, len(starts), WINDOWS_PER_DRAW):
+                block = np.arange(first, min(first + WINDOWS_PER_DRAW, len(starts)))
+                bins, masks = masks_of_pass(block, number, length)
                 for piece in torch.arange(len(block)).split(rows):
                     if stop():
                         return None
-                    asked = block[piece.numpy()]  # by an array, since one window alone must stay a row
-                    ids = torch.from_numpy(windows(tokens, starts[asked], length)).to(device)
-                    loss, hit = losses_and_hits(model, ids, masks[piece].to(device), mask_id, dtype)
-                    losses[asked, bins[piece]] = loss.double().cpu()
-                    hits[asked, bins[piece]] = hit.double().cpu()
-            if time.monotonic() - told > TELL_SECONDS:
-                told = time.monotonic()
-                tell(f"the whole validation text: {turn + 1} of {BINS} turns")
-    return WholeEvaluation(losses, hits, characters_per_token)
+                    chosen = block[piece.numpy()]  # indexed by an array, so that a single window stays a row
+                    ids = torch.from_numpy(windows(tokens, starts[chosen], length)).to(device)
+                    loss, accuracy = losses_and_accuracies(model, ids, masks[piece].to(device), mask_id, dtype)
+                    losses[chosen, bins[piece]] = loss.double().cpu()
+                    accuracies[chosen, bins[piece]] = accuracy.double().cpu()
+            if time.monotonic() - logged > LOG_SECONDS:
+                logged = time.monotonic()
+                log(f"full validation text: {number + 1} of {BINS} passes")
+    return FullEvaluation(losses, accuracies, characters_per_token)
 
 
-def masks_of_turn(block: np.ndarray, turn: int, length: int) -> tuple[Tensor, Tensor]:  # (N,) -> (N,), (N, T) bool
-    """Which bin each window is asked in at this turn, and its masks. Windows of one bin share its ratios out evenly.
+def masks_of_pass(block: np.ndarray, number: int, length: int) -> tuple[Tensor, Tensor]:  # (N,) -> (N,), (N, T) bool
+    """Which bin each window is chosen in at this number, and its masks. Windows of one bin share its ratios out evenly.
 
-    Drawn on the CPU, from the turn and the block alone, so that every device and every training is asked the same.
+    Drawn on the CPU, from the number and the block alone, so that every device and every training is chosen the same.
     """
-    generator = torch.Generator().manual_seed(int(block[0]) * BINS + turn)
-    bins = (torch.from_numpy(block) + turn) % BINS
+    generator = torch.Generator().manual_seed(int(block[0]) * BINS + number)
+    bins = (torch.from_numpy(block) + number) % BINS
     within = torch.zeros(len(block))
     for group in range(BINS):
         members = (bins == group).nonzero().squeeze(1)

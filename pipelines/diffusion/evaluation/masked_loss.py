@@ -1,9 +1,9 @@
-"""Ask a model the same questions whatever its training was: fixed windows under fixed masks. Prints nothing.
+"""The validation loss of masked prediction: fixed windows under fixed masks, for every training. Prints nothing.
 
 The validation loss is the negative ELBO in nats per token: the integral over the mask ratio of the mean
-cross-entropy of the hidden characters (linear schedule; MDLM, Sahoo et al. 2024, equation 11), as the mean over ten
-ratio bins, the ratios spread evenly within each. Masks depend on eval_iters, block_size and the stage in question
-alone, never on batch_size, seed or the other stages, so curves of different configs can be compared.
+cross-entropy of the masked characters (linear schedule; MDLM, Sahoo et al. 2024, equation 11), as the mean over ten
+ratio bins, the ratios spread evenly within each. Masks depend on eval_iters, block_size and the stage
+alone, never on batch_size, seed or the other stages, so that curves of different configs can be compared.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from model.diffusion import masked_cross_entropy
-from model.masks import Masking, hide, random_masking, sample_masks
+from model.masks import Masking, apply_mask, random_masking, sample_masks
 from pipelines.diffusion.schedule import stage_masking, stage_table
 from pipelines.diffusion.stages import RandomStage, StickyStage
 from pipelines.diffusion.text.windows import even_windows
@@ -31,7 +31,7 @@ MOST_LOGITS = 2**25
 
 
 @dataclass(frozen=True, slots=True)
-class Questions:
+class MaskedWindows:
     """Groups of equally many windows: the ten ratio bins, then one group for each stage."""
 
     ids: Tensor  # (groups * each, T)
@@ -40,16 +40,16 @@ class Questions:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    losses: list[float]  # one per group, nats per hidden character
+class GroupResults:
+    losses: list[float]  # one per group, nats per masked character
     accuracies: list[float]
     variances: list[float]  # of the losses of a group's windows
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
-    val: Answers
-    train_loss: float  # the same questions about training text, bins only
+class MaskedLoss:
+    val: GroupResults
+    train_loss: float  # the same on training text, bins only
     characters_per_token: float = 1.0  # of the validation text
 
     @property
@@ -58,12 +58,12 @@ class Evaluation:
 
     @property
     def bits_per_character(self) -> float:
-        """Of the text as it was before it was made tokens of, so that tokenizers can be compared."""
+        """Per character of the text itself, so that tokenizers can be compared."""
         return self.val_loss / math.log(2) / self.characters_per_token
 
     @property
     def standard_error(self) -> float:
-        """Of val_loss as an estimate for the whole validation text."""
+        """Of val_loss as an estimate for the full validation text."""
         return math.sqrt(sum(self.val.variances[:BINS])) / BINS
 
     @property
@@ -92,17 +92,17 @@ class Evaluation:
         return row
 
 
-def questions(
+def masked_windows(
     tokens: np.ndarray, each: int, length: int, stages: Sequence[RandomStage | StickyStage], device: torch.device
-) -> Questions:
-    """`each` windows per group. Masks are drawn on the CPU, so that every device is asked the same."""
+) -> MaskedWindows:
+    """`each` windows per group. Masks are drawn on the CPU, so that every device is windows the same."""
     spread = torch.from_numpy(even_windows(tokens, BINS * each, length))
-    ids = [spread[group::BINS] for group in range(BINS)]  # each bin sees the whole of the text
+    ids = [spread[group::BINS] for group in range(BINS)]  # each bin covers the full text
     masks = [masks_of_bin(group, each, length) for group in range(BINS)]
     for stage in stages:
         ids.append(spread[BINS // 2 :: BINS])
         masks.append(masks_of_stage(stage, each, length))
-    return Questions(torch.cat(ids).to(device), torch.cat(masks).to(device), each)
+    return MaskedWindows(torch.cat(ids).to(device), torch.cat(masks).to(device), each)
 
 
 def middles(count: int) -> Tensor:  # -> (count,)
@@ -116,7 +116,7 @@ def masks_of_bin(group: int, rows: int, length: int) -> Tensor:  # -> (rows, T)
 
 
 def masks_of_stage(stage: RandomStage | StickyStage, rows: int, length: int) -> Tensor:  # -> (rows, T)
-    """Seeded by what the stage is, not by where it stands: two configs ask the same about the same stage."""
+    """Seeded by the stage itself, not by its position: the same stage has the same masks in two configs."""
     masking: Masking = stage_masking(
         stage_table([stage], "cpu"), torch.zeros(rows, dtype=torch.long), middles(rows), length
     )
@@ -129,15 +129,15 @@ def rows_at_once(length: int, classes: int) -> int:
 
 
 def variance_of_means(losses: Tensor) -> Tensor:  # (G, N) -> (G,)
-    """Of the means of G groups, by how their N windows differ. Of one window alone nobody can tell: no number."""
+    """Of the means of G groups, by how their N windows differ. NaN for one window, whose variance is unknown."""
     if losses.shape[1] == 1:
         return torch.full_like(losses[:, 0], math.nan)
     return losses.var(1) / losses.shape[1]
 
 
 @contextmanager
-def asked_only(model: nn.Module) -> Iterator[None]:
-    """Neither dropout nor gradients; leaves the model in its mode."""
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Without dropout and gradients; restores the mode of the model."""
     was_training = model.training
     model.eval()
     try:
@@ -147,45 +147,45 @@ def asked_only(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
-def losses_and_hits(
+def losses_and_accuracies(
     model: nn.Module, ids: Tensor, masks: Tensor, mask_id: int, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:  # (N, T), (N, T) -> (N,) mean cross-entropy of the hidden positions, (N,) share guessed
+) -> tuple[Tensor, Tensor]:  # (N, T), (N, T) -> (N,) mean cross-entropy at masked positions, (N,) accuracy there
     with autocast(ids.device, dtype):
-        logits = model(hide(ids, masks, mask_id))
-    hidden = masks.sum(1)
-    losses = masked_cross_entropy(logits, ids, masks).sum(1) / hidden
-    return losses, ((logits.argmax(-1) == ids) & masks).sum(1) / hidden
+        logits = model(apply_mask(ids, masks, mask_id))
+    count = masks.sum(1)
+    losses = masked_cross_entropy(logits, ids, masks).sum(1) / count
+    return losses, ((logits.argmax(-1) == ids) & masks).sum(1) / count
 
 
-def answer(
-    model: nn.Module, asked: Questions, mask_id: int, dtype: torch.dtype, stop: Callable[[], bool]
-) -> Answers | None:
-    """What `model` makes of the questions; None when `stop` said so on the way."""
-    rows, found = rows_at_once(asked.ids.shape[1], mask_id), []
-    with asked_only(model):
-        for ids, masks in zip(asked.ids.split(rows), asked.masks.split(rows), strict=True):
+def results_of(
+    model: nn.Module, windows: MaskedWindows, mask_id: int, dtype: torch.dtype, stop: Callable[[], bool]
+) -> GroupResults | None:
+    """The losses and accuracies of `model`, by group; None when `stop` returned True."""
+    rows, found = rows_at_once(windows.ids.shape[1], mask_id), []
+    with eval_mode(model):
+        for ids, masks in zip(windows.ids.split(rows), windows.masks.split(rows), strict=True):
             if stop():
                 return None
-            found.append(losses_and_hits(model, ids, masks, mask_id, dtype))
-    losses, hits = zip(*found, strict=True)
-    loss = torch.cat(losses).view(-1, asked.each)  # (groups, each)
-    accuracy = torch.cat(hits).view(-1, asked.each)
+            found.append(losses_and_accuracies(model, ids, masks, mask_id, dtype))
+    losses, accuracies = zip(*found, strict=True)
+    loss = torch.cat(losses).view(-1, windows.each)  # (groups, each)
+    accuracy = torch.cat(accuracies).view(-1, windows.each)
     variance = variance_of_means(loss)
-    return Answers(loss.mean(1).tolist(), accuracy.mean(1).tolist(), variance.tolist())
+    return GroupResults(loss.mean(1).tolist(), accuracy.mean(1).tolist(), variance.tolist())
 
 
 def evaluate(
     model: nn.Module,
-    val: Questions,
-    train: Questions,
+    val: MaskedWindows,
+    train: MaskedWindows,
     *,
     mask_id: int,
     dtype: torch.dtype,
     stop: Callable[[], bool] = lambda: False,
     characters_per_token: float = 1.0,
-) -> Evaluation | None:
-    val_answers = answer(model, val, mask_id, dtype, stop)
-    train_answers = val_answers and answer(model, train, mask_id, dtype, stop)
-    if val_answers is None or train_answers is None:
+) -> MaskedLoss | None:
+    val_results = results_of(model, val, mask_id, dtype, stop)
+    train_results = val_results and results_of(model, train, mask_id, dtype, stop)
+    if val_results is None or train_results is None:
         return None
-    return Evaluation(val_answers, sum(train_answers.losses) / BINS, characters_per_token)
+    return MaskedLoss(val_results, sum(train_results.losses) / BINS, characters_per_token)

@@ -2,7 +2,7 @@
 
 Interpolated Witten-Bell smoothing: with h a context, c its counts and T(h) the number of different characters that
 followed it, p(w | h) = (c(h w) + T(h) p(w | h')) / (c(h) + T(h)), h' being h without its first character (Witten and
-Bell 1991; Chen and Goodman 1998, section 2.4). Below one character stands the uniform distribution.
+Bell 1991; Chen and Goodman 1998, section 2.4). The base case is the uniform distribution.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class NGrams:
         alphabet = np.unique(codes(text))
         found = cls(alphabet, [])
         ids = found.encode(text)
-        contexts = np.zeros(len(ids), dtype=np.int64)  # of each character, at the level in hand; -1: no such string
+        contexts = np.zeros(len(ids), dtype=np.int64)  # of each character, at the current level; -1: no such string
         for _ in range(order):
             inside = contexts >= 0
             keys, grams, counts = np.unique(
@@ -50,9 +50,9 @@ class NGrams:
         return found
 
     def encode(self, text: str) -> np.ndarray:  # -> (N,) int64
-        wanted = codes(text)
-        at = np.searchsorted(self.alphabet, wanted).clip(max=len(self.alphabet) - 1)
-        return np.where(self.alphabet[at] == wanted, at, len(self.alphabet))
+        points = codes(text)
+        at = np.searchsorted(self.alphabet, points).clip(max=len(self.alphabet) - 1)
+        return np.where(self.alphabet[at] == points, at, len(self.alphabet))
 
     def log_probabilities(self, text: str) -> np.ndarray:  # -> (N,) nats, each character given those before it
         ids = self.encode(text)
@@ -66,7 +66,7 @@ class NGrams:
             seen = level.keys[at] == key
             kinds = level.kinds[context]
             count = np.where(seen, level.counts[at], 0)
-            # A string at the very end of the text was followed by nothing: the shorter context answers alone.
+            # A string at the very end of the text was followed by nothing: only the shorter context is used.
             total = np.maximum(level.totals[context] + kinds, 1)
             probability[inside] = np.where(
                 kinds > 0, (count + kinds * probability[inside]) / total, probability[inside]

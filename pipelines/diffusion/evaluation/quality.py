@@ -1,6 +1,6 @@
-"""How good samples are, by what can be counted: against the training text, with the validation text beside them.
+"""Measure samples by counts: against the training text, with the validation text as the reference.
 
-docs/sampling.md says what each number cannot tell. Never imports torch.
+docs/sampling.md explains the limits of each number. Never imports torch.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 
 from pipelines.diffusion.evaluation.ngrams import NGrams
 
-ORDER = 5  # characters that the n-gram model sees at a time, the last one predicted
-MOST_CHARACTERS = 2**24  # of a text that a caller should give, so that counting stays a matter of seconds
+ORDER = 5  # characters of an n-gram; the last one is predicted
+MOST_CHARACTERS = 2**24  # of a text that a caller should pass, so that counting takes seconds only
 GROUPS = 20  # of pieces of the validation text, over which the reference is averaged
 WORD = re.compile(r"[^\W\d_]+")
 
@@ -24,8 +24,8 @@ WORD = re.compile(r"[^\W\d_]+")
 class Measures:
     nll: float  # nats per character by the n-gram model of the training text
     entropy: float  # nats per character: that of each sample's own characters, averaged
-    distinct_2: float | None  # share of word pairs that are not repeats; None where there are none
-    known_words: float | None  # share of words that occur in the training text; None where there are none
+    distinct_2: float | None  # fraction of word pairs that are not repeats; None without pairs
+    known_words: float | None  # fraction of words that occur in the training text; None without words
 
 
 class Quality:
@@ -44,11 +44,11 @@ class Quality:
             nll=surprise / length,
             entropy=float(np.mean([entropy(text) for text in texts if text])),
             distinct_2=distinct(texts, 2),
-            known_words=known_share(texts, self._known),
+            known_words=known_fraction(texts, self._known),
         )
 
     def reference(self, val: str, texts: Sequence[str]) -> Measures:
-        """The validation text in pieces as many and as long as `texts`, since all but nll depend on that."""
+        """The validation text in as many pieces of the same length as `texts`, since all but nll depend on both."""
         length = max(1, min(len(val), round(sum(map(len, texts)) / len(texts))))
         together = length * min(len(texts), len(val) // length)
         groups = min(GROUPS, len(val) - together + 1)
@@ -66,10 +66,10 @@ def words(text: str) -> list[str]:
 
 
 def entropy(text: str) -> float:
-    """Of the characters by how often each stands in this text, nats: low for a text that repeats itself."""
+    """Of the distribution of characters in this text, in nats: low for a text that repeats itself."""
     counts = np.unique(list(text), return_counts=True)[1]
-    shares = counts / counts.sum()
-    return float(-(shares * np.log(shares)).sum()) + 0.0  # no -0.0
+    fractions = counts / counts.sum()
+    return float(-(fractions * np.log(fractions)).sum()) + 0.0  # no -0.0
 
 
 def distinct(texts: Sequence[str], n: int) -> float | None:
@@ -79,7 +79,7 @@ def distinct(texts: Sequence[str], n: int) -> float | None:
     return len(set(runs)) / len(runs) if runs else None
 
 
-def known_share(texts: Sequence[str], known: Collection[str]) -> float | None:
+def known_fraction(texts: Sequence[str], known: Collection[str]) -> float | None:
     found = [word for text in texts for word in words(text)]
     return sum(word in known for word in found) / len(found) if found else None
 

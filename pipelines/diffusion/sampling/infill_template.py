@@ -1,4 +1,4 @@
-"""A text with gaps, as a user writes it: "To be {12} or not{5}". Knows no vocabulary.
+"""Parse a text with gaps, as a user writes it: "To be {12} or not{5}". Knows no vocabulary.
 
 `{12}` is a gap of twelve characters; `{{` and `}}` are the braces themselves.
 """

@@ -1,4 +1,4 @@
-"""Show in a terminal how samples come out from under their masks, step by step. Draws nothing itself."""
+"""Show in a terminal how samples are unmasked, step by step. Draws no samples itself."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from torch import Tensor
 from pipelines.diffusion.text.vocabulary import Vocabulary
 from runner.wording import plain_lines
 
-PER_SECOND = 15  # pictures; steps between two of them are not shown unless they are held
-STYLES = ("dim", "bold", "green", None)  # hidden, given, new, drawn before
+FRAMES_PER_SECOND = 15  # steps between two frames are shown only with a pause
+STYLES = ("dim", "bold", "green", None)  # masked, given, new, drawn before
 
 
 def terminal() -> Console | None:
-    """The console on stdout when it can show a moving picture."""
+    """The console on stdout if it can show a live view."""
     console = Console()
     return console if console.is_terminal and not console.is_dumb_terminal else None
 
 
-def unveiled(
+def shown_live(
     steps: Iterator[Tensor], start: Tensor, vocabulary: Vocabulary, console: Console, *, pause: float
 ) -> Iterator[Tensor]:
-    """Pass the steps through, each (B, T) ids, and show them on the way; `start` is what stood there before."""
-    picture = Picture(start, vocabulary, console)
-    with Live(picture.of(start, 0), console=console, auto_refresh=False, transient=True) as live:
+    """Pass the steps on, each (B, T) ids, and show them; `start`: the ids before the first step."""
+    frame = Frame(start, vocabulary, console)
+    with Live(frame.of(start, 0), console=console, auto_refresh=False, transient=True) as live:
         shown = time.monotonic()
         for number, ids in enumerate(steps, 1):
-            if pause or time.monotonic() - shown > 1 / PER_SECOND:
-                live.update(picture.of(ids, number), refresh=True)
+            if pause or time.monotonic() - shown > 1 / FRAMES_PER_SECOND:
+                live.update(frame.of(ids, number), refresh=True)
                 time.sleep(pause)
                 shown = time.monotonic()
             yield ids
 
 
-class Picture:
+class Frame:
     def __init__(self, start: Tensor, vocabulary: Vocabulary, console: Console) -> None:
         self._mask_id = vocabulary.size
         dot = "·" if console.encoding.lower().startswith("utf") else "."
@@ -51,18 +51,18 @@ class Picture:
 
     def of(self, ids: Tensor, number: int) -> Group:
         ids = ids.cpu()
-        hidden = ids == self._mask_id
-        style = torch.where(hidden, 0, torch.where(self._fixed, 1, torch.where(ids != self._before, 2, 3)))
+        masked = ids == self._mask_id
+        style = torch.where(masked, 0, torch.where(self._fixed, 1, torch.where(ids != self._before, 2, 3)))
         self._before = ids
-        head = Text(f"step {number}, {int(hidden.sum())} of {int((~self._fixed).sum())} to draw", style="dim")
-        return Group(head, *(self._text(*row) for row in zip(ids, style, hidden, strict=True)))
+        head = Text(f"step {number}, {int(masked.sum())} of {int((~self._fixed).sum())} to draw", style="dim")
+        return Group(head, *(self._text(*row) for row in zip(ids, style, masked, strict=True)))
 
-    def _text(self, ids: Tensor, style: Tensor, hidden: Tensor) -> Text:
-        """One sample; of a long one the part around the first position that is hidden yet."""
+    def _text(self, ids: Tensor, style: Tensor, masked: Tensor) -> Text:
+        """One sample; of a long one the part around the first masked position."""
         text = Text("\n")
-        first = int(hidden.int().argmax()) if hidden.any() else len(ids)
+        first = int(masked.int().argmax()) if masked.any() else len(ids)
         begin = max(0, min(first - self._room // 2, len(ids) - self._room))
         signs = zip(style[begin:].tolist(), ids[begin:].tolist(), strict=True)
-        for which, run in groupby(signs, key=lambda sign: sign[0]):  # a style for each sign is slow over SSH
-            text.append("".join(self._signs[one] for _, one in run), STYLES[which])
+        for style_number, run in groupby(signs, key=lambda sign: sign[0]):  # a style for each sign is slow over SSH
+            text.append("".join(self._signs[one] for _, one in run), STYLES[style_number])
         return text

@@ -1,6 +1,6 @@
-"""Find and load a trained model: from a checkpoint, a job's folder or a batch's. Changes nothing on disk.
+"""Find and load a trained model: from a checkpoint, the folder of a job or of a batch. Changes nothing on disk.
 
-Imports torch only when it loads, so that a path can be checked before.
+Imports torch only to load, so that a path can be checked before.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.diffusion.text.vocabulary import Vocabulary, of_checkpoint
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
     from model.transformer import Transformer
 
-CORRECTORS = ("remasking", "remasking_binary")  # training types that learn which characters are wrong
+CORRECTORS = ("remasking", "remasking_binary")  # training types of error-detection models
 SCHEMA = 1
 NAME = re.compile(r"ckpt_([a-z_]+)_(\d+)\.pt")
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A trained network as it was saved, fit to be asked."""
+    """A trained network, ready for predictions."""
 
     model: Transformer
     vocabulary: Vocabulary
-    settings: Mapping[str, Any]  # those of its training, as they stand in the checkpoint
+    settings: Mapping[str, Any]  # of its training, from the checkpoint
     path: Path
-    why: str  # it was this one of several: "" where there was no choice
+    why: str  # it was chosen; "" where there was no choice
 
     @property
     def mask_id(self) -> int:
@@ -48,7 +48,7 @@ class TrainedModel:
         return self.settings["training_type"] in CORRECTORS
 
     def predict(self, ids: Tensor) -> Tensor:  # (B, T) -> (B, T, V)
-        """Logits; what a text lacks of a window counts as hidden, since training knows whole windows only."""
+        """Logits; a text shorter than the window is padded with masks, since training has full windows only."""
         from torch.nn import functional as F
 
         T = ids.shape[1]
@@ -56,34 +56,34 @@ class TrainedModel:
         return self.model(window)[:, :T, : self.vocabulary.size]
 
     def wrong(self, ids: Tensor) -> Tensor:  # (B, T) -> (B, T)
-        """The probability that a character is wrong; a corrector's last class says so."""
+        """The probability that a character is wrong: the last class of an error-detection model."""
         return self.model(ids).float().softmax(-1)[..., -1]
 
 
 def load_model(path: Path, device: torch.device, *, corrector: bool = False) -> TrainedModel:
-    """The model at `path`: a .pt file, the best of a job's folder, or that of a batch's job with the lowest loss.
+    """The model at `path`: a .pt file, the best of a job's folder, or that of the job of a batch with the lowest loss.
 
-    Raises Mistake. In a folder, correctors are looked for where one is wanted, and passed over where not.
+    Raises InputError. In a folder, only checkpoints of the requested kind count.
     """
     found, content, why = _choose(path, corrector)
     model = TrainedModel(_network(found, content, device), of_checkpoint(content), content["settings"], found, why)
     if model.is_corrector != corrector:
         kind = model.settings["training_type"]
-        wanted = f"one of {', '.join(CORRECTORS)}" if corrector else "one that predicts characters"
-        raise Mistake(f"{found} was trained with training_type '{kind}'; here {wanted} is needed")
+        needed = f"one of {', '.join(CORRECTORS)}" if corrector else "one that predicts characters"
+        raise InputError(f"{found} was trained with training_type '{kind}'; here {needed} is needed")
     return model
 
 
 def require_model(path: Path, *, corrector: bool = False) -> None:
-    """Raise Mistake when there is nothing to load at `path`, without loading anything."""
+    """Raise InputError when there is nothing to load at `path`, without loading anything."""
     if path.is_file():
         if path.suffix != ".pt":
-            raise Mistake(f"{path} is no checkpoint; name a ckpt_*.pt, a job's folder or a batch's")
+            raise InputError(f"{path} is not a checkpoint; name a ckpt_*.pt, a job's folder or a batch's")
     elif not path.is_dir():
-        raise Mistake(f"{path}: no such file or folder; name a ckpt_*.pt, a job's folder or a batch's")
+        raise InputError(f"{path}: no such file or folder; name a ckpt_*.pt, a job's folder or a batch's")
     elif not _jobs(path, corrector):
         kind = "checkpoint of a corrector (ckpt_remasking*.pt)" if corrector else "checkpoint (ckpt_*.pt)"
-        raise Mistake(f"{path} holds no {kind}, and no folder in it does; train a model first")
+        raise InputError(f"{path} has no {kind}, nor has any folder in it; train a model first")
 
 
 def _choose(path: Path, corrector: bool) -> tuple[Path, dict[str, Any], str]:
@@ -96,13 +96,15 @@ def _choose(path: Path, corrector: bool) -> tuple[Path, dict[str, Any], str]:
     best = [_best(files) for files in jobs]
     if any(of_checkpoint(content) != of_checkpoint(best[0][1]) for _, content, _ in best):
         names = ", ".join(found.parent.name for found, _, _ in best)
-        raise Mistake(f"the jobs in {path} differ in their vocabularies, which no loss compares; name one: {names}")
+        raise InputError(
+            f"the jobs in {path} differ in their vocabularies, so their losses cannot be compared; name one: {names}"
+        )
     found, content, _ = min(best, key=lambda one: one[1]["state"]["best_val_loss"])
-    return found, content, f"of {len(best)} jobs that with the lowest validation loss, {_loss(content)}"
+    return found, content, f"the lowest validation loss of {len(best)} jobs, {_loss(content)}"
 
 
 def _jobs(folder: Path, corrector: bool) -> list[list[Path]]:
-    """The checkpoints, the newest first, of the folder itself, or else of each folder in it that has some."""
+    """The checkpoints, the latest first, of the folder itself, or else of each folder in it that has some."""
     for folders in ([folder], sorted(path for path in folder.iterdir() if path.is_dir())):
         jobs = [files for one in folders if (files := _checkpoints(one, corrector))]
         if jobs:
@@ -116,27 +118,27 @@ def _checkpoints(folder: Path, corrector: bool) -> list[Path]:
         for path in folder.iterdir()
         if (name := NAME.fullmatch(path.name)) and (name[1] in CORRECTORS) == corrector
     ]
-    # By their numbers: a copy of a folder gives all files one time.
+    # By their numbers: in a copied folder all files may have the same time.
     return sorted(files, key=lambda path: int(NAME.sub(r"\2", path.name)), reverse=True)
 
 
 def _best(files: Sequence[Path]) -> tuple[Path, dict[str, Any], str]:
-    """The best checkpoint of a job by what its newest readable one says; that one itself when the best is gone."""
+    """The best checkpoint of a job, as its latest readable one records it; the latest one when the best is gone."""
     reasons = []
-    for newest in files:
+    for latest in files:
         try:
-            content = _read(newest)
-        except Mistake as mistake:
-            reasons.append(str(mistake))
+            content = _read(latest)
+        except InputError as error:
+            reasons.append(str(error))
             continue
-        best = newest.with_name(NAME.sub(rf"ckpt_\1_{content['state'].get('best_iteration')}.pt", newest.name))
+        best = latest.with_name(NAME.sub(rf"ckpt_\1_{content['state'].get('best_iteration')}.pt", latest.name))
         if len(files) == 1:
-            return newest, content, ""
+            return latest, content, ""
         if best not in files:
-            return newest, content, f"the newest of {len(files)}"
-        content = content if best == newest else _read(best)
-        return best, content, f"of {len(files)} that with the lowest validation loss, {_loss(content)}"
-    raise Mistake("; ".join(reasons))
+            return latest, content, f"the latest of {len(files)}"
+        content = content if best == latest else _read(best)
+        return best, content, f"the lowest validation loss of {len(files)}, {_loss(content)}"
+    raise InputError("; ".join(reasons))
 
 
 def _loss(content: Mapping[str, Any]) -> str:
@@ -154,11 +156,13 @@ def _read(path: Path) -> dict[str, Any]:
             missing.add("vocabulary")
     except Exception as error:  # a damaged file may raise anything: zip, pickle, EOF
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise Mistake(f"{path} cannot be read ({reason}); is it a whole checkpoint?") from error
+        raise InputError(f"{path} cannot be read ({reason}); is it a complete checkpoint?") from error
     if content.get("schema", 0) > SCHEMA:
-        raise Mistake(f"{path} was written by a newer version of this program")
+        raise InputError(f"{path} was written by a newer version of this program")
     if missing:
-        raise Mistake(f"{path} is no checkpoint of a masked-diffusion model: it has no {', '.join(sorted(missing))}")
+        raise InputError(
+            f"{path} is not a checkpoint of a masked-diffusion model: it does not have {', '.join(sorted(missing))}"
+        )
     return content
 
 
@@ -174,5 +178,5 @@ def _network(path: Path, content: Mapping[str, Any], device: torch.device) -> Tr
             raise RuntimeError(f"unknown averages: {', '.join(averaged.unexpected_keys[:3])}")
     except (TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise Mistake(f"{path} does not fit this version's network ({reason})") from error
+        raise InputError(f"{path} does not fit this version's network ({reason})") from error
     return model.to(device).eval().requires_grad_(False)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pipelines.diffusion.sampling import infill_template
 from pipelines.shared.settings_types import Device, NonNegativeFloat, NonNegativeInt, PositiveInt, Seed
 
-READ_BY = {"order": "confidence", "schedule": "remasking", "eta": "remasking"}  # options that one sampler reads
+READ_BY = {"order": "confidence", "schedule": "remasking", "eta": "remasking"}  # options of one sampler
 
 
 class SampleSettings(BaseModel):
@@ -20,7 +20,7 @@ class SampleSettings(BaseModel):
     PROGRAM: ClassVar[str] = "sample.py"
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    # What is written.
+    # The text.
     prompt: str = Field("", description="text that each sample begins with")
     infill: str = Field(
         "", description="text with gaps: {12} is a gap of twelve characters, {{ and }} are the braces themselves"
@@ -32,7 +32,7 @@ class SampleSettings(BaseModel):
     batch_size: PositiveInt = Field(32, description="samples drawn at the same time")
     seed: Seed = Field(1337, description="the same seed and options give the same samples on the same machine")
 
-    # How it is drawn.
+    # The sampler.
     sampler: Literal["ancestral", "first_hitting", "confidence", "remasking"] = Field(
         "first_hitting", description="docs/sampling.md says which one when"
     )
@@ -41,37 +41,39 @@ class SampleSettings(BaseModel):
     )
     temperature: NonNegativeFloat = Field(1.0, description="below 1 safer, 0 always the likeliest character")
     top_p: Annotated[float, Field(gt=0, le=1)] = Field(
-        1.0, description="only the likeliest characters that have this share of the probability together"
+        1.0, description="only the likeliest characters that have this probability together"
     )
     block_length: PositiveInt | None = Field(
-        None, description="blocks of so many characters from left to right; none: the whole window at once"
+        None, description="blocks of this many characters from left to right; none: the full window at once"
     )
     order: Literal["probability", "margin", "entropy"] = Field(
-        "probability", description="sampler confidence: what counts as sure"
+        "probability", description="sampler confidence: the measure of confidence"
     )
-    schedule: Literal["cap", "rescale"] = Field("cap", description="sampler remasking: how eta bounds what is hidden")
+    schedule: Literal["cap", "rescale"] = Field("cap", description="sampler remasking: how eta limits masking again")
     eta: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.02, description="sampler remasking: the chance that a character is hidden again"
+        0.02, description="sampler remasking: the probability that a character is masked again"
     )
-    corrector: str = Field("", description="a model trained to find wrong characters, which are drawn anew")
-    corrector_rounds: NonNegativeInt = Field(4, description="how often the corrector looks, at most")
+    corrector: str = Field("", description="an error-detection model; the characters that it finds are drawn again")
+    corrector_rounds: NonNegativeInt = Field(4, description="the largest number of passes of the corrector")
     wrong_above: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.5, description="a character is wrong when the corrector gives that more than this probability"
     )
 
-    # What is shown and kept.
+    # The output.
     show: bool = Field(True, description="show the unmasking step by step; in a terminal only")
-    pause: NonNegativeFloat = Field(0.0, description="seconds to hold each step that is shown")
+    pause: NonNegativeFloat = Field(0.0, description="seconds to pause after each step that is shown")
     out: str = Field("", description="write the samples into this .jsonl file too")
     quality: bool = Field(False, description="measure the samples against the training text")
     dataset: str = Field("", description="the text for quality; empty: the one that the model was trained on")
 
     # The machine.
     device: Device = Field("auto", description="auto, cuda, cuda:1, mps or cpu")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("float32", description="of the network's sums")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "float32", description="of the network's computations"
+    )
 
     @model_validator(mode="after")
-    def _gaps_can_be_read(self) -> SampleSettings:
+    def _infill_is_valid(self) -> SampleSettings:
         if not self.infill:
             return self
         try:
@@ -82,7 +84,7 @@ class SampleSettings(BaseModel):
             raise ValueError("infill has no gap to fill; write one as {12}")
         for other in ("prompt", "length"):
             if getattr(self, other):
-                raise ValueError(f"infill says what stands where, so leave out {other}")
+                raise ValueError(f"infill sets the full text, so leave out {other}")
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Get a vocabulary of byte pairs for a text: GPT-2's, or one that is learned from the text. No network is needed."""
+"""A vocabulary of byte pairs for a text: GPT-2's, or one that is learned from the text. Needs no network."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 
-from pipelines.diffusion.text.vocabulary import BytePairs, read_ranks, stretches
-from pipelines.shared.errors import Mistake
+from pipelines.diffusion.text.vocabulary import BytePairs, pieces, read_ranks
+from pipelines.shared.errors import InputError
 from pipelines.shared.settings_types import DATA
 
 GPT2_FILE = DATA / "tiktoken" / "gpt2.tiktoken"
 GPT2_SHA256 = "306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930"
-# OpenAI publishes GPT-2's ranks twice: in tiktoken's format under a later name, and as it was first released.
+# OpenAI publishes GPT-2's ranks twice: in tiktoken's format under a later name, and in the format of the first one.
 GPT2_URL = "https://openaipublic.blob.core.windows.net/encodings/r50k_base.tiktoken"
 GPT2_RELEASE = {
     "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/vocab.bpe":
@@ -29,9 +29,9 @@ GPT2_RELEASE = {
 # GPT-2's (Radford et al. 2019): contractions, then words, numbers and signs with the space before them, then spaces.
 GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
-# Ours says each class by its code points. \p{L} and \s are what a library's version of Unicode makes of them, and the
-# library that learns the pairs has another one than tiktoken. What is neither space nor sign nor digit counts as a
-# letter, so the marks of Devanagari or Thai stay within their words.
+# Ours defines each class by its code points. \p{L} and \s depend on a library's version of Unicode, and the library
+# that learns the pairs has another one than tiktoken. What is neither space nor sign nor digit counts as a letter, so
+# that the marks of Devanagari or Thai stay within their words.
 _SPACE = "\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _SIGN = (
     "!-/:-@\\[-`{-~\u00a1-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf"
@@ -51,7 +51,7 @@ def gpt2_tokens() -> tuple[bytes, ...]:
     if GPT2_FILE.is_file():
         found = GPT2_FILE.read_bytes()
         if hashlib.sha256(found).hexdigest() != GPT2_SHA256:
-            raise Mistake(f"{GPT2_FILE} does not hold GPT-2's ranks (its sha256 differs); put {GPT2_URL} there")
+            raise InputError(f"{GPT2_FILE} does not have GPT-2's ranks (its sha256 differs); put {GPT2_URL} there")
         return read_ranks(found.decode())
     if found := cached(GPT2_URL, GPT2_SHA256):
         return read_ranks(found.decode())
@@ -59,18 +59,18 @@ def gpt2_tokens() -> tuple[bytes, ...]:
         from tiktoken_ext import openai_public
 
         return by_rank(openai_public.gpt2()["mergeable_ranks"])
-    raise Mistake(
+    raise InputError(
         f"tokenizer 'gpt2' needs GPT-2's ranks: put {GPT2_URL} at {GPT2_FILE},"
-        " or take tokenizer 'bpe', which is learned from the text"
+        " or use tokenizer 'bpe', which is learned from the text"
     )
 
 
 def cached(url: str, sha256: str) -> bytes | None:
-    """What tiktoken keeps of `url`, where its `tiktoken.load` would look for it; None for another file or none."""
+    """The file of `url` in the cache of `tiktoken.load`; None without one, or with another one."""
     folder = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR"))
     if folder is None:
         folder = str(Path(tempfile.gettempdir()) / "data-gym-cache")
-    if folder == "":  # so tiktoken is told to keep nothing
+    if folder == "":  # this switches the cache of tiktoken off
         return None
     try:
         found = (Path(folder) / hashlib.sha1(url.encode()).hexdigest()).read_bytes()
@@ -83,24 +83,24 @@ def by_rank(ranks: Mapping[bytes, int]) -> tuple[bytes, ...]:
     return tuple(sorted(ranks, key=ranks.__getitem__))
 
 
-def restricted(whole: BytePairs, texts: Iterable[str]) -> BytePairs:
-    """The tokens that occur in `texts`, those that they are merged from, and all bytes; numbered anew, in their order.
+def restricted(full: BytePairs, texts: Iterable[str]) -> BytePairs:
+    """The tokens that occur in `texts`, those that they are merged from, and all bytes, in their order.
 
-    Encoding the texts gives the same tokens as before: every merge on the way to one of them is still there, and of
-    those that can be made at a moment, the one of the lowest rank was the next one before and is so still.
+    Encoding the texts gives the same tokens as before: every merge on the way to one of them still exists, and of the
+    possible merges the one of the lowest rank is still the next one.
     """
-    ranks = {token: rank for rank, token in enumerate(whole.tokens)}
+    ranks = {token: rank for rank, token in enumerate(full.tokens)}
     needed = {bytes([byte]) for byte in range(256)}
-    wanted = {whole.tokens[i] for text in texts for part in stretches(text) for i in set(whole.encode(part))}
-    while wanted:
-        token = wanted.pop()
+    pending = {full.tokens[i] for text in texts for part in pieces(text) for i in set(full.encode(part))}
+    while pending:
+        token = pending.pop()
         needed.add(token)
-        wanted.update(part for part in parts(token, ranks) if part not in needed)
-    return BytePairs(whole.tokenizer, whole.pattern, tuple(sorted(needed, key=ranks.__getitem__)))
+        pending.update(part for part in parts(token, ranks) if part not in needed)
+    return BytePairs(full.tokenizer, full.pattern, tuple(sorted(needed, key=ranks.__getitem__)))
 
 
 def parts(token: bytes, ranks: Mapping[bytes, int]) -> list[bytes]:
-    """What the last merge makes `token` of: two tokens, or the token itself if it is a byte."""
+    """The two tokens that the last merge makes `token` of; the token itself if it is a byte."""
     found = [token[i : i + 1] for i in range(len(token))]
     while len(found) > 2:
         pairs = [ranks.get(left + right, len(ranks)) for left, right in pairwise(found)]
@@ -110,14 +110,14 @@ def parts(token: bytes, ranks: Mapping[bytes, int]) -> list[bytes]:
 
 
 def learned(text: str, size: int) -> BytePairs:
-    """`size` tokens: the bytes, and the pairs that are most frequent in `text`; fewer where it has not so many."""
+    """`size` tokens: the bytes, and the pairs that are most frequent in `text`; or fewer if it has fewer pairs."""
     try:
         from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
     except ImportError as error:
-        raise Mistake(f"tokenizer 'bpe' needs the package tokenizers ({error}); pip install tokenizers") from error
+        raise InputError(f"tokenizer 'bpe' needs the package tokenizers ({error}); pip install tokenizers") from error
     letters = pre_tokenizers.ByteLevel.alphabet()
-    learner = Tokenizer(models.BPE())
-    learner.pre_tokenizer = pre_tokenizers.Sequence(
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(PATTERN), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
@@ -126,9 +126,9 @@ def learned(text: str, size: int) -> BytePairs:
     trainer = trainers.BpeTrainer(
         vocab_size=size, min_frequency=2, initial_alphabet=letters, show_progress=sys.stderr.isatty()
     )
-    interruptible(lambda: learner.train_from_iterator(stretches(text), trainer))
+    interruptible(lambda: tokenizer.train_from_iterator(pieces(text), trainer))
     byte_of = bytes_of_letters()
-    ranks = {bytes(byte_of[c] for c in token): rank for token, rank in learner.get_vocab().items()}
+    ranks = {bytes(byte_of[c] for c in token): rank for token, rank in tokenizer.get_vocab().items()}
     return BytePairs("bpe", PATTERN, by_rank(ranks))
 
 

@@ -1,4 +1,4 @@
-"""Prepare a dataset whose tokens are characters: what data/*/prepare.py are made of. Never imports torch."""
+"""Prepare a dataset whose tokens are characters, for data/*/prepare.py. Never imports torch."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pipelines.shared import dataset_preparation
 
 
 def prepare_once(folder: Path, read: Callable[[], tuple[str, dict[str, str]]], *, again: bool = False) -> bool:
-    """Prepare `folder` from the text and the notes on its source that `read` returns; False when it was prepared."""
-    return dataset_preparation.once(folder, dataset.PARTS, lambda: write(folder, *read()), again=again)
+    """Prepare `folder` from the text and the notes on its source that `read` returns; False when it was already."""
+    return dataset_preparation.prepare_once(folder, dataset.PARTS, lambda: write(folder, *read()), again=again)
 
 
 def is_prepared(folder: Path) -> bool:

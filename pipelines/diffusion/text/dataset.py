@@ -1,4 +1,4 @@
-"""A text's tokens on disk: train.bin, val.bin, meta.json, and ranks.tiktoken for byte pairs. Never imports torch."""
+"""The tokens of a text on disk: train.bin, val.bin, meta.json, ranks.tiktoken for byte pairs. Never imports torch."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.diffusion.text.vocabulary import BytePairs, Characters, Vocabulary, read_ranks, stretches, write_ranks
+from pipelines.diffusion.text.vocabulary import BytePairs, Characters, Vocabulary, pieces, read_ranks, write_ranks
 from pipelines.shared import dataset_preparation
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 from runner import atomic
 
 PARTS = ("train.bin", "val.bin")
 RANKS = "ranks.tiktoken"
-TRAIN_SHARE = 0.9  # of the characters: the first nine tenths are learned, the last tenth is held back
-FEWEST = 100  # characters that a text must have
+TRAIN_FRACTION = 0.9  # of the characters: the first nine tenths are for training, the last tenth is for validation
+MIN_CHARACTERS = 100  # of a text
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ class Dataset:
 
     @property
     def val_characters_per_token(self) -> float:
-        """A loss per token is divided by this to be one per character of the text."""
+        """A loss per token divided by this is a loss per character of the text."""
         return self.val_characters / len(self.val)
 
     def text(self) -> str:
-        """All of it, as it was before it was made tokens of."""
+        """The full text, decoded."""
         return self.vocabulary.decode(self.train.tolist()) + self.vocabulary.decode(self.val.tolist())
 
 
@@ -64,8 +64,8 @@ def is_prepared(folder: Path) -> bool:
 
 
 def split(text: str) -> tuple[str, str]:
-    """What is learned and what is held back: by characters, so that every tokenizer is validated on the same text."""
-    border = int(len(text) * TRAIN_SHARE)
+    """The training and the validation part: by characters, so that every tokenizer is validated on the same text."""
+    border = int(len(text) * TRAIN_FRACTION)
     return text[:border], text[border:]
 
 
@@ -80,12 +80,12 @@ def token_type(vocab_size: int) -> type[np.unsignedinteger[Any]]:
 def write(
     folder: Path, text: str, vocabulary: Vocabulary, source: Mapping[str, Any], notes: Mapping[str, Any] | None = None
 ) -> None:
-    """Put a text's tokens into `folder`. meta.json comes last: where it stands, the rest is whole and belongs to it.
+    """Write the tokens of a text into `folder`. meta.json comes last: where it exists, the rest is complete.
 
-    Raises Mistake for a text that is too short, and OSError.
+    Raises InputError for a text that is too short, and OSError.
     """
-    if len(text) < FEWEST:
-        raise Mistake(f"the text has only {len(text)} characters; {FEWEST} are the fewest that can be learned from")
+    if len(text) < MIN_CHARACTERS:
+        raise InputError(f"the text has only {len(text)} characters; at least {MIN_CHARACTERS} are needed")
     train, val = (tokens(vocabulary, part) for part in split(text))
     meta = {
         "schema": 1,
@@ -103,7 +103,7 @@ def write(
         "sha256": digest(text),
         "source": source,
     }
-    for left in (folder / "meta.json", *folder.glob(".*.tmp")):  # by an earlier preparation that may have been killed
+    for left in (folder / "meta.json", *folder.glob(".*.tmp")):  # of an earlier preparation that may have been killed
         left.unlink(missing_ok=True)
     atomic.write_bytes(folder / "train.bin", train.tobytes())
     atomic.write_bytes(folder / "val.bin", val.tobytes())
@@ -120,7 +120,7 @@ def tokens(vocabulary: Vocabulary, text: str) -> np.ndarray:  # -> (N,) uint16 o
     found = [
         vocabulary.array(part).astype(token_type(vocabulary.size))
         for part in track(
-            list(stretches(text)),
+            list(pieces(text)),
             description="tokens",
             console=Console(stderr=True),
             transient=True,
@@ -131,14 +131,14 @@ def tokens(vocabulary: Vocabulary, text: str) -> np.ndarray:  # -> (N,) uint16 o
 
 
 def unigram_entropy(ids: np.ndarray) -> float:
-    """Nats per token of the best guess that sees no context: what a model must beat to have learned anything."""
-    shares = np.bincount(ids) / len(ids)
-    shares = shares[shares > 0]
-    return float(-(shares * np.log(shares)).sum())
+    """Nats per token of the best guess without context: the loss that a model must improve on."""
+    fractions = np.bincount(ids) / len(ids)
+    fractions = fractions[fractions > 0]
+    return float(-(fractions * np.log(fractions)).sum())
 
 
 def read(name: str, folder: Path) -> Dataset:
-    """The dataset in a prepared folder. Raises Mistake where it is damaged."""
+    """The dataset in a prepared folder. Raises InputError for a damaged one."""
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         vocabulary = vocabulary_of(folder, meta)
@@ -149,12 +149,12 @@ def read(name: str, folder: Path) -> Dataset:
             vocabulary=vocabulary,
             train=train,
             val=val,
-            val_characters=meta.get("val_characters", len(val)),  # where only characters were tokens, none is named
+            val_characters=meta.get("val_characters", len(val)),  # absent in old files, whose tokens are characters
             val_unigram_entropy=meta["val_unigram_entropy"],
             sha256=meta["sha256"],
         )
     except (OSError, KeyError, ValueError) as error:
-        raise Mistake(f"{folder} holds no readable dataset ({error!r}); prepare it again") from error
+        raise InputError(f"{folder} has no readable dataset ({error!r}); prepare it again") from error
 
 
 def vocabulary_of(folder: Path, meta: Mapping[str, Any]) -> Vocabulary:

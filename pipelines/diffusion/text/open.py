@@ -1,4 +1,7 @@
-"""Make the tokens that a config asks for: of any text file, or of a dataset's text. Never imports torch."""
+"""Open the tokens that a config requests, and prepare them first if needed: of a text file, or of a dataset's text.
+
+Never imports torch.
+"""
 
 from __future__ import annotations
 
@@ -10,95 +13,99 @@ from typing import Any
 
 from pipelines.diffusion.text import byte_pairs, dataset
 from pipelines.diffusion.text.dataset import Dataset
-from pipelines.diffusion.text.tokenization import Wanted
+from pipelines.diffusion.text.tokenization import Tokenization
 from pipelines.diffusion.text.vocabulary import Characters, Vocabulary
 from pipelines.shared import dataset_preparation
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 from pipelines.shared.settings_types import dataset_folder, dataset_meta, text_file
 
 
 def open_dataset(name: str, tokenizer: str = "auto", bpe_vocab_size: int = 512) -> Dataset:
-    """The dataset data/<name>, or the one in the folder `name` when that is a path, or the text file `name`: in these
-    tokens, prepared now if need be. Raises Mistake."""
-    return dataset.read(name, prepared(Wanted(name, tokenizer, bpe_vocab_size)))
+    """The dataset data/<name>, or the one in the folder `name` when that is a path, or the text file `name`, in these
+    tokens; prepared now if needed. Raises InputError."""
+    return dataset.read(name, prepared(Tokenization(name, tokenizer, bpe_vocab_size)))
 
 
-def prepared(wanted: Wanted) -> Path:
-    """The folder with these tokens, prepared now if need be. Raises Mistake."""
-    return prepare(wanted)[0]
+def prepared(request: Tokenization) -> Path:
+    """The folder with these tokens, prepared now if needed. Raises InputError."""
+    return prepare(request)[0]
 
 
-def prepare(wanted: Wanted) -> tuple[Path, bool]:
-    """The folder with these tokens, and whether they had to be made. Raises Mistake."""
+def prepare(request: Tokenization) -> tuple[Path, bool]:
+    """The folder with these tokens, and whether they were prepared just now. Raises InputError."""
     try:
-        folder = wanted.folder()
+        folder = request.folder()
         if folder is not None and dataset.is_prepared(folder):
             return folder, False
-        return _from_file(wanted) if wanted.is_file else _from_dataset(wanted)
+        return _from_file(request) if request.is_file else _from_dataset(request)
     except OSError as error:
-        raise Mistake(f"could not prepare the dataset '{wanted.dataset}': {error}") from error
+        raise InputError(f"could not prepare the dataset '{request.dataset}': {error}") from error
 
 
-def _from_file(wanted: Wanted) -> tuple[Path, bool]:
-    text, source = read(wanted)
-    folder = wanted.folder_for(source["sha256"])
-    return folder, dataset_preparation.once(folder, dataset.PARTS, lambda: write(folder, text, wanted, source))
+def _from_file(request: Tokenization) -> tuple[Path, bool]:
+    text, source = read(request)
+    folder = request.folder_for(source["sha256"])
+    return folder, dataset_preparation.prepare_once(folder, dataset.PARTS, lambda: write(folder, text, request, source))
 
 
-def _from_dataset(wanted: Wanted) -> tuple[Path, bool]:
-    own = dataset_folder(wanted.dataset)
+def _from_dataset(request: Tokenization) -> tuple[Path, bool]:
+    own = dataset_folder(request.dataset)
     fresh = not dataset.is_prepared(own)
     if fresh:
-        dataset_preparation.by_script(wanted.dataset, own)
-    folder = wanted.folder()
+        dataset_preparation.run_script(request.dataset, own)
+    folder = request.folder()
     if folder == own:
         return own, fresh
-    held = dataset.read(wanted.dataset, own)  # its tokens give back the text, whatever it was made from
-    folder, source = wanted.folder_for(held.sha256), {"name": wanted.dataset, "sha256": held.sha256}
-    return folder, dataset_preparation.once(folder, dataset.PARTS, lambda: write(folder, held.text(), wanted, source))
+    existing = dataset.read(request.dataset, own)  # its tokens decode to the text, whatever it was read from
+    folder, source = request.folder_for(existing.sha256), {"name": request.dataset, "sha256": existing.sha256}
+    return folder, dataset_preparation.prepare_once(
+        folder, dataset.PARTS, lambda: write(folder, existing.text(), request, source)
+    )
 
 
-def read(wanted: Wanted) -> tuple[str, dict[str, str]]:
-    """The text of a file, line ends as \\n and no byte order mark, and where it is from. Raises Mistake."""
-    path = text_file(wanted.dataset)
+def read(request: Tokenization) -> tuple[str, dict[str, str]]:
+    """The text of a file, with \\n as line end and without a byte order mark, and its source. Raises InputError."""
+    path = text_file(request.dataset)
     try:
         content = path.read_bytes()
         text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        raise Mistake(
+        raise InputError(
             f"{path} is not UTF-8 text ({error.reason} at byte {error.start});"
             " convert it, as with iconv -f LATIN1 -t UTF-8"
         ) from error
     except OSError as error:
-        raise Mistake(f"{path} cannot be read ({error.strerror}); give the path of a text file") from error
-    if len(text) < dataset.FEWEST:
-        raise Mistake(f"{path} has only {len(text)} characters; a text needs {dataset.FEWEST} and more")
+        raise InputError(f"{path} cannot be read ({error.strerror}); give the path of a text file") from error
+    if len(text) < dataset.MIN_CHARACTERS:
+        raise InputError(f"{path} has only {len(text)} characters; at least {dataset.MIN_CHARACTERS} are needed")
     return text, {"name": path.name, "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def write(folder: Path, text: str, wanted: Wanted, source: Mapping[str, Any]) -> None:
-    vocabulary, notes = vocabulary_for(text, wanted)
+def write(folder: Path, text: str, request: Tokenization, source: Mapping[str, Any]) -> None:
+    vocabulary, notes = vocabulary_for(text, request)
     dataset.write(folder, text, vocabulary, source, notes)
 
 
-def vocabulary_for(text: str, wanted: Wanted) -> tuple[Vocabulary, dict[str, Any]]:
-    """The vocabulary and what meta.json shall say about it."""
-    if wanted.tokenizer == "gpt2":
+def vocabulary_for(text: str, request: Tokenization) -> tuple[Vocabulary, dict[str, Any]]:
+    """The vocabulary, and the notes about it for meta.json."""
+    if request.tokenizer == "gpt2":
         return byte_pairs.gpt2(dataset.split(text)), {
             "gpt2_sha256": byte_pairs.GPT2_SHA256,
-            "numbering": "the tokens of gpt2 that this text needs, in gpt2's order, numbered anew: see ranks.tiktoken",
+            "numbering": "the tokens of gpt2 that this text needs, in gpt2's order, renumbered: see ranks.tiktoken",
         }
-    if wanted.tokenizer == "bpe":
-        learned = byte_pairs.learned(dataset.split(text)[0], wanted.bpe_vocab_size)
-        return learned, {"bpe_vocab_size": wanted.bpe_vocab_size}
+    if request.tokenizer == "bpe":
+        learned = byte_pairs.learned(dataset.split(text)[0], request.bpe_vocab_size)
+        return learned, {"bpe_vocab_size": request.bpe_vocab_size}
     return Characters.of(text), {}
 
 
-def prepare_named(folder: Path, wanted: Wanted, *, again: bool) -> bool:
-    """Prepare a folder of the user's own name; False when it holds just this. Raises Mistake where it holds another."""
-    text, source = read(wanted)
-    asked = replace(wanted, tokenizer="characters") if wanted.tokenizer == "auto" else wanted
-    held = dataset_meta(folder)
-    if held and not again and not (asked.fits(held) and held.get("sha256") == dataset.digest(text)):
-        raise Mistake(f"{folder} holds another text or other tokens; --again replaces them")
-    return dataset_preparation.once(folder, dataset.PARTS, lambda: write(folder, text, asked, source), again=again)
+def prepare_named(folder: Path, request: Tokenization, *, again: bool) -> bool:
+    """Prepare a named folder; False when it has these tokens already. Raises InputError when it has others."""
+    text, source = read(request)
+    resolved = replace(request, tokenizer="characters") if request.tokenizer == "auto" else request
+    existing = dataset_meta(folder)
+    if existing and not again and not (resolved.fits(existing) and existing.get("sha256") == dataset.digest(text)):
+        raise InputError(f"{folder} has another text or other tokens; --again replaces them")
+    return dataset_preparation.prepare_once(
+        folder, dataset.PARTS, lambda: write(folder, text, resolved, source), again=again
+    )

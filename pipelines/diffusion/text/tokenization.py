@@ -1,4 +1,4 @@
-"""Say which tokens a config asks for, and in which folder they lie or will lie. Prepares nothing, imports no numpy."""
+"""The tokens that a config requests, and the folder for them. Prepares nothing, never imports numpy."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ PREPARED = DATA / "prepared"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """The keys of a config that say what the tokens are."""
+class Tokenization:
+    """The keys of a config that determine the tokens."""
 
     dataset: str  # a dataset's name or folder, or a text file
-    tokenizer: str = "auto"  # auto: what the dataset holds; characters for a text file
+    tokenizer: str = "auto"  # auto: the dataset's own; characters for a text file
     bpe_vocab_size: int = 512
 
     @property
@@ -25,11 +25,11 @@ class Wanted:
         return not is_dataset(self.dataset)
 
     def folder(self) -> Path | None:
-        """Where the tokens lie; None where that shows only when the dataset itself is prepared."""
+        """The folder of the tokens; None where it is known only after the dataset itself is prepared."""
         if self.is_file:
             try:
                 return self.folder_for(digest(text_file(self.dataset)))
-            except OSError:  # it was taken away; whoever prepares it says so
+            except OSError:  # it is gone; its preparation reports that
                 return None
         own = dataset_folder(self.dataset)
         if self.tokenizer == "auto":
@@ -40,19 +40,19 @@ class Wanted:
         return self.folder_for(str(meta["sha256"])) if "sha256" in meta else None
 
     def fits(self, meta: dict[str, object]) -> bool:
-        """True if the dataset that `meta` describes holds these tokens already."""
-        held = meta.get("tokenizer", "characters") if meta else None
-        return held == self.tokenizer and (held != "bpe" or meta.get("bpe_vocab_size") == self.bpe_vocab_size)
+        """True if the dataset that `meta` describes has these tokens already."""
+        tokenizer = meta.get("tokenizer", "characters") if meta else None
+        return tokenizer == self.tokenizer and (tokenizer != "bpe" or meta.get("bpe_vocab_size") == self.bpe_vocab_size)
 
     def folder_for(self, sha256: str) -> Path:
-        """One folder for each text and tokenizer: an edited text never meets the tokens of an older one."""
+        """One folder for each text and tokenizer: an edited text never gets the tokens of an older one."""
         tokenizer = "characters" if self.tokenizer == "auto" else self.tokenizer
         size = str(self.bpe_vocab_size) if tokenizer == "bpe" else ""
         return PREPARED / f"{Path(self.dataset).stem[:40]}-{tokenizer}{size}-{sha256[:16]}"
 
 
 def digest(path: Path) -> str:
-    """The sha256 of a file, computed anew only when the file has changed: planning asks for each job."""
+    """The sha256 of a file, cached until the file changes: planning needs it for each job."""
     state = path.stat()
     return _digest(path, state.st_ino, state.st_size, state.st_mtime_ns)
 

@@ -1,6 +1,6 @@
-"""What the ids of a text mean: characters, or byte pairs. Encodes and decodes; never imports torch, reads no files.
+"""The vocabularies: characters, or byte pairs. Encode and decode; never import torch, read no files.
 
-A vocabulary packs itself into plain values, so that a checkpoint alone can turn ids into text again.
+A vocabulary packs itself into plain values, so that a checkpoint alone can decode ids.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 
 if TYPE_CHECKING:
     import tiktoken
 
-STRETCH = 50_000  # characters that are encoded at a time: at least so many, at most twice as many
+PIECE_LENGTH = 50_000  # characters that are encoded at a time: at least this many, at most twice as many
 _BORDER = re.compile(r"\S(?=[ \n])")
 
 
@@ -27,7 +27,7 @@ _BORDER = re.compile(r"\S(?=[ \n])")
 class Characters:
     """Every character of a text is a token."""
 
-    characters: tuple[str, ...]  # in the order of their code points; the place is the id
+    characters: tuple[str, ...]  # in the order of their code points; the index is the id
 
     kind: ClassVar[str] = "characters"
     tokenizer: ClassVar[str] = "characters"
@@ -42,13 +42,13 @@ class Characters:
         return len(self.characters)
 
     def array(self, text: str) -> np.ndarray:  # -> (N,) int64
-        """The ids of a text. Raises Mistake for a character that the vocabulary has not."""
+        """The ids of a text. Raises InputError for a character that is not in the vocabulary."""
         codes = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype=np.uint32)
         alphabet = np.array([ord(c) for c in self.characters], dtype=np.uint32)
         ids = np.searchsorted(alphabet, codes)
         unknown = codes[alphabet[np.minimum(ids, self.size - 1)] != codes]
         if len(unknown):
-            raise Mistake(f"{chr(unknown[0])!r} is none of the {self.size} characters that were learned")
+            raise InputError(f"{chr(unknown[0])!r} is not among the {self.size} characters of the vocabulary")
         return ids
 
     def encode(self, text: str) -> list[int]:
@@ -69,8 +69,8 @@ class BytePairs:
     """
 
     tokenizer: str  # 'gpt2', or 'bpe' for pairs that were learned from the text
-    pattern: str  # cuts a text into the pieces within which pairs are merged
-    tokens: tuple[bytes, ...]  # the place is the id, and the rank: pairs of a lower rank are merged first
+    pattern: str  # splits a text into the pieces within which pairs are merged
+    tokens: tuple[bytes, ...]  # the index is the id, and the rank: pairs of a lower rank are merged first
 
     kind: ClassVar[str] = "byte_pairs"
 
@@ -90,14 +90,14 @@ class BytePairs:
         return tiktoken.Encoding(self.tokenizer, pat_str=self.pattern, mergeable_ranks=ranks, special_tokens={})
 
     def array(self, text: str) -> np.ndarray:  # -> (N,) uint32
-        found = [np.array(self.encoding.encode_ordinary(part), dtype=np.uint32) for part in stretches(text)]
+        found = [np.array(self.encoding.encode_ordinary(part), dtype=np.uint32) for part in pieces(text)]
         return np.concatenate(found) if found else np.zeros(0, dtype=np.uint32)
 
     def encode(self, text: str) -> list[int]:
         return self.array(text).tolist()
 
     def decode(self, ids: Iterable[int]) -> str:
-        """A model may put bytes together that are no UTF-8; they become U+FFFD."""
+        """Bytes that are not UTF-8, which a model may produce, become U+FFFD."""
         return self.decode_bytes(ids).decode(errors="replace")
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
@@ -116,7 +116,7 @@ Vocabulary = Characters | BytePairs
 
 
 def unpack(packed: Mapping[str, Any]) -> Vocabulary:
-    """The vocabulary that `pack` made plain values of. Raises KeyError or ValueError for what is none."""
+    """The inverse of `pack`. Raises KeyError or ValueError for anything else."""
     if packed["kind"] == Characters.kind:
         return Characters(tuple(packed["characters"]))
     return BytePairs(packed["tokenizer"], packed["pattern"], read_ranks(packed["ranks"]))
@@ -146,16 +146,16 @@ def read_ranks(text: str) -> tuple[bytes, ...]:
     return tuple(ranks[rank] for rank in range(len(ranks)))
 
 
-def stretches(text: str) -> Iterator[str]:
-    """The text in parts that can be encoded one by one: the ids are those of the whole.
+def pieces(text: str) -> Iterator[str]:
+    """The text in parts that can be encoded one by one: the ids are those of the full text.
 
-    Cut where a space or a line end follows something else: no piece of a pattern reaches over that. The regular
-    expressions of tiktoken overflow their stack in long runs of white space, so a part ends at 2 * STRETCH at the
-    latest, whatever stands there.
+    Split where a space or a line end follows something else, which no match of a pattern crosses. The regular
+    expressions of tiktoken overflow their stack in long runs of white space, so a part ends at 2 * PIECE_LENGTH at the
+    latest.
     """
     start = 0
     while start < len(text):
-        found = _BORDER.search(text, start + STRETCH, start + 2 * STRETCH)
-        end = found.end() if found else start + 2 * STRETCH
+        found = _BORDER.search(text, start + PIECE_LENGTH, start + 2 * PIECE_LENGTH)
+        end = found.end() if found else start + 2 * PIECE_LENGTH
         yield text[start:end]
         start = end

@@ -6,9 +6,9 @@ import numpy as np
 
 from pipelines.diffusion.text.dataset import Dataset
 from pipelines.diffusion.text.vocabulary import Characters
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 
-PIECE = 2**22  # characters that are counted in one go
+PIECE = 2**22  # characters that are counted at a time
 
 
 def frequencies(tokens: np.ndarray, vocab_size: int) -> np.ndarray:  # (N,) -> (vocab_size,) int64
@@ -25,7 +25,7 @@ Starts = range | np.ndarray
 def window_starts(tokens: np.ndarray, length: int) -> range:
     """Where a window may begin: anywhere that leaves room for it."""
     if len(tokens) < length:
-        raise Mistake(f"the text has {len(tokens)} tokens, fewer than block_size ({length}); lower block_size")
+        raise InputError(f"the text has {len(tokens)} tokens, fewer than block_size ({length}); lower block_size")
     return range(len(tokens) - length + 1)
 
 
@@ -38,10 +38,10 @@ def paragraph_starts(tokens: np.ndarray, length: int, newline: int) -> np.ndarra
 
 
 def paragraphs(text: Dataset, length: int) -> np.ndarray:  # -> (N,) int64
-    """The starts of training windows that begin with a paragraph. Raises Mistake for a text without line breaks.
+    """The starts of training windows that begin with a paragraph. Raises InputError for a text without line breaks.
 
-    A token may reach over the beginning of a paragraph, as an empty line and an indentation in one: then it is the next
-    token that begins the window.
+    A token may cross the beginning of a paragraph, such as an empty line with an indentation: then the window begins
+    with the next token.
     """
     if isinstance(text.vocabulary, Characters):
         if "\n" in text.characters:
@@ -52,7 +52,7 @@ def paragraphs(text: Dataset, length: int) -> np.ndarray:  # -> (N,) int64
         places = np.concatenate(([0], np.cumsum(sizes[text.train])))  # (N + 1,) where tokens begin, in bytes
         starts = np.unique(np.searchsorted(places, begins))
         return starts[starts < len(window_starts(text.train, length))]
-    raise Mistake(f"use_paragraph_boundaries: the text of '{text.name}' has no line breaks")
+    raise InputError(f"use_paragraph_boundaries: the text of '{text.name}' has no line breaks")
 
 
 def windows(tokens: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:  # (N,), (B,) -> (B, length) int64
@@ -73,7 +73,7 @@ def draw(
 def elsewhere(
     tokens: np.ndarray, starts: np.ndarray, length: int, width: int, rng: np.random.Generator
 ) -> np.ndarray:  # (N,), (B,) -> (B, width) int64
-    """For each window of `length` that begins at `starts`, `width` characters of the text that it shares none with."""
+    """For each window of `length` that begins at `starts`, `width` characters of the text that do not overlap it."""
     places = places_elsewhere(tokens, starts, length, width, rng)[:, None] + np.arange(width)
     return tokens[places % len(tokens)].astype(np.int64)
 
@@ -81,9 +81,9 @@ def elsewhere(
 def places_elsewhere(
     tokens: np.ndarray, starts: np.ndarray, length: int, width: int, rng: np.random.Generator
 ) -> np.ndarray:  # (N,), (B,) -> (B,) int64
-    """Where `width` characters begin that share none with the window of `length` at `starts`.
+    """Where `width` characters begin that do not overlap the window of `length` at `starts`.
 
-    Uniform over all such places, the text being closed to a ring; it must have length + width characters at least.
+    Uniform over all such places, with the text as a ring; it must have at least length + width characters.
     """
     return (starts + length + rng.integers(len(tokens) - length - width + 1, size=len(starts))) % len(tokens)
 

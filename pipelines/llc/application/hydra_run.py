@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from llc import artifacts
 from pipelines.llc.settings import LlcSettings
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 from runner.mistakes import Origin, sentences
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ def run(config: DictConfig) -> None:
     """Run the pipeline here; its results are files. Exits with 2 for a mistake of the user's, with 1 for a failure."""
     try:
         _run(config)
-    except (Mistake, OmegaConfBaseException) as mistake:
+    except (InputError, OmegaConfBaseException) as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
-            raise Refused(str(mistake)) from mistake
-        print(f"train.py: {mistake}", file=sys.stderr)
+            raise Refused(str(error)) from error
+        print(f"train.py: {error}", file=sys.stderr)
         sys.exit(2)
 
 
@@ -63,12 +63,12 @@ def _run(config: DictConfig) -> None:
 
 
 def checked(given: Mapping[str, Any]) -> LlcSettings:
-    """The settings, writing into the current directory. Raises Mistake with a sentence for each value that is wrong."""
+    """The settings, writing into the current directory. Raises InputError with a sentence for each value that is wrong."""
     given = {**given, "out_dir": "."}
     try:
         return LlcSettings.model_validate_json(json.dumps(given), strict=True)
     except ValidationError as error:
-        raise Mistake("\n".join(sentences(LlcSettings, Origin(None, {}), error, given, silent=()))) from error
+        raise InputError("\n".join(sentences(LlcSettings, Origin(None, {}), error, given, silent=()))) from error
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

@@ -15,34 +15,34 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from pipelines.shared.errors import Mistake
+from pipelines.shared.errors import InputError
 
 NAME = "recorded"
 FILES = ("config.yaml", "hydra.yaml", "overrides.yaml")  # what Hydra writes into .hydra/
 
 
 def words(arguments: Sequence[str]) -> list[str]:
-    """The arguments for Hydra; where they name the record of a run, its config is the one to be run. Raises Mistake."""
+    """The arguments for Hydra; where they name the record of a run, its config is the one to be run. Raises InputError."""
     given = get_args_parser().parse_known_args(list(arguments))[0]
     record = _record(Path(given.config_dir)) if given.config_dir is not None else None
     if record is None:
         return list(arguments)
     if (record.parent / "multirun.yaml").exists():
-        raise Mistake(f"--config-dir {given.config_dir}: {_about_sweep(record)}")
+        raise InputError(f"--config-dir {given.config_dir}: {_about_sweep(record)}")
     store(record)
     named = given.config_name is not None  # by the runner's launcher, which starts us again for each job
     return list(arguments) if named else [*arguments, "--config-name", NAME]
 
 
 def store(record: Path) -> None:
-    """Make the config of a run known to Hydra as `recorded`. Raises Mistake."""
+    """Make the config of a run known to Hydra as `recorded`. Raises InputError."""
     path = record / "config.yaml"
     try:
         config = OmegaConf.load(path)
     except (OSError, YAMLError, OmegaConfBaseException) as error:
-        raise Mistake(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
     if not isinstance(config, DictConfig):
-        raise Mistake(f"{path}: holds no config; name the .hydra folder of another run")
+        raise InputError(f"{path}: holds no config; name the .hydra folder of another run")
     node = {"defaults": ["folders", "_self_"], **config}
     ConfigStore.instance().store(name=NAME, node=OmegaConf.create(node))
 
