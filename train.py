@@ -25,11 +25,11 @@ def train(config: DictConfig) -> None:
 
 if __name__ == "__main__":
     try:
-        sys.argv[1:] = rerun.words(sys.argv[1:])
+        sys.argv[1:] = rerun.arguments_for_hydra(sys.argv[1:])
     except InputError as error:
         print(f"train.py: {error}", file=sys.stderr)
         sys.exit(2)
     try:
         train()
-    except KeyboardInterrupt:  # before the pipeline listens: nothing is half-written
+    except KeyboardInterrupt:  # before the pipeline handles signals: nothing is partially written
         sys.exit(130)

@@ -132,7 +132,7 @@ def test_mnist_out_of_reach_is_one_sentence_that_names_the_way_out(tmp_path):
 def test_images_without_labels_are_refused(tmp_path):
     pixels = np.zeros((3, 2, 2))
     arrays = images.Arrays(pixels, np.zeros(3), pixels, np.zeros(2), 1, {"name": "test"})
-    with pytest.raises(ValueError, match="no images for 2 labels"):
+    with pytest.raises(ValueError, match="are not images for 2 labels"):
         images.prepare_once(tmp_path, lambda: arrays)
     assert not (tmp_path / "meta.json").exists()
 

@@ -52,7 +52,7 @@ def test_overrides_are_typed():
         ({"tau": "0"}, "--tau must be greater than 0"),
         ({"device": "gpu:1"}, "did you mean 'cuda:1'?"),
         ({"dataset": "mnits"}, "there is no dataset 'mnits'"),
-        ({"dataset": "pydoc_char"}, "holds characters, and images are learned here; there are: digits, mnist"),
+        ({"dataset": "pydoc_char"}, "holds characters, but this pipeline trains on images; available: digits, mnist"),
         ({"learning_rate": "1"}, "unknown key"),
     ],
 )  # fmt: skip
@@ -63,7 +63,7 @@ def test_what_cannot_work_is_refused_in_a_sentence(overrides, sentence):
 
 
 def test_a_diffusion_config_refuses_images():
-    with pytest.raises(ConfigError, match="'digits' holds images, and characters are learned here"):
+    with pytest.raises(ConfigError, match="'digits' holds images, but this pipeline trains on characters"):
         resolve("config/quickstart/easy.py", dataset="digits")
 
 
@@ -111,5 +111,5 @@ def test_the_size_of_a_checkpoint_is_foretold(tmp_path, model, optimizer):
         loss.backward()
         stepper.step()
     path = tmp_path / "one.pt"
-    torch.save(train_state.pack(built, train_state.State(), settings, data), path)
+    torch.save(train_state.pack(built, train_state.TrainState(), settings, data), path)
     assert 0.6 < 3 * path.stat().st_size / checkpoint_bytes(settings) < 1

@@ -17,7 +17,7 @@ import torch
 from pipelines.classify import artifacts
 from pipelines.classify.settings import ClassifySettings
 from pipelines.classify.train import run, train
-from pipelines.classify.train_state import KIND, State
+from pipelines.classify.train_state import KIND, TrainState
 from pipelines.shared import checkpoints
 from pipelines.shared.errors import InputError
 from pipelines.shared.optimization import order
@@ -207,7 +207,7 @@ def test_a_resumed_training_is_the_uninterrupted_one_bit_for_bit(model, cut, tmp
     assert train_here(tmp_path / "whole", model=model) == 0
     parts = tmp_path / "parts"
     parts.mkdir()
-    assert train(settings_of(parts, model=model), parts, State(), StopAfter(cut)) == 130
+    assert train(settings_of(parts, model=model), parts, TrainState(), StopAfter(cut)) == 130
     assert newest(parts)["iteration"] == cut and not (parts / "job.json").exists()
     assert train_here(parts, model=model, init_from="resume") == 0
     same(newest(tmp_path / "whole"), newest(parts))
@@ -227,9 +227,9 @@ def test_a_signal_saves_and_the_training_goes_on_exactly(signum, code, tmp_path)
     # Not to the end: the next 30 steps tell, of a training that was never stopped and of the one that was.
     settings = settings_of(None, epochs=400, model="greedy", lambda_ace=[0.1, 0.1], weight_decay=0.01)
     (tmp_path / "whole").mkdir()
-    assert train(settings, tmp_path / "whole", State(), StopAfter(cut + 30)) == 130
+    assert train(settings, tmp_path / "whole", TrainState(), StopAfter(cut + 30)) == 130
     resumed = settings.model_copy(update={"init_from": "resume"})
-    assert train(resumed, tmp_path / "parts", State(), StopAfter(30)) == 130
+    assert train(resumed, tmp_path / "parts", TrainState(), StopAfter(30)) == 130
     same(newest(tmp_path / "whole"), newest(tmp_path / "parts"))
 
 
@@ -312,5 +312,5 @@ def test_resuming_by_hand_without_a_run_is_a_mistake():
 
 
 def test_two_runs_of_one_second_have_a_folder_each(tmp_path):
-    assert artifacts.made(tmp_path, "20261120_214455").name == "20261120_214455"
-    assert artifacts.made(tmp_path, "20261120_214455").name == "20261120_214455_2"
+    assert artifacts.create_folder(tmp_path, "20261120_214455").name == "20261120_214455"
+    assert artifacts.create_folder(tmp_path, "20261120_214455").name == "20261120_214455_2"

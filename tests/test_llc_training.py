@@ -176,7 +176,7 @@ def test_a_wish_to_stop_is_heard_at_the_next_look_at_the_loss(tmp_path, stage):
         ("model: {target_params: 3}\n", "c.yaml:1: model.target_params (3): no mlp with 3 inputs, 5 outputs and 1"),
         ("seed: 1\ndata: {n_data: 1}\n", "c.yaml:2: data.n_data must be greater than or equal to 2, not 1"),
         ("data:\n  n_data: 9\n  ndata: 1\n", "c.yaml:3: data.ndata: unknown key"),
-        ("sampler: {names: []}\n", "names must have one sampler at least"),
+        ("sampler: {names: []}\n", "names must have at least one sampler"),
         ("sampler: {names: [nuts]}\n", "sampler.names[0] must be one of 'sgld', 'hmc', 'mala', not 'nuts'"),
         ("sampler: {gamma: 0}\n", "sampler.gamma must be greater than 0, not 0"),
         ("sampler: {sgld: {bias: 2}}\n", "sampler.sgld.bias must be less than 1, not 2"),

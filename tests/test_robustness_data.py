@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from pipelines.robustness import ood
 from pipelines.robustness.data import Data, load
-from pipelines.robustness.random_streams import stream, torch_stream
+from pipelines.robustness.random_streams import random_stream, torch_stream
 from pipelines.robustness.settings import RobustnessSettings
 from pipelines.shared.errors import InputError
 
@@ -83,7 +83,7 @@ def test_a_class_that_is_held_out_is_nowhere_but_in_held_out():
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        (("TABULAR", "breast_cancer", {"held_out_class": 1}), "2 classes cannot spare one"),
+        (("TABULAR", "breast_cancer", {"held_out_class": 1}), "2 classes are too few to hold one out"),
         (("TABULAR", "wine", {"held_out_class": 3}), "numbered from 0 to 2"),
     ],
 )
@@ -160,7 +160,7 @@ def test_a_kind_draws_the_same_whatever_stands_beside_it():
 
 def test_streams_are_of_seed_and_purpose_and_leave_global_state_alone():
     before = torch.random.get_rng_state(), np.random.get_state()[1].copy()
-    draw = [stream(seed, purpose).integers(2**62) for seed in (0, 2**62) for purpose in ("a", "b")]
-    assert len(set(draw)) == 4 and draw[0] == stream(0, "a").integers(2**62)
+    draw = [random_stream(seed, purpose).integers(2**62) for seed in (0, 2**62) for purpose in ("a", "b")]
+    assert len(set(draw)) == 4 and draw[0] == random_stream(0, "a").integers(2**62)
     assert torch.equal(*(torch.rand(3, generator=torch_stream(0, "a")) for _ in range(2)))
     assert torch.equal(before[0], torch.random.get_rng_state()) and (before[1] == np.random.get_state()[1]).all()

@@ -195,7 +195,7 @@ def test_the_size_of_a_checkpoint_is_foretold(tmp_path: Path, given) -> None:
     network(torch.from_numpy(rows.train.x[:4])).sum().backward()
     optimizer.step()
     path = tmp_path / "one.pt"
-    torch.save(classifier.pack(network, optimizer, settings, rows, classifier.State()), path)
+    torch.save(classifier.pack(network, optimizer, settings, rows, classifier.TrainState()), path)
     assert path.stat().st_size < checkpoint_bytes(settings) / 2
 
 

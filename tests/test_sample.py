@@ -241,7 +241,7 @@ def test_the_best_of_a_job_and_the_best_job_of_a_batch_are_taken_and_named(check
         (tmp_path / job / "ckpt_elbo_90.pt").write_bytes(b"half a file")
     _, err = draw(tmp_path, "--count=1")
     assert err.splitlines()[0] == (
-        f"model: {tmp_path}/b/ckpt_elbo_30.pt (of 2 jobs that with the lowest validation loss, 2.0000)"
+        f"model: {tmp_path}/b/ckpt_elbo_30.pt (the lowest validation loss of 2 jobs, 2.0000)"
     )
     assert load_model(tmp_path / "a", CPU).path.name == "ckpt_elbo_30.pt"
     (tmp_path / "a" / "ckpt_elbo_30.pt").unlink()
@@ -360,13 +360,13 @@ def test_a_checkpoint_that_does_not_serve_is_said(batch, checkpoint, tmp_path, d
     )
     for path, options, said in (
         (tmp_path / "ckpt_elbo_1.pt", [], "cannot be read"),
-        (without, [], "it has no settings, state, vocabulary"),
+        (without, [], "it does not have settings, state, vocabulary"),
         (newer, [], "newer version"),
         (changed, [], "does not fit this version's network"),
         (narrow, [], "training_type 'remasking'; here one that predicts characters is needed"),
         (job, [f"--corrector={job}"], "has no checkpoint of a corrector"),
         (job, [f"--corrector={job / 'ckpt_elbo_60.pt'}"], "here one of remasking, remasking_binary is needed"),
-        (job, [f"--corrector={narrow}"], "sees 16 characters at a time, the model 32"),
+        (job, [f"--corrector={narrow}"], "reads 16 characters at a time, the model 32"),
         (job, [f"--corrector={other}"], "another vocabulary"),
     ):
         _, err = draw(path, *options, code=2)

@@ -175,7 +175,7 @@ def test_a_text_without_line_breaks_has_no_paragraphs(tmp_path, place):
     [
         (TEXT.encode("latin1", errors="ignore"), r"is not UTF-8 text \(.* at byte \d+\); convert it"),
         (TEXT.encode("utf-16"), "is not UTF-8 text"),
-        (b"short", "has only 5 characters; a text needs 100"),
+        (b"short", "has only 5 characters; at least 100 are needed"),
     ],
 )
 @pytest.mark.parametrize("tokenizer", ["auto", "bpe"])

@@ -235,7 +235,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(text, tmp_path, option, said)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and said in done.stderr and len(done.stderr.splitlines()) == 1
     record = json.loads((tmp_path / "out" / "error.json").read_text())
-    assert record["type"] == "Mistake" and record["traceback"] is None
+    assert record["type"] == "InputError" and record["traceback"] is None
 
 
 def test_a_loss_that_is_not_finite_stops_the_training_and_saves_nothing_bad(text, tmp_path):

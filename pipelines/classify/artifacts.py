@@ -1,4 +1,4 @@
-"""Where a run lies: its own folder, and its place under runs/<dataset>/<model>/. Never imports torch."""
+"""The folder of a run, its link under runs/<dataset>/<model>/, and job.json. Never imports torch."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from pipelines.shared.errors import InputError
 from runner import atomic
 
 RUNS = Path("runs")
-JOB = "job.json"  # what a job that has succeeded reports to whoever started it
+JOB = "job.json"  # what a successful job reports to its starter
 
 
-def shelf(settings: ClassifySettings) -> Path:
-    """Where the runs of this dataset and model stand."""
+def runs_folder(settings: ClassifySettings) -> Path:
+    """The folder for runs of this dataset and model."""
     return RUNS / Path(settings.dataset).name / settings.model
 
 
-def choose(settings: ClassifySettings) -> Path:
-    """out_dir; where none is given, a new folder on the shelf, or the newest one there when it shall go on."""
+def choose_folder(settings: ClassifySettings) -> Path:
+    """out_dir; if none is given, a new folder under runs/, or the latest one there to resume from."""
     if settings.out_dir is not None:
         return Path(settings.out_dir)
     if settings.init_from == "resume":
-        own = [path for path in shelf(settings).glob("*") if path.is_dir() and not path.is_symlink()]
-        if not (stand := [path for path in own if any(path.glob("ckpt_*.pt"))]):
-            raise InputError(f"--init_from=resume finds no run in {shelf(settings)}; name one with --out_dir")
-        return max(stand, key=lambda path: path.name)
-    return made(shelf(settings), f"{datetime.now():%Y%m%d_%H%M%S}")
+        folders = [path for path in runs_folder(settings).glob("*") if path.is_dir() and not path.is_symlink()]
+        if not (existing := [path for path in folders if any(path.glob("ckpt_*.pt"))]):
+            raise InputError(f"--init_from=resume finds no run in {runs_folder(settings)}; name one with --out_dir")
+        return max(existing, key=lambda path: path.name)
+    return create_folder(runs_folder(settings), f"{datetime.now():%Y%m%d_%H%M%S}")
 
 
-def made(parent: Path, name: str) -> Path:
-    """A new folder of this name, or of this name and a number: two runs may begin within a second."""
+def create_folder(parent: Path, name: str) -> Path:
+    """Create a folder of this name, or of this name and a number: two runs may start within a second."""
     number, path = 1, parent / name
     while True:
         try:
@@ -48,19 +48,19 @@ def made(parent: Path, name: str) -> Path:
             return path
 
 
-def placed(out_dir: Path, settings: ClassifySettings) -> Path:
-    """The place of `out_dir` under runs/: a link there, named after the batch and the job; else out_dir itself."""
+def link_into_runs(out_dir: Path, settings: ClassifySettings) -> Path:
+    """A link to `out_dir` under runs/, named after the batch and the job; out_dir itself where there can be none."""
     here = out_dir.resolve()
     if here.is_relative_to(RUNS.resolve()):
         return out_dir
-    link = shelf(settings) / here.parent.name / here.name
+    link = runs_folder(settings) / here.parent.name / here.name
     part = link.with_name(f".{link.name}.{os.getpid()}.tmp")
     try:
         link.parent.mkdir(parents=True, exist_ok=True)
-        # Relative to the real folder, so that the project can be moved, or reached by another name.
+        # Relative to the real folder, so that the project can be moved, or have another path.
         part.symlink_to(os.path.relpath(here, link.parent.resolve()))
         try:
-            part.replace(link)  # an older link gives way; a folder that somebody put there does not
+            part.replace(link)  # replaces an older link, but no folder
         finally:
             part.unlink(missing_ok=True)
     except OSError:
@@ -68,5 +68,5 @@ def placed(out_dir: Path, settings: ClassifySettings) -> Path:
     return link
 
 
-def report(out_dir: Path, run_dir: Path) -> None:
+def write_job(out_dir: Path, run_dir: Path) -> None:
     atomic.write_json(out_dir / JOB, {"schema": 1, "run_dir": str(run_dir)})

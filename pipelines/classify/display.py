@@ -15,7 +15,7 @@ def has_display() -> bool:
 
 
 def show(paths: Sequence[Path], stop: Callable[[], bool]) -> str | None:
-    """Open a window for each picture and wait until all are closed, or `stop` says so; why not, where none opens."""
+    """Open a window for each figure and wait until all are closed or `stop` returns True. The reason if none opens."""
     if not has_display():
         return "there is no display here"
     try:
@@ -30,7 +30,7 @@ def show(paths: Sequence[Path], stop: Callable[[], bool]) -> str | None:
         while plt.get_fignums() and not stop():
             plt.pause(0.2)
         plt.close("all")
-    except Exception as error:  # a display that does not answer raises what its toolkit likes
+    except Exception as error:  # with a display that does not respond, each toolkit raises its own errors
         return f"no window can be opened ({(str(error).strip() or type(error).__name__).splitlines()[0]})"
     return None
 

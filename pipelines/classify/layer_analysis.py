@@ -1,4 +1,4 @@
-"""Three questions about the layers of a trained classifier: do deeper ones predict better, compress, differ?
+"""Measures of the layers of a trained classifier: do deeper ones predict better, compress, differ?
 
 Activations are (N, width) in float64 on the CPU: sums over thousands of examples lose too much in float32.
 """
@@ -13,7 +13,7 @@ RIDGE = 1e-3  # of the probe, in units of the mean variance of an activation
 
 
 def probe_accuracy(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, classes: int) -> float:
-    """The share of test examples that a linear probe of the layer gets right (Alain and Bengio 2016).
+    """The accuracy of a linear probe of the layer on test examples (Alain and Bengio 2016).
 
     The probe is ridge regression to one-hot targets T, in closed form on centred activations A:
     W = (A'A + r I)^-1 A'T, with r = RIDGE * trace(A'A) / width.

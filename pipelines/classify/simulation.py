@@ -1,4 +1,4 @@
-"""Mode simulation: which figures a run draws, by its flags. What they show is computed elsewhere."""
+"""Mode simulation: draw the figures that the flags of a run select. Computes none of their numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMPARISON = "comparison.csv"
 
 
 def draw(record: Mapping[str, Any], settings: ClassifySettings, out_dir: Path) -> list[Path]:
-    """Draw what the settings ask for, from evaluation.json's `record` and metrics.jsonl."""
+    """Draw the selected figures, from the `record` of evaluation.json and from metrics.jsonl."""
     try:
         from pipelines.classify import plots
     except ImportError as error:
@@ -43,7 +43,7 @@ def draw(record: Mapping[str, Any], settings: ClassifySettings, out_dir: Path) -
 
 
 def measured(path: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl; a line that a crash or a full disk cut short is none."""
+    """The rows of metrics.jsonl; without lines that a crash or a full disk truncated."""
     rows = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
@@ -53,6 +53,6 @@ def measured(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def drawn(out_dir: Path) -> list[str]:
-    """The names of what an earlier simulation has left in the folder."""
+def existing_figures(out_dir: Path) -> list[str]:
+    """The files of an earlier simulation in the folder."""
     return [*(path.name for path in out_dir.glob("*.png")), COMPARISON]

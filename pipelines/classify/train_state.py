@@ -1,4 +1,4 @@
-"""What a training changes: network and optimizers. Built from settings, packed into checkpoints and unpacked."""
+"""The state of a training: network, optimizers, progress; to and from checkpoints."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from pipelines.shared.images import Images
 from pipelines.shared.optimization import optimizer_of
 
 KIND = "classify"  # of its checkpoints
-MEANT = ("model", "similarity", "tau")  # what the weights of a checkpoint cannot be read without
+IDENTITY = ("model", "similarity", "tau")  # settings that the weights of a checkpoint depend on
 
 
 @dataclass
-class State:
-    """How far a training has come. A checkpoint carries all of it."""
+class TrainState:
+    """The progress of a training. A checkpoint has all of it."""
 
     iteration: int = 0  # steps done
     evaluated: int = -1  # the iteration of the last evaluation, which a resumed training does not repeat
 
 
 @dataclass(frozen=True, slots=True)
-class Learner:
+class ModelState:
     model: Classifier
     optimizers: list[torch.optim.Optimizer]  # one for each of model.parts()
 
 
-def build(settings: ClassifySettings, data: Images, device: torch.device) -> Learner:
+def build(settings: ClassifySettings, data: Images, device: torch.device) -> ModelState:
     torch.manual_seed(settings.seed)
     shape = Shape(data.inputs, data.classes, settings.layers, settings.width)
     readout = (settings.similarity, settings.tau, settings.seed)
@@ -43,34 +43,34 @@ def build(settings: ClassifySettings, data: Images, device: torch.device) -> Lea
         else Greedy(shape, *readout, lambdas(settings), settings.ace_variant)
     )
     model = model.to(device)
-    return Learner(model, [optimizer_of(part, settings) for part in model.parts()])
+    return ModelState(model, [optimizer_of(part, settings) for part in model.parts()])
 
 
-def pack(learner: Learner, state: State, settings: ClassifySettings, data: Images) -> dict[str, Any]:
+def pack(model_state: ModelState, state: TrainState, settings: ClassifySettings, data: Images) -> dict[str, Any]:
     """The content of a checkpoint: tensors and plain values only, so that it loads with weights_only=True."""
     return {
         "iteration": state.iteration,
         "state": dataclasses.asdict(state),
-        "shape": dataclasses.asdict(learner.model.shape),
+        "shape": dataclasses.asdict(model_state.model.shape),
         "settings": settings.model_dump(mode="json"),
         "data_sha256": data.sha256,
-        "model": learner.model.state_dict(),
-        "optimizers": [optimizer.state_dict() for optimizer in learner.optimizers],
+        "model": model_state.model.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in model_state.optimizers],
     }
 
 
-def unpack(content: dict[str, Any], learner: Learner, settings: ClassifySettings, data: Images) -> State:
-    """Put a checkpoint into the learner. Raises InputError when it does not fit the settings."""
-    there = content["shape"] | {key: content["settings"][key] for key in (*MEANT, "optimizer")}
-    here = dataclasses.asdict(learner.model.shape) | settings.model_dump(include={*MEANT, "optimizer"})
+def unpack(content: dict[str, Any], model_state: ModelState, settings: ClassifySettings, data: Images) -> TrainState:
+    """Load a checkpoint into the model state. Raises InputError when it does not fit the settings."""
+    there = content["shape"] | {key: content["settings"][key] for key in (*IDENTITY, "optimizer")}
+    here = dataclasses.asdict(model_state.model.shape) | settings.model_dump(include={*IDENTITY, "optimizer"})
     differing = [f"{key} {there[key]} there, {here[key]} here" for key in here if there[key] != here[key]]
     if differing:
         raise InputError(f"the checkpoint does not fit the settings: {'; '.join(differing)}")
     if content["data_sha256"] != data.sha256:
         print(f"warning: the images of '{data.name}' have changed since the checkpoint", file=sys.stderr)
-    learner.model.load_state_dict(content["model"])
-    for optimizer, kept in zip(learner.optimizers, content["optimizers"], strict=True):
+    model_state.model.load_state_dict(content["model"])
+    for optimizer, kept in zip(model_state.optimizers, content["optimizers"], strict=True):
         optimizer.load_state_dict(kept)
         for group in optimizer.param_groups:
-            group["weight_decay"] = settings.weight_decay  # what is said now wins over what was trained with
-    return State(**content["state"])
+            group["weight_decay"] = settings.weight_decay  # the current setting wins over that of the checkpoint
+    return TrainState(**content["state"])

@@ -1,4 +1,4 @@
-"""How a step size finds its length during warm-up. Knows nothing of what is stepped."""
+"""Adapt a step size during warm-up. Knows nothing of samplers."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-# Gamma, t0 and kappa of Hoffman and Gelman 2014, section 3.2: a smaller PULL lets steps vary more, EARLY holds the
-# first ones back, and a larger FORGETTING gives the last ones more weight.
-PULL, EARLY, FORGETTING = 0.05, 10.0, 0.75
-CROSSINGS = 100  # halvings or doublings: a factor of 2^100 between a first guess and what fits means that nothing fits
+# Hoffman and Gelman 2014, section 3.2: a smaller GAMMA lets steps vary more, T0 damps the first ones, and a larger
+# KAPPA gives the last ones more weight.
+GAMMA, T0, KAPPA = 0.05, 10.0, 0.75
+CROSSINGS = 100  # halvings or doublings: a step that differs from the guess by a factor of 2^100 does not exist
 
 
 class DualAveraging:
     """Drives acceptances to `target` (Hoffman and Gelman 2014, "The No-U-Turn Sampler", equation 6).
 
-    `step` (C, 1) is what the next moves of the warm-up take, `average` (C, 1) what is kept in the end.
+    `step` (C, 1) is for the next moves of the warm-up, `average` (C, 1) for the time after it.
     """
 
     def __init__(self, first: Tensor, target: float) -> None:
@@ -28,12 +28,12 @@ class DualAveraging:
 
     def update(self, acceptance: Tensor) -> None:  # (C, 1)
         self._seen += 1
-        weight = 1 / (self._seen + EARLY)
+        weight = 1 / (self._seen + T0)
         self._shortfall = self._shortfall + weight * (self._target - acceptance - self._shortfall)
-        log_step = self._anchor - math.sqrt(self._seen) / PULL * self._shortfall
-        share = self._seen**-FORGETTING
+        log_step = self._anchor - math.sqrt(self._seen) / GAMMA * self._shortfall
+        weight = self._seen**-KAPPA
         self.step = log_step.exp()
-        self.average = (share * log_step + (1 - share) * self.average.log()).exp()
+        self.average = (weight * log_step + (1 - weight) * self.average.log()).exp()
 
 
 def first_steps(acceptance: Callable[[Tensor], Tensor], guess: Tensor) -> Tensor:  # (C, 1) -> (C, 1)
@@ -50,7 +50,7 @@ def first_steps(acceptance: Callable[[Tensor], Tensor], guess: Tensor) -> Tensor
 
 
 class Smoothed:
-    """A running mean that forgets: exponential, and corrected for having begun at 0 (Kingma and Ba 2015, section 3)."""
+    """An exponential moving average with correction for its start at 0 (Kingma and Ba 2015, section 3)."""
 
     def __init__(self, memory: float) -> None:
         self._keep = 1 - 1 / memory

@@ -1,4 +1,4 @@
-"""The door of the pipeline: settings -> exit code."""
+"""The entry point of the pipeline: settings -> exit code."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pipelines.shared.metrics import METRICS, Tracker, print_line
 
 
 def run(settings: LlcSettings) -> int:
-    """Estimate, and return the exit code: 0 done, 130 or 143 after a signal, with what was finished written.
+    """Estimate, and return the exit code: 0 done, 130 or 143 after a signal, with the finished results written.
 
     Leaves error.json in out_dir when an exception passes through.
     """
     out_dir, progress = Path(settings.out_dir), Progress(total_draws(settings))
     with record_failure(out_dir, lambda: progress.done), StopRequest() as stop:
-        (out_dir / METRICS).unlink(missing_ok=True)  # nothing continues here: each estimate begins anew
+        (out_dir / METRICS).unlink(missing_ok=True)  # nothing is resumed: each estimate starts from scratch
         with Tracker(settings, out_dir, progress.total) as tracker:
             try:
                 rows = estimate(settings, out_dir, tracker, progress, stop)
             except Stopped:
                 print_line(
-                    f"stopped by a signal after {progress.done} draws; the samplers that had ended are in {out_dir}"
+                    f"stopped by a signal after {progress.done} draws; finished samplers are in {out_dir}"
                 )
                 return stop.exit_code
     print_line(f"done: {', '.join(f'{row.sampler} {row.llc_mean:.4g}' for row in rows)}; files in {out_dir}")

@@ -1,4 +1,4 @@
-"""The network of a run and its training. Checkpoints let a training that was stopped go on, bit for bit on a CPU."""
+"""The network of a run, its training and checkpoints. A resumed training is exact, bit for bit on a CPU."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from pipelines.shared.optimization import learning_rate, optimizer_of, order, se
 
 KIND = "robustness"  # of its checkpoints
 HINT = "Lower lr"
-ROWS = 1024  # in a pass
-MEANT = ("dataset", "model_name", "layers", "width", "channels", "optimizer", "seed")
+ROWS = 1024  # in a forward pass
+IDENTITY = ("dataset", "model_name", "layers", "width", "channels", "optimizer", "seed")
 
 
 @dataclass
-class State:
-    """How far the training has come."""
+class TrainState:
+    """The progress of the training."""
 
     iteration: int = 0  # steps done
 
@@ -66,20 +66,20 @@ def train(
     settings: RobustnessSettings,
     data: Data,
     device: torch.device,
-    state: State,
+    state: TrainState,
     stop: Callable[[], bool],
     tracker: Tracker | None,
 ) -> None:
-    """All epochs, or until `stop()`; `state` tells how far it came. Without a tracker nothing is told or written."""
+    """Train for all epochs, or until `stop()`; `state` is updated. Without a tracker nothing is printed or written."""
     examples = len(data.train)
-    steps = -(-examples // settings.batch_size)  # of an epoch; the last one takes what is left
+    steps = -(-examples // settings.batch_size)  # of an epoch; the last one has the remainder
     max_iters = steps * settings.epochs
     optimizer = optimizer_of(network, settings)
     out_dir = Path(settings.out_dir)
     if tracker is not None and settings.init_from == "resume":
         resume(network, optimizer, settings, data, state)
     x, y = torch.from_numpy(data.train.x).to(device), torch.from_numpy(data.train.y).to(device)
-    total, summed, began = torch.zeros((), device=device), 0, time.perf_counter()
+    total, steps_since_log, began = torch.zeros((), device=device), 0, time.perf_counter()
     network.train()
     while state.iteration < max_iters and not stop():
         epoch, step = divmod(state.iteration, steps)
@@ -91,20 +91,20 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        total, summed = total + loss.detach(), summed + 1
+        total, steps_since_log = total + loss.detach(), steps_since_log + 1
         state.iteration += 1
-        tell = state.iteration % settings.log_interval == 0 or state.iteration in (1, max_iters)
-        ends = state.iteration % steps == 0
-        if tell or ends:
+        log_due = state.iteration % settings.log_interval == 0 or state.iteration in (1, max_iters)
+        epoch_done = state.iteration % steps == 0
+        if log_due or epoch_done:
             require_finite(total.item(), state.iteration, HINT)
-        if tell and tracker is not None:
-            mean, milliseconds = total.item() / summed, (time.perf_counter() - began) / summed * 1e3
+        if log_due and tracker is not None:
+            mean, milliseconds = total.item() / steps_since_log, (time.perf_counter() - began) / steps_since_log * 1e3
             print_line(f"iter {state.iteration}: loss {mean:.4f}, time {milliseconds:.2f}ms, lr {rate:.3e}")
             row = {"epoch": state.iteration / steps, "train/loss": mean, "lr": rate, "ms_per_iter": milliseconds}
             tracker.log(state.iteration, row)
-            total, summed, began = torch.zeros((), device=device), 0, time.perf_counter()
-        if ends and tracker is not None:
-            look(network, data, device, state, tracker)
+            total, steps_since_log, began = torch.zeros((), device=device), 0, time.perf_counter()
+        if epoch_done and tracker is not None:
+            validate(network, data, device, state, tracker)
             network.train()
     network.eval()
     if tracker is not None:
@@ -115,8 +115,8 @@ def train(
             checkpoints.prune(out_dir, KIND, 1, best=None, written=state.iteration)
 
 
-def look(network: Feedforward, data: Data, device: torch.device, state: State, tracker: Tracker) -> None:
-    """Loss and accuracy on the validation part, at the end of an epoch. Nothing is chosen by them."""
+def validate(network: Feedforward, data: Data, device: torch.device, state: TrainState, tracker: Tracker) -> None:
+    """Loss and accuracy on the validation part, at the end of an epoch. They do not influence the training."""
     found = outputs(network, data.val.x, device)
     loss = F.cross_entropy(found.logits, torch.from_numpy(data.val.y)).item()
     right = accuracy(found, data.val.y)
@@ -129,7 +129,7 @@ def pack(
     optimizer: torch.optim.Optimizer,
     settings: RobustnessSettings,
     data: Data,
-    state: State,
+    state: TrainState,
 ) -> dict[str, Any]:
     """The content of a checkpoint: tensors and plain values only, so that it loads with weights_only=True."""
     return {
@@ -147,14 +147,14 @@ def resume(
     optimizer: torch.optim.Optimizer,
     settings: RobustnessSettings,
     data: Data,
-    state: State,
+    state: TrainState,
 ) -> None:
-    """Go on from the newest checkpoint. Raises InputError when there is none, or it does not fit."""
+    """Continue from the latest checkpoint. Raises InputError when there is none, or it does not fit."""
     path, content = checkpoints.load_latest(Path(settings.out_dir), KIND)
     there, here = content["settings"], settings.model_dump(mode="json")
-    differing = [f"{key} {there[key]} there, {here[key]} here" for key in MEANT if there[key] != here[key]]
+    differing = [f"{key} {there[key]} there, {here[key]} here" for key in IDENTITY if there[key] != here[key]]
     if content["learned"] != data.about["learned"]:
-        differing.append("other rows were learned there")
+        differing.append("its training rows differ")
     if differing:
         raise InputError(f"the checkpoint {path} does not fit the settings: {'; '.join(differing)}")
     network.load_state_dict(content["model"])

@@ -1,4 +1,4 @@
-"""The figures of a run, as PNG files under images/. Draws without a display, and computes nothing but what it draws."""
+"""The figures of a run, as PNG files under images/. Needs no display; computes only what it draws."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ TITLES = {
 
 
 def draw(result: Result, settings: RobustnessSettings, planes: Sequence[Plane], out_dir: Path) -> list[Path]:
-    """All that this run has something for, and where they lie."""
+    """Draw and save the figures that apply to this run; their paths."""
     found = dict(figures(result, settings, planes))
-    return [save(drawn, out_dir / layout.IMAGES / f"{name}.png") for name, drawn in found.items()]
+    return [save(figure, out_dir / layout.IMAGES / f"{name}.png") for name, figure in found.items()]
 
 
 def figures(result: Result, settings: RobustnessSettings, planes: Sequence[Plane]) -> Iterator[tuple[str, Figure]]:
@@ -51,23 +51,23 @@ def figures(result: Result, settings: RobustnessSettings, planes: Sequence[Plane
 
 def scores(result: Result, settings: RobustnessSettings) -> Figure:
     """How each detector scores clean, adversarial and ood rows, and its threshold."""
-    drawn = Figure(figsize=(11, 6.5), layout="constrained")
-    judged = result.eval_adv.labels == 1
-    for axes, name in zip(drawn.subplots(2, 2).flat, DETECTORS, strict=True):
+    figure = Figure(figsize=(11, 6.5), layout="constrained")
+    adversarial = result.eval_adv.labels == 1
+    for axes, name in zip(figure.subplots(2, 2).flat, DETECTORS, strict=True):
         groups = [("clean", result.scores["test_clean"][name], CLEAN)]
-        groups.append(("adversarial", result.eval_adv.scores[name][judged], ADVERSARIAL))
+        groups.append(("adversarial", result.eval_adv.scores[name][adversarial], ADVERSARIAL))
         if result.eval_ood is not None:
             groups.append(("ood", result.scores["test_ood"][name], OOD))
         histogram(axes, [group for group in groups if len(group[1])], logarithmic=name != "energy")
         axes.axvline(result.thresholds[name], color="black", linestyle="--", linewidth=1, label="threshold")
         decides = ", which decides" if name == settings.detector.name else ""
-        axes.set(title=f"{name}{decides}", xlabel=TITLES[name], ylabel="share of the rows")
-    drawn.axes[0].legend()
-    return drawn
+        axes.set(title=f"{name}{decides}", xlabel=TITLES[name], ylabel="fraction of the rows")
+    figure.axes[0].legend()
+    return figure
 
 
 def histogram(axes: Axes, groups: list[tuple[str, np.ndarray, str]], *, logarithmic: bool) -> None:
-    """Groups over the same bins, each as shares of itself; what lies beyond the axis is in the first or last bin."""
+    """Groups over the same bins, each normalised; values beyond the axis are in the first or last bin."""
     every = np.concatenate([values for _, values, _ in groups])
     if logarithmic:
         floor = max(1e-9, np.quantile(every, 0.01))
@@ -87,16 +87,16 @@ def histogram(axes: Axes, groups: list[tuple[str, np.ndarray, str]], *, logarith
 
 
 def roc(result: Result) -> Figure:
-    """Which share of the odd rows is noticed for which share of false alarms, for every threshold there could be."""
+    """The ROC curve of each detector: detected rows against false alarms, for every threshold."""
     parts = [("adversarial", result.eval_adv)] + ([("ood", result.eval_ood)] if result.eval_ood is not None else [])
-    drawn = Figure(figsize=(5.5 * len(parts), 5), layout="constrained")
-    for axes, (title, found) in zip(drawn.subplots(1, len(parts), squeeze=False)[0], parts, strict=True):
+    figure = Figure(figsize=(5.5 * len(parts), 5), layout="constrained")
+    for axes, (title, found) in zip(figure.subplots(1, len(parts), squeeze=False)[0], parts, strict=True):
         curves(axes, found)
         count = int((found.labels == 1).sum())
         axes.set(title=f"{title}: {count} rows against {len(found.labels) - count} clean ones", aspect="equal")
-        axes.set(xlabel="clean rows taken for odd", ylabel="odd rows noticed", xlim=(-0.01, 1), ylim=(0, 1.01))
+        axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.01, 1), ylim=(0, 1.01))
         axes.legend(loc="lower right", title="AUROC")
-    return drawn
+    return figure
 
 
 def curves(axes: Axes, found: Evaluation) -> None:
@@ -110,7 +110,7 @@ def curves(axes: Axes, found: Evaluation) -> None:
 
 
 def shown(result: Result) -> np.ndarray:
-    """Which attacked rows are shown: successes first."""
+    """The attacked rows to show: successes first."""
     mask = result.attack_test.meta["adv_mask"]
     return np.argsort(~mask, kind="stable")[:COLUMNS]
 
@@ -118,10 +118,10 @@ def shown(result: Result) -> np.ndarray:
 def image_examples(result: Result) -> Figure:
     attack, data, chosen = result.attack_test, result.data, shown(result)
     clean = data.test.x[attack.rows[chosen]][:, 0]
-    moved = attack.x[chosen][:, 0]
-    drawn = Figure(figsize=(1.3 * COLUMNS + 1.4, 4.6), layout="constrained")
-    grid = drawn.subplots(3, COLUMNS, squeeze=False)
-    reach = max(float(np.abs(moved - clean).max()), 1e-9)
+    adversarial = attack.x[chosen][:, 0]
+    figure = Figure(figsize=(1.3 * COLUMNS + 1.4, 4.6), layout="constrained")
+    grid = figure.subplots(3, COLUMNS, squeeze=False)
+    reach = max(float(np.abs(adversarial - clean).max()), 1e-9)
     for column in range(COLUMNS):
         if column >= len(chosen):
             for axes in grid[:, column]:
@@ -129,27 +129,27 @@ def image_examples(result: Result) -> Figure:
             continue
         before, after = data.test.y[attack.rows[chosen[column]]], attack.answers[chosen[column]]
         pixels(grid[0, column], clean[column], title=f"{data.names[before]}")
-        change = pixels(grid[1, column], moved[column] - clean[column], cmap="RdBu_r", limits=(-reach, reach))
-        pixels(grid[2, column], moved[column], title=f"taken for {data.names[after]}")
+        change = pixels(grid[1, column], adversarial[column] - clean[column], cmap="RdBu_r", limits=(-reach, reach))
+        pixels(grid[2, column], adversarial[column], title=f"predicted {data.names[after]}")
     for row, label in enumerate(("clean", "change", "adversarial")):
         grid[row, 0].set_ylabel(label)
-    drawn.colorbar(change, ax=grid[1, :].tolist(), fraction=0.02, pad=0.01)
-    rate = statistics.share(attack.meta["adv_mask"])
-    drawn.suptitle(f"{rate.success} of {rate.total} rows are misclassified after the attack")
-    return drawn
+    figure.colorbar(change, ax=grid[1, :].tolist(), fraction=0.02, pad=0.01)
+    rate = statistics.success_fraction(attack.meta["adv_mask"])
+    figure.suptitle(f"{rate.success} of {rate.total} rows are misclassified after the attack")
+    return figure
 
 
 def ood_examples(result: Result) -> Figure:
     rows = {"clean": result.data.test.x} | result.ood_rows
-    drawn = Figure(figsize=(1.1 * COLUMNS + 1.5, 1.15 * len(rows) + 0.2), layout="constrained")
-    for strip, (kind, x) in zip(drawn.subplots(len(rows), COLUMNS, squeeze=False), rows.items(), strict=True):
+    figure = Figure(figsize=(1.1 * COLUMNS + 1.5, 1.15 * len(rows) + 0.2), layout="constrained")
+    for strip, (kind, x) in zip(figure.subplots(len(rows), COLUMNS, squeeze=False), rows.items(), strict=True):
         for column, axes in enumerate(strip):
             if column < len(x):
                 pixels(axes, x[column, 0])
             else:
                 axes.set_axis_off()
         strip[0].set_ylabel(kind.replace("_", "\n"), rotation=0, ha="right", va="center")
-    return drawn
+    return figure
 
 
 def pixels(axes: Axes, image: np.ndarray, title: str = "", cmap: str = "gray_r", limits: tuple = (0, 1)):
@@ -165,45 +165,46 @@ def table_examples(result: Result) -> Figure:
     change = attack.x[chosen] - data.test.x[attack.rows[chosen]]
     reach = max(float(np.abs(change).max()), 1e-9)
     features = data.features
-    drawn = Figure(figsize=(0.32 * len(features) + 3.2, 0.4 * len(chosen) + 3.0), layout="constrained")
-    axes = drawn.subplots()
-    picture = axes.imshow(change, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto")
-    drawn.colorbar(picture, ax=axes, label="change (standard deviations)")
+    figure = Figure(figsize=(0.32 * len(features) + 3.2, 0.4 * len(chosen) + 3.0), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(change, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto")
+    figure.colorbar(image, ax=axes, label="change (standard deviations)")
     names = [f"{data.names[data.test.y[attack.rows[row]]]} → {data.names[attack.answers[row]]}" for row in chosen]
     axes.set_xticks(range(len(features)), features, rotation=90, fontsize=8)
     axes.set_yticks(range(len(chosen)), names, fontsize=9)
-    rate = statistics.share(attack.meta["adv_mask"])
+    rate = statistics.success_fraction(attack.meta["adv_mask"])
     axes.set_title(f"{rate.success} of {rate.total} rows are misclassified after the attack")
-    return drawn
+    return figure
 
 
 def decision_map(result: Result, settings: RobustnessSettings, planes: Sequence[Plane]) -> Figure:
-    """Left: what the network says where, and whither the attack moves rows. Right: what the detector takes for odd."""
-    drawn = Figure(figsize=(6.2 * len(planes), 5.6), layout="constrained")
-    axes = drawn.subplots(1, len(planes), squeeze=False)[0]
+    """Left: the predicted classes, and where the attack moves rows. Right: what the detector detects."""
+    figure = Figure(figsize=(6.2 * len(planes), 5.6), layout="constrained")
+    axes = figure.subplots(1, len(planes), squeeze=False)[0]
     for one, plane in zip(axes, planes, strict=True):
         background(one, result, settings, plane)
     attack, mask = result.attack_test, result.attack_test.meta["adv_mask"]
-    begin, end = result.data.test.x[attack.rows], attack.x
-    for moved, colour, label in ((~mask, "#777777", "no success"), (mask, ADVERSARIAL, "success")):
-        axes[0].plot(*end[moved].T, ".", color=colour, markersize=4, label=f"attacked, {label}: {moved.sum()}")
-        lines = np.stack((begin[moved], end[moved], np.full_like(end[moved], np.nan)), 1).reshape(-1, 2)
+    clean, attacked = result.data.test.x[attack.rows], attack.x
+    for chosen, colour, label in ((~mask, "#777777", "no success"), (mask, ADVERSARIAL, "success")):
+        axes[0].plot(*attacked[chosen].T, ".", color=colour, markersize=4, label=f"attacked, {label}: {chosen.sum()}")
+        gaps = np.full_like(attacked[chosen], np.nan)
+        lines = np.stack((clean[chosen], attacked[chosen], gaps), 1).reshape(-1, 2)
         axes[0].plot(*lines.T, color=colour, linewidth=0.6, alpha=0.6)
     axes[0].set_title(f"{settings.attack.name}, {settings.attack.norm}, eps {settings.attack.eps:g}")
     for (kind, x), marker in zip(result.ood_rows.items(), "xv+*", strict=False):
         found = result.eval_ood.scores[settings.detector.name][result.eval_ood.kind == kind]
-        share = statistics.share(found >= result.thresholds[settings.detector.name])
-        label = f"{kind}: {share.success} of {share.total} detected"
+        fraction = statistics.success_fraction(found >= result.thresholds[settings.detector.name])
+        label = f"{kind}: {fraction.success} of {fraction.total} detected"
         axes[1].plot(*x.T, marker, markersize=4, linestyle="", alpha=0.7, label=label)
     if result.ood_rows:
-        axes[1].set_title(f"ood, beside what {settings.detector.name} takes for clean")
+        axes[1].set_title(f"ood rows, and the region that {settings.detector.name} takes for clean")
     for one in axes:
         one.legend(loc="upper right", fontsize=8, framealpha=0.9)
-    return drawn
+    return figure
 
 
 def background(axes: Axes, result: Result, settings: RobustnessSettings, plane: Plane) -> None:
-    """The classes as colours; where the detector would raise an alarm they are paler, beyond a dashed line."""
+    """The classes as colours, paler where the detector would raise an alarm; a dashed line is the threshold."""
     count, limit = len(result.data.names), result.thresholds[settings.detector.name]
     place = {"extent": plane.extent, "origin": "lower"}
     axes.imshow(plane.answers, cmap=ListedColormap(CLASSES[:count]), vmin=-0.5, vmax=count - 0.5, **place)

@@ -1,7 +1,7 @@
-"""Random numbers: a stream for each purpose of a run, from its seed alone. There is no global state.
+"""A random stream for each purpose of a run, from its seed alone. There is no global state.
 
-What draws more or fewer numbers of its own stream changes none of the others, and jobs side by side draw the same as
-one after another.
+Drawing more or fewer numbers from one stream changes none of the others, and parallel jobs draw the same as sequential
+ones.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 
-def stream(seed: int, purpose: str) -> np.random.Generator:
+def random_stream(seed: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(purpose.encode())])
 
 
 def torch_stream(seed: int, purpose: str) -> torch.Generator:
-    """On the CPU, so that every device sees the same numbers."""
-    return torch.Generator().manual_seed(int(stream(seed, purpose).integers(2**63)))
+    """On the CPU, so that every device gets the same numbers."""
+    return torch.Generator().manual_seed(int(random_stream(seed, purpose).integers(2**63)))

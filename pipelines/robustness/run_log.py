@@ -1,4 +1,4 @@
-"""The record that a run keeps of itself: logs/run.log, metadata.json from its beginning to its end, error.txt."""
+"""The records of a run: logs/run.log, metadata.json from start to end, logs/error.txt."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = ("torch", "numpy", "scikit-learn", "scipy", "matplotlib", "pydantic")
 
 
-class Logbook:
-    """While entered, what is printed goes to run.log as well. `about` is what metadata.json says beside the usual."""
+class RunLog:
+    """While entered, output is also written to run.log. `extra`: further keys of metadata.json."""
 
     def __init__(self, out_dir: Path, settings: RobustnessSettings) -> None:
         self.out_dir = out_dir
-        self.about: dict[str, Any] = {}
+        self.extra: dict[str, Any] = {}
         self.status = "running"  # then completed, interrupted or failed
         self._error: str | None = None
         self._began = time.monotonic()
-        self._first = {
+        self._header = {
             "schema": 1,
             "timestamp": clock.now(),
             "config_path": settings.config_path,
@@ -41,11 +41,11 @@ class Logbook:
         }
         self._stack = contextlib.ExitStack()
 
-    def __enter__(self) -> Logbook:
+    def __enter__(self) -> RunLog:
         layout.make(self.out_dir)
         log = self._stack.enter_context((self.out_dir / layout.RUN_LOG).open("w", encoding="utf-8", errors="replace"))
-        self._stack.enter_context(contextlib.redirect_stdout(Both(sys.stdout, log)))
-        self._stack.enter_context(contextlib.redirect_stderr(Both(sys.stderr, log)))
+        self._stack.enter_context(contextlib.redirect_stdout(Tee(sys.stdout, log)))
+        self._stack.enter_context(contextlib.redirect_stderr(Tee(sys.stderr, log)))
         self._log = log
         self.write()
         return self
@@ -55,10 +55,12 @@ class Logbook:
     ) -> None:
         if isinstance(error, Exception):
             self.status, self._error = "failed", f"{type(error).__name__}: {error}"
-            said = f"error: {error}\n" if isinstance(error, InputError) else "".join(traceback.format_exception(error))
-            with contextlib.suppress(OSError):  # the disk may be what failed
-                self._log.write(said)
-                atomic.write_bytes(self.out_dir / layout.ERROR_TXT, said.encode(errors="replace"))
+            message = (
+                f"error: {error}\n" if isinstance(error, InputError) else "".join(traceback.format_exception(error))
+            )
+            with contextlib.suppress(OSError):  # the disk may have failed
+                self._log.write(message)
+                atomic.write_bytes(self.out_dir / layout.ERROR_TXT, message.encode(errors="replace"))
         elif error is not None:  # a second Ctrl+C
             self.status = "interrupted"
         self._stack.close()
@@ -67,24 +69,24 @@ class Logbook:
 
     def write(self) -> None:
         ended = self.status != "running"
-        record = self._first | {
+        record = self._header | {
             "status": self.status,
             "error": self._error,
             "ended": clock.now() if ended else None,
             "duration_seconds": round(time.monotonic() - self._began, 3) if ended else None,
-            **self.about,
+            **self.extra,
         }
         atomic.write_json(self.out_dir / layout.METADATA, record)
 
 
-class Both(io.TextIOBase):
-    """A stream that is written to the log too."""
+class Tee(io.TextIOBase):
+    """A stream that also writes to the log."""
 
     def __init__(self, stream: TextIO, log: TextIO) -> None:
         self._stream, self._log = stream, log
 
     def write(self, text: str) -> int:
-        with contextlib.suppress(OSError, ValueError):  # a full disk must not stop what it tells about
+        with contextlib.suppress(OSError, ValueError):  # a full disk must not stop the run
             self._log.write(text)
         return self._stream.write(text)
 

@@ -30,7 +30,7 @@ class Images:
     test_images: np.ndarray
     test_labels: np.ndarray
     classes: int
-    maximum: int  # the brightest value that an image can have
+    maximum: int  # the largest value of a pixel
     sha256: str
     source: dict[str, Any]
 
@@ -39,7 +39,7 @@ class Images:
         return self.train_images[0].size
 
     def describe(self, train_examples: int) -> dict[str, Any]:
-        """What evaluation.json says about it; `train_examples` of its images were learned."""
+        """What evaluation.json says about it; `train_examples` of its images were used for training."""
         return {
             "name": self.name,
             "source": self.source,
@@ -53,7 +53,7 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class Arrays:
-    """What prepare.py has read: all that a dataset is made of."""
+    """The content of a dataset, as prepare.py reads it."""
 
     train_images: np.ndarray
     train_labels: np.ndarray
@@ -64,16 +64,16 @@ class Arrays:
 
 
 def prepare_once(folder: Path, read: Callable[[], Arrays], *, again: bool = False) -> bool:
-    """Prepare `folder` from the arrays that `read` returns; False when it was prepared."""
+    """Prepare `folder` from the arrays that `read` returns; False when it was prepared already."""
     return dataset_preparation.prepare_once(folder, PARTS, lambda: write(folder, read()), again=again)
 
 
 def write(folder: Path, arrays: Arrays) -> None:
-    """Raises ValueError for arrays that do not belong together."""
+    """Raises ValueError for arrays that do not match."""
     labels = np.concatenate((arrays.train_labels, arrays.test_labels))
     for images, own in ((arrays.train_images, arrays.train_labels), (arrays.test_images, arrays.test_labels)):
         if images.ndim != 3 or len(images) != len(own) or not len(own):
-            raise ValueError(f"{images.shape} are no images for {len(own)} labels")
+            raise ValueError(f"{images.shape} are not images for {len(own)} labels")
     contents = [npy(getattr(arrays, Path(name).stem)) for name in PARTS]
     height, width = arrays.train_images.shape[1:]
     meta = {
@@ -100,7 +100,7 @@ def npy(array: np.ndarray) -> bytes:
 
 
 def open_images(name: str) -> Images:
-    """The dataset data/<name>, prepared now if need be, or the one in the folder `name` when that is a path."""
+    """The dataset data/<name>, prepared now if needed, or the one in the folder `name` when that is a path."""
     folder = dataset_folder(name)
     if not dataset_preparation.is_prepared(folder, PARTS):
         dataset_preparation.run_script(name, folder)
@@ -109,4 +109,4 @@ def open_images(name: str) -> Images:
         arrays = {Path(part).stem: np.load(folder / part) for part in PARTS}
         return Images(name=name, **arrays, **{key: meta[key] for key in ("classes", "maximum", "sha256", "source")})
     except (KeyError, ValueError, EOFError) as error:
-        raise InputError(f"{folder} holds no readable images ({error!r}); prepare them again") from error
+        raise InputError(f"{folder} has no readable images ({error!r}); prepare them again") from error

@@ -33,7 +33,7 @@ def learning_rate(iteration: int, max_iters: int, settings: OptimizationSettings
     return settings.lr * 0.5 * (1 + math.cos(math.pi * iteration / max_iters))
 
 
-@lru_cache(maxsize=1)  # asked for at every step of an epoch
+@lru_cache(maxsize=1)  # called at every step of an epoch
 def order(seed: int, epoch: int, examples: int) -> np.ndarray:  # -> (examples,) int64
     """A shuffle for each epoch that depends on nothing else, so that a resumed training needs no state of it."""
     return np.random.default_rng([seed, epoch]).permutation(examples)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 
 def save(drawn: Figure, path: Path) -> Path:
-    """Whole or not at all: a run that is stopped while it draws leaves no half of a picture."""
+    """Write the file completely or not at all: a run that is stopped while it draws leaves no partial file."""
     part = path.with_name(f".{path.stem}.{os.getpid()}.tmp.png")
     try:
         drawn.savefig(part, dpi=100)

@@ -135,9 +135,9 @@ def _best(files: Sequence[Path]) -> tuple[Path, dict[str, Any], str]:
         if len(files) == 1:
             return latest, content, ""
         if best not in files:
-            return latest, content, f"the latest of {len(files)}"
+            return latest, content, f"the latest of {len(files)} checkpoints"
         content = content if best == latest else _read(best)
-        return best, content, f"the lowest validation loss of {len(files)}, {_loss(content)}"
+        return best, content, f"the lowest validation loss of {len(files)} checkpoints, {_loss(content)}"
     raise InputError("; ".join(reasons))
 
 

@@ -1,4 +1,4 @@
-"""The folders of the application's runs, as a callback of Hydra: every run and sweep gets one of its own."""
+"""A folder for each run and sweep of the application, as a callback of Hydra."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 
 from runner import atomic
 
-TRIES = 1000  # runs that begin in one second
+TRIES = 1000  # runs that start in one second
 
 
 class Folders(Callback):
-    """Takes the folder before anything is written, and gives a sweep the .hydra/ that a run has."""
+    """Creates the folder before anything is written, and gives a sweep the .hydra/ that a run has."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         _take(config, "run")
@@ -31,7 +31,7 @@ class Folders(Callback):
 
 
 def _record(config: DictConfig, folder: Path) -> None:
-    """The three files that a run has, of the whole sweep, and multirun.yaml: only some sweepers write it themselves."""
+    """The three files that a run has, for the full sweep, and multirun.yaml, which not all sweepers write."""
     folder.mkdir(parents=True, exist_ok=True)
     atomic.write_bytes(folder.parent / "multirun.yaml", OmegaConf.to_yaml(config).encode())
     parts = {
@@ -44,36 +44,36 @@ def _record(config: DictConfig, folder: Path) -> None:
 
 
 def _take(config: DictConfig, kind: str) -> None:
-    """Make hydra.<kind>.dir, or one beside it where another run has that. A name without the time is used as it is."""
+    """Create hydra.<kind>.dir, with a number if another run has it. A name without the time is used as it is."""
     section = config.hydra[kind]
     written = OmegaConf.to_container(section, resolve=False)
     assert isinstance(written, dict)
     if "${now:" not in str(written["dir"]):
         return
     try:
-        folder = _fresh(str(section.dir))
+        folder = _create(str(section.dir))
     except OSError as error:
-        _refuse(f"hydra.{kind}.dir: {error.filename} cannot be made ({error.strerror}); choose another")
+        _refuse(f"hydra.{kind}.dir: {error.filename} cannot be created ({error.strerror}); choose another")
     with flag_override(section, ["readonly", "struct"], False):
         section.dir = folder
-    if kind == "sweep":  # the config of each job is composed anew, from these
+    if kind == "sweep":  # the config of each job is composed from these again
         quoted = folder.replace("\\", "\\\\").replace("'", "\\'")
         with flag_override(config.hydra.overrides, ["readonly", "struct"], False):
             config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{quoted}'")
 
 
-def _fresh(wanted: str) -> str:
-    Path(wanted).parent.mkdir(parents=True, exist_ok=True)
-    for candidate in (wanted, *(f"{wanted}_{number}" for number in range(1, TRIES))):
+def _create(requested: str) -> str:
+    Path(requested).parent.mkdir(parents=True, exist_ok=True)
+    for candidate in (requested, *(f"{requested}_{number}" for number in range(1, TRIES))):
         try:
-            Path(candidate).mkdir()  # the one of all that try who makes it has it
+            Path(candidate).mkdir()  # only one of several processes succeeds
             return candidate
         except FileExistsError:
             continue
-    raise FileExistsError(17, f"{TRIES} of this name exist", wanted)
+    raise FileExistsError(17, f"{TRIES} of this name exist", requested)
 
 
 def _refuse(sentence: str) -> NoReturn:
-    """End the program: what a callback raises would be a warning of Hydra's, and then its own error."""
+    """End the program: Hydra turns an exception of a callback into a warning, and then fails with its own error."""
     print(f"train.py: {sentence}", file=sys.stderr)
     sys.exit(2)

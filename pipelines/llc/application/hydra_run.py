@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 OWN = ("experiment_name",)  # keys for the user's own use, in hydra.run.dir for example
 
-#: Where config/llc/config.yaml begins: every key can be typed, and one that does not exist is refused by Hydra.
+#: The first entry of config/llc/config.yaml: Hydra accepts every key of it, and refuses any other.
 ConfigStore.instance().store(name="settings", node=LlcSettings().model_dump(mode="json", exclude={"out_dir"}))
 
 
 class Refused(CompactHydraException):
-    """A mistake of the user's in one job of a sweep, which the other jobs do not share."""
+    """An input error in one job of a sweep, which does not affect the other jobs."""
 
 
 def run(config: DictConfig) -> None:
-    """Run the pipeline here; its results are files. Exits with 2 for a mistake of the user's, with 1 for a failure."""
+    """Run the pipeline here; its results are files. Exits with 2 for an input error, with 1 for a failure."""
     try:
         _run(config)
     except (InputError, OmegaConfBaseException) as error:
@@ -49,21 +49,21 @@ def _run(config: DictConfig) -> None:
     given = _plain(config)
     settings = checked({key: value for key, value in given.items() if key not in OWN})
     resolved = settings.model_dump(mode="json") | {key: given[key] for key in OWN if key in given}
-    artifacts.save_config(resolved)  # first, so that a run that fails has it too
+    artifacts.save_config(resolved)  # first, so that a failed run has it, too
     log.info("n_data %d, target_params %d, seed %d", settings.data.n_data, settings.model.target_params, settings.seed)
     from pipelines.llc import train  # only now, when the config is known to be right: torch takes seconds to import
 
     try:
         code = train.run(settings)
     finally:
-        artifacts.save_config(resolved)  # the pipeline writes one of its own there, which lacks the keys of OWN
+        artifacts.save_config(resolved)  # the pipeline writes its own, which does not have the keys of OWN
     if code:
         sys.exit(code)
     log.info("done; the results are in metrics_summary.csv")
 
 
 def checked(given: Mapping[str, Any]) -> LlcSettings:
-    """The settings, writing into the current directory. Raises InputError with a sentence for each value that is wrong."""
+    """The settings, for the current directory. Raises InputError with a sentence for each invalid value."""
     given = {**given, "out_dir": "."}
     try:
         return LlcSettings.model_validate_json(json.dumps(given), strict=True)
