@@ -2,7 +2,7 @@
 """Draw text from a trained model: python sample.py PATH --sampler=first_hitting --count=4 --prompt="ROMEO:"
 
 PATH is a checkpoint (ckpt_*.pt), a job's folder or a batch's. Samples go to stdout, all else to stderr.
-Exit codes: 0 done, 1 failed, 2 a mistake in the command, 130 stopped by Ctrl+C after printing what was finished.
+Exit codes: 0 done, 1 failed, 2 an error in the command, 130 stopped by Ctrl+C after printing the finished samples.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipelines.shared.errors import InputError
 from runner import override
 from runner.configfiles import ConfigError
 
-FLAGS = ("--show", "--quality")  # may stand alone, and then mean true
+FLAGS = ("--show", "--quality")  # without a value they mean true
 
 
 def main(argv: Sequence[str]) -> int:
@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
         require_model(path)
         if settings.corrector:
             require_model(Path(settings.corrector), corrector=True)
-        # Only now, when the command is known to be right: torch alone takes seconds to import.
+        # Only now that the command is valid: torch alone takes seconds to import.
         from pipelines.diffusion.sampling import samples
 
         return samples.run(path, settings)
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def read(argv: Sequence[str]) -> tuple[Path, SampleSettings]:
-    """The path and the settings of a command line; raises one ConfigError with all that is wrong with it."""
+    """The path and the settings of a command line; raises one ConfigError with all its errors."""
     words, overrides, problems = override.split([f"{word}=true" if word in FLAGS else word for word in argv])
     problems += [f"{word}: one model at a time; options are written --key=value" for word in words[1:]]
     if not words:
@@ -59,14 +59,14 @@ def read(argv: Sequence[str]) -> tuple[Path, SampleSettings]:
 
 
 if __name__ == "__main__":
-    # What a model has learned to say may be more than the terminal's encoding can.
+    # A model may produce characters that the terminal's encoding does not have.
     sys.stdout.reconfigure(errors="replace")
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:  # before anything was drawn
         print("interrupted", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:  # the reader has seen enough, as `head` has
+    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         sys.stderr.close()
         sys.exit(141)
     except OSError as error:  # a full disk, for example

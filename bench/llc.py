@@ -111,7 +111,7 @@ def take_turns(
 
 
 def in_groups(name: str, posterior: Posterior, settings: SamplerSettings, sizes: Sequence[int], number: int) -> Round:
-    """As many chains as `sizes` says, one group after another."""
+    """As many chains as in `sizes`, one group after another."""
     draws, seconds = [], 0.0
     part = getattr(settings, name)
     for group, size in enumerate(sizes):

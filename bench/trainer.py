@@ -7,12 +7,12 @@
 All contestants take turns, so that a slow minute meets all of them; the figures are medians over all steps. Both train
 in float32 and in bfloat16, and the best of one is held against the best of the other. A step is everything between two
 updates of the weights: batch, forward, backward, clipping, optimizer, bookkeeping. MFU counts 6 N + 12 L d T FLOPs per
-token for both, although ours leaves out what it need not compute. The host's share is what all steps together take that
+token for both, although ours leaves out what it need not compute. The host's fraction is what all steps together take that
 is neither network nor optimizer.
 
 Bars: on a CPU, 4 layers of 128: at B=12, T=64 at least 1.3 times the eager reference; at B=32, T=128 with compile at
 least 1.5 times. On an H200: at least twice the compiled reference, and 2.5 million tokens a second, at 6 layers of 384,
-B=64, T=256; 460,000 tokens a second at 12 layers of 768, T=1024. The host's share at most 2 %.
+B=64, T=256; 460,000 tokens a second at 12 layers of 768, T=1024. The host's fraction at most 2 %.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Contestant:
     seconds: list[float] = field(default_factory=list)
     host: list[float] = field(default_factory=list)
     rate: float = 0.0  # tokens a second
-    share: float = 0.0  # of the host
+    fraction: float = 0.0  # of the host
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,7 +126,7 @@ def chosen(given: argparse.Namespace, device: torch.device) -> Sequence[Race]:
 
 
 def some_text(folder: Path) -> Dataset:
-    """A megabyte of characters drawn at random: what they say makes no difference to the time."""
+    """A megabyte of characters drawn at random: their content makes no difference to the time."""
     letters = np.random.default_rng(0).integers(65, size=1_000_000)
     text = "".join(chr(48 + i) for i in letters)
     write(folder, text, Characters.of(text), {"name": "bench"})
@@ -136,7 +136,7 @@ def some_text(folder: Path) -> Dataset:
 def run(
     race: Race, dtypes: Sequence[torch.dtype], text: Dataset, device: torch.device, given: argparse.Namespace
 ) -> bool:
-    """Let all take turns, print the table, and say whether the bars are held."""
+    """Let all take turns, print the table, and return whether the bars are met."""
     contestants = [make(race, dtype, text, device) for make in (reference, ours) for dtype in dtypes]
     for one in contestants:
         for _ in range(3):
@@ -158,20 +158,20 @@ def run(
     print(f"{'':32}{'ms a step':>10}{'tokens/s':>12}{'MFU':>7}{'host':>7}")
     for one in contestants:
         median = statistics.median(one.seconds)
-        one.rate, one.share = tokens / median, sum(one.host) / sum(one.seconds)
+        one.rate, one.fraction = tokens / median, sum(one.host) / sum(one.seconds)
         print(f"{one.name:32}{median * 1e3:>10.2f}{one.rate:>12,.0f}"
-              f"{one.flops * one.rate / peaks[one.dtype].flops:>7.1%}{one.share:>7.1%}")  # fmt: skip
+              f"{one.flops * one.rate / peaks[one.dtype].flops:>7.1%}{one.fraction:>7.1%}")  # fmt: skip
     best = max(contestants[len(dtypes) :], key=lambda one: one.rate)
-    return judged(race, best.rate, best.rate / max(one.rate for one in contestants[: len(dtypes)]), best.share)
+    return passed(race, best.rate, best.rate / max(one.rate for one in contestants[: len(dtypes)]), best.fraction)
 
 
-def judged(race: Race, tokens_per_second: float, ratio: float, host_share: float) -> bool:
+def passed(race: Race, tokens_per_second: float, ratio: float, host_fraction: float) -> bool:
     against = "compiled" if race.against_compiled else "eager"
     bar = f"; the bar is {race.bar}: {'held' if ratio >= race.bar else 'missed'}" if race.bar else ""
     print(f"{ratio:.2f} times the {against} reference{bar}")
-    print(f"the host's share of our step {host_share:.1%}; the bar is {HOST_BAR:.0%}:"
-          f" {'held' if host_share <= HOST_BAR else 'missed'}")  # fmt: skip
-    held = ratio >= (race.bar or 0) and host_share <= HOST_BAR
+    print(f"the host's fraction of our step {host_fraction:.1%}; the bar is {HOST_BAR:.0%}:"
+          f" {'held' if host_fraction <= HOST_BAR else 'missed'}")  # fmt: skip
+    held = ratio >= (race.bar or 0) and host_fraction <= HOST_BAR
     if race.tokens_bar:
         held &= tokens_per_second >= race.tokens_bar
         print(f"{tokens_per_second:,.0f} tokens a second; the bar on an H200 is {race.tokens_bar:,.0f}")

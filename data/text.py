@@ -42,10 +42,10 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--tokenizer", default="auto", help="characters, gpt2 or bpe (default: characters)")
     parser.add_argument("--vocab_size", default="512", help="of bpe: 256 bytes and the pairs (default: 512)")
     parser.add_argument("--name", help="make the dataset data/NAME")
-    parser.add_argument("--again", action="store_true", help="with --name: replace what stands there")
+    parser.add_argument("--again", action="store_true", help="with --name: replace an existing dataset")
     args = parser.parse_args()
-    asked = {"dataset": args.file, "tokenizer": args.tokenizer, "bpe_vocab_size": args.vocab_size}
-    configurator.resolve_for(DiffusionSettings, None, asked)  # the limits are those of a config
+    given = {"dataset": args.file, "tokenizer": args.tokenizer, "bpe_vocab_size": args.vocab_size}
+    configurator.resolve_for(DiffusionSettings, None, given)  # the limits are those of a config
     return args
 
 

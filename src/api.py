@@ -1,10 +1,10 @@
-"""A thin door to pipelines/robustness for programs: read a config, run it in this process, get the result in memory.
+"""pipelines/robustness as an API: read a config, run it in this process, get the result in memory.
 
     from src.api import ExperimentConfig, run_pipeline
     result = run_pipeline(ExperimentConfig.from_yaml("config/VECTOR/rings_pgd.yaml"))
     result.attack_test.meta["success_rate"]
 
-Nothing is written. `python train_run.py CONFIG --out_dir=DIR` does the same work and leaves all files.
+Nothing is written. `python train_run.py CONFIG --out_dir=DIR` does the same work and writes all files.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ExperimentConfig(RobustnessSettings):
-    """The settings of a run. Both readers raise runner.configfiles.ConfigError, whose text names every mistake."""
+    """The settings of a run. Both readers raise runner.configfiles.ConfigError, whose text names every error."""
 
     @classmethod
     def from_yaml(cls, path: str | PathLike[str]) -> Self:
@@ -42,7 +42,7 @@ class ExperimentConfig(RobustnessSettings):
 
 def run_pipeline(cfg: RobustnessSettings) -> Result:
     """Train, attack and evaluate. `attack_test.meta` has adv_mask and success_rate; eval_ood is None where
-    ood.enabled is false. Raises pipelines.shared.errors.InputError for what the user can mend."""
+    ood.enabled is false. Raises pipelines.shared.errors.InputError for input errors."""
     from pipelines.robustness import train
 
     return train.compute(cfg)

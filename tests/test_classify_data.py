@@ -97,11 +97,11 @@ def test_a_file_of_another_hash_is_refused(mnist, tmp_path):
 @pytest.mark.parametrize(
     ("packed", "said"),
     [
-        (b"not gzip at all", "no gzip file"),
-        (gzip.compress(b"\x00\x00\x0d\x01" + b"\x00" * 8), "no idx file of bytes"),
-        (gzip.compress(b""), "no idx file of bytes"),
-        (gzip.compress(b"\x00\x00\x08\x03\x00\x00"), "cut short"),
-        (idx(np.zeros(10))[:-12], "no gzip file"),
+        (b"not gzip at all", "not a gzip file"),
+        (gzip.compress(b"\x00\x00\x0d\x01" + b"\x00" * 8), "not an idx file of bytes"),
+        (gzip.compress(b""), "not an idx file of bytes"),
+        (gzip.compress(b"\x00\x00\x08\x03\x00\x00"), "truncated or too long"),
+        (idx(np.zeros(10))[:-12], "not a gzip file"),
         (gzip.compress(gzip.decompress(idx(np.zeros(10)))[:-1]), "9 values for the shape"),
     ],
     ids=["no gzip", "floats", "empty", "half a header", "half a gzip", "a value too few"],

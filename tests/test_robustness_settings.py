@@ -117,7 +117,7 @@ IN_THE_FILE = [
     ("dataset_name: VECTOR\nood:\n  kinds: [blur]",
      "a.yaml:4: ood.kinds names blur, for images only, and dataset_name is VECTOR"),
     ("ood: {kinds: [held_out_class]}",
-     "a.yaml:2: ood.kinds names held_out_class, and ood.held_out_class does not say which class"),
+     "a.yaml:2: ood.kinds names held_out_class, and ood.held_out_class does not name the class"),
     ("dataset_name: VECTOR\nmodel_name: CNN", "a.yaml:3: model_name CNN needs images, and VECTOR has none; write MLP"),
     ("dataset_name: TABULAR\ndataset: rings",
      "a.yaml:3: dataset must be breast_cancer or wine for TABULAR, not 'rings'"),

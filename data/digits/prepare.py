@@ -1,4 +1,4 @@
-"""Handwritten digits of 8 x 8 pixels that scikit-learn brings along: 1797 images, on every machine.
+"""Handwritten digits of 8 x 8 pixels from scikit-learn: 1797 images, without a download.
 
     python data/digits/prepare.py [--again]
 

@@ -66,14 +66,14 @@ def parse(packed: bytes, name: str) -> np.ndarray:  # -> (N, H, W) or (N,) uint8
     try:
         data = gzip.decompress(packed)
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{name} is no gzip file ({error})") from error
+        raise InputError(f"{name} is not a gzip file ({error})") from error
     if len(data) < 4 or data[:3] != b"\x00\x00\x08":
-        raise InputError(f"{name} is no idx file of bytes: it begins with {data[:4].hex(' ')}")
+        raise InputError(f"{name} is not an idx file of bytes: it begins with {data[:4].hex(' ')}")
     begin = 4 + 4 * data[3]
     shape = tuple(int.from_bytes(data[at : at + 4], "big") for at in range(4, begin, 4))
     values = np.frombuffer(data[begin:], dtype=np.uint8)
     if len(data) < begin or values.size != np.prod(shape, dtype=np.int64):
-        raise InputError(f"{name} is cut short or too long: {values.size} values for the shape {shape}")
+        raise InputError(f"{name} is truncated or too long: {values.size} values for the shape {shape}")
     return values.reshape(shape)
 
 

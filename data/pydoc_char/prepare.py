@@ -1,4 +1,4 @@
-"""The text of Python's own help topics, as characters: half a megabyte of English that every Python brings along.
+"""The text of Python's own help topics, as characters: half a megabyte of English that comes with every Python.
 
     python data/pydoc_char/prepare.py [--again]
 

@@ -49,7 +49,7 @@ def fetch(url: str, sha256: str) -> bytes:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--file", type=Path, help="a text of your own instead of input.txt")
-    parser.add_argument("--again", action="store_true", help="prepare anew what is prepared already")
+    parser.add_argument("--again", action="store_true", help="prepare again what is prepared already")
     args = parser.parse_args()
     try:
         fresh = prepare(file=args.file, again=args.again or args.file is not None)

@@ -85,7 +85,7 @@ class Correction:
     def _windows(self) -> tuple[PlantedErrors, PlantedErrors]:
         """Built at the first evaluation, so that the first step does not wait for them."""
         each = self._settings.eval_iters
-        # Three kinds rows_of_rank what the training text is asked: it is there to be held against the validation loss.
+        # Fewer windows of training text are enough: their loss is only a reference for the validation loss.
         return self._planted(self._text.val, each), self._planted(self._text.train, max(1, each // len(KINDS)))
 
     def _planted(self, tokens: np.ndarray, each: int) -> PlantedErrors:

@@ -47,7 +47,7 @@ class ModelState:
 
 
 class BatchLoss(nn.Module):
-    """The loss of a batch as one module, so that it can be compiled and distributed as a whole."""
+    """The loss of a batch as one module, so that it can be compiled and distributed as one."""
 
     def __init__(self, model: Transformer, device: torch.device, dtype: torch.dtype) -> None:
         super().__init__()

@@ -38,7 +38,7 @@ class ModelSettings(Section):
     teacher_width: PositiveInt = 2  # fewer than the student has: its minimum is then singular
 
     # Of decay/2 |w|^2, a part of the loss. Without it a superfluous tanh unit that fits the noise grows without limit,
-    # and there is no minimum to sample around. It hardly affects the estimate while n * beta * decay is far below gamma.
+    # and there is no minimum to sample around. It hardly affects the estimate while n * beta * decay << gamma.
     decay: NonNegativeFloat = 1e-3
 
     # How the minimum w0 is found: full-batch Adam, then L-BFGS until no entry of the gradient exceeds `gradient`, then

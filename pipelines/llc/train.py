@@ -23,9 +23,7 @@ def run(settings: LlcSettings) -> int:
             try:
                 rows = estimate(settings, out_dir, tracker, progress, stop)
             except Stopped:
-                print_line(
-                    f"stopped by a signal after {progress.done} draws; finished samplers are in {out_dir}"
-                )
+                print_line(f"stopped by a signal after {progress.done} draws; finished samplers are in {out_dir}")
                 return stop.exit_code
     print_line(f"done: {', '.join(f'{row.sampler} {row.llc_mean:.4g}' for row in rows)}; files in {out_dir}")
     return 0

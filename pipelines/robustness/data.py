@@ -165,7 +165,7 @@ def table(settings: RobustnessSettings) -> Raw:
 
 
 def points(settings: RobustnessSettings) -> Raw:
-    """rings: class c lies on a circle of radius c + 1. blobs: class c lies about one of the corners of a polygon."""
+    """rings: class c is on a circle of radius c + 1. blobs: class c is around one of the corners of a polygon."""
     points_settings, random = settings.vector, random_stream(settings.seed, "points")
     y = np.arange(points_settings.examples) % points_settings.classes
     noise = points_settings.noise * random.standard_normal((len(y), 2))

@@ -48,7 +48,7 @@ class Section(BaseModel):
 
 
 class VectorSettings(Section):
-    """The points of a VECTOR data set, drawn anew from the seed."""
+    """The points of a VECTOR dataset, drawn from the seed."""
 
     examples: Annotated[int, Field(ge=50)] = 1500
     classes: Annotated[int, Field(ge=2, le=10)] = 3
@@ -176,7 +176,7 @@ class RobustnessSettings(BaseModel):
                 f"ood.kinds names {' and '.join(wrong)}, for images only, and dataset_name is {self.dataset_name}"
             )
         if "held_out_class" in self.ood.kinds and not held_out:
-            raise ValueError("ood.kinds names held_out_class, and ood.held_out_class does not say which class")
+            raise ValueError("ood.kinds names held_out_class, and ood.held_out_class does not name the class")
         return self
 
     @model_validator(mode="after")

@@ -145,7 +145,7 @@ def stage_line(result: Result, settings: RobustnessSettings) -> str:
 def success_rates(found: counts.Counts) -> dict[str, float]:
     """The rates as metrics.jsonl and the runner's table show them."""
     parts = {"adversarial_success_rate": found.adversarial, "ood_success_rate": found.ood}
-    return {name: share.rate for name, share in parts.items() if share is not None}
+    return {name: fraction.rate for name, fraction in parts.items() if fraction is not None}
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ class InputError(Exception):
 
 
 class Diverged(ArithmeticError):
-    """The loss is no longer a number."""
+    """The loss is not finite."""
 
 
 @contextmanager

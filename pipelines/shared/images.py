@@ -39,7 +39,7 @@ class Images:
         return self.train_images[0].size
 
     def describe(self, train_examples: int) -> dict[str, Any]:
-        """What evaluation.json says about it; `train_examples` of its images were used for training."""
+        """The record for evaluation.json; `train_examples` of its images were used for training."""
         return {
             "name": self.name,
             "source": self.source,

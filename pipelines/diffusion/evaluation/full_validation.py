@@ -1,4 +1,4 @@
-"""The validation loss over the whole validation text: every window, masked at every ratio. Prints nothing.
+"""The validation loss over the full validation text: every window, masked at every ratio. Prints nothing.
 
 The estimator is that of masked_loss.py. Here each of the W windows that do not overlap is chosen ten
 times, once in each bin of the mask ratio, so that what differs between windows does not blur the result: what is left
@@ -80,7 +80,7 @@ def evaluate_full(
     stop: Callable[[], bool] = lambda: False,
     log: Log = lambda line: None,
 ) -> FullEvaluation | None:
-    """None when `stop` said so on the way. `tell` hears how far it has come, where it takes long."""
+    """None when `stop` returned True. `log` gets a line about the progress now and then."""
     starts = np.arange(len(tokens) // length) * length
     losses, accuracies = torch.zeros(2, len(starts), BINS, dtype=torch.float64)
     rows, logged = rows_at_once(length, mask_id), time.monotonic()
@@ -104,7 +104,7 @@ def evaluate_full(
 
 
 def masks_of_pass(block: np.ndarray, number: int, length: int) -> tuple[Tensor, Tensor]:  # (N,) -> (N,), (N, T) bool
-    """Which bin each window is chosen in at this number, and its masks. Windows of one bin share its ratios out evenly.
+    """The bin of each window in this pass, and its masks. The windows of one bin spread evenly over its ratios.
 
     Drawn on the CPU, from the number and the block alone, so that every device and every training is chosen the same.
     """

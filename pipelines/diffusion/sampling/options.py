@@ -34,11 +34,9 @@ class SampleSettings(BaseModel):
 
     # The sampler.
     sampler: Literal["ancestral", "first_hitting", "confidence", "remasking"] = Field(
-        "first_hitting", description="docs/sampling.md says which one when"
+        "first_hitting", description="see docs/sampling.md"
     )
-    steps: PositiveInt | None = Field(
-        None, description="steps of a whole sample; none: as many as there are characters to draw"
-    )
+    steps: PositiveInt | None = Field(None, description="steps of a full sample; none: one for each character")
     temperature: NonNegativeFloat = Field(1.0, description="below 1 safer, 0 always the likeliest character")
     top_p: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0, description="only the likeliest characters that have this probability together"

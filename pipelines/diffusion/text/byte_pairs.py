@@ -151,7 +151,7 @@ def interruptible(call: Callable[[], None]) -> None:
 
 
 def bytes_of_letters() -> dict[str, int]:
-    """The letters that byte-level BPE writes bytes as: printable ones stand for themselves, the others for the letters
+    """The letters that byte-level BPE writes bytes as: printable ones are themselves, the others are the letters
     from U+0100 on (Radford et al. 2019, `bytes_to_unicode`)."""
     itself = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAC + 1), *range(0xAE, 0xFF + 1)]
     others = [byte for byte in range(256) if byte not in itself]
