@@ -7,8 +7,8 @@
 All contestants take turns, so that a slow minute meets all of them; the figures are medians over all steps. Both train
 in float32 and in bfloat16, and the best of one is held against the best of the other. A step is everything between two
 updates of the weights: batch, forward, backward, clipping, optimizer, bookkeeping. MFU counts 6 N + 12 L d T FLOPs per
-token for both, although ours leaves out what it need not compute. The host's fraction is what all steps together take that
-is neither network nor optimizer.
+token for both, although ours leaves out what it need not compute. The host's fraction is the time of all steps
+outside of network and optimizer.
 
 Bars: on a CPU, 4 layers of 128: at B=12, T=64 at least 1.3 times the eager reference; at B=32, T=128 with compile at
 least 1.5 times. On an H200: at least twice the compiled reference, and 2.5 million tokens a second, at 6 layers of 384,

@@ -5,7 +5,7 @@ dataset = "shakespeare_char"
 training_type = "unmasking"
 
 # Scattered gaps come first, then ever larger shares and ever longer runs. Where p2 is 0, no two hidden characters
-# come to touch but by chance; where p2 is far above p1, whole words and lines vanish together.
+# come to touch but by chance; where p2 is far above p1, full words and lines are masked together.
 # A stage gives way to the next after val_loss_stale_count evaluations that did not improve its own validation loss;
 # every batch is dealt out evenly over the stages reached so far.
 unmasking_stages = [

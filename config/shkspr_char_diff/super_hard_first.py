@@ -4,7 +4,7 @@ pipeline = "diffusion"
 dataset = "shakespeare_char"
 training_type = "unmasking"
 
-# The control to easy_first: does a model that must guess whole lines at once ever learn what an easy start teaches?
+# The control to easy_first: does a model that must guess full lines at once ever learn what an easy start teaches?
 # A stage gives way to the next after val_loss_stale_count evaluations that did not improve its own validation loss;
 # every batch is dealt out evenly over the stages reached so far.
 unmasking_stages = [
