@@ -3,7 +3,7 @@
 pipeline = "diffusion"
 dataset = "shakespeare_char"
 
-# Every number of hidden characters is as likely as any other, and weighs so that the mean bounds the likelihood.
+# Every number of masked characters is as likely as any other, and weighs so that the mean bounds the likelihood.
 training_type = "elbo"
 
 eval_interval = 250

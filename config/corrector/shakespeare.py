@@ -1,5 +1,5 @@
-"""A corrector for tiny Shakespeare: it reads a text in which up to half of the characters were replaced, and says
-which, naming every character that is right. What a sampler would mask again, it marks."""
+"""Error detection on tiny Shakespeare: up to half of the characters of a text are replaced, and the model predicts
+which, and every right character. It marks what a sampler would mask again."""
 
 pipeline = "diffusion"
 dataset = "shakespeare_char"

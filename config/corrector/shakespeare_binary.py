@@ -1,4 +1,4 @@
-"""A corrector for tiny Shakespeare that only says wrong or right, of every character.
+"""Error detection on tiny Shakespeare with two classes: every character is wrong or right.
 
 As shakespeare.py in all but the head, so that the two can be compared: is it easier to find errors when one must also
 name what is right?

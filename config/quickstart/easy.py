@@ -1,4 +1,4 @@
-"""Easy first, shortened: from a fifth of the characters hidden at random to nine tenths hidden in long runs.
+"""Easy first, shortened: from a fifth of the characters masked at random to nine tenths masked in long runs.
 
 Made for two CPU cores and less than a minute; config/shkspr_char_diff/easy_first.py is the real one.
 """
@@ -9,9 +9,9 @@ training_type = "unmasking"
 # The help texts of Python itself: no download, prepared by the first training that wants them.
 dataset = "pydoc_char"
 
-# Every fifth character at most, then larger shares and longer runs.
+# Every fifth character at most, then larger fractions and longer runs.
 # A stage gives way to the next at the first evaluation that improved its validation loss by less than min_improvement
-# (nats per hidden character); every batch is dealt out evenly over the stages reached so far.
+# (nats per masked character); every batch is distributed evenly over the stages reached so far.
 unmasking_stages = [
     {"type": "random", "max_masked_ratio": 0.2, "val_loss_stale_count": 1},
     {"type": "sticky", "target_masked_ratio": 0.4, "p1_probability": 0.15, "p2_probability": 0.3,

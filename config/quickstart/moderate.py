@@ -1,4 +1,4 @@
-"""Moderate first, shortened: begin with two fifths hidden, then climb to nine tenths hidden in long runs.
+"""Moderate first, shortened: begin with two fifths masked, then rise to nine tenths masked in long runs.
 
 Made for two CPU cores and less than a minute; config/shkspr_char_diff/moderate_first.py is the real one.
 """
@@ -11,7 +11,7 @@ dataset = "pydoc_char"
 
 # The middle first: short runs, scattered gaps, longer runs, hardly anything left to see.
 # A stage gives way to the next at the first evaluation that improved its validation loss by less than min_improvement
-# (nats per hidden character); every batch is dealt out evenly over the stages reached so far.
+# (nats per masked character); every batch is distributed evenly over the stages reached so far.
 unmasking_stages = [
     {"type": "sticky", "target_masked_ratio": 0.4, "p1_probability": 0.15, "p2_probability": 0.3,
      "val_loss_stale_count": 1},

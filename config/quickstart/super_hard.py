@@ -1,4 +1,4 @@
-"""Super hard first, shortened: nine tenths hidden in long runs from the first batch on, easier stages afterwards.
+"""Super hard first, shortened: nine tenths masked in long runs from the first batch on, easier stages afterwards.
 
 Made for two CPU cores and less than a minute; config/shkspr_char_diff/super_hard_first.py is the real one.
 """
@@ -11,7 +11,7 @@ dataset = "pydoc_char"
 
 # The control to easy_first: hardly anything to see at first, the easy gaps afterwards.
 # A stage gives way to the next at the first evaluation that improved its validation loss by less than min_improvement
-# (nats per hidden character); every batch is dealt out evenly over the stages reached so far.
+# (nats per masked character); every batch is distributed evenly over the stages reached so far.
 unmasking_stages = [
     {"type": "sticky", "target_masked_ratio": 0.9, "p1_probability": 0.1, "p2_probability": 0.9,
      "val_loss_stale_count": 1},

@@ -3,7 +3,7 @@
 pipeline = "diffusion"
 dataset = "shakespeare_char"
 
-# Every number of hidden characters is as likely as any other, spread evenly over the rows of a batch.
+# Every number of masked characters is as likely as any other, spread evenly over the rows of a batch.
 training_type = "elbo"
 
 # 0.8 million parameters that see 256 characters at a time. Each position also hears its two neighbours to both sides:

@@ -1,13 +1,13 @@
-"""Easy first: from a fifth of the characters hidden at random to nine tenths hidden in long runs."""
+"""Easy first: from a fifth of the characters masked at random to nine tenths masked in long runs."""
 
 pipeline = "diffusion"
 dataset = "shakespeare_char"
 training_type = "unmasking"
 
-# Scattered gaps come first, then ever larger shares and ever longer runs. Where p2 is 0, no two hidden characters
+# Scattered gaps come first, then ever larger fractions and ever longer runs. Where p2 is 0, no two masked characters
 # come to touch but by chance; where p2 is far above p1, full words and lines are masked together.
 # A stage gives way to the next after val_loss_stale_count evaluations that did not improve its own validation loss;
-# every batch is dealt out evenly over the stages reached so far.
+# every batch is distributed evenly over the stages reached so far.
 unmasking_stages = [
     {"type": "random", "max_masked_ratio": 0.2, "val_loss_stale_count": 10},
     {"type": "sticky", "target_masked_ratio": 0.4, "p1_probability": 0.15, "p2_probability": 0.3,

@@ -7,7 +7,7 @@ training_type = "unmasking"
 # The first four stages hide around half of the text; the next four are easy ones, seen with a model that has begun
 # to know the language; from there it climbs as in easy_first.
 # A stage gives way to the next after val_loss_stale_count evaluations that did not improve its own validation loss;
-# every batch is dealt out evenly over the stages reached so far.
+# every batch is distributed evenly over the stages reached so far.
 unmasking_stages = [
     {"type": "sticky", "target_masked_ratio": 0.4, "p1_probability": 0.15, "p2_probability": 0.3,
      "val_loss_stale_count": 6},

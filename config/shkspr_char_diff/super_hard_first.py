@@ -1,4 +1,4 @@
-"""Super hard first: nine tenths hidden in long runs from the first batch on, easier stages afterwards."""
+"""Super hard first: nine tenths masked in long runs from the first batch on, easier stages afterwards."""
 
 pipeline = "diffusion"
 dataset = "shakespeare_char"
@@ -6,7 +6,7 @@ training_type = "unmasking"
 
 # The control to easy_first: does a model that must guess full lines at once ever learn what an easy start teaches?
 # A stage gives way to the next after val_loss_stale_count evaluations that did not improve its own validation loss;
-# every batch is dealt out evenly over the stages reached so far.
+# every batch is distributed evenly over the stages reached so far.
 unmasking_stages = [
     {"type": "sticky", "target_masked_ratio": 0.9, "p1_probability": 0.1, "p2_probability": 0.9,
      "val_loss_stale_count": 20},
