@@ -1,4 +1,4 @@
-"""Resolve a config: defaults <- config file <- --key=value, typed and checked. Never imports torch."""
+"""Resolve a config: defaults <- config file <- --key=value, parsed and checked. Never imports torch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from pipelines import SETTINGS
 from runner.configs import inheritance
 from runner.configs.config_file import ConfigFile
 from runner.configs.messages import Origin, sentences, unknown_key
@@ -30,43 +31,37 @@ from runner.configs.overrides import (
 )
 from runner.core.errors import UserError, did_you_mean, one_line
 
-PIPELINES = {
-    "classify": "pipelines.classify.settings:ClassifySettings",
-    "diffusion": "pipelines.diffusion.settings:DiffusionSettings",
-    "llc": "pipelines.llc.settings:LlcSettings",
-    "robustness": "pipelines.robustness.settings:RobustnessSettings",
-}
 DEFAULT_PIPELINE = "diffusion"
 
 
 def settings_class(pipeline: str) -> type[BaseModel]:
     """The settings of a pipeline; raises UserError for one that does not exist."""
-    if pipeline not in PIPELINES:
-        mend = did_you_mean(pipeline, PIPELINES) or f"choose one of {', '.join(sorted(PIPELINES))}"
-        raise UserError(f"unknown pipeline {pipeline!r}; {mend}")
-    module, _, name = PIPELINES[pipeline].partition(":")
+    if pipeline not in SETTINGS:
+        hint = did_you_mean(pipeline, SETTINGS) or f"choose one of {', '.join(sorted(SETTINGS))}"
+        raise UserError(f"unknown pipeline {pipeline!r}; {hint}")
+    module, _, name = SETTINGS[pipeline].partition(":")
     found: type[BaseModel] = getattr(importlib.import_module(module), name)
     return found
 
 
 def resolve(config: ConfigFile | None, overrides: Mapping[str, str]) -> BaseModel:
-    """The settings that a job runs with; raises one UserError with all problems of the file and of the line."""
+    """The settings that a job runs with; raises one UserError with all errors of the file and of the command line."""
     return resolve_for(class_for(config, overrides), config, overrides)
 
 
 def resolve_for(cls: type[BaseModel], config: ConfigFile | None, overrides: Mapping[str, str]) -> BaseModel:
-    """As `resolve`, for settings that are known already."""
+    """As `resolve`, for a given settings class."""
     origin = Origin(config, canonical(cls, overrides))
     values, problems = _file_values(cls, origin)
-    typed, misfits = _line_values(cls, origin)
-    problems += misfits.values()
-    given = placed(values, {key: value for key, value in typed.items() if key not in misfits})
+    values_given, invalid = _line_values(cls, origin)
+    problems += invalid.values()
+    given = placed(values, {key: value for key, value in values_given.items() if key not in invalid})
     if origin.config is not None and "config_path" in cls.model_fields:
-        given["config_path"] = str(origin.config.path)  # for a pipeline that writes down where its settings come from
+        given["config_path"] = str(origin.config.path)  # for a pipeline that records its config file
     try:
         settings = cls.model_validate_json(json.dumps(given), strict=True)
     except ValidationError as error:
-        problems += sentences(cls, origin, error, given, silent=misfits)
+        problems += sentences(cls, origin, error, given, silent=invalid)
     if problems:
         raise UserError(*sorted(dict.fromkeys(problems), key=origin.order))
     return settings
@@ -84,28 +79,28 @@ def canonical(cls: type[BaseModel], overrides: Mapping[str, str]) -> dict[str, s
 
 
 def checkpoint_bytes(settings: BaseModel) -> int:
-    """What a job with these settings will keep on the disk; 0 where its pipeline does not say."""
-    said = getattr(sys.modules[type(settings).__module__], "checkpoint_bytes", None)
-    return int(said(settings)) if said else 0
+    """The peak disk usage of a job with these settings; 0 where its pipeline does not define it."""
+    function = getattr(sys.modules[type(settings).__module__], "checkpoint_bytes", None)
+    return int(function(settings)) if function else 0
 
 
 def unread(config: Mapping[str, Any]) -> Collection[str]:
-    """Keys of a resolved config that its pipeline does not look at, where it says so."""
+    """Keys of a resolved config that its pipeline does not read, where it defines them."""
     cls = settings_class(str(config.get("pipeline", DEFAULT_PIPELINE)))
-    said = getattr(sys.modules[cls.__module__], "unread", None)
-    return said(config) if said else ()
+    function = getattr(sys.modules[cls.__module__], "unread", None)
+    return function(config) if function else ()
 
 
 def unprepared(config: Mapping[str, Any]) -> list[str] | None:
     """The command, for Python, that prepares the dataset of a resolved config; None where there is nothing to do."""
     cls = settings_class(str(config.get("pipeline", DEFAULT_PIPELINE)))
-    said = getattr(sys.modules[cls.__module__], "unprepared", None)
-    words: list[str] | None = said(config) if said else None
+    function = getattr(sys.modules[cls.__module__], "unprepared", None)
+    words: list[str] | None = function(config) if function else None
     return words
 
 
 def from_command_line(argv: Sequence[str]) -> tuple[Path, BaseModel]:
-    """The config file and the settings of `CONFIG --key=value ...`. Prints what is wrong and exits with 2."""
+    """The config file and the settings of `CONFIG --key=value ...`. Prints the errors and exits with 2."""
     if any(word in ("-h", "--help") for word in argv):
         print(_usage(_class_meant(argv)))
         raise SystemExit(0)
@@ -140,7 +135,7 @@ def _read_command_line(argv: Sequence[str]) -> tuple[Path, BaseModel]:
 
 
 def class_for(config: ConfigFile | None, overrides: Mapping[str, str]) -> type[BaseModel]:
-    """The settings of the pipeline that is named, or else of the one that knows the most of the keys."""
+    """The settings of the named pipeline, or else of the one that has the most of the keys."""
     if "pipeline" in overrides:
         place, name = "--pipeline", overrides["pipeline"]
     elif config is not None and "pipeline" in config.values:
@@ -154,16 +149,16 @@ def class_for(config: ConfigFile | None, overrides: Mapping[str, str]) -> type[B
 
 
 def _likeliest(keys: Collection[str]) -> type[BaseModel]:
-    """The settings that know the most of `keys`; those of the default pipeline unless others know more."""
+    """The settings that have the most of `keys`; those of the default pipeline unless others have more."""
     default = settings_class(DEFAULT_PIPELINE)
     if default.model_fields.keys() >= set(keys):
         return default
-    others = [settings_class(name) for name in PIPELINES if name != DEFAULT_PIPELINE]
+    others = [settings_class(name) for name in SETTINGS if name != DEFAULT_PIPELINE]
     return max([default, *others], key=lambda settings: len(settings.model_fields.keys() & set(keys)))
 
 
 def _file_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], list[str]]:
-    """The file's values that the settings know, and a problem for each of the others."""
+    """The values of the file that the settings have, and an error for each of the others."""
     values: dict[str, Any] = {}
     problems: list[str] = []
     if origin.config is None:
@@ -174,7 +169,7 @@ def _file_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], 
             if key != "pipeline":
                 problems.append(f"{place}: {unknown_key(key, cls.model_fields, ALIASES)}")
         elif not _encodable(value):
-            problems.append(f"{place}: {key} holds half of a surrogate pair; write the character itself")
+            problems.append(f"{place}: {key} has half of a surrogate pair; write the character itself")
         else:
             values[key] = _as_meant(value, cls.model_fields[key].annotation, origin.config, key)
     return values, problems
@@ -192,12 +187,12 @@ def _as_meant(value: Any, annotation: Any, config: ConfigFile, key: str) -> Any:
         try:
             return boolean(value)
         except ValueError:
-            pass  # said later, with its place
+            pass  # reported later, with its place
     return value
 
 
 def _line_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], dict[str, str]]:
-    """The overrides as values of their fields' types, and a problem for each that is none."""
+    """The overrides as values of the types of their fields, and an error for each invalid one."""
     values: dict[str, Any] = {}
     problems: dict[str, str] = {}
     for key, text in origin.overrides.items():
@@ -221,7 +216,7 @@ def _unknown_option(key: str, cls: type[BaseModel]) -> str:
 
 
 def _keys_near(key: str, cls: type[BaseModel]) -> list[str]:
-    """All keys of the innermost section that exists of those that `key` names."""
+    """All keys of the innermost section of `key` that exists."""
     section, dot, _ = key.rpartition(".")
     known = [section + dot + name for name in fields_within(key, cls.model_fields)]
     return known or _keys_near(section, cls)
@@ -236,7 +231,7 @@ def _encodable(value: Any) -> bool:
 
 
 def _class_meant(argv: Sequence[str]) -> type[BaseModel]:
-    """The settings that a request for help is about: those of the config it names, if it names one."""
+    """The settings for a request for help: those of its config, if it names one."""
     words, overrides, _ = split([word for word in argv if word not in ("-h", "--help")])
     try:
         return class_for(inheritance.whole(Path(words[0])) if words else None, overrides)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import configurator
+import pipelines
 from runner import UserError
 from tests.conftest import PROJECT, Workspace, read, wait_until
 from tests.trees import ADDED, ALL, DOCUMENTED, OF_THE_ROOT, SCRIPT, aggregate, done, door, files, prepare, tree
@@ -201,7 +201,7 @@ def test_a_mistake_on_the_command_line_is_one_sentence(tree: Workspace, words: t
 # The real pipeline
 
 
-real = pytest.mark.skipif("robustness" not in configurator.PIPELINES, reason="there is no pipeline for these configs")
+real = pytest.mark.skipif("robustness" not in pipelines.SETTINGS, reason="there is no pipeline for these configs")
 HAS_GPU = Path("/dev/nvidiactl").exists()
 COMMANDS = [
     "run_all.py --max-workers 1", 'run_all.py --ignore "*template*" --max-workers 4', "run_IMAGE.py --dry-run",
