@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from runner.core.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
@@ -59,6 +61,8 @@ class Registry(Generic[T]):
         return list(self._targets)
 
     def _offered(self) -> dict[str, EntryPoint]:
+        from importlib.metadata import entry_points  # tens of milliseconds, which --help must not cost
+
         return {point.name: point for point in entry_points(group=self.group)}
 
 
