@@ -15,13 +15,13 @@ from runner.argparse_values import (
     Instance,
     Parser,
     Scope,
-    identity,
+    alike,
     imported,
     is_ours,
     stored,
 )
 
-MAX_STEPS = 500_000
+MAX_STEPS = 200_000
 
 
 class TooMuch(Exception):
@@ -94,7 +94,7 @@ class Flow:
                 return self._block(final, scope) and reached
             case ast.Global(names=names) | ast.Nonlocal(names=names):
                 for name in names:
-                    scope.names[name] = scope.outer.find(name) if scope.outer else UNKNOWN
+                    self._share(name, scope)
             case ast.Raise() | ast.Continue() | ast.Break():
                 return False
             case _:
@@ -120,7 +120,7 @@ class Flow:
             scope.names = before
             return False
         for name, value in scope.names.items():
-            if name in before and not _alike(before[name], value):
+            if name in before and not alike(before[name], value):
                 self._escape((before[name], value))
                 scope.names[name] = UNKNOWN
         return True
@@ -162,19 +162,26 @@ class Flow:
                     self._escape(value)
                 for part, item in zip(parts, values or [UNKNOWN] * len(parts), strict=True):
                     self._assign(part, item, scope)
-            case _:
+            case _:  # `table["key"] = value`
                 self._escape(value)
                 self._forget(target, scope)
+                for node in ast.walk(target):
+                    self._change(node, scope)
+
+    def _change(self, node: ast.AST, scope: Scope) -> None:
+        """A list or a dict of this name is not what it was when it was written down."""
+        if isinstance(node, ast.Name) and isinstance(scope.find(node.id), (list, dict)):
+            scope.owner(node.id).names[node.id] = UNKNOWN
+
+    def _share(self, name: str, scope: Scope) -> None:
+        """`global NAME`: a constant of that name may change whenever the function is called."""
+        value = scope.find(name)
+        if not is_ours(value):
+            value = scope.owner(name).names[name] = UNKNOWN
+        scope.names[name] = value
 
     def _forget(self, node: ast.AST, scope: Scope, *, parsers: bool = True) -> None:
         for name in stored(node):
             if parsers or not isinstance(scope.names.get(name), (Parser, Group)):
                 self._escape(scope.names.get(name))
                 scope.names[name] = UNKNOWN
-
-
-def _alike(before: Any, after: Any) -> bool:
-    """Whether it makes no difference which of two values a name has."""
-    if isinstance(before, Group) and isinstance(after, Group):
-        return before.parser is after.parser
-    return before is after or (not is_ours(before) and not is_ours(after) and identity(before) == identity(after))

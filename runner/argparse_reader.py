@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from runner.argparse_values import (
     Method,
     Parser,
     Scope,
+    alike,
     holds_parser,
     identity,
     is_ours,
@@ -33,10 +35,15 @@ from runner.configfiles.static import NotStatic, Static, TooLarge
 PARSERS = {"argparse.ArgumentParser"}
 #: What calls with a parser leave as it is.
 HARMLESS = {"print", "isinstance", "type", "id", "vars", "repr", "str", "argcomplete.autocomplete", "len"}
+BUILTINS = {"list", "tuple", "sorted", "range", "dict", "int", "float", "str", "min", "max", "len", "sum", "round"}
 NO_ARGUMENTS = {"print_help", "print_usage", "format_help", "format_usage", "error", "exit", "get_default", "register",
                 "prog", "description", "epilog", "usage", "formatter_class", "__class__"}  # fmt: skip
 PARSES = {"parse_args": True, "parse_intermixed_args": True,
           "parse_known_args": False, "parse_known_intermixed_args": False}  # fmt: skip
+
+
+class _Parsed(Exception):
+    """The command line has been parsed: what the script does after that does not matter."""
 
 
 def read(script: Path) -> Arguments | None:
@@ -46,9 +53,16 @@ def read(script: Path) -> Arguments | None:
     text = read_text(script)
     if "argparse" not in text or (script.suffix == "" and "python" not in text.partition("\n")[0]):
         return None
+    return _read(script, text)
+
+
+@lru_cache(maxsize=16)  # each config of a batch asks for it
+def _read(script: Path, text: str) -> Arguments | None:
     reader = _Reader()
     try:
         reader.module(pythonfile.parse(script, text))
+    except _Parsed:
+        pass
     except (TooMuch, RecursionError):
         return None
     return _joined(reader.parsers)
@@ -66,13 +80,13 @@ def _joined(parsers: list[Parser]) -> Arguments | None:
 
 
 def _arguments(parsers: list[Parser], *, complete: bool, lenient: bool = False) -> Arguments:
-    whole = Parser(resolves=False)
+    merged = Parser()
     for parser in parsers:
         for found in parser.found:
-            whole.add(found)
+            merged.add(found)
     abbreviates = all(parser.abbreviates for parser in parsers)
     prefix = "".join(parser.file_prefix for parser in parsers)
-    return Arguments(tuple(whole.found), complete, lenient, abbreviates, prefix)
+    return Arguments(tuple(merged.found), complete, lenient, abbreviates, prefix)
 
 
 class _Reader(Flow):
@@ -170,6 +184,8 @@ class _Reader(Flow):
                 return self._parser(call, scope)
             case Method(owner=Parser() | Group(), name=name, function=None):
                 return self._method(called.owner, name, call, scope)
+        if isinstance(call.func, ast.Attribute):
+            self._change(call.func.value, scope)  # names.append("x")
         args = [self._value(arg, scope) for arg in call.args]
         keywords = {keyword.arg or "**": self._value(keyword.value, scope) for keyword in call.keywords}
         match called:
@@ -182,7 +198,7 @@ class _Reader(Flow):
         if not (isinstance(called, External) and called.name in HARMLESS):
             self._escape((*args, *keywords.values()))
         self._launched((*args, *keywords.values()))
-        return External("super()") if called == External("super") else self._constant(call, scope)
+        return self._constant(call, scope) if isinstance(called, External) and called.name in BUILTINS else UNKNOWN
 
     def _launched(self, values: Iterable[Any]) -> None:
         """`spawn(main)`: a function of the script that something else will call."""
@@ -216,19 +232,26 @@ class _Reader(Flow):
         self._depth += 1
         self._block(function.node.body, scope)
         self._depth -= 1
-        returned = scope.returned or [None]
-        known = [value for value in returned if holds_parser(value)] or (returned if len(returned) == 1 else [UNKNOWN])
-        self._called[key] = known[0]
-        return known[0]
+        self._called[key] = value = self._returned(scope.returned or [None])
+        self._stop_if_parsed()
+        return value
+
+    def _returned(self, values: list[Any]) -> Any:
+        """The one value that a function returns, or the one that holds a parser."""
+        known = [value for value in values if holds_parser(value)] or values
+        if all(alike(known[0], value) for value in known):
+            return known[0]
+        self._escape(tuple(known))
+        return UNKNOWN
 
     def _parameters(self, function: Function, args: list[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
-        wanted = function.node.args
-        places = [*wanted.posonlyargs, *wanted.args]
-        names: dict[str, Any] = {one.arg: UNKNOWN for one in (*places, *wanted.kwonlyargs)}
-        late = [*zip(reversed(places), reversed(wanted.defaults), strict=False),
-                *zip(wanted.kwonlyargs, wanted.kw_defaults, strict=True)]  # fmt: skip
+        signature = function.node.args
+        places = [*signature.posonlyargs, *signature.args]
+        names: dict[str, Any] = {one.arg: UNKNOWN for one in (*places, *signature.kwonlyargs)}
+        late = [*zip(reversed(places), reversed(signature.defaults), strict=False),
+                *zip(signature.kwonlyargs, signature.kw_defaults, strict=True)]  # fmt: skip
         names |= {one.arg: self._value(default, function.scope) for one, default in late if default is not None}
-        names |= {extra.arg: UNKNOWN for extra in (wanted.vararg, wanted.kwarg) if extra is not None}
+        names |= {extra.arg: UNKNOWN for extra in (signature.vararg, signature.kwarg) if extra is not None}
         names |= {one.arg: value for one, value in zip(places, args, strict=False)}
         names |= {name: value for name, value in keywords.items() if name in names}
         self._escape((*args[len(places) :], *(value for name, value in keywords.items() if name not in names)))
@@ -316,7 +339,12 @@ class _Reader(Flow):
             parser.lenient = True
             return UNKNOWN, UNKNOWN
         parser.strict.append(value is not None)
+        self._stop_if_parsed()
         return UNKNOWN
+
+    def _stop_if_parsed(self) -> None:
+        if not self._maybe and any(parser.strict for parser in self.parsers):
+            raise _Parsed
 
     def _escape(self, value: Any) -> None:
         """Something gets the parser that may add any arguments to it."""

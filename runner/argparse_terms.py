@@ -22,7 +22,7 @@ BOOLEAN = re.compile(r"_?(str|string|s|parse|to|as|is|get)?_?(2|to)?_?bool(ean)?
 def argument(names: Sequence[Any], terms: Mapping[str, Any], prefixes: str, default: Any) -> Argument | None:
     """None where its names are not known. `terms` may have a `**`: keywords that the text does not tell.
 
-    A value that is not known is UNKNOWN; `default` is that of arguments that name none.
+    A value that is not known is UNKNOWN; `default` is that of arguments without one.
     """
     if not all(isinstance(name, str) and name for name in names):
         return None
@@ -106,8 +106,8 @@ def _kind(value: Any) -> tuple[type | None, bool]:
 def _nargs(value: Any) -> Any:
     if isinstance(value, External):
         return "..." if value.name.endswith("REMAINDER") else UNKNOWN
-    whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
-    return value if value is None or whole or value in ("?", "*", "+", "...") else UNKNOWN
+    number = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return value if value is None or number or value in ("?", "*", "+", "...") else UNKNOWN
 
 
 def _choices(value: Any) -> tuple[Any, ...] | None:

@@ -60,12 +60,14 @@ class Scope:
     returned: list[Any] = field(default_factory=list)
 
     def find(self, name: str) -> Any:
-        scope: Scope | None = self
-        while scope is not None:
-            if name in scope.names:
-                return scope.names[name]
+        return self.owner(name).names.get(name, External(name))
+
+    def owner(self, name: str) -> Scope:
+        """The innermost scope that has the name, or the outermost one."""
+        scope = self
+        while name not in scope.names and scope.outer is not None:
             scope = scope.outer
-        return External(name)
+        return scope
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -111,7 +113,7 @@ OURS = (Parser, Group, External, Class, Function, Instance, Method)
 
 
 def is_ours(value: Any) -> bool:
-    """Whether it is no constant of the script, or holds something that is none."""
+    """Whether it is not a constant of the script, or holds something that is not."""
     return value is UNKNOWN or isinstance(value, OURS) or (isinstance(value, tuple) and any(map(is_ours, value)))
 
 
@@ -128,6 +130,13 @@ def identity(value: Any) -> Any:
     return type(value), value
 
 
+def alike(before: Any, after: Any) -> bool:
+    """Whether it makes no difference which of two values a name has."""
+    if isinstance(before, Group) and isinstance(after, Group):
+        return before.parser is after.parser
+    return before is after or (not is_ours(before) and not is_ours(after) and identity(before) == identity(after))
+
+
 def receiver(function: Function, owner: Any) -> list[Any]:
     """What a method gets before its arguments."""
     decorators = {node.id for node in function.node.decorator_list if isinstance(node, ast.Name)}
@@ -141,18 +150,13 @@ def receiver(function: Function, owner: Any) -> list[Any]:
 def imported(statement: ast.Import | ast.ImportFrom) -> dict[str, External]:
     """The names that an import binds."""
     if isinstance(statement, ast.Import):
-        return {
-            alias.asname or alias.name.partition(".")[0]: External(
-                alias.name if alias.asname else alias.name.partition(".")[0]
-            )
-            for alias in statement.names
-        }
+        pairs = [(alias.asname, alias.name) if alias.asname else (alias.name.partition(".")[0],) * 2
+                 for alias in statement.names]  # fmt: skip
+        return {name: External(module) for name, module in pairs}
     module = "." * statement.level + (statement.module or "")
     if module == "argparse" and statement.names[0].name == "*":
-        return {
-            name: External(f"argparse.{name}")
-            for name in ("ArgumentParser", "BooleanOptionalAction", "SUPPRESS", "REMAINDER")
-        }
+        names = ("ArgumentParser", "BooleanOptionalAction", "SUPPRESS", "REMAINDER")
+        return {name: External(f"argparse.{name}") for name in names}
     return {alias.asname or alias.name: External(f"{module}.{alias.name}") for alias in statement.names}
 
 
