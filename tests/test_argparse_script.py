@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -546,29 +545,30 @@ PIECES = st.sampled_from(
 LINES = st.lists(st.tuples(st.integers(0, 3), PIECES).map(lambda line: "    " * line[0] + line[1]), max_size=14)
 
 
-def indented(lines: list[str]) -> str:
-    """As they are, where Python takes them; a `pass` makes a block of each line that opens one."""
-    text, depth = ["import argparse"], 0
+def script_of(lines: list[str]) -> str:
+    """A script with those of the lines that Python takes; a `pass` closes each block."""
+    begin = "import argparse\nparser = argparse.ArgumentParser()\nx = ['a']\n"
+    text = begin
     for line in lines:
-        depth = min(depth, (len(line) - len(line.lstrip())) // 4) if not text[-1].rstrip().endswith(":") else depth
-        text.append("    " * depth + line.strip())
-        if line.endswith(":"):
-            depth += 1
-    return "\n".join([*text, "    " * depth + "pass", ""])
+        depth = (len(line) - len(line.lstrip())) // 4
+        more = f"{text}{line}\n" + ("    " * (depth + 1) + "pass\n" if line.endswith(":") else "")
+        try:
+            compile(more, "any.py", "exec", dont_inherit=True)
+        except SyntaxError:
+            continue
+        text = more
+    return text + "args = parser.parse_args()\n"
 
 
 @settings(deadline=None, max_examples=300)
 @given(LINES)
-def test_any_text_is_read_or_refused_as_not_python(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> None:
+def test_any_script_is_read_without_an_exception(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> None:
     script = tmp_path_factory.getbasetemp() / "any.py"
-    script.write_text(indented(lines))
+    script.write_text(script_of(lines))
+    found = argparse_reader.read(script)
     try:
-        found = argparse_reader.read(script)
-    except ConfigError:
-        return
-    if found is not None:
-        overrides: Mapping[str, str] = dict.fromkeys(("a", "b", "x"), "1")
-        try:
-            render(found, overrides)
-        except ConfigError as error:
-            assert error.problems
+        rendered = render(found or Arguments(()), {"a": "1", "b": "2", "x": "3"})
+    except ConfigError as error:
+        assert all(problem.startswith(("--", "the script ")) for problem in error.problems)
+    else:
+        assert rendered.words.keys() == {"a", "b", "x"}
