@@ -18,7 +18,7 @@ from runner.configs.messages import Origin, sentences, unknown_key
 from runner.configs.overrides import (
     ALIASES,
     SYNONYMS,
-    Misfit,
+    InvalidValue,
     boolean,
     fields_of,
     fields_within,
@@ -58,15 +58,15 @@ def resolve_for(cls: type[BaseModel], config: ConfigFile | None, overrides: Mapp
     """As `resolve`, for settings that are known already."""
     origin = Origin(config, canonical(cls, overrides))
     values, problems = _file_values(cls, origin)
-    typed, misfits = _line_values(cls, origin)
-    problems += misfits.values()
-    given = placed(values, {key: value for key, value in typed.items() if key not in misfits})
+    typed, invalid = _line_values(cls, origin)
+    problems += invalid.values()
+    given = placed(values, {key: value for key, value in typed.items() if key not in invalid})
     if origin.config is not None and "config_path" in cls.model_fields:
         given["config_path"] = str(origin.config.path)  # for a pipeline that writes down where its settings come from
     try:
         settings = cls.model_validate_json(json.dumps(given), strict=True)
     except ValidationError as error:
-        problems += sentences(cls, origin, error, given, silent=misfits)
+        problems += sentences(cls, origin, error, given, silent=invalid)
     if problems:
         raise UserError(*sorted(dict.fromkeys(problems), key=origin.order))
     return settings
@@ -209,7 +209,7 @@ def _line_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], 
         else:
             try:
                 values[key] = parse(text, annotation)
-            except Misfit as error:
+            except InvalidValue as error:
                 problems[key] = f"--{key} {error}"
     return values, problems
 

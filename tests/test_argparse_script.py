@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner import argparse_reader
-from runner.argparse_script import UNKNOWN, Argument, Arguments, config_option, out_dir_option, render
-from runner.configfiles import ConfigError
+from runner.configs import argparse_reader
+from runner.configs.argparse_arguments import UNKNOWN, Argument, Arguments, config_option, out_dir_option, render
+from runner.core.errors import UserError
 
 
 def read(folder: Path, text: str, name: str = "train.py") -> Arguments | None:
@@ -31,7 +31,7 @@ def arguments(folder: Path, text: str) -> Arguments:
 
 
 def problems(found: Arguments, provided: tuple[str, ...] = (), **overrides: str) -> list[str]:
-    with pytest.raises(ConfigError) as raised:
+    with pytest.raises(UserError) as raised:
         render(found, overrides, script="train.py", provided=provided)
     return list(raised.value.problems)
 
@@ -459,7 +459,7 @@ def test_only_python_is_read(tmp_path: Path) -> None:
     assert read(tmp_path, text, "train.sh") is None
     assert read(tmp_path, text, "train") is None
     assert read(tmp_path, "#!/usr/bin/env python3\n" + text, "train") is not None
-    with pytest.raises(ConfigError, match=r"train\.py:2: invalid syntax"):
+    with pytest.raises(UserError, match=r"train\.py:2: invalid syntax"):
         read(tmp_path, "import argparse\nx = = 1\n")
 
 
@@ -568,7 +568,7 @@ def test_any_script_is_read_without_an_exception(tmp_path_factory: pytest.TempPa
     found = argparse_reader.read(script)
     try:
         rendered = render(found or Arguments(()), {"a": "1", "b": "2", "x": "3"})
-    except ConfigError as error:
+    except UserError as error:
         assert all(problem.startswith(("--", "the script ")) for problem in error.problems)
     else:
         assert rendered.words.keys() == {"a", "b", "x"}

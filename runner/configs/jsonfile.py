@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from runner.configs.evaluate import Unfit, plain
+from runner.configs.evaluate import UnsupportedValue, plain
 from runner.core.errors import UserError, one_line
 
 
@@ -44,7 +44,7 @@ def _members(path: Path, text: str, at: int) -> tuple[dict[str, Any], dict[str, 
         try:
             value, at = decoder.raw_decode(text, at)
             values[key], lines[key] = plain(value), line
-        except (_Twice, Unfit) as error:
+        except (_Twice, UnsupportedValue) as error:
             raise UserError(f"{path}:{line}: {key} {error}") from None
         at = _skip(text, at)
         if text[at] == ",":

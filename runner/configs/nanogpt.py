@@ -10,7 +10,7 @@ from typing import Any
 
 from runner.configs import overrides, pythonfile
 from runner.configs.config_file import read_text
-from runner.configs.evaluate import Unfit, plain
+from runner.configs.evaluate import UnsupportedValue, plain
 from runner.configs.static import NotStatic, Static, TooLarge
 
 
@@ -51,7 +51,7 @@ def keys(script: Path) -> dict[str, Key] | None:
 
 
 def argument(text: str, kind: type | None) -> tuple[str, Any]:
-    """The text to pass and the value that the script makes of it; raises Misfit.
+    """The text to pass and the value that the script makes of it; raises InvalidValue.
 
     nanoGPT's configurator takes literal_eval(text), or the text itself where that fails, and demands exactly the
     default's type: `1` for a float key, `false` for a bool and `123` for a text would all stop the job.
@@ -62,7 +62,7 @@ def argument(text: str, kind: type | None) -> tuple[str, Any]:
     if kind is float:
         value = overrides.parse(text, float)
         if math.isnan(value):
-            raise overrides.Misfit("must be a number that Python can write, not nan")
+            raise overrides.InvalidValue("must be a number that Python can write, not nan")
         return repr(value).replace("inf", "1e999"), value  # literal_eval knows no inf
     if kind is str:
         return _text(text)
@@ -122,7 +122,7 @@ def _assigned(statement: ast.stmt, reader: Static) -> dict[str, Key]:
 def _key(value: Any) -> Key:
     try:
         return Key(type(value), plain(value))
-    except Unfit:
+    except UnsupportedValue:
         return Key(type(value))
 
 

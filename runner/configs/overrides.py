@@ -27,7 +27,7 @@ NONE_WORDS = frozenset({"none", "null"})
 MAX_EXPONENT = 100  # int(Decimal("1e999999999")) would fill the memory
 
 
-class Misfit(ValueError):
+class InvalidValue(ValueError):
     """The text is no value of the type. The message ends a sentence: `must be a whole number, not 'sixteen'`."""
 
 
@@ -58,13 +58,13 @@ def split(argv: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:
 
 
 def parse(text: str, annotation: Any) -> Any:
-    """The value that `text` means for a field of this type; raises Misfit. A tuple comes as a list."""
+    """The value that `text` means for a field of this type; raises InvalidValue. A tuple comes as a list."""
     for member in sorted(_members(annotation), key=_rank):
         try:
             return _parser(member)(text)
         except ValueError:
             continue
-    raise Misfit(f"must be {describe(annotation)}, not {text!r}" + _choice_meant(text, annotation))
+    raise InvalidValue(f"must be {describe(annotation)}, not {text!r}" + _choice_meant(text, annotation))
 
 
 def describe(annotation: Any) -> str:

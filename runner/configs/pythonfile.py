@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from runner.configs.evaluate import Unfit, is_setting, plain
+from runner.configs.evaluate import UnsupportedValue, is_setting, plain
 from runner.configs.static import NotStatic, Static, TooLarge
 from runner.core.errors import UserError, one_line
 
@@ -27,13 +27,13 @@ def read(path: Path, text: str, time_limit: float) -> Values:
     tree = parse(path, text)
     lines = assigned_lines(tree)
     try:
-        values, unfit = _settings(_static(path, tree))
+        values, unsupported = _settings(_static(path, tree))
     except NotStatic:
         from runner.configs import child
 
-        values, unfit = _from_child(path, child.evaluate(path, text, time_limit), time_limit)
-    if unfit:
-        raise UserError(*(f"{path}:{lines.get(name, 1)}: {name} {cause}" for name, cause in unfit.items()))
+        values, unsupported = _from_child(path, child.evaluate(path, text, time_limit), time_limit)
+    if unsupported:
+        raise UserError(*(f"{path}:{lines.get(name, 1)}: {name} {cause}" for name, cause in unsupported.items()))
     return values, {name: line for name, line in lines.items() if name in values}
 
 
@@ -69,14 +69,14 @@ def _static(path: Path, tree: ast.Module) -> dict[str, Any]:
 
 
 def _settings(names: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    values, unfit = {}, {}
+    values, unsupported = {}, {}
     for name, value in names.items():
         if is_setting(name, value):
             try:
                 values[name] = plain(value)
-            except Unfit as error:
-                unfit[name] = str(error)
-    return values, unfit
+            except UnsupportedValue as error:
+                unsupported[name] = str(error)
+    return values, unsupported
 
 
 def _from_child(path: Path, answer: dict[str, Any] | None, time_limit: float) -> tuple[dict[str, Any], dict[str, str]]:
@@ -87,7 +87,7 @@ def _from_child(path: Path, answer: dict[str, Any] | None, time_limit: float) ->
         message = one_line(answer.get("message", ""))
         cause = f"{kind}: {message}" if message else kind
         raise UserError(f"{place}: {cause}; {MENDS.get(kind, 'correct this line')}")
-    return answer["values"], answer["unfit"]
+    return answer["values"], answer["unsupported"]
 
 
 def _invalid(error: SyntaxError) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from runner.configs import config_file, inheritance, nanogpt
 from runner.configs.config_file import ConfigFile
 from runner.configs.nanogpt import Key
-from runner.configs.overrides import ALIASES, Misfit, found, literal, parse
+from runner.configs.overrides import ALIASES, InvalidValue, found, literal, parse
 from runner.configs.preparation import Preparation
 from runner.core.errors import UserError, did_you_mean
 
@@ -79,7 +79,7 @@ def fitting(config: ConfigFile, overrides: Mapping[str, str], defaults: Mapping[
 def _takes(field: Any, text: str) -> bool:
     try:
         parse(text, field.annotation)
-    except Misfit:
+    except InvalidValue:
         return False
     return True
 
@@ -131,9 +131,9 @@ def _nanogpt(script: Path, keys: Mapping[str, Key], config: ConfigFile, given: M
         try:
             if key not in keys:
                 meant = did_you_mean(key, keys, dashes="--")
-                raise Misfit(f": unknown key; {meant or f'{script} does not define it'}")
+                raise InvalidValue(f": unknown key; {meant or f'{script} does not define it'}")
             texts[key], values[key] = nanogpt.argument(text, keys[key].kind)
-        except Misfit as error:
+        except InvalidValue as error:
             problems.append(f"--{key}{'' if str(error).startswith(':') else ' '}{error}")
     if problems:
         raise UserError(*problems)

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from runner.configs.evaluate import Unfit, plain
+from runner.configs.evaluate import UnsupportedValue, plain
 from runner.core.errors import UserError, one_line
 
 LONGEST = 1000  # digits of a whole number; Python itself reads a few thousand
@@ -130,7 +130,7 @@ def _top(path: Path, node: yaml.Node, loader: _Loader) -> tuple[dict[str, Any], 
             raise UserError(f"{path}:{line}: the key {key!r} is not text; put quotes around it")
         try:
             values[key] = plain(value)
-        except Unfit as error:
+        except UnsupportedValue as error:
             raise UserError(f"{path}:{line}: {key} {error}") from None
     return values, lines
 

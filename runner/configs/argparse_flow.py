@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterable
 from typing import Any
 
-from runner.argparse_script import UNKNOWN
-from runner.argparse_values import (
+from runner.configs.argparse_arguments import UNKNOWN
+from runner.configs.argparse_values import (
     Class,
     External,
     Function,
@@ -17,7 +17,7 @@ from runner.argparse_values import (
     Scope,
     alike,
     imported,
-    is_ours,
+    is_symbolic,
     stored,
 )
 
@@ -176,7 +176,7 @@ class Flow:
     def _share(self, name: str, scope: Scope) -> None:
         """`global NAME`: a constant of that name may change whenever the function is called."""
         value = scope.find(name)
-        if not is_ours(value):
+        if not is_symbolic(value):
             value = scope.owner(name).names[name] = UNKNOWN
         scope.names[name] = value
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from runner.argparse_script import UNKNOWN, Argument
-from runner.argparse_values import External, Function, is_ours
+from runner.configs.argparse_arguments import UNKNOWN, Argument
+from runner.configs.argparse_values import External, Function, is_symbolic
 
 ACTIONS = {"store", "store_const", "store_true", "store_false", "append", "append_const", "extend", "count", "help",
            "version"}  # fmt: skip
@@ -111,7 +111,7 @@ def _nargs(value: Any) -> Any:
 
 
 def _choices(value: Any) -> tuple[Any, ...] | None:
-    if is_ours(value) or not isinstance(value, (list, tuple, range, dict)):
+    if is_symbolic(value) or not isinstance(value, (list, tuple, range, dict)):
         return None
     return tuple(value) or None
 
@@ -127,4 +127,4 @@ def _default(value: Any, kind: type | None) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    return UNKNOWN if is_ours(value) else value
+    return UNKNOWN if is_symbolic(value) else value

@@ -10,10 +10,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from runner.argparse_flow import Flow, TooMuch
-from runner.argparse_script import UNKNOWN, Arguments
-from runner.argparse_terms import argument, with_defaults
-from runner.argparse_values import (
+from runner.configs import pythonfile
+from runner.configs.argparse_arguments import UNKNOWN, Arguments
+from runner.configs.argparse_flow import Flow, TooMuch
+from runner.configs.argparse_terms import argument, with_defaults
+from runner.configs.argparse_values import (
     MAX_DEPTH,
     Class,
     External,
@@ -26,11 +27,11 @@ from runner.argparse_values import (
     alike,
     holds_parser,
     identity,
-    is_ours,
+    is_symbolic,
     receiver,
 )  # fmt: skip
-from runner.configfiles import pythonfile, read_text
-from runner.configfiles.static import NotStatic, Static, TooLarge
+from runner.configs.config_file import read_text
+from runner.configs.static import NotStatic, Static, TooLarge
 
 PARSERS = {"argparse.ArgumentParser"}
 #: What calls with a parser leave as it is.
@@ -47,7 +48,7 @@ class _Parsed(Exception):
 
 
 def read(script: Path) -> Arguments | None:
-    """None where no ArgumentParser is found, or where reading fails. Raises ConfigError for what is not Python."""
+    """None where no ArgumentParser is found, or where reading fails. Raises UserError for what is not Python."""
     if script.suffix not in (".py", ""):
         return None
     text = read_text(script)
@@ -155,7 +156,7 @@ class _Reader(Flow):
         names = {part.id: scope.find(part.id) for part in parts if isinstance(part, ast.Name)}
         heavy = any(isinstance(part, (ast.Call, ast.ListComp, ast.BinOp)) for part in parts)
         static = self._static if heavy else Static()
-        static.names = {name: value for name, value in names.items() if not is_ours(value)}
+        static.names = {name: value for name, value in names.items() if not is_symbolic(value)}
         try:
             return static.value(node)
         except (NotStatic, TooLarge):

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-from runner import override
-from runner.configfiles import ConfigError, did_you_mean, one_line
-from runner.override import Misfit
+from runner.configs import overrides
+from runner.configs.overrides import InvalidValue
+from runner.core.errors import UserError, did_you_mean, one_line
 
 CONFIG_NAMES = ("config", "cfg", "config_file", "config_path", "cfg_file", "cfg_path", "conf", "conf_file",
                 "configs", "yaml", "yaml_file", "yaml_path", "yml", "json_file")  # fmt: skip
@@ -136,7 +136,7 @@ def out_dir_option(arguments: Arguments) -> Argument | None:
 def render(
     arguments: Arguments, given: Mapping[str, str], *, script: str = "the script", provided: Collection[str] = ()
 ) -> Rendered:
-    """Raise one ConfigError with all that the script would refuse. `provided`: the dests that are passed anyway."""
+    """Raise one UserError with all that the script would refuse. `provided`: the dests that are passed anyway."""
     words: dict[str, tuple[str, ...]] = {}
     values: dict[str, Any] = {}
     problems: list[str] = []
@@ -151,23 +151,23 @@ def render(
                 continue
             used[key] = argument
             words[key], values[argument.dest] = _rendered(arguments, argument, key, text)
-        except Misfit as error:
+        except InvalidValue as error:
             problems.append(f"--{key}{'' if str(error).startswith(':') else ' '}{error}")
     problems += _excluded({key: one for key, one in used.items() if words.get(key)})
     problems += _missing(arguments, {argument.dest for argument in used.values()} | set(provided), script)
     if problems:
-        raise ConfigError(*problems)
+        raise UserError(*problems)
     return Rendered(words, values, tuple(warnings))
 
 
 def _passed(arguments: Arguments, key: str, script: str) -> str:
-    """What to say of an unknown key that is passed as it is; raises Misfit where the script would refuse it."""
+    """What to say of an unknown key that is passed as it is; raises InvalidValue where the script would refuse it."""
     meant = did_you_mean(key, _candidates(arguments), dashes="--")
     if arguments.passes_unknown:
         return f"--{key}: {script} does not define it, but accepts it" + (f"; {meant}" if meant else "")
     if not arguments.complete:
         return f"--{key}: passed as it is, since the text of {script} does not tell all of its arguments"
-    raise Misfit(f": unknown key; {meant or f'{script} does not define it'}")
+    raise InvalidValue(f": unknown key; {meant or f'{script} does not define it'}")
 
 
 def _candidates(arguments: Arguments) -> set[str]:
@@ -194,10 +194,10 @@ def _excluded(used: Mapping[str, Argument]) -> Iterator[str]:
 
 def _rendered(arguments: Arguments, argument: Argument, key: str, text: str) -> tuple[tuple[str, ...], Any]:
     if not argument.options:
-        raise Misfit(f": is the positional argument {argument.dest!r}, not an option; pass it with --command")
+        raise InvalidValue(f": is the positional argument {argument.dest!r}, not an option; pass it with --command")
     match argument.action:
         case "help" | "version":
-            raise Misfit(": ends the script at once; leave it out")
+            raise InvalidValue(": ends the script at once; leave it out")
         case "boolean":
             return _boolean(argument, key, text)
         case "store_true" | "store_false" | "store_const" | "append_const":
@@ -214,7 +214,7 @@ def _rendered(arguments: Arguments, argument: Argument, key: str, text: str) -> 
 
 def _boolean(argument: Argument, key: str, text: str) -> tuple[tuple[str, ...], bool]:
     """`--flag` or `--no-flag`; the reader lists both among the options."""
-    value = override.parse(text, bool)
+    value = overrides.parse(text, bool)
     if key not in (argument.dest, _key(argument.option)) and key.startswith("no_"):
         value = not value
     option = argument.option
@@ -230,40 +230,40 @@ def _flag(arguments: Arguments, argument: Argument, key: str, text: str) -> tupl
     ]
     constants = dict.fromkeys(one.const for one in flags if one.const.__hash__ is not None)
     truth = all(isinstance(constant, bool) for constant in constants)
-    value = override.parse(text, bool) if truth else next((it for it in constants if str(it) == text), text)
+    value = overrides.parse(text, bool) if truth else next((it for it in constants if str(it) == text), text)
     for one in flags:
         if one.const is value or (not truth and one.const == value):
             return (one.option,), value
     if any(one.default is value for one in flags) or (not truth and str(argument.default) == text):
         return (), argument.default
     only = " or ".join(one.option for one in flags)
-    raise Misfit(f"cannot be set to {value!s}: the script has only {only}; leave it out" if truth else
+    raise InvalidValue(f"cannot be set to {value!s}: the script has only {only}; leave it out" if truth else
                  f"cannot be set to {text!r}: the script has only {only}; give one of {list(constants)}")  # fmt: skip
 
 
 def _given(argument: Argument, text: str) -> tuple[tuple[str, ...], Any]:
     """The flag by its own name, which is not where it stores: there, or not."""
-    if override.parse(text, bool):
+    if overrides.parse(text, bool):
         return (argument.option,), argument.const
     if isinstance(argument.const, bool) and argument.default is not (not argument.const):
-        raise Misfit(f"cannot be switched off: {argument.dest} may be {argument.const} without it; leave it out")
+        raise InvalidValue(f"cannot be switched off: {argument.dest} may be {argument.const} without it; leave it out")
     return (), argument.default
 
 
 def _counted(argument: Argument, text: str) -> tuple[tuple[str, ...], int]:
     start = argument.default if isinstance(argument.default, int) else 0
     try:
-        value = override.parse(text, int)
-    except Misfit:
-        value = start + int(override.parse(text, bool))
+        value = overrides.parse(text, int)
+    except InvalidValue:
+        value = start + int(overrides.parse(text, bool))
     if not start <= value <= start + MOST_FLAGS:
-        raise Misfit(f"must be from {start} to {start + MOST_FLAGS}, not {value}")
+        raise InvalidValue(f"must be from {start} to {start + MOST_FLAGS}, not {value}")
     return (argument.option,) * (value - start), value
 
 
 def _appended(argument: Argument, text: str) -> tuple[tuple[str, ...], Any]:
     if argument.nargs is not None:
-        raise Misfit(": takes lists of values, which an override cannot say; pass it with --command")
+        raise InvalidValue(": takes lists of values, which an override cannot say; pass it with --command")
     pairs = [_word(argument, item) for item in _items(text, split=False)]
     before = list(argument.default) if isinstance(argument.default, (list, tuple)) else []
     return tuple(f"{argument.option}={word}" for word, _ in pairs), [*before, *(value for _, value in pairs)]
@@ -272,14 +272,14 @@ def _appended(argument: Argument, text: str) -> tuple[tuple[str, ...], Any]:
 def _several(arguments: Arguments, argument: Argument, text: str) -> tuple[tuple[str, ...], Any]:
     """`[0.9, 0.95]`, `0.9,0.95` and `0.9 0.95` are the words `--betas 0.9 0.95`."""
     if argument.nargs not in ("*", "+") and not isinstance(argument.nargs, int):
-        raise Misfit(": takes the rest of the command line; pass it with --command")
+        raise InvalidValue(": takes the rest of the command line; pass it with --command")
     pairs = [_word(argument, item) for item in _items(text, split=True)]
     words = [_apart(arguments, argument, word, alone=len(pairs) == 1) for word, _ in pairs]
     values = [value for _, value in pairs]
     if isinstance(argument.nargs, int) and len(words) != argument.nargs:
-        raise Misfit(f"must be {argument.nargs} values, not {len(words)}")
+        raise InvalidValue(f"must be {argument.nargs} values, not {len(words)}")
     if argument.nargs == "+" and not words:
-        raise Misfit("must be at least one value, not none")
+        raise InvalidValue("must be at least one value, not none")
     if argument.action == "extend" and isinstance(argument.default, (list, tuple)):
         values = [*argument.default, *values]
     if len(words) == 1:
@@ -295,7 +295,7 @@ def _apart(arguments: Arguments, argument: Argument, word: str, *, alone: bool) 
         word = f"{Decimal(word):f}" if word.startswith("-") else word.removeprefix("+")
     digits = any(re.match(r"-\d|-\.\d", option) for option in arguments.options)
     if (word.startswith("-") and (digits or not LOOKS_NEGATIVE.fullmatch(word))) or word[0] in arguments.file_prefix:
-        raise Misfit(f": argparse would not take {word!r} for a value; pass it with --command")
+        raise InvalidValue(f": argparse would not take {word!r} for a value; pass it with --command")
     return word
 
 
@@ -303,11 +303,11 @@ def _word(argument: Argument, text: str) -> tuple[str, Any]:
     """One value: the word to pass, and what the script makes of it."""
     if argument.kind is None:
         return text, _meaning(text)
-    value = override.parse(text, argument.kind)
+    value = overrides.parse(text, argument.kind)
     if argument.choices is not None and argument.action != "unknown" and value not in argument.choices:
         allowed: Any = Literal.__getitem__(argument.choices)
         near = did_you_mean(text, [choice for choice in argument.choices if isinstance(choice, str)])
-        raise Misfit(f"must be {one_line(override.describe(allowed))}, not {text!r}" + (f"; {near}" if near else ""))
+        raise InvalidValue(f"must be {one_line(overrides.describe(allowed))}, not {text!r}" + (f"; {near}" if near else ""))
     if argument.kind is int:
         return str(value), value
     if argument.truthy:
@@ -318,7 +318,7 @@ def _word(argument: Argument, text: str) -> tuple[str, Any]:
 def _items(text: str, *, split: bool) -> Sequence[str]:
     """The texts of a list that is written in brackets, with commas, or (if `split`) with spaces."""
     try:
-        value = override.literal(text)
+        value = overrides.literal(text)
     except ValueError:
         value = None
     if isinstance(value, list):
@@ -333,7 +333,7 @@ def _items(text: str, *, split: bool) -> Sequence[str]:
 
 def _meaning(text: str) -> Any:
     try:
-        return override.literal(text)
+        return overrides.literal(text)
     except ValueError:
         return text
 
