@@ -42,7 +42,7 @@ def run_pipeline_from_config(
     import configurator
     from runner.configs import inheritance
 
-    config = inheritance.whole(Path(config_path))
+    config = inheritance.read(Path(config_path))
     texts = {key: str(value) for key, value in settings.items()}
     resolved = configurator.resolve(config, {**texts, "out_dir": os.fspath(output_dir)})
     code = importlib.import_module(f"pipelines.{resolved.pipeline}.train").run(resolved)

@@ -268,8 +268,8 @@ def test_yaml_knows_its_lines_and_its_anchors(tmp_path: Path) -> None:
 
 
 YAML_ERRORS = [
-    ("a: 1\nb: 2\na: 3\n", "x.yaml:3: 'a' stands a second time (first on line 1); remove one"),
-    ("a:\n  - {k: 1, k: 1}\n", "x.yaml:2: 'k' stands a second time (first on line 2); remove one"),
+    ("a: 1\nb: 2\na: 3\n", "x.yaml:3: 'a' is there twice (first on line 1); remove one"),
+    ("a:\n  - {k: 1, k: 1}\n", "x.yaml:2: 'k' is there twice (first on line 2); remove one"),
     ("- 1\n", "x.yaml:1: must be a mapping; write lines such as 'batch_size: 8'"),
     ("a: 1\n\tb: 2\n", "x.yaml:2: invalid YAML: found character '\\t' that cannot start any token; indent with spaces"),
     ("1: a\n", "x.yaml:1: the key 1 is not text; put quotes around it"),
@@ -320,7 +320,7 @@ def test_any_json_object_is_read_as_json_reads_it(
 
 
 JSON_ERRORS = [
-    ('{"a": 1,\n "a": 2}', "x.json:2: 'a' stands a second time (first on line 1); remove one"),
+    ('{"a": 1,\n "a": 2}', "x.json:2: 'a' is there twice (first on line 1); remove one"),
     ('{"a": 1,\n "b": {"k": 1, "k": 2}}', "x.json:2: b contains 'k' twice; remove one"),
     ('{"a": 1,\n "b": }', "x.json:2: invalid JSON: Expecting value; correct this line"),
     ("[1]", "x.json:1: must be an object with keys; write {...} around it"),

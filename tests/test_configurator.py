@@ -223,7 +223,7 @@ def test_an_unknown_pipeline_is_refused_with_its_place(tmp_path: Path) -> None:
     config = file(tmp_path, "\npipeline = 'difusion'\n")
     with pytest.raises(UserError, match=r"x\.py:2: unknown pipeline 'difusion'; did you mean 'diffusion'\?"):
         configurator.resolve(config, {})
-    with pytest.raises(UserError, match=r"^--pipeline: unknown pipeline 'x'; choose one of classify, diffusion"):
+    with pytest.raises(UserError, match=r"^--pipeline: unknown pipeline 'x'; there are classify, diffusion"):
         configurator.resolve(config, {"pipeline": "x"})
 
 

@@ -95,7 +95,7 @@ def test_a_command_template(echo: Workspace) -> None:
 
 @pytest.mark.parametrize(
     ("template", "said"),
-    [("run {konfig}", "{konfig} is no placeholder"), ("run --x 'y {config}", "quot"), ("run", "{config}")],
+    [("run {konfig}", "{konfig} is not a placeholder"), ("run --x 'y {config}", "quot"), ("run", "{config}")],
 )
 def test_a_bad_template_is_refused(echo: Workspace, template: str, said: str) -> None:
     assert said in echo.run("--configs", "c/a.py", "--command", template, code=2).stderr
@@ -241,7 +241,7 @@ def test_an_output_folder_that_is_a_file_is_refused(echo: Workspace) -> None:
         (["--configs", "c/a.py", "--out_dir", "x"], "type --base_out_dir"),
         (["--configs", "c/a.py", "--train_script", "no.py"], "no.py: no such file"),
         (["--configs", "c/a.py", "--train_script", "echo.py", "--command", "sh {config}"], "give one of them"),
-        (["--configs", "c/a.py", "--command", "nosuchprogram {config}"], "no program that can be started"),
+        (["--configs", "c/a.py", "--command", "nosuchprogram {config}"], "not a program that can be started"),
         (["--configs", "c/a.py", "--train_script", "c"], "is a folder"),
         (["--configs", "c/a.py", "--init_from=resume"], "type --resume"),
         (["--configs", "~nobody-of-this-name/x.py"], "check the path"),

@@ -85,7 +85,7 @@ def test_a_list_of_configs_is_a_run_each(sweep: Workspace) -> None:
     assert written.startswith("# from configs/other.yaml\n")
 
 
-def test_twins_run_with_a_warning(sweep: Workspace) -> None:
+def test_duplicates_run_with_a_warning(sweep: Workspace) -> None:
     sweep.write("specs/s.yaml", SPEC.replace('[plain, "on"]', "[plain, plain]"))
     out = sweep.run("--exp", "specs/s.yaml", *SCRIPT, code=0).stdout
     assert "2 runs with settings that another one has already: run_001 repeats run_000, run_003 repeats run_002" in out

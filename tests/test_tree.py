@@ -60,8 +60,8 @@ def test_configs_are_found_and_named(
 @pytest.mark.parametrize(
     ("search", "said"),
     [
-        ({"extensions": "yaml,toml"}, "--extensions: .toml is no kind of config; choose of .py, .yaml, .yml, .json"),
-        ({"extensions": ","}, "--extensions: names no kind of config"),
+        ({"extensions": "yaml,toml"}, "--extensions: .toml is not a kind of config; choose from .py, .yaml"),
+        ({"extensions": ","}, "--extensions: names no kinds of configs"),
         ({"subdirs": ["IMAGES"]}, "has no subdirectory 'IMAGES'; did you mean 'IMAGE'?"),
     ],
 )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from runner.cli import options
 from runner.cli.options import UsageError
+from runner.core.checkout import load_plugins
 from runner.disk.results import Taken, finished, open_batch, open_root, write_plan
 
 if TYPE_CHECKING:  # heavy, and not needed for --help
@@ -61,6 +62,7 @@ def _silence() -> None:
 
 
 def _main(arguments: Sequence[str]) -> int:
+    load_plugins()
     if arguments and arguments[0] == "table":
         from runner.cli.commands import table
 

@@ -12,8 +12,8 @@ from datetime import datetime
 from pathlib import Path
 
 from runner.cli import options, preflight
-from runner.configs import scripts
-from runner.configs.preparation import prepare
+from runner.configs.preparation import preparations, prepare
+from runner.configs.scripts import recognize
 from runner.core import redact
 from runner.core.errors import UserError
 from runner.core.job import Plan
@@ -24,7 +24,7 @@ from runner.planners.jobs import Request
 
 PROJECT = Path(__file__).resolve().parents[2]
 OUTPUTS = "outputs"  # where a tree of configs leaves its outputs
-OWN_SCRIPTS = ("run_experiments.py", "train_run.py", "configurator.py", "train.py", "sample.py")
+OWN_SCRIPTS = ("run_experiments.py", "overnight_plugins.py", "train_run.py", "configurator.py", "train.py", "sample.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +50,18 @@ def plan(typed: Typed, before: Plan | None = None) -> Plan:
     problems += misnamed
     found = None
     try:
+        problems += recognize(started.script).unmet_requirements()
         found = _planned(typed, started, base, before)
     except UserError as error:
         problems += error.problems
     problems += _device_problems(typed, found, problems)
     option = "--output_root" if typed.given.config_root is not None else "--base_out_dir"
     problems += preflight.disk(base, sum(job.disk_bytes for job in found.jobs) if found else 0, option)
-    problems += preflight.packages() if scripts.is_ours(started.script) else []
     if found is not None and not problems and not typed.given.dry_run:
-        problems += _prepare(found)
+        problems += prepare(preparations(found.jobs))  # a download that fails must not fail job by job
     if problems or found is None:
         raise UserError(*dict.fromkeys(problems))
     return found
-
-
-def _prepare(found: Plan) -> list[str]:
-    """Prepare the datasets that our trainer will ask for: a download that fails shall not fail job by job."""
-    needed = [scripts.unprepared(job.config) for job in found.jobs if scripts.is_ours(job.script)]
-    return prepare(list(dict.fromkeys(preparation for preparation in needed if preparation is not None)))
 
 
 def earlier(typed: Typed) -> Path | None:
@@ -197,7 +191,7 @@ def _device_problems(typed: Typed, found: Plan | None, problems: Sequence[str]) 
 def _command(given: Namespace) -> tuple[Command, list[str]]:
     """How jobs are started, and what is wrong with it."""
     if given.command:
-        wrong = command.problems(given.command)
+        wrong = command.errors(given.command)
         return Command(template=() if wrong else tuple(shlex.split(given.command))), wrong
     cwd = Path.cwd()
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -74,12 +73,6 @@ def _cuda(highest: int, environ: Mapping[str, str]) -> str | None:
     if highest >= count:
         return f"there are {count} GPUs, numbered from 0; type --device cuda:{count - 1}"
     return None
-
-
-def packages() -> list[str]:
-    """What the training code needs and this Python has not."""
-    missing = [name for name in ("torch", "numpy") if importlib.util.find_spec(name) is None]
-    return [f"train_run.py needs {name}, which {sys.executable} has not; run make setup" for name in missing[:1]]
 
 
 def disk(base: Path, needed: int = 0, option: str = "--base_out_dir") -> list[str]:

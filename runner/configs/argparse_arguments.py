@@ -1,4 +1,4 @@
-"""The arguments of an argparse script: check overrides against them and write these as the script's own words."""
+"""The arguments of an argparse script: check overrides against them and write these as the script takes them."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ UNKNOWN: Any = _Unknown()
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One `add_argument`. `options` is empty for a positional one. `kind` is None where the text does not tell it,
+    """One `add_argument`. `options` is empty for a positional one. `kind` is None where the text does not show it,
     and `choices` where there are none or where they are unknown. A `kind` of bool is a function that understands words
-    such as `false`, unless `truthy` says that it is Python's own bool, to which any text but an empty one is true.
+    such as `false`; with `truthy` it is Python's own bool, to which any text but an empty one is true.
     """
 
     dest: str
@@ -63,13 +63,13 @@ class Argument:
 
     @property
     def is_flag(self) -> bool:
-        """Whether it stands alone, without a value."""
+        """Whether it is given without a value."""
         return self.action in ("store_true", "store_false", "store_const", "boolean")
 
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """All that a script takes. Not `complete` where its text does not tell all of them. One that `passes_unknown`
+    """All that a script takes. Not `complete` where its text does not show all of them. One that `passes_unknown`
     accepts other arguments too (`parse_known_args`)."""
 
     arguments: tuple[Argument, ...]
@@ -95,13 +95,13 @@ class Arguments:
             return min((*named, *stored), key=lambda argument: argument.is_flag and len(stored) > 1)
         if not self.abbreviates or not key:
             return None
-        begun = [one for one in self.arguments if any(name.startswith(key) for name in _long(one))]
-        return begun[0] if len(begun) == 1 else None
+        abbreviated = [one for one in self.arguments if any(name.startswith(key) for name in _long(one))]
+        return abbreviated[0] if len(abbreviated) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """`words`: for each key, what goes on the command line; nothing where a flag stays away. `values`: what the
+    """`words`: for each key, what goes on the command line; nothing where a flag is left out. `values`: what the
     script makes of it, by dest."""
 
     words: dict[str, tuple[str, ...]]
@@ -139,7 +139,7 @@ def render(
     """Raise one UserError with all that the script would refuse. `provided`: the dests that are passed anyway."""
     words: dict[str, tuple[str, ...]] = {}
     values: dict[str, Any] = {}
-    problems: list[str] = []
+    errors: list[str] = []
     warnings: list[str] = []
     used: dict[str, Argument] = {}
     for key, text in given.items():
@@ -147,27 +147,27 @@ def render(
         try:
             if argument is None:
                 warnings.append(_passed(arguments, key, script))
-                words[key], values[key] = (f"--{key}={text}",), _meaning(text)
+                words[key], values[key] = (f"--{key}={text}",), overrides.meaning(text)
                 continue
             used[key] = argument
             words[key], values[argument.dest] = _rendered(arguments, argument, key, text)
         except InvalidValue as error:
-            problems.append(f"--{key}{'' if str(error).startswith(':') else ' '}{error}")
-    problems += _excluded({key: one for key, one in used.items() if words.get(key)})
-    problems += _missing(arguments, {argument.dest for argument in used.values()} | set(provided), script)
-    if problems:
-        raise UserError(*problems)
+            errors.append(f"--{key}{'' if str(error).startswith(':') else ' '}{error}")
+    errors += _excluded({key: one for key, one in used.items() if words.get(key)})
+    errors += _missing(arguments, {argument.dest for argument in used.values()} | set(provided), script)
+    if errors:
+        raise UserError(*errors)
     return Rendered(words, values, tuple(warnings))
 
 
 def _passed(arguments: Arguments, key: str, script: str) -> str:
-    """What to say of an unknown key that is passed as it is; raises InvalidValue where the script would refuse it."""
-    meant = did_you_mean(key, _candidates(arguments), dashes="--")
+    """The warning about an unknown key that is passed as it is. Raises InvalidValue where the script refuses it."""
+    hint = did_you_mean(key, _candidates(arguments), dashes="--")
     if arguments.passes_unknown:
-        return f"--{key}: {script} does not define it, but accepts it" + (f"; {meant}" if meant else "")
+        return f"--{key}: {script} does not define it, but accepts it" + (f"; {hint}" if hint else "")
     if not arguments.complete:
-        return f"--{key}: passed as it is, since the text of {script} does not tell all of its arguments"
-    raise InvalidValue(f": unknown key; {meant or f'{script} does not define it'}")
+        return f"--{key}: passed as it is, since the text of {script} does not show all of its arguments"
+    raise InvalidValue(f": unknown key; {hint or f'{script} does not define it'}")
 
 
 def _candidates(arguments: Arguments) -> set[str]:
@@ -263,7 +263,7 @@ def _counted(argument: Argument, text: str) -> tuple[tuple[str, ...], int]:
 
 def _appended(argument: Argument, text: str) -> tuple[tuple[str, ...], Any]:
     if argument.nargs is not None:
-        raise InvalidValue(": takes lists of values, which an override cannot say; pass it with --command")
+        raise InvalidValue(": takes lists of values, which an override cannot express; pass it with --command")
     pairs = [_word(argument, item) for item in _items(text, split=False)]
     before = list(argument.default) if isinstance(argument.default, (list, tuple)) else []
     return tuple(f"{argument.option}={word}" for word, _ in pairs), [*before, *(value for _, value in pairs)]
@@ -288,7 +288,7 @@ def _several(arguments: Arguments, argument: Argument, text: str) -> tuple[tuple
 
 
 def _apart(arguments: Arguments, argument: Argument, word: str, *, alone: bool) -> str:
-    """The word as it can stand by itself, where argparse would take `-1e-5` for an option."""
+    """The word as it can be given by itself, where argparse would take `-1e-5` for an option."""
     if alone or not word or (word[0] not in "-+" and word[0] not in arguments.file_prefix):
         return word
     if argument.kind in (int, float):
@@ -302,12 +302,13 @@ def _apart(arguments: Arguments, argument: Argument, word: str, *, alone: bool) 
 def _word(argument: Argument, text: str) -> tuple[str, Any]:
     """One value: the word to pass, and what the script makes of it."""
     if argument.kind is None:
-        return text, _meaning(text)
+        return text, overrides.meaning(text)
     value = overrides.parse(text, argument.kind)
     if argument.choices is not None and argument.action != "unknown" and value not in argument.choices:
         allowed: Any = Literal.__getitem__(argument.choices)
         near = did_you_mean(text, [choice for choice in argument.choices if isinstance(choice, str)])
-        raise InvalidValue(f"must be {one_line(overrides.describe(allowed))}, not {text!r}" + (f"; {near}" if near else ""))
+        hint = f"; {near}" if near else ""
+        raise InvalidValue(f"must be {one_line(overrides.describe(allowed))}, not {text!r}{hint}")
     if argument.kind is int:
         return str(value), value
     if argument.truthy:
@@ -329,13 +330,6 @@ def _items(text: str, *, split: bool) -> Sequence[str]:
         return shlex.split(text)
     except ValueError:
         return text.split()
-
-
-def _meaning(text: str) -> Any:
-    try:
-        return overrides.literal(text)
-    except ValueError:
-        return text
 
 
 def _key(option: str) -> str:

@@ -17,7 +17,7 @@ from runner.configs.argparse_values import (
     Scope,
     alike,
     imported,
-    is_symbolic,
+    is_symbol,
     stored,
 )
 
@@ -29,7 +29,7 @@ class TooMuch(Exception):
 
 
 class Flow:
-    """Statements only: what an expression means, and what happens to a parser that gets lost, a subclass says."""
+    """Statements only: a subclass decides what an expression means, and what becomes of a parser that gets lost."""
 
     def __init__(self) -> None:
         self._steps = 0
@@ -126,7 +126,7 @@ class Flow:
         return True
 
     def _truth(self, test: ast.expr, scope: Scope) -> bool | None:
-        """Of a test, where the text tells it. The script is one that is started."""
+        """Of a test, where the text shows it. The script is one that is started."""
         if isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__":
             match test.ops, test.comparators:
                 case [ast.Eq()], [ast.Constant(value=name)]:
@@ -176,7 +176,7 @@ class Flow:
     def _share(self, name: str, scope: Scope) -> None:
         """`global NAME`: a constant of that name may change whenever the function is called."""
         value = scope.find(name)
-        if not is_symbolic(value):
+        if not is_symbol(value):
             value = scope.owner(name).names[name] = UNKNOWN
         scope.names[name] = value
 

@@ -27,7 +27,7 @@ from runner.configs.argparse_values import (
     alike,
     holds_parser,
     identity,
-    is_symbolic,
+    is_symbol,
     receiver,
 )  # fmt: skip
 from runner.configs.config_file import read_text
@@ -156,7 +156,7 @@ class _Reader(Flow):
         names = {part.id: scope.find(part.id) for part in parts if isinstance(part, ast.Name)}
         heavy = any(isinstance(part, (ast.Call, ast.ListComp, ast.BinOp)) for part in parts)
         static = self._static if heavy else Static()
-        static.names = {name: value for name, value in names.items() if not is_symbolic(value)}
+        static.names = {name: value for name, value in names.items() if not is_symbol(value)}
         try:
             return static.value(node)
         except (NotStatic, TooLarge):

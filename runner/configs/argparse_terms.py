@@ -1,4 +1,4 @@
-"""The keywords of one `add_argument` call as an Argument. Knows nothing of where the call stands."""
+"""The keywords of one `add_argument` call as an Argument. Knows nothing of where the call is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from runner.configs.argparse_arguments import UNKNOWN, Argument
-from runner.configs.argparse_values import External, Function, is_symbolic
+from runner.configs.argparse_values import External, Function, is_symbol
 
 ACTIONS = {"store", "store_const", "store_true", "store_false", "append", "append_const", "extend", "count", "help",
            "version"}  # fmt: skip
@@ -20,7 +20,7 @@ BOOLEAN = re.compile(r"_?(str|string|s|parse|to|as|is|get)?_?(2|to)?_?bool(ean)?
 
 
 def argument(names: Sequence[Any], terms: Mapping[str, Any], prefixes: str, default: Any) -> Argument | None:
-    """None where its names are not known. `terms` may have a `**`: keywords that the text does not tell.
+    """None where its names are not known. `terms` may have a `**`: keywords that the text does not show.
 
     A value that is not known is UNKNOWN; `default` is that of arguments without one.
     """
@@ -111,7 +111,7 @@ def _nargs(value: Any) -> Any:
 
 
 def _choices(value: Any) -> tuple[Any, ...] | None:
-    if is_symbolic(value) or not isinstance(value, (list, tuple, range, dict)):
+    if is_symbol(value) or not isinstance(value, (list, tuple, range, dict)):
         return None
     return tuple(value) or None
 
@@ -127,4 +127,4 @@ def _default(value: Any, kind: type | None) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    return UNKNOWN if is_symbolic(value) else value
+    return UNKNOWN if is_symbol(value) else value

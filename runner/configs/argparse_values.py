@@ -109,12 +109,12 @@ class Method:
     function: Function | None = None
 
 
-SYMBOLIC = (Parser, Group, External, Class, Function, Instance, Method)
+SYMBOLS = (Parser, Group, External, Class, Function, Instance, Method)
 
 
-def is_symbolic(value: Any) -> bool:
+def is_symbol(value: Any) -> bool:
     """Whether it is not a constant of the script, or holds something that is not."""
-    return value is UNKNOWN or isinstance(value, SYMBOLIC) or (isinstance(value, tuple) and any(map(is_symbolic, value)))
+    return value is UNKNOWN or isinstance(value, SYMBOLS) or (isinstance(value, tuple) and any(map(is_symbol, value)))
 
 
 def holds_parser(value: Any) -> bool:
@@ -134,7 +134,7 @@ def alike(before: Any, after: Any) -> bool:
     """Whether it makes no difference which of two values a name has."""
     if isinstance(before, Group) and isinstance(after, Group):
         return before.parser is after.parser
-    return before is after or (not is_symbolic(before) and not is_symbolic(after) and identity(before) == identity(after))
+    return before is after or (not is_symbol(before) and not is_symbol(after) and identity(before) == identity(after))
 
 
 def receiver(function: Function, owner: Any) -> list[Any]:

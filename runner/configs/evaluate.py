@@ -23,11 +23,11 @@ _CONTAINERS = (list, tuple, range, dict)
 
 
 class UnsupportedValue(ValueError):
-    """A value that no config can hold; the text says what it is and what to do."""
+    """A value that a config cannot hold; the message continues a sentence and names the fix."""
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON can say it: tuples become lists, paths and scalars of other libraries what they stand for."""
+    """The value in JSON's types: tuples become lists, paths become text, scalars of other libraries become numbers."""
     room = [MAX_SIZE]
     return _plain(value, room, 0)
 
@@ -42,7 +42,7 @@ def _plain(value: Any, room: list[int], depth: int) -> Any:
         raise UnsupportedValue("is nested too deeply for a config; make it flatter")
     match value:
         case int():
-            return _whole(int(value))
+            return _integer(int(value))
         case float():
             return float(value)
         case str():
@@ -56,11 +56,11 @@ def _plain(value: Any, room: list[int], depth: int) -> Any:
     if callable(getattr(value, "tolist", None)):  # a scalar or array of numpy or torch
         return _plain(value.tolist(), room, depth + 1)
     kind = type(value).__name__
-    raise UnsupportedValue(f"is of type {kind}, which a config cannot hold; write a number, text, list or dict, or begin "
-                "its name with an underscore")  # fmt: skip
+    fix = "write a number, text, list or dict, or begin its name with an underscore"
+    raise UnsupportedValue(f"is of type {kind}, which a config cannot hold; {fix}")
 
 
-def _whole(value: int) -> int:
+def _integer(value: int) -> int:
     if value.bit_length() > MAX_BITS:
         raise UnsupportedValue("is too large for a config; make it smaller, or compute it where it is used")
     return value

@@ -1,4 +1,4 @@
-"""Read a Python config: off its text where that is enough, else in a short-lived child. Never executes it here."""
+"""Read a Python config: from its text where that is enough, else in a short-lived child. Never executes it here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runner.core.errors import UserError, one_line
 
 Values = tuple[dict[str, Any], dict[str, int]]
 
-MENDS = {
+FIXES = {
     "NameError": "define it above, or put quotes around it if it is text",
     "ModuleNotFoundError": "install it, or do without the import",
     "ImportError": "check the import",
@@ -41,9 +41,9 @@ def parse(path: Path, text: str) -> ast.Module:
     """Raise UserError for a syntax error, with its line."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an odd escape in a string is no business of ours
+            warnings.simplefilter("ignore")  # an odd escape in a string is not an error here
             tree = ast.parse(text, filename=str(path))
-            compile(tree, str(path), "exec", dont_inherit=True)  # finds what parsing leaves, such as a lone return
+            compile(tree, str(path), "exec", dont_inherit=True)  # finds what parsing does not, such as a lone return
     except SyntaxError as error:
         raise UserError(f"{path}:{error.lineno or 1}: {_invalid(error)}") from None
     except (RecursionError, MemoryError, ValueError) as error:
@@ -86,7 +86,7 @@ def _from_child(path: Path, answer: dict[str, Any] | None, time_limit: float) ->
         place = f"{path}:{answer['line']}" if answer.get("line") else str(path)
         message = one_line(answer.get("message", ""))
         cause = f"{kind}: {message}" if message else kind
-        raise UserError(f"{place}: {cause}; {MENDS.get(kind, 'correct this line')}")
+        raise UserError(f"{place}: {cause}; {FIXES.get(kind, 'correct this line')}")
     return answer["values"], answer["unsupported"]
 
 

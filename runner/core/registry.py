@@ -9,11 +9,14 @@ A package offers one as an entry point, in its pyproject.toml:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from runner.core.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
@@ -43,7 +46,7 @@ class Registry(Generic[T]):
             return self._registered[name]
         if name in self._built_in:
             return _load(self._built_in[name])  # type: ignore[no-any-return]
-        found = self._offered().get(name)
+        found = self._offered.get(name)
         if found is None:
             names = self.names()
             hint = did_you_mean(name, names) or f"there are {', '.join(names) or 'none'}"
@@ -56,13 +59,28 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         """Every name: built-in, registered, and offered by installed packages."""
-        return list(dict.fromkeys([*self._built_in, *self._registered, *self._offered()]))
+        return list(dict.fromkeys([*self.local_names(), *self._offered]))
 
     def local_names(self) -> list[str]:
         """The names that are known without a look at the installed packages."""
-        return [*self._built_in, *self._registered]
+        return [*self._built_in, *self.registered_names()]
 
+    def built_in_names(self) -> list[str]:
+        """The names of the entries that this package brings."""
+        return list(self._built_in)
+
+    def registered_names(self) -> list[str]:
+        """The names that this checkout registered, in that order."""
+        return list(self._registered)
+
+    def offered_names(self) -> list[str]:
+        """The names that installed packages offer."""
+        return list(self._offered)
+
+    @cached_property
     def _offered(self) -> dict[str, EntryPoint]:
+        from importlib.metadata import entry_points  # costs fifty milliseconds, and is seldom needed
+
         return {point.name: point for point in entry_points(group=self.group)}
 
 

@@ -61,6 +61,12 @@ def shown(path: str | Path, cwd: Path | None = None) -> str:
     return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
 
 
+def listed(names: Sequence[str], most: int) -> str:
+    """`a, b, c`; of more than `most` names the first ones: `a, b and 3 more`."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def count(number: int, noun: str) -> str:
     """`1 job`, `3 jobs`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
