@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 ALIASES = {"wandb_enabled": "wandb_log"}  # what the runner calls its option -> the trainer's key
-SYNONYMS = {"learning_rate": "lr", "lr": "learning_rate"}  # one setting under the names of two pipelines
+SYNONYMS = {"learning_rate": "lr", "lr": "learning_rate"}  # one setting under two names
 FLAGS = frozenset({"profile"})  # may be given without a value: --profile is --profile=true
 TRUE_WORDS = frozenset({"true", "1", "yes", "on"})
 FALSE_WORDS = frozenset({"false", "0", "no", "off"})
