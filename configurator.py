@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from pipelines import SETTINGS
 from runner.configs import inheritance
 from runner.configs.config_file import ConfigFile
 from runner.configs.messages import Origin, sentences, unknown_key
@@ -30,17 +31,8 @@ from runner.configs.overrides import (
 from runner.core.errors import UserError, did_you_mean, one_line
 from runner.core.registry import Registry
 
-#: The settings of each pipeline. One more pipeline is one more line; an installed package may offer one, too.
-PIPELINES: Registry[type[BaseModel]] = Registry(
-    "overnight.pipelines",
-    "pipeline",
-    {
-        "classify": "pipelines.classify.settings:ClassifySettings",
-        "diffusion": "pipelines.diffusion.settings:DiffusionSettings",
-        "llc": "pipelines.llc.settings:LlcSettings",
-        "robustness": "pipelines.robustness.settings:RobustnessSettings",
-    },
-)
+#: The settings of each pipeline; an installed package may offer more.
+PIPELINES: Registry[type[BaseModel]] = Registry("overnight.pipelines", "pipeline", SETTINGS)
 DEFAULT_PIPELINE = "diffusion"
 LIST_OF_KEYS = "configurator.py --help lists the keys"
 
