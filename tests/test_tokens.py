@@ -249,7 +249,7 @@ def test_a_preparation_that_is_killed_leaves_nothing_that_is_taken_for_whole(wor
     program = f"""
 import sys, time; sys.path.insert(0, {str(PROJECT)!r})
 from pipelines.diffusion import texts, wanted
-from runner import atomic
+from runner.disk import atomic
 whole = atomic.write_bytes
 def slowly(path, content):
     whole(path, content)
