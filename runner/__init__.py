@@ -2,6 +2,8 @@
 
 from importlib import import_module
 
+__version__ = "0.2.0"
+
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
 if TYPE_CHECKING:
     from runner.core.config import Config

@@ -363,8 +363,8 @@ def test_a_rerun_takes_the_config_as_it_is_now(two: Workspace) -> None:
         (["tail", "BATCH", "moderat"], "moderat: no such job; did you mean 'moderate'?"),
         (["rerun", "BATCH", "zzz"], "zzz: no such job; there are a, b, moderate"),
         (["rerun", "nowhere", "a"], "no such batch"),
-        (["stop", "c"], "is no batch"),
-        (["status", "c"], "is no batch"),
+        (["stop", "c"], "is not a batch"),
+        (["status", "c"], "is not a batch"),
     ],
 )
 def test_an_unknown_name_is_one_sentence(two: Workspace, arguments: list[str], said: str) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from runner.counts import Counts, Share, derive
+from pipelines.robustness.counts import Counts, Share, derive
 from tests.conftest import PROJECT
 
 COUNTS = {"adversarial_success": 12, "adversarial_total": 50, "ood_success": 33, "ood_total": 40, "notes": ""}
@@ -128,5 +128,5 @@ def test_any_bytes_are_survived(tmp_path_factory: pytest.TempPathFactory, conten
 
 
 def test_reading_counts_needs_no_library() -> None:
-    program = "import sys, runner.counts; print([m for m in ('torch', 'numpy', 'pydantic') if m in sys.modules])"
-    assert subprocess.check_output([sys.executable, "-c", program], cwd=PROJECT, text=True) == "[]\n"
+    program = "import sys, pipelines.robustness.counts; print({'torch', 'numpy', 'pydantic'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", program], cwd=PROJECT, text=True) == "set()\n"

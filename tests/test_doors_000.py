@@ -127,7 +127,7 @@ def test_an_output_root_that_was_moved_keeps_its_results(tree: Workspace) -> Non
     tree.run(*ALL, code=0)
     (tree / "outputs").rename(tree / "moved")
     out = tree.run(*ALL, "--output-root", "moved", code=0).stdout
-    assert "its record is begun anew" in out and len(done(tree)) == 3
+    assert "a new record is started" in out and len(done(tree)) == 3
 
 
 def test_four_workers_run_at_a_time(work: Workspace) -> None:
@@ -172,7 +172,7 @@ def test_mistakes_are_said_before_anything_starts(tree: Workspace) -> None:
     tree.write("config/my-set/c.yaml", "x: [\n")
     err = door(tree, "run_all", *SCRIPT, code=2).stderr
     assert "config/IMAGE/a.yaml:2: 'seed' is there twice" in err and "config/my-set/c.yaml:2" in err
-    assert "2 mistakes; nothing was started" in err and not (tree / "outputs").exists()
+    assert "2 errors; nothing was started" in err and not (tree / "outputs").exists()
 
 
 @pytest.mark.parametrize(
@@ -183,8 +183,8 @@ def test_mistakes_are_said_before_anything_starts(tree: Workspace) -> None:
         (("--config-root", "config", "--ignore", "*"), "that no --ignore excludes (1 pattern)"),
         (("--config-root", "config", "--configs", "x.yaml"), "--configs does not go with --config_root; give one"),
         (("--config-root", "config", "--base_out_dir", "x"), "--output_root says where its outputs lie"),
-        (("--config-root", "config", "--max-workers", "0"), "--max_workers: '0' is no whole number above 0"),
-        (("--config-root", "config", "--resume"), "the same command goes on by itself"),
+        (("--config-root", "config", "--max-workers", "0"), "--max_workers: '0' is not a whole number above 0"),
+        (("--config-root", "config", "--resume"), "is continued by the same command"),
         (("--configs", "config/IMAGE/a.yaml", "--ignore", "x"), "--ignore goes with --config_root"),
         (("--config-root", "config", "--output-root", "job.py"), "--output_root"),
         (("--config-root", "config", "--output-root", "config"), "is the folder of the configs; name another one"),

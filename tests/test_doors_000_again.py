@@ -89,7 +89,7 @@ def test_two_at_once_on_one_output_root_are_kept_apart(work: Workspace) -> None:
     process = work.start(*ALL)
     wait_until((work / "outputs/IMAGE/a/begun").exists, "the first runs")
     second = door(work, "run_IMAGE", *SCRIPT, code=75)
-    assert "outputs: another runner has it in hand: pid" in second.stderr and len(second.stderr.splitlines()) == 1
+    assert "outputs: is locked by another runner (pid" in second.stderr and len(second.stderr.splitlines()) == 1
     (work / "go").touch()
     process.communicate(timeout=60)
     assert process.returncode == 0 and len(done(work)) == 1

@@ -281,7 +281,7 @@ ConfigStore.instance().store(group="hydra/sweeper", name="listener", node={"_tar
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("timeout", -1.0, "hydra.launcher.timeout=-1.0: is no number of seconds above 0"),
+        ("timeout", -1.0, "hydra.launcher.timeout=-1.0: is not a number of seconds above 0"),
         ("grace", [1.0, 2.0], "hydra.launcher.grace=[1.0, 2.0]: is not three numbers of seconds, such as [10,5,10]"),
         ("retry_on", ["never"], "hydra.launcher.retry_on=['never']: must name causes of failed, signal, timeout"),
         ("log_timestamps", "some", "hydra.launcher.log_timestamps=some: is none of all, combined, none"),

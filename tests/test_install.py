@@ -60,6 +60,18 @@ def test_the_documented_example_works_with_what_was_installed(work: Workspace, i
     assert (installed / "runner" / "py.typed").exists()
 
 
+def test_the_command_works_from_any_folder(work: Workspace, installed: Path) -> None:
+    work.write("train.py", "import sys; print(sys.argv[1:])")
+    work.write("config/a.py", "lr = 1\n")
+    command = str(installed / "bin" / "overnight")
+    environment = {"PYTHONPATH": str(installed)}
+    done = run(work, "run", "config/*.py", program=command, code=2, **environment)
+    assert len(done.stderr.splitlines()) == 1 and "--train_script" in done.stderr and "--command" in done.stderr
+    run(work, "run", "config/*.py", "--train_script", "train.py", "--limit", "1", program=command, **environment)
+    assert "1 completed" in run(work, "list", program=command, **environment).stdout
+    assert "overnight" in run(work, "--version", program=command, **environment).stdout
+
+
 def test_any_hydra_application_finds_the_launcher(work: Workspace, installed: Path) -> None:
     pytest.importorskip("hydra")
     work.write("app.py", HYDRA)

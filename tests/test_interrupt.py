@@ -54,7 +54,7 @@ def test_the_first_signal_lets_the_job_save_and_leave(three: Workspace, number: 
     # Exit code 0 after a request to stop is no completion: the work was not done.
     assert [summary["results"][name]["status"] for name in "abc"] == ["interrupted", "pending", "pending"]
     assert (summary["interrupted"], summary["pending"], summary["completed"]) == (1, 2, 0)
-    assert "not begun: b, c" in out and "not begun: b, c" in three.master_log()
+    assert "not started: b, c" in out and "not started: b, c" in three.master_log()
 
 
 def test_the_second_signal_kills_the_whole_tree(three: Workspace) -> None:

@@ -315,7 +315,7 @@ def test_rows_are_a_frame_where_pandas_is_there(batch: Workspace) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("nowhere",), "nowhere: is no folder; name one that holds results"),
+        (("nowhere",), "nowhere: is not a folder; name one that holds results"),
         (("c",), "c: there is no result of a job in it; name another folder"),
         (("experiments", "--sort", "los"), "--sort: there is no column 'los'"),
         (("experiments", "--columns", "val/los"), "did you mean 'val/loss'?"),

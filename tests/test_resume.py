@@ -187,7 +187,7 @@ def test_a_batch_in_hand_is_refused(three: Workspace) -> None:
     for arguments in (("--resume",), ("--resume", three.batch.name, "--detach"), ("rerun", three.batch.name, "a")):
         done = three.run(*arguments, code=75)
         assert done.stdout == "" and len(done.stderr.splitlines()) == 1
-        assert f"another runner has it in hand: pid {process.pid} on " in done.stderr
+        assert f"is locked by another runner (pid {process.pid} on " in done.stderr
     kill(process)
     (three / "go").touch()
     three.run("--resume", code=0)  # the lock died with its holder
@@ -228,7 +228,7 @@ def test_a_batch_that_is_none_is_refused_and_nothing_is_written_there(work: Work
     said = work.run("--resume", name.replace("morning", "mornign"), code=2).stderr
     assert "no such batch" in said and f"did you mean '{name}'?" in said
     said = work.run("--resume", "c", code=2).stderr
-    assert "is no batch (it has no plan.json)" in said and len(said.splitlines()) == 1
+    assert "is not a batch (it has no plan.json)" in said and len(said.splitlines()) == 1
     assert [path.name for path in (work / "c").iterdir()] == ["a.sh"]
 
 
@@ -284,7 +284,7 @@ def test_configs_edited_since_are_refused_with_the_difference_until_that_is_acce
     (work / "seen").unlink()
     done = work.run("--resume", code=2)
     assert "c/b.py: x 2 -> 3" in done.stderr and "c/b.py: y null -> true" in done.stderr
-    assert "--accept_changes goes on" in done.stderr and "name" not in done.stderr and "c/a.py" not in done.stderr
+    assert "use --accept_changes to continue" in done.stderr and "name" not in done.stderr and "c/a.py" not in done.stderr
     assert not (work / "seen").exists() and work.result("b")["attempt"] == 1
     work.run("--resume", "--accept_changes", code=1)
     assert (work / "seen").read_text() == "x = 3\nname = 'old'\ny = True\n"
@@ -303,7 +303,7 @@ def test_a_config_that_we_cannot_read_and_that_was_edited_since_is_refused_too(w
     work.run("--configs", "c/*.sh", *COMMAND, "--fail_fast", code=1)
     work.write("c/b.sh", "echo new >> seen; exit 1")  # pending: nothing of it stands in the batch yet
     done = work.run("--resume", code=2)
-    assert "c/b.sh" in done.stderr and "--accept_changes goes on" in done.stderr
+    assert "c/b.sh" in done.stderr and "use --accept_changes to continue" in done.stderr
     assert (work / "seen").read_text() == "old\n"
     work.run("--resume", "--accept_changes", "--only", "pending", code=1)
     assert (work / "seen").read_text() == "old\nnew\n"

@@ -17,8 +17,8 @@ import torch
 
 from pipelines.mistake import Mistake
 from pipelines.robustness import artifacts, ood, study, train
+from pipelines.robustness.counts import Share, derive
 from pipelines.robustness.settings import RobustnessSettings
-from runner.counts import Share, derive
 from src.api import ExperimentConfig, run_pipeline
 from tests.conftest import PROJECT, read, signalled_at
 

@@ -24,7 +24,7 @@ from runner.disk.results import entries, record
 from runner.engine.progress import Follower, Progress
 from runner.observers.live import Screen
 from runner.observers.plain import Lines
-from runner.reports import views
+from runner.reports import terminal
 from tests.conftest import DOOR, Workspace
 
 TRAIN = """\
@@ -278,4 +278,4 @@ def test_a_log_that_grows_faster_than_it_can_be_read_is_skipped_to_its_end(tmp_p
     ],
 )
 def test_a_status_is_not_said_twice(status: str, error: str | None, said: str) -> None:
-    assert views.why(status, error) == said
+    assert terminal.why(status, error) == said

@@ -56,6 +56,10 @@ class Mine(TrainingScript):
         return Preparation(config["data"], ("-c", config["program"])) if "data" in config else None
 
 
+def recognize_mine(script: Path) -> Mine | None:
+    return Mine() if script.name == "mine.py" else None
+
+
 @pytest.fixture
 def mine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A script that a registered adapter recognizes by its name."""
@@ -63,7 +67,7 @@ def mine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         "runner.scripts", "kind of training script", {name: f"runner.configs.{module}:recognize" for name, module in
         {"nanogpt": "nanogpt", "argparse": "argparse_script", "unknown": "unknown_script"}.items()}
     )  # fmt: skip
-    own.register("mine", lambda script: Mine() if script.name == "mine.py" else None)
+    own.register("mine", "tests.test_scripts:recognize_mine")
     monkeypatch.setattr(scripts, "SCRIPTS", own)
     path = tmp_path / "mine.py"
     path.write_text(ARGPARSE)
@@ -112,21 +116,13 @@ def test_a_tree_runs_one_pipeline_unless_its_subdirectory_is_named() -> None:
     }  # fmt: skip
 
 
-def test_plugins_of_a_checkout_are_loaded_once_and_cheaply() -> None:
-    assert "project" in SCRIPTS.registered_names()
-    checkout.load_plugins()  # a second time would raise: the name is taken
+def test_plugins_of_a_checkout_are_loaded_cheaply() -> None:
+    assert next(SCRIPTS.by_priority()) == "project"
     program = (
         "import sys\nfrom runner.core.checkout import load_plugins\nload_plugins()\n"
         "sys.exit(bool({'pydantic', 'torch', 'configurator', 'importlib.metadata'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=True)
-
-
-def test_without_a_checkout_there_is_nothing_to_load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delitem(sys.modules, checkout.PLUGINS)
-    monkeypatch.setattr(checkout, "PROJECT", tmp_path)
-    checkout.load_plugins()
-    assert checkout.PLUGINS not in sys.modules
 
 
 @pytest.mark.parametrize(("names", "text"), [("a", "a"), ("abc", "a, b, c"), ("abcde", "a, b, c and 2 more")])

@@ -108,7 +108,7 @@ def test_a_setting_that_is_varied_cannot_be_overridden(work: Workspace) -> None:
 def test_ten_errors_get_ten_sentences(work: Workspace) -> None:
     prepare(work, ALL_AT_ONCE)
     *sentences, last = work.run("--exp", "specs/s.yaml", *SCRIPT, code=2).stderr.splitlines()
-    assert len(sentences) == 10 and last.startswith("run_experiments.py: 10 ")
+    assert len(sentences) == 10 and last == "run_experiments.py: 10 errors; nothing was started"
     assert [int(sentence.split(":")[2]) for sentence in sentences] == [1, 2, 3, 5, 6, 7, 8, 9, 10, 11]
 
 
@@ -118,7 +118,7 @@ def test_ten_errors_get_ten_sentences(work: Workspace) -> None:
         (["--configs", "configs/base.yaml"], "--configs does not go with --exp: the spec names its configs"),
         (["--name", "b"], "--name does not go with --exp: the spec names the experiment"),
         (["--mode", "train"], "argument --mode: invalid choice"),
-        (["--limit", "0"], "--limit: '0' is no whole number above 0"),
+        (["--limit", "0"], "--limit: '0' is not a whole number above 0"),
         (["--show", "perhaps"], "--show perhaps: is neither true nor false"),
         (["--only", "failed"], "--only and --accept_changes go with --resume"),
     ],

@@ -29,7 +29,7 @@ def test_two_racers_on_one_batch_make_one_winner(work: Workspace) -> None:
     for racer, (out, err) in zip(racers, said, strict=True):
         if racer.returncode == 75:
             assert out == "" and len(err.splitlines()) == 1
-            assert f"{work.batch.name}: another runner has it in hand: pid " in err
+            assert f"{work.batch.name}: is locked by another runner (pid " in err
     assert (work / "runs").read_text() == "xxx"
 
 

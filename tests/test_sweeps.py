@@ -237,7 +237,7 @@ def test_what_changed_since_is_refused_with_the_difference_until_that_is_accepte
     err = sweep.run("--exp", "specs/s.yaml", "--resume", code=2).stderr
     *lines, last = err.splitlines()
     assert [line.removeprefix("run_experiments.py: ") for line in lines] == expected
-    assert last.endswith("--accept_changes goes on")
+    assert last.endswith("use --accept_changes to continue")
     assert (sweep.batch / "plan.json").read_bytes() == before and done(sweep) == RUNS[:2]
     sweep.run("--exp", "specs/s.yaml", "--resume", "--accept_changes", code=0)
     again = {"the spec": ["run_002", "run_003", "run_004", "run_005"], "the base config": RUNS}

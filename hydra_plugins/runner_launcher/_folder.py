@@ -11,13 +11,14 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.runner_launcher._mistake import Mistake
-from runner.cli import batches
+from runner.cli import inspect
 from runner.core.errors import UserError
 from runner.core.job import Job
 from runner.core.text import command
 from runner.disk.layout import BatchPaths
 from runner.disk.lock import Held, Lock
-from runner.planners import recorded
+from runner.planners import changes, recorded
+from runner.reports.status import WITHOUT_RUNNER
 
 log = logging.getLogger(__name__)
 TRIES = 1000  # sweeps that begin in one second
@@ -84,7 +85,7 @@ class Folder:
         earlier = self.before.get(job.name)
         if earlier is not None and earlier.fingerprint != job.fingerprint:
             before, now = (replace(one, config=_flat(one.config)) for one in (earlier, job))
-            lines = recorded.differences(f"job {job.name}", before, now)
+            lines = changes.differences(f"job {job.name}", before, now)
             yield from lines or [f"job {job.name}: was run by another command, {command(earlier.argv)}"]
 
 
@@ -95,7 +96,7 @@ def _before(text: str, root: Path, *, resume: bool) -> dict[str, Job]:
     try:
         if resume:
             return {job.name: job for job in recorded.plan(root).jobs}
-        if batches.state(root)["state"] == "running without a runner":
+        if inspect.batch(root).state == WITHOUT_RUNNER:
             raise Mistake(f"hydra.sweep.dir={text}: a job of an earlier sweep still runs there; name another folder")
     except UserError as error:
         raise Mistake(*error.problems) from None

@@ -11,7 +11,7 @@ from runner.core.state import COMPLETED, Record, Running
 from runner.core.text import count, duration, plain, shown
 from runner.engine.progress import Progress
 from runner.observers.plain import HEARTBEAT, measures
-from runner.reports import views
+from runner.reports import terminal
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +42,9 @@ class Narrator:
     def finished(self, record: Record) -> None:
         self._running.pop(record.job.name, None)
         if record.status == COMPLETED:
-            log.info(f"\t#{views.headline(record)}")
+            log.info(f"\t#{terminal.headline(record)}")
         else:
-            log.error(f"\t#{views.headline(record)}; its logs: {shown(record.job.out_dir)}")
+            log.error(f"\t#{terminal.headline(record)}; its logs: {shown(record.job.out_dir)}")
 
     def notice(self, text: str) -> None:
         log.info(plain(text))

@@ -30,7 +30,7 @@ def checked(given: Mapping[str, Any]) -> Options:
 def _problems(values: Mapping[str, Any]) -> Iterator[str]:
     for name in ("timeout", "stall_timeout", "retry_delay"):
         if values[name] is not None and not 0 < values[name] < float("inf"):
-            yield f"{name}={values[name]}: is no number of seconds above 0"
+            yield f"{name}={values[name]}: is not a number of seconds above 0"
     for name, least in (("workers", 1), ("max_failures", 1), ("retries", 0)):
         if values[name] is not None and values[name] < least:
             yield f"{name}={values[name]}: is too small; {least} is the least"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import logging
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,19 +19,16 @@ from hydra_plugins.runner_launcher._mistake import JobFailed
 from hydra_plugins.runner_launcher._narrator import Narrator
 from hydra_plugins.runner_launcher._options import Options
 from hydra_plugins.runner_launcher._planning import Planned, Sweeping
-from runner.cli import main
+from runner.cli.session import held_batch
 from runner.core import clock
 from runner.core.job import Plan
 from runner.core.plan_kind import PlanKind
 from runner.core.state import COMPLETED, Finished, Record
-from runner.disk import attempts, results
 from runner.disk.layout import ERROR_DETAILS
-from runner.engine import loop
 from runner.executors import provenance
 from runner.executors.local import Local
 from runner.observers.journal import Journal
-from runner.processes.signals import Deaf, Signals
-from runner.reports import views
+from runner.planners.select import Selection
 
 KIND = PlanKind("hydra")
 log = logging.getLogger(__name__)
@@ -54,57 +50,50 @@ class Sweep:
         """Run the batch. Ctrl+C ends the program, once the running jobs have saved and left."""
         planned = _planning.plan(self._sweep, batch, first)
         self._folder.refuse_changes([one.job for one in planned])
-        done = {one.job.name: _done(one, resume=self._options.resume) for one in planned}
-        known = {name: record for name, record in done.items() if record is not None}
         overrides = {one.job.name: one.overrides for one in planned}
-        with _signals() as signals:
-            plan = self._begin(planned, known)
-            records = loop.run(
+        with held_batch(self._sweep.root, self._folder.lock) as session:
+            plan = self._plan(planned)
+            selection = self._selected(session.records(plan), planned)
+            session.begin(self._whole(plan, planned, selection), selection)
+            ended = session.run(
                 plan,
+                selection,
                 Local(plan.options, provenance.gather(Path.cwd())),
                 [Journal(self._earlier), Narrator(overrides, self._options.run.max_workers)],
-                signals,
-                known,
             )
-            heard = signals.received[0] if signals.received else None
-        self._earlier += records
-        if heard is not None:
-            sys.exit(main.SIGNALLED + heard)
-        return [_answer(one, record) for one, record in zip(planned, records, strict=True)]
+        self._earlier += ended.records
+        if ended.signals:
+            sys.exit(ended.exit_code(()))
+        return [_answer(one, record) for one, record in zip(planned, ended.records, strict=True)]
 
-    def _begin(self, planned: Sequence[Planned], known: Mapping[str, Record]) -> Plan:
-        """Write down what is to be done: the orders, then plan.json with the jobs of earlier batches too."""
-        plan = Plan(
-            self._sweep.root.name,
-            self._sweep.root,
-            tuple(one.job for one in planned),
-            KIND,
-            self._created_at,
-            options=self._options.run,
+    def _plan(self, planned: Sequence[Planned]) -> Plan:
+        root, jobs = self._sweep.root, tuple(one.job for one in planned)
+        return Plan(root.name, root, jobs, KIND, self._created_at, options=self._options.run)
+
+    def _selected(self, records: Mapping[str, Record], planned: Sequence[Planned]) -> Selection:
+        """A job that completed is kept if it is resumed and what it returned can be read; else it is run again."""
+        completed = {name for name, record in records.items() if record.status == COMPLETED}
+        kept = {
+            one.job.name
+            for one in planned
+            if self._options.resume and one.job.name in completed and _order.read_back(one.job.out_dir) is not None
+        }
+        jobs = [one.job for one in planned]
+        return Selection(
+            run=tuple(job for job in jobs if job.name not in kept),
+            keep={name: records[name] for name in kept},
+            asked=frozenset(records),
+            archive=tuple(job for job in jobs if job.name in completed - kept),
         )
-        orders = {
+
+    def _whole(self, plan: Plan, planned: Sequence[Planned], selection: Selection) -> Plan:
+        """The plan with the jobs of earlier batches, and the requests of those that are run as its files."""
+        requests = {
             _planning.order_file(one.number): self._sweep.start.order(one.config, str(one.job.out_dir))
             for one in planned
-            if one.job.name not in known
+            if one.job.name not in selection.keep
         }
-        whole = replace(plan, jobs=(*(record.job for record in self._earlier), *plan.jobs), files=orders)
-        results.write_plan(whole, views.plan_record(whole))
-        attempts.clear_batch(plan)
-        return plan
-
-
-def _signals() -> Signals:
-    """They can be heard in the main thread only."""
-    return Signals() if threading.current_thread() is threading.main_thread() else Deaf()
-
-
-def _done(one: Planned, *, resume: bool) -> Record | None:
-    """The record of a job that completed earlier. One that is to be run anew all the same is put aside."""
-    record = results.finished(one.job)
-    if record is None or (resume and _order.read_back(one.job.out_dir) is not None):
-        return record
-    attempts.put_away_completed(one.job)
-    return None
+        return replace(plan, jobs=(*(record.job for record in self._earlier), *plan.jobs), files=requests)
 
 
 def _answer(one: Planned, record: Record) -> JobReturn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipelines.mistake import Mistake
-from runner import counts
+from pipelines.robustness import counts
 
 IMAGES, RAW, FEATURES, METRICS, LOGS = "images", "raw", "raw/features", "metrics", "logs"
 FOLDERS = (IMAGES, RAW, FEATURES, METRICS, LOGS)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.robustness.counts import Counts, Share
 from pipelines.robustness.settings import RobustnessSettings
 from pipelines.robustness.study import Attack, Evaluation, Result
-from runner.counts import Counts, Share
 
 DENOMINATORS = {
     "adversarial": "attacked test rows, which are those that the network classified rightly before",

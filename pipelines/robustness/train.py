@@ -11,14 +11,13 @@ from threadpoolctl import threadpool_limits
 
 from pipelines import checkpoints, machine
 from pipelines.failure import noted
-from pipelines.robustness import artifacts, data, layout, learner, measures, pictures, study
+from pipelines.robustness import artifacts, counts, data, layout, learner, measures, pictures, study
 from pipelines.robustness.learner import State
 from pipelines.robustness.logbook import Logbook
 from pipelines.robustness.settings import RobustnessSettings
 from pipelines.robustness.study import Result, Stopped
 from pipelines.stopping import StopRequest
 from pipelines.tracking import METRICS, Tracker, say
-from runner import counts
 from runner.disk import atomic
 
 JOB = "job.json"  # what a job that has succeeded reports to whoever started it

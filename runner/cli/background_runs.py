@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner.cli import batches
+from runner.cli import batch, inspect
 from runner.cli import main as command_line
+from runner.cli.commands.stop import stop
+from runner.cli.parser import Parser
+from runner.cli.show import print_json
 from runner.core.errors import UserError, did_you_mean
 from runner.core.text import plain
-from runner.disk import atomic
 from runner.disk.layout import BACKGROUND_RUNS, RUN_RECORD, BatchPaths
 
 FOLDER = Path(BACKGROUND_RUNS)
@@ -20,29 +23,30 @@ FOLDER = Path(BACKGROUND_RUNS)
 STATES = {"running without a runner": "running", "ended": "failed"}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Obey the command line; returns the exit code."""
-    given, rest = _parser().parse_known_args(argv)
+    return command_line.guarded(lambda: _main(sys.argv[1:] if words is None else words), "run_background.py")
+
+
+def _main(words: Sequence[str]) -> int:
+    parser = _parser()
+    given, rest = parser.parse_known_args(words)
     if given.experiment is not None and not (given.now or given.drain):
-        words = ["--json"] if given.json else []
-        return command_line.main(["--exp", given.experiment, "--detach", *words, *rest])
-
-    def obey() -> int:
-        if rest or (given.stop is None and (given.now or given.drain)):
-            word = rest[0] if rest else "--now" if given.now else "--drain"
-            raise UserError(f"{word} was not expected here; see --help")
-        if given.stop is not None:
-            return batches.stop(_root(given.stop), now=given.now, drain=given.drain)
-        return _list(as_json=given.json)
-
-    return batches.answered(obey, "run_background.py")
+        json = ["--json"] if given.json else []
+        return batch.main(["--exp", given.experiment, "--detach", *json, *rest])
+    if rest or (given.stop is None and (given.now or given.drain)):
+        word = rest[0] if rest else "--now" if given.now else "--drain"
+        raise UserError(f"{word} was not expected here; see --help")
+    if given.stop is not None:
+        return stop(_root(given.stop), now=given.now, drain=given.drain)
+    return _list(as_json=given.json)
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="run_background.py", description=__doc__, allow_abbrev=False)
+    parser = Parser(prog="run_background.py", description=__doc__, allow_abbrev=False)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--experiment", metavar="SPEC", help="start a sweep; other options go to run_experiments.py")
-    what.add_argument("--list", action="store_true", help="every run, the newest first: running, done, failed, dead")
+    what.add_argument("--list", action="store_true", help="every run, the latest first: running, done, failed, dead")
     what.add_argument(
         "--stop", metavar="RUN", help="stop a run, given by its name or its folder; its job saves and leaves"
     )
@@ -54,14 +58,14 @@ def _parser() -> ArgumentParser:
 
 
 def _runs() -> Iterator[dict[str, Any]]:
-    """What each run is and what is true of it now, the newest first."""
+    """What each run is and what is true of it now, the latest first."""
     records = [(record["started_at"], path.parent.name, record) for path, record in _records()]
     for _, name, record in sorted(records, key=lambda found: found[:2], reverse=True):
-        found = batches.state_or_why_not(Path(record["experiment_dir"]))
-        state = STATES.get(found["state"], found["state"])
+        found = inspect.batch_or_error(Path(record["experiment_dir"]))
+        state = STATES.get(found.state, found.state)
         about = {key: record.get(key) for key in ("experiment_dir", "spec", "started_at")}
-        pid = (found["runner"] or {}).get("pid")  # of who runs it now; not the one of then, who may be gone
-        counts = found.get("error") or batches.counted(found)
+        pid = (found.runner or {}).get("pid")  # of the runner that has it now; the first one may be gone
+        counts = found.error or found.counts()
         yield {"name": name, "state": state, "pid": pid, **about, "counts": counts}
 
 
@@ -84,7 +88,7 @@ def _record(path: Path) -> dict[str, Any] | None:
 def _list(*, as_json: bool) -> int:
     found = list(_runs())
     if as_json:
-        print(atomic.as_json(found))
+        print_json(found)
         return 0
     for run in found:
         who = f"pid {run['pid']}" if run["pid"] else ""
@@ -104,5 +108,5 @@ def _root(named: str) -> Path:
     if named and Path(BatchPaths(path).plan).is_file():
         return path.resolve()
     names = [run["name"] for run in _runs()]
-    mend = did_you_mean(path.name, names) or f"there are {', '.join(names[:3]) or 'none'} in {FOLDER.resolve()}"
-    raise UserError(f"{named!r}: no such run; {mend}")
+    hint = did_you_mean(path.name, names) or f"there are {', '.join(names[:3]) or 'none'} in {FOLDER.resolve()}"
+    raise UserError(f"{named!r}: no such run; {hint}")

@@ -1,4 +1,4 @@
-"""Let a batch go on without its terminal, and without the process that was typed."""
+"""Let a batch run on without its terminal, and without the process that the user started."""
 
 from __future__ import annotations
 
@@ -6,29 +6,28 @@ import os
 import sys
 from pathlib import Path
 
-from runner.core import clock, redact
+from runner.core import clock, program, redact
+from runner.core.checkout import PROJECT
 from runner.core.job import Plan
-from runner.core.text import count, shown
+from runner.core.text import command, count, shown
 from runner.disk import atomic, layout, results
 from runner.disk.lock import Lock
 from runner.processes import process_id
 
-PROJECT = Path(__file__).resolve().parents[2]
-
 
 def detach(plan: Plan, lock: Lock) -> int | None:
-    """Split in two: None in the process that goes on, without a terminal; in the one that was typed its exit code."""
+    """Split in two: None in the process that runs the batch, without a terminal; the exit code in the other one."""
     sys.stdout.flush()
-    hear, say = os.pipe()
+    read, write = os.pipe()
     if os.fork():
         lock.hand_over()
-        os.close(say)
-        followed = os.read(hear, 1 << 16)  # it has its own session, its log, and has signed the lock
-        os.close(hear)
-        return _tell(plan, followed)
-    os.close(hear)
-    os.write(say, os.fsencode(_leave_terminal(plan, lock)))
-    os.close(say)
+        os.close(write)
+        followed = os.read(read, 1 << 16)  # it has its own session, its log, and wrote its id into the lock
+        os.close(read)
+        return _print(plan, followed)
+    os.close(read)
+    os.write(write, os.fsencode(_leave_terminal(plan, lock)))
+    os.close(write)
     return None
 
 
@@ -44,8 +43,8 @@ def _leave_terminal(plan: Plan, lock: Lock) -> str:
     return (plan.kind.stop_by == "run_background.py" and _register(plan)) or paths.master_log
 
 
-def _tell(plan: Plan, followed: bytes) -> int:
-    """Say where it runs; or, if it ended before it said anything, that it does not."""
+def _print(plan: Plan, followed: bytes) -> int:
+    """Print where it runs; or, if it ended before it sent anything, that it does not."""
     if not followed:
         print(f"{plan.name} could not go into the background; nothing was started", file=sys.stderr)
         return 1
@@ -57,10 +56,10 @@ def _tell(plan: Plan, followed: bytes) -> int:
 
 def _stopping(plan: Plan) -> str:
     """The command line that stops the batch."""
-    if plan.kind.stop_by == "run_background.py":
-        return f"python {shown(PROJECT / 'scripts' / 'run_background.py')} --stop {shown(plan.root)}"
-    named = shown(plan.root) if plan.kind.stop_by == "folder" else plan.name
-    return f"python {shown(PROJECT / 'run_experiments.py')} stop {named}"
+    by_record = PROJECT / "scripts" / "run_background.py"
+    if plan.kind.stop_by == "run_background.py" and by_record.is_file():
+        return command(["python", shown(by_record), "--stop", shown(plan.root)])
+    return program.stop_command(plan.name if plan.kind.stop_by == "name" else shown(plan.root))
 
 
 def _register(plan: Plan) -> str | None:

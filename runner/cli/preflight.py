@@ -10,6 +10,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from runner.configs.preparation import preparations, prepare
+from runner.core.errors import UserError
+from runner.core.job import Plan
 from runner.core.text import size
 
 ROOM = 256 << 20  # bytes that must be free whatever the jobs say
@@ -73,6 +76,15 @@ def _cuda(highest: int, environ: Mapping[str, str]) -> str | None:
     if highest >= count:
         return f"there are {count} GPUs, numbered from 0; type --device cuda:{count - 1}"
     return None
+
+
+def prepare_datasets(plan: Plan) -> None:
+    """Prepare what the jobs need before the first one starts: a download that fails must not fail job by job.
+
+    Raises UserError.
+    """
+    if errors := prepare(preparations(plan.jobs)):
+        raise UserError(*errors)
 
 
 def disk(base: Path, needed: int = 0, option: str = "--base_out_dir") -> list[str]:

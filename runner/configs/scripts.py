@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from runner.configs.registry import SCRIPTS
@@ -14,11 +13,5 @@ def recognize(script: Path | None) -> TrainingScript:
     """The adapter for a script; None is a command of which nothing is known. Raises UserError for broken Python."""
     if script is None:
         return UnknownScript()
-    adapters = (SCRIPTS.get(name)(script) for name in _names())
+    adapters = (SCRIPTS.get(name)(script) for name in SCRIPTS.by_priority())
     return next(adapter for adapter in adapters if adapter is not None)  # the last one takes any script
-
-
-def _names() -> Iterator[str]:
-    yield from SCRIPTS.registered_names()
-    yield from SCRIPTS.offered_names()
-    yield from SCRIPTS.built_in_names()

@@ -1,25 +1,26 @@
-"""The checkout that this package lies in, if it lies in one: its folder, and what it adds to the registries."""
+"""The checkout that this package belongs to, where it was not installed elsewhere."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
+from functools import cache
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
-PLUGINS = "overnight_plugins"
+PLUGINS = "overnight_plugins"  # a module beside the package, with a function `register`
 
 
+@cache
 def load_plugins() -> None:
-    """Import overnight_plugins.py beside this package, if there is one, and call its `register()`; both once.
-
-    It is found by its path: another folder of the search path may hold a file of that name.
-    """
+    """Let the checkout add its entries to the registries, once; an installed runner has no such module."""
     path = PROJECT / f"{PLUGINS}.py"
-    if PLUGINS in sys.modules or not path.is_file():
+    if not path.is_file():
         return
+    if str(PROJECT) not in sys.path:  # what is registered is imported by name later
+        sys.path.insert(0, str(PROJECT))
     spec = importlib.util.spec_from_file_location(PLUGINS, path)
     assert spec is not None and spec.loader is not None
-    module = sys.modules[PLUGINS] = importlib.util.module_from_spec(spec)
+    module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.register()

@@ -18,6 +18,7 @@ class UserError(ValueError):
     """
 
     problems: tuple[str, ...]
+    exit_code = EXIT_CODE
 
     def __init__(self, *problems: str, counted: bool = True) -> None:
         super().__init__("\n".join(problems))
@@ -43,7 +44,7 @@ def print_error(error: UserError, program: str) -> int:
         print(f"{program}: {plain(problem)}", file=sys.stderr)
     if error.counted and len(error.problems) > 1:
         print(f"{program}: {len(error.problems)} errors; nothing was started", file=sys.stderr)
-    return EXIT_CODE
+    return error.exit_code
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str | None:

@@ -32,8 +32,9 @@ class Job:
     source_argument: str | None = None
     script: Path | None = None  # the training script, where one is known
     snapshot: str | None = None  # the entry of `files` that is the exact copy of `source`
-    bases: Mapping[Path, bytes] = field(default_factory=dict)  # the files that `source` builds on, as they were read
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    # The files that `source` builds on, as they were read. Contents are no part of what two jobs are compared by.
+    bases: Mapping[Path, bytes] = field(default_factory=dict, compare=False)
+    files: Mapping[str, bytes] = field(default_factory=dict, compare=False)
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path = field(default_factory=Path.cwd)
     rerun: tuple[str, ...] = ()
@@ -79,7 +80,7 @@ class Plan:
     notices: tuple[str, ...] = ()
     options: RunOptions = field(default_factory=RunOptions)
     origin: Mapping[str, Any] = field(default_factory=dict)  # what a sweep or a tree was planned from
-    files: Mapping[str, bytes] = field(default_factory=dict)  # inputs that are placed in `root` before the first start
+    files: Mapping[str, bytes] = field(default_factory=dict, compare=False)  # placed in `root` before the first start
 
     def __post_init__(self) -> None:
         for what, values in (

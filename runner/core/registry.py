@@ -8,7 +8,7 @@ A package offers one as an entry point, in its pyproject.toml:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -24,28 +24,25 @@ T = TypeVar("T")
 class Registry(Generic[T]):
     """`group` names the entry points, `noun` what an entry is called in a sentence.
 
-    A built-in entry is given as `module:name` and imported when it is used. Entry points are looked at only when a name
-    is not known otherwise, or when all names are asked for: the search costs milliseconds.
+    A built-in entry is given as `module:name`, or `module`, and imported when it is used. Entry points are looked at
+    only for a name that is not known otherwise, and when all names are asked for: the search costs milliseconds.
     """
 
     def __init__(self, group: str, noun: str, built_in: Mapping[str, str]) -> None:
         self.group = group
         self._noun = noun
-        self._built_in = dict(built_in)
-        self._registered: dict[str, T] = {}
+        self._built_in = tuple(built_in)
+        self._targets = dict(built_in)
 
-    def register(self, name: str, entry: T) -> None:
-        """Add an entry of this process. A name that is taken is an error of the program, so it raises ValueError."""
-        if name in self._built_in or self._registered.get(name, entry) is not entry:
-            raise ValueError(f"{self._noun} {name!r} is registered already")
-        self._registered[name] = entry
+    def register(self, name: str, target: str) -> None:
+        """Add an entry of this process, as `module:name`. Raises ValueError for a name that another entry has."""
+        if self._targets.setdefault(name, target) != target:
+            raise ValueError(f"{self._noun} {name!r} is registered already, as {self._targets[name]}")
 
     def get(self, name: str) -> T:
         """The entry. Raises UserError for an unknown name, and for a plugin that cannot be imported."""
-        if name in self._registered:
-            return self._registered[name]
-        if name in self._built_in:
-            return _load(self._built_in[name])  # type: ignore[no-any-return]
+        if name in self._targets:
+            return _load(self._targets[name])  # type: ignore[no-any-return]
         found = self._offered.get(name)
         if found is None:
             names = self.names()
@@ -59,23 +56,17 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         """Every name: built-in, registered, and offered by installed packages."""
-        return list(dict.fromkeys([*self.local_names(), *self._offered]))
+        return list(dict.fromkeys([*self._targets, *self._offered]))
 
     def local_names(self) -> list[str]:
         """The names that are known without a look at the installed packages."""
-        return [*self._built_in, *self.registered_names()]
+        return list(self._targets)
 
-    def built_in_names(self) -> list[str]:
-        """The names of the entries that this package brings."""
-        return list(self._built_in)
-
-    def registered_names(self) -> list[str]:
-        """The names that this checkout registered, in that order."""
-        return list(self._registered)
-
-    def offered_names(self) -> list[str]:
-        """The names that installed packages offer."""
-        return list(self._offered)
+    def by_priority(self) -> Iterator[str]:
+        """Every name, where the first entry that fits is taken: registered, offered by packages, built-in."""
+        yield from [name for name in self._targets if name not in self._built_in]
+        yield from [name for name in self._offered if name not in self._targets]
+        yield from self._built_in
 
     @cached_property
     def _offered(self) -> dict[str, EntryPoint]:
@@ -86,4 +77,4 @@ class Registry(Generic[T]):
 
 def _load(target: str) -> Any:
     module, _, name = target.partition(":")
-    return getattr(import_module(module), name)
+    return getattr(import_module(module), name) if name else import_module(module)

@@ -20,6 +20,9 @@ COMPLETED, FAILED, KILLED, TIMEOUT, STALLED, INTERRUPTED, ERROR = (
 )
 
 
+PENDING, RUNNING = "pending", "running"  # of a job that has not ended
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a job ended: `status` is one of the words above; `exit_code` and `signal` exclude each other."""
@@ -72,8 +75,8 @@ class Record:
         """One word for tables: `pending`, `running`, or how it ended."""
         match self.state:
             case Pending():
-                return "pending"
+                return PENDING
             case Running():
-                return "running"
+                return RUNNING
             case Finished(outcome=outcome):
                 return outcome.status

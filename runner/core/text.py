@@ -1,4 +1,4 @@
-"""How values are worded for people: one safe line of text, a duration, a command. Pure functions."""
+"""Values as text for people: one safe line, a duration, a command. Pure functions."""
 
 import re
 import shlex
@@ -61,15 +61,15 @@ def shown(path: str | Path, cwd: Path | None = None) -> str:
     return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
 
 
-def listed(names: Sequence[str], most: int) -> str:
-    """`a, b, c`; of more than `most` names the first ones: `a, b and 3 more`."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
 def count(number: int, noun: str) -> str:
     """`1 job`, `3 jobs`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """`a, b and 3 more`: at most so many of the names."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def size(number: float) -> str:

@@ -14,10 +14,10 @@ SUPERVISOR = "supervisor.json"  # which processes run the job; stands as long as
 ATTEMPT = "attempt_"  # folders of earlier attempts: attempt_1, attempt_2, …
 RUNNER_OWNED = (*LOGS, RESULT, METADATA, ERROR_DETAILS, SUPERVISOR, JOB_ERROR, JOB_REPORT)
 RESOLVED = "config_resolved.yaml"  # every setting of the job: its config with what that builds on, defaults, overrides
-AGGREGATE, SUCCESS_COUNTS = "_aggregate", "aggregate_success_counts"  # in an output root: a .csv and a .json
 LATEST = "latest"  # in the base folder: a link to the newest batch
 CONFIGS = "configs"  # in a sweep's folder: the resolved config of each run, run_000.yaml, …
 SPEC = "spec.yaml"  # in a sweep's folder: the spec as it was read
+SUMMARY = "experiment_summary.json"  # in a batch's folder: view over its jobs
 EXPERIMENT = "experiment.json"  # in a sweep's folder: view over its runs
 BACKGROUND_RUNS = "background_runs"  # in the folder where a sweep was started: a folder for each that was detached
 NOHUP_LOG, RUN_RECORD = "nohup.log", "run.json"  # in such a folder: a link to its runner.log, and who runs it
@@ -95,7 +95,7 @@ class BatchPaths:
 
     @property
     def summary(self) -> str:
-        return os.path.join(self.folder, "experiment_summary.json")
+        return os.path.join(self.folder, SUMMARY)
 
     @property
     def experiment(self) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.core import clock, redact
-from runner.core.job import Attempt, Job, Plan
+from runner.core.job import Attempt, Job
 from runner.core.state import COMPLETED, Finished, Outcome, Record
 from runner.disk import atomic, layout
 from runner.processes import process_id
@@ -41,17 +41,17 @@ def open_batch(root: Path) -> None:
 def open_root(root: Path) -> None:
     """Make an output root that may be there already, and sweep away what a crash left half-written. Raises OSError."""
     root.mkdir(parents=True, exist_ok=True)
-    for path in (root / layout.AGGREGATE).glob(".*.tmp"):
+    for path in root.glob("_*/.*.tmp"):  # beside the views
         path.unlink(missing_ok=True)
 
 
-def write_plan(plan: Plan, record: Mapping[str, Any]) -> None:
-    """Write the inputs of the whole batch, then plan.json, which says that they are all there. Raises OSError."""
-    for name, content in plan.files.items():
-        path = plan.root / name
-        path.parent.mkdir(exist_ok=True)
+def write_view(path: Path, content: Mapping[str, Any] | bytes) -> None:
+    """Replace a file that sums up a batch. Raises OSError."""
+    path.parent.mkdir(exist_ok=True)
+    if isinstance(content, bytes):
         atomic.write_bytes(path, content)
-    atomic.write_json(layout.BatchPaths(plan.root).plan, record)
+    else:
+        atomic.write_json(path, content)
 
 
 def metadata(attempt: Attempt, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,6 +140,15 @@ def unfinished(folder: str | os.PathLike[str]) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError):
         return {"status": "pending"}
     return {"status": "running" if living else "lost", "pid": pid, "attempt": found.get("attempt")}
+
+
+def living_supervisor(folder: str | os.PathLike[str]) -> list[str] | None:
+    """The process id record of the supervisor of a job, if it is alive."""
+    try:
+        who = json.loads(Path(folder, layout.SUPERVISOR).read_bytes())["supervisor"]
+        return list(who) if process_id.alive(who) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def read_result(job: Job) -> dict[str, Any] | None:

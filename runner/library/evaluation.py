@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import platform
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from runner.cli.session import held_batch
 from runner.core import clock
 from runner.core.job import Job, Plan
 from runner.core.options import RunOptions
@@ -16,7 +16,7 @@ from runner.core.state import COMPLETED, ERROR, FAILED, INTERRUPTED, Finished, O
 from runner.core.stopwatch import Stopwatch
 from runner.disk import layout
 from runner.disk.lock import Held, Lock
-from runner.engine import loop
+from runner.engine.loop import Executor
 from runner.executors import provenance
 from runner.executors.inline import Inline, perform
 from runner.executors.local import Local
@@ -26,7 +26,7 @@ from runner.library.cache import Hit, Miss, Trust
 from runner.library.cached_executor import Once, cached
 from runner.library.console import Console
 from runner.library.plan import Call
-from runner.processes.signals import Deaf, Signals
+from runner.planners.select import Selection
 
 LISTED = 10  # names in a sentence
 
@@ -106,21 +106,18 @@ def evaluate(
     _tell_stale(hits, console)
     known = {job.name: cached(job, hits[job.name]) for job in plan.jobs if job.name in hits}
     keys = {call.job.name: call.key for call in calls}
-    with signals_here() as signals:
+    with held_batch(plan.root, None) as session:
         if asked.isolated and len(known) < len(plan.jobs):
-            inner: loop.Executor = Local(RunOptions(max_workers=asked.workers), provenance.gather(plan.jobs[0].cwd))
+            inner: Executor = Local(RunOptions(max_workers=asked.workers), provenance.gather(plan.jobs[0].cwd))
         else:
-            inner = Inline(Work(function, calls), signals)
+            inner = Inline(Work(function, calls), session.signals)
         once = Once(inner, keys, trust, console.say)
-        records = loop.run(plan, once, [console], signals, known=known)
-        heard = signals.received[0] if signals.received else None
+        run = tuple(job for job in plan.jobs if job.name not in known)
+        ended = session.run(plan, Selection(run, known, frozenset(job.name for job in plan.jobs)), once, [console])
     _tell_stale(once.found, console)
-    return Evaluated({**hits, **once.found}, {record.job.name: record for record in records}, heard)
-
-
-def signals_here() -> Signals:
-    """Signals can be heard in the main thread only."""
-    return Signals() if threading.current_thread() is threading.main_thread() else Deaf()
+    return Evaluated(
+        {**hits, **once.found}, {record.job.name: record for record in ended.records}, next(iter(ended.signals), None)
+    )
 
 
 def compute(function: Callable[[Any], Any], call: Call) -> int:

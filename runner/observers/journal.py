@@ -1,4 +1,4 @@
-"""Observer of the engine that writes master_log.txt, plan.json and experiment_summary.json. It never raises."""
+"""Observer of the engine that writes master_log.txt and the views of a batch. It never raises."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from runner import success
 from runner.core import clock, redact
 from runner.core.job import Job, Plan
 from runner.core.state import Record, Running
 from runner.core.text import command, count, plain
-from runner.disk import atomic
+from runner.disk import atomic, results
 from runner.disk.append_log import Log
 from runner.disk.layout import BatchPaths
 from runner.engine.progress import Progress
-from runner.reports import views
+from runner.reports import terminal
+from runner.reports.registry import views_of
 
 SHARE = 20  # the summary is written again after this many times what its last writing took: at most a 20th of the time
 REFRESH = 1.0  # seconds between two writings of the summary at the least
@@ -64,13 +64,12 @@ class Journal:
     def began(self, plan: Plan) -> None:
         self._plan = replace(plan, jobs=(*(record.job for record in self._earlier.values()), *plan.jobs))
         self._paths = BatchPaths(plan.root)
-        self._rows = success.Rows(plan) if plan.kind.name == "tree" else None
+        self._views = views_of(self._plan)
         self._records = {**self._earlier, **{job.name: Record(job) for job in plan.jobs}}
         atomic.end_torn_line(self._paths.master_log)
         self._log = Log(self._paths.master_log)
-        self.write_json(self._paths.plan, views.plan_record(self._plan))
         self._say(f"Batch {plan.name}: {count(len(plan.jobs), 'job')}, pid {os.getpid()}, in {plan.root}")
-        for line in views.footprint(plan):
+        for line in terminal.footprint(plan):
             self._say(line)
         for key, value in plan.overrides.items():
             self._say(f"Override {key} = {value}")
@@ -85,7 +84,7 @@ class Journal:
         self._buckets[record.job.name] = (Bucket(TELLING_EVERY, BURST), Bucket(ROUTINE_EVERY, 3))
         self._say(f"[{number}/{len(self._records)}] {record.job.name}: started, pid {record.state.pid}")
         self._say(f"{record.job.name}: command {command(redact.argv(record.state.argv))}")
-        self._stale = self._stale or "experiment" in self._plan.kind.views  # its view says what runs
+        self._stale = self._stale or any(view.on_start for view in self._views)
 
     def progressed(self, job: Job, progress: Progress, lines: Sequence[str]) -> None:
         telling, routine = self._buckets.setdefault(job.name, (Bucket(TELLING_EVERY, BURST), Bucket(ROUTINE_EVERY, 3)))
@@ -97,7 +96,7 @@ class Journal:
     def finished(self, record: Record) -> None:
         self._records[record.job.name] = record
         self._buckets.pop(record.job.name, None)
-        self._say(views.headline(record))
+        self._say(terminal.headline(record))
         self._stale = True
 
     def notice(self, text: str) -> None:
@@ -110,7 +109,7 @@ class Journal:
     def ended(self, records: Sequence[Record], stopped: str | None) -> None:
         self._records |= {record.job.name: record for record in records}
         self._refresh()
-        for line in views.report(self._plan, records, time.monotonic() - self._began, stopped).splitlines():
+        for line in terminal.report(self._plan, records, time.monotonic() - self._began, stopped).splitlines():
             self._say(line)
 
     def _refresh(self) -> None:
@@ -118,24 +117,13 @@ class Journal:
         began = time.monotonic()
         self._stale = False
         records, now = list(self._records.values()), clock.now()
-        self.write_json(self._paths.summary, views.summary(self._plan, records, now))
-        if "experiment" in self._plan.kind.views:
-            self.write_json(self._paths.experiment, views.experiment(self._plan, records, now))
-        if self._rows is not None:
-            self._write_success(self._rows.of(records))
+        for view in self._views:
+            try:
+                for name, content in view.files(records, now).items():
+                    results.write_view(self._plan.root / name, content)
+            except OSError as error:
+                self._say(f"cannot write {error.filename or self._plan.root}: {error.strerror or error}")
         self._next_refresh = time.monotonic() + max(REFRESH, SHARE * (time.monotonic() - began))
-
-    def _write_success(self, rows: list[dict[str, object]]) -> None:
-        try:
-            success.write(self._plan, rows)
-        except OSError as error:
-            self._say(f"cannot write the success counts: {error.strerror or error} ({error.filename})")
-
-    def write_json(self, path: str, record: dict[str, object]) -> None:
-        try:
-            atomic.write_json(path, record)
-        except OSError as error:
-            self._say(f"cannot write {path}: {error.strerror or error}")
 
     def _say(self, text: str) -> None:
         assert self._log is not None

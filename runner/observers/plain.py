@@ -13,7 +13,7 @@ from runner.core.state import COMPLETED, Finished, Record, Running
 from runner.core.text import command, count, duration, plain, shown
 from runner.disk.layout import JobPaths
 from runner.engine.progress import Progress
-from runner.reports import views
+from runner.reports import terminal
 
 HEARTBEAT = 60.0  # seconds between two signs of life in plain output
 
@@ -89,7 +89,7 @@ class Lines:
         self._known = Known.of(plan)
         if not self._brief:
             self._say(f"{count(len(plan.jobs), 'job')} in {shown(plan.root)}")
-            for line in views.footprint(plan):
+            for line in terminal.footprint(plan):
                 self._say(line)
             for notice in plan.notices:
                 self._say(f"Note: {notice}")
@@ -112,7 +112,7 @@ class Lines:
         self._known.records[record.job.name] = record
         self._known.ended += 1
         if not self._brief or record.status != COMPLETED:
-            self._say(f"[{self._known.ended}/{len(self._known.records)}] {views.headline(record)}")
+            self._say(f"[{self._known.ended}/{len(self._known.records)}] {terminal.headline(record)}")
 
     def notice(self, text: str) -> None:
         self._say(text)
@@ -129,7 +129,7 @@ class Lines:
                 )
 
     def ended(self, records: Sequence[Record], stopped: str | None) -> None:
-        report = views.report(self._known.plan, records, time.monotonic() - self._known.began, stopped)
+        report = terminal.report(self._known.plan, records, time.monotonic() - self._known.began, stopped)
         self._say("")
         for line in report.splitlines():
             self._say(line)

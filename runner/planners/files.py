@@ -18,7 +18,7 @@ from runner.core.job import Plan
 from runner.core.plan_kind import PlanKind
 from runner.core.text import shown
 from runner.disk import layout
-from runner.planners import jobs, recorded
+from runner.planners import changes, jobs
 from runner.planners.jobs import Request, free_folder
 from runner.planners.names import distinct
 from runner.planners.patterns import expand
@@ -81,7 +81,7 @@ def left_out(bases: Sequence[str]) -> str:
 def _read(script: TrainingScript, path: Path, request: Request) -> ConfigFile:
     if request.command.script is None and path.suffix not in config_file.SUFFIXES:
         content = path.read_bytes()  # a --command may take a file of any format
-        return ConfigFile(path, content, {recorded.DIGEST: recorded.digest(content)}, {})
+        return ConfigFile(path, content, {changes.DIGEST: changes.digest(content)}, {})
     return script.read(Path(shown(path, request.cwd)))
 
 

@@ -43,7 +43,7 @@ def load_results(*folders: str | os.PathLike[str]) -> Table:
         folder = os.fspath(given)
         path = Path(folder)
         if not path.is_dir():
-            raise NotADirectoryError(20, "is no folder; name one that holds results", folder)
+            raise NotADirectoryError(20, "is not a folder; name one that holds results", folder)
         above = "" if len(folders) == 1 else f"{folder.rstrip('/')}/"
         rows += reader.below(str(path), above, path.absolute().name)
     table = Table(rows)

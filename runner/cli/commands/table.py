@@ -1,4 +1,4 @@
-"""`run_experiments.py table FOLDER...`: the jobs of any folders of results as a table. Writes what is asked for."""
+"""`table FOLDER...`: the jobs of any folders of results as a table."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from runner.cli.parser import command_parser
 from runner.core import redact
 from runner.core.errors import UserError, did_you_mean
 from runner.core.text import count, duration
 from runner.disk import atomic
 from runner.reports import comparison
 from runner.reports.load_results import load_results
-from runner.reports.table import Table
+from runner.reports.table import Table as Rows
 
 MOST = 12  # measurements on a screen
 BOOKKEEPING = ("iter", "max_iters", "time", "schema")  # no results, although jobs write them
@@ -27,47 +32,47 @@ PURPOSE = "One row for each job in these folders, whatever started it, those tha
 EPILOG = """\
 Without --columns the table has the keys in which the configs differ, what was measured (on a screen at most twelve of
 it), and the seconds.
-Any folders will do: a batch, all of experiments/, a tree of outputs, a multirun of Hydra's, out/ of the library.
+Any folders will do: a batch, all of experiments/, a tree of outputs, a multirun of Hydra, out/ of the library.
 """
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Obey the command line; returns the exit code."""
-    given = _parser().parse_args(arguments)
-    try:
-        found = load_results(*given.folders)
-        if not found:
-            raise UserError(f"{', '.join(given.folders)}: there is no result of a job in it; name another folder")
-        columns = _columns(found, given.columns, most=MOST if given.csv is None else None)
-        rows = _sorted(found, given.sort, backwards=given.reverse)
-        _write(given, columns, rows)
-        sys.stdout.flush()
-        return 0
-    except UserError as error:
-        problem = str(error)
-    except NotADirectoryError as error:
-        problem = f"{error.filename}: {error.strerror}"
-    except BrokenPipeError:  # `| head` has seen enough
-        raise
-    except OSError as error:
-        place = "standard output" if given.csv in (None, "-") else f"--csv {given.csv}"
-        problem = f"{place}: cannot be written ({error.strerror}); name another file"
-    print(f"run_experiments.py: {problem}", file=sys.stderr)
-    return 2
+HELP = "the jobs in any folders as a table: what differed, what came of it"
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="run_experiments.py table", description=PURPOSE, epilog=EPILOG)
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("folders", nargs="+", metavar="FOLDER")
     parser.add_argument("--csv", metavar="FILE", help="write the table to FILE instead; - is standard output")
     parser.add_argument("--json", action="store_true", help="print all rows with all their columns as JSON")
     parser.add_argument("--sort", metavar="KEY", help="order by this column; what has no value there comes last")
     parser.add_argument("--reverse", action="store_true", help="the largest first")
     parser.add_argument("--columns", nargs="+", metavar="KEY", help='these columns, or patterns of them, as in "val/*"')
-    return parser
 
 
-def _columns(found: Table, wanted: Sequence[str] | None, most: int | None) -> list[str]:
+def main(words: Sequence[str]) -> int:
+    parser = command_parser("table", PURPOSE)
+    parser.epilog = EPILOG
+    add_arguments(parser)
+    given = parser.parse_args(words)
+    try:
+        found = load_results(*given.folders)
+    except NotADirectoryError as error:
+        raise UserError(f"{error.filename}: {error.strerror}") from None
+    if not found:
+        raise UserError(f"{', '.join(given.folders)}: there is no result of a job in it; name another folder")
+    columns = _columns(found, given.columns, most=MOST if given.csv is None else None)
+    rows = _sorted(found, given.sort, backwards=given.reverse)
+    try:
+        _write(given, columns, rows)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough
+        raise
+    except OSError as error:
+        place = "standard output" if given.csv in (None, "-") else f"--csv {given.csv}"
+        raise UserError(f"{place}: cannot be written ({error.strerror}); name another file") from None
+    return 0
+
+
+def _columns(found: Rows, wanted: Sequence[str] | None, most: int | None) -> list[str]:
     """The columns that are shown; without a choice at most `most` of what was measured."""
     if wanted is None:
         return _telling(found, most)
@@ -82,7 +87,7 @@ def _columns(found: Table, wanted: Sequence[str] | None, most: int | None) -> li
     return list(dict.fromkeys(columns))
 
 
-def _telling(found: Table, most: int | None) -> list[str]:
+def _telling(found: Rows, most: int | None) -> list[str]:
     """The keys in which configs differ and all that was measured, between which job it is and how it ended.
 
     First comes how good the result is (losses and accuracies of an evaluation), then what a job says first of all, then
@@ -100,12 +105,12 @@ def _place(column: str) -> tuple[bool, bool]:
     return column not in (*comparison.METRICS, *FINAL), "." in column
 
 
-def _no_column(named: str, found: Table) -> str:
-    mend = did_you_mean(named, found.columns) or f"there are {', '.join(found.columns[:12])}, …"
-    return f"there is no column {named!r}; {mend}"
+def _no_column(named: str, found: Rows) -> str:
+    hint = did_you_mean(named, found.columns) or f"there are {', '.join(found.columns[:12])}, …"
+    return f"there is no column {named!r}; {hint}"
 
 
-def _sorted(found: Table, key: str | None, *, backwards: bool) -> list[dict[str, Any]]:
+def _sorted(found: Rows, key: str | None, *, backwards: bool) -> list[dict[str, Any]]:
     if key is None:
         return list(reversed(found)) if backwards else list(found)
     if key not in found.columns:
@@ -136,7 +141,21 @@ def _write(given: Namespace, columns: Sequence[str], rows: Sequence[dict[str, An
             _save(Path(given.csv), text.encode(errors="backslashreplace"))
             print(f"{count(len(rows), 'row')} in {given.csv}")
     else:
-        print("\n".join(comparison.table(columns, [[_cell(column, row) for column in columns] for row in rows])))
+        print_table(columns, [[_cell(column, row) for column in columns] for row in rows])
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print lines in columns, each as wide as its widest cell: no cell is cut or wrapped."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
+    for name in head:
+        table.add_column(Text(name), no_wrap=True, overflow="ignore")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console = Console(file=sys.stdout, highlight=False, color_system=None)
+    wide = Console(file=io.StringIO(), width=1 << 16, color_system=None)
+    wide.print(table)
+    for line in wide.file.getvalue().splitlines():  # type: ignore[attr-defined]
+        console.out(line.rstrip())
 
 
 def _save(path: Path, content: bytes) -> None:

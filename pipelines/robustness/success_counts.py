@@ -13,15 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner import counts
-from runner.core import clock
+from pipelines.robustness import counts
+from pipelines.robustness.counts import Counts, Share
 from runner.core.job import Plan
 from runner.core.state import COMPLETED, Finished, Record
-from runner.counts import Counts, Share
-from runner.disk import atomic, layout, results
 from runner.disk.reading import regular
 
 SCHEMA = 1
+FOLDER, NAME = "_aggregate", "aggregate_success_counts"  # in an output root: a .csv and a .json
 KINDS = ("adversarial", "ood")
 COLUMNS = (
     "run", "subdir", "status", "adversarial_success", "adversarial_total", "adversarial_rate", "ood_success",
@@ -104,23 +103,23 @@ def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def write(plan: Plan, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write both files. Raises OSError."""
-    folder = plan.root / layout.AGGREGATE
-    folder.mkdir(exist_ok=True)
-    text = as_csv(rows).encode(errors="backslashreplace")
-    atomic.write_bytes(folder / f"{layout.SUCCESS_COUNTS}.csv", text)
-    atomic.write_json(folder / f"{layout.SUCCESS_COUNTS}.json", as_record(plan, rows, clock.now()))
+class SuccessCounts:
+    """The view of an output root; a run that has ended is read once."""
 
-
-class Rows:
-    """The rows of a plan; a run that has ended is read once."""
+    on_start = False
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._read: dict[str, tuple[Record, dict[str, Any]]] = {}
 
-    def of(self, records: Iterable[Record]) -> list[dict[str, Any]]:
+    def files(self, records: Sequence[Record], timestamp: str) -> Mapping[str, Mapping[str, Any] | bytes]:
+        rows = self.rows(records)
+        return {
+            f"{FOLDER}/{NAME}.csv": as_csv(rows).encode(errors="backslashreplace"),
+            f"{FOLDER}/{NAME}.json": as_record(self._plan, rows, timestamp),
+        }
+
+    def rows(self, records: Iterable[Record]) -> list[dict[str, Any]]:
         """A row for each record, and for each config that a program of the user's own runs."""
         rows = []
         for record in records:
@@ -130,11 +129,6 @@ class Rows:
             rows.append(known[1])
         there = {row["run"] for row in rows}
         return rows + [other(one) for one in self._plan.origin.get("others", ()) if one["name"] not in there]
-
-
-def rebuild(plan: Plan) -> None:
-    """Write both files from what stands in the folders. Raises OSError."""
-    write(plan, Rows(plan).of([results.as_it_stands(job) for job in plan.jobs]))
 
 
 def _metadata(folder: Path) -> dict[str, Any]:

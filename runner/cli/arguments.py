@@ -1,0 +1,152 @@
+"""The words of a command line -> options and overrides, checked. Starts nothing."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import Any
+
+from runner.cli.option_types import Invalid
+from runner.cli.options import OF_TREES, SIMULATION, parser
+from runner.cli.parser import BASE_OUT_DIR
+from runner.configs import overrides as texts
+from runner.configs.registry import documented_settings
+from runner.core.errors import UserError
+from runner.core.options import NAMES, RunOptions
+
+#: Options that a tree of configs does not take -> what to do instead.
+_NOT_OF_TREES = {
+    "configs": "give one of them",
+    "exp": "give one of them",
+    "command": "a tree is run by a --train_script",
+    "name": "its outputs are in --output_root",
+    "base_out_dir": "--output_root says where its outputs are",
+}
+#: Options that a sweep's spec stands for.
+_NOT_OF_SWEEPS = {"configs": "the spec names its configs", "name": "the spec names the experiment"}
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """A command line as it was understood. `errors` were found in it already."""
+
+    given: argparse.Namespace
+    overrides: Mapping[str, str]
+    words: Sequence[str]
+    errors: Sequence[str] = ()
+
+    def with_given(self, **values: Any) -> Arguments:
+        """The same with other values of some options."""
+        return replace(self, given=argparse.Namespace(**{**vars(self.given), **values}))
+
+
+def with_flag(flag: str, words: Sequence[str]) -> list[str]:
+    """`CONFIG... --option` of a command -> `--configs CONFIG... --option`. Raises UserError where no input is named."""
+    inputs = list(takewhile(lambda word: not word.startswith("-"), words))
+    rest = list(words[len(inputs) :])
+    if not inputs and flag != "--resume" and not any(word.partition("=")[0] == flag for word in rest):
+        raise UserError("name the input first, before the options; see --help")
+    return [*([flag] if inputs or flag == "--resume" else []), *inputs, *rest]
+
+
+def parse(words: Sequence[str]) -> Arguments:
+    """Options, overrides, and the errors in them. Raises UserError where nothing more can be found out."""
+    given, rest = parser().parse_known_args(words)
+    errors = [f"--{name}: {value.why}" for name, value in vars(given).items() if isinstance(value, Invalid)]
+    if given.resume is not None and given.config_root is not None:
+        raise UserError(*errors, "--resume: a tree of configs is continued by the same command without --resume")
+    if given.resume is not None and given.exp is None:
+        errors += _not_with_resume(given, rest)
+        if errors:
+            raise UserError(*errors)
+        return Arguments(given, {}, words)
+    if given.resume is None and (given.only or given.accept_changes):
+        errors.append("--only and --accept_changes need --resume")
+    errors += _misplaced(given)
+    if not given.configs and given.exp is None and given.config_root is None:
+        example = '--configs "config/*.py"'
+        raise UserError(*errors, f"--configs is missing: name the configs to run, as in {example}")
+    if given.exp is not None:
+        errors += [f"--{key} does not go with --exp: {why}" for key, why in _NOT_OF_SWEEPS.items() if vars(given)[key]]
+    elif given.mode is not None:
+        rest = [*rest, f"--mode={given.mode}"]  # a key of the configs
+    if given.train_script and given.command:
+        errors.append("--train_script and --command both name what a job runs; give one of them")
+    if given.KEY is not None:
+        errors.append(f"--KEY stands for a key of your configs, as in --n_layer {given.KEY}")
+    overrides, wrong = _overrides(given, rest)
+    return Arguments(given, overrides, words, errors + wrong)
+
+
+def run_options(given: argparse.Namespace) -> RunOptions:
+    """The run options that were given, and the defaults of all others."""
+    return RunOptions().updated(given_options(given))
+
+
+def given_options(given: argparse.Namespace) -> dict[str, Any]:
+    """The run options that were given."""
+    return {name: value for name in NAMES if (value := getattr(given, name)) not in (None, False)}
+
+
+def simulation_flags(given: argparse.Namespace) -> dict[str, str]:
+    """The settings of SIMULATION that were given, as overrides."""
+    return {key: vars(given)[key] for key in SIMULATION if vars(given)[key] is not None}
+
+
+def _misplaced(given: argparse.Namespace) -> list[str]:
+    """Options that do not go together, as far as a tree of configs is concerned."""
+    if given.config_root is None:
+        names = [name for name in OF_TREES if vars(given)[name]]
+        return [f"--{name} goes with --config_root, which names a folder of configs" for name in names]
+    names = [name for name in ("configs", "exp", "command", "name") if vars(given)[name]]
+    if given.base_out_dir != BASE_OUT_DIR:
+        names.append("base_out_dir")
+    return [f"--{name} does not go with --config_root; {_NOT_OF_TREES[name]}" for name in names]
+
+
+def _overrides(given: argparse.Namespace, rest: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """The settings among the options and among what argparse did not know."""
+    words, others, errors = texts.split(rest)
+    errors = [wrong for word in rest if word.startswith("--") and (wrong := _misspelled(word))] or errors
+    errors += [f"{word!r} was not expected here; options begin with --, see --help" for word in words]
+    documented = documented_settings()
+    found = {key: getattr(given, key) for key in documented if getattr(given, key) is not None} | others
+    if found.pop("out_dir", None) is not None:
+        errors.append("--out_dir is set by the runner for each job; use --base_out_dir to say where batches go")
+    if found.get("init_from") == "resume":
+        errors.append("--init_from resume: each job gets a new folder; use --resume to continue a batch")
+    booleans = {"wandb_log", *(key for key, setting in documented.items() if setting.boolean)}
+    for key in booleans & found.keys():
+        try:
+            found[key] = str(texts.boolean(found[key]))
+        except ValueError:
+            errors.append(f"--{key} {found.pop(key)}: is neither true nor false")
+    for key, text in simulation_flags(given).items():
+        try:
+            setattr(given, key, str(texts.boolean(text)))
+        except ValueError:
+            errors.append(f"--{key} {text}: is neither true nor false")
+            setattr(given, key, None)
+    return found, errors
+
+
+def _not_with_resume(given: argparse.Namespace, rest: Sequence[str]) -> list[str]:
+    """A resumed batch is the batch that was planned."""
+    fixed = (*documented_settings(), *SIMULATION, "mode", "configs", "train_script", "command", "resume_args")
+    names = [f"--{key}" for key in fixed if getattr(given, key) is not None]
+    names += [word for word in rest if word.startswith("--")]
+    if names:
+        return [f"{names[0]} cannot be changed by --resume; start a new batch, or edit the configs"]
+    return [f"{word!r} was not expected here; options begin with --, see --help" for word in rest[:1]]
+
+
+def _misspelled(word: str) -> str | None:
+    """A word that was nearly one of our own options would otherwise pass as a key of a script that we cannot read."""
+    others = (*documented_settings(), "exp", "mode", "show")
+    own = [action.dest for action in parser()._actions if action.dest not in others]
+    key = word.removeprefix("--").partition("=")[0].replace("-", "_")
+    meant = difflib.get_close_matches(key, own, n=1, cutoff=0.85)
+    return f"--{key}: unknown option; did you mean --{meant[0]}?" if meant else None

@@ -1,0 +1,151 @@
+"""Batches from the command line: new ones, trees of configs, and those that are resumed. Each is one session."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from runner.cli import batch_folders, planning, preflight
+from runner.cli.arguments import Arguments, given_options, parse
+from runner.cli.detach import detach
+from runner.cli.options import parser
+from runner.cli.session import SOME_DID_NOT, BatchSession, existing_batch, new_batch, output_root
+from runner.cli.show import observers_for, print_json, print_plan
+from runner.core import clock
+from runner.core.checkout import PROJECT
+from runner.core.errors import UserError
+from runner.core.job import Plan
+from runner.disk import attempts, plan_file, results
+from runner.executors.local import Local
+from runner.executors.provenance import gather
+from runner.planners import changes, tree
+from runner.planners.select import Selection, What
+from runner.reports.summary import summary
+
+
+def main(words: Sequence[str]) -> int:
+    """Plan what the words ask for, then show it, run it, or resume what they name. Returns the exit code."""
+    arguments = parse(words)
+    given = arguments.given
+    if given.resume is not None:
+        root = _earlier(arguments)
+        if root is not None:
+            return resume(root, given, _replanning(arguments))
+        if not given.json:
+            print(f"Note: there is no experiment of {given.exp} yet; this is the first")
+    plan = _planned(arguments)
+    if given.dry_run:
+        return _show(replace(plan, jobs=plan.jobs[: given.limit]), given)
+    if given.config_root is not None:
+        return run_tree(plan, arguments)
+    return run_new(plan, lambda: _planned(arguments), given)
+
+
+def run_new(plan: Plan, replan: Callable[[], Plan], given: Namespace) -> int:
+    """Run a new batch in a folder of its own. `replan` plans it again, for another folder."""
+    with new_batch(plan, replan) as (session, taken):
+        return _run(session, taken, session.select(taken, What(limit=given.limit)), given)
+
+
+def run_tree(plan: Plan, arguments: Arguments) -> int:
+    """Run what of a tree of configs has no result yet, then the programs that subdirectories have of their own."""
+    given, programs = arguments.given, planning.invocations(arguments, plan)
+    names = frozenset(job.name for job in plan.jobs)
+    with output_root(plan.root) as session:
+        whole = _joined(session, plan, given)
+        attempts.clear_batch(whole)
+        for job in plan.jobs:
+            attempts.put_away_strangers(job)
+        selection = session.select(whole, What(names=names, again=given.rerun, limit=given.limit))
+        code, here = _run_attached(session, whole, selection, given)
+    if programs is None or code > SOME_DID_NOT or not here:
+        return code
+    code = max(code, run_new(programs, lambda: programs, Namespace(**{**vars(given), "detach": False, "limit": None})))
+    with output_root(plan.root) as session:  # the programs wrote results that the views sum up
+        session.rebuild_views(session.recorded())
+    return code
+
+
+def resume(root: Path, given: Namespace, replan: Callable[[Plan], Plan] | None = None, job: str | None = None) -> int:
+    """Continue a batch: all that did not complete, or `job` alone, whatever its record says.
+
+    `replan` plans a sweep again from its spec, which may have changed since.
+    """
+    with existing_batch(root) as session:
+        before = session.recorded()
+        plan = changes.replanned(before, replan(before), accept=given.accept_changes) if replan else before
+        names = [planned.name for planned in plan.jobs]
+        if job is not None and job not in names:
+            raise UserError(batch_folders.no_such_job(job, names))
+        what = What(given.only, None if job is None else frozenset([job]), again=job is not None)
+        selection = session.select(plan, what)
+        changes.refuse_secrets(selection.run)
+        if plan is before:  # a plan that was just made has read its configs
+            plan = changes.reread(plan, {one.name for one in selection.run}, accept=given.accept_changes)
+            selection = selection.of(plan)
+        selection = selection.limited(given.limit, session.records(plan) if given.limit else {})
+        plan = replace(plan, options=plan.options.updated(given_options(given)))
+        if given.dry_run:
+            return _show(replace(plan, jobs=selection.run), given)
+        return _run(session, plan, selection, given)
+
+
+def rerun(root: Path, job: str) -> int:
+    """Run one job of a batch again. Its config is taken as it is now: mostly it was corrected in between."""
+    return resume(root, parser().parse_args(["--resume", str(root), "--accept_changes"]), job=job)
+
+
+def _planned(arguments: Arguments, before: Plan | None = None) -> Plan:
+    """The plan, with its datasets prepared unless nothing may be written."""
+    plan = planning.plan(arguments, before)
+    if not arguments.given.dry_run:
+        preflight.prepare_datasets(plan)
+    return plan
+
+
+def _earlier(arguments: Arguments) -> Path | None:
+    """The batch that is resumed. None: the spec has no experiment yet."""
+    if arguments.given.exp is not None:
+        return planning.earlier(arguments)
+    return batch_folders.find(Path.cwd() / Path(arguments.given.base_out_dir).expanduser(), arguments.given.resume)
+
+
+def _replanning(arguments: Arguments) -> Callable[[Plan], Plan] | None:
+    return (lambda before: _planned(arguments, before)) if arguments.given.exp is not None else None
+
+
+def _joined(session: BatchSession, plan: Plan, given: Namespace) -> Plan:
+    """The plan with what is recorded of earlier calls for its output root."""
+    if not plan_file.exists(plan.root):
+        return plan
+    try:
+        return tree.joined(plan, session.recorded())
+    except UserError as error:  # the folder was moved, or is of another version: results are found all the same
+        if not given.json:
+            print(f"Note: {error.problems[0].partition(';')[0]}; a new record is started")
+        return plan
+
+
+def _run(session: BatchSession, plan: Plan, selection: Selection, given: Namespace) -> int:
+    return _run_attached(session, plan, selection, given)[0]
+
+
+def _run_attached(session: BatchSession, plan: Plan, selection: Selection, given: Namespace) -> tuple[int, bool]:
+    """The exit code, and whether this process ran the batch: with --detach another one does."""
+    session.begin(plan, selection)
+    assert session.lock is not None
+    if given.detach and (left := detach(plan, session.lock)) is not None:
+        return left, False
+    ended = session.run(plan, selection, Local(plan.options, gather(PROJECT)), observers_for(given))
+    if given.json and not plan.kind.quiet_json:
+        print_json(summary(plan, ended.records, clock.now()))
+    return ended.exit_code(selection.asked), True
+
+
+def _show(plan: Plan, given: Namespace) -> int:
+    """Print what would be run."""
+    completed = [] if given.rerun else [job.name for job in plan.jobs if results.finished(job) is not None]
+    print_plan(plan, completed, as_json=given.json)
+    return 0

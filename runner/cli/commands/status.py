@@ -1,0 +1,37 @@
+"""`status`: the jobs of a batch, as they are now."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+
+from runner.cli import inspect
+from runner.cli.batch_folders import find
+from runner.cli.parser import add, add_base, base_folder, command_parser
+from runner.cli.show import print_json
+
+HELP = "the jobs of a batch, as they really are"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    add_base(parser)
+    parser.add_argument("batch", nargs="?", default="", metavar="BATCH", help="default: the latest")
+    add(parser, "json", action="store_true", help="print JSON")
+
+
+def main(words: Sequence[str]) -> int:
+    parser = command_parser("status", HELP)
+    add_arguments(parser)
+    given = parser.parse_args(words)
+    return show(find(base_folder(given), given.batch), as_json=given.json)
+
+
+def show(root: Path, *, as_json: bool = False) -> int:
+    """Print the state of a batch; returns the exit code."""
+    found = inspect.batch(root)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print("\n".join(found.lines()))
+    return 0

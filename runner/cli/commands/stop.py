@@ -1,0 +1,75 @@
+"""`stop`: stop a batch, and wait until it has stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+
+from runner.cli.batch_folders import find
+from runner.cli.commands import status
+from runner.cli.parser import add_base, base_folder, command_parser
+from runner.core.job import Plan
+from runner.core.text import plain, shown
+from runner.disk import results
+from runner.disk.layout import BatchPaths
+from runner.disk.lock import holder
+from runner.planners import recorded
+from runner.processes import process_id
+from runner.processes.signals import Signals
+
+HELP = "stop a batch: the running job saves and leaves"
+POLL = 0.2  # seconds between two looks at a process
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    add_base(parser)
+    parser.add_argument("batch", nargs="?", default="", metavar="BATCH", help="default: the latest")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--now", action="store_true", help="kill the running job and everything below it")
+    how.add_argument("--drain", action="store_true", help="let the running job finish, start no other")
+
+
+def main(words: Sequence[str]) -> int:
+    parser = command_parser("stop", HELP)
+    add_arguments(parser)
+    given = parser.parse_args(words)
+    return stop(find(base_folder(given), given.batch), now=given.now, drain=given.drain)
+
+
+def stop(root: Path, *, now: bool, drain: bool) -> int:
+    """Ask the runner of a batch to stop, wait until it has, and print the state of the batch."""
+    plan = recorded.plan(root)
+    held = holder(BatchPaths(root).lock)
+    if held is None:
+        return _stop_jobs(plan, now=now, drain=drain)
+    who = held.get("identity")
+    if process_id.alive(who):
+        os.kill(int(held["pid"]), Signals.DRAIN if drain else Signals.AT_ONCE if now else signal.SIGTERM)
+    doing = "no further job is started; waiting for the one that runs" if drain else "stopping"
+    print(f"{shown(root)}: {doing}", flush=True)
+    while process_id.alive(who):
+        time.sleep(POLL)
+    return status.show(root)
+
+
+def _stop_jobs(plan: Plan, *, now: bool, drain: bool) -> int:
+    """Stop the jobs whose runner is gone (--keep-running), through their supervisors."""
+    found = {job.name: who for job in plan.jobs if (who := results.living_supervisor(job.out_dir)) is not None}
+    if not found:
+        print(f"{shown(plan.root)}: is not running")
+        return 0
+    names = ", ".join(plain(name) for name in found)
+    if drain:
+        print(f"{shown(plan.root)}: no runner would start another job; {names} runs on until it ends")
+        return 0
+    print(f"{shown(plan.root)}: stopping {names}", flush=True)
+    for who in found.values():
+        if process_id.alive(who):
+            os.kill(int(who[0]), Signals.AT_ONCE if now else signal.SIGTERM)
+    while any(process_id.alive(who) for who in found.values()):
+        time.sleep(POLL)
+    return status.show(plan.root)

@@ -1,0 +1,46 @@
+"""Shell completion by argcomplete: `eval "$(register-python-argcomplete overnight)"` in the shell's start-up file."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from typing import Any
+
+import argcomplete
+
+from runner.cli.batch_folders import batches
+from runner.cli.commands.registry import BATCHES, COMMANDS
+from runner.cli.options import add_options
+from runner.cli.parser import BASE_OUT_DIR, Parser, base_folder
+from runner.core.errors import UserError
+
+
+def complete() -> None:
+    """Answer the shell and end the process; returns only when the shell did not ask."""
+    argcomplete.autocomplete(completion_parser(), always_complete_options="long")
+
+
+def completion_parser() -> argparse.ArgumentParser:
+    """A parser with every command and every option, for the shell alone."""
+    top = Parser(allow_abbrev=False)
+    add_options(top)
+    commands = top.add_subparsers(dest="command_name")
+    for name in COMMANDS.names():
+        try:
+            command = COMMANDS.get(name)
+        except UserError:  # a plugin that cannot be imported
+            continue
+        parser = commands.add_parser(name, help=command.HELP)
+        if name in BATCHES:
+            parser.add_argument("input", nargs="*")
+        command.add_arguments(parser)
+        for action in parser._actions:
+            if action.dest == "batch" or (name == "resume" and action.dest == "input"):
+                action.completer = _batch_names  # type: ignore[attr-defined]
+    return top
+
+
+def _batch_names(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
+    if not getattr(parsed_args, "base_out_dir", None):
+        parsed_args.base_out_dir = BASE_OUT_DIR
+    return ["latest", *(path.name for path in batches(base_folder(parsed_args)))]

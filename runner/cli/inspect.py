@@ -1,0 +1,47 @@
+"""Ask the disk and the processes what is true of a batch now. Changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runner.core.errors import UserError
+from runner.core.job import Job
+from runner.disk import layout, results
+from runner.disk.lock import holder, was_left
+from runner.planners import recorded
+from runner.reports.status import BatchStatus, JobStatus, batch_state
+
+
+def batch(root: Path) -> BatchStatus:
+    """The batch in `root`; `running` is said only of a living process. Raises UserError."""
+    plan = recorded.plan(root)
+    lock = layout.BatchPaths(root).lock
+    held = holder(lock)
+    jobs = {one.name: job(one) for one in plan.jobs}
+    states = [one.status for one in jobs.values()]
+    state = batch_state(states, locked=held is not None, left=held is None and was_left(lock))
+    return BatchStatus(plan.name, str(root), plan.created_at, state, held, jobs)
+
+
+def batch_or_error(root: Path) -> BatchStatus:
+    """The same; of a batch that cannot be read the error: it must not hide the others."""
+    try:
+        return batch(root)
+    except UserError as error:
+        return BatchStatus(root.name, str(root), None, "unreadable", None, {}, str(error))
+
+
+def job(planned: Job) -> JobStatus:
+    """One job of a batch."""
+    result = results.read_result(planned)
+    if result is not None and result.get("fingerprint") == planned.fingerprint:
+        return JobStatus(
+            status=result["status"],
+            ended=True,
+            attempt=result.get("attempt"),
+            seconds=result.get("duration_seconds"),
+            error=result.get("error"),
+            metrics=result.get("final_metrics") or {},
+        )
+    found = results.unfinished(planned.out_dir)
+    return JobStatus(found["status"], attempt=found.get("attempt"), pid=found.get("pid"), host=found.get("host"))

@@ -1,0 +1,150 @@
+"""The life of one batch: open the folder, lock it, plan, select, run. All entry points use it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.core import clock
+from runner.core.errors import UserError
+from runner.core.job import Plan
+from runner.core.state import COMPLETED, Record
+from runner.core.text import shown
+from runner.disk import attempts, plan_file, results
+from runner.disk.layout import BatchPaths
+from runner.disk.lock import Held, Lock
+from runner.engine import loop
+from runner.engine.loop import Executor, Observer
+from runner.planners import recorded
+from runner.planners.select import Selection, What, select
+from runner.processes.signals import Deaf, Signals
+from runner.reports.registry import views_of
+
+ALL_COMPLETED, SOME_DID_NOT, LOCKED, SIGNALLED = 0, 1, 75, 128  # the last: plus the number of the signal
+
+
+class Locked(UserError):
+    """Another runner has the batch."""
+
+    exit_code = LOCKED
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a batch went: a record for each job of the plan, in its order, and the signals that came meanwhile."""
+
+    records: Sequence[Record]
+    signals: Sequence[int]
+
+    def exit_code(self, asked: Collection[str]) -> int:
+        """128 + N after signal N; else 0 if all jobs in `asked` completed, and 1 if not."""
+        if self.signals:
+            return SIGNALLED + self.signals[0]
+        completed = all(record.status == COMPLETED for record in self.records if record.job.name in asked)
+        return ALL_COMPLETED if completed else SOME_DID_NOT
+
+
+class BatchSession:
+    """One batch while this process has it. The functions below open one; signals are counted for as long as it is open.
+
+    `lock` is None for a batch that takes locks of its own, job by job.
+    """
+
+    def __init__(self, root: Path, lock: Lock | None, signals: Signals) -> None:
+        self.root = root
+        self.lock = lock
+        self._signals = signals
+
+    def recorded(self) -> Plan:
+        """The plan that is on the disk. Raises UserError."""
+        return recorded.plan(self.root)
+
+    def records(self, plan: Plan) -> dict[str, Record]:
+        """What is on the disk of every job; pending where there is nothing, or the result of another job."""
+        return {job.name: results.as_it_stands(job) for job in plan.jobs}
+
+    def select(self, plan: Plan, what: What) -> Selection:
+        """Which jobs are run."""
+        return select(plan, self.records(plan), what)
+
+    def begin(self, plan: Plan, selection: Selection) -> None:
+        """Write plan.json, clean up after a crash, archive what would be in the way. Raises OSError."""
+        attempts.clear_batch(plan)
+        for job in selection.archive:
+            attempts.put_away_completed(job)
+        plan_file.write(plan)
+
+    def run(self, plan: Plan, selection: Selection, executor: Executor, observers: Sequence[Observer]) -> Ended:
+        """Run what is selected to its end; a job that fails does not stop the others."""
+        records = loop.run(plan, executor, observers, self._signals, selection.keep)
+        return Ended(records, list(self._signals.received))
+
+    def rebuild_views(self, plan: Plan) -> None:
+        """Make the files that sum up the batch again, from what is on the disk. Raises OSError."""
+        records = list(self.records(plan).values())
+        for view in views_of(plan):
+            for name, content in view.files(records, clock.now()).items():
+                results.write_view(plan.root / name, content)
+
+    @property
+    def signals(self) -> Signals:
+        return self._signals
+
+
+@contextmanager
+def new_batch(plan: Plan, replan: Callable[[], Plan]) -> Iterator[tuple[BatchSession, Plan]]:
+    """A folder of its own for a new batch. Where another batch takes it at this moment, `replan` names another one."""
+    with stop_requests() as signals:  # from here on something is written: a signal must not cut it short
+        while True:
+            try:
+                results.open_batch(plan.root)
+                break
+            except results.Taken:
+                plan = replan()
+            except OSError as error:
+                cause = f"{plan.root}: cannot be made ({error.strerror})"
+                raise UserError(f"{cause}; choose another --base_out_dir") from None
+        with _locked(plan.root) as lock:
+            yield BatchSession(plan.root, lock, signals), plan
+
+
+@contextmanager
+def existing_batch(root: Path) -> Iterator[BatchSession]:
+    """The batch in `root`, to continue it. Raises UserError, Locked or OSError."""
+    recorded.plan(root)  # a folder that is not a batch gets no lock file either
+    with stop_requests() as signals, _locked(root) as lock:
+        yield BatchSession(root, lock, signals)
+
+
+@contextmanager
+def output_root(root: Path) -> Iterator[BatchSession]:
+    """A folder that several calls share; it is made if it is not there. Raises Locked or OSError."""
+    with stop_requests() as signals:
+        results.open_root(root)
+        with _locked(root) as lock:
+            yield BatchSession(root, lock, signals)
+
+
+@contextmanager
+def held_batch(root: Path, lock: Lock | None) -> Iterator[BatchSession]:
+    """A batch whose lock the caller holds, for longer than this session; or one without a lock for all of it."""
+    with stop_requests() as signals:
+        yield BatchSession(root, lock, signals)
+
+
+def stop_requests() -> Signals:
+    """Signals can be received in the main thread only."""
+    return Signals() if threading.current_thread() is threading.main_thread() else Deaf()
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[Lock]:
+    try:
+        lock = Lock(BatchPaths(root).lock)
+    except Held as held:
+        raise Locked(f"{shown(root)}: is locked by another runner ({held})", counted=False) from None
+    with lock:
+        yield lock

@@ -1,0 +1,106 @@
+"""What has changed in the configs of a batch since it was planned. Reads configs, writes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from runner.configs.scripts import recognize
+from runner.core import redact
+from runner.core.errors import UserError, changed
+from runner.core.job import Job, Plan
+from runner.core.text import command, plain, shown
+from runner.planners.jobs import copies
+
+DIGEST = "config_sha256"  # the one entry of a config whose format only the job itself can read
+
+
+def reread(plan: Plan, names: Collection[str], *, accept: bool) -> Plan:
+    """The plan with the configs of these jobs as they are now. Raises UserError for a change that is not accepted."""
+    jobs, lines = [], []
+    for job in plan.jobs:
+        now, differing = _reread(job, resolved=plan.kind.keeps_resolved) if job.name in names else (job, [])
+        jobs.append(now)
+        lines += differing
+    if lines and not accept:
+        raise changed(lines, "the configs changed since the batch was planned; use --accept_changes to continue")
+    return replace(plan, jobs=tuple(jobs))
+
+
+def replanned(before: Plan, now: Plan, *, accept: bool) -> Plan:
+    """`before`, if its spec still means the same runs, else `now`. Raises UserError if that is not accepted."""
+    name = now.origin["experiment"]
+    if before.origin.get("experiment") != name:
+        raise UserError(f"{shown(before.root)}: is not an experiment of {name!r}; name one of its own, or none")
+    earlier, later = ({job.name: job for job in plan.jobs} for plan in (before, now))
+    lines = [line for name, job in later.items() if name in earlier for line in differences(name, earlier[name], job)]
+    lines += [f"{name}: is new" for name in later if name not in earlier]
+    lines += [f"{name}: is not in the spec any more" for name in earlier if name not in later]
+    if not lines:
+        return before
+    if not accept:
+        raise changed(lines, "the runs changed since the experiment began; use --accept_changes to continue")
+    return replace(now, created_at=before.created_at)
+
+
+def refuse_secrets(jobs: Sequence[Job]) -> None:
+    """Raise UserError for jobs whose command held a secret: it was not written down, so they cannot run again."""
+    lost = [
+        f"{job.name}: its command holds a secret, which was not written down; start it again with {command(job.rerun)}"
+        for job in jobs
+        if any(redact.HIDDEN in word for word in job.argv)
+    ]
+    if lost:
+        raise UserError(*lost)
+
+
+def differences(what: str, before: Job, now: Job) -> list[str]:
+    """A line for each key that has another value now: `config/easy.py: learning_rate 0.001 -> 0.01`."""
+    return list(_differences(what, before.config, redact.mapping(now.config)))
+
+
+def _differences(what: str, old: dict[str, Any] | Any, new: dict[str, Any]) -> Iterator[str]:
+    for key in {**old, **new}:
+        if repr(old.get(key)) != repr(new.get(key)):
+            yield f"{what}: {key} {_value(old.get(key))} -> {_value(new.get(key))}"
+
+
+def _reread(job: Job, *, resolved: bool) -> tuple[Job, list[str]]:
+    """The job as its config is now, and a line for each difference. `resolved`: all settings are kept as one file."""
+    if job.source is None:
+        return job, []
+    if DIGEST in job.config:
+        return _reread_unknown(job, job.source)
+    try:
+        script = recognize(job.script)
+        config = script.read(Path(shown(job.source)))
+        checked = script.check(config, job.overrides)
+    except UserError as error:
+        return job, list(error.problems)
+    bases = {Path.cwd() / path: content for path, content in config.bases.items()}
+    files = copies(job.snapshot, config, checked, resolved=resolved) if job.snapshot else job.files
+    now = replace(job, config=redact.mapping(checked.config), files=files, bases=bases)
+    return now, differences(shown(job.source), job, now)
+
+
+def _reread_unknown(job: Job, source: Path) -> tuple[Job, list[str]]:
+    try:
+        now = digest(source.read_bytes())
+    except OSError as error:
+        return job, [f"{shown(source)}: cannot be read ({error.strerror})"]
+    if now == job.config[DIGEST]:
+        return job, []
+    return replace(job, config={**job.config, DIGEST: now}), [f"{shown(source)}: its content has changed"]
+
+
+def digest(content: bytes) -> str:
+    """What tells the contents of two files apart."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _value(value: Any) -> str:
+    return plain(json.dumps(value, default=str), 60)

@@ -1,0 +1,74 @@
+"""experiment_summary.json: a batch and how each of its jobs ended. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from runner.core.job import Plan
+from runner.core.state import (
+    COMPLETED,
+    ERROR,
+    FAILED,
+    INTERRUPTED,
+    KILLED,
+    PENDING,
+    RUNNING,
+    STALLED,
+    TIMEOUT,
+    Finished,
+    Record,
+)
+from runner.disk.layout import SUMMARY
+
+SCHEMA = 1
+
+
+class SummaryView:
+    """The view of every kind of batch."""
+
+    on_start = False
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    def files(self, records: Sequence[Record], timestamp: str) -> Mapping[str, Mapping[str, Any]]:
+        return {SUMMARY: summary(self._plan, records, timestamp)}
+
+
+def counts(records: Iterable[Record]) -> dict[str, int]:
+    """How many jobs ended how. `failed` ran and did not succeed; `errors` never really ran."""
+    by_status = Counter(record.status for record in records)
+    return {
+        "completed": by_status[COMPLETED],
+        "failed": sum(by_status[status] for status in (FAILED, KILLED, TIMEOUT, STALLED)),
+        "errors": by_status[ERROR],
+        "interrupted": by_status[INTERRUPTED],
+        "pending": by_status[PENDING] + by_status[RUNNING],
+    }
+
+
+def summary(plan: Plan, records: Sequence[Record], timestamp: str) -> dict[str, Any]:
+    """experiment_summary.json."""
+    return {
+        "schema": SCHEMA,
+        "timestamp": timestamp,
+        "base_out_dir": str(plan.root.parent),
+        "experiment_dir": str(plan.root),
+        "global_overrides": dict(plan.overrides),
+        "total_experiments": len(records),
+        **counts(records),
+        "results": {record.job.name: _entry(record) for record in records},
+    }
+
+
+def _entry(record: Record) -> dict[str, Any]:
+    if isinstance(record.state, Finished):
+        return dict(record.state.result)
+    return {
+        "config_name": record.job.name,
+        "config_path": str(record.job.source) if record.job.source else None,
+        "experiment_dir": str(record.job.out_dir),
+        "status": record.status,
+    }

@@ -1,0 +1,130 @@
+"""What a person reads of a batch: what would run, how a job ended, and how all of it went. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.core import program, redact
+from runner.core.job import Job, Plan
+from runner.core.state import COMPLETED, Finished, Record
+from runner.core.text import command, count, duration, listed, plain, shown, size
+from runner.disk.layout import BatchPaths
+from runner.reports import comparison
+from runner.reports.summary import counts
+
+CAUSE_WIDTH = 400
+VALUE_WIDTH = 60
+
+
+def headline(record: Record) -> str:
+    """One line on a finished job: `easy_first: completed in 4 min 05 s, val/loss 2.301`."""
+    name = plain(record.job.name)
+    assert isinstance(record.state, Finished)
+    if record.cached:
+        return f"{name}: {record.status} earlier"
+    text = f"{name}: {record.status} in {duration(record.state.seconds)}"
+    if record.attempt > 1:
+        text += f" (attempt {record.attempt})"
+    value = record.state.result.get("final_metrics", {}).get("val/loss")
+    if isinstance(value, int | float):
+        text += f", val loss {value:.4f}"
+    cause = why(record.status, record.state.outcome.error)
+    return f"{text}: {cause}" if cause else text
+
+
+def why(status: str, error: str | None) -> str:
+    """The error of a job as it stands behind its status, which it does not say again: `(ended by SIGINT)`."""
+    return plain((error or "").removeprefix(status).lstrip(), CAUSE_WIDTH)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How the jobs of a batch are shown: before it runs, and those that completed when it has ended."""
+
+    planned: Callable[[Sequence[Job], Collection[str]], list[str]]
+    ended: Callable[[Sequence[Record]], list[str]]
+
+
+def dry_run(plan: Plan, completed: Collection[str] = ()) -> str:
+    """What would be run. `completed` are the names of jobs that completed earlier."""
+    workers = plan.options.max_workers
+    how = f"{workers} at a time" if workers > 1 else "one after another"
+    less = f" {len(completed)} of them completed earlier and would not run again." if completed else ""
+    head = f"{count(len(plan.jobs), 'job')} would run, {how}, in {shown(plan.root)}.{less} Nothing was written."
+    return "\n".join([head, *footprint(plan), "", *LISTINGS[plan.kind.listing].planned(plan.jobs, completed)])
+
+
+def _planned_jobs(jobs: Sequence[Job], completed: Collection[str]) -> list[str]:
+    """For each job the command, the folder, and what the overrides change."""
+    lines = []
+    for number, job in enumerate(jobs, 1):
+        lines += [
+            f"{number}. {plain(job.name)}",
+            f"   {_where(job)}{command(redact.argv(job.argv))}",
+            f"   folder   {plain(shown(job.out_dir))}" + (", completed" if job.name in completed else ""),
+        ]
+        before = redact.mapping({key: old for key, (old, _) in job.changes.items()})
+        after = redact.mapping({key: new for key, (_, new) in job.changes.items()})
+        for key in after:
+            old, new = (comparison.shown(values[key], VALUE_WIDTH) for values in (before, after))
+            lines.append(f"   changes  {key} {old} -> {new}")
+        lines.append("")
+    return lines
+
+
+def _planned_runs(jobs: Sequence[Job], completed: Collection[str]) -> list[str]:
+    """A table of what differs between the runs, and the first command."""
+    if not jobs:
+        return []
+    return [*comparison.planned(jobs), "", "the first:", f"   {_where(jobs[0])}{command(redact.argv(jobs[0].argv))}"]
+
+
+def _completed_jobs(records: Sequence[Record]) -> list[str]:
+    return [f"✓ {headline(record)}" for record in records if record.status == COMPLETED]
+
+
+LISTINGS: Mapping[str, Listing] = {
+    "jobs": Listing(_planned_jobs, _completed_jobs),
+    "comparison": Listing(_planned_runs, lambda records: [*comparison.outcomes(records), ""]),
+}
+
+
+def footprint(plan: Plan) -> list[str]:
+    """What the batch will write beside its logs, as a line; none where its jobs do not say."""
+    needed = sum(job.disk_bytes for job in plan.jobs)
+    return [f"Disk: up to {size(needed)} of checkpoints"] if needed else []
+
+
+def _where(job: Job) -> str:
+    """`cd folder && ` for a job that is not run in the current folder."""
+    return "" if job.cwd == Path.cwd() else f"cd {command([str(job.cwd)])} && "
+
+
+def report(plan: Plan, records: Sequence[Record], seconds: float, stopped: str | None) -> str:
+    """What a person reads at the end: failed jobs first, each with its cause, its logs and how to run it again."""
+    bad = [record for record in records if isinstance(record.state, Finished) and record.status != COMPLETED]
+    pending = [record for record in records if not isinstance(record.state, Finished)]
+    lines = []
+    for record in bad:
+        lines += [f"✗ {headline(record)}", f"    logs   {shown(record.job.out_dir)}"]
+        if record.job.rerun:
+            lines.append(f"    again  {command(redact.argv(record.job.rerun))}")
+    lines += LISTINGS[plan.kind.listing].ended(records)
+    if pending:
+        names = listed([plain(record.job.name) for record in pending], 10)
+        lines.append(f"- not started: {names}" + (f" ({stopped})" if stopped else ""))
+    lines += [_total(records, seconds), f"Summary: {shown(BatchPaths(plan.root).summary)}"]
+    if bad or pending:
+        lines.append(f"Resume:  {program.resume_command(plan.root)}")
+    return "\n".join(lines)
+
+
+def _total(records: Sequence[Record], seconds: float) -> str:
+    numbers = [
+        count(number, "error") if word == "errors" else f"{number} {word}"
+        for word, number in counts(records).items()
+        if number
+    ]
+    return f"{count(len(records), 'job')} in {duration(seconds)}: {', '.join(numbers)}."
