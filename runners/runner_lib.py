@@ -65,7 +65,9 @@ def _run(arguments: Sequence[str], purpose: str) -> int:
     typed = sys.argv[1:]
     if {"-h", "--help"} & set(typed):
         from runner.cli import options
+        from runner.core.checkout import load_plugins
 
+        load_plugins()  # a setting of the pipelines is in the help
         print(options.help_for_trees(Path(sys.argv[0]).name, purpose))
         return 0
     sys.argv = [str(PROJECT / "run_experiments.py"), "--config-root", CONFIGS, *arguments, *typed]
