@@ -272,7 +272,7 @@ def test_stop_lets_the_job_save_and_leave(two: Workspace) -> None:
     assert "stopping" in done.stdout and held(two) is None and not alive(runs(two)[0])
     assert states(two) == ["interrupted", "pending"]
     assert "saved" in (two.batch / "a" / "stdout.log").read_text()
-    assert "nobody runs it" in two.run("stop", code=0).stdout
+    assert "is not running" in two.run("stop", code=0).stdout
 
 
 def test_stop_now_kills(two: Workspace) -> None:
@@ -313,7 +313,7 @@ def test_stop_reaches_a_job_that_runs_on_without_a_runner(two: Workspace, how: l
     (pid,) = runs(two)
     assert alive(pid) and status(two)["state"] == "running without a runner"
     done = two.run("stop", *how, code=0)
-    assert not alive(pid) and "nobody runs it" not in done.stdout
+    assert not alive(pid) and "is not running" not in done.stdout
     assert states(two) == ["interrupted", "pending"]
 
 

@@ -88,7 +88,8 @@ def _job_to_json(job: Job) -> dict[str, Any]:
 def from_json(record: Mapping[str, Any], root: Path, kind_named: Callable[[str], PlanKind]) -> Plan:
     """The plan of a record, equal to the one that was written. Raises UserError, KeyError, TypeError or ValueError."""
     if record["schema"] != SCHEMA:
-        raise UserError(f"{shown(root)}: was written by another version (schema {record['schema']}); use that one")
+        path = shown(layout.BatchPaths(root).plan)
+        raise UserError(f"{path}: was written by another version (schema {record['schema']}); use that one")
     if Path(record["experiment_dir"]) != root:
         raise UserError(f"{shown(root)}: was {record['experiment_dir']} when it was planned; move it back there")
     return Plan(
