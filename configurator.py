@@ -48,7 +48,7 @@ def resolve(config: ConfigFile | None, overrides: Mapping[str, str]) -> BaseMode
 
 
 def resolve_for(cls: type[BaseModel], config: ConfigFile | None, overrides: Mapping[str, str]) -> BaseModel:
-    """As `resolve`, for settings that are known already."""
+    """As `resolve`, for a given settings class."""
     origin = Origin(config, canonical(cls, overrides))
     values, errors = _file_values(cls, origin)
     overriding, invalid = _line_values(cls, origin)
@@ -133,7 +133,7 @@ def _read_command_line(argv: Sequence[str]) -> tuple[Path, BaseModel]:
 
 
 def class_for(config: ConfigFile | None, overrides: Mapping[str, str]) -> type[BaseModel]:
-    """The settings of the pipeline that is named, or else of the one that knows the most of the keys."""
+    """The settings of the named pipeline, or else of the one that has the most of the keys."""
     if "pipeline" in overrides:
         place, name = "--pipeline", overrides["pipeline"]
     elif config is not None and "pipeline" in config.values:
@@ -147,7 +147,7 @@ def class_for(config: ConfigFile | None, overrides: Mapping[str, str]) -> type[B
 
 
 def _likeliest(keys: Collection[str]) -> type[BaseModel]:
-    """The settings that know the most of `keys`; those of the default pipeline unless others know more."""
+    """The settings that have the most of `keys`; those of the default pipeline unless others have more."""
     default = settings_class(DEFAULT_PIPELINE)
     if default.model_fields.keys() >= set(keys):
         return default
@@ -214,7 +214,7 @@ def _unknown_option(key: str, cls: type[BaseModel]) -> str:
 
 
 def _keys_near(key: str, cls: type[BaseModel]) -> list[str]:
-    """All keys of the innermost section that exists of those that `key` names."""
+    """All keys of the innermost section of `key` that exists."""
     section, dot, _ = key.rpartition(".")
     known = [section + dot + name for name in fields_within(key, cls.model_fields)]
     return known or _keys_near(section, cls)

@@ -89,7 +89,7 @@ def test_public_names_can_be_imported() -> None:
     import runner
 
     for name in runner.__all__:
-        assert getattr(runner, name).__name__ == {"ConfigError": "UserError"}.get(name, name)
+        assert getattr(runner, name).__name__ == {"UserError": "UserError"}.get(name, name)
 
 
 def test_no_file_has_grown_past_four_hundred_lines() -> None:

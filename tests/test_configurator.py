@@ -174,7 +174,7 @@ IN_THE_FILE = [
     ("stages = [{'kid': 'sticky'}]", "x.py:2: stages[0].kid: unknown key; did you mean 'kind'?"),
     ("stages = 3", "x.py:2: stages must be a list such as [1, 2], not 3"),
     ("extra = {'a': 'b'}", "x.py:2: extra.a must be a number, not 'b'"),
-    ("out_dir = '\\ud800'", "x.py:2: out_dir holds half of a surrogate pair; write the character itself"),
+    ("out_dir = '\\ud800'", "x.py:2: out_dir has half of a surrogate pair; write the character itself"),
 ]  # fmt: skip
 
 

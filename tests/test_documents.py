@@ -140,7 +140,7 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 
 def test_the_documents_name_no_option_that_does_not_exist() -> None:
-    from pipelines.diffusion.sample_settings import SampleSettings
+    from pipelines.diffusion.sampling.options import SampleSettings
     from runner.cli.options import parser
     from runner.configs import overrides
     from runner.library import arguments

@@ -12,7 +12,7 @@ import torch
 import configurator
 from pipelines.llc.settings import LlcSettings
 from pipelines.project_script import ProjectScript
-from pipelines.robustness import data, learner
+from pipelines.robustness import classifier, data
 from pipelines.robustness.settings import RobustnessSettings, checkpoint_bytes, parameter_count, unprepared
 from runner.configs import config_file
 from runner.core.errors import UserError
@@ -117,7 +117,7 @@ IN_THE_FILE = [
     ("dataset_name: VECTOR\nood:\n  kinds: [blur]",
      "a.yaml:4: ood.kinds names blur, for images only, and dataset_name is VECTOR"),
     ("ood: {kinds: [held_out_class]}",
-     "a.yaml:2: ood.kinds names held_out_class, and ood.held_out_class does not say which class"),
+     "a.yaml:2: ood.kinds names held_out_class, and ood.held_out_class does not name the class"),
     ("dataset_name: VECTOR\nmodel_name: CNN", "a.yaml:3: model_name CNN needs images, and VECTOR has none; write MLP"),
     ("dataset_name: TABULAR\ndataset: rings",
      "a.yaml:3: dataset must be breast_cancer or wine for TABULAR, not 'rings'"),
@@ -189,13 +189,13 @@ def test_a_dictionary_is_checked_like_a_file() -> None:
 def test_the_size_of_a_checkpoint_is_foretold(tmp_path: Path, given) -> None:
     settings = RobustnessSettings(**given)
     rows = data.load(settings)
-    network = learner.build(settings, rows, torch.device("cpu"))
+    network = classifier.build(settings, rows, torch.device("cpu"))
     assert network.parameter_count() == parameter_count(settings)
-    optimizer = learner.optimizer_of(network, settings)
+    optimizer = classifier.optimizer_of(network, settings)
     network(torch.from_numpy(rows.train.x[:4])).sum().backward()
     optimizer.step()
     path = tmp_path / "one.pt"
-    torch.save(learner.pack(network, optimizer, settings, rows, learner.State()), path)
+    torch.save(classifier.pack(network, optimizer, settings, rows, classifier.TrainState()), path)
     assert path.stat().st_size < checkpoint_bytes(settings) / 2
 
 

@@ -25,7 +25,7 @@ class ViewFactory(Protocol):
 
 
 VIEWS: Registry[ViewFactory] = Registry(
-    "runner.views",
+    "runner.reports.views",
     "view",
     {"summary": "runner.reports.summary:SummaryView", "experiment": "runner.reports.experiment:ExperimentView"},
 )
