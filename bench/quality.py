@@ -56,7 +56,7 @@ class Racer:
 
 
 def compare(given: argparse.Namespace) -> int:
-    settings = configurator.resolve(inheritance.whole(Path(given.config)), {})
+    settings = configurator.resolve(inheritance.read(Path(given.config)), {})
     assert isinstance(settings, DiffusionSettings)
     device = devices.choose_device(given.device)
     text = open_dataset(settings.dataset, settings.tokenizer, settings.bpe_vocab_size)

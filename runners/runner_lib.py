@@ -42,7 +42,7 @@ def run_pipeline_from_config(
     import configurator
     from runner.configs import inheritance
 
-    config = inheritance.whole(Path(config_path))
+    config = inheritance.read(Path(config_path))
     texts = {key: str(value) for key, value in settings.items()}
     resolved = configurator.resolve(config, {**texts, "out_dir": os.fspath(output_dir)})
     code = importlib.import_module(f"pipelines.{resolved.pipeline}.train").run(resolved)
@@ -65,7 +65,9 @@ def _run(arguments: Sequence[str], purpose: str) -> int:
     arguments_given = sys.argv[1:]
     if {"-h", "--help"} & set(arguments_given):
         from runner.cli import options
+        from runner.core.checkout import load_plugins
 
+        load_plugins()  # a setting of the pipelines is in the help
         print(options.help_for_trees(Path(sys.argv[0]).name, purpose))
         return 0
     sys.argv = [str(PROJECT / "run_experiments.py"), "--config-root", CONFIGS, *arguments, *arguments_given]

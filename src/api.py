@@ -28,7 +28,7 @@ class ExperimentConfig(RobustnessSettings):
 
     @classmethod
     def from_yaml(cls, path: str | PathLike[str]) -> Self:
-        return cls._resolved(inheritance.whole(Path(path)))
+        return cls._resolved(inheritance.read(Path(path)))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

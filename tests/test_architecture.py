@@ -89,6 +89,17 @@ def test_the_engine_imports_nothing_of_the_training_code(path: Path) -> None:
     assert {name.split(".")[0] for name in imports(path)} & HEAVY == set()
 
 
+#: Words of the project's own trainings. What knows them registers from outside (overnight_plugins.py).
+DOMAIN = re.compile(r"pipelines\b|robustness|attack|diffusion|shakespeare|shkspr|\bCNN\b|\b(IMAGE|TABULAR|VECTOR)\b")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(RUNNER)))
+def test_the_engine_names_nothing_of_the_training_code(path: Path) -> None:
+    if package(path) not in PACKAGES:
+        pytest.skip("not in a package yet")
+    assert DOMAIN.findall(path.read_text()) == []
+
+
 def test_the_configurator_does_not_import_torch() -> None:
     program = "import configurator, sys; configurator.settings_class('diffusion'); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=True)

@@ -11,15 +11,15 @@ import torch
 
 import configurator
 from pipelines.llc.settings import LlcSettings
+from pipelines.project_script import ProjectScript
 from pipelines.robustness import classifier, data
 from pipelines.robustness.settings import RobustnessSettings, checkpoint_bytes, parameter_count, unprepared
-from runner.configs import config_file, scripts
+from runner.configs import config_file
 from runner.core.errors import UserError
 from src.api import ExperimentConfig
 from tests.conftest import PROJECT
 
 CONFIGS = sorted(path for kind in ("IMAGE", "TABULAR", "VECTOR") for path in (PROJECT / "config" / kind).glob("*.yaml"))
-TRAINER = PROJECT / "train_run.py"
 
 
 def resolve(folder: Path, text: str, **overrides: str) -> RobustnessSettings:
@@ -96,7 +96,7 @@ def test_sections_within_sections(tmp_path: Path) -> None:
 def test_what_the_line_changes_in_a_section_is_told(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("dataset_name: VECTOR\nattack: {eps: 0.3}\n")
-    checked = scripts.check(TRAINER, config_file.read(path), {"attack.eps": "0.5", "seed": "0"})
+    checked = ProjectScript().check(config_file.read(path), {"attack.eps": "0.5", "seed": "0"})
     assert checked.overrides == {"attack.eps": "0.5", "seed": "0"} and checked.changes == {"attack.eps": (0.3, 0.5)}
     assert checked.config["attack"]["eps"] == 0.5 and "config_path" not in checked.config
 

@@ -99,7 +99,7 @@ def test_a_limit_of_a_month_is_no_trouble(work: Workspace) -> None:
 _MANY = """\
 import json, os, signal, sys
 sys.path.insert(0, sys.argv[1])
-from runner import result
+from runner.supervisor import outcome
 ends = {}
 for case in json.loads(sys.argv[2]):
     pid = os.fork()
@@ -110,7 +110,7 @@ for case in json.loads(sys.argv[2]):
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         os.kill(os.getpid(), -case)
         signal.pause()
-    ends[case] = result.ending(os.waitpid(pid, 0)[1], None)
+    ends[case] = outcome.ending(os.waitpid(pid, 0)[1], None)
 print(json.dumps(ends))
 """
 

@@ -252,7 +252,7 @@ def test_a_preparation_that_is_killed_leaves_nothing_that_is_taken_for_whole(wor
 import sys, time; sys.path.insert(0, {str(PROJECT)!r})
 from pipelines.diffusion.text.open import prepare
 from pipelines.diffusion.text.tokenization import Tokenization
-from runner import atomic
+from runner.disk import atomic
 whole = atomic.write_bytes
 def slowly(path, content):
     whole(path, content)
@@ -334,7 +334,7 @@ def test_the_two_documented_lines_prepare_a_text_and_train(work, book, tokenizer
     work.write("config/quickstart/easy.py", (PROJECT / "config/quickstart/easy.py").read_text())
     typed = [book.name if word == "book.txt" else word for word in words]
     done = work.run(*typed, "--max_iters", 2, "--eval_iters", 1, code=0, env={"OMP_NUM_THREADS": "1"})
-    assert done.stderr.count(f"preparing {book.name} …") == 1 and work.result("easy")["status"] == "completed"
+    assert done.stderr.count(f"preparing dataset {book.name} …") == 1 and work.result("easy")["status"] == "completed"
     (folder,) = tokenization.PREPARED.glob(f"{book.stem}-*")
     assert folder.name.startswith(f"{book.stem}-{tokenizer}")
     with contextlib.chdir(work.folder):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import netrc
 import os
 import queue
 import sys
@@ -11,7 +10,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+
+from runner.planners.environment import has_wandb_key
 
 
 class WandbSettings(Protocol):
@@ -78,7 +78,8 @@ class WandbRun:
 
     def _begin(self, wandb: Any) -> Any:
         """An online run where a key is configured and the server answers, otherwise an offline one."""
-        mode = os.environ.get("WANDB_MODE") or ("online" if has_key(wandb.Settings().base_url) else "offline")
+        has_key = has_wandb_key(os.environ, wandb.Settings().base_url)
+        mode = os.environ.get("WANDB_MODE") or ("online" if has_key else "offline")
         try:
             return self._init(wandb, mode)
         except Exception as error:
@@ -102,17 +103,6 @@ class WandbRun:
     def _drain(self) -> None:
         while self._rows.get() is not None:
             pass
-
-
-def has_key(default_url: str) -> bool:
-    """Whether wandb would log in without asking. The default server differs between versions of wandb."""
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    host = urlsplit(os.environ.get("WANDB_BASE_URL") or default_url).hostname or ""
-    try:
-        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
 
 
 def first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Every mistake in a sweep spec is one sentence with its place and its mend, and nothing is started."""
+"""Every error in a sweep spec is one sentence with its place and its fix, and nothing is started."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GOOD = "name: a\nmode: training\nbase_config: configs/base.yaml\n"
 CONFIGS = "name: a\nmode: training\nconfigs: [configs/base.yaml]\n"
 FOLDER = "cannot be the name of a folder; use up to 100 letters, digits and . _ + = @ -, a letter or digit first"
 WHOLE = "a key is replaced as a whole; give the full value of 'net' instead"
-ONE_OF = "does not go with configs, which says each run in full; use one of the two"
+ONE_OF = "cannot be used with configs, which lists each run; use one of the two"
 CUBE = "sweep:\n" + "".join(f"  {key}: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n" for key in "abcdef")
 SECRET = "looks like a secret, and configs are copied beside their results; put it into the environment instead"
 ALL_AT_ONCE = """\
@@ -30,7 +30,7 @@ lr: 1
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         (GOOD + "sweeps: {lr: [1]}\n", "4: unknown key 'sweeps'; did you mean 'sweep'?"),
         (GOOD + "lr: 1\n", "4: unknown key 'lr'; settings of the runs belong below sweep or fixed_overrides"),
@@ -44,7 +44,7 @@ lr: 1
         (CONFIGS + "sweep: {lr: [1]}\n", f"4: sweep {ONE_OF}"),
         ("name: a\nmode: training\nconfigs: []\n", "3: configs names no config; name the ones to run"),
         ("name: a\nmode: training\n",
-         " neither base_config nor configs is there; name the config that the runs start from"),
+         " neither base_config nor configs is given; name the config that the runs start from"),
         ("mode: training\nbase_config: configs/base.yaml\n", " name is missing; add it"),
         (GOOD.replace("name: a", "name: ../a"), f"1: name: '../a' {FOLDER}"),
         (GOOD.replace("name: a", "name: a/b"), f"1: name: 'a/b' {FOLDER}"),
@@ -53,26 +53,26 @@ lr: 1
          "2: mode must be one of 'training', 'simulation', not 'train'; did you mean 'training'?"),
         (GOOD.replace("base.yaml", "bas.yaml"), "3: configs/bas.yaml: no such file; check the name"),
         (GOOD + "zip:\n  a: [1, 2]\n  b: [1]\n",
-         "4: zip: its lists are taken together and must have one length, but a has 2, b has 1"),
-        (GOOD + "sweep: {a: [1]}\nzip: {a: [1]}\n", "5: zip.a: stands in sweep too; vary it in one of them"),
+         "4: zip: its lists are taken together and must have equal lengths, but a has 2, b has 1"),
+        (GOOD + "sweep: {a: [1]}\nzip: {a: [1]}\n", "5: zip.a: is in sweep too; vary it in one of them"),
         (GOOD + "sweep: {seed: [1]}\nrepeat: 2\n",
-         "5: repeat sets the seed, which is said elsewhere too; use one of the two"),
+         "5: repeat sets the seed, which is set elsewhere too; use one of the two"),
         (GOOD + "sweep: {lr: [1]}\nexclude:\n  - {lrr: 1}\n",
          "6: exclude[0].lrr: is not swept, so it excludes nothing; did you mean 'lr'?"),
         (GOOD + "sweep: {lr: [1]}\nexclude:\n  - {lr: 1}\n", "5: exclude leaves no run; exclude less"),
         (GOOD + "sample: {n: 0}\n", "4: sample.n must be greater than or equal to 1, not 0"),
         (GOOD + "sample: {n: 1, sead: 2}\n", "4: sample.sead: unknown key; did you mean 'seed'?"),
         (GOOD + "sweep: {lr: [1]}\nsweep: {lr: [2]}\n",
-         "5: 'sweep' stands a second time (first on line 4); remove one"),
-        (GOOD + CUBE, "4: would make 1000000 runs, and 10000 are the most; vary less, or take a sample"),
+         "5: 'sweep' is there twice (first on line 4); remove one"),
+        (GOOD + CUBE, "4: makes 1000000 runs, and at most 10000 are allowed; vary less, or take a sample"),
         (GOOD + "include: [{seed: 7}]\nrepeat: 2\n",
-         "5: repeat sets the seed, which is said elsewhere too; use one of the two"),
+         "5: repeat sets the seed, which is set elsewhere too; use one of the two"),
         (GOOD + "repeat: 0\n", "4: repeat must be a list of seeds, or how many, from 1; not 0"),
         (GOOD + "repeat: [0, -1]\n", "4: repeat must be a list of seeds, or how many, from 1; not [0, -1]"),
         (GOOD + "sweep: {lr: [1, 2]}\nexclude:\n  - {lr: 3}\n",
-         "6: exclude[0].lr: 3 is no candidate of lr, so it excludes nothing; correct or remove it"),
+         "6: exclude[0].lr: 3 is not a candidate of lr, so it excludes nothing; correct or remove it"),
         ("name: a\nmode: training\nbase_config:\n",
-         " neither base_config nor configs is there; name the config that the runs start from"),
+         " neither base_config nor configs is given; name the config that the runs start from"),
         (GOOD.replace("base.yaml", ""), "3: configs/: is a folder; name a config in it"),
         (GOOD.replace("configs/base.yaml", "specs/s.yaml"), "3: specs/s.yaml: is a sweep spec itself; name a config"),
         (GOOD + f"sweep: {{seed: [{'9' * 5000}]}}\n",
@@ -80,32 +80,32 @@ lr: 1
         (GOOD + "fixed_overrides: {hf_token: abc}\n", f"4: 'hf_token' {SECRET}"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_one_sentence_and_nothing_is_written(work: Workspace, text: str, said: str) -> None:
+def test_an_error_is_one_sentence_and_nothing_is_written(work: Workspace, text: str, expected: str) -> None:
     prepare(work, text)
     done = work.run("--exp", "specs/s.yaml", *SCRIPT, code=2)
-    assert done.stderr == f"run_experiments.py: specs/s.yaml:{said}\n" and done.stdout == ""
+    assert done.stderr == f"run_experiments.py: specs/s.yaml:{expected}\n" and done.stdout == ""
     assert not (work / "experiments").exists()
 
 
 def test_every_config_that_is_missing_is_named(work: Workspace) -> None:
     prepare(work, CONFIGS.replace("[configs/base.yaml]", "[none.yaml, configs/base.yaml, no.yaml]"))
-    said = work.run("--exp", "specs/s.yaml", *SCRIPT, code=2).stderr
-    assert [name for name in ("none.yaml", "no.yaml") if f"specs/s.yaml:3: {name}: no such file" not in said] == []
+    stderr = work.run("--exp", "specs/s.yaml", *SCRIPT, code=2).stderr
+    assert [name for name in ("none.yaml", "no.yaml") if f"specs/s.yaml:3: {name}: no such file" not in stderr] == []
 
 
 @pytest.mark.parametrize("key", ["sweep", "zip", "exclude", "include", "fixed_overrides", "sample"])
-def test_a_key_with_nothing_below_it_is_as_if_it_were_not_there(work: Workspace, key: str) -> None:
+def test_a_key_with_nothing_below_it_is_ignored(work: Workspace, key: str) -> None:
     prepare(work, f"{GOOD}{key}:\n")
     assert "1 job would run" in work.run("--exp", "specs/s.yaml", *SCRIPT, "--dry-run", code=0).stdout
 
 
 def test_a_setting_that_is_varied_cannot_be_overridden(work: Workspace) -> None:
     prepare(work)
-    said = work.run("--exp", "specs/s.yaml", *SCRIPT, "--lr", "3", code=2).stderr
-    assert said == "run_experiments.py: --lr: the spec varies lr; change it there, or leave this out\n"
+    stderr = work.run("--exp", "specs/s.yaml", *SCRIPT, "--lr", "3", code=2).stderr
+    assert stderr == "run_experiments.py: --lr: the spec varies lr; change it there, or leave this out\n"
 
 
-def test_ten_mistakes_get_ten_sentences(work: Workspace) -> None:
+def test_ten_errors_get_ten_sentences(work: Workspace) -> None:
     prepare(work, ALL_AT_ONCE)
     *sentences, last = work.run("--exp", "specs/s.yaml", *SCRIPT, code=2).stderr.splitlines()
     assert len(sentences) == 10 and last == "run_experiments.py: 10 errors; nothing was started"
@@ -113,19 +113,19 @@ def test_ten_mistakes_get_ten_sentences(work: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "expected"),
     [
         (["--configs", "configs/base.yaml"], "--configs does not go with --exp: the spec names its configs"),
         (["--name", "b"], "--name does not go with --exp: the spec names the experiment"),
         (["--mode", "train"], "argument --mode: invalid choice"),
         (["--limit", "0"], "--limit: '0' is not a whole number above 0"),
         (["--show", "perhaps"], "--show perhaps: is neither true nor false"),
-        (["--only", "failed"], "--only and --accept_changes go with --resume"),
+        (["--only", "failed"], "--only and --accept_changes need --resume"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(work: Workspace, options: list[str], said: str) -> None:
+def test_options_of_other_commands_are_refused(work: Workspace, options: list[str], expected: str) -> None:
     prepare(work)
-    assert said in work.run("--exp", "specs/s.yaml", *SCRIPT, *options, code=2).stderr
+    assert expected in work.run("--exp", "specs/s.yaml", *SCRIPT, *options, code=2).stderr
     assert not (work / "experiments").exists()
 
 
