@@ -5,7 +5,6 @@ docs/reliability.md has the table of all faults and their tests.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -17,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT, Workspace, alive, insist, read, wait_until
-from tests.faults import GRACE, carrying, ended, order, ready, three
+from tests.faults import GRACE, carrying, ended, ready, request, three
 
 TREE = """\
 import os, signal, time
@@ -107,14 +106,15 @@ def test_an_interrupt_while_planning_writes_nothing_and_shows_no_traceback(
     wait_until(lambda: not carrying(mark), "nothing is left behind", 5)
 
 
-def test_a_word_that_comes_with_the_order_is_heeded(tmp_path: Path) -> None:
-    told = order(tmp_path / "a", "sleep", "60")
+def test_a_command_that_comes_with_the_request_is_obeyed(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", str(PROJECT / "runner" / "supervisor" / "__main__.py")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdin is not None and process.stdout is not None
-    process.stdin.write(json.dumps(told).encode() + b"\nstop\n")  # Ctrl+C within milliseconds of the start
+    process.stdin.write(
+        request(tmp_path / "a", "sleep", "60").to_line() + b"stop\n"
+    )  # Ctrl+C within milliseconds of the start
     process.stdin.flush()
     wait_until(lambda: process.poll() is not None, "the supervisor stops its job", 10)
     assert read(tmp_path / "a" / "experiment_result.json")["status"] == "interrupted"
