@@ -33,8 +33,8 @@ def begin(job: Job, facts: Mapping[str, Any]) -> Attempt:
     clear(job)
     number = last(job) + 1
     before = results.read_result(job)
-    begun = number > 1 and (before is None or before.status != COMPLETED)  # a completed job is re-run from scratch
-    checkpoint = final_checkpoint(str(job.out_dir)) if job.resume_args and begun else None
+    earlier = number > 1 and (before is None or before.status != COMPLETED)  # a completed job is re-run from scratch
+    checkpoint = final_checkpoint(str(job.out_dir)) if job.resume_args and earlier else None
     archive_attempt(job, whole=checkpoint is None)
     for name, content in job.files.items():
         atomic.write_bytes(job.out_dir / name, content)

@@ -179,12 +179,12 @@ class Adopted:
 
     def __init__(self, job: Job, found: SupervisorRecord, options: RunOptions) -> None:
         self.job = job
-        self.pid = found.job_pid  # None: its supervisor has just begun
+        self.pid = found.job_pid  # None: its supervisor has just started
         self.started_at = found.started_at
         self.attempt = Attempt(job, found.attempt, found.argv, {process_tree.MARK: found.mark} if found.mark else {})
         self._supervisor = found
         self._options = options
-        # Its control pipe is closed: it is stopping its job, unless it was told to keep it running.
+        # Its control pipe is closed: it is stopping its job, unless that is to keep running.
         self._overdue_at = None if found.keep_running else time.monotonic() + patience_after(options, "stop")
         # A pidfd cannot come to mean another process.
         self._descriptor = os.pidfd_open(found.supervisor_pid) if hasattr(os, "pidfd_open") else -1

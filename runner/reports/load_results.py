@@ -83,12 +83,12 @@ class _Reader:
                 yield from self.below(path, f"{above}{name}/", f"{above}{name}")
 
     def planned(self, root: str, entry: Mapping[str, Any], above: str) -> Row:
-        """A job of a plan, begun or not."""
+        """A job of a plan, started or not."""
         name = str(entry.get("name"))
         folder = f"{root}/{name}"
         result = read_json(f"{folder}/{layout.RESULT}")
         if result.get("fingerprint") != entry.get("fingerprint"):
-            result = results.unfinished(folder)  # what stands there was another job
+            result = results.unfinished(folder)  # what is there was another job
         return self._row(folder, f"{above}{name}", result, _mapping(entry.get("config")))
 
     def job(self, folder: str, name: str, files: set[str]) -> Row | None:

@@ -154,7 +154,7 @@ def result_of(request: Request, times: Stopwatch, end: Ending, sentence: str | N
 
 
 def finish(request: Request, result: Result, details: str) -> int:
-    """Write the result, take our own record away, and tell the engine. Returns this program's exit code."""
+    """Write the result, remove our own record, and notify the engine. Returns this program's exit code."""
     unwritten = persist(layout.JobPaths(request.out_dir), result, details)
     if not unwritten:
         supervisor_file.remove(request.out_dir)

@@ -28,7 +28,7 @@ class ControlPipe:
         return Request.from_line(line)
 
     def early_commands(self) -> list[bytes]:
-        """What came together with the request: no poll will tell of it."""
+        """What came together with the request: no poll will report it."""
         *commands, self._text = self._text.split(b"\n")
         return commands
 
@@ -43,7 +43,7 @@ class ControlPipe:
 
 
 def notify(event: Started | Ended) -> None:
-    """Tell the engine, if it is still there."""
+    """Send an event to the engine, if it is still there."""
     try:
         write_all(1, event.to_line())
     except OSError:

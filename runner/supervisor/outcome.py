@@ -37,7 +37,7 @@ class Ending:
 def ending(wait_status: int, stopped_because: str | None) -> Ending:
     """A wait status, and the reason if the runner stopped the job -> how the job ended.
 
-    `completed` is said of an observed exit code 0 only, and never of a job that was told to stop before it ended.
+    `completed` is said of an observed exit code 0 only, and never of a job that got a stop request before it ended.
     """
     code = os.waitstatus_to_exitcode(wait_status)
     name = signal_name(-code) if code < 0 else None

@@ -2,7 +2,7 @@
 
 A pipe is read by blocks, never by lines. A block gets its timestamps by `bytes.replace`, so the work per line is done
 in C. stdout.log and stderr.log hold the exact bytes, each line behind a timestamp of 24 bytes. combined.log holds whole
-lines behind `<timestamp> [stdout] `; a line that is not finished after 0.1 s is shown as far as it is, and goes on in a
+lines behind `<timestamp> [stdout] `; a line that is not finished after 0.1 s is shown as far as it is, and continues in a
 new line only if the other stream wrote meanwhile. A progress bar that redraws itself with carriage returns is folded
 there to its last state, at most once a second. Memory is bounded: a line of a gigabyte is passed on in pieces.
 """
@@ -35,7 +35,7 @@ class Combined:
         self._log = log
         self._stamp: Callable[[], bytes] = Stamp() if stamped else lambda: b""
         self._lock = threading.Lock()
-        self._open: bytes | None = None  # the stream whose unfinished line stands at the end of the file
+        self._open: bytes | None = None  # the stream whose unfinished line is at the end of the file
 
     def write(self, stream: bytes, text: bytes, *, finished: bool) -> None:
         """Append whole lines (`finished`), or a piece of a line that holds no newline."""
@@ -51,7 +51,7 @@ class Combined:
                 self._open = stream
 
     def close_line(self) -> None:
-        """End the line that stands open, if one does."""
+        """End the unfinished line, if there is one."""
         with self._lock:
             if self._open is not None:
                 self._log.write(b"\n")
