@@ -2,8 +2,8 @@
 
 A pipe is read by blocks, never by lines. A block gets its timestamps by `bytes.replace`, so the work per line is done
 in C. stdout.log and stderr.log hold the exact bytes, each line behind a timestamp of 24 bytes. combined.log holds whole
-lines behind `<timestamp> [stdout] `; a line that is not finished after 0.1 s is shown as far as it is, and continues in a
-new line only if the other stream wrote meanwhile. A progress bar that redraws itself with carriage returns is folded
+lines behind `<timestamp> [stdout] `; a line that is not finished after 0.1 s is shown as far as it is, and continues in
+a new line only if the other stream wrote meanwhile. A progress bar that redraws itself with carriage returns is folded
 there to its last state, at most once a second. Memory is bounded: a line of a gigabyte is passed on in pieces.
 """
 
