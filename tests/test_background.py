@@ -60,14 +60,14 @@ def two(work: Workspace) -> Workspace:
 def begun(work: Workspace, *options: str) -> subprocess.Popen[str]:
     process = work.start("--configs", "c/*.sh", *COMMAND, *options)
     wait_until(lambda: runs(work), "the first job runs")
-    wait_until((work / "experiments/latest/a/supervisor.json").exists, "it is signed")
+    wait_until((work / "experiments/latest/a/supervisor.json").exists, "its processes are recorded")
     return process
 
 
 def detached(work: Workspace, *options: str) -> str:
     done = work.run("--configs", "c/*.sh", *COMMAND, "--detach", *options, code=0)
     wait_until(lambda: runs(work), "the first job runs")
-    wait_until((work / "experiments/latest/a/supervisor.json").exists, "it is signed")
+    wait_until((work / "experiments/latest/a/supervisor.json").exists, "its processes are recorded")
     return done.stdout
 
 

@@ -211,13 +211,9 @@ def test_the_table_knows_when_the_batch_will_be_done(tmp_path: Path, monkeypatch
     plan = plan_of(tmp_path, "a", "b", "c", "d")
     lines: Lines = screen
     lines.began(plan)
-    result = {
-        **entries(Attempt(plan.jobs[0], 1, (), {})),
-        "status": "completed",
-        "end_time": "",
-        "error": None,
-        "duration_seconds": 10.0,
-    }
+    result = entries(Attempt(plan.jobs[0], 1, (), {})).updated(
+        status="completed", end_time="", error=None, duration_seconds=10.0
+    )
     screen.started(Record(plan.jobs[0], Running("now", 1)))
     screen.finished(record(plan.jobs[0], result))
     screen.started(Record(plan.jobs[1], Running("now", 1)))

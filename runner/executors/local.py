@@ -48,7 +48,7 @@ class Local:
             poll.register(descriptor, select.POLLIN)
         for descriptor, _ in poll.poll(seconds * 1000):
             if descriptor in speaking:
-                speaking[descriptor].hear()
+                speaking[descriptor].read_events()
         for handle in self._running:
             handle.enforce()
         self._running = [handle for handle in self._running if not handle.done()]
