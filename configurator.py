@@ -1,8 +1,7 @@
-"""Resolve a config: defaults <- config file <- --key=value, typed and checked. Never imports torch."""
+"""Resolve a config: defaults <- config file <- --key=value, parsed and checked. Never imports torch."""
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 import sys
@@ -12,13 +11,14 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from pipelines import SETTINGS
 from runner.configs import inheritance
 from runner.configs.config_file import ConfigFile
 from runner.configs.messages import Origin, sentences, unknown_key
 from runner.configs.overrides import (
     ALIASES,
     SYNONYMS,
-    Misfit,
+    InvalidValue,
     boolean,
     fields_of,
     fields_within,
@@ -29,46 +29,39 @@ from runner.configs.overrides import (
     type_of,
 )
 from runner.core.errors import UserError, did_you_mean, one_line
+from runner.core.registry import Registry
 
-PIPELINES = {
-    "classify": "pipelines.classify.settings:ClassifySettings",
-    "diffusion": "pipelines.diffusion.settings:DiffusionSettings",
-    "llc": "pipelines.llc.settings:LlcSettings",
-    "robustness": "pipelines.robustness.settings:RobustnessSettings",
-}
+#: The settings of each pipeline; an installed package may offer more.
+PIPELINES: Registry[type[BaseModel]] = Registry("overnight.pipelines", "pipeline", SETTINGS)
 DEFAULT_PIPELINE = "diffusion"
+LIST_OF_KEYS = "configurator.py --help lists the keys"
 
 
 def settings_class(pipeline: str) -> type[BaseModel]:
     """The settings of a pipeline; raises UserError for one that does not exist."""
-    if pipeline not in PIPELINES:
-        mend = did_you_mean(pipeline, PIPELINES) or f"choose one of {', '.join(sorted(PIPELINES))}"
-        raise UserError(f"unknown pipeline {pipeline!r}; {mend}")
-    module, _, name = PIPELINES[pipeline].partition(":")
-    found: type[BaseModel] = getattr(importlib.import_module(module), name)
-    return found
+    return PIPELINES.get(pipeline)
 
 
 def resolve(config: ConfigFile | None, overrides: Mapping[str, str]) -> BaseModel:
-    """The settings that a job runs with; raises one UserError with all problems of the file and of the line."""
+    """The settings that a job runs with; raises one UserError with every error of the file and the command line."""
     return resolve_for(class_for(config, overrides), config, overrides)
 
 
 def resolve_for(cls: type[BaseModel], config: ConfigFile | None, overrides: Mapping[str, str]) -> BaseModel:
-    """As `resolve`, for settings that are known already."""
+    """As `resolve`, for a given settings class."""
     origin = Origin(config, canonical(cls, overrides))
-    values, problems = _file_values(cls, origin)
-    typed, misfits = _line_values(cls, origin)
-    problems += misfits.values()
-    given = placed(values, {key: value for key, value in typed.items() if key not in misfits})
+    values, errors = _file_values(cls, origin)
+    overriding, invalid = _line_values(cls, origin)
+    errors += invalid.values()
+    given = placed(values, {key: value for key, value in overriding.items() if key not in invalid})
     if origin.config is not None and "config_path" in cls.model_fields:
-        given["config_path"] = str(origin.config.path)  # for a pipeline that writes down where its settings come from
+        given["config_path"] = str(origin.config.path)  # for a pipeline that records where its settings come from
     try:
         settings = cls.model_validate_json(json.dumps(given), strict=True)
     except ValidationError as error:
-        problems += sentences(cls, origin, error, given, silent=misfits)
-    if problems:
-        raise UserError(*sorted(dict.fromkeys(problems), key=origin.order))
+        errors += sentences(cls, origin, error, given, silent=invalid)
+    if errors:
+        raise UserError(*sorted(dict.fromkeys(errors), key=origin.order))
     return settings
 
 
@@ -84,30 +77,30 @@ def canonical(cls: type[BaseModel], overrides: Mapping[str, str]) -> dict[str, s
 
 
 def checkpoint_bytes(settings: BaseModel) -> int:
-    """What a job with these settings will keep on the disk; 0 where its pipeline does not say."""
-    said = getattr(sys.modules[type(settings).__module__], "checkpoint_bytes", None)
-    return int(said(settings)) if said else 0
+    """What a job with these settings will keep on the disk; 0 where its pipeline does not define it."""
+    function = getattr(sys.modules[type(settings).__module__], "checkpoint_bytes", None)
+    return int(function(settings)) if function else 0
 
 
 def unread(config: Mapping[str, Any]) -> Collection[str]:
-    """Keys of a resolved config that its pipeline does not look at, where it says so."""
+    """Keys of a resolved config that change nothing about this job, where its pipeline defines them."""
     cls = settings_class(str(config.get("pipeline", DEFAULT_PIPELINE)))
-    said = getattr(sys.modules[cls.__module__], "unread", None)
-    return said(config) if said else ()
+    function = getattr(sys.modules[cls.__module__], "unread", None)
+    return function(config) if function else ()
 
 
 def unprepared(config: Mapping[str, Any]) -> list[str] | None:
     """The command, for Python, that prepares the dataset of a resolved config; None where there is nothing to do."""
     cls = settings_class(str(config.get("pipeline", DEFAULT_PIPELINE)))
-    said = getattr(sys.modules[cls.__module__], "unprepared", None)
-    words: list[str] | None = said(config) if said else None
-    return words
+    function = getattr(sys.modules[cls.__module__], "unprepared", None)
+    command: list[str] | None = function(config) if function else None
+    return command
 
 
 def from_command_line(argv: Sequence[str]) -> tuple[Path, BaseModel]:
-    """The config file and the settings of `CONFIG --key=value ...`. Prints what is wrong and exits with 2."""
+    """The config file and the settings of `CONFIG --key=value ...`. Prints errors and exits with 2."""
     if any(word in ("-h", "--help") for word in argv):
-        print(_usage(_class_meant(argv)))
+        print(_usage(_class_of_help(argv)))
         raise SystemExit(0)
     try:
         return _read_command_line(argv)
@@ -123,24 +116,24 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _read_command_line(argv: Sequence[str]) -> tuple[Path, BaseModel]:
-    words, overrides, problems = split(argv)
+    words, overrides, errors = split(argv)
     if not words:
-        problems.append("no config; name one, such as config/quickstart/easy.py")
-    problems += [f"{word}: one config at a time; options are written --key=value" for word in words[1:]]
+        errors.append("no config; name one, such as config/quickstart/easy.py")
+    errors += [f"{word}: one config at a time; options are written --key=value" for word in words[1:]]
     if not words:
-        raise UserError(*problems)
+        raise UserError(*errors)
     path = Path(words[0])
     try:
-        settings = resolve(inheritance.whole(path), overrides)
+        settings = resolve(inheritance.read(path), overrides)
     except UserError as error:
-        raise UserError(*problems, *error.problems) from None
-    if problems:
-        raise UserError(*problems)
+        raise UserError(*errors, *error.problems) from None
+    if errors:
+        raise UserError(*errors)
     return path, settings
 
 
 def class_for(config: ConfigFile | None, overrides: Mapping[str, str]) -> type[BaseModel]:
-    """The settings of the pipeline that is named, or else of the one that knows the most of the keys."""
+    """The settings of the named pipeline, or else of the one that has the most of the keys."""
     if "pipeline" in overrides:
         place, name = "--pipeline", overrides["pipeline"]
     elif config is not None and "pipeline" in config.values:
@@ -154,37 +147,37 @@ def class_for(config: ConfigFile | None, overrides: Mapping[str, str]) -> type[B
 
 
 def _likeliest(keys: Collection[str]) -> type[BaseModel]:
-    """The settings that know the most of `keys`; those of the default pipeline unless others know more."""
+    """The settings that have the most of `keys`; those of the default pipeline unless others have more."""
     default = settings_class(DEFAULT_PIPELINE)
     if default.model_fields.keys() >= set(keys):
         return default
-    others = [settings_class(name) for name in PIPELINES if name != DEFAULT_PIPELINE]
+    others = [settings_class(name) for name in PIPELINES.local_names() if name != DEFAULT_PIPELINE]
     return max([default, *others], key=lambda settings: len(settings.model_fields.keys() & set(keys)))
 
 
 def _file_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], list[str]]:
-    """The file's values that the settings know, and a problem for each of the others."""
+    """The file's values that the settings know, and an error for each of the others."""
     values: dict[str, Any] = {}
-    problems: list[str] = []
+    errors: list[str] = []
     if origin.config is None:
-        return values, problems
+        return values, errors
     for key, value in origin.config.values.items():
         place = origin.config.place(key)
         if key not in cls.model_fields:
             if key != "pipeline":
-                problems.append(f"{place}: {unknown_key(key, cls.model_fields, ALIASES)}")
+                errors.append(f"{place}: {unknown_key(key, cls.model_fields, ALIASES, LIST_OF_KEYS)}")
         elif not _encodable(value):
-            problems.append(f"{place}: {key} holds half of a surrogate pair; write the character itself")
+            errors.append(f"{place}: {key} holds half of a surrogate pair; write the character itself")
         else:
-            values[key] = _as_meant(value, cls.model_fields[key].annotation, origin.config, key)
-    return values, problems
+            values[key] = _with_booleans(value, cls.model_fields[key].annotation, origin.config, key)
+    return values, errors
 
 
-def _as_meant(value: Any, annotation: Any, config: ConfigFile, key: str) -> Any:
+def _with_booleans(value: Any, annotation: Any, config: ConfigFile, key: str) -> Any:
     """In YAML `on`, `off`, `yes` and `no` are text, but where a setting is true or false they mean that."""
     if isinstance(value, dict) and (fields := fields_of(annotation)):
         return {
-            name: _as_meant(inner, fields[name].annotation, config, f"{key}.{name}") if name in fields else inner
+            name: _with_booleans(inner, fields[name].annotation, config, f"{key}.{name}") if name in fields else inner
             for name, inner in value.items()
         }
     in_yaml = re.search(r"\.ya?ml(:\d+)?$", config.place(key))
@@ -192,36 +185,36 @@ def _as_meant(value: Any, annotation: Any, config: ConfigFile, key: str) -> Any:
         try:
             return boolean(value)
         except ValueError:
-            pass  # said later, with its place
+            pass  # an error that is reported later, with its place
     return value
 
 
 def _line_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], dict[str, str]]:
-    """The overrides as values of their fields' types, and a problem for each that is none."""
+    """The overrides as values of their fields' types, and an error for each that is not one."""
     values: dict[str, Any] = {}
-    problems: dict[str, str] = {}
+    errors: dict[str, str] = {}
     for key, text in origin.overrides.items():
         if (annotation := type_of(key, cls.model_fields)) is None:
             if key != "pipeline":
-                problems[key] = _unknown_option(key, cls)
+                errors[key] = _unknown_option(key, cls)
         elif not _encodable(text):
-            problems[key] = f"--{key}: is not UTF-8; check the encoding of the terminal"
+            errors[key] = f"--{key}: is not UTF-8; check the encoding of the terminal"
         else:
             try:
                 values[key] = parse(text, annotation)
-            except Misfit as error:
-                problems[key] = f"--{key} {error}"
-    return values, problems
+            except InvalidValue as error:
+                errors[key] = f"--{key} {error}"
+    return values, errors
 
 
 def _unknown_option(key: str, cls: type[BaseModel]) -> str:
     program = getattr(cls, "PROGRAM", "train_run.py")
-    meant = did_you_mean(SYNONYMS.get(key, key), _keys_near(key, cls), dashes="--")
-    return f"--{key}: unknown key; {meant or f'python {program} --help lists the keys'}"
+    hint = did_you_mean(SYNONYMS.get(key, key), _keys_near(key, cls), dashes="--")
+    return f"--{key}: unknown key; {hint or f'python {program} --help lists the keys'}"
 
 
 def _keys_near(key: str, cls: type[BaseModel]) -> list[str]:
-    """All keys of the innermost section that exists of those that `key` names."""
+    """All keys of the innermost section of `key` that exists."""
     section, dot, _ = key.rpartition(".")
     known = [section + dot + name for name in fields_within(key, cls.model_fields)]
     return known or _keys_near(section, cls)
@@ -235,11 +228,11 @@ def _encodable(value: Any) -> bool:
     return True
 
 
-def _class_meant(argv: Sequence[str]) -> type[BaseModel]:
+def _class_of_help(argv: Sequence[str]) -> type[BaseModel]:
     """The settings that a request for help is about: those of the config it names, if it names one."""
     words, overrides, _ = split([word for word in argv if word not in ("-h", "--help")])
     try:
-        return class_for(inheritance.whole(Path(words[0])) if words else None, overrides)
+        return class_for(inheritance.read(Path(words[0])) if words else None, overrides)
     except UserError:
         return settings_class(DEFAULT_PIPELINE)
 

@@ -2,7 +2,7 @@
 """Draw text from a trained model: python sample.py PATH --sampler=first_hitting --count=4 --prompt="ROMEO:"
 
 PATH is a checkpoint (ckpt_*.pt), a job's folder or a batch's. Samples go to stdout, all else to stderr.
-Exit codes: 0 done, 1 failed, 2 a mistake in the command, 130 stopped by Ctrl+C after printing what was finished.
+Exit codes: 0 done, 1 failed, 2 an error in the command, 130 stopped by Ctrl+C after printing the finished samples.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import configurator
-from pipelines.diffusion import saved
-from pipelines.diffusion.sample_settings import SampleSettings, described
-from pipelines.mistake import Mistake
+from pipelines.diffusion.sampling.load import require_model
+from pipelines.diffusion.sampling.options import SampleSettings, described
+from pipelines.shared.errors import InputError
 from runner.configs.overrides import split
 from runner.core.errors import UserError
 
-FLAGS = ("--show", "--quality")  # may stand alone, and then mean true
+FLAGS = ("--show", "--quality")  # without a value they mean true
 
 
 def main(argv: Sequence[str]) -> int:
@@ -28,23 +28,23 @@ def main(argv: Sequence[str]) -> int:
         return 0
     try:
         path, settings = read(argv)
-        saved.require(path)
+        require_model(path)
         if settings.corrector:
-            saved.require(Path(settings.corrector), corrector=True)
-        # Only now, when the command is known to be right: torch alone takes seconds to import.
-        from pipelines.diffusion import generation
+            require_model(Path(settings.corrector), corrector=True)
+        # Only now that the command is valid: torch alone takes seconds to import.
+        from pipelines.diffusion.sampling import samples
 
-        return generation.run(path, settings)
+        return samples.run(path, settings)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    except Mistake as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
 
 
 def read(argv: Sequence[str]) -> tuple[Path, SampleSettings]:
-    """The path and the settings of a command line; raises one UserError with all that is wrong with it."""
+    """The path and the settings of a command line; raises one UserError with all its errors."""
     words, overrides, problems = split([f"{word}=true" if word in FLAGS else word for word in argv])
     problems += [f"{word}: one model at a time; options are written --key=value" for word in words[1:]]
     if not words:
@@ -59,14 +59,14 @@ def read(argv: Sequence[str]) -> tuple[Path, SampleSettings]:
 
 
 if __name__ == "__main__":
-    # What a model has learned to say may be more than the terminal's encoding can.
+    # A model may produce characters that the terminal's encoding does not have.
     sys.stdout.reconfigure(errors="replace")
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:  # before anything was drawn
         print("interrupted", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:  # the reader has seen enough, as `head` has
+    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         sys.stderr.close()
         sys.exit(141)
     except OSError as error:  # a full disk, for example

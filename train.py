@@ -14,22 +14,22 @@ except ImportError:
     print("train.py: Hydra is missing; pip install -r requirements.txt", file=sys.stderr)
     sys.exit(2)
 
-from llc import application, rerun
-from pipelines.mistake import Mistake
+from pipelines.llc.application import hydra_run, rerun
+from pipelines.shared.errors import InputError
 
 
 @hydra.main(version_base="1.3", config_path="config/llc", config_name="config")
 def train(config: DictConfig) -> None:
-    application.run(config)
+    hydra_run.run(config)
 
 
 if __name__ == "__main__":
     try:
-        sys.argv[1:] = rerun.words(sys.argv[1:])
-    except Mistake as mistake:
-        print(f"train.py: {mistake}", file=sys.stderr)
+        sys.argv[1:] = rerun.arguments_for_hydra(sys.argv[1:])
+    except InputError as error:
+        print(f"train.py: {error}", file=sys.stderr)
         sys.exit(2)
     try:
         train()
-    except KeyboardInterrupt:  # before the pipeline listens: nothing is half-written
+    except KeyboardInterrupt:  # before the pipeline handles signals: nothing is partially written
         sys.exit(130)

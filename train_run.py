@@ -1,6 +1,6 @@
 """Run one training job: python train_run.py CONFIG --out_dir=out --key=value ...
 
-Exit codes: 0 done, 1 failed, 2 a mistake in the config or in what it names, 130 or 143 stopped by SIGINT or SIGTERM
+Exit codes: 0 done, 1 failed, 2 an error in the config or in what it names, 130 or 143 stopped by SIGINT or SIGTERM
 after saving a checkpoint.
 """
 
@@ -12,25 +12,25 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-# A short job is mostly start-up. While modules are loaded nothing becomes garbage, and looking for it takes a tenth of
-# the time; pydantic looks through all installed packages for plugins, of which it needs none.
+# A short job is mostly start-up. Loading modules produces no garbage, and collecting takes a tenth of the time;
+# pydantic searches all installed packages for plugins, which are not needed.
 gc.disable()
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 import configurator  # noqa: E402
-from pipelines.mistake import Mistake  # noqa: E402
+from pipelines.shared.errors import InputError  # noqa: E402
 
 
 def main(argv: Sequence[str]) -> int:
     try:
         _, settings = configurator.from_command_line(argv)
-        # Only now, when the config is known to be right: torch alone takes seconds to import.
+        # Only now that the config is valid: torch alone takes seconds to import.
         pipeline = importlib.import_module(f"pipelines.{settings.pipeline}.train")
         gc.freeze()
         gc.enable()
         return pipeline.run(settings)
-    except Mistake as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; nothing was saved after the last checkpoint", file=sys.stderr)
@@ -41,12 +41,12 @@ def main(argv: Sequence[str]) -> int:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process now. What a job writes is on disk by then; exit hooks of libraries could only hang."""
+    """End the process now. All files are written by then; exit hooks of libraries could only hang."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
-            pass  # the reader of the pipe is gone, which changes nothing about the job
+            pass  # the reader of the pipe is gone, which does not affect the job
     os._exit(code)
 
 

@@ -29,7 +29,7 @@ from pipelines.llc.diagnostics import effective
 from pipelines.llc.minimum import descend
 from pipelines.llc.posterior import Posterior
 from pipelines.llc.settings import LlcSettings, SamplerSettings
-from pipelines.llc.target import regression, stream
+from pipelines.llc.target import random_stream, regression
 from runner.configs import config_file
 
 BAR = 3.0
@@ -91,7 +91,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def with_its_step(name: str, posterior: Posterior, settings: LlcSettings, draws: int) -> SamplerSettings:
     """The settings with the step that a warm-up has found, and chains that begin at w0: no more warm-up is needed."""
     part = getattr(settings.sampler, name)
-    found = samplers.build(name, posterior, settings.sampler, stream(0, "step"))
+    found = samplers.build(name, posterior, settings.sampler, random_stream(0, "step"))
     trace = chains.run(found, part.warmup, 1)
     fixed = part.model_copy(update={"step_size": trace.step_size, "draws": draws, "warmup": max(draws // 10, 1)})
     return settings.sampler.model_copy(update={name: fixed, "spread": 0.0})
@@ -111,11 +111,11 @@ def take_turns(
 
 
 def in_groups(name: str, posterior: Posterior, settings: SamplerSettings, sizes: Sequence[int], number: int) -> Round:
-    """As many chains as `sizes` says, one group after another."""
+    """As many chains as in `sizes`, one group after another."""
     draws, seconds = [], 0.0
     part = getattr(settings, name)
     for group, size in enumerate(sizes):
-        random = stream(number, f"{name} {len(sizes)} {group}")
+        random = random_stream(number, f"{name} {len(sizes)} {group}")
         sampler = samplers.build(name, posterior, settings.model_copy(update={"chains": size}), random)
         trace = chains.run(sampler, part.warmup, part.draws)
         draws.append(trace.losses)

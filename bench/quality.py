@@ -2,11 +2,11 @@
 
 Both have as many parameters, read the same text through windows of the same length, and take turns of a few seconds
 until each has had its minutes: batches, steps and bookkeeping count, compilation and evaluation do not. The rates
-follow the share of the time that has passed, so both end their schedule on a machine of any speed. Both are judged
-alike: the whole validation text, every window at every bin of the mask ratio.
+follow the fraction of the time that has passed, so both end their schedule on a machine of any speed. Both are
+evaluated alike: the full validation text, every window at every bin of the mask ratio.
 
 The plain loop: the trainer's default network, AdamW at 2e-3, warm-up and a cosine, bf16, batches of 16; each ratio t is
-drawn by itself, each position hidden with probability t, weight 1/t. (With nanoGPT's own architecture such a loop
+drawn by itself, each position masked with probability t, weight 1/t. (With nanoGPT's own architecture such a loop
 does not get beyond the frequencies of characters in this time, 3.32 nats: that would be no comparison.)
 """
 
@@ -24,13 +24,13 @@ from torch import nn
 
 import configurator
 from model.transformer import Shape, Transformer
-from pipelines import machine
-from pipelines.diffusion.data import open_dataset
-from pipelines.diffusion.dataset import Dataset
-from pipelines.diffusion.learner import Cost, averaged, build, cost_of, follow
+from pipelines.diffusion.evaluation.full_validation import evaluate_full
 from pipelines.diffusion.objectives import objective_of
 from pipelines.diffusion.settings import DiffusionSettings
-from pipelines.diffusion.whole import evaluate_whole
+from pipelines.diffusion.text.dataset import Dataset
+from pipelines.diffusion.text.open import open_dataset
+from pipelines.diffusion.train_state import BatchLoss, averaged_weights, build, loss_of, update_average
+from pipelines.shared import devices
 from runner.configs import inheritance
 
 BAR = 0.10  # nats per character
@@ -43,8 +43,8 @@ PLAIN_ROWS = 16
 class Racer:
     """One way of training, and the time that it has had."""
 
-    def __init__(self, name: str, step: Callable[[float], None], judge: Callable[[], tuple[float, float]]) -> None:
-        self.name, self.step, self.judge = name, step, judge
+    def __init__(self, name: str, step: Callable[[float], None], evaluate: Callable[[], tuple[float, float]]) -> None:
+        self.name, self.step, self.evaluate = name, step, evaluate
         self.seconds, self.steps = 0.0, 0
 
     def turn(self, budget: float) -> None:
@@ -56,19 +56,19 @@ class Racer:
 
 
 def compare(given: argparse.Namespace) -> int:
-    settings = configurator.resolve(inheritance.whole(Path(given.config)), {})
+    settings = configurator.resolve(inheritance.read(Path(given.config)), {})
     assert isinstance(settings, DiffusionSettings)
-    device = machine.choose_device(given.device)
+    device = devices.choose_device(given.device)
     text = open_dataset(settings.dataset, settings.tokenizer, settings.bpe_vocab_size)
     racers = [plain(settings, text, device), ours(settings, text, device)]
     budget = given.minutes * 60
-    print(f"{machine.describe(device)}, {given.minutes:g} minutes each, {given.config}", flush=True)
+    print(f"{devices.describe(device)}, {given.minutes:g} minutes each, {given.config}", flush=True)
     while any(racer.seconds < budget for racer in racers):
         for racer in racers:
             racer.turn(budget)
     losses = []
     for racer in racers:
-        loss, error = racer.judge()
+        loss, error = racer.evaluate()
         losses.append(loss)
         print(f"{racer.name:44}{racer.steps:>7} steps  {loss:.4f} ± {error:.4f} nats per character", flush=True)
     better = losses[0] - losses[1]
@@ -76,35 +76,36 @@ def compare(given: argparse.Namespace) -> int:
     return 0 if better >= BAR else 1
 
 
-def factor(share: float) -> float:
-    """Linear warm-up, then a cosine to zero, over the share of the time that has passed."""
-    return min(1.0, share / WARMUP + 0.01) * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+def factor(fraction: float) -> float:
+    """Linear warm-up, then a cosine to zero, over the fraction of the time that has passed."""
+    return min(1.0, fraction / WARMUP + 0.01) * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
 
 
 def ours(settings: DiffusionSettings, text: Dataset, device: torch.device) -> Racer:
-    dtype = machine.choose_dtype(settings.dtype, device)
+    dtype = devices.choose_dtype(settings.dtype, device)
     objective = objective_of(settings, text, device, dtype)
-    learner = build(settings, text.vocab_size, device, dtype)
-    cost: nn.Module = Cost(learner.model, device, dtype)
-    if machine.compiles(settings.compile, device):
-        cost = machine.compiled(cost, lambda fast: cost_of(fast, objective.draw(0, 0, 0)).backward())
+    model_state = build(settings, text.vocab_size, device, dtype)
+    loss_module: nn.Module = BatchLoss(model_state.model, device, dtype)
+    if devices.compiles(settings.compile, device):
+        loss_module = devices.compiled(loss_module, lambda fast: loss_of(fast, objective.draw(0, 0, 0)).backward())
     done = 0
 
-    def step(share: float) -> None:
+    def step(fraction: float) -> None:
         nonlocal done
-        learner.optimizer.set_rate(settings.learning_rate * factor(share))
-        for lane in range(settings.gradient_accumulation_steps):
-            (cost_of(cost, objective.draw(done, lane, 0)) / settings.gradient_accumulation_steps).backward()
-        learner.optimizer.step(learner.scaler)
-        follow(learner.average, learner.model, settings.ema_decay, done)
+        model_state.optimizer.set_rate(settings.learning_rate * factor(fraction))
+        for micro_batch in range(settings.gradient_accumulation_steps):
+            loss = loss_of(loss_module, objective.draw(done, micro_batch, 0))
+            (loss / settings.gradient_accumulation_steps).backward()
+        model_state.optimizer.step(model_state.scaler)
+        update_average(model_state.average, model_state.model, settings.ema_decay, done)
         done += 1
 
-    def judge() -> tuple[float, float]:
-        with averaged(learner) as model:
-            return loss_of(model, text, settings.block_size, device, dtype)
+    def evaluate() -> tuple[float, float]:
+        with averaged_weights(model_state) as model:
+            return full_loss(model, text, settings.block_size, device, dtype)
 
-    name = f"ours, {learner.model.parameter_count():,} parameters"
-    return Racer(name, step, judge)
+    name = f"ours, {model_state.model.parameter_count():,} parameters"
+    return Racer(name, step, evaluate)
 
 
 def plain(settings: DiffusionSettings, text: Dataset, device: torch.device) -> Racer:
@@ -113,34 +114,34 @@ def plain(settings: DiffusionSettings, text: Dataset, device: torch.device) -> R
     shape = Shape(text.vocab_size + 1, text.vocab_size, length, settings.n_layer, settings.n_head, settings.n_embd)
     model = Transformer(shape).to(device)
     optimizer, batches = optimizer_of(model, PLAIN_RATE), windows(text.train, PLAIN_ROWS, length, device)
-    cost: nn.Module = Cost(model, device, dtype)
-    if machine.compiles(settings.compile, device):
+    loss_module: nn.Module = BatchLoss(model, device, dtype)
+    if devices.compiles(settings.compile, device):
         example = torch.zeros(PLAIN_ROWS, length, dtype=torch.long, device=device)
-        cost = machine.compiled(
-            cost, lambda fast: fast(example, None, example.flatten(), example.flatten().float()).backward()
+        loss_module = devices.compiled(
+            loss_module, lambda fast: fast(example, None, example.flatten(), example.flatten().float()).backward()
         )
 
-    def step(share: float) -> None:
+    def step(fraction: float) -> None:
         for group in optimizer.param_groups:
-            group["lr"] = PLAIN_RATE * factor(share)
+            group["lr"] = PLAIN_RATE * factor(fraction)
         ids = next(batches)
         t = torch.rand(PLAIN_ROWS, 1, device=device).clamp(min=1e-3)
-        hidden = torch.rand(ids.shape, device=device) < t
-        weights = hidden / t / ids.numel()
-        cost(ids.masked_fill(hidden, text.mask_id), None, ids.flatten(), weights.flatten()).backward()
+        masked = torch.rand(ids.shape, device=device) < t
+        weights = masked / t / ids.numel()
+        loss_module(ids.masked_fill(masked, text.mask_id), None, ids.flatten(), weights.flatten()).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    def judge() -> tuple[float, float]:
-        return loss_of(model, text, length, device, dtype)
+    def evaluate() -> tuple[float, float]:
+        return full_loss(model, text, length, device, dtype)
 
-    return Racer(f"plain loop, {model.parameter_count():,} parameters", step, judge)
+    return Racer(f"plain loop, {model.parameter_count():,} parameters", step, evaluate)
 
 
-def loss_of(
+def full_loss(
     model: nn.Module, text: Dataset, length: int, device: torch.device, dtype: torch.dtype
 ) -> tuple[float, float]:
-    found = evaluate_whole(model, text.val, length, mask_id=text.mask_id, device=device, dtype=dtype)
+    found = evaluate_full(model, text.val, length, mask_id=text.mask_id, device=device, dtype=dtype)
     assert found is not None
     return found.loss, found.standard_error

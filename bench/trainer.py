@@ -7,12 +7,12 @@
 All contestants take turns, so that a slow minute meets all of them; the figures are medians over all steps. Both train
 in float32 and in bfloat16, and the best of one is held against the best of the other. A step is everything between two
 updates of the weights: batch, forward, backward, clipping, optimizer, bookkeeping. MFU counts 6 N + 12 L d T FLOPs per
-token for both, although ours leaves out what it need not compute. The host's share is what all steps together take that
-is neither network nor optimizer.
+token for both, although ours leaves out what it need not compute. The host's fraction is the time of all steps
+outside of network and optimizer.
 
 Bars: on a CPU, 4 layers of 128: at B=12, T=64 at least 1.3 times the eager reference; at B=32, T=128 with compile at
 least 1.5 times. On an H200: at least twice the compiled reference, and 2.5 million tokens a second, at 6 layers of 384,
-B=64, T=256; 460,000 tokens a second at 12 layers of 768, T=1024. The host's share at most 2 %.
+B=64, T=256; 460,000 tokens a second at 12 layers of 768, T=1024. The host's fraction at most 2 %.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ import numpy as np
 import torch
 from reference import Reference, optimizer_of, windows
 
-from pipelines import machine
-from pipelines.diffusion.dataset import Dataset, read, write
-from pipelines.diffusion.learner import Cost, build, cost_of
 from pipelines.diffusion.objectives import objective_of
 from pipelines.diffusion.settings import DiffusionSettings
-from pipelines.diffusion.vocabulary import Characters
+from pipelines.diffusion.text.dataset import Dataset, read, write
+from pipelines.diffusion.text.vocabulary import Characters
+from pipelines.diffusion.train_state import BatchLoss, build, loss_of
+from pipelines.shared import devices
 
 HOST_BAR = 0.02
 
@@ -80,7 +80,7 @@ class Contestant:
     seconds: list[float] = field(default_factory=list)
     host: list[float] = field(default_factory=list)
     rate: float = 0.0  # tokens a second
-    share: float = 0.0  # of the host
+    fraction: float = 0.0  # of the host
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,10 +89,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from quality import compare
 
         return compare(given)
-    device = machine.choose_device(given.device)
+    device = devices.choose_device(given.device)
     races = chosen(given, device)
     dtypes = [given.dtype] if given.dtype else ["bfloat16"] if device.type == "cuda" else ["float32", "bfloat16"]
-    where = f"{machine.describe(device)}, torch {torch.__version__}, {os.cpu_count()} cores"
+    where = f"{devices.describe(device)}, torch {torch.__version__}, {os.cpu_count()} cores"
     print(f"{where}, load {os.getloadavg()[0]:.1f}")
     held = True
     with tempfile.TemporaryDirectory() as folder:
@@ -126,7 +126,7 @@ def chosen(given: argparse.Namespace, device: torch.device) -> Sequence[Race]:
 
 
 def some_text(folder: Path) -> Dataset:
-    """A megabyte of characters drawn at random: what they say makes no difference to the time."""
+    """A megabyte of characters drawn at random: their content makes no difference to the time."""
     letters = np.random.default_rng(0).integers(65, size=1_000_000)
     text = "".join(chr(48 + i) for i in letters)
     write(folder, text, Characters.of(text), {"name": "bench"})
@@ -136,7 +136,7 @@ def some_text(folder: Path) -> Dataset:
 def run(
     race: Race, dtypes: Sequence[torch.dtype], text: Dataset, device: torch.device, given: argparse.Namespace
 ) -> bool:
-    """Let all take turns, print the table, and say whether the bars are held."""
+    """Let all take turns, print the table, and return whether the bars are met."""
     contestants = [make(race, dtype, text, device) for make in (reference, ours) for dtype in dtypes]
     for one in contestants:
         for _ in range(3):
@@ -144,34 +144,34 @@ def run(
     for _ in range(given.rounds):
         for one in contestants:
             for _ in range(given.steps):
-                machine.synchronize(device)
+                devices.synchronize(device)
                 begun = time.perf_counter()
                 host = one.step()
-                machine.synchronize(device)
+                devices.synchronize(device)
                 one.seconds.append(time.perf_counter() - begun)
                 one.host.append(host)
     tokens = race.batch * race.length
-    peaks = {dtype: machine.peak_flops(device, dtype) for dtype in dtypes}
+    peaks = {dtype: devices.peak_flops(device, dtype) for dtype in dtypes}
     print(f"\n{race.title()}, {given.rounds * given.steps} steps each")
     for dtype, peak in peaks.items():
-        print(f"peak {peak.flops / 1e12:.3g} TFLOP/s in {machine.dtype_name(dtype)} ({peak.source})")
+        print(f"peak {peak.flops / 1e12:.3g} TFLOP/s in {devices.dtype_name(dtype)} ({peak.source})")
     print(f"{'':32}{'ms a step':>10}{'tokens/s':>12}{'MFU':>7}{'host':>7}")
     for one in contestants:
         median = statistics.median(one.seconds)
-        one.rate, one.share = tokens / median, sum(one.host) / sum(one.seconds)
+        one.rate, one.fraction = tokens / median, sum(one.host) / sum(one.seconds)
         print(f"{one.name:32}{median * 1e3:>10.2f}{one.rate:>12,.0f}"
-              f"{one.flops * one.rate / peaks[one.dtype].flops:>7.1%}{one.share:>7.1%}")  # fmt: skip
+              f"{one.flops * one.rate / peaks[one.dtype].flops:>7.1%}{one.fraction:>7.1%}")  # fmt: skip
     best = max(contestants[len(dtypes) :], key=lambda one: one.rate)
-    return judged(race, best.rate, best.rate / max(one.rate for one in contestants[: len(dtypes)]), best.share)
+    return passed(race, best.rate, best.rate / max(one.rate for one in contestants[: len(dtypes)]), best.fraction)
 
 
-def judged(race: Race, tokens_per_second: float, ratio: float, host_share: float) -> bool:
+def passed(race: Race, tokens_per_second: float, ratio: float, host_fraction: float) -> bool:
     against = "compiled" if race.against_compiled else "eager"
     bar = f"; the bar is {race.bar}: {'held' if ratio >= race.bar else 'missed'}" if race.bar else ""
     print(f"{ratio:.2f} times the {against} reference{bar}")
-    print(f"the host's share of our step {host_share:.1%}; the bar is {HOST_BAR:.0%}:"
-          f" {'held' if host_share <= HOST_BAR else 'missed'}")  # fmt: skip
-    held = ratio >= (race.bar or 0) and host_share <= HOST_BAR
+    print(f"the host's fraction of our step {host_fraction:.1%}; the bar is {HOST_BAR:.0%}:"
+          f" {'held' if host_fraction <= HOST_BAR else 'missed'}")  # fmt: skip
+    held = ratio >= (race.bar or 0) and host_fraction <= HOST_BAR
     if race.tokens_bar:
         held &= tokens_per_second >= race.tokens_bar
         print(f"{tokens_per_second:,.0f} tokens a second; the bar on an H200 is {race.tokens_bar:,.0f}")
@@ -189,7 +189,7 @@ def reference(race: Race, dtype: torch.dtype, text: Dataset, device: torch.devic
         begun = time.perf_counter()
         ids = next(batches)
         host = time.perf_counter() - begun
-        with machine.autocast(device, dtype):
+        with devices.autocast(device, dtype):
             loss = network(ids, ids)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -199,7 +199,7 @@ def reference(race: Race, dtype: torch.dtype, text: Dataset, device: torch.devic
 
     matrices = sum(p.numel() for p in model.parameters()) - model.tokens.weight.numel() - model.positions.weight.numel()
     flops = 6 * matrices + 12 * race.layers * race.width * race.length
-    name = f"reference, {'compiled' if race.against_compiled else 'eager'}, {machine.dtype_name(dtype)}"
+    name = f"reference, {'compiled' if race.against_compiled else 'eager'}, {devices.dtype_name(dtype)}"
     return Contestant(name, dtype, step, flops)
 
 
@@ -209,10 +209,10 @@ def ours(race: Race, dtype: torch.dtype, text: Dataset, device: torch.device) ->
         n_layer=race.layers, n_head=race.heads, n_embd=race.width,
     )  # fmt: skip
     objective = objective_of(settings, text, device, dtype)
-    learner = build(settings, text.vocab_size, device, dtype)
-    cost: torch.nn.Module = Cost(learner.model, device, dtype)
+    model_state = build(settings, text.vocab_size, device, dtype)
+    loss_module: torch.nn.Module = BatchLoss(model_state.model, device, dtype)
     if race.compile:
-        cost = machine.compiled(cost, lambda fast: cost_of(fast, objective.draw(0, 0, 0)).backward())
+        loss_module = devices.compiled(loss_module, lambda fast: loss_of(fast, objective.draw(0, 0, 0)).backward())
     numbers = iter(range(10**9))
     total = torch.zeros((), device=device)
 
@@ -220,16 +220,16 @@ def ours(race: Race, dtype: torch.dtype, text: Dataset, device: torch.device) ->
         begun = time.perf_counter()
         number = next(numbers)
         batch = objective.draw(number, 0, 0)
-        learner.optimizer.set_rate(1e-3)
+        model_state.optimizer.set_rate(1e-3)
         host = time.perf_counter() - begun
-        loss = cost_of(cost, batch)
+        loss = loss_of(loss_module, batch)
         loss.backward()
-        learner.optimizer.step(learner.scaler)
+        model_state.optimizer.step(model_state.scaler)
         total.add_(loss.detach())
         return host
 
-    name = f"ours, {'compiled' if race.compile else 'eager'}, {machine.dtype_name(dtype)}"
-    return Contestant(name, dtype, step, learner.model.flops_per_token())
+    name = f"ours, {'compiled' if race.compile else 'eager'}, {devices.dtype_name(dtype)}"
+    return Contestant(name, dtype, step, model_state.model.flops_per_token())
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ class Witness:
             if mark not in ended:
                 self.accuse("wrong", f"{name}: completed is recorded in {path}, but its script did not reach its end")
             if path.parent.name.startswith(ATTEMPT):
-                self.accuse("run again", f"{name}: {path.parent.name} was set aside although it had completed")
+                self.accuse("run again", f"{name}: {path.parent.name} was archived although it had completed")
 
     def _judge_end(self, expected: dict[str, str]) -> None:
         assert self.batch is not None

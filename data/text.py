@@ -14,23 +14,23 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import configurator
-from pipelines.diffusion import texts
 from pipelines.diffusion.settings import DiffusionSettings
-from pipelines.diffusion.wanted import Wanted
-from pipelines.keys import DATA, dataset_meta
-from pipelines.mistake import Mistake
+from pipelines.diffusion.text.open import prepare, prepare_named
+from pipelines.diffusion.text.tokenization import Tokenization
+from pipelines.shared.errors import InputError
+from pipelines.shared.settings_types import DATA, dataset_meta
 from runner.core.errors import UserError
 
 
 def main() -> str:
     """Prepare, and return a sentence on what is there now."""
     args = parsed()
-    wanted = Wanted(args.file, args.tokenizer, int(args.vocab_size))
+    request = Tokenization(args.file, args.tokenizer, int(args.vocab_size))
     if args.name is None:
-        folder, fresh = texts.prepare(wanted)
+        folder, fresh = prepare(request)
     else:
-        folder = named(args.name, wanted)
-        fresh = texts.prepare_named(folder, wanted, again=args.again)
+        folder = named(args.name, request)
+        fresh = prepare_named(folder, request, again=args.again)
     meta = dataset_meta(folder)
     held = f"{meta['train_tokens']:,} + {meta['val_tokens']:,} tokens, {meta['vocab_size']:,} different ones"
     return f"{folder}: {'prepared' if fresh else 'was prepared already'} ({meta['tokenizer']}; {held})"
@@ -42,29 +42,29 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--tokenizer", default="auto", help="characters, gpt2 or bpe (default: characters)")
     parser.add_argument("--vocab_size", default="512", help="of bpe: 256 bytes and the pairs (default: 512)")
     parser.add_argument("--name", help="make the dataset data/NAME")
-    parser.add_argument("--again", action="store_true", help="with --name: replace what stands there")
+    parser.add_argument("--again", action="store_true", help="with --name: replace an existing dataset")
     args = parser.parse_args()
-    asked = {"dataset": args.file, "tokenizer": args.tokenizer, "bpe_vocab_size": args.vocab_size}
-    configurator.resolve_for(DiffusionSettings, None, asked)  # the limits are those of a config
+    given = {"dataset": args.file, "tokenizer": args.tokenizer, "bpe_vocab_size": args.vocab_size}
+    configurator.resolve_for(DiffusionSettings, None, given)  # the limits are those of a config
     return args
 
 
-def named(name: str, wanted: Wanted) -> Path:
+def named(name: str, request: Tokenization) -> Path:
     """data/NAME, where that is free for a text."""
     folder = DATA / name
     if folder.parent != DATA or name.startswith("."):
-        raise Mistake(f"--name {name}: give a plain name, such as mybook")
+        raise InputError(f"--name {name}: give a plain name, such as mybook")
     if (folder / "prepare.py").is_file() or folder in (DATA / "prepared", DATA / "tiktoken"):
-        raise Mistake(f"--name {name}: {folder} belongs to the project; choose another name")
-    if not wanted.is_file:
-        raise Mistake(f"--name {name}: {wanted.dataset} is a dataset already; name a text file")
+        raise InputError(f"--name {name}: {folder} belongs to the project; choose another name")
+    if not request.is_file:
+        raise InputError(f"--name {name}: {request.dataset} is a dataset already; name a text file")
     return folder
 
 
 if __name__ == "__main__":
     try:
         print(main())
-    except (Mistake, UserError, OSError) as error:
+    except (InputError, UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

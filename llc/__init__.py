@@ -1,1 +1,1 @@
-"""The Hydra application around `pipelines.llc`: its folders, its saved config, how a run is repeated."""
+"""What a run of train.py saves beside its results; the application itself is pipelines/llc/application."""

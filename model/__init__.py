@@ -1,1 +1,1 @@
-"""Networks and objectives, nothing else: no files, no settings, no printing."""
+"""Networks and objectives: no files, no settings, no printing."""

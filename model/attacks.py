@@ -1,9 +1,9 @@
 """Adversarial examples within a ball about each row: FGSM and PGD, for the norms linf and l2. No files.
 
-Both climb the cross-entropy L = log(1 + exp(m)), where m = logsumexp of the other logits - the true logit. The
+Both increase the cross-entropy L = log(1 + exp(m)), where m = logsumexp of the other logits - the true logit. The
 gradient of L is that of m times sigmoid(m), a positive number, and both use only its direction: its sign, or itself
-over its length. So m is climbed instead, in float64 above the logits where the device has it: the direction is the
-same, and it does not vanish for a row of which the network is so sure that its cross-entropy is 0 in floating point.
+over its length. So they increase m instead, in float64 above the logits where the device has it: the direction is the
+same, and it does not vanish for a row that the network classifies with a cross-entropy of 0 in floating point.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class Ball:
     high: Tensor
 
     def contains(self, x: Tensor, delta: Tensor) -> Tensor:  # (B, ...) twice -> (B, ...)
-        """x + delta, brought back into the ball about x and then into the valid range, which leaves it in both.
+        """x + delta, projected onto the ball about x and then onto the valid range, after which it is in both.
 
-        For linf that is the nearest point of both. Where x itself lies outside of the range, it may stay where it is,
-        and go no further out.
+        For linf that is the nearest point of both. Where x itself is outside of the range, it may stay there, but not
+        move further out.
         """
         if self.norm == "linf":
             delta = delta.clamp(-self.eps, self.eps)
@@ -38,16 +38,16 @@ class Ball:
         return (x + delta).maximum(self.low.minimum(x)).minimum(self.high.maximum(x))
 
     def direction(self, gradient: Tensor) -> Tensor:  # (B, ...) -> (B, ...)
-        """The step of length 1 in this norm that climbs most; none where the gradient is 0."""
+        """The step of length 1 in this norm with the steepest ascent; 0 where the gradient is 0."""
         if self.norm == "linf":
             return gradient.sign()
         return gradient / rows(lengths(gradient), gradient).clamp(min=1e-30)
 
-    def somewhere(self, x: Tensor, generator: torch.Generator) -> Tensor:  # (B, ...) -> (B, ...)
+    def random_step(self, x: Tensor, generator: torch.Generator) -> Tensor:  # (B, ...) -> (B, ...)
         """A step that is uniform in the ball. Drawn on the CPU, so that a GPU starts where a CPU does."""
         if self.norm == "linf":
             drawn = 2 * torch.rand(x.shape, generator=generator) - 1
-        else:  # a Gaussian's direction is uniform; a share u of the ball lies within the radius u^(1/d)
+        else:  # a Gaussian's direction is uniform; a fraction u of the ball is within the radius u^(1/d)
             drawn = torch.randn(x.shape, generator=generator)
             radius = torch.rand(len(x), generator=generator) ** (1 / max(1, x[0].numel()))
             drawn = drawn * rows(radius / lengths(drawn), drawn)
@@ -56,7 +56,7 @@ class Ball:
 
 def fgsm(model: nn.Module, x: Tensor, y: Tensor, ball: Ball) -> Tensor:  # (B, ...), (B,) -> (B, ...)
     """One step of length eps along the sign of the gradient (Goodfellow et al. 2015, section 4); for l2 along it."""
-    with undisturbed(model):
+    with eval_mode(model):
         return ball.contains(x, ball.eps * ball.direction(ascent(model, x, y)))
 
 
@@ -68,11 +68,11 @@ def pgd(
     *,
     steps: int,
     step_size: float,
-    generator: torch.Generator | None,  # of the random start; none: begins at x
+    generator: torch.Generator | None,  # of the random start; None: starts at x
 ) -> Tensor:  # (B, ...)
     """Steps along the gradient, each followed by a projection onto the ball (Madry et al. 2018, section 2.1)."""
-    with undisturbed(model):
-        start = torch.zeros_like(x) if generator is None else ball.somewhere(x, generator)
+    with eval_mode(model):
+        start = torch.zeros_like(x) if generator is None else ball.random_step(x, generator)
         moved = ball.contains(x, start)
         for _ in range(steps):
             moved = ball.contains(x, moved - x + step_size * ball.direction(ascent(model, moved, y)))
@@ -91,8 +91,8 @@ def ascent(model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:  
 
 
 @contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
-    """The model in eval mode, and afterwards in the mode that each of its parts was in."""
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """The model in eval mode; afterwards the mode of each of its modules is restored."""
     before = [(part, part.training) for part in model.modules()]
     model.eval()
     try:

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Normalised queries and keys have norm sqrt(D) each, so this bounds what attention can say at sqrt(D) times as much;
-# 1 to 3 learn alike, none at all learns markedly slower.
+# Normalised queries and keys have norm sqrt(D) each, so scores are at most this times sqrt(D). Values from 1 to 3 learn
+# equally well; without the factor learning is markedly slower.
 QK_SCALE = 1.4
 
-# In bfloat16 and up to this length a processor is faster with two products and a softmax than with the fused kernel,
+# In bfloat16 and up to this length a CPU is faster with two products and a softmax than with the fused kernel,
 # whose backward pass took up to four times as long (docs/lab-notes.md); beyond it the (T, T) scores take much memory.
-MOST_POSITIONS_UNFUSED = 512
+MAX_UNFUSED_LENGTH = 512
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, *, causal: bool, normalised: bool, dropout: float) -> Tensor:
@@ -22,7 +22,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, causal: bool, normalised: bool, d
     scale = (QK_SCALE if normalised else 1.0) / math.sqrt(q.shape[-1])
     q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
     plain = not causal and not dropout and q.device.type == "cpu" and q.dtype == torch.bfloat16
-    if plain and torch.is_grad_enabled() and q.shape[2] <= MOST_POSITIONS_UNFUSED:
+    if plain and torch.is_grad_enabled() and q.shape[2] <= MAX_UNFUSED_LENGTH:
         y = torch.softmax((q * scale) @ k.transpose(-1, -2), dim=-1) @ v
     else:
         y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=causal, scale=scale)
@@ -32,8 +32,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, causal: bool, normalised: bool, d
 def rotation_table(length: int, head_size: int) -> tuple[Tensor, Tensor]:
     """Cosines and sines of position times frequency, each (length, 1, 1, head_size).
 
-    The usual base of 10,000 leaves most frequencies of a short window nearly still; four times the window has the
-    slowest one turn by about a third of a radian over it.
+    With the usual base of 10,000 most angles hardly change over a short window. With four times its length, the slowest
+    one changes by about a third of a radian.
     """
     base = 4.0 * length
     frequencies = base ** (-torch.arange(0, head_size, 2, dtype=torch.float32) / head_size)

@@ -1,8 +1,8 @@
-"""Two classifiers of vectors and what they learn from: an MLP, and one whose layers learn greedily. No files.
+"""Two classifiers of vectors and their losses: an MLP, and one with layer-wise (greedy) training. No files.
 
-Both read a class off a layer's output h by its similarity to fixed anchors, one unit vector a class:
+Both predict a class from a layer's output h by its similarity to fixed anchors, one unit vector a class:
 log q(h) = log_softmax(similarity(h, E) / tau). A fixed orthonormal readout costs hardly any accuracy (Hoffer et al.
-2018, "Fix your classifier"), and gives every layer, whatever it has learned, the same question.
+2018, "Fix your classifier"), and gives every layer the same task.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    inputs: int  # numbers of an image
+    inputs: int  # values of an image
     classes: int
     layers: int  # hidden ones
     width: int  # of each, at least `classes`
@@ -80,7 +80,7 @@ VARIANTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 class Classifier(nn.Module, ABC):
-    """What the two have in common: hidden layers of one width, and the anchors, which are saved but never trained."""
+    """Hidden layers of one width, and the anchors, which are saved but never trained."""
 
     anchors: Tensor  # (C, width)
 
@@ -108,15 +108,15 @@ class Classifier(nn.Module, ABC):
 
     @abstractmethod
     def parts(self) -> list[nn.Module]:
-        """What has an optimizer of its own, in the order of `losses`."""
+        """The modules with an optimizer of their own, in the order of `losses`."""
 
     @abstractmethod
-    def predictions(self, x: Tensor) -> list[Tensor]:  # (B, inputs) -> log q, (B, C) each, the answer last
+    def predictions(self, x: Tensor) -> list[Tensor]:  # (B, inputs) -> log q, (B, C) each, the output last
         ...
 
     @abstractmethod
     def losses(self, x: Tensor, y: Tensor) -> list[Tensor]:  # (B, inputs), (B,) -> a () for each part
-        """The last one is the cross-entropy of the answer, in nats."""
+        """The last one is the cross-entropy of the output, in nats."""
 
 
 class MLP(Classifier):
@@ -140,7 +140,7 @@ class MLP(Classifier):
 
 
 class Greedy(Classifier):
-    """Layers that learn each for itself: no gradient passes from one to another.
+    """Layer-wise (greedy) training: no gradient passes from one layer to another.
 
     x_1 is the image, x_{i+1} = h_i without gradient, and with u_i = x_i / |x_i|
 
@@ -173,11 +173,11 @@ class Greedy(Classifier):
         return [self.log_q(h) for h in self.activations(x)]
 
     def losses(self, x: Tensor, y: Tensor) -> list[Tensor]:
-        answers = self.predictions(x)
+        predictions = self.predictions(x)
         losses = []
-        for log_q, log_next, weight in zip(answers, [*answers[1:], None], self.lambdas, strict=True):
+        for log_q, log_next, weight in zip(predictions, [*predictions[1:], None], self.lambdas, strict=True):
             loss = F.nll_loss(log_q, y)
-            if weight and log_next is not None:  # not computed for 0: then all variants are the same, bit for bit
+            if weight and log_next is not None:  # not computed for 0: then all variants are equal, bit for bit
                 loss = loss - weight * self.divergence(log_q, log_next.detach()).mean()
             losses.append(loss)
         return losses

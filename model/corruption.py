@@ -1,8 +1,8 @@
-"""Wrong characters for a corrector: where they stand, what they are, what finding them costs. No files, no settings.
+"""Wrong characters for error detection: their positions, their values, the loss. No files, no settings.
 
-Finding replaced characters as a task: ELECTRA (Clark et al. 2020), where too a replacement that happens to agree with
-the text counts as right. Batched over rows of different kinds, and never asks the device for a value, so that a GPU
-need not be waited for.
+Detection of replaced characters: ELECTRA (Clark et al. 2020), where a replacement that happens to agree with the text
+counts as right, too. Batched over rows of different kinds, and never reads a value from the device, so that it does
+not wait for a GPU.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Corruption:
 
 
 def corruption(kind: Tensor, ratio: Tensor, length: int, p1: float, p2: float) -> Corruption:  # (B,), (B,) in (0, 1]
-    """Rows that replace a share `ratio` of their positions, rounded upwards: uniform ratios give uniform counts.
+    """Rows that replace a fraction `ratio` of their positions, rounded upwards: uniform ratios give uniform counts.
 
-    Rows of the kind `random` choose positions uniformly, the others in runs (model.diffusion.sample_masks).
+    Rows of the kind `random` choose positions uniformly, the others in runs (model.masks.sample_masks).
     """
     count = (ratio * length).ceil().long().clamp(1, length)
     in_runs = (kind != RANDOM).float()
@@ -40,7 +40,7 @@ def corruption(kind: Tensor, ratio: Tensor, length: int, p1: float, p2: float) -
 def draw_kinds(weights: Tensor, rows: int, generator: torch.Generator) -> Tensor:  # (K,) -> (rows,) int64
     """An index for each row, drawn in proportion to `weights`, of which not all are zero."""
     upper = weights.cumsum(0)
-    drawn = torch.rand(rows, generator=generator, device=generator.device)  # below 1, so the last border is not needed
+    drawn = torch.rand(rows, generator=generator, device=generator.device)  # below 1, so the last bound is not needed
     return torch.searchsorted(upper[:-1] / upper[-1], drawn, right=True)
 
 
@@ -49,8 +49,8 @@ def corrupt(
 ) -> Tensor:  # (B, T), B rows, (V,) int64, (B, S) with S >= T -> (B, T)
     """The text with the chosen positions replaced. Wrong are the positions where it differs from `ids`.
 
-    Rows of the kinds `random` and `sticky` get characters drawn in proportion to `frequencies`, never the one that
-    stood there; of the kind `fragment`, for each run of positions as long a piece of `elsewhere`, which may agree
+    Rows of the kinds `random` and `sticky` get characters drawn in proportion to `frequencies`, never the original
+    one; rows of the kind `fragment`, for each run of positions as long a piece of `elsewhere`, which may agree
     with the text here and there. At least two characters must have a frequency above zero.
     """
     chosen = sample_masks(plan.positions, ids.shape[1], generator)
@@ -60,10 +60,10 @@ def corrupt(
 
 
 def other_characters(ids: Tensor, frequencies: Tensor, generator: torch.Generator) -> Tensor:
-    """A character for each position, drawn in proportion to `frequencies` (V,), never the one there.  (B, T) -> (B, T)
+    """A character for each position, drawn in proportion to `frequencies` (V,), never the original.  (B, T) -> (B, T)
 
-    By inversion in whole numbers, hence without rounding: each character owns as many of the numbers below the total
-    as its frequency says, and a number is drawn from those that the character there does not own.
+    By inversion in integers, hence without rounding: each character owns as many of the numbers below the total
+    as its frequency says, and a number is drawn from those that the original does not own.
     """
     upper = frequencies.cumsum(0)  # (V,) character c owns upper[c] - frequencies[c] up to upper[c] - 1
     own = frequencies[ids]
@@ -73,25 +73,25 @@ def other_characters(ids: Tensor, frequencies: Tensor, generator: torch.Generato
 
 
 def fragments(chosen: Tensor, elsewhere: Tensor, generator: torch.Generator) -> Tensor:
-    """For each run of chosen positions a piece of `elsewhere`, begun anywhere.  (B, T) bool, (B, S) -> (B, T)
+    """For each run of chosen positions a piece of `elsewhere` from anywhere.  (B, T) bool, (B, S) -> (B, T)
 
-    What stands at positions that are not chosen means nothing.
+    Values at positions that are not chosen are arbitrary.
     """
     length = chosen.shape[1]
     position = torch.arange(length, device=chosen.device)
     begins = chosen.clone()
     begins[:, 1:] &= ~chosen[:, :-1]
-    begin = torch.where(begins, position, 0).cummax(1).values  # of the run that a position belongs to
-    end = torch.where(chosen, length, position).flip(1).cummin(1).values.flip(1)  # the first position behind it
-    # One number for each run: the one that was drawn where it begins.
+    begin = torch.where(begins, position, 0).cummax(1).values  # of the run of a position
+    end = torch.where(chosen, length, position).flip(1).cummin(1).values.flip(1)  # the first position after it
+    # One number for each run: the one drawn at its beginning.
     drawn = torch.randint(2**62, chosen.shape, generator=generator, device=chosen.device).gather(1, begin)
     start = drawn % (elsewhere.shape[1] - (end - begin) + 1)
     return elsewhere.gather(1, (start + position - begin).clamp(max=elsewhere.shape[1] - 1))
 
 
 def correction_targets(ids: Tensor, corrupted: Tensor, classes: int) -> Tensor:  # (B, T), (B, T) -> (B, T)
-    """The class to be said at every position. The last one means "wrong"; what is right is class 0 where there are two
-    classes, and otherwise the character itself."""
+    """The target class at every position. The last class means "wrong"; a right character has class 0 of two classes,
+    otherwise its own."""
     right = ids if classes > 2 else torch.zeros_like(ids)
     return torch.where(corrupted == ids, right, classes - 1)
 
@@ -99,9 +99,9 @@ def correction_targets(ids: Tensor, corrupted: Tensor, classes: int) -> Tensor: 
 def correction_losses(logits: Tensor, targets: Tensor) -> Tensor:  # (B, T, C), (B, T) -> (B, T)
     """Cross-entropy in nats at every position, right and wrong ones alike. In float32 whatever the logits are.
 
-    The wrong ones, fewer by far, get no larger weight: the weights would shift the probabilities that are learned away
-    from how often a character is wrong, so that 0.5 were no longer even odds. The order of the positions, which is
-    what a sampler picks the worst by, hardly depends on them.
+    The wrong ones, which are much rarer, get no larger weight: weights would shift the learned probabilities away from
+    the frequency of errors, so that 0.5 would no longer mean even odds. The ranking of positions, by which a sampler
+    picks the worst, hardly depends on the weights.
     """
     return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
 

@@ -19,7 +19,7 @@ class Draw:
 
     generator: torch.Generator
     temperature: float = 1.0  # 0: always the likeliest
-    top_p: float = 1.0  # only the likeliest characters that have this share of the probability together
+    top_p: float = 1.0  # only the likeliest characters that have this probability together
 
     def __call__(self, logits: Tensor) -> Tensor:  # (..., V) -> (...) int64
         if self.temperature == 0:
@@ -45,7 +45,7 @@ def gumbel(shape: torch.Size, generator: torch.Generator) -> Tensor:
 
 
 def nucleus(scores: Tensor, top_p: float) -> Tensor:  # (..., V) -> (..., V)
-    """All but the likeliest characters that reach `top_p` together are ruled out (Holtzman et al. 2020)."""
+    """Exclude all but the likeliest characters that reach `top_p` together (Holtzman et al. 2020)."""
     ordered, order = scores.softmax(-1).sort(dim=-1, descending=True)
-    before = ordered.cumsum(-1) - ordered  # what the likelier ones have together; nothing for the first, so it stays
+    before = ordered.cumsum(-1) - ordered  # the probability of all likelier ones; 0 for the first, so it stays
     return scores.masked_fill((before >= top_p).gather(-1, order.argsort(-1)), float("-inf"))

@@ -1,4 +1,4 @@
-"""A CNN and an MLP with a linear readout: logits, and the features that they are read from. No files."""
+"""A CNN and an MLP with a linear head: logits, and the features before the head. No files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class Feedforward(nn.Module):
-    """`body` makes features of an input, `head` reads the logits off them."""
+    """`body` computes features of an input, `head` computes logits from them."""
 
     def __init__(self, body: nn.Module, width: int, classes: int) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ def cnn(
 
 
 def initialised(network: Feedforward, generator: torch.Generator) -> Feedforward:
-    """Weights from `generator` alone (He et al. 2015), so that what else draws random numbers changes nothing."""
+    """Weights from `generator` alone (He et al. 2015), so that other random draws change nothing."""
     for part in network.modules():
         if isinstance(part, nn.Linear | nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, nonlinearity="relu", generator=generator)

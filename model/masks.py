@@ -1,4 +1,4 @@
-"""Which positions of a row are hidden: exact counts, uniform or in runs. Pure, on any device, no wait for it."""
+"""Masks with exact counts, uniform or in runs: pure functions, on any device, which never wait for it."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-MOST_ROUNDS = 1000  # a row that is not there by then, with probabilities near zero, is filled up at random
+MAX_ROUNDS = 1000  # a row that has not reached its count by then, with probabilities near zero, is completed at random
 NEVER = 2**30
 
-# How often positions look again at their neighbours where a mask keeps others off (p2 < p1). The answer is right once
-# it has been passed along the longest run of neighbours that were to mask one after the other, strictly in turn: a run
-# of m has a chance of about 1 / m! at any place.
-LOOKS = 16
+# Passes over all positions where masks repel (p2 < p1). The result is exact once it has propagated along the longest
+# run of neighbours that would mask strictly one after another: a run of m has a probability of about 1 / m! at any
+# position.
+CROWDING_PASSES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Masking:
     """How each row of a batch is to be masked. Rows with p1 = p2 = 0 are masked uniformly at random."""
 
-    count: Tensor  # (B,) int64, positions to hide, 1..T
+    count: Tensor  # (B,) int64, positions to mask, 1..T
     p1: Tensor  # (B,) float32, a position masks with p1 per round while no neighbour is masked
     p2: Tensor  # (B,) float32, and with p2 while at least one is
 
 
 def sample_masks(masking: Masking, length: int, generator: torch.Generator) -> Tensor:  # (B,) x T -> (B, T) bool
-    """Masks with exactly `masking.count` hidden positions in each row.
+    """Masks with exactly `masking.count` masked positions in each row.
 
     Rounds: every unmasked position masks with p1 or p2, by the masks of the round before, until the row has reached
-    its count. What is too much is unmasked at random; a row that can grow no further (p2 = 0 and every free position
-    beside a mask) is filled up at random.
+    its count. The excess is unmasked at random; a row that can grow no further (p2 = 0 and every free position
+    beside a mask) is completed at random.
     """
     arrival = arrival_rounds(masking, length, generator)
     last = arrival.sort(dim=1).values.gather(1, masking.count[:, None] - 1)
-    return ranked(arrival <= last.clamp(max=MOST_ROUNDS), masking.count, generator)
+    return ranked(arrival <= last.clamp(max=MAX_ROUNDS), masking.count, generator)
 
 
 def random_masks(count: Tensor, length: int, generator: torch.Generator) -> Tensor:  # (B,) -> (B, T) bool
-    """Uniform masks with exactly `count` hidden positions in each row."""
-    nobody = torch.zeros(count.shape[0], length, dtype=torch.bool, device=count.device)
-    return ranked(nobody, count, generator)
+    """Uniform masks with exactly `count` masked positions in each row."""
+    none = torch.zeros(count.shape[0], length, dtype=torch.bool, device=count.device)
+    return ranked(none, count, generator)
 
 
 def ranked(first: Tensor, count: Tensor, generator: torch.Generator) -> Tensor:  # (B, T), (B,) -> (B, T) bool
@@ -53,13 +53,13 @@ def ranked(first: Tensor, count: Tensor, generator: torch.Generator) -> Tensor: 
 def arrival_rounds(masking: Masking, length: int, generator: torch.Generator) -> Tensor:  # (B,) -> (B, T) int64
     """The round in which each position would mask if the rounds never ended; NEVER or more for those that would not.
 
-    Whether a position masks in a round depends on its neighbours' past alone, so its chances can be drawn beforehand,
-    as geometric waiting times, and the rounds need not be played.
+    Whether a position masks in a round depends only on the past of its neighbours, so the events can be drawn in
+    advance, as geometric waiting times, and the rounds need not be simulated.
     """
     p1, p2 = masking.p1[:, None], masking.p2[:, None]
     low, high = torch.minimum(p1, p2), torch.maximum(p1, p2)
     draw = (masking.count.shape[0], length)
-    # Two chances a round, one of them `low` and always there: together they make `high`.
+    # Two independent events a round, one of them always possible (`low`): together they have probability `high`.
     always = waiting_rounds(low, draw, generator)
     sometimes = waiting_rounds((high - low) / (1 - low).clamp(min=1e-9), draw, generator)
     return torch.where(p2 >= p1, spreading(always, sometimes), crowding(always, sometimes))
@@ -82,14 +82,14 @@ def spreading(alone: Tensor, spread: Tensor) -> Tensor:  # (B, T), (B, T) -> (B,
 
 def crowding(always: Tensor, alone: Tensor) -> Tensor:  # (B, T), (B, T) -> (B, T)
     """The first of `always` and, as long as no neighbour is masked, `alone`: masks repel (p2 < p1)."""
-    hoped = torch.minimum(always, alone)
-    arrival = hoped
-    for _ in range(LOOKS):
+    undisturbed = torch.minimum(always, alone)
+    arrival = undisturbed
+    for _ in range(CROWDING_PASSES):
         neighbour = torch.full_like(arrival, NEVER)
         neighbour[:, 1:] = arrival[:, :-1]
         neighbour[:, :-1] = torch.minimum(neighbour[:, :-1], arrival[:, 1:])
-        # In the same round both may mask: what counts is the round before.
-        arrival = torch.where(hoped <= neighbour, hoped, always)
+        # Both may mask in the same round: only the round before matters.
+        arrival = torch.where(undisturbed <= neighbour, undisturbed, always)
     return arrival
 
 
@@ -106,11 +106,11 @@ def random_masking(ratio: Tensor, length: int) -> Masking:  # (B,) in [0, 1] -> 
 
 
 def stratified(batches: int, rows: int, generator: torch.Generator) -> Tensor:  # -> (batches, rows), on its device
-    """Uniform numbers in (0, 1]; of those of a batch each lies in a stratum of its own (MDLM, appendix C)."""
+    """Uniform numbers in (0, 1]; those of a batch are in different strata (MDLM, appendix C)."""
     shift = torch.rand(batches, 1, generator=generator, device=generator.device)
     strata = torch.arange(rows, device=generator.device)
     return 1 - (strata + shift) / rows % 1
 
 
-def hide(ids: Tensor, masks: Tensor, mask_id: int) -> Tensor:  # (B, T), (B, T) -> (B, T)
+def apply_mask(ids: Tensor, masks: Tensor, mask_id: int) -> Tensor:  # (B, T), (B, T) -> (B, T)
     return ids.masked_fill(masks, mask_id)

@@ -1,4 +1,4 @@
-"""Regression networks whose parameters are one flat vector, as a sampler wants them. No files, no training."""
+"""Regression networks whose parameters are one flat vector, as samplers need them. No files, no training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Regressor:
-    """Linear layers with tanh between them and biases; a `linear` one has neither, and is a product of matrices."""
+    """Linear layers with tanh between them and biases; a `linear` one has neither: it is a product of matrices."""
 
     sizes: tuple[int, ...]  # inputs, hidden widths, outputs
     linear: bool = False

@@ -1,9 +1,8 @@
-"""Fill the hidden positions of texts, step by step. Knows tensors and a network only: no files, no settings.
+"""Decode the masked positions of texts, step by step. Knows only tensors and a network: no files, no settings.
 
-Each sampler is an iterator over what stands there after each of its steps, the last being the finished text. It
-changes the positions `where` alone; tensors that it has given away stay as they are. `predict` is asked about whole
-rows and never told the time: for a masked diffusion that has been trained to the optimum, the rest of the text says it
-all (Ou et al. 2024; Zheng et al. 2024).
+Each sampler is an iterator over the ids after each of its steps, the last being the finished text. It changes only
+the positions `where`, and never a tensor that it has yielded. `predict` gets complete rows and no time: for a masked
+diffusion model at its optimum, the text determines the time (Ou et al. 2024; Zheng et al. 2024).
 """
 
 from __future__ import annotations
@@ -17,69 +16,71 @@ from torch import Tensor
 from model.drawing import Draw
 
 Predict = Callable[[Tensor], Tensor]  # (B, T) ids -> (B, T, V) logits, the mask not among the V answers
-Filling = Iterator[Tensor]  # (B, T) ids after each step
-Sampler = Callable[[Predict, Tensor, Tensor], Filling]  # (B, T) ids and (B, T) bool `where`; all options are bound
+Decoding = Iterator[Tensor]  # (B, T) ids after each step
+Sampler = Callable[[Predict, Tensor, Tensor], Decoding]  # (B, T) ids and (B, T) bool `where`; all options are bound
 
 Order = Literal["probability", "margin", "entropy"]
 Schedule = Literal["cap", "rescale"]
 
 
-def ancestral(predict: Predict, ids: Tensor, where: Tensor, *, mask_id: int, draw: Draw, steps: int) -> Filling:
+def ancestral(predict: Predict, ids: Tensor, where: Tensor, *, mask_id: int, draw: Draw, steps: int) -> Decoding:
     """The reverse process in `steps` equal steps of the linear schedule (MDLM, Sahoo et al. 2024).
 
-    From time t to s a hidden position appears with probability (t - s) / t, independently of the others, so what
-    appears in one step is drawn as if the characters knew nothing of each other: exact as the steps become many.
+    From time t to s a masked position is unmasked with probability (t - s) / t, independently of the others. The
+    characters of one step are drawn independently of each other, so this is exact only in the limit of many steps.
     """
     for left in range(steps, 0, -1):
-        hidden = where & (ids == mask_id)
-        appearing = hidden & (draw.uniform(ids.shape, ids.device) * left < 1)  # (t - s) / t = 1 / left
-        ids = reveal(predict, ids, appearing, draw)
+        masked = where & (ids == mask_id)
+        unmasked_now = masked & (draw.uniform(ids.shape, ids.device) * left < 1)  # (t - s) / t = 1 / left
+        ids = unmask(predict, ids, unmasked_now, draw)
         yield ids
 
 
-def first_hitting(predict: Predict, ids: Tensor, where: Tensor, *, mask_id: int, draw: Draw, steps: int) -> Filling:
+def first_hitting(predict: Predict, ids: Tensor, where: Tensor, *, mask_id: int, draw: Draw, steps: int) -> Decoding:
     """The process in continuous time, from one transition to the next (first-hitting sampler, Zheng et al. 2024).
 
-    Which position appears next is uniform over the hidden ones. *When* it does (after n are left, at t u^(1/n)) would
-    matter only to a network that is told the time, so it is not drawn. Exact when `steps` is at least the number of
-    hidden positions; with fewer steps, several positions appear together.
+    The next position is uniform over the masked ones. *When* it is unmasked (with n left, at t u^(1/n)) would matter
+    only to a network that gets the time, so it is not drawn. Exact when `steps` is at least the number of masked
+    positions; with fewer steps, several positions are unmasked together.
     """
     for left in range(steps, 0, -1):
-        hidden = where & (ids == mask_id)
-        if not hidden.any():
+        masked = where & (ids == mask_id)
+        if not masked.any():
             return
-        ids = reveal(predict, ids, highest(draw.uniform(ids.shape, ids.device), hidden, portion(hidden, left)), draw)
+        ids = unmask(predict, ids, highest(draw.uniform(ids.shape, ids.device), masked, portion(masked, left)), draw)
         yield ids
 
 
 def confidence(
     predict: Predict, ids: Tensor, where: Tensor, *, mask_id: int, draw: Draw, steps: int, order: Order = "probability"
-) -> Filling:
-    """In each step a candidate is drawn for every hidden position, and the surest ones stay.
+) -> Decoding:
+    """In each step a candidate is drawn for every masked position, and those of highest confidence stay.
 
-    Sure is what has a high probability (MaskGIT, Chang et al. 2022; LLaDA, Nie et al. 2025), a wide margin between
+    Confidence is a high probability (MaskGIT, Chang et al. 2022; LLaDA, Nie et al. 2025), a wide margin between
     the two likeliest answers (Kim et al. 2025) or a low entropy. Whatever the steps, these are not draws from the
     distribution of the model: text becomes safer and poorer.
     """
     for left in range(steps, 0, -1):
-        hidden = where & (ids == mask_id)
-        if not hidden.any():
+        masked = where & (ids == mask_id)
+        if not masked.any():
             return
-        logits = ask(predict, ids, hidden)  # (N, V)
+        logits = predict_at(predict, ids, masked)  # (N, V)
         candidates = draw(logits)
-        sure = torch.zeros(ids.shape, device=ids.device).masked_scatter(hidden, sureness(logits, candidates, order))
-        chosen = highest(sure, hidden, portion(hidden, left))
-        ids = torch.where(chosen, ids.masked_scatter(hidden, candidates), ids)
+        scores = torch.zeros(ids.shape, device=ids.device).masked_scatter(
+            masked, confidence_of(logits, candidates, order)
+        )
+        chosen = highest(scores, masked, portion(masked, left))
+        ids = torch.where(chosen, ids.masked_scatter(masked, candidates), ids)
         yield ids
 
 
 def remasking(
     predict: Predict, ids: Tensor, where: Tensor, *, mask_id: int, draw: Draw, steps: int,
     schedule: Schedule = "cap", eta: float = 0.02,
-) -> Filling:  # fmt: skip
-    """As ancestral, but what has appeared is hidden again now and then, and drawn anew (ReMDM, Wang et al. 2025).
+) -> Decoding:  # fmt: skip
+    """As ancestral, but positions are masked again now and then, and drawn again (ReMDM, Wang et al. 2025).
 
-    From t to s (alpha = 1 - t) a visible position is hidden with probability sigma, and a hidden one appears with
+    From t to s (alpha = 1 - t) a visible position is masked with probability sigma, and a masked one unmasked with
     (alpha_s - (1 - sigma) alpha_t) / (1 - alpha_t). sigma is at most (1 - alpha_s) / alpha_t: min(eta, that) for 'cap',
     eta times that for 'rescale'. With eta 0 this is the ancestral sampler.
     """
@@ -87,26 +88,26 @@ def remasking(
         before, after = step / steps, (step + 1) / steps  # alpha_t, alpha_s
         most = min(1.0, (1 - after) / before) if before else 1.0
         sigma = min(eta, most) if schedule == "cap" else eta * most
-        appears = (after - (1 - sigma) * before) / (1 - before)
-        hidden = where & (ids == mask_id)
+        p_unmask = (after - (1 - sigma) * before) / (1 - before)
+        masked = where & (ids == mask_id)
         chance = draw.uniform(ids.shape, ids.device)
-        appeared = reveal(predict, ids, hidden & (chance < appears), draw)
-        ids = appeared.masked_fill(where & ~hidden & (chance < sigma), mask_id)
+        filled = unmask(predict, ids, masked & (chance < p_unmask), draw)
+        ids = filled.masked_fill(where & ~masked & (chance < sigma), mask_id)
         yield ids
 
 
 def in_blocks(sampler: Sampler, length: int) -> Sampler:
     """Blocks of `length` positions, the left one finished before the next begins (LLaDA, Nie et al. 2025).
 
-    The network sees the hidden rest to the right as well. The first block begins at the first hidden position.
+    The network sees the masked rest to the right as well. The first block begins at the first masked position.
     """
 
-    def sample(predict: Predict, ids: Tensor, where: Tensor) -> Filling:
+    def sample(predict: Predict, ids: Tensor, where: Tensor) -> Decoding:
         columns = where.any(0).nonzero().flatten().tolist()
         position = torch.arange(ids.shape[1], device=ids.device)
         for block in sorted({(column - columns[0]) // length for column in columns}):
             inside = (position - columns[0]).div(length, rounding_mode="floor") == block
-            ids = yield from passed_on(sampler(predict, ids, where & inside), ids)
+            ids = yield from forwarded(sampler(predict, ids, where & inside), ids)
 
     return sample
 
@@ -114,7 +115,7 @@ def in_blocks(sampler: Sampler, length: int) -> Sampler:
 def in_windows(sampler: Sampler, size: int, *, mask_id: int) -> Sampler:
     """Texts longer than `size`: a window of that size moves to the right by half of it, and fills what it finds."""
 
-    def sample(predict: Predict, ids: Tensor, where: Tensor) -> Filling:
+    def sample(predict: Predict, ids: Tensor, where: Tensor) -> Decoding:
         last = max(0, ids.shape[1] - size)
         for start in [*range(0, last, max(1, size // 2)), last]:
             window = slice(start, start + size)
@@ -130,45 +131,45 @@ def in_windows(sampler: Sampler, size: int, *, mask_id: int) -> Sampler:
 def corrected(
     sampler: Sampler, wrong: Callable[[Tensor], Tensor], *, mask_id: int, rounds: int, above: float = 0.5
 ) -> Sampler:
-    """What a second network takes for wrong is hidden again and drawn anew, until it finds nothing, `rounds` at most.
+    """What a second network detects as wrong is masked and drawn again, until it finds nothing, `rounds` at most.
 
-    `wrong`: (B, T) ids -> (B, T), the probability that what stands there is wrong.
+    `wrong`: (B, T) ids -> (B, T), the probability that the character is wrong.
     """
 
-    def sample(predict: Predict, ids: Tensor, where: Tensor) -> Filling:
-        ids = yield from passed_on(sampler(predict, ids, where), ids)
+    def sample(predict: Predict, ids: Tensor, where: Tensor) -> Decoding:
+        ids = yield from forwarded(sampler(predict, ids, where), ids)
         for _ in range(rounds):
             found = where & (wrong(ids) > above)
             if not found.any():
                 return
             ids = ids.masked_fill(found, mask_id)
             yield ids
-            ids = yield from passed_on(sampler(predict, ids, found), ids)
+            ids = yield from forwarded(sampler(predict, ids, found), ids)
 
     return sample
 
 
-def passed_on(steps: Filling, ids: Tensor) -> Generator[Tensor, None, Tensor]:
-    """All the steps; returns the last of them, or `ids` where there was nothing to do."""
+def forwarded(steps: Decoding, ids: Tensor) -> Generator[Tensor, None, Tensor]:
+    """Yield all the steps; returns the last of them, or `ids` if there was none."""
     for ids in steps:
         yield ids
     return ids
 
 
-def ask(predict: Predict, ids: Tensor, at: Tensor) -> Tensor:  # (B, T), (B, T) bool -> (N, V), row by row
-    """Logits at N positions. Rows that have none of them are not put before the network."""
+def predict_at(predict: Predict, ids: Tensor, at: Tensor) -> Tensor:  # (B, T), (B, T) bool -> (N, V), row by row
+    """Logits at N positions. Rows without any of them are not given to the network."""
     rows = at.any(1)
     return predict(ids[rows])[at[rows]]
 
 
-def reveal(predict: Predict, ids: Tensor, at: Tensor, draw: Draw) -> Tensor:  # -> (B, T)
-    """Draw the positions `at`, all from one prediction; the network is not asked when there are none."""
-    return ids.masked_scatter(at, draw(ask(predict, ids, at))) if at.any() else ids
+def unmask(predict: Predict, ids: Tensor, at: Tensor, draw: Draw) -> Tensor:  # -> (B, T)
+    """Draw the positions `at`, all from one prediction; the network is not called when there are none."""
+    return ids.masked_scatter(at, draw(predict_at(predict, ids, at))) if at.any() else ids
 
 
-def portion(hidden: Tensor, steps: int) -> Tensor:  # (B, T) -> (B, 1)
-    """How many positions of each row are due in the first of `steps` steps: the same number in each, the rest first."""
-    return (hidden.sum(1, keepdim=True) + steps - 1) // steps
+def portion(masked: Tensor, steps: int) -> Tensor:  # (B, T) -> (B, 1)
+    """How many positions of each row to unmask in the first of `steps` steps: equal in each, the rest first."""
+    return (masked.sum(1, keepdim=True) + steps - 1) // steps
 
 
 def highest(score: Tensor, among: Tensor, count: Tensor) -> Tensor:  # (B, T), (B, T) bool, (B, 1) -> (B, T) bool
@@ -176,7 +177,7 @@ def highest(score: Tensor, among: Tensor, count: Tensor) -> Tensor:  # (B, T), (
     return among & (ranked.argsort(dim=1) < count)
 
 
-def sureness(logits: Tensor, candidates: Tensor, order: Order) -> Tensor:  # (N, V), (N,) -> (N,) float32
+def confidence_of(logits: Tensor, candidates: Tensor, order: Order) -> Tensor:  # (N, V), (N,) -> (N,) float32
     probability = logits.float().softmax(-1)
     match order:
         case "probability":

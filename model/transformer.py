@@ -20,13 +20,13 @@ from model.attention import attend, rotate, rotation_table
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What fixes the network: two checkpoints fit each other when their shapes are equal.
+    """What determines the network: two checkpoints fit each other when their shapes are equal.
 
-    A field that is added later gets the default that earlier networks had, so that their checkpoints still load.
+    A field that is added later has the value of earlier networks as its default, so that their checkpoints still load.
     """
 
     tokens_in: int  # rows of the embedding: the vocabulary and the mask
-    tokens_out: int  # classes of the head: the vocabulary, since a mask is never an answer; or what a corrector says
+    tokens_out: int  # classes of the head: the vocabulary without the mask, or those of an error-detection model
     block_size: int
     n_layer: int
     n_head: int
@@ -38,7 +38,7 @@ class Shape:
     mlp: Literal["relu2", "swiglu", "gelu"] = "relu2"
     qk_norm: bool = True
     conv_width: int = 0
-    prior: tuple[float, ...] = ()  # ln(frequency) of each class, where the network says only what the text adds to it
+    prior: tuple[float, ...] = ()  # ln(frequency) of each class, which is added to the logits
 
 
 def hidden_width(shape: Shape) -> int:
@@ -49,7 +49,7 @@ def hidden_width(shape: Shape) -> int:
 
 
 class Neighbours(nn.Module):
-    """Adds to each position a weighted sum of its neighbours, channel by channel. Begins as the identity."""
+    """Adds to each position a weighted sum of its neighbours, channel by channel. Initialised as the identity."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -139,16 +139,16 @@ class Transformer(nn.Module):
         self.head = nn.Linear(shape.n_embd, shape.tokens_out, bias=shape.bias)
         if shape.use_rope:
             cos, sin = rotation_table(shape.block_size, shape.n_embd // shape.n_head)
-            # Not persistent: the table follows from the shape, so a checkpoint need not carry it.
+            # Not persistent: the table follows from the shape, so it is not in checkpoints.
             self.register_buffer("cos", cos, persistent=False)
             self.register_buffer("sin", sin, persistent=False)
-        # Where one class is rare, a head without a bias is slow to learn as much, at the expense of all else (logit
-        # adjustment: Menon et al. 2021). It follows from the shape too.
+        # With a rare class, a head without a bias learns the frequencies slowly, at the expense of all else (logit
+        # adjustment: Menon et al. 2021). The prior follows from the shape, too.
         self.register_buffer("prior", torch.tensor(shape.prior) if shape.prior else None, persistent=False)
         self._initialise()
 
     def _initialise(self) -> None:
-        """Every block begins as the identity, and the head as the uniform distribution (loss ln V)."""
+        """Initialise every block as the identity, and the head as the uniform distribution (loss ln V)."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.5 / math.sqrt(module.in_features))
@@ -164,7 +164,7 @@ class Transformer(nn.Module):
     def forward(self, ids: Tensor, at: Tensor | None = None) -> Tensor:
         """Logits (B, T, tokens_out) of ids (B, T); with `at`, flat positions (M,), of these alone: (M, tokens_out).
 
-        What follows the last attention sees no other position, so the rest of it is not computed.
+        After the last attention no position depends on another, so the other positions are not computed.
         """
         T = ids.shape[1]
         x = self.embedding(ids)

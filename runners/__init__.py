@@ -1,1 +1,1 @@
-"""Front doors for a tree of configs. Thin: what they do stands in runner/."""
+"""Entry points for a tree of configs; runner/ does the work."""

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run the configs of config/IMAGE/; one that does not say otherwise has dataset_name IMAGE and model_name CNN."""
+"""Run the configs of config/IMAGE/; by default with dataset_name IMAGE and model_name CNN."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run the configs of config/TABULAR/; one that does not say otherwise has dataset_name TABULAR and model_name MLP."""
+"""Run the configs of config/TABULAR/; by default with dataset_name TABULAR and model_name MLP."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the programs in this folder share, and one config as a call. The work is done by runner/ and pipelines/."""
+"""The common code of the programs in this folder, and a call for one config. runner/ and pipelines/ do the work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONFIGS = "config"
 
 
 def run_all(script: str) -> int:
-    """Run the configs of all subdirectories. `script` is the program that was typed: others of its folder are used."""
+    """Run the configs of all subdirectories. `script`: the calling program; others in its folder are used."""
     purpose = f"Run the configs of all subdirectories of {CONFIGS}/."
     return _run(["--runners", str(Path(script).absolute().parent)], purpose)
 
@@ -25,7 +25,7 @@ def run_all(script: str) -> int:
 def run_subdirectory(script: str, **settings: object) -> int:
     """Run the configs of the subdirectory that `script` is named after, run_<subdirectory>.py.
 
-    `settings` win over what the configs say, as in `run_subdirectory(__file__, dataset_name="VECTOR")`.
+    `settings` take precedence over the configs, as in `run_subdirectory(__file__, dataset_name="VECTOR")`.
     """
     subdir = _subdirectory(Path(script).stem.removeprefix("run_"))
     flags = [f"--{key}={value}" for key, value in settings.items()]
@@ -35,40 +35,42 @@ def run_subdirectory(script: str, **settings: object) -> int:
 def run_pipeline_from_config(
     *, config_path: str | os.PathLike[str], output_dir: str | os.PathLike[str], **settings: object
 ) -> dict[str, Any]:
-    """Run one config in this process and leave its artefacts in `output_dir`; returns what metadata.json says.
+    """Run one config in this process and write its artifacts into `output_dir`; returns the content of metadata.json.
 
-    `settings` win over the config. Raises runner.UserError for a mistake in it, and whatever its pipeline raises.
+    `settings` win over the config. Raises runner.UserError for errors in it, and the exceptions of its pipeline.
     """
     import configurator
     from runner.configs import inheritance
 
-    config = inheritance.whole(Path(config_path))
+    config = inheritance.read(Path(config_path))
     texts = {key: str(value) for key, value in settings.items()}
     resolved = configurator.resolve(config, {**texts, "out_dir": os.fspath(output_dir)})
     code = importlib.import_module(f"pipelines.{resolved.pipeline}.train").run(resolved)
     metadata = Path(output_dir, "metadata.json")
-    said = json.loads(metadata.read_text(encoding="utf-8")) if metadata.is_file() else {}
-    return {"status": "completed" if code == 0 else "failed", **said}
+    content = json.loads(metadata.read_text(encoding="utf-8")) if metadata.is_file() else {}
+    return {"status": "completed" if code == 0 else "failed", **content}
 
 
-def _subdirectory(named: str) -> str:
-    """The subdirectory that a program is named after; run_my_set.py may mean my-set."""
+def _subdirectory(name: str) -> str:
+    """The subdirectory for the name of a program; run_my_set.py may mean my-set."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config-root", "--config_root", default=CONFIGS)
     root = Path(parser.parse_known_args()[0].config_root)
-    dashed = named.replace("_", "-")
-    return dashed if (root / dashed).is_dir() and not (root / named).is_dir() else named
+    dashed = name.replace("_", "-")
+    return dashed if (root / dashed).is_dir() and not (root / name).is_dir() else name
 
 
 def _run(arguments: Sequence[str], purpose: str) -> int:
-    """What was typed, and `arguments`, through the main door."""
-    typed = sys.argv[1:]
-    if {"-h", "--help"} & set(typed):
+    """Call run_experiments.py with `arguments` and those of the command line."""
+    arguments_given = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments_given):
         from runner.cli import options
+        from runner.core.checkout import load_plugins
 
+        load_plugins()  # a setting of the pipelines is in the help
         print(options.help_for_trees(Path(sys.argv[0]).name, purpose))
         return 0
-    sys.argv = [str(PROJECT / "run_experiments.py"), "--config-root", CONFIGS, *arguments, *typed]
+    sys.argv = [str(PROJECT / "run_experiments.py"), "--config-root", CONFIGS, *arguments, *arguments_given]
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
     except SystemExit as ended:

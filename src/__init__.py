@@ -1,1 +1,1 @@
-"""The pipeline under the name that programs of other people import it by."""
+"""The robustness pipeline under the import name that other programs use."""

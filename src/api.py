@@ -1,10 +1,10 @@
-"""A thin door to pipelines/robustness for programs: read a config, run it in this process, get the result in memory.
+"""pipelines/robustness as an API: read a config, run it in this process, get the result in memory.
 
     from src.api import ExperimentConfig, run_pipeline
     result = run_pipeline(ExperimentConfig.from_yaml("config/VECTOR/rings_pgd.yaml"))
     result.attack_test.meta["success_rate"]
 
-Nothing is written. `python train_run.py CONFIG --out_dir=DIR` does the same work and leaves all files.
+Nothing is written. `python train_run.py CONFIG --out_dir=DIR` does the same work and writes all files.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from runner.configs import inheritance
 from runner.configs.config_file import ConfigFile
 
 if TYPE_CHECKING:
-    from pipelines.robustness.study import Result
+    from pipelines.robustness.evaluation import Result
 
 
 class ExperimentConfig(RobustnessSettings):
-    """The settings of a run. Both readers raise runner.UserError, whose text names every mistake."""
+    """The settings of a run. Both readers raise runner.configs.config_file.UserError, whose text names every error."""
 
     @classmethod
     def from_yaml(cls, path: str | PathLike[str]) -> Self:
-        return cls._resolved(inheritance.whole(Path(path)))
+        return cls._resolved(inheritance.read(Path(path)))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -43,7 +43,7 @@ class ExperimentConfig(RobustnessSettings):
 
 def run_pipeline(cfg: RobustnessSettings) -> Result:
     """Train, attack and evaluate. `attack_test.meta` has adv_mask and success_rate; eval_ood is None where
-    ood.enabled is false. Raises pipelines.mistake.Mistake for what the user can mend."""
+    ood.enabled is false. Raises pipelines.shared.errors.InputError for input errors."""
     from pipelines.robustness import train
 
     return train.compute(cfg)

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from pipelines.diffusion import characters
 from pipelines.diffusion.correction import Correction
-from pipelines.diffusion.data import open_dataset
 from pipelines.diffusion.settings import DiffusionSettings
+from pipelines.diffusion.text import characters
+from pipelines.diffusion.text.open import open_dataset
 
 CPU = torch.device("cpu")
 LINES = ["the cat sat on a mat", "and rain fell over every hill", "near them ran a quiet stream"]

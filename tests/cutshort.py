@@ -32,5 +32,5 @@ def begun(work: Workspace, *options: str) -> subprocess.Popen[str]:
     """The batch, once its second job runs."""
     process = work.start("--configs", "c/*.sh", *COMMAND, *GRACE, *options)
     wait_until(lambda: runs(work), "the second job runs")
-    wait_until((work / "experiments/latest/b/supervisor.json").exists, "it is signed")
+    wait_until((work / "experiments/latest/b/supervisor.json").exists, "its processes are recorded")
     return process

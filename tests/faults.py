@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
+from runner.core.result import Result
+from runner.supervisor.messages import Ended, Request, read_event
 from tests.conftest import PROJECT, Workspace, alive, wait_until
 
 GRACE = ("--grace", "0.3,0.3,5")
@@ -21,35 +21,38 @@ except KeyboardInterrupt:
 """
 
 
-def order(out_dir: Path, *argv: str, **changes: Any) -> dict[str, Any]:
-    """What an engine would tell a supervisor."""
+def request(out_dir: Path, *argv: str, timeout: float | None = None, stall_timeout: float | None = None) -> Request:
+    """What an engine would ask of a supervisor."""
     out_dir.mkdir(parents=True, exist_ok=True)
-    known = {"config_name": "a", "attempt": 1, "command": list(argv), "fingerprint": "f"}
-    terms = {"timeout": None, "stall_timeout": None, "keep_running": False, "grace": [0.3, 0.3, 5]}
-    told = {"argv": list(argv), "env": {}, "cwd": str(out_dir.parent), "out_dir": str(out_dir), "result": known}
-    return {**told, **terms, "log_timestamps": "all", **changes}
+    return Request(
+        argv=argv, env={}, cwd=str(out_dir.parent), out_dir=str(out_dir), timeout=timeout, stall_timeout=stall_timeout,
+        keep_running=False, grace=[0.3, 0.3, 5], log_timestamps="all",
+        result=Result({"config_name": "a", "attempt": 1, "command": list(argv), "fingerprint": "f"}),
+    )  # fmt: skip
 
 
-def supervised(told: dict[str, Any], *program: str) -> subprocess.Popen[bytes]:
-    """A supervisor that was given its order; its leash is held until the caller closes it."""
+def supervised(request: Request, *program: str) -> subprocess.Popen[bytes]:
+    """A supervisor that was given its request; its control pipe is open until the caller closes it."""
     command = [sys.executable, "-I", "-S", *(program or (str(PROJECT / "runner" / "supervisor" / "__main__.py"),))]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     )
     assert process.stdin is not None
-    process.stdin.write(json.dumps(told).encode() + b"\n")
+    process.stdin.write(request.to_line())
     process.stdin.flush()
     return process
 
 
-def ended(process: subprocess.Popen[bytes], code: int = 0) -> list[dict[str, Any]]:
-    """The events of a supervisor, once it is done; its leash is held until then."""
+def ended(process: subprocess.Popen[bytes], code: int = 0) -> Ended:
+    """The last event of a supervisor, once it is done; its control pipe is open until then."""
     assert process.stdout is not None and process.stdin is not None
     said = process.stdout.read()
     assert process.wait(30) == code, said.decode()
     process.stdin.close()
     process.stdout.close()
-    return [json.loads(line) for line in said.splitlines()]
+    last = read_event(said.splitlines()[-1])
+    assert isinstance(last, Ended)
+    return last
 
 
 def ready(work: Workspace) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.diffusion import bytepairs, vocabulary, wanted
+from pipelines.diffusion.text import byte_pairs, tokenization, vocabulary
 
 LANGUAGES = (
     "The rain fell over the hills, and the cat's cradle didn't hold; 12 of 345 were lost.\n"
@@ -20,16 +20,16 @@ TEXT = LANGUAGES * 30
 
 def prepare_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A place for prepared tokens, instead of data/prepared/."""
-    monkeypatch.setattr(wanted, "PREPARED", folder / "prepared")
+    monkeypatch.setattr(tokenization, "PREPARED", folder / "prepared")
     return folder / "prepared"
 
 
 def put_few_ranks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file of GPT-2's format and place with other, fewer ranks: its path is walked on every machine."""
     path = folder / "gpt2.tiktoken"
-    path.write_text(vocabulary.write_ranks(bytepairs.learned(LANGUAGES * 3, 400).tokens))
-    monkeypatch.setattr(bytepairs, "GPT2_FILE", path)
-    monkeypatch.setattr(bytepairs, "GPT2_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+    path.write_text(vocabulary.write_ranks(byte_pairs.learned(LANGUAGES * 3, 400).tokens))
+    monkeypatch.setattr(byte_pairs, "GPT2_FILE", path)
+    monkeypatch.setattr(byte_pairs, "GPT2_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
     return path
 
 

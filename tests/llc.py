@@ -6,13 +6,8 @@ import torch
 from pipelines.llc import chains, samplers
 from pipelines.llc.diagnostics import Summary, summarise
 from pipelines.llc.posterior import Posterior
-from pipelines.llc.settings import (
-    HmcSettings,
-    MalaSettings,
-    SamplerSettings,
-    SgldSettings,
-)
-from pipelines.llc.target import Target, stream
+from pipelines.llc.settings import HmcSettings, MalaSettings, SamplerSettings, SgldSettings
+from pipelines.llc.target import Target, random_stream
 
 Z = 4.0
 N = 100
@@ -40,7 +35,7 @@ def quick(chains: int = 32, **parts) -> SamplerSettings:
 
 def estimate(name: str, target: Target, strength: float, gamma: float, settings: SamplerSettings) -> Summary:
     posterior = Posterior(target, strength, gamma)
-    sampler = samplers.build(name, posterior, settings, stream(7, name))
+    sampler = samplers.build(name, posterior, settings, random_stream(7, name))
     part = getattr(settings, name)
     trace = chains.run(sampler, part.warmup, part.draws)
     return summarise(name, trace, strength, posterior.losses(target.w0[None]).item())

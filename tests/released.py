@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import pickletools
 import shutil
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.conftest import PROJECT
 
+STORED = PROJECT / "tests" / "data" / "0.1.0"
 ROOT, PROJECT_MARK = "@ROOT@", "@PROJECT@"  # the workspace itself, and the checkout whose code runs it
+HOST = '"host": "host"'  # in the record of a lock: the host where the batch ran, which is this one
 
 
 def restore(stored: Path, folder: Path) -> None:
     """Copy `stored` into the empty `folder`, with the paths that are true there, and a Python at .venv/bin/python."""
     shutil.copytree(stored, folder, symlinks=True, dirs_exist_ok=True)
-    rewrite(folder, {ROOT: str(folder), PROJECT_MARK: str(PROJECT)})
+    rewrite(folder, {ROOT: str(folder), PROJECT_MARK: str(PROJECT), HOST: f'"host": "{socket.gethostname()}"'})
     link_python(folder)
 
 

@@ -142,7 +142,7 @@ def test_it_works_where_gradients_are_switched_off(generator):
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_a_random_start_is_uniform_in_the_ball(generator, norm):
-    drawn = Ball(norm, 0.5, *UNBOUNDED).somewhere(torch.zeros(20_000, 3), generator)
+    drawn = Ball(norm, 0.5, *UNBOUNDED).random_step(torch.zeros(20_000, 3), generator)
     if norm == "linf":
         assert drawn.abs().max() <= 0.5 and drawn.std().item() == pytest.approx(1 / np.sqrt(12), rel=0.02)
     else:  # the share within radius r is (r / eps)^d

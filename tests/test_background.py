@@ -60,14 +60,14 @@ def two(work: Workspace) -> Workspace:
 def begun(work: Workspace, *options: str) -> subprocess.Popen[str]:
     process = work.start("--configs", "c/*.sh", *COMMAND, *options)
     wait_until(lambda: runs(work), "the first job runs")
-    wait_until((work / "experiments/latest/a/supervisor.json").exists, "it is signed")
+    wait_until((work / "experiments/latest/a/supervisor.json").exists, "its processes are recorded")
     return process
 
 
 def detached(work: Workspace, *options: str) -> str:
     done = work.run("--configs", "c/*.sh", *COMMAND, "--detach", *options, code=0)
     wait_until(lambda: runs(work), "the first job runs")
-    wait_until((work / "experiments/latest/a/supervisor.json").exists, "it is signed")
+    wait_until((work / "experiments/latest/a/supervisor.json").exists, "its processes are recorded")
     return done.stdout
 
 
@@ -385,4 +385,4 @@ def test_without_any_batch_that_is_said(work: Workspace, command: str) -> None:
 @pytest.mark.parametrize("arguments", [["rerun"], ["rerun", "one"], ["stop", "--now", "--drain"], ["list", "one"]])
 def test_a_wrong_use_is_explained(work: Workspace, arguments: list[str]) -> None:
     done = work.run(*arguments, code=2)
-    assert "usage:" in done.stderr and "Traceback" not in done.stderr
+    assert "--help" in done.stderr and len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr

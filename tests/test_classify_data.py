@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.classify import images
-from pipelines.mistake import Mistake
+from pipelines.shared import images
+from pipelines.shared.errors import InputError
 from tests.test_data import script
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,9 +87,9 @@ def test_mnist_is_downloaded_once_and_kept(mnist, tmp_path):
 def test_a_file_of_another_hash_is_refused(mnist, tmp_path):
     files = mnist.packed | {"t10k-labels-idx1-ubyte.gz": idx(np.zeros(10))}
     raw = lay_out(files, tmp_path / "mnist" / "raw")
-    with pytest.raises(Mistake, match=r"t10k-labels-idx1-ubyte.gz is not the file expected.*dataset: digits"):
+    with pytest.raises(InputError, match=r"t10k-labels-idx1-ubyte.gz is not the expected file.*dataset: digits"):
         mnist.prepare(folder=tmp_path / "mnist")
-    with pytest.raises(Mistake, match="sha256 differs"):
+    with pytest.raises(InputError, match="sha256 differs"):
         mnist.prepare(folder=tmp_path / "other", mirror=f"{raw.as_uri()}/")
     assert not (tmp_path / "other" / "meta.json").exists()
 
@@ -97,17 +97,17 @@ def test_a_file_of_another_hash_is_refused(mnist, tmp_path):
 @pytest.mark.parametrize(
     ("packed", "said"),
     [
-        (b"not gzip at all", "no gzip file"),
-        (gzip.compress(b"\x00\x00\x0d\x01" + b"\x00" * 8), "no idx file of bytes"),
-        (gzip.compress(b""), "no idx file of bytes"),
-        (gzip.compress(b"\x00\x00\x08\x03\x00\x00"), "cut short"),
-        (idx(np.zeros(10))[:-12], "no gzip file"),
+        (b"not gzip at all", "not a gzip file"),
+        (gzip.compress(b"\x00\x00\x0d\x01" + b"\x00" * 8), "not an idx file of bytes"),
+        (gzip.compress(b""), "not an idx file of bytes"),
+        (gzip.compress(b"\x00\x00\x08\x03\x00\x00"), "truncated or too long"),
+        (idx(np.zeros(10))[:-12], "not a gzip file"),
         (gzip.compress(gzip.decompress(idx(np.zeros(10)))[:-1]), "9 values for the shape"),
     ],
     ids=["no gzip", "floats", "empty", "half a header", "half a gzip", "a value too few"],
 )
 def test_a_damaged_file_is_a_sentence(mnist, packed, said):
-    with pytest.raises(Mistake, match=said):
+    with pytest.raises(InputError, match=said):
         mnist.parse(packed, "file")
 
 
@@ -125,14 +125,14 @@ def test_mnist_out_of_reach_is_one_sentence_that_names_the_way_out(tmp_path):
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("error: could not download")
     assert "dataset: digits" in done.stderr and str(folder / "raw") in done.stderr
-    assert json.loads((tmp_path / "out" / "error.json").read_text())["type"] == "Mistake"
+    assert json.loads((tmp_path / "out" / "error.json").read_text())["type"] == "InputError"
     assert not (tmp_path / "out" / "job.json").exists()
 
 
 def test_images_without_labels_are_refused(tmp_path):
     pixels = np.zeros((3, 2, 2))
     arrays = images.Arrays(pixels, np.zeros(3), pixels, np.zeros(2), 1, {"name": "test"})
-    with pytest.raises(ValueError, match="no images for 2 labels"):
+    with pytest.raises(ValueError, match="are not images for 2 labels"):
         images.prepare_once(tmp_path, lambda: arrays)
     assert not (tmp_path / "meta.json").exists()
 
@@ -141,5 +141,5 @@ def test_a_damaged_dataset_is_a_mistake(tmp_path):
     pixels = np.zeros((3, 2, 2))
     images.prepare_once(tmp_path, lambda: images.Arrays(pixels, np.arange(3), pixels, np.arange(3), 1, {}))
     (tmp_path / "train_images.npy").write_bytes(b"half")
-    with pytest.raises(Mistake, match="prepare them again"):
+    with pytest.raises(InputError, match="prepare them again"):
         images.open_images(str(tmp_path))

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from model import classifiers
 from model.classifiers import MLP, VARIANTS, Greedy, Shape
-from pipelines.classify.research import cka, participation_ratio, probe_accuracy
+from pipelines.classify.layer_analysis import cka, participation_ratio, probe_accuracy
 
 SHAPE = Shape(inputs=12, classes=5, layers=4, width=12)
 LAMBDAS = [0.3, -0.2, 0.5]

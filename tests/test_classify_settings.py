@@ -9,9 +9,9 @@ import torch
 from pydantic import ValidationError
 
 import configurator
-from pipelines.classify import learner
-from pipelines.classify.images import open_images
+from pipelines.classify import train_state
 from pipelines.classify.settings import ClassifySettings, checkpoint_bytes, lambdas, parameter_count
+from pipelines.shared.images import open_images
 from runner.configs import config_file
 from runner.core.errors import UserError
 
@@ -52,7 +52,7 @@ def test_overrides_are_typed():
         ({"tau": "0"}, "--tau must be greater than 0"),
         ({"device": "gpu:1"}, "did you mean 'cuda:1'?"),
         ({"dataset": "mnits"}, "there is no dataset 'mnits'"),
-        ({"dataset": "pydoc_char"}, "holds characters, and images are learned here; there are: digits, mnist"),
+        ({"dataset": "pydoc_char"}, "holds characters, but this pipeline trains on images; available: digits, mnist"),
         ({"learning_rate": "1"}, "unknown key"),
     ],
 )  # fmt: skip
@@ -63,7 +63,7 @@ def test_what_cannot_work_is_refused_in_a_sentence(overrides, sentence):
 
 
 def test_a_diffusion_config_refuses_images():
-    with pytest.raises(UserError, match="'digits' holds images, and characters are learned here"):
+    with pytest.raises(UserError, match="'digits' holds images, but this pipeline trains on characters"):
         resolve("config/quickstart/easy.py", dataset="digits")
 
 
@@ -105,11 +105,11 @@ def test_help_is_about_the_pipeline_of_the_config(words):
 def test_the_size_of_a_checkpoint_is_foretold(tmp_path, model, optimizer):
     settings = ClassifySettings(model=model, optimizer=optimizer, layers=3, width=200)
     data = open_images("digits")
-    built = learner.build(settings, data, torch.device("cpu"))
+    built = train_state.build(settings, data, torch.device("cpu"))
     assert built.model.parameter_count() == parameter_count(settings)
     for loss, stepper in zip(built.model.losses(torch.rand(4, 64), torch.arange(4)), built.optimizers, strict=True):
         loss.backward()
         stepper.step()
     path = tmp_path / "one.pt"
-    torch.save(learner.pack(built, learner.State(), settings, data), path)
+    torch.save(train_state.pack(built, train_state.TrainState(), settings, data), path)
     assert 0.6 < 3 * path.stat().st_size / checkpoint_bytes(settings) < 1

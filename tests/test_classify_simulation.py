@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from pipelines.classify import comparison, plots, windows
+from pipelines.classify import comparison, display, plots
 from pipelines.classify.settings import ClassifySettings
 from pipelines.classify.train import run
 
@@ -107,7 +107,7 @@ def test_runs_that_differ_in_nothing_are_called_by_their_folders():
 def test_show_without_a_display_is_one_line(tmp_path, monkeypatch, capsys):
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(windows.sys, "platform", "linux")
+    monkeypatch.setattr(display.sys, "platform", "linux")
     simulate(tmp_path / "batch" / "job", show=True, research_only=True)
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("show:")]
     assert said == [f"show: there is no display here; the figures are in {tmp_path / 'batch' / 'job'}"]
@@ -115,10 +115,10 @@ def test_show_without_a_display_is_one_line(tmp_path, monkeypatch, capsys):
 
 def test_show_with_a_display_that_does_not_answer_fails_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("DISPLAY", ":4711")
-    monkeypatch.setattr(windows, "TOOLKITS", ("TkAgg",))
+    monkeypatch.setattr(display, "TOOLKITS", ("TkAgg",))
     picture = tmp_path / "a.png"
     plots.curves([], tmp_path).rename(picture)
-    assert windows.show([picture], lambda: False)
+    assert display.show([picture], lambda: False)
 
 
 @pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
@@ -126,7 +126,7 @@ def test_show_opens_a_window_for_each_picture_until_told_to_stop(tmp_path, monke
     import matplotlib.pyplot as plt
 
     monkeypatch.setenv("DISPLAY", ":0")
-    monkeypatch.setattr(windows, "TOOLKITS", ("none_such", "agg"))  # agg draws, but on no screen
+    monkeypatch.setattr(display, "TOOLKITS", ("none_such", "agg"))  # agg draws, but on no screen
     seen = []
 
     def stop() -> bool:
@@ -134,5 +134,5 @@ def test_show_opens_a_window_for_each_picture_until_told_to_stop(tmp_path, monke
         return len(seen) > 2
 
     pictures = [plots.curves([], tmp_path), plots.compression([{"layer": 1, "participation_ratio": 2.0}], tmp_path)]
-    assert windows.show(pictures, stop) is None
+    assert display.show(pictures, stop) is None
     assert seen == [["curves", "research_compression"]] * 3 and plt.get_fignums() == []

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines import checkpoints
-from pipelines.classify import folders
-from pipelines.classify.learner import KIND, State
-from pipelines.classify.schedule import order
+from pipelines.classify import artifacts
 from pipelines.classify.settings import ClassifySettings
 from pipelines.classify.train import run, train
-from pipelines.mistake import Mistake
+from pipelines.classify.train_state import KIND, TrainState
+from pipelines.shared import checkpoints
+from pipelines.shared.errors import InputError
+from pipelines.shared.optimization import order
 from tests.conftest import signalled_at
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -207,7 +207,7 @@ def test_a_resumed_training_is_the_uninterrupted_one_bit_for_bit(model, cut, tmp
     assert train_here(tmp_path / "whole", model=model) == 0
     parts = tmp_path / "parts"
     parts.mkdir()
-    assert train(settings_of(parts, model=model), parts, State(), StopAfter(cut)) == 130
+    assert train(settings_of(parts, model=model), parts, TrainState(), StopAfter(cut)) == 130
     assert newest(parts)["iteration"] == cut and not (parts / "job.json").exists()
     assert train_here(parts, model=model, init_from="resume") == 0
     same(newest(tmp_path / "whole"), newest(parts))
@@ -227,9 +227,9 @@ def test_a_signal_saves_and_the_training_goes_on_exactly(signum, code, tmp_path)
     # Not to the end: the next 30 steps tell, of a training that was never stopped and of the one that was.
     settings = settings_of(None, epochs=400, model="greedy", lambda_ace=[0.1, 0.1], weight_decay=0.01)
     (tmp_path / "whole").mkdir()
-    assert train(settings, tmp_path / "whole", State(), StopAfter(cut + 30)) == 130
+    assert train(settings, tmp_path / "whole", TrainState(), StopAfter(cut + 30)) == 130
     resumed = settings.model_copy(update={"init_from": "resume"})
-    assert train(resumed, tmp_path / "parts", State(), StopAfter(30)) == 130
+    assert train(resumed, tmp_path / "parts", TrainState(), StopAfter(30)) == 130
     same(newest(tmp_path / "whole"), newest(tmp_path / "parts"))
 
 
@@ -243,10 +243,10 @@ def test_resuming_a_finished_training_writes_its_results_again(tmp_path, capsys)
 
 def test_a_checkpoint_of_another_network_is_a_mistake(tmp_path):
     assert train_here(tmp_path, epochs=1) == 0
-    with pytest.raises(Mistake, match=r"tau 0\.1 there, 0\.2 here"):
+    with pytest.raises(InputError, match=r"tau 0\.1 there, 0\.2 here"):
         train_here(tmp_path, tau=0.2, init_from="resume")
     record = json.loads((tmp_path / "error.json").read_text())
-    assert record["type"] == "Mistake" and not (tmp_path / "job.json").exists()
+    assert record["type"] == "InputError" and not (tmp_path / "job.json").exists()
 
 
 def test_a_new_training_in_an_old_folder_sets_the_old_one_aside(tmp_path):
@@ -307,10 +307,10 @@ def test_a_run_by_hand_lies_under_runs_and_can_be_resumed(tmp_path):
 
 
 def test_resuming_by_hand_without_a_run_is_a_mistake():
-    with pytest.raises(Mistake, match="finds no run in runs/digits/greedy"):
+    with pytest.raises(InputError, match="finds no run in runs/digits/greedy"):
         train_here(None, model="greedy", init_from="resume")
 
 
 def test_two_runs_of_one_second_have_a_folder_each(tmp_path):
-    assert folders.made(tmp_path, "20261120_214455").name == "20261120_214455"
-    assert folders.made(tmp_path, "20261120_214455").name == "20261120_214455_2"
+    assert artifacts.create_folder(tmp_path, "20261120_214455").name == "20261120_214455"
+    assert artifacts.create_folder(tmp_path, "20261120_214455").name == "20261120_214455_2"

@@ -1,4 +1,4 @@
-"""Config files as a researcher writes them, and the mistakes that are made in them."""
+"""Config files as a researcher writes them, and the errors that are made in them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def written(folder: Path, text: str | bytes, name: str = "x.py") -> ConfigFile:
 
 
 def refused(folder: Path, text: str | bytes, name: str = "x.py") -> str:
-    """What is said about the file, without the folder."""
+    """The sentences about the file, without the folder."""
     with pytest.raises(UserError) as raised:
         written(folder, text, name)
     assert raised.value.problems == tuple(str(raised.value).splitlines())
@@ -235,9 +235,9 @@ ERRORS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "said"), [row[1:] for row in ERRORS], ids=[row[0] for row in ERRORS])
-def test_a_mistake_in_a_python_config_is_one_sentence_with_its_line(tmp_path: Path, text: str, said: str) -> None:
-    assert refused(tmp_path, text) == said
+@pytest.mark.parametrize(("text", "expected"), [row[1:] for row in ERRORS], ids=[row[0] for row in ERRORS])
+def test_an_error_in_a_python_config_is_one_sentence_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
+    assert refused(tmp_path, text) == expected
 
 
 # YAML
@@ -268,8 +268,8 @@ def test_yaml_knows_its_lines_and_its_anchors(tmp_path: Path) -> None:
 
 
 YAML_ERRORS = [
-    ("a: 1\nb: 2\na: 3\n", "x.yaml:3: 'a' stands a second time (first on line 1); remove one"),
-    ("a:\n  - {k: 1, k: 1}\n", "x.yaml:2: 'k' stands a second time (first on line 2); remove one"),
+    ("a: 1\nb: 2\na: 3\n", "x.yaml:3: 'a' is there twice (first on line 1); remove one"),
+    ("a:\n  - {k: 1, k: 1}\n", "x.yaml:2: 'k' is there twice (first on line 2); remove one"),
     ("- 1\n", "x.yaml:1: must be a mapping; write lines such as 'batch_size: 8'"),
     ("a: 1\n\tb: 2\n", "x.yaml:2: invalid YAML: found character '\\t' that cannot start any token; indent with spaces"),
     ("1: a\n", "x.yaml:1: the key 1 is not text; put quotes around it"),
@@ -279,9 +279,9 @@ YAML_ERRORS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), YAML_ERRORS)
-def test_a_mistake_in_yaml_is_one_sentence_with_its_line(tmp_path: Path, text: str, said: str) -> None:
-    assert refused(tmp_path, text, "x.yaml") == said
+@pytest.mark.parametrize(("text", "expected"), YAML_ERRORS)
+def test_an_error_in_yaml_is_one_sentence_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
+    assert refused(tmp_path, text, "x.yaml") == expected
 
 
 def test_yaml_constructs_no_python_objects(tmp_path: Path) -> None:
@@ -320,16 +320,16 @@ def test_any_json_object_is_read_as_json_reads_it(
 
 
 JSON_ERRORS = [
-    ('{"a": 1,\n "a": 2}', "x.json:2: 'a' stands a second time (first on line 1); remove one"),
+    ('{"a": 1,\n "a": 2}', "x.json:2: 'a' is there twice (first on line 1); remove one"),
     ('{"a": 1,\n "b": {"k": 1, "k": 2}}', "x.json:2: b contains 'k' twice; remove one"),
     ('{"a": 1,\n "b": }', "x.json:2: invalid JSON: Expecting value; correct this line"),
     ("[1]", "x.json:1: must be an object with keys; write {...} around it"),
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), JSON_ERRORS)
-def test_a_mistake_in_json_is_one_sentence_with_its_line(tmp_path: Path, text: str, said: str) -> None:
-    assert refused(tmp_path, text, "x.json") == said
+@pytest.mark.parametrize(("text", "expected"), JSON_ERRORS)
+def test_an_error_in_json_is_one_sentence_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
+    assert refused(tmp_path, text, "x.json") == expected
 
 
 # Any file
@@ -340,11 +340,11 @@ def test_an_empty_file_sets_nothing(tmp_path: Path, name: str) -> None:
     assert written(tmp_path, " \n", name).values == {}
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     assert refused(tmp_path, b"a = 1\nb = '\xff'\n") == "x.py:2: is not UTF-8; save it as UTF-8"
     assert refused(tmp_path, b"a = 1\n\0") == "x.py:2: contains a NUL byte; is this a text file?"
-    said = "x.toml: unknown kind of config '.toml'; name it .py, .yaml, .yml, .json"
-    assert refused(tmp_path, b"a = 1", "x.toml") == said
+    expected = "x.toml: unknown kind of config '.toml'; name it .py, .yaml, .yml, .json"
+    assert refused(tmp_path, b"a = 1", "x.toml") == expected
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a config resolves to: defaults <- file <- command line, and what is said about every mistake on the way."""
+"""What a config resolves to: defaults <- file <- command line, and the sentence about every error on the way."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_both_spellings_of_a_key_and_the_alias_are_understood() -> None:
     assert (resolved["batch_size"], resolved["wandb_log"]) == (3, True)
 
 
-def test_a_file_is_typed_strictly_and_a_whole_number_is_a_number(tmp_path: Path) -> None:
+def test_a_file_is_checked_strictly_and_a_whole_number_is_a_number(tmp_path: Path) -> None:
     config = file(tmp_path, "learning_rate = 1\nbetas = [0, 1]\nmin_lr = None\n")
     resolved = configurator.resolve_for(Settings, config, {}).model_dump()
     assert (resolved["learning_rate"], resolved["betas"], resolved["min_lr"]) == (1.0, (0.0, 1.0), None)
@@ -174,13 +174,13 @@ IN_THE_FILE = [
     ("stages = [{'kid': 'sticky'}]", "x.py:2: stages[0].kid: unknown key; did you mean 'kind'?"),
     ("stages = 3", "x.py:2: stages must be a list such as [1, 2], not 3"),
     ("extra = {'a': 'b'}", "x.py:2: extra.a must be a number, not 'b'"),
-    ("out_dir = '\\ud800'", "x.py:2: out_dir holds half of a surrogate pair; write the character itself"),
+    ("out_dir = '\\ud800'", "x.py:2: out_dir has half of a surrogate pair; write the character itself"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("line", "said"), IN_THE_FILE)
-def test_a_mistake_in_the_file_is_refused_with_its_line(tmp_path: Path, line: str, said: str) -> None:
-    assert problems(file(tmp_path, f"# a config\n{line}\n")) == [said]
+@pytest.mark.parametrize(("line", "expected"), IN_THE_FILE)
+def test_an_error_in_the_file_is_refused_with_its_line(tmp_path: Path, line: str, expected: str) -> None:
+    assert problems(file(tmp_path, f"# a config\n{line}\n")) == [expected]
 
 
 ON_THE_LINE = [
@@ -202,19 +202,19 @@ ON_THE_LINE = [
 ]
 
 
-@pytest.mark.parametrize(("key", "text", "said"), ON_THE_LINE)
-def test_a_mistake_on_the_line_is_refused_with_its_option(key: str, text: str, said: str) -> None:
-    assert problems(None, **{key: text}) == [said]
+@pytest.mark.parametrize(("key", "text", "expected"), ON_THE_LINE)
+def test_an_error_on_the_line_is_refused_with_its_option(key: str, text: str, expected: str) -> None:
+    assert problems(None, **{key: text}) == [expected]
 
 
-def test_all_problems_are_said_at_once_the_files_by_line_then_the_options(tmp_path: Path) -> None:
+def test_all_errors_are_reported_at_once_the_files_by_line_then_the_options(tmp_path: Path) -> None:
     config = file(tmp_path, "dtype = 3\nbatchsize = 8\nseed = 'x'\ncompile = 'x'\n")
-    assert [said.split(" ")[0] for said in problems(config, n_hed="3", max_iters="x", compile="no")] == [
+    assert [it.split(" ")[0] for it in problems(config, n_hed="3", max_iters="x", compile="no")] == [
         "x.py:1:", "x.py:2:", "x.py:3:", "--n_hed:", "--max_iters",
     ]  # fmt: skip
 
 
-def test_a_mistake_in_yaml_names_its_line(tmp_path: Path) -> None:
+def test_an_error_in_yaml_names_its_line(tmp_path: Path) -> None:
     config = file(tmp_path, "compile: true\nlearning_rate: 1e-3\nbatchsize: 4\n", "easy.yaml")
     assert problems(config) == ["easy.yaml:3: unknown key 'batchsize'; did you mean 'batch_size'?"]
 
@@ -223,7 +223,7 @@ def test_an_unknown_pipeline_is_refused_with_its_place(tmp_path: Path) -> None:
     config = file(tmp_path, "\npipeline = 'difusion'\n")
     with pytest.raises(UserError, match=r"x\.py:2: unknown pipeline 'difusion'; did you mean 'diffusion'\?"):
         configurator.resolve(config, {})
-    with pytest.raises(UserError, match=r"^--pipeline: unknown pipeline 'x'; choose one of classify, diffusion"):
+    with pytest.raises(UserError, match=r"^--pipeline: unknown pipeline 'x'; there are classify, diffusion"):
         configurator.resolve(config, {"pipeline": "x"})
 
 
@@ -239,7 +239,7 @@ def test_the_command_line_gives_the_path_and_the_settings(tmp_path: Path) -> Non
     ]  # fmt: skip
 
 
-WRONG_LINES = [
+INVALID_LINES = [
     ([], "no config; name one, such as config/quickstart/easy.py"),
     (["x.py", "y.py"], "y.py: one config at a time; options are written --key=value"),
     (["x.py", "--compile"], "--compile: has no value; write --compile=VALUE"),
@@ -249,15 +249,15 @@ WRONG_LINES = [
 ]
 
 
-@pytest.mark.parametrize(("argv", "said"), WRONG_LINES)
+@pytest.mark.parametrize(("argv", "expected"), INVALID_LINES)
 def test_a_wrong_command_line_is_a_sentence_and_exit_code_2(
-    argv: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    argv: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("x.py").write_text("batch_size = 4\n")
     with pytest.raises(SystemExit) as raised:
         configurator.from_command_line(argv)
-    assert (raised.value.code, capsys.readouterr().err) == (2, f"{said}\n")
+    assert (raised.value.code, capsys.readouterr().err) == (2, f"{expected}\n")
 
 
 def test_the_program_prints_the_resolved_config_as_json(tmp_path: Path) -> None:

@@ -15,15 +15,16 @@ import torch
 import configurator
 from model.corruption import KINDS
 from model.transformer import Shape, Transformer
-from pipelines import checkpoints
 from pipelines.diffusion.correction import Correction
-from pipelines.diffusion.data import elsewhere, frequencies, open_dataset
-from pipelines.diffusion.dataset import Dataset
-from pipelines.diffusion.learner import build, shape_of
 from pipelines.diffusion.settings import checkpoint_bytes, parameter_count, unread
+from pipelines.diffusion.text.dataset import Dataset
+from pipelines.diffusion.text.open import open_dataset
+from pipelines.diffusion.text.vocabulary import Characters
+from pipelines.diffusion.text.windows import elsewhere, frequencies
 from pipelines.diffusion.train import run
-from pipelines.diffusion.vocabulary import Characters
-from pipelines.mistake import Mistake
+from pipelines.diffusion.train_state import build, shape_of
+from pipelines.shared import checkpoints
+from pipelines.shared.errors import InputError
 from runner.configs import config_file
 from runner.core.errors import UserError
 from tests.conftest import signalled_at
@@ -95,8 +96,8 @@ def test_what_is_wrong_in_a_fragment_row_is_a_piece_of_the_training_text(text):
     inputs, marks = drawn(correction(text, corruption_type="fragment", batch_size=64), 0)
     for ids, wrong in zip(inputs.tolist(), marks.tolist(), strict=True):
         read = "".join(dataset.characters[id] for id in ids)
-        stretches = "".join(c if w else "\0" for c, w in zip(read, wrong, strict=True)).split("\0")
-        assert all(stretch in training for stretch in stretches)
+        pieces = "".join(c if w else "\0" for c, w in zip(read, wrong, strict=True)).split("\0")
+        assert all(piece in training for piece in pieces)
     assert 0.05 < marks.float().mean() < 0.25  # half of the ratio, less what agrees
 
 
@@ -137,9 +138,9 @@ def test_a_text_that_no_corrector_can_be_trained_on_is_said_to_be_so(tmp_path):
     for train, val, complaint in (
         ("ab" * 31, "ab" * 40, r"the training text has 62 characters, .* two windows of block_size \(32\)"),
         ("ab" * 40, "ab" * 31, r"the validation text has 62 characters, .* lower block_size"),
-        ("aa" * 40, "ab" * 40, "has one character only"),
+        ("aa" * 40, "ab" * 40, "has only one character"),
     ):
-        with pytest.raises(Mistake, match=complaint):
+        with pytest.raises(InputError, match=complaint):
             Correction(settings_of(tmp_path, dataset="pydoc_char"), dataset(train, val), CPU, torch.float32)
     fits = Correction(settings_of(tmp_path, dataset="pydoc_char"), dataset("ab" * 32, "ab" * 32), CPU, torch.float32)
     assert drawn(fits, 0)[0].shape == (8, 32)
@@ -192,8 +193,8 @@ def test_checkpoints_are_named_by_the_type_and_loaded_by_no_other(finished, tmp_
     other = {"remasking": "remasking_binary", "remasking_binary": "remasking"}[kind]
     assert (out_dir / f"ckpt_{kind}_500.pt").exists()
     assert 500 in checkpoints.existing(out_dir, kind) and not checkpoints.existing(out_dir, other)
-    with pytest.raises(Mistake, match=f"no ckpt_{other}_<iteration>.pt is there"):
-        checkpoints.load_newest(out_dir, other)
+    with pytest.raises(InputError, match=f"there is no ckpt_{other}_<iteration>.pt"):
+        checkpoints.load_latest(out_dir, other)
 
 
 @pytest.mark.slow
@@ -292,7 +293,7 @@ def test_the_configs_that_come_along_are_right(name):
         ("corruption_p2_probability = -0.1", "3: corruption_p2_probability must be greater than or equal to 0, "
          "not -0.1"),
         ("corruption_p1_probability = 0.0", "3: corruption_p1_probability must be greater than 0 for corruption_type "
-         "'mixed': a row starts unharmed, so no run would ever begin"),
+         "'mixed': a row starts without errors, so no run would ever begin"),
         ("corruption_weights = [1.0, 2.0]", "3: corruption_weights: [1.0, 2.0] must have 3 numbers: for random, sticky "
          "and fragment"),
         ("corruption_weights = [0.0, 0.0, 0.0]", "3: corruption_weights: [0.0, 0.0, 0.0] must have a finite sum above "

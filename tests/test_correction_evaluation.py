@@ -12,9 +12,9 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from model.corruption import KINDS
-from pipelines.diffusion import correction_evaluation
-from pipelines.diffusion.detection import detect
-from pipelines.diffusion.evaluation import BINS
+from pipelines.diffusion.evaluation import error_detection
+from pipelines.diffusion.evaluation.error_detection import detect
+from pipelines.diffusion.evaluation.masked_loss import BINS
 from tests.correctors import correction, write_text
 
 
@@ -60,32 +60,32 @@ def test_half_a_million_scores_lose_nothing():
 
 
 def test_every_config_with_the_same_largest_ratio_is_asked_the_same(text):
-    asked = correction(text)._asked[0]
+    windows = correction(text)._windows[0]
     other = correction(
         text, seed=5, batch_size=2, training_type="remasking",
         corruption_type="random", corruption_replacement="uniform", corruption_weights=[1.0, 0.0, 0.0],
         corruption_p1_probability=0.5, corruption_p2_probability=0.0,
-    )._asked[0]  # fmt: skip
-    assert torch.equal(asked.ids, other.ids) and torch.equal(asked.corrupted, other.corrupted)
-    assert not torch.equal(asked.corrupted, correction(text, max_corruption_ratio=0.2)._asked[0].corrupted)
+    )._windows[0]  # fmt: skip
+    assert torch.equal(windows.ids, other.ids) and torch.equal(windows.corrupted, other.corrupted)
+    assert not torch.equal(windows.corrupted, correction(text, max_corruption_ratio=0.2)._windows[0].corrupted)
 
 
 def test_the_questions_are_every_kind_in_ten_bins_of_the_ratio(text):
-    asked = correction(text, block_size=200, eval_iters=4, max_corruption_ratio=0.4)._asked[0]
-    share = asked.wrong.double().mean(-1).view(len(KINDS), BINS, 4)
+    windows = correction(text, block_size=200, eval_iters=4, max_corruption_ratio=0.4)._windows[0]
+    share = windows.wrong.double().mean(-1).view(len(KINDS), BINS, 4)
     for i in range(BINS):
         assert (share[:2, i] > 0.04 * i).all() and (share[:2, i] <= 0.04 * (i + 1) + 1 / 200).all()
         assert (share[2, i] <= share[0, i]).all()  # fragments agree here and there
     assert share[2].mean() > 0.5 * share[0].mean()
-    assert asked.base_rate == pytest.approx(share.mean().item())
+    assert windows.base_rate == pytest.approx(share.mean().item())
 
 
 class Knowing(torch.nn.Module):
     """Says of each window of a question what it is asked; `noise` blurs it."""
 
-    def __init__(self, asked: correction_evaluation.PlantedErrors, noise: float, calls: list[int]) -> None:
+    def __init__(self, windows: error_detection.PlantedErrors, noise: float, calls: list[int]) -> None:
         super().__init__()
-        self.known = {tuple(row): wrong for row, wrong in zip(asked.corrupted.tolist(), asked.wrong, strict=True)}
+        self.known = {tuple(row): wrong for row, wrong in zip(windows.corrupted.tolist(), windows.wrong, strict=True)}
         self.noise, self.calls = noise, calls
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
@@ -98,7 +98,7 @@ class Knowing(torch.nn.Module):
 
 def test_who_knows_the_errors_finds_them_all(text):
     one = correction(text)
-    result = one.evaluate(Knowing(one._asked[0], 0, []))
+    result = one.evaluate(Knowing(one._windows[0], 0, []))
     row = result.row()
     assert row["val/auroc"] == row["val/average_precision"] == row["val/f1"] == row["val/accuracy"] == 1.0
     by_hand = math.log1p(math.exp(-10))
@@ -108,12 +108,12 @@ def test_who_knows_the_errors_finds_them_all(text):
 def test_the_numbers_are_those_worked_out_by_hand(text, monkeypatch):
     one = correction(text)
     calls: list[int] = []
-    model = Knowing(one._asked[0], 30, calls).train()
+    model = Knowing(one._windows[0], 30, calls).train()
     row = one.evaluate(model).row()
     assert model.training
     assert len(calls) == 2
-    wrong = one._asked[0].wrong.numpy()
-    odds = model(one._asked[0].corrupted)[..., 1].double().numpy()
+    wrong = one._windows[0].wrong.numpy()
+    odds = model(one._windows[0].corrupted)[..., 1].double().numpy()
     losses = np.log1p(np.exp(-np.where(wrong, odds, -odds))).mean(1).reshape(len(KINDS) * BINS, 3)
     assert row["val/loss"] == pytest.approx(losses.mean(), rel=1e-5)
     assert row["val/loss_stderr"] == pytest.approx(math.sqrt((losses.var(1, ddof=1) / 3).sum()) / 30, rel=1e-4)
@@ -128,16 +128,16 @@ def test_the_numbers_are_those_worked_out_by_hand(text, monkeypatch):
         oracle.roc_auc_score(wrong[third].ravel(), odds[third].ravel())
     )
     # Bounded memory: in pieces the answers are the same.
-    monkeypatch.setattr(correction_evaluation, "rows_at_once", lambda length, classes: 7)
+    monkeypatch.setattr(error_detection, "rows_at_once", lambda length, classes: 7)
     calls.clear()
     assert one.evaluate(model).row() == pytest.approx(row)
     assert max(calls) == 7 and sum(calls) == 90 + 30
 
 
 def test_an_evaluation_stops_in_the_middle(text, monkeypatch):
-    monkeypatch.setattr(correction_evaluation, "rows_at_once", lambda length, classes: 5)
+    monkeypatch.setattr(error_detection, "rows_at_once", lambda length, classes: 5)
     one = correction(text)
     calls: list[int] = []
-    model = Knowing(one._asked[0], 0, calls).train()
+    model = Knowing(one._windows[0], 0, calls).train()
     assert one.evaluate(model, lambda: len(calls) >= 3) is None
     assert len(calls) == 3 and model.training

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Workspace, read, wait_until
-from tests.faults import ended, order, supervised
+from tests.faults import ended, request, supervised
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_log_on_a_full_disk_is_said_to_be_incomplete_and_the_job_goes_on(
         "while struct.unpack('i', fcntl.ioctl(1, termios.FIONREAD, bytes(4)))[0]: time.sleep(0.01)\n"
         f"open({str(tmp_path / 'finished')!r}, 'w').close(); os.unlink('ballast')\n"
     )
-    ended(supervised(order(small / "a", sys.executable, "-c", work)))
+    ended(supervised(request(small / "a", sys.executable, "-c", work)))
     found = read(small / "a" / "experiment_result.json")
     assert found["status"] == "completed" and (tmp_path / "finished").exists()
     assert [error.partition(":")[0] for error in found["log_errors"]] == ["stdout.log", "combined.log"]
@@ -61,14 +61,13 @@ def test_a_result_on_a_full_disk_is_tried_again_until_there_is_room(
     tmp_path: Path, disk: Callable[[Path], Path]
 ) -> None:
     small = disk(tmp_path / "small")
-    told = order(small / "a", "sh", "-c", f"cat /dev/zero > ballast; touch {tmp_path}/full; exit 0")
-    process = supervised(told)
+    work = f"cat /dev/zero > ballast; touch {tmp_path}/full; exit 0"
+    process = supervised(request(small / "a", "sh", "-c", work))
     wait_until((tmp_path / "full").exists, "the disk is full and the job ends")
     wait_until(lambda: (tmp_path / "full").stat().st_mtime + 0.3 < time.time(), "it was tried in vain")
     assert process.poll() is None and not (small / "a" / "experiment_result.json").exists()
     (small / "ballast").unlink()
-    events = ended(process)
-    assert events[-1]["unwritten"] is None
+    assert ended(process).unwritten is None
     assert read(small / "a" / "experiment_result.json")["status"] == "completed"
     assert not list((small / "a").glob(".*.tmp"))
 

@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import DOOR, PROJECT, Workspace, wait_until
 
+PROGRAMS = ("overnight ", "python run_experiments.py", "python3 scripts/", "./bg_")
 DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
 HAS_GPU = Path("/dev/nvidiactl").exists()
 SMALL = ["--n_layer", "1", "--n_head", "2", "--n_embd", "32", "--eval_iters", "1", "--block_size", "64"]
@@ -52,6 +53,7 @@ def project(work: Workspace) -> Iterator[Workspace]:
     work.write("sweep/a.py", "learning_rate = 1e-3\n")
     work.write("book.txt", "It was a dark and stormy night. " * 100)
     work.write("conf/a.yaml", "lr: 0.1\n")
+    work.write("train.py", "import sys\n")
     work.write("nanoGPT/train.py", "learning_rate = 6e-4\ndevice = 'cpu'\nexec(open('configurator.py').read())\n")
     yield work
 
@@ -69,20 +71,22 @@ def commands(path: Path) -> list[str]:
     blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
     shown = re.findall(r"^\$ (.*)$", text, re.MULTILINE)
     lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()] + shown
-    return [line for line in lines if line.startswith(("python run_experiments.py", "python3 scripts/", "./bg_"))]
+    return [line for line in lines if line.startswith(PROGRAMS)]
 
 
+PLANS = re.compile(r"--config|--exp |^overnight (run|sweep|tree) ")
 SHOWN = sorted({line for path in DOCUMENTS for line in commands(path)})
 
 
 def run_line(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    line = re.sub(r"^overnight ", "python -m runner ", line)
     line = re.sub(r"^python3? ", f"{shlex.quote(sys.executable)} ", line)
-    environment = {**os.environ, "HOME": str(folder)}
+    environment = {**os.environ, "HOME": str(folder), "PYTHONPATH": str(PROJECT)}
     command = ["bash", "-c", line]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("command", [line for line in SHOWN if "--config" in line or "--exp " in line])
+@pytest.mark.parametrize("command", [line for line in SHOWN if PLANS.search(line)])
 def test_every_command_of_the_documents_plans_what_it_says(project: Workspace, command: str) -> None:
     if not HAS_GPU:
         command = command.replace("--device cuda", "--device cpu")
@@ -92,8 +96,8 @@ def test_every_command_of_the_documents_plans_what_it_says(project: Workspace, c
     assert done.returncode == (2 if wrong_on_purpose else 0), done.stderr
 
 
-ABOUT_A_BATCH = [line for line in SHOWN if not re.search("--config|--exp|--help|background|bg_| table ", line)]
-ADD_OPTIONS = ("runner/cli/batches.py", "runner/cli/background_runs.py", "runner/cli/commands/table.py")
+ABOUT_A_BATCH = [line for line in SHOWN if not (PLANS.search(line) or re.search("--help|background|bg_| table ", line))]
+ADD_OPTIONS = ("runner/cli/background_runs.py", *(str(path) for path in (PROJECT / "runner/cli/commands").glob("*.py")))
 
 
 @pytest.mark.parametrize("command", ABOUT_A_BATCH)
@@ -140,7 +144,7 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 
 def test_the_documents_name_no_option_that_does_not_exist() -> None:
-    from pipelines.diffusion.sample_settings import SampleSettings
+    from pipelines.diffusion.sampling.options import SampleSettings
     from runner.cli.options import parser
     from runner.configs import overrides
     from runner.library import arguments

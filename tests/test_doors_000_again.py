@@ -26,10 +26,10 @@ def test_the_same_command_runs_only_what_has_no_result(tree: Workspace) -> None:
     assert (tree / "outputs/IMAGE/a/attempt_1/raw/records.jsonl").exists()
 
 
-def test_a_dry_run_says_what_stands_already(tree: Workspace) -> None:
+def test_a_dry_run_says_what_is_completed(tree: Workspace) -> None:
     door(tree, "run_IMAGE", *SCRIPT, code=0)
     out = door(tree, "run_all", *SCRIPT, "--dry-run", code=0).stdout
-    assert "2 of them completed earlier and would not run again" in out and out.count("stands") == 2
+    assert "2 of them completed earlier and would not run again" in out and out.count(", completed\n") == 2
 
 
 def test_a_changed_config_runs_anew_and_mixes_nothing(tree: Workspace) -> None:

@@ -5,7 +5,6 @@ docs/reliability.md has the table of all faults and their tests.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -17,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT, Workspace, alive, insist, read, wait_until
-from tests.faults import GRACE, carrying, ended, order, ready, three
+from tests.faults import GRACE, carrying, ended, ready, request, three
 
 TREE = """\
 import os, signal, time
@@ -107,24 +106,25 @@ def test_an_interrupt_while_planning_writes_nothing_and_shows_no_traceback(
     wait_until(lambda: not carrying(mark), "nothing is left behind", 5)
 
 
-def test_a_word_that_comes_with_the_order_is_heeded(tmp_path: Path) -> None:
-    told = order(tmp_path / "a", "sleep", "60")
+def test_a_command_that_comes_with_the_request_is_obeyed(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", str(PROJECT / "runner" / "supervisor" / "__main__.py")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdin is not None and process.stdout is not None
-    process.stdin.write(json.dumps(told).encode() + b"\nstop\n")  # Ctrl+C within milliseconds of the start
+    process.stdin.write(
+        request(tmp_path / "a", "sleep", "60").to_line() + b"stop\n"
+    )  # Ctrl+C within milliseconds of the start
     process.stdin.flush()
     wait_until(lambda: process.poll() is not None, "the supervisor stops its job", 10)
     assert read(tmp_path / "a" / "experiment_result.json")["status"] == "interrupted"
     ended(process)
 
 
-def test_a_stopped_job_is_woken_to_be_told(work: Workspace) -> None:
+def test_a_stopped_job_is_woken_for_its_stop_request(work: Workspace) -> None:
     work.write(
         "c/a.sh",
-        "trap '' INT; trap 'echo told; exit 3' TERM; echo $$ > ready; kill -STOP $$; while :; do sleep 0.05; done",
+        "trap '' INT; trap 'echo asked; exit 3' TERM; echo $$ > ready; kill -STOP $$; while :; do sleep 0.05; done",
     )
     process = work.start("--configs", "c/a.sh", "--command", "sh {config}", *GRACE)
     pid = ready(work)
@@ -133,7 +133,7 @@ def test_a_stopped_job_is_woken_to_be_told(work: Workspace) -> None:
     process.communicate(timeout=30)
     assert process.returncode == 130
     assert (work.result("a")["status"], work.result("a")["return_code"]) == ("interrupted", 3)
-    assert "told" in (work.batch / "a" / "stdout.log").read_text()
+    assert "asked" in (work.batch / "a" / "stdout.log").read_text()
 
 
 def test_engine_and_supervisor_killed_both_leave_what_the_next_resume_clears(work: Workspace) -> None:
@@ -199,12 +199,12 @@ def test_a_daemon_that_forked_twice_and_cleaned_its_environment_does_not_survive
 
 @pytest.mark.parametrize("victim", ["the supervisor", "both"])
 def test_strays_of_a_job_whose_exit_was_recorded_do_not_survive_their_supervisor(work: Workspace, victim: str) -> None:
-    # The exit stands in the result, and the supervisor, still clearing up, is killed.
+    # The exit is in the result, and the supervisor, still cleaning up, is killed.
     work.write("c/a.sh", "trap '' TERM; (trap '' TERM; sleep 60) & echo $! > pid; exit 0")
     work.write("c/b.sh", "exit 0")
     process = work.start("--configs", "c/*.sh", "--command", "sh {config}")
     path = work / "experiments/latest/a"
-    wait_until((path / "experiment_result.json").exists, "the result stands")
+    wait_until((path / "experiment_result.json").exists, "the result is written")
     stray = int((work / "pid").read_text())
     supervisor = int(read(path / "supervisor.json")["supervisor"][0])
     if victim == "both":

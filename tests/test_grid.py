@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.planners.grid import Grid, axes, twins
+from runner.planners.grid import Grid, axes, duplicates
 
 LISTS = st.dictionaries(st.sampled_from("abcd"), st.lists(st.integers(0, 9), min_size=1, max_size=3), max_size=3)
 
@@ -81,5 +81,5 @@ def test_each_run_is_repeated_with_every_seed() -> None:
     assert runs == [{"a": 1, "seed": 7}, {"a": 1, "seed": 8}, {"a": 2, "seed": 7}, {"a": 2, "seed": 8}]
 
 
-def test_twins_are_found_whatever_the_order_of_their_keys() -> None:
-    assert twins([{"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 1}, {"a": 1, "b": 2}]) == {1: 0, 3: 0}
+def test_duplicates_are_found_whatever_the_order_of_their_keys() -> None:
+    assert duplicates([{"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 1}, {"a": 1, "b": 2}]) == {1: 0, 3: 0}

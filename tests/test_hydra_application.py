@@ -160,7 +160,7 @@ def test_an_optuna_sweep_is_a_sweep_too(work: Workspace) -> None:
     trials = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=1", "hydra.sweeper.n_jobs=1", "seed=choice(1,2)")
     train(work, "-m", *trials, "hydra.sweep.dir=sweep", *QUICK, code=1)  # it returns no number
     assert [row["name"] for row in load_results(work / "sweep")] == ["0"]
-    assert "is a sweep's" in train(work, "--config-dir", "sweep/.hydra", code=2).stderr
+    assert "belongs to a sweep" in train(work, "--config-dir", "sweep/.hydra", code=2).stderr
 
 
 @pytest.mark.slow
@@ -195,7 +195,7 @@ def test_the_record_of_a_sweep_is_no_record_of_a_run(work: Workspace) -> None:
         work.write(f"sweep/.hydra/{name}", text)
     work.write("sweep/multirun.yaml", "")
     said = train(work, "--config-dir", "sweep/.hydra", code=2).stderr
-    assert "to repeat it type python train.py -m model=small,base, or name the .hydra of one of its jobs" in said
+    assert "to repeat it use python train.py -m model=small,base, or name the .hydra of one of its jobs" in said
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`base:` in configs: what is merged, where each key stands, and the mistakes that are made with it."""
+"""`base:` in configs: what is merged, the place of each key, and the errors."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def write(name: str, text: str) -> Path:
     return path
 
 
-def whole(name: str) -> ConfigFile:
-    return inheritance.whole(Path(name))
+def merged(name: str) -> ConfigFile:
+    return inheritance.read(Path(name))
 
 
 def refused(name: str) -> str:
     with pytest.raises(UserError) as raised:
-        whole(name)
+        merged(name)
     return str(raised.value)
 
 
 def test_mappings_are_merged_and_everything_else_is_replaced(tree: Path) -> None:
-    assert whole("config/IMAGE/leaf.json").values == {
+    assert merged("config/IMAGE/leaf.json").values == {
         "lr": 1, "ood": {"enabled": False, "kinds": ["a", "b"], "noise": 0.5}, "layers": [3], "width": 8,
     }  # fmt: skip
 
@@ -64,12 +64,12 @@ def test_mappings_are_merged_and_everything_else_is_replaced(tree: Path) -> None
         ("ood.unheard", "config/IMAGE/leaf.json:2"), ("nothing", "config/IMAGE/leaf.json"),
     ],
 )  # fmt: skip
-def test_every_key_is_placed_where_it_really_stands(tree: Path, key: str, place: str) -> None:
-    assert whole("config/IMAGE/leaf.json").place(key) == place
+def test_every_key_has_the_place_where_it_was_set(tree: Path, key: str, place: str) -> None:
+    assert merged("config/IMAGE/leaf.json").place(key) == place
 
 
-def test_the_files_below_are_known_with_their_content(tree: Path) -> None:
-    found = whole("config/IMAGE/leaf.json")
+def test_the_bases_are_known_with_their_content(tree: Path) -> None:
+    found = merged("config/IMAGE/leaf.json")
     assert found.source == LEAF.encode()
     assert found.bases == {Path("config/IMAGE/middle.yaml"): MIDDLE.encode(), Path("config/root.yaml"): ROOT.encode()}
 
@@ -96,13 +96,13 @@ def test_merging_can_be_done_from_either_end_unless_a_mapping_is_replaced(a: Any
     assert inheritance.deep(merged, c).keys() == merged.keys() | c.keys()
 
 
-MISTAKES = [
+ERRORS = [
     ("a cycle", {"a.yaml": "base: b.yaml", "b.yaml": "x: 1\nbase: a.yaml"},
-     "b.yaml:2: base goes round in a circle: a.yaml -> b.yaml -> a.yaml; remove one of them"),
-    ("itself", {"a.yaml": "base: ./a.yaml"}, "a.yaml:1: base goes round in a circle: a.yaml -> a.yaml; remove one"),
+     "b.yaml:2: the bases form a circle: a.yaml -> b.yaml -> a.yaml"),
+    ("itself", {"a.yaml": "base: ./a.yaml"}, "a.yaml:1: the bases form a circle: a.yaml -> a.yaml"),
     ("a file that is not there", {"a.yaml": "x: 1\nbase: nowhere.yaml"},
      "a.yaml:2: base: nowhere.yaml: no such file; check the name"),
-    ("a mistake in the base", {"a.yaml": "base: b.yaml", "b.yaml": "x: 1\nx: 2"}, "b.yaml:2: 'x' stands a second time"),
+    ("an error in the base", {"a.yaml": "base: b.yaml", "b.yaml": "x: 1\nx: 2"}, "b.yaml:2: 'x' is there twice"),
     ("no path", {"a.yaml": "base: 3"}, "a.yaml:1: base must be the path of one config, relative to this file, not 3"),
     ("several", {"a.yaml": "base: [b.yaml]"}, "base must be the path of one config, relative to this file, not ['b"),
     ("a folder", {"a.yaml": "base: ."}, "a.yaml:1: base: .: unknown kind of config ''"),
@@ -110,15 +110,15 @@ MISTAKES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("files", "said"), [row[1:] for row in MISTAKES], ids=[row[0] for row in MISTAKES])
-def test_a_mistake_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], said: str
+@pytest.mark.parametrize(("files", "expected"), [row[1:] for row in ERRORS], ids=[row[0] for row in ERRORS])
+def test_an_error_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], expected: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name, text in files.items():
         write(name, text)
     sentence = refused("a.yaml")
-    assert said in sentence and "\n" not in sentence
+    assert expected in sentence and "\n" not in sentence
 
 
 def test_a_link_on_the_way_does_not_lead_astray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,33 +127,33 @@ def test_a_link_on_the_way_does_not_lead_astray(tmp_path: Path, monkeypatch: pyt
     write("real/root.yaml", "x: 1\n")
     write("root.yaml", "x: 2\n")
     Path("link").symlink_to("real/deep")
-    assert whole("link/a.yaml").values == {"x": 1}
+    assert merged("link/a.yaml").values == {"x": 1}
 
 
-def test_abstract_is_said_of_the_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_abstract_is_not_inherited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write("below.yaml", "abstract: true\nx: 1\n")
     write("a.yaml", "base: below.yaml\n")
-    assert whole("below.yaml").abstract and whole("below.yaml").values == {"x": 1}
-    assert not whole("a.yaml").abstract and whole("a.yaml").values == {"x": 1}
+    assert merged("below.yaml").abstract and merged("below.yaml").values == {"x": 1}
+    assert not merged("a.yaml").abstract and merged("a.yaml").values == {"x": 1}
 
 
 def test_a_file_read_alone_keeps_the_key(tree: Path) -> None:
     assert read(Path("config/IMAGE/middle.yaml")).values["base"] == "../root.yaml"
 
 
-# Through the doors
+# On the command line
 
 
-def test_a_mistake_in_a_base_is_said_with_its_place_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_a_base_has_its_place_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write("_base.yaml", "pipeline: classify\ndataset: digits\nshow: off\nwidth: wide\n")
     path = write("a.json", json.dumps({"base": "_base.yaml", "lr": 0.5}))
     with pytest.raises(UserError) as raised:
-        configurator.resolve(inheritance.whole(path), {})
+        configurator.resolve(inheritance.read(path), {})
     assert raised.value.problems == ("_base.yaml:4: width must be a whole number, not 'wide'",)
     write("_base.yaml", "pipeline: classify\ndataset: digits\nshow: off\n")
-    settings = configurator.resolve(inheritance.whole(path), {"seed": "3"}).model_dump()
+    settings = configurator.resolve(inheritance.read(path), {"seed": "3"}).model_dump()
     assert (settings["lr"], settings["show"], settings["seed"]) == (0.5, False, 3)
 
 
@@ -161,8 +161,8 @@ CHILD = "base: _base.yaml\nlr: 0.5\n"
 BASE = "abstract: true\npipeline: classify\ndataset: digits\nwidth: 16\nepochs: 1\n"
 
 
-@pytest.mark.parametrize("door", ["configs", "exp", "config-root"])
-def test_every_door_follows_it(work: Workspace, door: str) -> None:
+@pytest.mark.parametrize("command", ["configs", "exp", "config-root"])
+def test_every_command_follows_it(work: Workspace, command: str) -> None:
     work.write("c/set/_base.yaml", BASE)
     work.write("c/set/a.yaml", CHILD)
     work.write("s.yaml", "name: s\nmode: training\nbase_config: c/set/a.yaml\nsweep: {seed: [1, 2]}\n")
@@ -170,13 +170,13 @@ def test_every_door_follows_it(work: Workspace, door: str) -> None:
         "configs": ("--configs", "c/set/*.yaml"),
         "exp": ("--exp", "s.yaml"),
         "config-root": ("--config-root", "c", "--subdir", "set"),
-    }[door]
+    }[command]
     planned = json.loads(work.run(*words, "--dry-run", "--json", code=0).stdout)
     assert {(job["config"]["width"], job["config"]["lr"]) for job in planned["jobs"]} == {(16, 0.5)}
-    assert len(planned["jobs"]) == (2 if door == "exp" else 1)
+    assert len(planned["jobs"]) == (2 if command == "exp" else 1)
 
 
-def test_a_pattern_of_nothing_but_abstract_configs_is_a_mistake(work: Workspace) -> None:
+def test_a_pattern_of_nothing_but_base_configs_is_an_error(work: Workspace) -> None:
     work.write("c/_base.yaml", BASE)
     err = work.run("--configs", "c/*.yaml", "--dry-run", code=2).stderr
     assert "abstract: true" in err and "c/_base.yaml" in err

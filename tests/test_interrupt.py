@@ -107,7 +107,7 @@ def test_a_stopped_supervisor_does_not_outlast_a_second_request(three: Workspace
     assert three.result("a")["status"] == "error"
 
 
-def test_a_background_shell_that_ignores_sigint_does_not_make_us_deaf(three: Workspace) -> None:
+def test_a_background_shell_that_ignores_sigint_does_not_disable_it(three: Workspace) -> None:
     def ignore() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -190,7 +190,7 @@ def test_the_exit_is_recorded_before_the_pipes_are_drained(work: Workspace) -> N
     work.write("c/a.sh", "trap '' TERM; (trap '' TERM; sleep 60) & echo $! > pid; exit 5")
     process = work.start("--configs", "c/a.sh", "--command", "sh {config}")
     path = work / "experiments/latest/a/experiment_result.json"
-    wait_until(path.exists, "the result stands")
+    wait_until(path.exists, "the result is written")
     assert json.loads(path.read_text())["return_code"] == 5
     assert process.poll() is None  # still busy with what the job left behind
     process.communicate(timeout=30)

@@ -115,9 +115,9 @@ def test_a_process_that_only_has_the_number_is_not_adopted(three: Workspace, wha
     pid, start, boot = process_id.own()
     stranger = {"another start": [pid, str(int(start) - 1), boot], "another boot": [pid, start, "other"],
                 "gone": ["4194304", start, boot]}[what]  # fmt: skip
-    signature = {"schema": 1, "supervisor": stranger, "job": [pid, "1", boot], "mark": "m", "attempt": 1,
+    record = {"schema": 1, "supervisor": stranger, "job": [pid, "1", boot], "mark": "m", "attempt": 1,
                  "argv": ["sh"], "started_at": "2026-01-01T00:00:00.000+00:00"}  # fmt: skip
-    (three.batch / "b" / "supervisor.json").write_text(json.dumps(signature))
+    (three.batch / "b" / "supervisor.json").write_text(json.dumps(record))
     state = json.loads(three.run("status", "--json", code=0).stdout)
     assert state["jobs"]["b"]["status"] == "lost" and state["state"] != "running without a runner"
     (three / "go").touch()

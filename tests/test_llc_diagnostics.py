@@ -10,11 +10,8 @@ from pipelines.llc import chains, samplers
 from pipelines.llc.chains import Trace
 from pipelines.llc.diagnostics import effective, summarise
 from pipelines.llc.posterior import Posterior
-from pipelines.llc.settings import (
-    HmcSettings,
-    SgldSettings,
-)
-from pipelines.llc.target import stream
+from pipelines.llc.settings import HmcSettings, SgldSettings
+from pipelines.llc.target import random_stream
 from tests.llc import QUADRATIC, estimate, one_thread, potential, quick
 
 __all__ = ["one_thread"]  # a fixture
@@ -47,7 +44,7 @@ def test_mean_spread_and_error_are_what_they_say():
     assert found.mcse == pytest.approx(10 / math.sqrt(30_000), rel=0.1) and found.draws == 30_000
     assert found.r_hat == pytest.approx(1, abs=0.005)
     assert found.below_w0 == (losses < 2).sum() > 0
-    assert found.flags == (f"{found.below_w0} of 30000 draws have a loss below that of w0: it is no minimum",)
+    assert found.flags == (f"{found.below_w0} of 30000 draws have a loss below that of w0: it is not a minimum",)
 
 
 def test_a_chain_that_does_not_move_has_no_ess_and_is_named():
@@ -80,7 +77,7 @@ def test_a_chain_of_sgld_that_diverges_leaves_the_others_as_they_were():
     far = torch.tensor([[0.1], [50.0], [-0.2]], dtype=torch.float64)
     near = far.clone()
     near[1] = 0.0
-    both = [samplers.Sgld(Posterior(target, 20.0, 5.0), w, settings, stream(0, "same")) for w in (far, near)]
+    both = [samplers.Sgld(Posterior(target, 20.0, 5.0), w, settings, random_stream(0, "same")) for w in (far, near)]
     one, other = (chains.run(sampler, 1, 40).losses for sampler in both)
     assert not np.isfinite(one[1, -1])
     assert np.isfinite(one[[0, 2]]).all() and np.allclose(one[[0, 2]], other[[0, 2]], rtol=1e-9)

@@ -14,15 +14,9 @@ from scipy import integrate
 from pipelines.llc import minimum, samplers
 from pipelines.llc.minimum import descend
 from pipelines.llc.posterior import Posterior
-from pipelines.llc.settings import (
-    LlcSettings,
-    MalaSettings,
-    ModelSettings,
-    SgldSettings,
-    beta,
-)
-from pipelines.llc.stepsize import DualAveraging
-from pipelines.llc.target import Target, regression, stream
+from pipelines.llc.settings import LlcSettings, MalaSettings, ModelSettings, SgldSettings, beta
+from pipelines.llc.step_size import DualAveraging
+from pipelines.llc.target import Target, random_stream, regression
 from tests.llc import CURVATURES, QUADRATIC, N, Z, agrees, estimate, exact, one_thread, potential, quick
 
 __all__ = ["one_thread"]  # a fixture
@@ -59,7 +53,7 @@ def test_sgld_has_the_bias_of_its_step_and_no_other():
 
 def with_noise(n: int = 50) -> tuple[Target, torch.Tensor]:
     """L = mean over j of 1/2 sum a_i (w_i - z_ji)^2, z centred: quadratic, and mini-batches disagree about it."""
-    z = torch.randn(n, len(CURVATURES), generator=stream(1, "z"), dtype=torch.float64)
+    z = torch.randn(n, len(CURVATURES), generator=random_stream(1, "z"), dtype=torch.float64)
     z -= z.mean(0)
 
     def loss(w: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
@@ -185,7 +179,7 @@ def test_sgld_comes_within_its_bias_where_the_loss_is_singular():
 
 def reduced_rank() -> tuple[Target, float, float]:
     """y = B A x + noise with A 1 x 2 and B 2 x 1: four parameters, of which one direction moves nothing."""
-    random = stream(3, "reduced rank")
+    random = random_stream(3, "reduced rank")
     x = torch.randn(60, 2, generator=random, dtype=torch.float64)
     truth = torch.tensor([0.8, -0.6, 0.5, 0.9], dtype=torch.float64)
 
@@ -243,9 +237,9 @@ def test_a_deep_linear_network_comes_near_its_asymptotic_coefficient():
 
 def test_one_leapfrog_step_is_accepted_as_malas_proposal_is():
     posterior = Posterior(potential(lambda w: w.pow(4).sum(-1) + w.square().sum(-1), 3), 5.0, 2.0)
-    w = torch.randn(50, 3, generator=stream(0, "w"), dtype=torch.float64)
+    w = torch.randn(50, 3, generator=random_stream(0, "w"), dtype=torch.float64)
     step = 0.1
-    sampler = samplers.Mala(posterior, w, MalaSettings(step_size=step), stream(0, "move"))
+    sampler = samplers.Mala(posterior, w, MalaSettings(step_size=step), random_stream(0, "move"))
     there, slope_there, loss_there, probability = sampler._propose(torch.full((50, 1), math.sqrt(step)))
     slope, loss = posterior.gradients(w)
 
@@ -260,12 +254,12 @@ def test_one_leapfrog_step_is_accepted_as_malas_proposal_is():
 def test_gradients_and_curvatures_are_each_chains_own():
     target, _ = with_noise()
     posterior = Posterior(target, 20.0, 5.0)
-    w = torch.randn(5, len(CURVATURES), generator=stream(0, "w"), dtype=torch.float64)
-    v = torch.randn(w.shape, generator=stream(0, "v"), dtype=torch.float64)
+    w = torch.randn(5, len(CURVATURES), generator=random_stream(0, "w"), dtype=torch.float64)
+    v = torch.randn(w.shape, generator=random_stream(0, "v"), dtype=torch.float64)
     slopes, losses = posterior.gradients(w)
     curved = 20.0 * CURVATURES + 5.0
     assert torch.allclose(slopes, curved * w) and torch.allclose(losses, posterior.losses(w))
-    batch = posterior.batch(5, 3, stream(0, "batch"))
+    batch = posterior.batch(5, 3, random_stream(0, "batch"))
     assert batch[0].shape == (5, 3, len(CURVATURES))
     told, products = posterior.curvatures(w, v, batch)
     assert torch.allclose(told, curved * w - 20.0 * CURVATURES * batch[0].mean(1))

@@ -15,15 +15,14 @@ import torch
 
 import configurator
 from model.regressors import Regressor
-from pipelines.failure import Diverged
 from pipelines.llc import settings as keys
 from pipelines.llc.diagnostics import effective
 from pipelines.llc.estimation import Progress, Stopped, choose_device, estimate
 from pipelines.llc.settings import DataSettings, LlcSettings, ModelSettings, layer_sizes, parameter_count
 from pipelines.llc.target import regression
 from pipelines.llc.train import run
-from pipelines.mistake import Mistake
-from pipelines.tracking import Tracker
+from pipelines.shared.errors import Diverged, InputError
+from pipelines.shared.metrics import Tracker
 from runner.configs import config_file
 from runner.core.errors import UserError
 from tests.conftest import signalled_at
@@ -177,7 +176,7 @@ def test_a_wish_to_stop_is_heard_at_the_next_look_at_the_loss(tmp_path, stage):
         ("model: {target_params: 3}\n", "c.yaml:1: model.target_params (3): no mlp with 3 inputs, 5 outputs and 1"),
         ("seed: 1\ndata: {n_data: 1}\n", "c.yaml:2: data.n_data must be greater than or equal to 2, not 1"),
         ("data:\n  n_data: 9\n  ndata: 1\n", "c.yaml:3: data.ndata: unknown key"),
-        ("sampler: {names: []}\n", "names must have one sampler at least"),
+        ("sampler: {names: []}\n", "names must have at least one sampler"),
         ("sampler: {names: [nuts]}\n", "sampler.names[0] must be one of 'sgld', 'hmc', 'mala', not 'nuts'"),
         ("sampler: {gamma: 0}\n", "sampler.gamma must be greater than 0, not 0"),
         ("sampler: {sgld: {bias: 2}}\n", "sampler.sgld.bias must be less than 1, not 2"),
@@ -233,7 +232,7 @@ def test_beta_is_one_over_log_n_unless_it_is_given():
 def test_apples_gpu_is_refused_since_it_has_no_float64(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(Mistake, match="float64"):
+    with pytest.raises(InputError, match="float64"):
         choose_device("mps")
     assert choose_device("auto") == torch.device("cpu")
 

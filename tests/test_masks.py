@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.masks import Masking, random_masking, random_masks, sample_masks, stratified
-from pipelines.diffusion.schedule import most_hidden, rows_of_stages, stage_masking, stage_table
+from pipelines.diffusion.schedule import max_masked, rows_of_stages, stage_masking, stage_table
 from pipelines.diffusion.stages import RandomStage, StickyStage
 
 
@@ -147,7 +147,7 @@ def test_no_batch_hides_more_than_it_is_given_room_for(rows, reached):
     for number in range(12):
         dealt = torch.tensor(rows_of_stages(rows, reached - 1, number))
         uniform = stratified(1, rows, generator(number)).flatten()
-        assert stage_masking(table, dealt, uniform, 50).count.sum() <= most_hidden(stages, rows, 50)
+        assert stage_masking(table, dealt, uniform, 50).count.sum() <= max_masked(stages, rows, 50)
 
 
 def test_masks_cost_no_round_trip_to_the_device():

@@ -8,16 +8,16 @@ import torch
 from model.attention import rotate, rotation_table
 from model.diffusion import (
     elbo_weights,
-    gather_hidden,
-    hidden_positions,
+    gather_masked,
     masked_cross_entropy,
+    masked_positions,
     unmasking_weights,
     weighted_cross_entropy,
 )
-from model.masks import hide
+from model.masks import apply_mask
 from model.transformer import Shape, Transformer
-from pipelines.diffusion.learner import shape_of
 from pipelines.diffusion.settings import DiffusionSettings, parameter_count
+from pipelines.diffusion.train_state import shape_of
 
 VOCABULARY = 11
 SMALL = {
@@ -40,8 +40,8 @@ def unmasking_loss(logits: torch.Tensor, ids: torch.Tensor, masks: torch.Tensor)
 
 def loss_by(weights: torch.Tensor, logits: torch.Tensor, ids: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     """As a training takes it: at positions that are gathered, a few open ones among them."""
-    at = hidden_positions(masks[None], int(masks.sum()) + 5)
-    targets, weights = gather_hidden(ids[None], at)[0], gather_hidden(weights, at)[0]
+    at = masked_positions(masks[None], int(masks.sum()) + 5)
+    targets, weights = gather_masked(ids[None], at)[0], gather_masked(weights, at)[0]
     return weighted_cross_entropy(logits.flatten(0, 1)[at[0]], targets, weights)
 
 
@@ -63,7 +63,7 @@ def rows(count: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
 def test_a_fresh_network_guesses_uniformly():
     model = Transformer(Shape(**SMALL))
     ids, masks = rows()
-    logits = model(hide(ids, masks, VOCABULARY))
+    logits = model(apply_mask(ids, masks, VOCABULARY))
     assert logits.shape == (3, 16, VOCABULARY)
     assert unmasking_loss(logits, ids, masks).item() == pytest.approx(math.log(VOCABULARY), abs=1e-6)
     assert elbo_loss(logits, ids, masks).item() == pytest.approx(math.log(VOCABULARY), abs=1e-6)
@@ -73,9 +73,9 @@ def test_what_stands_under_the_masks_never_changes_the_logits():
     model = network()
     ids, masks = rows()
     others = torch.where(masks, (ids + 1) % VOCABULARY, ids)
-    assert torch.equal(model(hide(ids, masks, VOCABULARY)), model(hide(others, masks, VOCABULARY)))
+    assert torch.equal(model(apply_mask(ids, masks, VOCABULARY)), model(apply_mask(others, masks, VOCABULARY)))
     shown = torch.where(masks, ids, (ids + 1) % VOCABULARY)
-    assert not torch.equal(model(hide(ids, masks, VOCABULARY)), model(hide(shown, masks, VOCABULARY)))
+    assert not torch.equal(model(apply_mask(ids, masks, VOCABULARY)), model(apply_mask(shown, masks, VOCABULARY)))
 
 
 @pytest.mark.parametrize("use_rope", [True, False])

@@ -49,11 +49,11 @@ def test_a_pattern_that_matches_nothing_shows_the_nearest_names(echo: Workspace)
     assert not (echo / "experiments").exists()
 
 
-def test_a_folder_is_no_config_and_the_pattern_is_shown(echo: Workspace) -> None:
-    assert 'type "c/*.py"' in echo.run("--configs", "c", "--train_script", "echo.py", code=2).stderr
+def test_a_folder_is_not_a_config_and_the_pattern_is_shown(echo: Workspace) -> None:
+    assert '"c/*.py"' in echo.run("--configs", "c", "--train_script", "echo.py", code=2).stderr
 
 
-def test_our_own_scripts_among_the_matches_are_named_and_left_out(echo: Workspace) -> None:
+def test_the_projects_scripts_among_the_matches_are_named_and_left_out(echo: Workspace) -> None:
     done = subprocess.run(
         [sys.executable, str(DOOR), "--configs", "*.py", "--dry-run"],
         cwd=PROJECT,
@@ -62,7 +62,8 @@ def test_our_own_scripts_among_the_matches_are_named_and_left_out(echo: Workspac
         check=False,
     )
     assert done.returncode == 2
-    assert "configurator.py, run_experiments.py, sample.py" in done.stderr and "config/" in done.stderr
+    assert "configurator.py, overnight_plugins.py, run_experiments.py, sample.py" in done.stderr
+    assert "config/" in done.stderr
     scripts = ("c/a.py", PROJECT / "train_run.py", "echo.py")
     done = echo.run("--configs", *scripts, "--train_script", "echo.py", "--dry-run", code=0)
     assert "own scripts" in done.stdout.splitlines()[0] and "1 job would run" in done.stdout

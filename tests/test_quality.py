@@ -7,10 +7,10 @@ from math import log
 import numpy as np
 import pytest
 
-from pipelines.diffusion import template
-from pipelines.diffusion.ngrams import NGrams
-from pipelines.diffusion.quality import Measures, Quality, distinct, entropy, known_share, table, words
-from pipelines.diffusion.template import Gap
+from pipelines.diffusion.evaluation.ngrams import NGrams
+from pipelines.diffusion.evaluation.quality import Measures, Quality, distinct, entropy, known_fraction, table, words
+from pipelines.diffusion.sampling import infill_template
+from pipelines.diffusion.sampling.infill_template import Gap
 
 TEXT = "the cat sat on the mat, and the rat that saw the cat ran. "
 
@@ -53,8 +53,8 @@ def test_entropy_words_and_repeats():
     assert words("Thou'rt, O! a2b 3") == ["thou", "rt", "o", "a", "b"]
     assert distinct(["a b a b a", "b a"], 2) == pytest.approx(2 / 5)
     assert distinct(["alone", ""], 2) is None
-    assert known_share(["the dog", "The"], {"the"}) == pytest.approx(2 / 3)
-    assert known_share(["1 2 3"], {"the"}) is None
+    assert known_fraction(["the dog", "The"], {"the"}) == pytest.approx(2 / 3)
+    assert known_fraction(["1 2 3"], {"the"}) is None
 
 
 def test_repetition_has_a_low_nll_and_shows_in_the_others():
@@ -99,11 +99,11 @@ def test_the_table_is_plain_and_says_where_there_is_nothing_to_say():
     ],
 )
 def test_a_gap_is_a_number_in_braces_and_a_double_brace_is_one(written, parts):
-    assert template.parse(written) == parts
-    assert template.gaps(parts) == sum(part.length for part in parts if isinstance(part, Gap))
+    assert infill_template.parse(written) == parts
+    assert infill_template.gaps(parts) == sum(part.length for part in parts if isinstance(part, Gap))
 
 
 @pytest.mark.parametrize(("written", "at"), [("a{", 2), ("a}b", 2), ("{12", 1), ("{x}", 1), ("{-1}", 1), ("ab{1}}", 6)])
 def test_a_lone_brace_is_named_with_its_place(written, at):
     with pytest.raises(ValueError, match=f"at character {at}: a gap is written"):
-        template.parse(written)
+        infill_template.parse(written)

@@ -16,6 +16,7 @@ from runner.core import clock, redact
 from runner.core.canonical import fingerprint
 from runner.core.job import Attempt, Job, Plan
 from runner.core.plan_kind import PlanKind
+from runner.core.result import Result
 from runner.core.state import COMPLETED, Record
 from runner.disk import atomic, results
 from runner.engine.events import BatchEnded, BatchStarted, JobEnded, Tick
@@ -235,7 +236,7 @@ def test_the_fingerprint_does_not_depend_on_the_folder_but_on_the_work(tmp_path:
 
 
 def test_an_old_result_stays_readable() -> None:
-    result = json.loads((PROJECT / "tests/data/experiment_result_schema_1.json").read_text())
+    result = Result.from_json(json.loads((PROJECT / "tests/data/experiment_result_schema_1.json").read_text()))
     record = results.record(Job("easy_first", ("true",), Path("/x")), result)
     assert record.status == "failed" and record.attempt == 1
 
@@ -260,9 +261,8 @@ def test_the_summary_of_ten_thousand_jobs_is_not_written_ten_thousand_times(tmp_
     journal(BatchStarted(plan))
     before = len(made)
     for job in jobs[:2000]:
-        entries = results.entries(Attempt(job, 1, job.argv, {}))
-        ended = results.record(job, {**entries, "status": COMPLETED, "end_time": "", "error": None})
-        journal(JobEnded(ended))
+        result = results.entries(Attempt(job, 1, job.argv, {})).updated(status=COMPLETED, end_time="", error=None)
+        journal(JobEnded(results.record(job, result)))
         journal(Tick())
     assert len(made) - before <= 20
     journal(BatchEnded([Record(job) for job in jobs]))

@@ -104,7 +104,7 @@ def test_metrics_are_a_sign_of_life_only_when_they_are_written(work: Workspace) 
         ("trap '' INT TERM", "0,0,5", "SIGKILL", (0.0, 1.5)),
     ],
 )
-def test_each_step_of_the_ladder_has_its_time(
+def test_each_step_of_the_escalation_has_its_time(
     work: Workspace, deaf: str, grace: str, signal_name: str, between: tuple[float, float]
 ) -> None:
     work.write("c/a.sh", f"{deaf}\nexec sleep 60")

@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from pipelines.mistake import Mistake
 from pipelines.robustness import ood
-from pipelines.robustness.chance import stream, torch_stream
 from pipelines.robustness.data import Data, load
+from pipelines.robustness.random_streams import random_stream, torch_stream
 from pipelines.robustness.settings import RobustnessSettings
+from pipelines.shared.errors import InputError
 
 DATASETS = [
     ("IMAGE", "digits", (1, 8, 8), 10, 1797), ("TABULAR", "breast_cancer", (30,), 2, 569),
@@ -77,25 +77,25 @@ def test_a_class_that_is_held_out_is_nowhere_but_in_held_out():
     assert np.array_equal(data.test.x, everything.test.x[everything.test.y != 7])
     assert sorted(set(data.train.y)) == list(range(9))
     nine = everything.test.y[everything.test.y != 7] == 9
-    assert (data.test.y[nine] == 8).all()  # numbered anew
+    assert (data.test.y[nine] == 8).all()  # renumbered
 
 
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        (("TABULAR", "breast_cancer", {"held_out_class": 1}), "2 classes cannot spare one"),
+        (("TABULAR", "breast_cancer", {"held_out_class": 1}), "2 classes are too few to hold one out"),
         (("TABULAR", "wine", {"held_out_class": 3}), "numbered from 0 to 2"),
     ],
 )
 def test_a_class_that_cannot_be_held_out_is_a_mistake(given, sentence):
-    with pytest.raises(Mistake, match=sentence):
+    with pytest.raises(InputError, match=sentence):
         rows(*given[:2], ood=given[2])
 
 
 def test_fewer_training_rows_are_drawn_from_all_classes():
     data = rows("TABULAR", "wine", train_examples=40)
     assert len(data.train) == 40 and set(data.train.y) == {0, 1, 2}
-    with pytest.raises(Mistake, match="fewer than 2 rows of class"):
+    with pytest.raises(InputError, match="fewer than 2 rows of class"):
         rows("TABULAR", "wine", train_examples=3)
 
 
@@ -142,7 +142,7 @@ def test_patch_shuffle_moves_whole_patches_within_an_image():
         return [sorted(patch.tobytes() for patch in cut[k : k + 16]) for k in range(0, len(cut), 16)]
 
     assert patches(found) == patches(data.test.x) and (found != data.test.x).any((1, 2, 3)).all()
-    with pytest.raises(Mistake, match="does not divide images of 8 x 8"):
+    with pytest.raises(InputError, match="does not divide images of 8 x 8"):
         ood.patch_shuffle(data.test.x, 3, np.random.default_rng(0))
 
 
@@ -160,7 +160,7 @@ def test_a_kind_draws_the_same_whatever_stands_beside_it():
 
 def test_streams_are_of_seed_and_purpose_and_leave_global_state_alone():
     before = torch.random.get_rng_state(), np.random.get_state()[1].copy()
-    draw = [stream(seed, purpose).integers(2**62) for seed in (0, 2**62) for purpose in ("a", "b")]
-    assert len(set(draw)) == 4 and draw[0] == stream(0, "a").integers(2**62)
+    draw = [random_stream(seed, purpose).integers(2**62) for seed in (0, 2**62) for purpose in ("a", "b")]
+    assert len(set(draw)) == 4 and draw[0] == random_stream(0, "a").integers(2**62)
     assert torch.equal(*(torch.rand(3, generator=torch_stream(0, "a")) for _ in range(2)))
     assert torch.equal(before[0], torch.random.get_rng_state()) and (before[1] == np.random.get_state()[1]).all()

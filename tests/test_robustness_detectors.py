@@ -12,8 +12,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from pipelines.robustness import detectors
 from pipelines.robustness.detectors import Outputs
-from pipelines.robustness.measures import auroc, fpr_at_tpr, told_apart
 from pipelines.robustness.settings import DetectorSettings
+from pipelines.robustness.statistics import auroc, fpr_at_tpr, separation
 
 N, D, C = 3000, 6, 3
 
@@ -96,7 +96,7 @@ def test_the_threshold_of_a_gaussian_is_its_quantile(random):
 
 def test_a_score_on_the_threshold_is_detected():
     labels, scores = np.array([0, 0, 1, 1]), np.array([0.0, 1.0, 1.0, 0.5])
-    assert told_apart(labels, scores, detectors.threshold(np.ones(9), 95))["detected"]["count"] == 1
+    assert separation(labels, scores, detectors.threshold(np.ones(9), 95))["detected"]["count"] == 1
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.5, 2.0])
@@ -120,5 +120,5 @@ def test_ties_count_half():
 
 
 def test_without_one_of_the_two_there_is_no_area():
-    found = told_apart(np.zeros(5), np.arange(5.0), 3.0)
+    found = separation(np.zeros(5), np.arange(5.0), 3.0)
     assert found == {"auroc": None, "fpr_at_95_tpr": None, "detected": None}

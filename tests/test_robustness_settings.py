@@ -11,15 +11,15 @@ import torch
 
 import configurator
 from pipelines.llc.settings import LlcSettings
-from pipelines.robustness import data, learner
+from pipelines.project_script import ProjectScript
+from pipelines.robustness import classifier, data
 from pipelines.robustness.settings import RobustnessSettings, checkpoint_bytes, parameter_count, unprepared
-from runner.configs import config_file, scripts
+from runner.configs import config_file
 from runner.core.errors import UserError
 from src.api import ExperimentConfig
 from tests.conftest import PROJECT
 
 CONFIGS = sorted(path for kind in ("IMAGE", "TABULAR", "VECTOR") for path in (PROJECT / "config" / kind).glob("*.yaml"))
-TRAINER = PROJECT / "train_run.py"
 
 
 def resolve(folder: Path, text: str, **overrides: str) -> RobustnessSettings:
@@ -96,7 +96,7 @@ def test_sections_within_sections(tmp_path: Path) -> None:
 def test_what_the_line_changes_in_a_section_is_told(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("dataset_name: VECTOR\nattack: {eps: 0.3}\n")
-    checked = scripts.check(TRAINER, config_file.read(path), {"attack.eps": "0.5", "seed": "0"})
+    checked = ProjectScript().check(config_file.read(path), {"attack.eps": "0.5", "seed": "0"})
     assert checked.overrides == {"attack.eps": "0.5", "seed": "0"} and checked.changes == {"attack.eps": (0.3, 0.5)}
     assert checked.config["attack"]["eps"] == 0.5 and "config_path" not in checked.config
 
@@ -117,7 +117,7 @@ IN_THE_FILE = [
     ("dataset_name: VECTOR\nood:\n  kinds: [blur]",
      "a.yaml:4: ood.kinds names blur, for images only, and dataset_name is VECTOR"),
     ("ood: {kinds: [held_out_class]}",
-     "a.yaml:2: ood.kinds names held_out_class, and ood.held_out_class does not say which class"),
+     "a.yaml:2: ood.kinds names held_out_class, and ood.held_out_class does not name the class"),
     ("dataset_name: VECTOR\nmodel_name: CNN", "a.yaml:3: model_name CNN needs images, and VECTOR has none; write MLP"),
     ("dataset_name: TABULAR\ndataset: rings",
      "a.yaml:3: dataset must be breast_cancer or wine for TABULAR, not 'rings'"),
@@ -189,13 +189,13 @@ def test_a_dictionary_is_checked_like_a_file() -> None:
 def test_the_size_of_a_checkpoint_is_foretold(tmp_path: Path, given) -> None:
     settings = RobustnessSettings(**given)
     rows = data.load(settings)
-    network = learner.build(settings, rows, torch.device("cpu"))
+    network = classifier.build(settings, rows, torch.device("cpu"))
     assert network.parameter_count() == parameter_count(settings)
-    optimizer = learner.optimizer_of(network, settings)
+    optimizer = classifier.optimizer_of(network, settings)
     network(torch.from_numpy(rows.train.x[:4])).sum().backward()
     optimizer.step()
     path = tmp_path / "one.pt"
-    torch.save(learner.pack(network, optimizer, settings, rows, learner.State()), path)
+    torch.save(classifier.pack(network, optimizer, settings, rows, classifier.TrainState()), path)
     assert path.stat().st_size < checkpoint_bytes(settings) / 2
 
 

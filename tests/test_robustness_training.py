@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.mistake import Mistake
-from pipelines.robustness import artifacts, ood, study, train
+from pipelines.robustness import artifacts, evaluation, ood, train
 from pipelines.robustness.counts import Share, derive
 from pipelines.robustness.settings import RobustnessSettings
+from pipelines.shared.errors import InputError
 from src.api import ExperimentConfig, run_pipeline
 from tests.conftest import PROJECT, read, signalled_at
 
@@ -57,7 +57,7 @@ def arrays(out_dir: Path) -> dict[str, np.ndarray]:
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of the time of a small run goes into its pictures."""
-    monkeypatch.setattr(train.pictures, "draw", lambda *_: [])
+    monkeypatch.setattr(train.plots, "draw", lambda *_: [])
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +244,7 @@ def test_where_no_row_is_right_none_is_attacked_and_that_is_said(tmp_path: Path)
     assert train.run(settings_of(tmp_path, epochs=1, lr=1e-9, attack={"examples": 1})) == 0
     counts = read(tmp_path / "metrics/success_counts.json")
     assert counts["adversarial_success"] is None and counts["adversarial_total"] is None
-    assert counts["notes"] == "no row was attacked, since the network classified none of them rightly"
+    assert counts["notes"] == "no row was attacked, since the network classified none of them correctly"
     assert (tmp_path / "logs/summary.log").read_text().startswith("adversarial_success=unknown, ood_success=")
     assert read(tmp_path / "metrics/metrics.json")["attack"]["robust_accuracy"]["of"] == 1
 
@@ -275,7 +275,7 @@ def test_a_failure_half_way_keeps_what_was_found(tmp_path: Path, no_pictures, mo
     found, counts = read(tmp_path / "metadata.json"), read(tmp_path / "metrics/success_counts.json")
     assert found["status"] == "failed" and found["error"] == "RuntimeError: no more noise" and found["duration_seconds"]
     assert counts["adversarial_total"] > 50 and counts["ood_success"] is None
-    assert counts["notes"] == "the run did not come to ood"
+    assert counts["notes"] == "the run did not reach ood"
     assert found["success_counts"]["ood"] is None and found["success_counts"]["adversarial"]["of"] > 50
     assert (tmp_path / "raw/eval_adv.npz").exists() and not (tmp_path / "raw/eval_ood.npz").exists()
     assert "no more noise" in (tmp_path / "logs/error.txt").read_text().splitlines()[-1]
@@ -293,13 +293,13 @@ def test_a_mistake_is_a_sentence_in_every_place(tmp_path: Path) -> None:
         f"--out_dir={tmp_path / 'out'}",
     )
     _, errors = child.communicate(timeout=60)
-    sentence = "ood.held_out_class: 2 classes cannot spare one; remove the key or take another set"
+    sentence = "ood.held_out_class: 2 classes are too few to hold one out; remove the key or change the dataset"
     assert child.returncode == 2 and errors == f"error: {sentence}\n"
     assert (tmp_path / "out/logs/error.txt").read_text() == f"error: {sentence}\n"
     found = read(tmp_path / "out/metadata.json")
-    assert found["status"] == "failed" and found["error"] == f"Mistake: {sentence}"
+    assert found["status"] == "failed" and found["error"] == f"InputError: {sentence}"
     counts = read(tmp_path / "out/metrics/success_counts.json")
-    assert counts["adversarial_success"] is None and "the run did not come to its attack" in counts["notes"]
+    assert counts["adversarial_success"] is None and "the run did not reach its attack" in counts["notes"]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
@@ -333,20 +333,20 @@ def test_a_stopped_training_goes_on_bit_for_bit(finished: Path, tmp_path: Path, 
     assert torch.load(path, weights_only=True)["iteration"] == 21
     assert train.run(settings_of(tmp_path, init_from="resume")) == 0
     assert (tmp_path / "raw/records.jsonl").read_bytes() == (finished / "raw/records.jsonl").read_bytes()
-    with pytest.raises(Mistake, match="seed 0 there, 1 here"):
+    with pytest.raises(InputError, match="seed 0 there, 1 here"):
         train.run(settings_of(tmp_path, init_from="resume", seed=1))
 
 
 def test_a_stop_during_the_attack_keeps_the_clean_part(tmp_path: Path, monkeypatch) -> None:
     def stopped(*_: object) -> None:
-        raise study.Stopped
+        raise evaluation.Stopped
 
-    monkeypatch.setattr(study, "adversarial", stopped)
+    monkeypatch.setattr(evaluation, "adversarial", stopped)
     monkeypatch.setattr(train.StopRequest, "exit_code", 130)
     assert train.run(settings_of(tmp_path)) == 130
     assert read(tmp_path / "metadata.json")["status"] == "interrupted"
     counts = read(tmp_path / "metrics/success_counts.json")
-    assert counts["adversarial_success"] is None and "did not come to its attack" in counts["notes"]
+    assert counts["adversarial_success"] is None and "did not reach its attack" in counts["notes"]
     assert {row["kind"] for row in records(tmp_path)} == {"clean"}
     assert {name.partition("__")[0] for name in arrays(tmp_path)} == {"val_clean", "test_clean"}
 

@@ -241,7 +241,7 @@ def test_an_output_folder_that_is_a_file_is_refused(echo: Workspace) -> None:
         (["--configs", "c/a.py", "--out_dir", "x"], "use --base_out_dir"),
         (["--configs", "c/a.py", "--train_script", "no.py"], "no.py: no such file"),
         (["--configs", "c/a.py", "--train_script", "echo.py", "--command", "sh {config}"], "give one of them"),
-        (["--configs", "c/a.py", "--command", "nosuchprogram {config}"], "no program that can be started"),
+        (["--configs", "c/a.py", "--command", "nosuchprogram {config}"], "not a program that can be started"),
         (["--configs", "c/a.py", "--train_script", "c"], "is a folder"),
         (["--configs", "c/a.py", "--init_from=resume"], "use --resume"),
         (["--configs", "~nobody-of-this-name/x.py"], "check the path"),

@@ -19,10 +19,11 @@ import pytest
 import torch
 
 import sample
-from pipelines.diffusion import characters, saved
+from pipelines.diffusion.sampling.load import load_model
 from pipelines.diffusion.settings import DiffusionSettings
+from pipelines.diffusion.text import characters
 from pipelines.diffusion.train import run as train
-from pipelines.mistake import Mistake
+from pipelines.shared.errors import InputError
 from tests.conftest import PROJECT, signalled_at
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "saw", "that", "rain", "fell", "over", "every", "hill", "near"]
@@ -144,7 +145,7 @@ def test_a_model_of_byte_pairs_draws_as_well(tmp_path, draw):
 def test_a_checkpoint_from_before_there_were_byte_pairs_is_read(checkpoint, tmp_path):
     old = {key: value for key, value in checkpoint.items() if key != "vocabulary"}
     path = write(tmp_path, {**old, "characters": checkpoint["vocabulary"]["characters"]})
-    assert saved.load(path, CPU).vocabulary.encode("the") == saved.load(
+    assert load_model(path, CPU).vocabulary.encode("the") == load_model(
         write(tmp_path, checkpoint), CPU
     ).vocabulary.encode("the")
 
@@ -161,7 +162,7 @@ def test_in_a_pipe_stdout_holds_plain_text_alone_and_out_the_same_with_the_quali
     assert [row["schema"] for row in rows] == [1, 1, 1] and [row.get("sample") for row in rows] == [1, 2, None]
     printed, _, numbers = done.stdout.partition("\n\n                ")
     assert texts(printed + "\n") == [row["text"].rstrip("\n") for row in rows[:2]]
-    assert rows[0]["checkpoint"] == str(saved.load(batch, CPU).path) and rows[0]["options"] == {"count": 2}
+    assert rows[0]["checkpoint"] == str(load_model(batch, CPU).path) and rows[0]["options"] == {"count": 2}
     summary = rows[2]
     assert summary["network_calls"] == 32 and summary["tokens_drawn"] == 64
     assert summary["quality_of_validation_text"]["known_words"] > 0.8  # cut words at the ends of pieces
@@ -240,14 +241,14 @@ def test_the_best_of_a_job_and_the_best_job_of_a_batch_are_taken_and_named(check
         (tmp_path / job / "ckpt_elbo_90.pt").write_bytes(b"half a file")
     _, err = draw(tmp_path, "--count=1")
     assert err.splitlines()[0] == (
-        f"model: {tmp_path}/b/ckpt_elbo_30.pt (of 2 jobs that with the lowest validation loss, 2.0000)"
+        f"model: {tmp_path}/b/ckpt_elbo_30.pt (the lowest validation loss of 2 jobs, 2.0000)"
     )
-    assert saved.load(tmp_path / "a", CPU).path.name == "ckpt_elbo_30.pt"
+    assert load_model(tmp_path / "a", CPU).path.name == "ckpt_elbo_30.pt"
     (tmp_path / "a" / "ckpt_elbo_30.pt").unlink()
-    assert saved.load(tmp_path / "a", CPU).path.name == "ckpt_elbo_60.pt"
+    assert load_model(tmp_path / "a", CPU).path.name == "ckpt_elbo_60.pt"
     write(tmp_path / "c", {**checkpoint, "vocabulary": {"kind": "characters", "characters": ["a", "b"]}})
-    with pytest.raises(Mistake, match="name one: a, b, c"):
-        saved.load(tmp_path, CPU)
+    with pytest.raises(InputError, match="name one: a, b, c"):
+        load_model(tmp_path, CPU)
 
 
 def test_the_newest_checkpoint_is_told_by_its_number(checkpoint, tmp_path):
@@ -256,12 +257,12 @@ def test_the_newest_checkpoint_is_told_by_its_number(checkpoint, tmp_path):
         state = {**checkpoint["state"], "best_val_loss": loss, "best_iteration": iteration}
         path = write(tmp_path, {**checkpoint, "state": state}, f"ckpt_elbo_{iteration}.pt")
         os.utime(path, (3e9 - iteration, 3e9 - iteration))
-    assert saved.load(tmp_path, CPU).path.name == "ckpt_elbo_60.pt"
+    assert load_model(tmp_path, CPU).path.name == "ckpt_elbo_60.pt"
 
 
 def test_averaged_weights_are_preferred(checkpoint, tmp_path):
     averaged = {name: tensor + 1 for name, tensor in checkpoint["model"].items() if name.endswith("weight")}
-    model = saved.load(write(tmp_path, {**checkpoint, "ema": averaged}), CPU).model
+    model = load_model(write(tmp_path, {**checkpoint, "ema": averaged}), CPU).model
     assert all(torch.equal(tensor, averaged[name]) for name, tensor in model.state_dict().items())
 
 
@@ -283,7 +284,7 @@ def corrector_of(checkpoint: dict, kind: str, *, finds: float, block_size: int =
 
 
 @pytest.mark.parametrize("kind", ["remasking", "remasking_binary"])
-def test_a_corrector_has_what_it_finds_drawn_anew(batch, checkpoint, tmp_path, draw, kind):
+def test_a_corrector_has_what_it_finds_drawn_again(batch, checkpoint, tmp_path, draw, kind):
     for name, finds in (("content", -9.0), ("never", 9.0)):
         write(tmp_path / name, corrector_of(checkpoint, kind, finds=finds), f"ckpt_{kind}_5.pt")
     options = ["--count=2", "--prompt=the", "--steps=4"]
@@ -336,7 +337,7 @@ def test_a_mistake_in_the_command_is_one_sentence(tmp_path, draw, options, said)
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--prompt=Zebra é"], "'Z' is none of the"),
+        (["--prompt=Zebra é"], "'Z' is not among the"),
         (["--prompt=the cat", "--length=7"], "raise --length"),
         (["--quality", "--dataset=nowhere"], "nowhere"),
     ],
@@ -359,13 +360,13 @@ def test_a_checkpoint_that_does_not_serve_is_said(batch, checkpoint, tmp_path, d
     )
     for path, options, said in (
         (tmp_path / "ckpt_elbo_1.pt", [], "cannot be read"),
-        (without, [], "it has no settings, state, vocabulary"),
+        (without, [], "it does not have settings, state, vocabulary"),
         (newer, [], "newer version"),
         (changed, [], "does not fit this version's network"),
         (narrow, [], "training_type 'remasking'; here one that predicts characters is needed"),
-        (job, [f"--corrector={job}"], "holds no checkpoint of a corrector"),
+        (job, [f"--corrector={job}"], "has no checkpoint of a corrector"),
         (job, [f"--corrector={job / 'ckpt_elbo_60.pt'}"], "here one of remasking, remasking_binary is needed"),
-        (job, [f"--corrector={narrow}"], "sees 16 characters at a time, the model 32"),
+        (job, [f"--corrector={narrow}"], "reads 16 characters at a time, the model 32"),
         (job, [f"--corrector={other}"], "another vocabulary"),
     ):
         _, err = draw(path, *options, code=2)

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 
-from pipelines.diffusion.sample_settings import SampleSettings
+from pipelines.diffusion.sampling.options import SampleSettings
 from runner.core.text import plain_lines
 from tests.conftest import PROJECT
 
@@ -23,7 +23,7 @@ def test_mistakes_in_the_command_are_said_before_torch_is_imported(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stderr.splitlines()) == len(wrong)
-    for said in ("no model; name", "nowhere: no such file", "holds no checkpoint", "sample.py is no checkpoint"):
+    for said in ("no model; name", "nowhere: no such file", "has no checkpoint", "sample.py is not a checkpoint"):
         assert said in done.stderr
 
 

@@ -58,7 +58,7 @@ def hidden(*rows: list[int]) -> Tensor:
     return torch.tensor(rows)
 
 
-def finish(sampler: Callable[..., sampling.Filling], predict: sampling.Predict, ids: Tensor, **options) -> Tensor:
+def finish(sampler: Callable[..., sampling.Decoding], predict: sampling.Predict, ids: Tensor, **options) -> Tensor:
     *_, last = sampler(predict, ids, ids == MASK, **options)
     return last
 
@@ -231,7 +231,7 @@ def knows(ids: Tensor) -> Tensor:
     return torch.nn.functional.one_hot(TRUTH, SIZE).float().log().expand(len(ids), -1, -1)
 
 
-def careless(predict: sampling.Predict, ids: Tensor, where: Tensor) -> sampling.Filling:
+def careless(predict: sampling.Predict, ids: Tensor, where: Tensor) -> sampling.Decoding:
     """Right but for positions 2 and 5, where it errs whenever it fills the whole."""
     text = TRUTH.clone()
     if where.sum() > 3:

@@ -13,7 +13,7 @@ import pytest
 
 from runner.supervisor import outcome
 from tests.conftest import DOOR, PROJECT, Workspace, read
-from tests.faults import ended, order, supervised, three
+from tests.faults import ended, request, supervised, three
 
 # Two runners, no descriptors, clocks
 
@@ -67,11 +67,10 @@ def test_a_clock_that_jumps_changes_no_duration_and_ends_no_job(tmp_path: Path, 
         f"runpy.run_path({str(PROJECT / 'runner' / 'supervisor' / '__main__.py')!r}, run_name='__main__')\n"
     )
     work = "echo before; sleep 0.3; touch jump; sleep 0.3; echo after"
-    told = order(tmp_path / "a", "sh", "-c", work, timeout=20, stall_timeout=20)
-    events = ended(supervised(told, "-c", program))
+    event = ended(supervised(request(tmp_path / "a", "sh", "-c", work, timeout=20, stall_timeout=20), "-c", program))
     found = read(tmp_path / "a" / "experiment_result.json")
     assert found["status"] == "completed" and 0.5 < found["duration_seconds"] < 10
-    assert events[-1]["event"] == "finished"
+    assert event.result.to_json() == found
     jumped = found["end_time"] > found["start_time"]
     assert jumped is (hours > 0)  # the clock did jump, and the records say what it said
     said = (tmp_path / "a" / "stdout.log").read_text().splitlines()
@@ -99,7 +98,7 @@ def test_a_limit_of_a_month_is_no_trouble(work: Workspace) -> None:
 _MANY = """\
 import json, os, signal, sys
 sys.path.insert(0, sys.argv[1])
-from runner import result
+from runner.supervisor import outcome
 ends = {}
 for case in json.loads(sys.argv[2]):
     pid = os.fork()
@@ -110,7 +109,8 @@ for case in json.loads(sys.argv[2]):
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         os.kill(os.getpid(), -case)
         signal.pause()
-    ends[case] = result.ending(os.waitpid(pid, 0)[1], None)
+    end = outcome.ending(os.waitpid(pid, 0)[1], None)
+    ends[case] = {"status": end.status, "return_code": end.return_code, "signal": end.signal}
 print(json.dumps(ends))
 """
 
@@ -150,7 +150,7 @@ def test_every_fatal_signal_is_reported_truly(tmp_path: Path) -> None:
 @pytest.mark.parametrize("status", ["interrupted", "timeout", "stalled"])
 def test_a_job_that_was_told_to_stop_never_completed(status: str) -> None:
     for wait_status in (0, 1 << 8, signal.SIGTERM):
-        assert outcome.ending(wait_status, status)["status"] == status
+        assert outcome.ending(wait_status, status).status == status
 
 
 # Torn and strange files

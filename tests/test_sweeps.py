@@ -1,4 +1,4 @@
-"""A sweep spec through the real door: what runs, what is recorded, how it goes on."""
+"""A sweep spec through the real command line: what runs, what is recorded, how it is resumed."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def test_the_written_config_is_the_exact_input(sweep: Workspace) -> None:
     assert config(sweep, 0) == expected
     written = (sweep.batch / "configs" / "run_000.yaml").read_bytes()
     assert (sweep.batch / "run_000" / "config_used.yaml").read_bytes() == written
-    said = (sweep.batch / "run_000" / "stdout.log").read_text()
-    assert all(line in said for line in written.decode().splitlines())
+    stdout = (sweep.batch / "run_000" / "stdout.log").read_text()
+    assert all(line in stdout for line in written.decode().splitlines())
     assert sweep.result("run_000")["command"][2:] == [
         f"experiments/{sweep.batch.name}/configs/run_000.yaml", f"--out_dir=experiments/{sweep.batch.name}/run_000",
     ]  # fmt: skip
@@ -85,7 +85,7 @@ def test_a_list_of_configs_is_a_run_each(sweep: Workspace) -> None:
     assert written.startswith("# from configs/other.yaml\n")
 
 
-def test_twins_run_with_a_warning(sweep: Workspace) -> None:
+def test_duplicates_run_with_a_warning(sweep: Workspace) -> None:
     sweep.write("specs/s.yaml", SPEC.replace('[plain, "on"]', "[plain, plain]"))
     out = sweep.run("--exp", "specs/s.yaml", *SCRIPT, code=0).stdout
     assert "2 runs with settings that another one has already: run_001 repeats run_000, run_003 repeats run_002" in out
@@ -143,7 +143,7 @@ def test_a_dry_run_with_a_limit_shows_what_that_leaves(sweep: Workspace) -> None
     assert "2 jobs would run" in out and "run_001" in out and "run_002" not in out
 
 
-def test_settings_of_the_beginning_stay_when_another_is_given_anew(sweep: Workspace) -> None:
+def test_settings_of_the_beginning_stay_when_another_is_given_later(sweep: Workspace) -> None:
     sweep.run("--exp", "specs/s.yaml", *SCRIPT, "--layers", "[4]", "--flag", "x", "--limit", 1, code=0)
     err = sweep.run("--exp", "specs/s.yaml", "--resume", "--flag", "y", code=2).stderr
     assert 'run_000: flag "x" -> "y"' in err and "layers" not in err
@@ -225,18 +225,18 @@ def test_what_changed_since_is_refused_with_the_difference_until_that_is_accepte
     sweep.run("--exp", "specs/s.yaml", *SCRIPT, "--limit", 2, code=0)
     if what == "the spec":
         sweep.write("specs/s.yaml", SPEC.replace("[1e-3, 0.1]", "[1e-3, 0.2, 0.3]"))
-        said = ["run_002: lr 0.1 -> 0.2", "run_003: lr 0.1 -> 0.2", "run_004: is new", "run_005: is new"]
+        expected = ["run_002: lr 0.1 -> 0.2", "run_003: lr 0.1 -> 0.2", "run_004: is new", "run_005: is new"]
     elif what == "the base config":
         sweep.write("configs/base.yaml", "lr: 0.5\nlayers: [3]\nflag: off\n")
-        said = [f"{name}: layers [1, 2] -> [3]" for name in RUNS]
+        expected = [f"{name}: layers [1, 2] -> [3]" for name in RUNS]
     else:
         path = sweep.batch / "configs" / "run_003.yaml"
         path.write_text(path.read_text().replace("seed: 3", "seed: 4"))
-        said = [f"experiments/{sweep.batch.name}/configs/run_003.yaml: seed 3 -> 4"]
+        expected = [f"experiments/{sweep.batch.name}/configs/run_003.yaml: seed 3 -> 4"]
     before = (sweep.batch / "plan.json").read_bytes()
     err = sweep.run("--exp", "specs/s.yaml", "--resume", code=2).stderr
     *lines, last = err.splitlines()
-    assert [line.removeprefix("run_experiments.py: ") for line in lines] == said
+    assert [line.removeprefix("run_experiments.py: ") for line in lines] == expected
     assert last.endswith("use --accept_changes to continue")
     assert (sweep.batch / "plan.json").read_bytes() == before and done(sweep) == RUNS[:2]
     sweep.run("--exp", "specs/s.yaml", "--resume", "--accept_changes", code=0)
@@ -257,7 +257,7 @@ def test_a_sweep_whose_runner_was_killed_goes_on(sweep: Workspace) -> None:
     sweep.write("job.py", waiting)
     process = sweep.start("--exp", "specs/s.yaml", *SCRIPT, "--grace", "0.3,0.3,5")
     wait_until((sweep / "done").exists, "the first run runs")
-    wait_until(lambda: statuses(sweep)[0] == "running", "that is said")
+    wait_until(lambda: statuses(sweep)[0] == "running", "the record says so")
     process.send_signal(signal.SIGKILL)
     process.communicate()
     (sweep / "go").touch()
@@ -268,11 +268,11 @@ def test_a_sweep_whose_runner_was_killed_goes_on(sweep: Workspace) -> None:
 def test_the_door_of_the_sweeps_document_is_the_main_door(sweep: Workspace) -> None:
     import subprocess
 
-    door = PROJECT / "scripts" / "run_experiment.py"
-    command = [sys.executable, door, "--exp", "specs/s.yaml", *SCRIPT, "--limit", "1"]
+    program = PROJECT / "scripts" / "run_experiment.py"
+    command = [sys.executable, program, "--exp", "specs/s.yaml", *SCRIPT, "--limit", "1"]
     subprocess.run(command, cwd=sweep.folder, check=True, capture_output=True)
     subprocess.run([*command[:4], "--resume", "--limit", "3"], cwd=sweep.folder, check=True, capture_output=True)
-    assert done(sweep) == RUNS and os.access(door, os.X_OK)
+    assert done(sweep) == RUNS and os.access(program, os.X_OK)
 
 
 def test_the_schema_for_editors_is_that_of_the_code() -> None:

@@ -18,12 +18,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from pipelines.diffusion import characters, data, dataset, texts, vocabulary, wanted
 from pipelines.diffusion.settings import DiffusionSettings, checkpoint_bytes, parameter_count, unprepared
+from pipelines.diffusion.text import characters, dataset, tokenization, vocabulary, windows
+from pipelines.diffusion.text.open import open_dataset, prepare_named
+from pipelines.diffusion.text.tokenization import Tokenization
+from pipelines.diffusion.text.vocabulary import Characters
 from pipelines.diffusion.train import run
-from pipelines.diffusion.vocabulary import Characters
-from pipelines.diffusion.wanted import Wanted
-from pipelines.mistake import Mistake
+from pipelines.shared.errors import InputError
 from tests.conftest import PROJECT, Workspace
 from tests.languages import TEXT, prepare_in, put_few_ranks, text_in
 
@@ -49,7 +50,7 @@ def book(work: Workspace) -> Path:
     """A text whose tokens, which processes put into data/prepared/, are taken away afterwards."""
     path = work.write(f"book_{uuid.uuid4().hex[:12]}.txt", TEXT)
     yield path
-    for folder in wanted.PREPARED.glob(f"{path.stem}-*"):
+    for folder in tokenization.PREPARED.glob(f"{path.stem}-*"):
         shutil.rmtree(folder)
 
 
@@ -62,7 +63,7 @@ def ids_of(found: dataset.Dataset) -> list[int]:
 
 @pytest.mark.parametrize("tokenizer", ["characters", "bpe", "gpt2"])
 def test_every_tokenizer_learns_and_holds_back_the_same_text(tmp_path, place, few_ranks, tokenizer):
-    found = data.open_dataset(text_in(tmp_path), tokenizer, 400)
+    found = open_dataset(text_in(tmp_path), tokenizer, 400)
     text = TEXT.replace("\r\n", "\n")
     assert found.text() == text
     assert found.vocabulary.decode(found.val.tolist()) == text[int(0.9 * len(text)) :]
@@ -74,7 +75,7 @@ def test_every_tokenizer_learns_and_holds_back_the_same_text(tmp_path, place, fe
 
 
 def test_meta_says_what_the_folder_holds(tmp_path, place):
-    found = data.open_dataset(text_in(tmp_path), "bpe", 400)
+    found = open_dataset(text_in(tmp_path), "bpe", 400)
     meta = json.loads((found.folder / "meta.json").read_text())
     text = TEXT.replace("\r\n", "\n")
     expected = {
@@ -89,7 +90,7 @@ def test_meta_says_what_the_folder_holds(tmp_path, place):
 
 def test_the_byte_pairs_are_learned_from_the_training_part_alone(tmp_path, place):
     text = "some words that are learned from. " * 90 + "zyzzyva " * 40
-    found = data.open_dataset(text_in(tmp_path, text[: int(len(text) * 0.99)]), "bpe", 400)
+    found = open_dataset(text_in(tmp_path, text[: int(len(text) * 0.99)]), "bpe", 400)
     assert not any(b"zy" in token for token in found.vocabulary.tokens) and "zyzzyva" in found.text()
 
 
@@ -107,52 +108,52 @@ def test_a_dataset_from_before_byte_pairs_is_read(tmp_path):
     for key in ("tokenizer", "train_characters", "val_characters"):
         del meta[key]
     (tmp_path / "meta.json").write_text(json.dumps(meta))
-    found = data.open_dataset(str(tmp_path))
+    found = open_dataset(str(tmp_path))
     assert found.text() == TEXT and found.val_characters_per_token == 1 and found.characters == tuple(sorted(set(TEXT)))
     assert DiffusionSettings(dataset=str(tmp_path)).tokenizer == "auto"
 
 
-def test_a_dataset_is_tokenized_anew_from_its_own_tokens(tmp_path, place):
+def test_a_dataset_is_tokenized_again_from_its_own_tokens(tmp_path, place):
     characters.prepare_once(tmp_path / "held", lambda: (TEXT, {"name": "test"}))
     name = str(tmp_path / "held")
-    pairs = data.open_dataset(name, "bpe", 300)
+    pairs = open_dataset(name, "bpe", 300)
     assert pairs.text() == TEXT and pairs.folder.parent == place and pairs.vocab_size == 300
-    assert data.open_dataset(name).folder == data.open_dataset(name, "characters").folder == tmp_path / "held"
+    assert open_dataset(name).folder == open_dataset(name, "characters").folder == tmp_path / "held"
 
 
 def test_a_folder_of_byte_pairs_is_taken_as_it_is_unless_other_tokens_are_asked_for(tmp_path, place):
     folder = tmp_path / "mine"
-    texts.prepare_named(folder, Wanted(text_in(tmp_path), "bpe", 300), again=False)
+    prepare_named(folder, Tokenization(text_in(tmp_path), "bpe", 300), again=False)
     name = str(folder)
-    assert data.open_dataset(name).folder == data.open_dataset(name, "bpe", 300).folder == folder
-    assert data.open_dataset(name, "bpe", 301).vocab_size == 301
-    assert isinstance(data.open_dataset(name, "characters").vocabulary, Characters)
+    assert open_dataset(name).folder == open_dataset(name, "bpe", 300).folder == folder
+    assert open_dataset(name, "bpe", 301).vocab_size == 301
+    assert isinstance(open_dataset(name, "characters").vocabulary, Characters)
     with pytest.raises(TypeError, match="byte pairs"):
-        _ = data.open_dataset(name).characters
+        _ = open_dataset(name).characters
 
 
 def test_an_edited_text_or_another_vocabulary_never_meets_stale_tokens(tmp_path, place):
     name = text_in(tmp_path)
-    first = data.open_dataset(name, "bpe", 300)
-    assert data.open_dataset(name, "bpe", 300).folder == first.folder
+    first = open_dataset(name, "bpe", 300)
+    assert open_dataset(name, "bpe", 300).folder == first.folder
     state = (tmp_path / "text.txt").stat()
     text_in(tmp_path, TEXT.replace("rain", "hail"))
     os.utime(name, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
-    edited = data.open_dataset(name, "bpe", 300)
+    edited = open_dataset(name, "bpe", 300)
     assert edited.folder != first.folder and "hail" in edited.text() and "rain" in first.text()
-    assert len({data.open_dataset(name, *keys).folder for keys in [("bpe", 300), ("bpe", 301), ("characters",)]}) == 3
+    assert len({open_dataset(name, *keys).folder for keys in [("bpe", 300), ("bpe", 301), ("characters",)]}) == 3
 
 
 def test_line_ends_and_a_byte_order_mark_do_not_become_tokens(tmp_path, place):
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + b"One line.\r\n\r\nAnother.\rThird.\n" * 20)
-    assert data.open_dataset(str(tmp_path / "a.txt"), "bpe").text() == "One line.\n\nAnother.\nThird.\n" * 20
+    assert open_dataset(str(tmp_path / "a.txt"), "bpe").text() == "One line.\n\nAnother.\nThird.\n" * 20
 
 
 @pytest.mark.parametrize("tokenizer", ["characters", "bpe"])
 def test_paragraphs_begin_after_empty_lines(tmp_path, place, tokenizer):
     paragraphs = "First one.\n\nSecond one,\nstill it.\n\n\n\nThird.\n\n   Indented é.\n\n" * 60
-    found = data.open_dataset(text_in(tmp_path, paragraphs), tokenizer, 400)
-    starts = data.paragraphs(found, 8)
+    found = open_dataset(text_in(tmp_path, paragraphs), tokenizer, 400)
+    starts = windows.paragraphs(found, 8)
     begin = [found.vocabulary.decode(found.train[: int(start)].tolist()) for start in starts]
     after = [found.vocabulary.decode(found.train[int(start) :][:8].tolist()) for start in starts]
     assert starts[0] == 0 and len(starts) > 100
@@ -161,9 +162,9 @@ def test_paragraphs_begin_after_empty_lines(tmp_path, place, tokenizer):
 
 
 def test_a_text_without_line_breaks_has_no_paragraphs(tmp_path, place):
-    found = data.open_dataset(text_in(tmp_path, "no break at all " * 90), "bpe", 300)
-    with pytest.raises(Mistake, match=r"use_paragraph_boundaries: the text of .* has no line breaks"):
-        data.paragraphs(found, 8)
+    found = open_dataset(text_in(tmp_path, "no break at all " * 90), "bpe", 300)
+    with pytest.raises(InputError, match=r"use_paragraph_boundaries: the text of .* has no line breaks"):
+        windows.paragraphs(found, 8)
 
 
 # Mistakes.
@@ -174,14 +175,14 @@ def test_a_text_without_line_breaks_has_no_paragraphs(tmp_path, place):
     [
         (TEXT.encode("latin1", errors="ignore"), r"is not UTF-8 text \(.* at byte \d+\); convert it"),
         (TEXT.encode("utf-16"), "is not UTF-8 text"),
-        (b"short", "has only 5 characters; a text needs 100"),
+        (b"short", "has only 5 characters; at least 100 are needed"),
     ],
 )
 @pytest.mark.parametrize("tokenizer", ["auto", "bpe"])
 def test_a_text_that_cannot_be_taken_is_one_sentence(tmp_path, place, content, said, tokenizer):
     (tmp_path / "t.txt").write_bytes(content)
-    with pytest.raises(Mistake, match=said):
-        data.open_dataset(str(tmp_path / "t.txt"), tokenizer)
+    with pytest.raises(InputError, match=said):
+        open_dataset(str(tmp_path / "t.txt"), tokenizer)
     assert not place.exists()
 
 
@@ -211,7 +212,7 @@ def test_the_room_for_checkpoints_knows_the_vocabulary(tmp_path, place):
     name = text_in(tmp_path)
     asked = DiffusionSettings(dataset=name, tokenizer="bpe", bpe_vocab_size=5000)
     before = checkpoint_bytes(asked)
-    found = data.open_dataset(name, "bpe", 5000)
+    found = open_dataset(name, "bpe", 5000)
     assert found.vocab_size < 5000 and checkpoint_bytes(asked) < before
     assert checkpoint_bytes(asked) > 4 * 12 * parameter_count(asked, found.vocab_size)
 
@@ -232,8 +233,9 @@ def config(work: Workspace, name: str, **changes) -> Path:
 def test_three_processes_prepare_a_text_once(work, book):
     program = f"""
 import sys; sys.path.insert(0, {str(PROJECT)!r})
-from pipelines.diffusion import texts, wanted
-print(*texts.prepare(wanted.Wanted({book.name!r}, "bpe", 400)))
+from pipelines.diffusion.text.open import prepare
+from pipelines.diffusion.text.tokenization import Tokenization
+print(*prepare(Tokenization({book.name!r}, "bpe", 400)))
 """
     children = [
         subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=work.folder)
@@ -248,15 +250,16 @@ def test_a_preparation_that_is_killed_leaves_nothing_that_is_taken_for_whole(wor
     """Killed when the first part stands there; the next preparation makes the rest."""
     program = f"""
 import sys, time; sys.path.insert(0, {str(PROJECT)!r})
-from pipelines.diffusion import texts, wanted
-from runner import atomic
+from pipelines.diffusion.text.open import prepare
+from pipelines.diffusion.text.tokenization import Tokenization
+from runner.disk import atomic
 whole = atomic.write_bytes
 def slowly(path, content):
     whole(path, content)
     print(path, flush=True)
     time.sleep(60)
 atomic.write_bytes = slowly
-texts.prepare(wanted.Wanted({book.name!r}, "bpe", 400))
+prepare(Tokenization({book.name!r}, "bpe", 400))
 """
     child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=work.folder)
     folder = Path(child.stdout.readline().strip()).parent
@@ -265,7 +268,7 @@ texts.prepare(wanted.Wanted({book.name!r}, "bpe", 400))
     child.communicate()
     assert not dataset.is_prepared(folder)
     with contextlib.chdir(work.folder):
-        found = data.open_dataset(book.name, "bpe", 400)
+        found = open_dataset(book.name, "bpe", 400)
     assert found.folder == folder and found.text() == TEXT.replace("\r\n", "\n")
     assert sorted(path.name for path in folder.iterdir()) == [
         "meta.json", "prepare.lock", "ranks.tiktoken", "train.bin", "val.bin"
@@ -285,7 +288,7 @@ def test_a_training_on_byte_pairs_says_bits_of_the_original_characters(work, boo
     rows = [json.loads(line) for line in (work / "out/metrics.jsonl").read_text().splitlines()]
     evaluated = [row for row in rows if "val/bpc" in row]
     with contextlib.chdir(work.folder):
-        found = data.open_dataset(book.name, "bpe", 400)
+        found = open_dataset(book.name, "bpe", 400)
     for row in evaluated:
         assert row["val/bpc"] == pytest.approx(row["val/loss"] / math.log(2) / found.val_characters_per_token)
     assert evaluated[-1]["val/loss"] < math.log(400) - 0.5
@@ -304,10 +307,10 @@ def test_a_training_goes_on_with_its_own_byte_pairs_only(tmp_path, place):
     resumed = {**asked, "init_from": "resume", "max_iters": 4}
     assert trained(tmp_path / "out", **asked) == 0
     assert trained(tmp_path / "out", **resumed, use_paragraph_boundaries=True) == 0
-    with pytest.raises(Mistake, match="tokens_in 301 there, 302 here"):
+    with pytest.raises(InputError, match="tokens_in 301 there, 302 here"):
         trained(tmp_path / "out", **{**resumed, "bpe_vocab_size": 301})
     text_in(tmp_path, TEXT.replace("rain", "snow"))
-    with pytest.raises(Mistake, match=r"was trained on other byte pairs \(bpe\) than those of"):
+    with pytest.raises(InputError, match=r"was trained on other byte pairs \(bpe\) than those of"):
         trained(tmp_path / "out", **resumed)
 
 
@@ -331,8 +334,8 @@ def test_the_two_documented_lines_prepare_a_text_and_train(work, book, tokenizer
     work.write("config/quickstart/easy.py", (PROJECT / "config/quickstart/easy.py").read_text())
     typed = [book.name if word == "book.txt" else word for word in words]
     done = work.run(*typed, "--max_iters", 2, "--eval_iters", 1, code=0, env={"OMP_NUM_THREADS": "1"})
-    assert done.stderr.count(f"preparing {book.name} …") == 1 and work.result("easy")["status"] == "completed"
-    (folder,) = wanted.PREPARED.glob(f"{book.stem}-*")
+    assert done.stderr.count(f"preparing dataset {book.name} …") == 1 and work.result("easy")["status"] == "completed"
+    (folder,) = tokenization.PREPARED.glob(f"{book.stem}-*")
     assert folder.name.startswith(f"{book.stem}-{tokenizer}")
     with contextlib.chdir(work.folder):
         asked = {"dataset": book.name, "tokenizer": tokenizer, "bpe_vocab_size": 512}
@@ -358,10 +361,10 @@ def test_by_hand_a_text_becomes_a_dataset_with_a_name(work, book):
         again = python(script, book.name, "--name", name, "--tokenizer", "bpe", "--vocab_size", 300, cwd=work.folder)
         assert "was prepared already" in again.stdout
         other = python(script, book.name, "--name", name, cwd=work.folder)
-        assert other.returncode == 2 and "holds another text or other tokens; --again replaces them" in other.stderr
-        assert data.open_dataset(name).vocab_size == 300
+        assert other.returncode == 2 and "has another text or other tokens; --again replaces them" in other.stderr
+        assert open_dataset(name).vocab_size == 300
         replaced = python(script, book.name, "--name", name, "--again", cwd=work.folder)
-        assert replaced.returncode == 0 and data.open_dataset(name).characters
+        assert replaced.returncode == 0 and open_dataset(name).characters
         ignored = subprocess.run(
             ["git", "check-ignore", "-q", str(folder / "ranks.tiktoken")], cwd=PROJECT, check=False
         )

@@ -14,19 +14,19 @@ import pytest
 import torch
 
 from model.diffusion import masked_cross_entropy
-from model.masks import hide, random_masking, random_masks, sample_masks
+from model.masks import apply_mask, random_masking, random_masks, sample_masks
 from model.transformer import Shape, Transformer
 from pipelines.diffusion.batches import Batches
-from pipelines.diffusion.data import open_dataset
-from pipelines.diffusion.filling import Filling
-from pipelines.diffusion.learner import Cost, averaged, build, cost_of
+from pipelines.diffusion.evaluation.full_validation import evaluate_full, masks_of_pass
+from pipelines.diffusion.masked_prediction import MaskedPrediction
 from pipelines.diffusion.meter import Meter
 from pipelines.diffusion.optimizers import block_matrices
 from pipelines.diffusion.schedule import stage_at
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.stages import RandomStage
-from pipelines.diffusion.whole import evaluate_whole, masks_of_turn
-from pipelines.processes import Processes
+from pipelines.diffusion.text.open import open_dataset
+from pipelines.diffusion.train_state import BatchLoss, averaged_weights, build, loss_of
+from pipelines.shared.distributed import World
 from tests.test_training import TINY, command, config, finish, no_wandb_server, one_thread, rows_of, text, train_here
 
 __all__ = ["no_wandb_server", "one_thread", "text"]  # fixtures
@@ -58,7 +58,7 @@ def exact_elbo(model: Transformer, row: torch.Tensor) -> float:
             masks[i, list(chosen)] = True
         ids = row.expand(len(masks), length)
         with torch.no_grad():
-            losses = masked_cross_entropy(model(hide(ids, masks, 3)), ids, masks)
+            losses = masked_cross_entropy(model(apply_mask(ids, masks, 3)), ids, masks)
         by_size.append(losses.sum(1).mean().item() / size)
     return sum(by_size) / length
 
@@ -71,13 +71,13 @@ def test_the_estimator_is_the_sum_over_all_masks(text):
     model = small_network(3, 4)
     row = torch.tensor([0, 2, 1, 1])
     exact = exact_elbo(model, row)
-    batch = Filling(settings(text, training_type="elbo", block_size=4, batch_size=4000), open_dataset(str(text)),
-                    CPU, torch.float32).draw(0, 0, 0)  # fmt: skip
+    large = settings(text, training_type="elbo", block_size=4, batch_size=4000)
+    batch = MaskedPrediction(large, open_dataset(str(text)), CPU, torch.float32).draw(0, 0, 0)
     hidden = torch.zeros(4000 * 4).scatter_(0, batch.at, (batch.weights > 0).float()).bool().view(4000, 4)
     weights = torch.zeros(4000 * 4).scatter_(0, batch.at, batch.weights).view(4000, 4)
     ids = row.expand(4000, 4)
     with torch.no_grad():
-        losses = masked_cross_entropy(model(hide(ids, hidden, 3)), ids, hidden)
+        losses = masked_cross_entropy(model(apply_mask(ids, hidden, 3)), ids, hidden)
     per_row = (losses * weights).sum(1) * 4000
     error = per_row.std().item() / math.sqrt(4000)
     assert abs(per_row.mean().item() - exact) < 4 * error
@@ -93,16 +93,17 @@ def test_exact_counts_and_coins_agree():
     counted = random_masks((ratio * 8).ceil().long().clamp(1, 8), 8, generator)
     coins = torch.rand(rows, 8, generator=generator) < ratio[:, None]
     with torch.no_grad():
-        by_count = masked_cross_entropy(model(hide(ids, counted, 3)), ids, counted).sum(1) / counted.sum(1)
-        by_coin = masked_cross_entropy(model(hide(ids, coins, 3)), ids, coins).sum(1) / ratio / 8
+        by_count = masked_cross_entropy(model(apply_mask(ids, counted, 3)), ids, counted).sum(1) / counted.sum(1)
+        by_coin = masked_cross_entropy(model(apply_mask(ids, coins, 3)), ids, coins).sum(1) / ratio / 8
     error = math.sqrt(by_count.var() / rows + by_coin.var() / rows)
     assert abs(by_count.mean() - by_coin.mean()) < 4 * error
 
 
 def test_a_largest_weight_holds_in_training_only(text):
     limited = settings(text, training_type="elbo", max_loss_weight=2.0)
-    batch = Filling(limited, open_dataset(str(text)), CPU, torch.float32).draw(0, 0, 0)
-    free = Filling(settings(text, training_type="elbo"), open_dataset(str(text)), CPU, torch.float32).draw(0, 0, 0)
+    batch = MaskedPrediction(limited, open_dataset(str(text)), CPU, torch.float32).draw(0, 0, 0)
+    unlimited = settings(text, training_type="elbo")
+    free = MaskedPrediction(unlimited, open_dataset(str(text)), CPU, torch.float32).draw(0, 0, 0)
     largest = 2.0 / (limited.batch_size * limited.block_size)
     assert batch.weights.max().item() == pytest.approx(largest) and free.weights.max().item() > 2 * largest
     assert torch.equal(batch.inputs, free.inputs)
@@ -110,7 +111,8 @@ def test_a_largest_weight_holds_in_training_only(text):
 
 def test_the_weights_of_a_batch_add_up_to_one(text):
     for kind in ("elbo", "unmasking"):
-        batch = Filling(settings(text, training_type=kind), open_dataset(str(text)), CPU, torch.float32).draw(3, 0, 0)
+        objective = MaskedPrediction(settings(text, training_type=kind), open_dataset(str(text)), CPU, torch.float32)
+        batch = objective.draw(3, 0, 0)
         assert batch.weights.sum().item() == pytest.approx(1.0, abs=1e-5)
         assert (batch.inputs.flatten()[batch.at][batch.weights > 0] == open_dataset(str(text)).mask_id).all()
         assert (batch.inputs.flatten()[batch.at][batch.weights == 0] != open_dataset(str(text)).mask_id).all()
@@ -127,7 +129,7 @@ def test_the_whole_text_is_asked_and_the_error_is_that_of_the_masks(text):
     data = open_dataset(str(text))
     model = small_network(data.vocab_size, 32)
     common = {"mask_id": data.mask_id, "device": CPU, "dtype": torch.float32}
-    whole = evaluate_whole(model, data.val, 32, **common)
+    whole = evaluate_full(model, data.val, 32, **common)
     assert whole.losses.shape == (len(data.val) // 32, 10) and (whole.losses > 0).all()
     # Other masks on the same windows: the spread of the mean is what the standard error says.
     others = []
@@ -140,8 +142,8 @@ def test_the_whole_text_is_asked_and_the_error_is_that_of_the_masks(text):
             ratio = (group + torch.rand(len(ids), generator=generator)) / 10
             masks = sample_masks(random_masking(ratio, 32), 32, generator)
             with torch.no_grad():
-                loss = masked_cross_entropy(model(hide(ids, masks, data.mask_id)), ids, masks).sum(1) / masks.sum(1)
-            losses.append(loss)
+                loss = masked_cross_entropy(model(apply_mask(ids, masks, data.mask_id)), ids, masks)
+            losses.append(loss.sum(1) / masks.sum(1))
         others.append(torch.stack(losses).mean().item())
     spread = float(np.std(others, ddof=1))
     assert 0.4 * spread < whole.standard_error < 2.5 * spread
@@ -150,9 +152,9 @@ def test_the_whole_text_is_asked_and_the_error_is_that_of_the_masks(text):
 
 def test_each_window_meets_each_bin_once():
     block = np.arange(23)
-    met = torch.stack([masks_of_turn(block, turn, 40)[0] for turn in range(10)])
+    met = torch.stack([masks_of_pass(block, turn, 40)[0] for turn in range(10)])
     assert torch.equal(met.sort(0).values, torch.arange(10)[:, None].expand(10, 23))
-    bins, masks = masks_of_turn(block, 3, 40)
+    bins, masks = masks_of_pass(block, 3, 40)
     ratio = masks.sum(1) / 40
     assert ((ratio > bins / 10) & (ratio <= (bins + 1) / 10 + 1e-6)).all()
 
@@ -200,17 +202,17 @@ def test_other_recipes_learn_and_resume_bit_for_bit(text, tmp_path, changes):
 
 
 def test_muon_takes_the_matrices_of_the_blocks_alone(text):
-    learner = build(settings(text, optimizer="muon", conv_width=3), 10, CPU, torch.float32)
-    muons = learner.optimizer.muon.param_groups[0]["params"]
-    assert len(muons) == 4 and {id(p) for p in muons} == {id(p) for p in block_matrices(learner.model)}
-    others = sum(len(group["params"]) for group in learner.optimizer.adamw.param_groups)
-    assert len(muons) + others == len(list(learner.model.parameters()))
+    model_state = build(settings(text, optimizer="muon", conv_width=3), 10, CPU, torch.float32)
+    muons = model_state.optimizer.muon.param_groups[0]["params"]
+    assert len(muons) == 4 and {id(p) for p in muons} == {id(p) for p in block_matrices(model_state.model)}
+    others = sum(len(group["params"]) for group in model_state.optimizer.adamw.param_groups)
+    assert len(muons) + others == len(list(model_state.model.parameters()))
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_a_step_without_a_finite_gradient_moves_nothing_and_is_counted(text, optimizer):
-    learner = build(settings(text, optimizer=optimizer), 10, CPU, torch.float32)
-    network = Cost(learner.model, CPU, torch.float32)
+    model_state = build(settings(text, optimizer=optimizer), 10, CPU, torch.float32)
+    network = BatchLoss(model_state.model, CPU, torch.float32)
     ids = torch.randint(10, (2, 32))
     weights = torch.ones(64) / 64
 
@@ -218,33 +220,33 @@ def test_a_step_without_a_finite_gradient_moves_nothing_and_is_counted(text, opt
         (network(ids, None, ids.flatten(), weights) * factor).backward()
 
     gradient(1.0)
-    assert learner.optimizer.step(learner.scaler)[1] == 0
-    before = [p.clone() for p in learner.model.parameters()]
+    assert model_state.optimizer.step(model_state.scaler)[1] == 0
+    before = [p.clone() for p in model_state.model.parameters()]
     gradient(math.inf)
-    norm, skipped = learner.optimizer.step(learner.scaler)
+    norm, skipped = model_state.optimizer.step(model_state.scaler)
     assert skipped == 1 and not norm.isfinite()
-    assert all(torch.equal(p, old) for p, old in zip(learner.model.parameters(), before, strict=True))
+    assert all(torch.equal(p, old) for p, old in zip(model_state.model.parameters(), before, strict=True))
     gradient(1.0)
-    assert learner.optimizer.step(learner.scaler)[1] == 0
-    assert any(not torch.equal(p, old) for p, old in zip(learner.model.parameters(), before, strict=True))
+    assert model_state.optimizer.step(model_state.scaler)[1] == 0
+    assert any(not torch.equal(p, old) for p, old in zip(model_state.model.parameters(), before, strict=True))
 
 
 def test_the_average_is_judged_and_the_weights_come_back(text):
-    learner = build(settings(text, ema_decay=0.5), 10, CPU, torch.float32)
+    model_state = build(settings(text, ema_decay=0.5), 10, CPU, torch.float32)
     with torch.no_grad():
-        for p in learner.model.parameters():
+        for p in model_state.model.parameters():
             p.add_(1.0)
-    own = [p.clone() for p in learner.model.parameters()]
-    with averaged(learner) as judged:
+    own = [p.clone() for p in model_state.model.parameters()]
+    with averaged_weights(model_state) as judged:
         assert torch.allclose(judged.head.weight, own[-1] - 1.0)
-    assert all(torch.equal(p, old) for p, old in zip(learner.model.parameters(), own, strict=True))
+    assert all(torch.equal(p, old) for p, old in zip(model_state.model.parameters(), own, strict=True))
 
 
 def test_another_optimizer_on_resume_is_one_sentence(text, tmp_path, capsys):
     assert train_here(text, tmp_path, max_iters=20, training_type="elbo") == 0
     path = config(tmp_path, text, training_type="elbo", out_dir=str(tmp_path))
     done = finish(path, "--init_from=resume", "--optimizer=muon")
-    assert done.returncode == 2 and "type --optimizer=adamw, or --init_from=scratch" in done.stderr
+    assert done.returncode == 2 and "use --optimizer=adamw, or --init_from=scratch" in done.stderr
 
 
 # Checkpoints.
@@ -317,7 +319,7 @@ def test_two_processes_train_what_one_trains(text, tmp_path, changes):
 def test_processes_that_cannot_share_evenly_say_so(text, tmp_path):
     done = torchrun(2, config(tmp_path, text, batch_size=3))
     assert done.returncode != 0
-    assert "2 processes can share neither gradient_accumulation_steps (1) nor batch_size (3) evenly" in done.stderr
+    assert "2 processes can split neither gradient_accumulation_steps (1) nor batch_size (3) evenly" in done.stderr
 
 
 # Watchable.
@@ -325,15 +327,15 @@ def test_processes_that_cannot_share_evenly_say_so(text, tmp_path):
 
 def test_the_meter_leaves_skipped_steps_out_of_the_mean_and_counts_them_for_good(text):
     said: list[str] = []
-    meter = Meter(CPU, torch.float32, Processes(), said.append, tokens_per_iter=8, flops_per_token=1.0, skipped=3)
+    meter = Meter(CPU, torch.float32, World(), said.append, tokens_per_iter=8, flops_per_token=1.0, skipped=3)
     for loss, skipped in ((2.0, 0.0), (math.nan, 1.0), (4.0, 0.0)):
         meter.count(torch.tensor(loss), torch.tensor(skipped))
-    assert meter.skipped == 4 and meter.in_a_row == 0
+    assert meter.skipped == 4 and meter.consecutive_skips == 0
     row, line = meter.row(warm=False)
     assert row["train/loss"] == pytest.approx(3.0) and row["skipped_steps"] == 4 and "4 steps skipped" in line
     assert "mfu" not in row and said == []
     meter.count(torch.tensor(math.inf), torch.tensor(1.0))
-    assert meter.in_a_row == 1 and meter.skipped == 5  # also between two rows: what a checkpoint asks for
+    assert meter.consecutive_skips == 1 and meter.skipped == 5  # also between two rows: what a checkpoint asks for
     row, line = meter.row(warm=True)
     assert math.isnan(row["train/loss"]) and row["skipped_steps"] == 5 and row["mfu"] > 0
     assert len(said) == 1 and said[0].startswith("peak for mfu")
@@ -373,13 +375,13 @@ def test_without_tensorboard_the_training_goes_on(text, tmp_path, monkeypatch, c
     assert "pip install tensorboard" in capsys.readouterr().err
 
 
-def test_the_batches_of_a_lane_do_not_depend_on_who_draws_them(text):
+def test_the_batches_of_a_micro_batch_index_do_not_depend_on_who_draws_them(text):
     split = settings(text, gradient_accumulation_steps=2)
     data = open_dataset(str(text))
-    one, other = (Filling(split, data, CPU, torch.float32) for _ in range(2))
-    straight = [one.draw(iteration, lane, 0).inputs for iteration in range(20) for lane in (0, 1)]
+    one, other = (MaskedPrediction(split, data, CPU, torch.float32) for _ in range(2))
+    straight = [one.draw(iteration, micro_batch, 0).inputs for iteration in range(20) for micro_batch in (0, 1)]
     crooked = [other.draw(iteration, 1, 0).inputs for iteration in reversed(range(20))][::-1]
     assert all(torch.equal(a, b) for a, b in zip(straight[1::2], crooked, strict=True))
     assert not torch.equal(straight[0], straight[1])
-    assert cost_of(Cost(small_network(data.vocab_size, 32), CPU, torch.float32), one.draw(0, 0, 0)).isfinite()
+    assert loss_of(BatchLoss(small_network(data.vocab_size, 32), CPU, torch.float32), one.draw(0, 0, 0)).isfinite()
     assert isinstance(one._batches, Batches)

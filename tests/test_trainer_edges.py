@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines import checkpoints
-from pipelines.diffusion.corpus import Corpus
-from pipelines.diffusion.evaluation import evaluate, questions
-from pipelines.diffusion.filling import Filling
-from pipelines.diffusion.learner import Cost, build
-from pipelines.diffusion.optimizers import take_unless
-from pipelines.diffusion.whole import evaluate_whole
+from pipelines.diffusion.evaluation.full_validation import evaluate_full
+from pipelines.diffusion.evaluation.masked_loss import evaluate, masked_windows
+from pipelines.diffusion.masked_prediction import MaskedPrediction
+from pipelines.diffusion.optimizers import step_unless
+from pipelines.diffusion.text.corpus import Corpus
+from pipelines.diffusion.train_state import BatchLoss, build
+from pipelines.shared import checkpoints
 from tests.test_trainer import CPU, settings, small_network
 from tests.test_training import config, finish, no_wandb_server, one_thread, rows_of, text, train_here
 
@@ -38,17 +38,17 @@ def test_a_damaged_checkpoint_never_stands_for_a_good_one(tmp_path):
     """A training was resumed at 5, since 99 could not be read, and has now written 6, which is not the best."""
     for iteration in (4, 5, 6, 99):
         checkpoints.path_of(tmp_path, "elbo", iteration).touch()
-    checkpoints.keep(tmp_path, "elbo", 1, best=5, written=6)
+    checkpoints.prune(tmp_path, "elbo", 1, best=5, written=6)
     assert list(checkpoints.existing(tmp_path, "elbo")) == [5, 6, 99]
 
 
 def test_a_signal_in_the_final_evaluation_is_not_passed_over_in_silence(text, tmp_path, monkeypatch, capsys):
-    def signalled(self: Filling, *arguments: object) -> None:
+    def signalled(self: MaskedPrediction, *arguments: object) -> None:
         return None
 
-    monkeypatch.setattr(Filling, "evaluate_whole", signalled)
+    monkeypatch.setattr(MaskedPrediction, "evaluate_full", signalled)
     assert train_here(text, tmp_path, max_iters=5) == 0
-    assert "a signal cut the final evaluation short; --init_from=resume --eval_only=true" in capsys.readouterr().out
+    assert "a signal ended the final evaluation early; --init_from=resume --eval_only=true" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("steps", "said"), [(5, "no trace of 5 steps"), (12, "the trace of 2 steps is")])
@@ -60,26 +60,26 @@ def test_a_training_too_short_for_a_whole_trace_says_so(text, tmp_path, capsys, 
 
 def test_muon_has_a_way_back_from_its_first_step(text):
     """On a GPU the step is taken and taken back; with half precision the first ones overflow as a rule."""
-    learner = build(settings(text, optimizer="muon"), 10, CPU, torch.float32)
-    muon, ids = learner.optimizer.muon, torch.randint(10, (2, 32))
-    network = Cost(learner.model, CPU, torch.float32)
-    torch.nn.init.normal_(learner.model.head.weight)  # or nothing would reach the blocks
+    model_state = build(settings(text, optimizer="muon"), 10, CPU, torch.float32)
+    muon, ids = model_state.optimizer.muon, torch.randint(10, (2, 32))
+    network = BatchLoss(model_state.model, CPU, torch.float32)
+    torch.nn.init.normal_(model_state.model.head.weight)  # or nothing would reach the blocks
     matrices = muon.param_groups[0]["params"]
     before = [p.clone() for p in matrices]
     for factor, skipped in ((math.inf, 1.0), (1.0, 0.0)):
         (network(ids, None, ids.flatten(), torch.ones(64) / 64) * factor).backward()
         with torch.no_grad():
-            take_unless(torch.tensor(skipped), muon)
+            step_unless(torch.tensor(skipped), muon)
         moved = [not torch.equal(p, old) for p, old in zip(matrices, before, strict=True)]
         assert any(moved) != bool(skipped)
         assert all(p.isfinite().all() and muon.state[p]["momentum_buffer"].isfinite().all() for p in matrices)
-        learner.model.zero_grad()
+        model_state.model.zero_grad()
 
 
 @pytest.mark.parametrize("most", [0, 2**30])
 def test_windows_come_to_the_device_whatever_it_is(monkeypatch, most):
     """'meta' stands for one that is neither a processor nor NVIDIA's."""
-    monkeypatch.setattr("pipelines.diffusion.corpus.MOST_BYTES_ON_DEVICE", most)
+    monkeypatch.setattr("pipelines.diffusion.text.corpus.MAX_DEVICE_BYTES", most)
     windows = Corpus(np.arange(50, dtype=np.uint16), torch.device("meta")).windows(np.array([3, 48]), 4)
     assert windows.device.type == "meta" and windows.shape == (2, 4)
 
@@ -89,21 +89,21 @@ def test_a_window_that_is_left_over_is_asked_too(monkeypatch):
     model, tokens = small_network(3, 8), np.arange(24) % 3
 
     def losses() -> torch.Tensor:
-        return evaluate_whole(model, tokens, 8, mask_id=3, device=CPU, dtype=torch.float32).losses
+        return evaluate_full(model, tokens, 8, mask_id=3, device=CPU, dtype=torch.float32).losses
 
     at_once = losses()
-    monkeypatch.setattr("pipelines.diffusion.evaluation.MOST_TOKENS", 16)
+    monkeypatch.setattr("pipelines.diffusion.evaluation.masked_loss.MOST_TOKENS", 16)
     assert torch.allclose(losses(), at_once, atol=1e-6)
 
 
 def test_one_window_has_no_standard_error():
     model, tokens = small_network(3, 8), np.arange(8) % 3
-    whole = evaluate_whole(model, tokens, 8, mask_id=3, device=CPU, dtype=torch.float32)
+    whole = evaluate_full(model, tokens, 8, mask_id=3, device=CPU, dtype=torch.float32)
     assert math.isnan(whole.standard_error)
     tokens = np.arange(800) % 3
     errors = []
     for each in (1, 4):
-        asked = questions(tokens, each, 8, [], CPU)
+        asked = masked_windows(tokens, each, 8, [], CPU)
         errors.append(evaluate(model, asked, asked, mask_id=3, dtype=torch.float32).standard_error)
     assert math.isnan(errors[0]) and errors[1] > 0
 
@@ -116,17 +116,17 @@ def test_a_number_that_is_not_there_is_null_in_the_metrics(text, tmp_path):
 
 FLAGS = """
 import torch
-from pipelines.processes import joined
-with joined("cpu") as us:
-    found = [us.any(False), us.any(us.rank == 1), us.any(True)]
-    network = us.wrap(torch.nn.Linear(2, 2), torch.device("cpu"))
-    if us.first:
+from pipelines.shared.distributed import join_world
+with join_world("cpu") as world:
+    found = [world.any(False), world.any(world.rank == 1), world.any(True)]
+    network = world.wrap(torch.nn.Linear(2, 2), torch.device("cpu"))
+    if world.is_rank_zero:
         print(found, network.broadcast_buffers)
 """
 
 
 @pytest.mark.slow
-def test_a_signal_to_any_process_is_heard_by_all(tmp_path):
+def test_a_signal_to_any_process_reaches_all(tmp_path):
     program = tmp_path / "flags.py"
     program.write_text(FLAGS)
     done = subprocess.run(

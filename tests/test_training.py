@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines import checkpoints, weights_and_biases
-from pipelines.diffusion import characters
 from pipelines.diffusion.settings import DiffusionSettings
+from pipelines.diffusion.text import characters
 from pipelines.diffusion.train import run
+from pipelines.shared import checkpoints, wandb_logger
 from tests.conftest import signalled_at
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -223,9 +223,9 @@ def test_a_signal_saves_and_leaves(text, tmp_path, signum, code):
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("--init_from=resume", "--init_from=scratch begins anew"),
+        ("--init_from=resume", "--init_from=scratch starts from scratch"),
         pytest.param(
-            "--device=cuda", "type --device=", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="GPU")
+            "--device=cuda", "use --device=", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="GPU")
         ),
         ("--block_size=100000", "lower block_size"),
     ],
@@ -235,7 +235,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(text, tmp_path, option, said)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and said in done.stderr and len(done.stderr.splitlines()) == 1
     record = json.loads((tmp_path / "out" / "error.json").read_text())
-    assert record["type"] == "Mistake" and record["traceback"] is None
+    assert record["type"] == "InputError" and record["traceback"] is None
 
 
 def test_a_loss_that_is_not_finite_stops_the_training_and_saves_nothing_bad(text, tmp_path):
@@ -257,7 +257,7 @@ def test_a_full_disk_is_a_warning_on_the_way_and_an_error_at_the_end(text, tmp_p
         resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 
     done = finish(config(tmp_path, text, max_iters=40), preexec_fn=no_large_files)
-    assert done.stderr.count("the training goes on") == 1
+    assert done.stderr.count("the training continues") == 1
     assert "iter 40:" in done.stdout and done.returncode == 1
     assert "OSError" in done.stderr
     assert not list((tmp_path / "out").glob("ckpt_*"))
@@ -329,7 +329,7 @@ def test_a_broken_wandb_is_one_warning(text, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines() == [
-        "warning: wandb cannot be imported (no wandb today); logging to metrics.jsonl only (mend: pip install wandb)"
+        "warning: wandb cannot be imported (no wandb today); logging to metrics.jsonl only (fix: pip install wandb)"
     ]
 
 
@@ -338,9 +338,9 @@ def test_a_wandb_that_hangs_is_left_behind(text, tmp_path, monkeypatch, capsys):
     hanging.Settings = lambda **_: types.SimpleNamespace(base_url="http://localhost")
     hanging.init = lambda **_: threading.Event().wait()
     monkeypatch.setitem(sys.modules, "wandb", hanging)
-    monkeypatch.setattr(weights_and_biases, "FINISH_SECONDS", 0.5)
+    monkeypatch.setattr(wandb_logger, "FINISH_SECONDS", 0.5)
     assert train_here(text, tmp_path, max_iters=10, wandb_log=True) == 0
-    assert "left behind" in capsys.readouterr().err
+    assert "abandoned" in capsys.readouterr().err
     assert rows_of(tmp_path)[-1]["iter"] == 10
 
 
@@ -349,10 +349,10 @@ def test_rows_that_wandb_cannot_follow_are_dropped_not_waited_for(text, tmp_path
     hanging.Settings = lambda **_: types.SimpleNamespace(base_url="http://localhost")
     hanging.init = lambda **_: threading.Event().wait()
     monkeypatch.setitem(sys.modules, "wandb", hanging)
-    monkeypatch.setattr(weights_and_biases, "FINISH_SECONDS", 0.1)
-    monkeypatch.setattr(weights_and_biases, "MOST_WAITING", 2)
+    monkeypatch.setattr(wandb_logger, "FINISH_SECONDS", 0.1)
+    monkeypatch.setattr(wandb_logger, "QUEUE_SIZE", 2)
     assert train_here(text, tmp_path, max_iters=20, wandb_log=True) == 0
-    assert re.search(r"could not follow: [1-9]\d* rows", capsys.readouterr().err)
+    assert re.search(r"could not keep up: [1-9]\d* rows", capsys.readouterr().err)
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ FOUND: list[tuple[str, list[str], dict[str, object], list[str]]] = [
     ("the other name is taken, too", ["A/x.yaml", "A/x.json", "A/x-json.yaml"], {},
      ["A/x-json", "A/x-json-2", "A/x"]),
     ("no run within another", ["A/x.yaml", "A/x/y.yaml"], {}, ["A/x-yaml", "A/x/y"]),
-    ("case is told apart", ["A/x.yaml", "A/X.yaml"], {}, ["A/X", "A/x-yaml"]),
+    ("case matters", ["A/x.yaml", "A/X.yaml"], {}, ["A/X", "A/x-yaml"]),
 ]  # fmt: skip
 
 
@@ -58,17 +58,17 @@ def test_configs_are_found_and_named(
 
 
 @pytest.mark.parametrize(
-    ("search", "said"),
+    ("search", "expected"),
     [
-        ({"extensions": "yaml,toml"}, "--extensions: .toml is no kind of config; choose of .py, .yaml, .yml, .json"),
-        ({"extensions": ","}, "--extensions: names no kind of config"),
+        ({"extensions": "yaml,toml"}, "--extensions: .toml is not a kind of config; choose from .py, .yaml"),
+        ({"extensions": ","}, "--extensions: names no kinds of configs"),
         ({"subdirs": ["IMAGES"]}, "has no subdirectory 'IMAGES'; did you mean 'IMAGE'?"),
     ],
 )
-def test_a_mistake_is_one_sentence(tmp_path: Path, search: dict[str, object], said: str) -> None:
+def test_an_error_is_one_sentence(tmp_path: Path, search: dict[str, object], expected: str) -> None:
     with pytest.raises(UserError) as raised:
         names(planted(tmp_path, "IMAGE/x.yaml"), **search)
-    assert said in str(raised.value) and len(raised.value.problems) == 1
+    assert expected in str(raised.value) and len(raised.value.problems) == 1
 
 
 def test_a_root_that_is_not_there_is_said(tmp_path: Path) -> None:
@@ -97,6 +97,6 @@ def test_programs_are_found_by_the_name_of_the_subdirectory(tmp_path: Path) -> N
     }  # fmt: skip
 
 
-def test_a_program_that_is_no_python_is_not_taken_for_ours(tmp_path: Path) -> None:
+def test_a_program_that_is_not_python_is_not_a_thin_one(tmp_path: Path) -> None:
     (tmp_path / "x.py").write_text("print 'old'\n")
     assert not programs.is_thin(tmp_path / "x.py")

@@ -9,13 +9,14 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.diffusion import bytepairs, data, dataset, vocabulary
-from pipelines.diffusion.vocabulary import BytePairs, Characters
-from pipelines.mistake import Mistake
+from pipelines.diffusion.text import byte_pairs, dataset, vocabulary
+from pipelines.diffusion.text.open import open_dataset
+from pipelines.diffusion.text.vocabulary import BytePairs, Characters
+from pipelines.shared.errors import InputError
 from tests.languages import LANGUAGES, TEXT, prepare_in, put_few_ranks, text_in
 
 gpt2_is_here = pytest.mark.skipif(
-    not bytepairs.GPT2_FILE.is_file(), reason="data/tiktoken/gpt2.tiktoken is not there: GPT-2's own ranks"
+    not byte_pairs.GPT2_FILE.is_file(), reason="data/tiktoken/gpt2.tiktoken is not there: GPT-2's own ranks"
 )
 
 
@@ -37,7 +38,7 @@ with_spaces = st.text(st.sampled_from("ab '\n\t é1!\u3000"), max_size=80)
 
 @pytest.fixture(scope="module")
 def pairs() -> BytePairs:
-    return bytepairs.learned(TEXT, 600)
+    return byte_pairs.learned(TEXT, 600)
 
 
 @pytest.mark.parametrize("strategy", [anything, with_spaces])
@@ -58,12 +59,12 @@ def huggingface(pairs: BytePairs):
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
     ranks = {token: rank for rank, token in enumerate(pairs.tokens)}
-    letter_of = {byte: letter for letter, byte in bytepairs.bytes_of_letters().items()}
+    letter_of = {byte: letter for letter, byte in byte_pairs.bytes_of_letters().items()}
 
     def shown(token: bytes) -> str:
         return "".join(letter_of[byte] for byte in token)
 
-    merges = [tuple(map(shown, bytepairs.parts(token, ranks))) for token in pairs.tokens if len(token) > 1]
+    merges = [tuple(map(shown, byte_pairs.parts(token, ranks))) for token in pairs.tokens if len(token) > 1]
     found = Tokenizer(models.BPE({shown(token): rank for token, rank in ranks.items()}, merges))
     found.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Split(Regex(pairs.pattern), "isolated"), pre_tokenizers.ByteLevel(False, use_regex=False)]
@@ -86,7 +87,7 @@ def test_tiktoken_encodes_as_the_library_does_that_learned_the_pairs(pairs):
 def test_both_libraries_cut_alike_at_every_character():
     """Pairs of a letter, a digit, a sign or a space with any byte are merged, unless the text is cut between them."""
     merged = [bytes([left, byte]) for left in b"a1! \n" for byte in range(256)]
-    pairs = BytePairs("bpe", bytepairs.PATTERN, (*(bytes([byte]) for byte in range(256)), *merged))
+    pairs = BytePairs("bpe", byte_pairs.PATTERN, (*(bytes([byte]) for byte in range(256)), *merged))
     other = huggingface(pairs)
     cut = set()
     for start in [*range(0, 0x10000, 0x800), 0x1F000, 0x20000, 0xE0000]:
@@ -98,20 +99,20 @@ def test_both_libraries_cut_alike_at_every_character():
 
 
 def test_the_pairs_are_learned_always_alike_and_no_word_reaches_over_a_space(pairs):
-    assert bytepairs.learned(TEXT, 600) == pairs
+    assert byte_pairs.learned(TEXT, 600) == pairs
     assert 400 < pairs.size <= 600 and set(pairs.tokens[:256]) == {bytes([byte]) for byte in range(256)}
     spaced = [token for token in pairs.tokens if token.strip(b" ").count(b" ")]
     assert spaced == [] and "नमस्ते".encode() in pairs.tokens  # vowel signs stay in their word
 
 
 def test_the_pair_that_is_the_most_frequent_is_learned_first():
-    pairs = bytepairs.learned("xyxyxyzz zz " * 50, 258)
+    pairs = byte_pairs.learned("xyxyxyzz zz " * 50, 258)
     assert pairs.tokens[256:] == (b"xy", b"zz")
 
 
 def test_a_text_with_few_pairs_gives_a_smaller_vocabulary():
-    assert bytepairs.learned("abc", 1000).size == 256  # no pair occurs twice
-    alone = bytepairs.learned(TEXT, 256)
+    assert byte_pairs.learned("abc", 1000).size == 256  # no pair occurs twice
+    alone = byte_pairs.learned(TEXT, 256)
     assert [alone.tokens[i] for i in alone.encode("né")] == [b"n", b"\xc3", b"\xa9"]
 
 
@@ -119,18 +120,18 @@ def test_a_text_with_few_pairs_gives_a_smaller_vocabulary():
     "text", [" " * 400_000 + "a", "\n" * 400_000, "ab" * 200_000, "é\n" * 100_000, LANGUAGES * 400]
 )
 def test_long_texts_are_encoded_in_stretches(pairs, text):
-    cut = list(vocabulary.stretches(text))
-    assert "".join(cut) == text and max(map(len, cut)) <= 2 * vocabulary.STRETCH
+    cut = list(vocabulary.pieces(text))
+    assert "".join(cut) == text and max(map(len, cut)) <= 2 * vocabulary.PIECE_LENGTH
     assert pairs.decode(pairs.encode(text)) == text
 
 
 def test_stretches_do_not_change_the_tokens(pairs, monkeypatch):
-    monkeypatch.setattr(vocabulary, "STRETCH", 40)
-    assert len(list(vocabulary.stretches(TEXT))) > 50
+    monkeypatch.setattr(vocabulary, "PIECE_LENGTH", 40)
+    assert len(list(vocabulary.pieces(TEXT))) > 50
     assert pairs.encode(TEXT) == pairs.encoding.encode_ordinary(TEXT)
 
 
-@pytest.mark.parametrize("known", [Characters.of(TEXT), bytepairs.learned(TEXT, 300)], ids=["characters", "bpe"])
+@pytest.mark.parametrize("known", [Characters.of(TEXT), byte_pairs.learned(TEXT, 300)], ids=["characters", "bpe"])
 def test_a_checkpoint_alone_can_decode(tmp_path, known):
     torch.save({"vocabulary": known.pack()}, tmp_path / "c.pt")
     again = vocabulary.of_checkpoint(torch.load(tmp_path / "c.pt", weights_only=True))
@@ -142,7 +143,7 @@ def test_a_checkpoint_from_before_byte_pairs_can_be_decoded():
 
 
 def test_a_character_that_was_not_learned_is_named():
-    with pytest.raises(Mistake, match="'z' is none of the 2 characters that were learned"):
+    with pytest.raises(InputError, match="'z' is not among the 2 characters of the vocabulary"):
         Characters.of("ab").encode("abz")
 
 
@@ -160,8 +161,8 @@ def test_a_damaged_ranks_file_is_refused(ranks):
 
 
 def test_gpt2_comes_from_its_file_and_keeps_what_the_text_needs(few_ranks, tmp_path, place):
-    found = data.open_dataset(text_in(tmp_path), "gpt2")
-    whole = BytePairs("gpt2", bytepairs.GPT2_PATTERN, vocabulary.read_ranks(few_ranks.read_text()))
+    found = open_dataset(text_in(tmp_path), "gpt2")
+    whole = BytePairs("gpt2", byte_pairs.GPT2_PATTERN, vocabulary.read_ranks(few_ranks.read_text()))
     assert found.vocabulary.decode([*found.train.tolist(), *found.val.tolist()]) == found.text()
     for part, ids in zip(dataset.split(found.text()), (found.train, found.val), strict=True):
         assert [found.vocabulary.tokens[i] for i in ids] == [whole.tokens[i] for i in whole.encode(part)]
@@ -169,12 +170,12 @@ def test_gpt2_comes_from_its_file_and_keeps_what_the_text_needs(few_ranks, tmp_p
     order = [whole.tokens.index(token) for token in found.vocabulary.tokens]
     assert order == sorted(order)
     meta = json.loads((found.folder / "meta.json").read_text())
-    assert meta["tokenizer"] == "gpt2" and "numbered anew" in meta["numbering"]
+    assert meta["tokenizer"] == "gpt2" and "renumbered" in meta["numbering"]
 
 
 def test_a_vocabulary_is_as_small_as_its_text():
-    whole = bytepairs.learned(TEXT, 600)
-    few = bytepairs.restricted(whole, ["The rain fell"])
+    whole = byte_pairs.learned(TEXT, 600)
+    few = byte_pairs.restricted(whole, ["The rain fell"])
     used = {whole.tokens[i] for i in whole.encode("The rain fell")}
     parts = {token for token in few.tokens if len(token) > 1 and token not in used}
     assert 256 <= few.size < 300 and used <= set(few.tokens)
@@ -186,8 +187,8 @@ def test_a_vocabulary_is_as_small_as_its_text():
 @given(st.lists(st.sampled_from([*LANGUAGES.split(), "\n", "  "]), min_size=1, max_size=40).map(" ".join))
 @settings(max_examples=60, deadline=None)
 def test_restricted_to_a_text_byte_pairs_encode_it_as_before(text):
-    whole = bytepairs.learned(TEXT, 600)
-    few = bytepairs.restricted(whole, [text])
+    whole = byte_pairs.learned(TEXT, 600)
+    few = byte_pairs.restricted(whole, [text])
     assert [few.tokens[i] for i in few.encode(text)] == [whole.tokens[i] for i in whole.encode(text)]
 
 
@@ -195,59 +196,59 @@ def test_restricted_to_a_text_byte_pairs_encode_it_as_before(text):
 def test_gpt2_comes_from_what_tiktoken_keeps(few_ranks, tmp_path, monkeypatch, variable):
     monkeypatch.delenv("TIKTOKEN_CACHE_DIR", raising=False)
     monkeypatch.setenv(variable, str(tmp_path / "cache"))
-    kept = tmp_path / "cache" / hashlib.sha1(bytepairs.GPT2_URL.encode()).hexdigest()
+    kept = tmp_path / "cache" / hashlib.sha1(byte_pairs.GPT2_URL.encode()).hexdigest()
     kept.parent.mkdir()
     few_ranks.rename(kept)
-    assert len(bytepairs.gpt2_tokens()) == 400
+    assert len(byte_pairs.gpt2_tokens()) == 400
     kept.write_text("another file")
-    with pytest.raises(Mistake, match="needs GPT-2's ranks"):
-        bytepairs.gpt2_tokens()
+    with pytest.raises(InputError, match="needs GPT-2's ranks"):
+        byte_pairs.gpt2_tokens()
     assert kept.read_text() == "another file"  # it is tiktoken's
 
 
 @gpt2_is_here
 def test_gpt2_as_it_was_first_released_is_taken_from_what_tiktoken_keeps(tmp_path, monkeypatch):
     """vocab.bpe and encoder.json, made of the ranks: the two files that tiktoken itself downloads for GPT-2."""
-    tokens = bytepairs.gpt2_tokens()
+    tokens = byte_pairs.gpt2_tokens()
     ranks = {token: rank for rank, token in enumerate(tokens)}
-    letter_of = {byte: letter for letter, byte in bytepairs.bytes_of_letters().items()}
+    letter_of = {byte: letter for letter, byte in byte_pairs.bytes_of_letters().items()}
 
     def shown(token: bytes) -> str:
         return "".join(letter_of[byte] for byte in token)
 
-    merges = "".join(" ".join(map(shown, bytepairs.parts(token, ranks))) + "\n" for token in tokens if len(token) > 1)
+    merges = "".join(" ".join(map(shown, byte_pairs.parts(token, ranks))) + "\n" for token in tokens if len(token) > 1)
     bpe = f"#version: 0.2\n{merges}".encode()
     encoder = json.dumps({**{shown(token): rank for token, rank in ranks.items()}, "<|endoftext|>": 50256}).encode()
-    vocab_url, encoder_url = bytepairs.GPT2_RELEASE
-    if hashlib.sha256(bpe).hexdigest() != bytepairs.GPT2_RELEASE[vocab_url]:
+    vocab_url, encoder_url = byte_pairs.GPT2_RELEASE
+    if hashlib.sha256(bpe).hexdigest() != byte_pairs.GPT2_RELEASE[vocab_url]:
         pytest.fail("the merges of the ranks are not those of vocab.bpe")
-    assert hashlib.sha256(encoder).hexdigest() == bytepairs.GPT2_RELEASE[encoder_url]
+    assert hashlib.sha256(encoder).hexdigest() == byte_pairs.GPT2_RELEASE[encoder_url]
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(bytepairs, "GPT2_FILE", tmp_path / "none")
+    monkeypatch.setattr(byte_pairs, "GPT2_FILE", tmp_path / "none")
     for url, content in ((vocab_url, bpe), (encoder_url, encoder)):
         (tmp_path / hashlib.sha1(url.encode()).hexdigest()).write_bytes(content)
-    assert bytepairs.gpt2_tokens() == tokens
+    assert byte_pairs.gpt2_tokens() == tokens
 
 
 def test_without_ranks_one_sentence_says_what_to_put_where(few_ranks, tmp_path, monkeypatch):
     few_ranks.unlink()
     for folder in (str(tmp_path / "nothing"), ""):
         monkeypatch.setenv("TIKTOKEN_CACHE_DIR", folder)
-        with pytest.raises(Mistake, match=r"put https://.*tiktoken at .*gpt2.tiktoken, or take tokenizer 'bpe'"):
-            bytepairs.gpt2_tokens()
+        with pytest.raises(InputError, match=r"put https://.*tiktoken at .*gpt2.tiktoken, or use tokenizer 'bpe'"):
+            byte_pairs.gpt2_tokens()
 
 
 def test_a_damaged_file_of_ranks_is_a_mistake(few_ranks):
     few_ranks.write_bytes(few_ranks.read_bytes()[:-10])
-    with pytest.raises(Mistake, match="its sha256 differs"):
-        bytepairs.gpt2_tokens()
+    with pytest.raises(InputError, match="its sha256 differs"):
+        byte_pairs.gpt2_tokens()
 
 
 @gpt2_is_here
 def test_gpt2_itself_knows_its_words_and_numbers():
-    tokens = bytepairs.gpt2_tokens()
-    whole = BytePairs("gpt2", bytepairs.GPT2_PATTERN, tokens)
+    tokens = byte_pairs.gpt2_tokens()
+    whole = BytePairs("gpt2", byte_pairs.GPT2_PATTERN, tokens)
     assert whole.encode("Hello world") == [15496, 995]  # as published with the model
-    few = bytepairs.gpt2([TEXT])
+    few = byte_pairs.gpt2([TEXT])
     assert few.size < 1500 and len(tokens) == 50256
     assert [few.tokens[i] for i in few.encode(TEXT)] == [tokens[i] for i in whole.encode(TEXT)]

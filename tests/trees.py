@@ -17,26 +17,26 @@ JOB = """\
 import json, pathlib, sys, time
 import numpy as np
 config, out = sys.argv[1], pathlib.Path(next(word[10:] for word in sys.argv if word.startswith('--out_dir=')))
-said = dict(line.split(': ', 1) for line in pathlib.Path(config).read_text().splitlines() if ': ' in line)
-said |= dict(word[2:].split('=', 1) for word in sys.argv[2:])
+settings = dict(line.split(': ', 1) for line in pathlib.Path(config).read_text().splitlines() if ': ' in line)
+settings |= dict(word[2:].split('=', 1) for word in sys.argv[2:])
 with open('done', 'a') as file: file.write(str(out) + '\\n')
 for name in ('images', 'raw/features', 'metrics', 'logs'): (out / name).mkdir(parents=True)
-generator = np.random.default_rng(int(said.get('seed', 0)))
+generator = np.random.default_rng(int(settings.get('seed', 0)))
 np.save(out / 'raw' / 'features' / 'scores.npy', generator.normal(size=1000))
 print('scores written', flush=True)
 rows = [{'sample_id': n, 'is_adversarial': n < 5, 'adversarial_success': n < 3 if n < 5 else None, 'is_ood': n >= 5,
          'ood_success': n >= 6 if n >= 5 else None} for n in range(10)]
-written = rows[:7 if 'fail' in said else 10]
+written = rows[:7 if 'fail' in settings else 10]
 (out / 'raw' / 'records.jsonl').write_text(''.join(json.dumps(row) + '\\n' for row in written))
-if 'wait' in said:
+if 'wait' in settings:
     (out / 'begun').touch()
-    while not pathlib.Path(said['wait']).exists(): time.sleep(0.02)
-if 'fail' in said:
+    while not pathlib.Path(settings['wait']).exists(): time.sleep(0.02)
+if 'fail' in settings:
     (out / 'logs' / 'error.txt').write_text('broken')
     sys.exit('broken on purpose')
 (out / 'metrics' / 'success_counts.json').write_text(json.dumps(
     {'adversarial_success': 12, 'adversarial_total': 50, 'ood_success': 33, 'ood_total': 40, 'notes': ''}))
-accuracy = 0.5 + float(said.get('seed', 0)) / 100
+accuracy = 0.5 + float(settings.get('seed', 0)) / 100
 (out / 'metrics' / 'metrics.json').write_text(json.dumps({'clean': {'accuracy': accuracy}}))
 (out / 'metadata.json').write_text(json.dumps({'status': 'completed'}))
 """

@@ -1,4 +1,4 @@
-"""Handwritten digits of 8 x 8 pixels that scikit-learn brings along: 1797 images, on every machine.
+"""Handwritten digits of 8 x 8 pixels from scikit-learn: 1797 images, without a download.
 
     python data/digits/prepare.py [--again]
 
@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from pipelines import preparation
-from pipelines.classify.images import Arrays, prepare_once
-from pipelines.mistake import Mistake
+from pipelines.shared import dataset_preparation
+from pipelines.shared.errors import InputError
+from pipelines.shared.images import Arrays, prepare_once
 
 KIND = "images"
 FOLDER = Path(__file__).resolve().parent
@@ -28,7 +28,7 @@ def read() -> Arrays:
         import sklearn
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise Mistake(f"the digits come with scikit-learn ({error}); pip install scikit-learn") from error
+        raise InputError(f"the digits come with scikit-learn ({error}); pip install scikit-learn") from error
     found = load_digits()
     order = np.random.default_rng(0).permutation(len(found.target))
     images, labels = found.images[order], found.target[order]
@@ -48,4 +48,4 @@ def prepare(*, again: bool = False) -> bool:
 
 
 if __name__ == "__main__":
-    preparation.main(FOLDER, lambda again: prepare(again=again))
+    dataset_preparation.main(FOLDER, lambda again: prepare(again=again))

@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from pipelines import preparation
-from pipelines.classify.images import Arrays, prepare_once
-from pipelines.mistake import Mistake
+from pipelines.shared import dataset_preparation
+from pipelines.shared.errors import InputError
+from pipelines.shared.images import Arrays, prepare_once
 from runner.disk import atomic
 
 KIND = "images"
@@ -48,13 +48,13 @@ def read(raw: Path, mirror: str = MIRROR) -> Arrays:
 def content(raw: Path, name: str, sha256: str, mirror: str) -> bytes:
     """One of the files, checked: from `raw`, or from the network, and then kept there."""
     path = raw / name
-    mend = f"put the four .gz files of MNIST into {raw}, or train on dataset: digits, which needs no download"
+    hint = f"put the four .gz files of MNIST into {raw}, or train on dataset: digits, which needs no download"
     if path.is_file():
         found = path.read_bytes()
         if hashlib.sha256(found).hexdigest() != sha256:
-            raise Mistake(f"{path} is not the file expected (its sha256 differs); {mend}")
+            raise InputError(f"{path} is not the expected file (its sha256 differs); {hint}")
         return found
-    found = preparation.download(mirror + name, sha256, title=name, mend=mend)
+    found = dataset_preparation.download(mirror + name, sha256, title=name, hint=hint)
     raw.mkdir(parents=True, exist_ok=True)
     atomic.write_bytes(path, found)
     return found
@@ -66,16 +66,16 @@ def parse(packed: bytes, name: str) -> np.ndarray:  # -> (N, H, W) or (N,) uint8
     try:
         data = gzip.decompress(packed)
     except (OSError, EOFError, zlib.error) as error:
-        raise Mistake(f"{name} is no gzip file ({error})") from error
+        raise InputError(f"{name} is not a gzip file ({error})") from error
     if len(data) < 4 or data[:3] != b"\x00\x00\x08":
-        raise Mistake(f"{name} is no idx file of bytes: it begins with {data[:4].hex(' ')}")
+        raise InputError(f"{name} is not an idx file of bytes: it begins with {data[:4].hex(' ')}")
     begin = 4 + 4 * data[3]
     shape = tuple(int.from_bytes(data[at : at + 4], "big") for at in range(4, begin, 4))
     values = np.frombuffer(data[begin:], dtype=np.uint8)
     if len(data) < begin or values.size != np.prod(shape, dtype=np.int64):
-        raise Mistake(f"{name} is cut short or too long: {values.size} values for the shape {shape}")
+        raise InputError(f"{name} is truncated or too long: {values.size} values for the shape {shape}")
     return values.reshape(shape)
 
 
 if __name__ == "__main__":
-    preparation.main(FOLDER, lambda again: prepare(again=again))
+    dataset_preparation.main(FOLDER, lambda again: prepare(again=again))

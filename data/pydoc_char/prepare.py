@@ -1,4 +1,4 @@
-"""The text of Python's own help topics, as characters: half a megabyte of English that every Python brings along.
+"""The text of Python's own help topics, as characters: half a megabyte of English that comes with every Python.
 
     python data/pydoc_char/prepare.py [--again]
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from pipelines import preparation
-from pipelines.diffusion.characters import prepare_once
-from pipelines.mistake import Mistake
+from pipelines.diffusion.text.characters import prepare_once
+from pipelines.shared import dataset_preparation
+from pipelines.shared.errors import InputError
 
 KIND = "characters"
 FOLDER = Path(__file__).resolve().parent
@@ -24,7 +24,7 @@ def text_of_topics() -> tuple[str, dict[str, str]]:
     try:
         from pydoc_data.topics import topics
     except ImportError as error:
-        raise Mistake("this Python comes without pydoc_data.topics; train on --dataset=shakespeare_char") from error
+        raise InputError("this Python comes without pydoc_data.topics; train on --dataset=shakespeare_char") from error
     return "\n".join(topics[name] for name in sorted(topics)), {
         "name": "pydoc_data.topics",
         "python": platform.python_version(),
@@ -36,4 +36,4 @@ def prepare(*, again: bool = False) -> bool:
 
 
 if __name__ == "__main__":
-    preparation.main(FOLDER, lambda again: prepare(again=again))
+    dataset_preparation.main(FOLDER, lambda again: prepare(again=again))

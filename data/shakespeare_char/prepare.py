@@ -12,9 +12,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from pipelines import preparation
-from pipelines.diffusion.characters import prepare_once
-from pipelines.mistake import Mistake
+from pipelines.diffusion.text.characters import prepare_once
+from pipelines.shared import dataset_preparation
+from pipelines.shared.errors import InputError
 from runner.disk import atomic
 
 KIND = "characters"
@@ -31,28 +31,28 @@ def prepare(*, file: Path | None = None, again: bool = False) -> bool:
         path = file or INPUT
         if not path.is_file():
             if file:
-                raise Mistake(f"{path} is not there; give the path of a text to --file")
+                raise InputError(f"{path} is not there; give the path of a text to --file")
             atomic.write_bytes(INPUT, fetch(URL, SHA256))
         try:
             return path.read_text(encoding="utf-8"), {"name": path.name}
         except UnicodeDecodeError as error:
-            raise Mistake(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+            raise InputError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
 
     return prepare_once(FOLDER, read, again=again)
 
 
 def fetch(url: str, sha256: str) -> bytes:
-    mend = f"put the text at {INPUT} or use --file PATH"
-    return preparation.download(url, sha256, title="tiny Shakespeare", mend=mend)
+    hint = f"put the text at {INPUT} or use --file PATH"
+    return dataset_preparation.download(url, sha256, title="tiny Shakespeare", hint=hint)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--file", type=Path, help="a text of your own instead of input.txt")
-    parser.add_argument("--again", action="store_true", help="prepare anew what is prepared already")
+    parser.add_argument("--again", action="store_true", help="prepare again what is prepared already")
     args = parser.parse_args()
     try:
         fresh = prepare(file=args.file, again=args.again or args.file is not None)
         print(f"{FOLDER}: {'prepared' if fresh else 'was prepared already'}")
-    except Mistake as mistake:
-        sys.exit(f"error: {mistake}")
+    except InputError as error:
+        sys.exit(f"error: {error}")

@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 from hydra_plugins.runner_launcher._mistake import JobFailed, Mistake
 from runner.disk import atomic
 from runner.disk.layout import JOB_ERROR
-from runner.disk.reading import regular
+from runner.disk.reading import open_regular
 
 JOB = "RUNNER_HYDRA_JOB"  # in the environment of a process that was started for one job: the file of its order
 RETURNED = "return_value.pkl"  # in the job's folder
@@ -112,7 +112,7 @@ def _portable(returned: Returned, dumps: Callable[[Any], bytes]) -> bytes:
 def read_back(folder: Path) -> Returned | None:
     """What the job in `folder` left; None if it left nothing that can be read."""
     try:
-        with regular(str(folder / RETURNED)) as file:
+        with open_regular(str(folder / RETURNED)) as file:
             found = pickle.load(file)
     except Exception:  # OSError, or whatever the classes in it raise
         return None
@@ -122,7 +122,7 @@ def read_back(folder: Path) -> Returned | None:
 def read(path: Path) -> Order:
     """The order that the launcher wrote. Raises Mistake."""
     try:
-        with regular(str(path)) as file:
+        with open_regular(str(path)) as file:
             found = pickle.load(file)
     except (OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError) as error:
         raise Mistake(f"{path}: the order of this job cannot be read ({type(error).__name__}: {error})") from error

@@ -22,7 +22,7 @@ from runner.cli.session import held_batch
 from runner.core import clock
 from runner.core.job import Plan
 from runner.core.plan_kind import PlanKind
-from runner.core.state import COMPLETED, Finished, Record
+from runner.core.state import COMPLETED, RUNNING, Finished, Record
 from runner.disk.layout import ERROR_DETAILS
 from runner.executors.local import Local
 from runner.executors.provenance import Provenance
@@ -70,13 +70,17 @@ class Sweep:
         return Plan(root.name, root, jobs, KIND, self._created_at, options=self._options.run)
 
     def _selected(self, records: Mapping[str, Record], planned: Sequence[Planned]) -> Selection:
-        """A job that completed is kept if it is resumed and what it returned can be read; else it is run again."""
+        """A job that completed is kept if it is resumed and what it returned can be read; else it is run again.
+
+        One that runs on another host is not started.
+        """
         completed = {name for name, record in records.items() if record.status == COMPLETED}
         kept = {
             one.job.name
             for one in planned
             if self._options.resume and one.job.name in completed and _order.read_back(one.job.out_dir) is not None
         }
+        kept |= {name for name, record in records.items() if record.status == RUNNING}
         jobs = [one.job for one in planned]
         return Selection(
             run=tuple(job for job in jobs if job.name not in kept),

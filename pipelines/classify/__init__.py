@@ -1,1 +1,1 @@
-"""Classifiers of small images: an MLP, and a network whose layers learn greedily."""
+"""Classifiers of small images: an MLP, and a network with layer-wise (greedy) training."""

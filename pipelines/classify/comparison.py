@@ -1,4 +1,4 @@
-"""The runs of one experiment side by side: a row for each folder with an evaluation.json. Reads, draws nothing."""
+"""Compare the runs of one experiment: a row for each folder with an evaluation.json. Draws nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 EVALUATION = "evaluation.json"
-UNINTERESTING = {
+IGNORED = {
     "out_dir",
     "init_from",
     "device",
@@ -32,7 +32,7 @@ class Run:
 
 
 def runs_beside(out_dir: Path) -> list[Run]:
-    """The evaluated runs in the folder that `out_dir` is in, by name; what cannot be read is left out."""
+    """The evaluated runs in the parent folder of `out_dir`, by name; without those that cannot be read."""
     found = []
     for path in sorted(out_dir.resolve().parent.glob(f"*/{EVALUATION}")):
         try:
@@ -45,12 +45,12 @@ def runs_beside(out_dir: Path) -> list[Run]:
 
 def differing(runs: Sequence[Run]) -> list[str]:
     """The settings that are not the same in all runs."""
-    keys = sorted({key for run in runs for key in run.settings} - UNINTERESTING)
+    keys = sorted({key for run in runs for key in run.settings} - IGNORED)
     return [key for key in keys if len({json.dumps(run.settings.get(key)) for run in runs}) > 1]
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
-    """A run is called by what sets it apart, or by its folder where nothing does."""
+    """Label each run by the settings that differ, or by its folder if none does."""
     keys = differing(runs)
     return [", ".join(f"{key}={run.settings.get(key)}" for key in keys) or run.name for run in runs]
 

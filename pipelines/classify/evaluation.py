@@ -1,4 +1,4 @@
-"""What a classifier knows: loss and accuracy while it trains, and everything about its layers at the end."""
+"""Evaluate a classifier: loss and accuracy during training, and measures of its layers at the end."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model.classifiers import Classifier, jensen_shannon
-from pipelines.classify.research import cka, participation_ratio, probe_accuracy
+from pipelines.classify.layer_analysis import cka, participation_ratio, probe_accuracy
 
-ROWS = 2048  # images in a pass
-PROBED = 10_000  # training images that a probe learns from: enough, and bounded
+ROWS = 2048  # images in a forward pass
+PROBE_IMAGES = 10_000  # training images for a probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,12 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """Of the layers that answer: every layer of a greedy network, the last one of an MLP."""
+class EvaluationResult:
+    """Of the layers that predict: every layer of a greedy network, the last one of an MLP."""
 
     losses: list[float]  # nats per image
     accuracies: list[float]
-    confusion: list[list[int]]  # of the last layer: [truth][answer]
+    confusion: list[list[int]]  # of the last layer: [truth][prediction]
 
     @property
     def loss(self) -> float:
@@ -64,23 +64,23 @@ def activations(model: Classifier, x: Tensor) -> list[Tensor]:  # (N, inputs) ->
     return [torch.cat(layer) for layer in zip(*parts, strict=True)]
 
 
-def judge(model: Classifier, split: Split) -> Judgement:
-    answers = predictions(model, split.x)
-    classes = answers[-1].shape[1]
-    pairs = split.y * classes + answers[-1].argmax(1)
-    return Judgement(
-        [F.nll_loss(log_q, split.y).item() for log_q in answers],
-        [(log_q.argmax(1) == split.y).sum().item() / len(split.y) for log_q in answers],
+def evaluate(model: Classifier, split: Split) -> EvaluationResult:
+    outputs = predictions(model, split.x)
+    classes = outputs[-1].shape[1]
+    pairs = split.y * classes + outputs[-1].argmax(1)
+    return EvaluationResult(
+        [F.nll_loss(log_q, split.y).item() for log_q in outputs],
+        [(log_q.argmax(1) == split.y).sum().item() / len(split.y) for log_q in outputs],
         pairs.bincount(minlength=classes**2).view(classes, classes).tolist(),
     )
 
 
-def layers_of(model: Classifier, judgement: Judgement, train: Split, val: Split) -> dict[str, Any]:
-    """The research questions in numbers: a row for each layer, and how alike the layers are."""
-    learned = activations(model, train.first(PROBED).x)
+def layers_of(model: Classifier, result: EvaluationResult, train: Split, val: Split) -> dict[str, Any]:
+    """The numbers for the research questions: a row for each layer, and the similarity of layers."""
+    learned = activations(model, train.first(PROBE_IMAGES).x)
     found = activations(model, val.x)
-    labels = train.first(PROBED).y.cpu(), val.y.cpu()
-    answers = predictions(model, val.x)
+    labels = train.first(PROBE_IMAGES).y.cpu(), val.y.cpu()
+    outputs = predictions(model, val.x)
     rows = []
     for index, (before, now) in enumerate(zip(learned, found, strict=True)):
         row: dict[str, Any] = {
@@ -88,9 +88,9 @@ def layers_of(model: Classifier, judgement: Judgement, train: Split, val: Split)
             "probe_accuracy": probe_accuracy(before, labels[0], now, labels[1], model.shape.classes),
             "participation_ratio": participation_ratio(now),
         }
-        if len(answers) == len(found):  # each layer answers
-            row |= {"accuracy": judgement.accuracies[index], "loss": judgement.losses[index]}
-            if index + 1 < len(answers):
-                row["js_to_next"] = jensen_shannon(answers[index], answers[index + 1]).mean().item()
+        if len(outputs) == len(found):  # each layer predicts
+            row |= {"accuracy": result.accuracies[index], "loss": result.losses[index]}
+            if index + 1 < len(outputs):
+                row["js_to_next"] = jensen_shannon(outputs[index], outputs[index + 1]).mean().item()
         rows.append(row)
     return {"layers": rows, "cka": [[cka(one, other) for other in found] for one in found]}

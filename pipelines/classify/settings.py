@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipelines.keys import (
+from pipelines.shared.settings_types import (
     Device,
     NonNegativeFloat,
     PositiveFloat,
@@ -19,11 +19,11 @@ from pipelines.keys import (
     unprepared_by_script,
 )
 
-# Of a data set that is not prepared yet, where meta.json cannot be asked. mnist's, and at least those of digits.
+# Of a dataset that is not prepared yet and has no meta.json: those of mnist, which are not less than those of digits.
 CLASSES = 10
 INPUTS = 784
 
-KEEP_LAST = 2  # checkpoints that stay
+KEEP_LAST = 2  # checkpoints that are kept
 MOMENTS = {"adamw": 2, "adam": 2, "sgd": 1}  # tensors that an optimizer keeps for each weight
 
 
@@ -38,24 +38,24 @@ class ClassifySettings(BaseModel):
     # 'training' trains and evaluates; 'simulation' draws the results as well.
     mode: Literal["training", "simulation"] = "training"
 
-    # Where it writes; none: runs/<dataset>/<model>/<time>. Whether it begins anew or continues from what lies there.
+    # Where it writes; none: runs/<dataset>/<model>/<time>. Whether it starts from scratch or continues from there.
     out_dir: str | None = None
     init_from: Literal["scratch", "resume"] = "scratch"
 
     # The images: a folder under data/, or the path of any folder that data/digits/prepare.py could have written.
     dataset: Annotated[str, dataset_of("images")] = "digits"
-    train_examples: PositiveInt | None = None  # only the first so many; none: all
+    train_examples: PositiveInt | None = None  # only the first ones; none: all
 
-    # The network: 'mlp' learns end to end, in 'greedy' every layer learns for itself.
+    # The network: 'mlp' trains end to end, 'greedy' layer by layer.
     model: Literal["mlp", "greedy"] = "mlp"
     layers: PositiveInt = 4  # hidden ones
     width: PositiveInt = 256  # of each; at least the number of classes
 
-    # How a class is read off a layer: softmax(similarity to the fixed anchors / tau).
+    # The prediction of a layer: softmax(similarity to the fixed anchors / tau).
     similarity: Literal["cosine", "l2"] = "cosine"
     tau: PositiveFloat = 0.1
 
-    # greedy only: layer i is paid lambda_ace[i] for differing from layer i + 1, as ace_variant measures it.
+    # greedy only: lambda_ace[i] weighs a reward of layer i for differing from layer i + 1, as ace_variant measures it.
     # One number for each layer but the last; none: zeros, so that layers only learn the classes. mlp reads neither.
     lambda_ace: list[Annotated[float, Field(allow_inf_nan=False)]] | None = None
     ace_variant: Literal["ce_i_next", "ce_next_i", "js", "sym_kl"] = "ce_i_next"
@@ -69,7 +69,7 @@ class ClassifySettings(BaseModel):
     epochs: PositiveInt = 10
     seed: Seed = 0  # of the weights, the anchors and the order of the images
 
-    # The machine, and how often it tells about itself, in iterations.
+    # The machine, and the interval of log lines in iterations.
     device: Device = "auto"  # auto, cuda, cuda:1, mps, cpu
     log_interval: PositiveInt = 20
 
@@ -86,10 +86,10 @@ class ClassifySettings(BaseModel):
 
     @model_validator(mode="after")
     def _a_lambda_for_each_pair_of_layers(self) -> ClassifySettings:
-        wanted = self.layers - 1
-        if self.model == "greedy" and self.lambda_ace is not None and len(self.lambda_ace) != wanted:
+        needed = self.layers - 1
+        if self.model == "greedy" and self.lambda_ace is not None and len(self.lambda_ace) != needed:
             raise ValueError(
-                f"lambda_ace has {_values(len(self.lambda_ace))} and must have {wanted} for the greedy model:"
+                f"lambda_ace has {_values(len(self.lambda_ace))} and must have {needed} for the greedy model:"
                 f" one for each of the {self.layers} layers but the last"
             )
         return self
@@ -98,9 +98,7 @@ class ClassifySettings(BaseModel):
     def _anchors_fit_into_the_width(self) -> ClassifySettings:
         classes = _meta_number(self, "classes", CLASSES)
         if self.width < classes:
-            raise ValueError(
-                f"width ({self.width}) must be at least {classes}: each class has a direction of its own to point to"
-            )
+            raise ValueError(f"width ({self.width}) must be at least {classes}: each class has an anchor of its own")
         return self
 
 
@@ -110,12 +108,12 @@ def lambdas(settings: ClassifySettings) -> list[float]:
 
 
 def unread(config: Mapping[str, Any]) -> set[str]:
-    """The keys that the chosen model does not look at."""
+    """The keys that the chosen model does not read."""
     return {"lambda_ace", "ace_variant"} if config["model"] == "mlp" else set()
 
 
 def unprepared(config: Mapping[str, Any]) -> list[str] | None:
-    """The command that prepares the images of a resolved config; none where that is done, or nothing can do it."""
+    """The command that prepares the images of a resolved config; None where they are prepared, or cannot be."""
     return unprepared_by_script(config["dataset"])
 
 
@@ -127,7 +125,7 @@ def parameter_count(settings: ClassifySettings) -> int:
 
 
 def checkpoint_bytes(settings: ClassifySettings) -> int:
-    """The most that one job keeps on disk at a time: the last checkpoints, and the one being written, in float32."""
+    """The peak disk usage of one job: the last checkpoints, and the one being written, in float32."""
     numbers = (1 + MOMENTS[settings.optimizer]) * parameter_count(settings) + CLASSES * settings.width
     return (KEEP_LAST + 1) * (4 * numbers + 2**17)
 

@@ -1,4 +1,4 @@
-"""Mode simulation: which figures a run draws, by its flags. What they show is computed elsewhere."""
+"""Mode simulation: draw the figures that the flags of a run select. Computes none of their numbers."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 from pipelines.classify.comparison import runs_beside, table
 from pipelines.classify.settings import ClassifySettings
-from pipelines.mistake import Mistake
-from pipelines.tracking import METRICS, say
+from pipelines.shared.errors import InputError
+from pipelines.shared.metrics import METRICS, print_line
 from runner.disk import atomic
 
 COMPARISON = "comparison.csv"
 
 
 def draw(record: Mapping[str, Any], settings: ClassifySettings, out_dir: Path) -> list[Path]:
-    """Draw what the settings ask for, from evaluation.json's `record` and metrics.jsonl."""
+    """Draw the selected figures, from the `record` of evaluation.json and from metrics.jsonl."""
     try:
         from pipelines.classify import plots
     except ImportError as error:
-        raise Mistake(f"mode simulation draws with matplotlib ({error}); pip install matplotlib") from error
+        raise InputError(f"mode simulation draws with matplotlib ({error}); pip install matplotlib") from error
     rows = measured(out_dir / METRICS)
     layers = record["layers"]
     paths = []
@@ -38,12 +38,12 @@ def draw(record: Mapping[str, Any], settings: ClassifySettings, out_dir: Path) -
         atomic.write_bytes(out_dir / COMPARISON, table(runs).encode())
         paths.append(plots.comparison(runs, out_dir))
     for path in paths:
-        say(f"drew {path}")
+        print_line(f"drew {path}")
     return paths
 
 
 def measured(path: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl; a line that a crash or a full disk cut short is none."""
+    """The rows of metrics.jsonl; without lines that a crash or a full disk truncated."""
     rows = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
@@ -53,6 +53,6 @@ def measured(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def drawn(out_dir: Path) -> list[str]:
-    """The names of what an earlier simulation has left in the folder."""
+def existing_figures(out_dir: Path) -> list[str]:
+    """The files of an earlier simulation in the folder."""
     return [*(path.name for path in out_dir.glob("*.png")), COMPARISON]

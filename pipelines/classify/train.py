@@ -1,4 +1,4 @@
-"""Train one classifier, from settings to the last figure: one loop, read from top to bottom."""
+"""Train one classifier, from settings to the last figure, in one loop."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipelines import checkpoints, machine
-from pipelines.classify import folders, simulation, windows
+from pipelines.classify import artifacts, display, simulation
 from pipelines.classify.comparison import EVALUATION
-from pipelines.classify.evaluation import Judgement, Split, judge, layers_of
-from pipelines.classify.images import Images, open_images
-from pipelines.classify.learner import KIND, Learner, State, build, pack, set_rate, unpack
-from pipelines.classify.schedule import learning_rate, order
+from pipelines.classify.evaluation import EvaluationResult, Split, evaluate, layers_of
 from pipelines.classify.settings import KEEP_LAST, ClassifySettings
-from pipelines.failure import noted, require_finite
-from pipelines.stopping import StopRequest
-from pipelines.tracking import METRICS, Tracker, say
+from pipelines.classify.train_state import KIND, ModelState, TrainState, build, pack, unpack
+from pipelines.shared import checkpoints, devices
+from pipelines.shared.errors import record_failure, require_finite
+from pipelines.shared.images import Images, open_images
+from pipelines.shared.interrupts import StopRequest
+from pipelines.shared.metrics import METRICS, Tracker, print_line
+from pipelines.shared.optimization import learning_rate, order, set_rate
 from runner.disk import atomic
 
-MEND = "Lower lr, or bring lambda_ace nearer to 0"
+HINT = "Lower lr, or bring lambda_ace nearer to 0"
 
 
 def run(settings: ClassifySettings) -> int:
@@ -30,104 +30,115 @@ def run(settings: ClassifySettings) -> int:
 
     Leaves error.json in out_dir when an exception passes through.
     """
-    out_dir, state = folders.choose(settings), State()
-    with noted(out_dir, lambda: state.iteration), StopRequest() as stop:
-        (out_dir / folders.JOB).unlink(missing_ok=True)
+    out_dir, state = artifacts.choose_folder(settings), TrainState()
+    with record_failure(out_dir, lambda: state.iteration), StopRequest() as stop:
+        (out_dir / artifacts.JOB).unlink(missing_ok=True)
         return train(settings, out_dir, state, stop)
 
 
-def train(settings: ClassifySettings, out_dir: Path, state: State, stop: StopRequest) -> int:
+def train(settings: ClassifySettings, out_dir: Path, state: TrainState, stop: StopRequest) -> int:
     # The machine, the images, the network.
-    device = machine.choose_device(settings.device)
+    device = devices.choose_device(settings.device)
     data = open_images(settings.dataset)
-    learned = split(data.train_images, data.train_labels, data.maximum, device)
+    train_split = split(data.train_images, data.train_labels, data.maximum, device)
     if settings.train_examples:
-        learned = learned.first(settings.train_examples)
-    held_back = split(data.test_images, data.test_labels, data.maximum, device)
-    asked = learned.first(len(held_back.y))  # the training loss is that of as many images
-    examples = len(learned.y)
-    steps = -(-examples // settings.batch_size)  # of an epoch; the last one takes what is left
+        train_split = train_split.first(settings.train_examples)
+    val_split = split(data.test_images, data.test_labels, data.maximum, device)
+    train_sample = train_split.first(len(val_split.y))  # as many images for the training loss
+    examples = len(train_split.y)
+    steps = -(-examples // settings.batch_size)  # of an epoch; the last one has the remainder
     max_iters = steps * settings.epochs
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it; changes nothing on a CPU
-    learner = build(settings, data, device)
-    model = learner.model
-    say(f"device: {machine.describe(device)}, writing to {out_dir}")
-    say(f"dataset: {data.name} ({data.source.get('name')}), {examples:,} to learn, {len(held_back.y):,} held back")
-    say(f"model: {settings.model}, {settings.layers} hidden layers of {settings.width}, {model.parameter_count():,}"
-        f" parameters, {steps} iterations an epoch")  # fmt: skip
+    model_state = build(settings, data, device)
+    model = model_state.model
+    print_line(f"device: {devices.describe(device)}, writing to {out_dir}")
+    print_line(
+        f"dataset: {data.name} ({data.source.get('name')}), {examples:,} to train on,"
+        f" {len(val_split.y):,} to validate on"
+    )
+    print_line(
+        f"model: {settings.model}, {settings.layers} hidden layers of {settings.width},"
+        f" {model.parameter_count():,} parameters, {steps} iterations per epoch"
+    )
 
-    # Where it begins.
-    checkpoints.clear_unfinished(out_dir)
+    # The start: from scratch or from a checkpoint.
+    checkpoints.remove_unfinished(out_dir)
     if settings.init_from == "resume":
-        path, content = checkpoints.load_newest(out_dir, KIND)
-        state.__dict__.update(unpack(content, learner, settings, data).__dict__)
-        say(f"resuming from {path} at iteration {state.iteration}")
-    elif folder := checkpoints.set_aside(out_dir, [METRICS, EVALUATION, *simulation.drawn(out_dir)]):
-        say(f"moved the checkpoints of an earlier training to {folder}")
-    saved = state.iteration  # the iteration of the newest checkpoint
+        path, content = checkpoints.load_latest(out_dir, KIND)
+        state.__dict__.update(unpack(content, model_state, settings, data).__dict__)
+        print_line(f"resuming from {path} at iteration {state.iteration}")
+    elif folder := checkpoints.archive(out_dir, [METRICS, EVALUATION, *simulation.existing_figures(out_dir)]):
+        print_line(f"moved the checkpoints of an earlier training to {folder}")
+    saved_iteration = state.iteration  # the iteration of the latest checkpoint
 
     with Tracker(settings, out_dir, max_iters) as tracker:
-        losses, summed = torch.zeros(len(model.parts()), device=device), 0
+        losses, steps_since_log = torch.zeros(len(model.parts()), device=device), 0
         began = time.perf_counter()
         while True:
-            # Look: before the first step and after each epoch.
+            # Evaluate: before the first step and after each epoch.
             done = state.iteration >= max_iters
             if state.iteration % steps == 0 and state.evaluated != state.iteration:
-                train_loss = judge(model, asked).loss
-                judgement = judge(model, held_back)
+                train_loss = evaluate(model, train_sample).loss
+                result = evaluate(model, val_split)
                 rate = learning_rate(min(state.iteration, max_iters - 1), max_iters, settings)
-                say(
-                    f"step {state.iteration}: train loss {train_loss:.4f}, val loss {judgement.loss:.4f}, lr {rate:.3e}"
+                print_line(
+                    f"step {state.iteration}: train loss {train_loss:.4f}, val loss {result.loss:.4f}, lr {rate:.3e}"
                 )
-                say(f"  val accuracy {shares(judgement)}")
+                print_line(f"  val accuracy {accuracy_text(result)}")
                 row = {"epoch": state.iteration // steps, "train/eval_loss": train_loss, "lr": rate}
-                tracker.log(state.iteration, row | judgement.row())
+                tracker.log(state.iteration, row | result.row())
                 state.evaluated = state.iteration
-                if state.iteration > saved and not done and save(learner, state, settings, data, out_dir, must=False):
-                    saved = state.iteration
-                began, summed = time.perf_counter(), 0
+                if (
+                    state.iteration > saved_iteration
+                    and not done
+                    and save(model_state, state, settings, data, out_dir, required=False)
+                ):
+                    saved_iteration = state.iteration
+                began, steps_since_log = time.perf_counter(), 0
                 losses.zero_()
             if done or stop():
                 break
 
-            # Learn: one step, of every part with its own optimizer.
+            # One step, of every part with its own optimizer.
             epoch, step = divmod(state.iteration, steps)
             batch = slice(step * settings.batch_size, (step + 1) * settings.batch_size)
             rows = torch.from_numpy(order(settings.seed, epoch, examples)[batch]).to(device)
             rate = learning_rate(state.iteration, max_iters, settings)
-            set_rate(learner.optimizers, rate)
-            found = model.losses(learned.x[rows], learned.y[rows])
-            for loss, optimizer in zip(found, learner.optimizers, strict=True):
+            set_rate(model_state.optimizers, rate)
+            found = model.losses(train_split.x[rows], train_split.y[rows])
+            for loss, optimizer in zip(found, model_state.optimizers, strict=True):
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
             losses += torch.stack([loss.detach() for loss in found])
-            state.iteration, summed = state.iteration + 1, summed + 1
+            state.iteration, steps_since_log = state.iteration + 1, steps_since_log + 1
 
-            # Tell. Reading the losses waits for a GPU, so they are read only now and at the end of an epoch.
-            tell = state.iteration % settings.log_interval == 0 or state.iteration in (1, max_iters)
-            if tell or state.iteration % steps == 0:
-                require_finite(losses.sum().item(), state.iteration, MEND)
-            if tell:
-                means = (losses / summed).tolist()
-                milliseconds = (time.perf_counter() - began) / summed * 1e3
-                say(f"iter {state.iteration}: loss {means[-1]:.4f}, time {milliseconds:.2f}ms, lr {rate:.3e}")
+            # Log. Reading the losses waits for a GPU, so they are read only now and at the end of an epoch.
+            log_due = state.iteration % settings.log_interval == 0 or state.iteration in (1, max_iters)
+            if log_due or state.iteration % steps == 0:
+                require_finite(losses.sum().item(), state.iteration, HINT)
+            if log_due:
+                means = (losses / steps_since_log).tolist()
+                milliseconds = (time.perf_counter() - began) / steps_since_log * 1e3
+                print_line(f"iter {state.iteration}: loss {means[-1]:.4f}, time {milliseconds:.2f}ms, lr {rate:.3e}")
                 row = {"epoch": state.iteration / steps, "train/loss": means[-1], "lr": rate,
-                       "ms_per_iter": milliseconds} | objectives(means)  # fmt: skip
+                       "ms_per_iter": milliseconds} | layer_losses(means)  # fmt: skip
                 tracker.log(state.iteration, row)
-                began, summed = time.perf_counter(), 0
+                began, steps_since_log = time.perf_counter(), 0
                 losses.zero_()
 
-        # Leave.
-        require_finite(losses.sum().item(), state.iteration, MEND)
-        if state.iteration > saved or not checkpoints.path_of(out_dir, KIND, state.iteration).exists():
-            save(learner, state, settings, data, out_dir, must=True)
+        # The end.
+        require_finite(losses.sum().item(), state.iteration, HINT)
+        if state.iteration > saved_iteration or not checkpoints.path_of(out_dir, KIND, state.iteration).exists():
+            save(model_state, state, settings, data, out_dir, required=True)
         if stop() and not done:
-            say(f"stopped by a signal after {state.iteration} iterations; --init_from=resume goes on from here")
+            print_line(
+                f"stopped by a signal after {state.iteration} iterations; --init_from=resume continues from here"
+            )
             return stop.exit_code
 
-    # What came of it.
-    judgement = judge(model, held_back)
+    # The results.
+    result = evaluate(model, val_split)
     record = {
         "schema": 1,
         "iteration": state.iteration,
@@ -135,18 +146,18 @@ def train(settings: ClassifySettings, out_dir: Path, state: State, stop: StopReq
         "model": settings.model,
         "settings": settings.model_dump(mode="json"),
         "parameters": model.parameter_count(),
-        "accuracy": judgement.accuracy,
-        "loss": judgement.loss,
-        "confusion": judgement.confusion,
-        **layers_of(model, judgement, learned, held_back),
+        "accuracy": result.accuracy,
+        "loss": result.loss,
+        "confusion": result.confusion,
+        **layers_of(model, result, train_split, val_split),
     }
     atomic.write_json(out_dir / EVALUATION, record)
-    pictures = simulation.draw(record, settings, out_dir) if settings.mode == "simulation" else []
-    run_dir = folders.placed(out_dir, settings)
-    folders.report(out_dir, run_dir)
-    say(f"done: {state.iteration} iterations, val accuracy {judgement.accuracy:.4f}, run_dir {run_dir}")
-    if pictures and settings.show and (why_not := windows.show(pictures, stop)):
-        say(f"show: {why_not}; the figures are in {out_dir}")
+    figures = simulation.draw(record, settings, out_dir) if settings.mode == "simulation" else []
+    run_dir = artifacts.link_into_runs(out_dir, settings)
+    artifacts.write_job(out_dir, run_dir)
+    print_line(f"done: {state.iteration} iterations, val accuracy {result.accuracy:.4f}, run_dir {run_dir}")
+    if figures and settings.show and (reason := display.show(figures, stop)):
+        print_line(f"show: {reason}; the figures are in {out_dir}")
     return 0
 
 
@@ -156,21 +167,27 @@ def split(images: np.ndarray, labels: np.ndarray, maximum: int, device: torch.de
     return Split(x, torch.from_numpy(labels).to(device).long())
 
 
-def shares(judgement: Judgement) -> str:
-    layers = " ".join(f"{accuracy:.4f}" for accuracy in judgement.accuracies)
-    return f"{judgement.accuracy:.4f}" + (f"; by layer {layers}" if len(judgement.accuracies) > 1 else "")
+def accuracy_text(result: EvaluationResult) -> str:
+    layers = " ".join(f"{accuracy:.4f}" for accuracy in result.accuracies)
+    return f"{result.accuracy:.4f}" + (f"; by layer {layers}" if len(result.accuracies) > 1 else "")
 
 
-def objectives(means: list[float]) -> dict[str, Any]:
-    """What each layer of a greedy network minimises, its share of R included."""
+def layer_losses(means: list[float]) -> dict[str, Any]:
+    """What each layer of a greedy network minimises, its R term included."""
     return {f"train/loss_layer_{i}": mean for i, mean in enumerate(means, 1)} if len(means) > 1 else {}
 
 
 def save(
-    learner: Learner, state: State, settings: ClassifySettings, data: Images, out_dir: Path, *, must: bool
+    model_state: ModelState,
+    state: TrainState,
+    settings: ClassifySettings,
+    data: Images,
+    out_dir: Path,
+    *,
+    required: bool,
 ) -> bool:
-    """Write a checkpoint, and remove those that it replaces; whether it is written."""
+    """Write a checkpoint, and remove those that it replaces; whether it was written."""
     path = checkpoints.path_of(out_dir, KIND, state.iteration)
-    if written := checkpoints.save_or_warn(path, pack(learner, state, settings, data), must=must):
-        checkpoints.keep(out_dir, KIND, KEEP_LAST, best=None, written=state.iteration)
+    if written := checkpoints.save_or_warn(path, pack(model_state, state, settings, data), required=required):
+        checkpoints.prune(out_dir, KIND, KEEP_LAST, best=None, written=state.iteration)
     return written

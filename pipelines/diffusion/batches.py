@@ -1,4 +1,4 @@
-"""The stream of training batches: windows of the text made into questions, a pure function of seed and number."""
+"""The stream of training batches: masked or corrupted windows of the text, a pure function of seed and number."""
 
 from __future__ import annotations
 
@@ -9,62 +9,63 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.diffusion.data import Dataset, Starts, draw_starts, paragraphs, window_starts
 from pipelines.diffusion.settings import DiffusionSettings
+from pipelines.diffusion.text.dataset import Dataset
+from pipelines.diffusion.text.windows import Starts, draw_starts, paragraphs, window_starts
 
-# Batches are made several at a time, since the many small operations cost the same for one as for sixteen.
-MOST_AT_A_TIME = 16
-MOST_TOKENS_AT_A_TIME = 2**17
+# Batches are built several at a time, since the many small operations cost the same for one as for sixteen.
+MAX_GROUP = 16
+MAX_GROUP_TOKENS = 2**17
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What the network reads, and what is asked about it: the loss is the weighted sum of the cross-entropies.
+    """The inputs of the network and its targets: the loss is the weighted sum of the cross-entropies.
 
-    Several batches at a time carry one more dimension in front.
+    A group of batches has one more dimension in front.
     """
 
     inputs: Tensor  # (B, T) int64
-    at: Tensor | None  # (M,) int64, the flat positions that are asked about; None: all B * T
+    at: Tensor | None  # (M,) int64, the flat positions that count; None: all B * T
     targets: Tensor  # (M,) int64
-    weights: Tensor  # (M,) float32, 0 for positions that only fill the shape
+    weights: Tensor  # (M,) float32, 0 for padding
 
     def __getitem__(self, number: int) -> Batch:
         at = None if self.at is None else self.at[number]
         return Batch(self.inputs[number], at, self.targets[number], self.weights[number])
 
 
-class Questions(Protocol):
-    def ask(self, starts: np.ndarray, numbers: range, stage: int, rng: np.random.Generator) -> Batch:
+class BatchBuilder(Protocol):
+    def build(self, starts: np.ndarray, numbers: range, stage: int, rng: np.random.Generator) -> Batch:
         """One batch for each of the N numbers, of the windows at starts (N, B); the curriculum has reached `stage`."""
 
 
 class Batches:
-    """Deals batches out. Each lane (one micro-step of an iteration) has a stream of its own, so that it does not
-    matter which process, or how many, draw them; and all are seeded anew for every group of batches, so a resumed
-    training needs no state, and sees what the uninterrupted one would have seen."""
+    """Draws batches. Each micro-batch index of an iteration has a stream of its own, so that the number of processes
+    makes no difference. Every group of batches is seeded again, so that a resumed training needs no state and sees
+    what an uninterrupted one would have seen."""
 
-    def __init__(self, settings: DiffusionSettings, text: Dataset, questions: Questions) -> None:
-        self._seed, self._lanes = settings.seed, settings.gradient_accumulation_steps
+    def __init__(self, settings: DiffusionSettings, text: Dataset, builder: BatchBuilder) -> None:
+        self._seed, self._micro_batches = settings.seed, settings.gradient_accumulation_steps
         self._rows, tokens = settings.batch_size, settings.batch_size * settings.block_size
-        self._starts, self._questions = starts_of(settings, text), questions
-        self._group = max(1, min(MOST_AT_A_TIME, MOST_TOKENS_AT_A_TIME // tokens))
-        self._drawn: dict[int, tuple[int, int, Batch]] = {}  # lane: number of the group, stage, batches
+        self._starts, self._builder = starts_of(settings, text), builder
+        self._group = max(1, min(MAX_GROUP, MAX_GROUP_TOKENS // tokens))
+        self._drawn: dict[int, tuple[int, int, Batch]] = {}  # micro-batch index -> number of the group, stage, batches
 
-    def draw(self, iteration: int, lane: int, stage: int) -> Batch:
-        """The batch of one micro-step of an iteration, in a curriculum that has reached `stage`."""
+    def draw(self, iteration: int, micro_batch: int, stage: int) -> Batch:
+        """The batch of one micro-batch index of an iteration, in a curriculum that has reached `stage`."""
         number, place = divmod(iteration, self._group)
-        found = self._drawn.get(lane)
+        found = self._drawn.get(micro_batch)
         if found is None or found[:2] != (number, stage):
-            found = self._drawn[lane] = (number, stage, self._draw_group(number, lane, stage))
+            found = self._drawn[micro_batch] = (number, stage, self._draw_group(number, micro_batch, stage))
         return found[2][place]
 
-    def _draw_group(self, number: int, lane: int, stage: int) -> Batch:
-        rng = np.random.default_rng([self._seed, lane, number])
+    def _draw_group(self, number: int, micro_batch: int, stage: int) -> Batch:
+        rng = np.random.default_rng([self._seed, micro_batch, number])
         starts = draw_starts(self._starts, self._group * self._rows, rng).reshape(self._group, self._rows)
-        first = number * self._group * self._lanes + lane
-        numbers = range(first, first + self._group * self._lanes, self._lanes)
-        return self._questions.ask(starts, numbers, stage, rng)
+        first = number * self._group * self._micro_batches + micro_batch
+        numbers = range(first, first + self._group * self._micro_batches, self._micro_batches)
+        return self._builder.build(starts, numbers, stage, rng)
 
 
 def starts_of(settings: DiffusionSettings, text: Dataset) -> Starts:

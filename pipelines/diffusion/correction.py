@@ -1,6 +1,6 @@
-"""The training of a corrector: settings to corrupted batches, their loss, and the objective that the loop is given.
+"""Detect errors: the objective of the training types 'remasking' and 'remasking_binary'.
 
-A corrector reads a text in which some characters were replaced, and says of each whether it is wrong.
+An error-detection model reads a text in which some characters were replaced, and predicts for each whether it is wrong.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from torch import Tensor, nn
 from model.corruption import KINDS, correction_targets, corrupt, corruption, draw_kinds
 from model.masks import stratified
 from pipelines.diffusion.batches import Batch, Batches, seeded
-from pipelines.diffusion.corpus import Corpus
-from pipelines.diffusion.correction_evaluation import (
+from pipelines.diffusion.evaluation.error_detection import (
     CorrectionEvaluation,
     PlantedErrors,
     evaluate,
     planted_errors,
     width_elsewhere,
 )
-from pipelines.diffusion.data import frequencies, places_elsewhere
-from pipelines.diffusion.dataset import Dataset
-from pipelines.diffusion.evaluation import BINS
+from pipelines.diffusion.evaluation.masked_loss import BINS
 from pipelines.diffusion.settings import DiffusionSettings, classes
-from pipelines.mistake import Mistake
-from pipelines.tracking import Tell
+from pipelines.diffusion.text.corpus import Corpus
+from pipelines.diffusion.text.dataset import Dataset
+from pipelines.diffusion.text.windows import frequencies, places_elsewhere
+from pipelines.shared.errors import InputError
+from pipelines.shared.metrics import Log
 
 
 class Correction:
-    """Owns the random generator of the corruptions, which is seeded anew for every batch, as that of the masks."""
+    """Owns the random generator of the corruptions, which is seeded again for every group of batches."""
 
     def __init__(
         self,
@@ -40,26 +40,26 @@ class Correction:
         text: Dataset,
         device: torch.device,
         dtype: torch.dtype,
-        share: slice = slice(None),
+        rows_of_rank: slice = slice(None),
     ) -> None:
-        self._share = share
+        self._rows_of_rank = rows_of_rank
         self._settings, self._text, self._device, self._dtype = settings, text, device, dtype
         self._tokens, self._corpus = text.train, Corpus(text.train, device)
         self._batches = Batches(settings, text, self)
         self._width = width_elsewhere(text.train, settings.block_size, "training")
-        width_elsewhere(text.val, settings.block_size, "validation")  # asked at the first evaluation, refused now
+        width_elsewhere(text.val, settings.block_size, "validation")  # needed at the first evaluation, checked now
         self._counts = counts = torch.from_numpy(frequencies(text.train, text.vocab_size))
         if int((counts > 0).sum()) < 2:
-            raise Mistake(f"the training text of '{text.name}' has one character only, which nothing can replace")
+            raise InputError(f"the training text of '{text.name}' has only one character, which nothing can replace")
         self._frequencies = replacement_frequencies(settings, counts).to(device)
         self._weights = torch.tensor(kind_weights(settings), device=device)
         self._generator = torch.Generator(device)
         self.classes = classes(settings, text.vocab_size)
 
-    def draw(self, iteration: int, lane: int = 0, stage: int = 0) -> Batch:
-        return self._batches.draw(iteration, lane, stage)
+    def draw(self, iteration: int, micro_batch: int = 0, stage: int = 0) -> Batch:
+        return self._batches.draw(iteration, micro_batch, stage)
 
-    def ask(self, starts: np.ndarray, numbers: range, stage: int, rng: np.random.Generator) -> Batch:
+    def build(self, starts: np.ndarray, numbers: range, stage: int, rng: np.random.Generator) -> Batch:
         settings, length = self._settings, self._settings.block_size
         groups, rows = starts.shape
         ids = self._corpus.windows(starts.ravel(), length)
@@ -74,41 +74,41 @@ class Correction:
         )
         corrupted = corrupt(ids, plan, self._frequencies, generator, self._corpus.windows(away, self._width))
         targets = correction_targets(ids, corrupted, self.classes).view(groups, rows, length)
-        targets = targets[:, self._share].flatten(1)
-        inputs = corrupted.view(groups, rows, length)[:, self._share]
+        targets = targets[:, self._rows_of_rank].flatten(1)
+        inputs = corrupted.view(groups, rows, length)[:, self._rows_of_rank]
         return Batch(inputs, None, targets, torch.ones_like(targets, dtype=torch.float32) / (rows * length))
 
     def evaluate(self, model: nn.Module, stop: Callable[[], bool] = lambda: False) -> CorrectionEvaluation | None:
-        return evaluate(model, *self._asked, classes=self.classes, dtype=self._dtype, stop=stop)
+        return evaluate(model, *self._windows, classes=self.classes, dtype=self._dtype, stop=stop)
 
     @cached_property
-    def _asked(self) -> tuple[PlantedErrors, PlantedErrors]:
-        """Made at the first evaluation, so that the first step need not wait for them."""
+    def _windows(self) -> tuple[PlantedErrors, PlantedErrors]:
+        """Built at the first evaluation, so that the first step does not wait for them."""
         each = self._settings.eval_iters
-        # Three kinds share what the training text is asked: it is there to be held against the validation loss.
+        # Fewer windows of training text are enough: their loss is only a reference for the validation loss.
         return self._planted(self._text.val, each), self._planted(self._text.train, max(1, each // len(KINDS)))
 
     def _planted(self, tokens: np.ndarray, each: int) -> PlantedErrors:
         length, most = self._settings.block_size, self._settings.max_corruption_ratio
         return planted_errors(tokens, self._counts, each, length, most, self._device)
 
-    def evaluate_whole(self, model: nn.Module, stop: Callable[[], bool], tell: Tell) -> CorrectionEvaluation | None:
-        """As many windows as the validation text has, for each kind of corruption."""
+    def evaluate_full(self, model: nn.Module, stop: Callable[[], bool], log: Log) -> CorrectionEvaluation | None:
+        """With as many windows for each kind of corruption as the validation text has."""
         each = -(-len(self._text.val) // (self._settings.block_size * BINS))
-        asked = self._planted(self._text.val, each)
-        return evaluate(model, asked, self._asked[1], classes=self.classes, dtype=self._dtype, stop=stop)
+        windows = self._planted(self._text.val, each)
+        return evaluate(model, windows, self._windows[1], classes=self.classes, dtype=self._dtype, stop=stop)
 
     def introduction(self) -> str:
-        val, _ = self._asked
+        val, _ = self._windows
         rate, entropy = val.base_rate, val.entropy
         return (
-            f"wrong characters: {rate:.1%} of those asked about; a guess that knows only this share costs"
+            f"wrong characters: {rate:.1%} of the validation windows; a guess that knows only this fraction costs"
             f" {entropy:.4f} nats"
         )
 
 
 def kind_weights(settings: DiffusionSettings) -> list[float]:
-    """The share of rows of each kind: as corruption_weights says, or all of the one that is named."""
+    """The fraction of rows of each kind: by corruption_weights, or all of the kind that is set."""
     if settings.corruption_type == "mixed":
         total = sum(settings.corruption_weights)
         return [weight / total for weight in settings.corruption_weights]

@@ -1,4 +1,4 @@
-"""What a training learns, as the loop sees it: batches, an evaluation. One value for each training_type."""
+"""What a training minimizes: its batches and its evaluation. One objective for each training_type."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from pipelines.diffusion.batches import Batch
-from pipelines.diffusion.dataset import Dataset
 from pipelines.diffusion.settings import DiffusionSettings, is_corrector
-from pipelines.tracking import Tell
+from pipelines.diffusion.text.dataset import Dataset
+from pipelines.shared.metrics import Log
 
 
 class Evaluated(Protocol):
@@ -26,34 +26,39 @@ class Evaluated(Protocol):
 
 
 class Final(Protocol):
-    """The evaluation over the whole validation text."""
+    """The evaluation over the full validation text."""
 
     def summary(self) -> str: ...
     def row(self) -> dict[str, float]: ...
 
 
 class Objective(Protocol):
-    def draw(self, iteration: int, lane: int, stage: int) -> Batch:
-        """The batch of one micro-step of an iteration, in a curriculum that has reached `stage`."""
+    def draw(self, iteration: int, micro_batch: int, stage: int) -> Batch:
+        """The batch of one micro-batch index of an iteration, in a curriculum that has reached `stage`."""
 
     def evaluate(self, model: nn.Module, stop: Callable[[], bool]) -> Evaluated | None:
-        """None when `stop` said so on the way."""
+        """None when `stop` returned True."""
 
-    def evaluate_whole(self, model: nn.Module, stop: Callable[[], bool], tell: Tell) -> Final | None:
-        """Over every window of the validation text; `tell` is told now and then how far it has come."""
+    def evaluate_full(self, model: nn.Module, stop: Callable[[], bool], log: Log) -> Final | None:
+        """Over every window of the validation text; `log` gets a line about the progress now and then."""
 
     def introduction(self) -> str:
-        """A line that says what a guess costs."""
+        """A line about the loss of a guess."""
 
 
 def objective_of(
-    settings: DiffusionSettings, text: Dataset, device: torch.device, dtype: torch.dtype, share: slice = slice(None)
+    settings: DiffusionSettings,
+    text: Dataset,
+    device: torch.device,
+    dtype: torch.dtype,
+    rows_of_rank: slice = slice(None),
 ) -> Objective:
-    """`share` are the rows of each batch that this process learns. Imports what the training type needs and no more."""
+    """`rows_of_rank`: the rows of each batch for this process. Imports only what the training type needs."""
     if is_corrector(settings):
         from pipelines.diffusion.correction import Correction
 
-        return Correction(settings, text, device, dtype, share)
-    from pipelines.diffusion.filling import Filling
+        return Correction(settings, text, device, dtype, rows_of_rank)
 
-    return Filling(settings, text, device, dtype, share)
+    from pipelines.diffusion.masked_prediction import MaskedPrediction
+
+    return MaskedPrediction(settings, text, device, dtype, rows_of_rank)

@@ -1,4 +1,4 @@
-"""torch's AdamW and Muon under one hat: which parameters go where, their rates, steps that are skipped.
+"""torch's AdamW and Muon as one optimizer: which parameters go where, their rates, steps that are skipped.
 
 Never waits for a GPU: whether a step is skipped is decided there.
 """
@@ -17,18 +17,18 @@ from pipelines.diffusion.settings import DiffusionSettings
 
 
 class Optimizers:
-    """AdamW for all parameters, or for those that are no matrices of the blocks, which Muon takes (Jordan et al. 2024).
+    """AdamW for all parameters, or Muon for the matrices of the blocks and AdamW for the rest (Jordan et al. 2024).
 
     `rate` is that of AdamW; Muon's follows in proportion.
     """
 
     def __init__(self, model: Transformer, settings: DiffusionSettings) -> None:
-        without_compiler()
+        avoid_compiler_import()
         self._proportion = settings.muon_learning_rate / settings.learning_rate
         self._clip = settings.grad_clip
         muons = block_matrices(model) if settings.optimizer == "muon" else []
-        elsewhere = {id(p) for p in muons}
-        rest = [p for p in model.parameters() if id(p) not in elsewhere]
+        in_muon = {id(p) for p in muons}
+        rest = [p for p in model.parameters() if id(p) not in in_muon]
         self.adamw = torch.optim.AdamW(
             [{"params": [p for p in rest if p.dim() >= 2]}, {"params": [p for p in rest if p.dim() < 2]}],
             lr=settings.learning_rate, fused=True,
@@ -38,7 +38,7 @@ class Optimizers:
         self.apply(settings)
 
     def apply(self, settings: DiffusionSettings) -> None:
-        """After loading too: what the command line says now wins over what the checkpoint was trained with."""
+        """Set what follows no schedule. After loading too: the current settings win over those of a checkpoint."""
         matrices, vectors = self.adamw.param_groups
         matrices["weight_decay"], vectors["weight_decay"] = settings.weight_decay, 0.0
         for group in self.adamw.param_groups:
@@ -54,8 +54,8 @@ class Optimizers:
 
     @torch.no_grad()
     def step(self, scaler: torch.amp.GradScaler) -> tuple[Tensor, Tensor]:
-        """Clip, move, and forget the gradients; the norm that they had, and 1.0 where it is no number: then nothing
-        has moved."""
+        """Clip, update the parameters, clear the gradients; returns the norm before clipping, and 1.0 where it is not
+        finite: then no parameter has changed."""
         for optimizer in (self.adamw, self.muon):
             if optimizer is not None:
                 scaler.unscale_(optimizer)
@@ -72,15 +72,15 @@ class Optimizers:
     def _move(self, gradients: list[Tensor], norm: Tensor, skipped: Tensor) -> None:
         if self._clip:
             torch._foreach_mul_(gradients, (self._clip / (norm + 1e-6)).clamp(max=1.0))
-        # The fused kernel looks at this itself.
+        # The fused kernel reads this itself.
         self.adamw.found_inf = skipped
-        take(self.adamw)
+        plain_step(self.adamw)
         if self.muon is None:
             return
         if norm.device.type == "cpu":
-            take(self.muon)
+            plain_step(self.muon)
             return
-        take_unless(skipped, self.muon)
+        step_unless(skipped, self.muon)
 
     def state_dict(self) -> dict[str, Any]:
         if self.muon is None:
@@ -97,32 +97,32 @@ class Optimizers:
 
 
 def block_matrices(model: Transformer) -> list[nn.Parameter]:
-    """The matrices between which the stream of activations runs; not the embeddings, nor the head, nor the few numbers
-    of convolutions, which are no maps from vectors to vectors."""
+    """The matrices of linear layers; neither embeddings nor head, nor the weights of convolutions, which do not map
+    vectors to vectors."""
     return [layer.weight for layer in model.blocks.modules() if isinstance(layer, nn.Linear)]
 
 
-def take_unless(skipped: Tensor, muon: torch.optim.Muon) -> None:
-    """A step of Muon, which cannot look at `skipped` itself: what it did is taken back where that is 1.0."""
+def step_unless(skipped: Tensor, muon: torch.optim.Muon) -> None:
+    """A step of Muon, which cannot read `skipped` itself: it is undone where that is 1.0."""
     matrices = muon.param_groups[0]["params"]
-    # Muon would make its momentum in the first step: then there would be nothing to go back to.
+    # Muon would create its momentum in the first step: then there would be nothing to restore.
     momenta = [muon.state[p].setdefault("momentum_buffer", torch.zeros_like(p)) for p in matrices]
     before = [value.clone() for value in [*matrices, *momenta]]
-    take(muon)
+    plain_step(muon)
     for now, then in zip([*matrices, *momenta], before, strict=True):
         now.copy_(torch.where(skipped > 0, then, now))
 
 
-def take(optimizer: torch.optim.Optimizer) -> None:
-    """optimizer.step() without its wrappers: one of them imports the compiler, which a short job has no use for."""
+def plain_step(optimizer: torch.optim.Optimizer) -> None:
+    """optimizer.step() without its wrappers: one of them imports the compiler, which a short job does not need."""
     inspect.unwrap(type(optimizer).step)(optimizer)
 
 
-def without_compiler() -> None:
-    """Tell torch.optim that its methods need no shield against a compiler that is not loaded.
+def avoid_compiler_import() -> None:
+    """Log x
 
-    At their first call they would import it for that, which takes most of a second. Where torch does it otherwise,
-    nothing but that second is lost.
+    At their first call they would import it for that, which takes most of a second. With a torch that works
+    differently only that second is lost.
     """
     if "torch._dynamo" in sys.modules:
         return

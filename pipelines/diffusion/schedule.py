@@ -22,23 +22,23 @@ def learning_rate(iteration: int, settings: DiffusionSettings) -> float:
         return settings.learning_rate
     if iteration >= settings.lr_decay_iters:
         return settings.min_lr
-    share = (iteration - settings.warmup_iters) / (settings.lr_decay_iters - settings.warmup_iters)
-    return settings.min_lr + 0.5 * (1 + math.cos(math.pi * share)) * (settings.learning_rate - settings.min_lr)
+    fraction = (iteration - settings.warmup_iters) / (settings.lr_decay_iters - settings.warmup_iters)
+    return settings.min_lr + 0.5 * (1 + math.cos(math.pi * fraction)) * (settings.learning_rate - settings.min_lr)
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the curriculum has come. Stages 0..stage are trained; `stage` is judged."""
+    """The progress of the curriculum. Stages 0..stage are trained; `stage` is evaluated."""
 
     stage: int = 0
-    best_loss: float = math.inf  # of this stage's own validation, since it began
+    best_loss: float = math.inf  # of this stage's validation, since it began
     stale: int = 0  # evaluations since then
 
 
 def advance(
     progress: Progress, stage_losses: Sequence[float], stages: Sequence[RandomStage | StickyStage], least: float = 0.0
 ) -> Progress:
-    """The progress after an evaluation: the next stage once this one is stale; the last one stays for good.
+    """The progress after an evaluation: the next stage once this one is stale; the last one stays.
 
     An evaluation is an improvement when it is better than the stage's best by more than `least`.
     """
@@ -53,9 +53,9 @@ def advance(
 
 @dataclass(frozen=True, slots=True)
 class StageTable:
-    """The stages as columns, so that a batch of many stages is masked in one go."""
+    """The stages as columns, so that a batch of many stages is masked at once."""
 
-    ratio: Tensor  # (S,) the most or the target
+    ratio: Tensor  # (S,) the largest or the target ratio
     drawn: Tensor  # (S,) bool, whether each row draws its ratio from [0, ratio]
     p1: Tensor  # (S,)
     p2: Tensor  # (S,)
@@ -78,30 +78,30 @@ def stage_table(stages: Sequence[RandomStage | StickyStage], device: torch.devic
 
 
 def rows_of_stages(rows: int, reached: int, batch: int) -> list[int]:
-    """Which stage each row of the batch-th batch belongs to, dealt out evenly over the stages 0..reached.
+    """The stage of each row of batch number `batch`, distributed evenly over the stages 0..reached.
 
-    The dealing goes on where the batch before stopped: with fewer rows than stages it is even over time.
+    It continues where the batch before ended: with fewer rows than stages it is even over time.
     """
     return [(batch * rows + row) % (reached + 1) for row in range(rows)]
 
 
 def stage_masking(table: StageTable, stage: Tensor, uniform: Tensor, length: int) -> Masking:
     """How to mask rows of the given stages (B,), with one number in (0, 1] each for the stages that draw (B,)."""
-    share = torch.where(table.drawn[stage], uniform * table.ratio[stage], table.ratio[stage])
+    fraction = torch.where(table.drawn[stage], uniform * table.ratio[stage], table.ratio[stage])
     # A drawn ratio is rounded upwards (uniform counts), a fixed one to the nearest count.
-    count = torch.where(table.drawn[stage], (share * length).ceil(), (share * length).round())
+    count = torch.where(table.drawn[stage], (fraction * length).ceil(), (fraction * length).round())
     return Masking(count.long().clamp(1, length), table.p1[stage], table.p2[stage])
 
 
-def most_hidden(reached: Sequence[RandomStage | StickyStage], rows: int, length: int) -> int:
-    """How many positions the rows of one batch hide at the most, dealt out over the stages that were reached."""
+def max_masked(reached: Sequence[RandomStage | StickyStage], rows: int, length: int) -> int:
+    """The largest number of masked positions in one batch, distributed over the stages that were reached."""
     rows_of_each = -(-rows // len(reached))
     ratios = [s.max_masked_ratio if isinstance(s, RandomStage) else s.target_masked_ratio for s in reached]
     return sum(rows_of_each * math.ceil(ratio * length) for ratio in ratios)
 
 
 def stage_at(iteration: int, stages: Sequence[RandomStage | StickyStage], max_iters: int) -> int:
-    """The stage of an iteration when each gets its share of max_iters; a share of less than one iteration gets none."""
+    """The stage of an iteration when each gets its `share` of max_iters, which may be less than one iteration."""
     total, passed = sum(stage.share for stage in stages), 0.0
     for number, stage in enumerate(stages[:-1]):
         passed += stage.share

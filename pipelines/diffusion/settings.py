@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.diffusion.stages import Probability, RandomStage, Ratio, Stage
-from pipelines.diffusion.wanted import Wanted
-from pipelines.keys import (
+from pipelines.diffusion.text.tokenization import Tokenization
+from pipelines.shared.settings_types import (
     DATA,
     Device,
     NonNegativeFloat,
@@ -23,7 +23,7 @@ from pipelines.keys import (
     unprepared_by_script,
 )
 
-# How many tokens there may be before the text is known: what most alphabets come to, and all that GPT-2 has.
+# The number of tokens while the text is not known: enough for most alphabets, and all tokens of GPT-2.
 ALPHABET = 128
 GPT2 = 50_256
 
@@ -47,21 +47,21 @@ class DiffusionSettings(BaseModel):
     # Which kind of job this is; the runner reads nothing else of it.
     pipeline: Literal["diffusion"] = "diffusion"
 
-    # Where it writes, and whether it begins anew or continues from the newest checkpoint there.
+    # Where it writes, and whether it starts from scratch or continues from the latest checkpoint there.
     out_dir: str = "out"
     init_from: Literal["scratch", "resume"] = "scratch"
 
-    # How often it looks: intervals in iterations, eval_iters in validation windows per mask-ratio bin (ten bins).
+    # Evaluation and logging: intervals in iterations, eval_iters in validation windows per mask-ratio bin (ten bins).
     eval_interval: PositiveInt = 250
     eval_iters: PositiveInt = 20
     log_interval: PositiveInt = 10
-    eval_only: bool = False  # evaluate once and leave, writing no checkpoint
+    eval_only: bool = False  # evaluate once and end, without a checkpoint
     # At the end (and with eval_only): every window of the validation text in every bin, with its standard error.
     final_evaluation: bool = True
 
     # Checkpoints: at evaluations that improve the validation loss (or at all of them), and always at the end.
     always_save_checkpoint: bool = False
-    keep_last: PositiveInt = 2  # the newest ones that stay, beside the best
+    keep_last: PositiveInt = 2  # the latest ones that are kept, beside the best
 
     # Weights & Biases, beside metrics.jsonl, which is always written. An empty run name: wandb chooses.
     wandb_log: bool = False
@@ -78,15 +78,15 @@ class DiffusionSettings(BaseModel):
     bpe_vocab_size: Annotated[int, Field(ge=256, le=2**18)] = 512
     use_paragraph_boundaries: bool = False  # windows begin where paragraphs begin, not anywhere
 
-    # What is learned: 'unmasking' walks through the stages below, 'elbo' draws every mask ratio from the beginning;
-    # 'remasking' and 'remasking_binary' learn to find wrong characters, with as many classes as characters and one for
-    # "wrong", or with two.
+    # The objective: 'unmasking' goes through the stages below, 'elbo' draws every mask ratio from the start;
+    # 'remasking' and 'remasking_binary' detect wrong characters, with one class per character and one for "wrong", or
+    # with two classes.
     training_type: Literal["unmasking", "elbo", "remasking", "remasking_binary"] = "unmasking"
     unmasking_stages: list[Stage] = Field(
         default_factory=lambda: [RandomStage(type="random", max_masked_ratio=1.0, val_loss_stale_count=10)]
     )
     # When the next stage begins: 'stale' after val_loss_stale_count evaluations without improvement, 'fixed' once the
-    # stages before have had their share of max_iters, so that the last one is surely reached.
+    # stages before have had their share of max_iters, so that the last one is always reached.
     stage_schedule: Literal["stale", "fixed"] = "stale"
     min_improvement: NonNegativeFloat = 0.0  # an evaluation counts as better only when the loss falls by more (nats)
     max_loss_weight: NonNegativeFloat = 0.0  # 'elbo': the largest weight L/l of a row in training; 0: no limit
@@ -94,12 +94,12 @@ class DiffusionSettings(BaseModel):
     # The remasking types only: how each row of a batch is corrupted before the network reads it.
     # 'random': anywhere; 'sticky': in runs; 'fragment': runs of text from elsewhere; 'mixed': each row one of them.
     corruption_type: Literal["random", "sticky", "fragment", "mixed"] = "mixed"
-    max_corruption_ratio: Ratio = 0.5  # each row replaces a share between 0 and this
-    corruption_replacement: Literal["unigram", "uniform"] = "unigram"  # as frequent as in the text, or all alike
+    max_corruption_ratio: Ratio = 0.5  # each row replaces a fraction between 0 and this
+    corruption_replacement: Literal["unigram", "uniform"] = "unigram"  # by frequency in the text, or uniform
     # Runs grow in rounds, as those of sticky stages: p1 where no neighbour is chosen yet, p2 beside a chosen one.
     corruption_p1_probability: Probability = 0.01
     corruption_p2_probability: Probability = 0.9
-    # 'mixed' only: how often a row is random, sticky, fragment. Only the proportions count.
+    # 'mixed' only: weights of random, sticky and fragment rows. Only the proportions matter.
     corruption_weights: Weights = Field(default_factory=lambda: [1.0, 1.0, 1.0])
 
     # One iteration sees gradient_accumulation_steps * batch_size windows of block_size tokens.
@@ -118,7 +118,7 @@ class DiffusionSettings(BaseModel):
     norm: Literal["rmsnorm", "layernorm"] = "rmsnorm"
     mlp: Literal["relu2", "swiglu", "gelu"] = "relu2"  # squared ReLU, SwiGLU, GELU
     qk_norm: bool = True  # queries and keys are normalised
-    # Before attention and feed-forward each position hears its neighbours, so many of them with itself; 0: it does not.
+    # The width of a convolution over positions before attention and feed-forward, the position included; 0: none.
     conv_width: Annotated[int, Field(ge=0, le=31)] = 0
 
     # The learning rate: linear warm-up, then constant, or a cosine down to min_lr at lr_decay_iters.
@@ -129,7 +129,7 @@ class DiffusionSettings(BaseModel):
     lr_decay_iters: PositiveInt = 5000
     min_lr: NonNegativeFloat = 1e-4
 
-    # The optimizer: AdamW, or Muon for the matrices of the blocks and AdamW for all else. Both rates follow the
+    # The optimizer: AdamW, or Muon for the matrices of the blocks and AdamW for the rest. Both rates follow the
     # schedule above; muon_learning_rate is the rate of the matrices where learning_rate is that of the rest.
     optimizer: Literal["adamw", "muon"] = "adamw"
     muon_learning_rate: PositiveFloat = 0.02
@@ -144,7 +144,7 @@ class DiffusionSettings(BaseModel):
     # The machine: 'auto' takes cuda, then mps, then cpu; bfloat16 where a GPU has it, float32 on the CPU.
     device: Device = "auto"  # auto, cuda, cuda:1, mps, cpu
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    # torch.compile; 'auto': on a GPU. It takes up to a minute at the start, which long trainings get back.
+    # torch.compile; 'auto': on a GPU. It takes up to a minute at the start, which pays off in long trainings.
     compile: Literal["auto"] | bool = "auto"
     cuda_graphs: bool = False  # with compile, on a GPU: replays whole passes; helps where the network is small
     seed: Seed = 1337
@@ -160,23 +160,23 @@ class DiffusionSettings(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _neighbours_lie_on_both_sides(self) -> DiffusionSettings:
+    def _convolution_is_symmetric(self) -> DiffusionSettings:
         if self.conv_width and self.conv_width % 2 == 0:
             raise ValueError(f"conv_width ({self.conv_width}) must be odd, or 0")
         return self
 
     @model_validator(mode="after")
-    def _stages_are_there(self) -> DiffusionSettings:
+    def _stages_are_given(self) -> DiffusionSettings:
         if self.training_type == "unmasking" and not self.unmasking_stages:
             raise ValueError("unmasking_stages is empty: training_type 'unmasking' needs at least one stage")
         return self
 
     @model_validator(mode="after")
-    def _runs_begin_somewhere(self) -> DiffusionSettings:
+    def _runs_can_begin(self) -> DiffusionSettings:
         if is_corrector(self) and self.corruption_type != "random" and self.corruption_p1_probability == 0:
             raise ValueError(
                 f"corruption_p1_probability must be greater than 0 for corruption_type '{self.corruption_type}': a row"
-                " starts unharmed, so no run would ever begin"
+                " starts without errors, so no run would ever begin"
             )
         return self
 
@@ -190,12 +190,12 @@ class DiffusionSettings(BaseModel):
 
 
 def is_corrector(settings: DiffusionSettings) -> bool:
-    """Whether it learns to find wrong characters rather than to fill in hidden ones."""
+    """Whether it trains an error-detection model rather than one that predicts masked characters."""
     return settings.training_type in ("remasking", "remasking_binary")
 
 
 def unread(config: Mapping[str, Any]) -> set[str]:
-    """The keys that the chosen training_type, tokenizer and optimizer do not look at."""
+    """The keys that the chosen training_type, tokenizer and optimizer do not read."""
     idle = set() if config["tokenizer"] == "bpe" else {"bpe_vocab_size"}
     idle |= set() if config["optimizer"] == "muon" else {"muon_learning_rate", "muon_momentum"}
     return idle | _unread_of_training(config)
@@ -225,9 +225,9 @@ def classes(settings: DiffusionSettings, vocab_size: int) -> int:
 
 
 def prior_of(settings: DiffusionSettings) -> tuple[float, ...]:
-    """ln of the shares of right and wrong characters, for the two classes of the binary corrector.
+    """ln of the fractions of right and wrong characters, for the two classes of 'remasking_binary'.
 
-    The other corrector needs none: its classes are the characters, and among them "wrong" is one frequent class more.
+    'remasking' needs none: its classes are the characters, among which "wrong" is one more frequent class.
     """
     if settings.training_type != "remasking_binary":
         return ()
@@ -252,7 +252,7 @@ def parameter_count(settings: DiffusionSettings, vocab_size: int = ALPHABET) -> 
 
 
 def feed_forward_widths(settings: DiffusionSettings) -> tuple[int, int]:
-    """What the first matrix gives and the second one takes (model.transformer.FeedForward)."""
+    """The output width of the first matrix and the input width of the second one (model.transformer.FeedForward)."""
     if settings.mlp == "swiglu":
         hidden = 8 * max(1, round(settings.n_embd / 3))
         return 2 * hidden, hidden
@@ -260,9 +260,9 @@ def feed_forward_widths(settings: DiffusionSettings) -> tuple[int, int]:
 
 
 def checkpoint_bytes(settings: DiffusionSettings) -> int:
-    """The most that one job keeps on disk at a time: keep_last and best checkpoints, and the one being written.
+    """The peak disk usage of one job: keep_last and best checkpoints, and the one being written.
 
-    A checkpoint holds the weights and the optimizer's moments in float32 (AdamW has two for each weight, Muon one), the
+    A checkpoint has the weights and the optimizer's moments in float32 (AdamW has two for each weight, Muon one), the
     moving average where there is one, and the vocabulary.
     """
     vocab_size = vocabulary_size(settings)
@@ -272,26 +272,26 @@ def checkpoint_bytes(settings: DiffusionSettings) -> int:
 
 
 def vocabulary_size(settings: DiffusionSettings) -> int:
-    """Of the prepared text; the most that it can be where that is not prepared yet."""
-    folder = wanted(settings.model_dump()).folder()
+    """Of the prepared text; the largest possible one where it is not prepared yet."""
+    folder = tokenization_of(settings.model_dump()).folder()
     found = dataset_meta(folder).get("vocab_size") if folder is not None else None
     if isinstance(found, int):
         return found
     return {"bpe": settings.bpe_vocab_size, "gpt2": GPT2}.get(settings.tokenizer, ALPHABET)
 
 
-def wanted(config: Mapping[str, Any]) -> Wanted:
-    """The tokens that a resolved config asks for."""
-    return Wanted(config["dataset"], config["tokenizer"], config["bpe_vocab_size"])
+def tokenization_of(config: Mapping[str, Any]) -> Tokenization:
+    """The tokens that a resolved config requests."""
+    return Tokenization(config["dataset"], config["tokenizer"], config["bpe_vocab_size"])
 
 
 def unprepared(config: Mapping[str, Any]) -> list[str] | None:
-    """The command that prepares what a resolved config trains on; none where that is done, or nothing can do it."""
-    asked = wanted(config)
-    folder = asked.folder()
+    """The command that prepares the dataset of a resolved config; None where it is prepared, or cannot be."""
+    tokenization = tokenization_of(config)
+    folder = tokenization.folder()
     if folder is not None and dataset_meta(folder):
         return None
-    if asked.tokenizer == "auto" and not asked.is_file:
-        return unprepared_by_script(asked.dataset)
-    options = ["--tokenizer", asked.tokenizer, "--vocab_size", str(asked.bpe_vocab_size)]
-    return [str(DATA / "text.py"), *options, "--", asked.dataset]
+    if tokenization.tokenizer == "auto" and not tokenization.is_file:
+        return unprepared_by_script(tokenization.dataset)
+    options = ["--tokenizer", tokenization.tokenizer, "--vocab_size", str(tokenization.bpe_vocab_size)]
+    return [str(DATA / "text.py"), *options, "--", tokenization.dataset]

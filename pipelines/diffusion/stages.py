@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipelines.keys import PositiveFloat, PositiveInt
+from pipelines.shared.settings_types import PositiveFloat, PositiveInt
 
 Ratio = Annotated[float, Field(gt=0, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -39,7 +39,7 @@ class StickyStage(BaseModel):
     share: PositiveFloat = 1.0
 
     @model_validator(mode="after")
-    def _something_begins(self) -> StickyStage:
+    def _a_mask_can_begin(self) -> StickyStage:
         if self.p1_probability == 0:
             raise ValueError(
                 "p1_probability must be greater than 0: a row starts unmasked, so nothing would ever begin"

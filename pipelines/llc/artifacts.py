@@ -1,4 +1,4 @@
-"""What an estimate leaves in its folder: every file's name and form, each written whole. Computes nothing."""
+"""The files of an estimate: their names and formats, each written atomically. Computes nothing."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ SUMMARY = "metrics_summary.csv"
 MINIMUM = "minimum.json"
 W0 = "w0.npy"
 TRACES = "traces_{}.npz"
-PICTURE = "trace_{}.png"
+PLOT = "trace_{}.png"
 
 
 def clear(out_dir: Path) -> None:
-    """Remove what an earlier estimate left there, so that no file of it passes for one of this."""
+    """Remove the files of an earlier estimate, so that results are not mixed."""
     for name in (CONFIG, SUMMARY, MINIMUM, W0):
         (out_dir / name).unlink(missing_ok=True)
-    for pattern in (TRACES, PICTURE):
+    for pattern in (TRACES, PLOT):
         for path in out_dir.glob(pattern.format("*")):
             path.unlink()
 
 
 def write_config(out_dir: Path, settings: BaseModel) -> None:
-    """Every key with its value, as a config that gives the same estimate again."""
+    """Every key with its value, as a config that reproduces the estimate."""
     atomic.write_bytes(out_dir / CONFIG, yamlfile.write(settings.model_dump(mode="json")).encode())
 
 
@@ -48,14 +48,14 @@ def write_minimum(out_dir: Path, record: Mapping[str, Any], w0: np.ndarray) -> N
 
 
 def write_trace(out_dir: Path, sampler: str, trace: Trace, strength: float, loss_at_w0: float) -> None:
-    """All that the row of metrics_summary.csv follows from: llc = strength * (losses - loss_at_w0)."""
+    """Everything that the row of metrics_summary.csv is computed from: llc = strength * (losses - loss_at_w0)."""
     values = {**{field.name: getattr(trace, field.name) for field in fields(trace)},
               "strength": strength, "loss_at_w0": loss_at_w0}  # fmt: skip
     atomic.write_bytes(out_dir / TRACES.format(sampler), _saved(lambda file: np.savez(file, **values)))
 
 
 def write_summary(out_dir: Path, rows: Sequence[Summary]) -> None:
-    """One row a sampler; a number that there is not is an empty field, which pandas reads as NaN."""
+    """One row per sampler; NaN is an empty field, which pandas reads as NaN."""
     text = io.StringIO()
     records = [asdict(row) for row in rows]
     writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")

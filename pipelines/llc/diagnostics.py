@@ -1,4 +1,4 @@
-"""From the losses that chains met to the local learning coefficient, and to what speaks against it."""
+"""From the losses of chains to the local learning coefficient and its diagnostics."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from arviz_stats.base import array_stats
 
 from pipelines.llc.chains import Trace
 
-R_HAT = 1.01  # above it chains have not met (Vehtari et al. 2021, section 4)
-ENOUGH = 100  # effective draws for each chain, below which ESS and R-hat themselves are unsure (the same)
+R_HAT = 1.01  # above it chains have not converged (Vehtari et al. 2021, section 4)
+ENOUGH = 100  # effective draws for each chain, below which ESS and R-hat are unreliable themselves (the same)
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A row of metrics_summary.csv. NaN: there is no such number."""
+    """A row of metrics_summary.csv. NaN: not available."""
 
     sampler: str
     llc_mean: float  # n beta (mean of L - L(w0)), over all chains and draws
-    llc_std: float  # of the chains' own means: how far estimates of one chain each lie apart
+    llc_std: float  # of the means of chains: the spread of estimates from one chain each
     ess: float  # of llc_mean
     r_hat: float
     acceptance: float
@@ -31,7 +31,7 @@ class Summary:
     below_w0: int  # draws with L < L(w0)
     stuck_chains: int
     nonfinite_chains: int
-    flags: tuple[str, ...]  # why not to trust the row, in words
+    flags: tuple[str, ...]  # warnings about the row
 
 
 def summarise(sampler: str, trace: Trace, strength: float, loss_at_w0: float) -> Summary:
@@ -42,7 +42,7 @@ def summarise(sampler: str, trace: Trace, strength: float, loss_at_w0: float) ->
     below = int((trace.losses < loss_at_w0).sum())
     moving = bool(finite.all()) and not stuck.any()
     ess = effective(coefficients) if moving else math.nan
-    r_hat = shrinkage(coefficients) if moving else math.nan
+    r_hat = split_r_hat(coefficients) if moving else math.nan
     means = coefficients.mean(axis=1)
     return Summary(
         sampler=sampler,
@@ -63,17 +63,17 @@ def summarise(sampler: str, trace: Trace, strength: float, loss_at_w0: float) ->
 
 
 def effective(draws: np.ndarray) -> float:  # (C, N)
-    """Independent draws whose mean would be as sure (Vehtari et al. 2021, equation 10, of the draws as they are).
+    """The effective sample size of the mean (Vehtari et al. 2021, equation 10, without rank normalisation).
 
-    NaN where that cannot be said, one chain that stands still included: a constant has no autocorrelation.
+    NaN where it is not defined, such as for a chain that does not move: a constant has no autocorrelation.
     """
     if draws.shape[1] < 4 or not np.isfinite(draws).all() or (np.ptp(draws, axis=1) == 0).any():
         return math.nan
     return float(array_stats.ess(draws, chain_axis=0, draw_axis=1, method="mean"))
 
 
-def shrinkage(draws: np.ndarray) -> float:  # (C, N)
-    """R-hat of ranks, of halves of chains, and of how far they spread (Vehtari et al. 2021, section 4)."""
+def split_r_hat(draws: np.ndarray) -> float:  # (C, N)
+    """R-hat of ranks, with split chains, and of the spread (Vehtari et al. 2021, section 4)."""
     if draws.shape[1] < 4:
         return math.nan
     return float(array_stats.rhat(draws, chain_axis=0, draw_axis=1, method="rank"))
@@ -90,13 +90,13 @@ def _still(stuck: np.ndarray) -> list[str]:
 
 def _doubtful(coefficients: np.ndarray, below: int, ess: float, r_hat: float) -> list[str]:
     chains, draws = coefficients.shape
-    said = []
+    flags = []
     if below:
-        said.append(f"{below} of {coefficients.size} draws have a loss below that of w0: it is no minimum")
+        flags.append(f"{below} of {coefficients.size} draws have a loss below that of w0: it is not a minimum")
     if draws < 4:
-        said.append("fewer than 4 draws of each chain: too few for ESS and R-hat")
+        flags.append("fewer than 4 draws of each chain: too few for ESS and R-hat")
     elif r_hat > R_HAT:
-        said.append(f"R-hat {r_hat:.3f} is above {R_HAT}: the chains do not agree yet")
+        flags.append(f"R-hat {r_hat:.3f} is above {R_HAT}: the chains do not agree yet")
     if ess < ENOUGH * chains:
-        said.append(f"ESS {ess:.0f} is below {ENOUGH} for each chain")
-    return said
+        flags.append(f"ESS {ess:.0f} is below {ENOUGH} for each chain")
+    return flags

@@ -12,30 +12,29 @@ import torch
 from torch import Tensor
 
 from model.regressors import Regressor
-from pipelines import machine
-from pipelines.failure import Diverged
 from pipelines.llc import artifacts, chains, samplers
-from pipelines.llc import settings as keys
+from pipelines.llc import settings as llc_settings
 from pipelines.llc.diagnostics import Summary, summarise
 from pipelines.llc.minimum import Minimum, descend
 from pipelines.llc.posterior import Posterior
 from pipelines.llc.settings import LlcSettings
-from pipelines.llc.target import Loss, Target, regression, stream
-from pipelines.mistake import Mistake
-from pipelines.tracking import Tracker, say
+from pipelines.llc.target import Loss, Target, random_stream, regression
+from pipelines.shared import devices
+from pipelines.shared.errors import Diverged, InputError
+from pipelines.shared.metrics import Tracker, print_line
 
-# Multiplications of a gradient below which a second thread costs more than it brings; on a machine that other jobs use
-# as well, threads that wait for each other at every small operation cost fifty times as much.
-WORTH_THREADS = 10**7
+# Multiplications of a gradient below which a second thread makes it slower; on a machine with other jobs, threads that
+# wait for each other at every small operation make it fifty times slower.
+MIN_WORK_FOR_THREADS = 10**7
 
 
 class Stopped(Exception):
-    """Somebody wished it to end. The files of the samplers that had finished stand."""
+    """A stop request came. The files of the samplers that had finished are kept."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """Draws done, of all samplers, and asked for."""
+    """Draws of all samplers: done, and requested."""
 
     total: int
     done: int = 0
@@ -51,7 +50,7 @@ def estimate(
 ) -> list[Summary]:
     """A row for each sampler; its files are written as soon as it ends.
 
-    Raises Stopped, and Diverged where a chain was not finite: only when all samplers are through.
+    Raises Stopped, and Diverged where a chain was not finite: only after all samplers.
     """
     with threads_for(settings):
         return _estimate(settings, out_dir, tracker, progress, stop)
@@ -60,16 +59,16 @@ def estimate(
 def _estimate(
     settings: LlcSettings, out_dir: Path, tracker: Tracker, progress: Progress, stop: Callable[[], bool]
 ) -> list[Summary]:
-    device, draw = choose_device(settings.device), pencil() if settings.plots else None
-    say(f"device: {machine.describe(device)}, writing to {out_dir}")
+    device, draw = choose_device(settings.device), load_plotting() if settings.plots else None
+    print_line(f"device: {devices.describe(device)}, writing to {out_dir}")
     artifacts.clear(out_dir)
     artifacts.write_config(out_dir, settings)
-    begun, student = regression(settings, device)
-    target, minimum = trained(settings, replace(begun, loss=stoppable(begun.loss, stop)), student, out_dir)
-    posterior = Posterior(target, settings.data.n_data * keys.beta(settings), settings.sampler.gamma)
+    initial, student = regression(settings, device)
+    target, minimum = find_minimum(settings, replace(initial, loss=stoppable(initial.loss, stop)), student, out_dir)
+    posterior = Posterior(target, settings.data.n_data * llc_settings.beta(settings), settings.sampler.gamma)
     rows: list[Summary] = []
     for name in settings.sampler.names:
-        trace = sampled(name, settings, posterior, Teller(name, settings, tracker, progress))
+        trace = run_sampler(name, settings, posterior, SamplerProgress(name, settings, tracker, progress))
         row = summarise(name, trace, posterior.strength, minimum.loss)
         rows.append(row)
         artifacts.write_trace(out_dir, name, trace, posterior.strength, minimum.loss)
@@ -78,25 +77,25 @@ def _estimate(
         if draw:
             draw(out_dir, trace, row, posterior.strength, minimum.loss)
     if broken := [row.sampler for row in rows if row.nonfinite_chains]:
-        raise Diverged(f"chains of {', '.join(broken)} are not finite. Lower step_size, or leave it out to adapt it")
+        raise Diverged(f"chains of {', '.join(broken)} are not finite. Lower step_size, or remove it to adapt it")
     return rows
 
 
-def pencil() -> Callable[..., Path]:
-    """What draws a sampler's chains; matplotlib is looked for before the work, not after it."""
+def load_plotting() -> Callable[..., Path]:
+    """The function that plots the chains of a sampler; imported before the work, so that a missing matplotlib shows."""
     try:
         from pipelines.llc import plots
     except ImportError as error:
-        raise Mistake(f"pictures need matplotlib ({error}); pip install matplotlib, or --plots=false") from error
+        raise InputError(f"plots need matplotlib ({error}); pip install matplotlib, or --plots=false") from error
     return plots.draw
 
 
 @contextmanager
 def threads_for(settings: LlcSettings) -> Iterator[None]:
-    """One thread where the work is small; the setting of the process comes back afterwards."""
-    size = keys.parameter_count(keys.layer_sizes(settings.model, settings.data), settings.model.kind)
+    """One thread where the work is small; the setting of the process is restored afterwards."""
+    size = llc_settings.parameter_count(llc_settings.layer_sizes(settings.model, settings.data), settings.model.kind)
     before = torch.get_num_threads()
-    if size * settings.data.n_data * settings.sampler.chains < WORTH_THREADS:
+    if size * settings.data.n_data * settings.sampler.chains < MIN_WORK_FOR_THREADS:
         torch.set_num_threads(1)
     try:
         yield
@@ -104,60 +103,60 @@ def threads_for(settings: LlcSettings) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def choose_device(wanted: str) -> torch.device:
-    """As other pipelines choose it, but never mps, which has no float64."""
-    device = machine.choose_device(wanted)
+def choose_device(requested: str) -> torch.device:
+    """As in other pipelines, but never mps, which has no float64."""
+    device = devices.choose_device(requested)
     if device.type != "mps":
         return device
-    if wanted == "mps":
-        raise Mistake("--device=mps: samplers need float64, which it does not have; type --device=cpu")
+    if requested == "mps":
+        raise InputError("--device=mps: samplers need float64, which it does not have; use --device=cpu")
     return torch.device("cpu")
 
 
 def stoppable(loss: Loss, stop: Callable[[], bool]) -> Loss:
-    """The same, and Stopped once somebody wishes it: an iteration of L-BFGS or HMC may ask for hundreds of losses."""
+    """The same loss; raises Stopped after a stop request: an iteration of L-BFGS or HMC may need hundreds of losses."""
 
-    def asked(*points: Tensor) -> Tensor:
+    def stoppable_loss(*points: Tensor) -> Tensor:
         if stop():
             raise Stopped
         return loss(*points)
 
-    return asked
+    return stoppable_loss
 
 
-def trained(settings: LlcSettings, target: Target, student: Regressor, out_dir: Path) -> tuple[Target, Minimum]:
+def find_minimum(settings: LlcSettings, target: Target, student: Regressor, out_dir: Path) -> tuple[Target, Minimum]:
     sizes = " x ".join(map(str, student.sizes))
-    say(f"model: {settings.model.kind}, {sizes}, {student.count:,} parameters; {target.n:,} examples")
+    print_line(f"model: {settings.model.kind}, {sizes}, {student.count:,} parameters; {target.n:,} examples")
     began = last = time.perf_counter()
 
-    def tell(stage: str, step: int, loss: float) -> None:
+    def on_progress(stage: str, step: int, loss: float) -> None:
         nonlocal last
         if time.perf_counter() - last >= settings.log_seconds:
             last = time.perf_counter()
-            say(f"{stage}: {step} steps, training loss {loss:.6f}")
+            print_line(f"{stage}: {step} steps, training loss {loss:.6f}")
 
-    target, minimum = descend(target, settings.model, tell)
+    target, minimum = descend(target, settings.model, on_progress)
     seconds = time.perf_counter() - began
     if not target.w0.isfinite().all():
         raise Diverged("w0 is not finite. Lower model.adam_lr, or raise model.decay")
-    doubt = "" if minimum.reached else f"; not below {settings.model.gradient:g} everywhere: raise model.lbfgs_steps"
-    say(f"minimum: loss {minimum.loss:.6f}, gradient norm {minimum.gradient_norm:.1e}, {seconds:.1f} s{doubt}")
-    beta = keys.beta(settings)
+    warning = "" if minimum.reached else f"; not below {settings.model.gradient:g} everywhere: raise model.lbfgs_steps"
+    print_line(f"minimum: loss {minimum.loss:.6f}, gradient norm {minimum.gradient_norm:.1e}, {seconds:.1f} s{warning}")
+    beta = llc_settings.beta(settings)
     record = {**asdict(minimum), "parameters": student.count, "sizes": student.sizes, "n": target.n, "beta": beta,
               "n_beta": target.n * beta, "gamma": settings.sampler.gamma, "seconds": seconds}  # fmt: skip
     artifacts.write_minimum(out_dir, record, target.w0.cpu().numpy())
     return target, minimum
 
 
-def sampled(name: str, settings: LlcSettings, posterior: Posterior, tell: Teller) -> chains.Trace:
+def run_sampler(name: str, settings: LlcSettings, posterior: Posterior, on_progress: SamplerProgress) -> chains.Trace:
     part = getattr(settings.sampler, name)
-    random = stream(settings.seed, name, posterior.target.w0.device)
+    random = random_stream(settings.seed, name, posterior.target.w0.device)
     sampler = samplers.build(name, posterior, settings.sampler, random)
-    return chains.run(sampler, part.warmup, part.draws, tell=lambda done, loss: tell(done, loss, sampler))
+    return chains.run(sampler, part.warmup, part.draws, on_draw=lambda done, loss: on_progress(done, loss, sampler))
 
 
-class Teller:
-    """Says how far a sampler is: on the screen every few seconds, in metrics.jsonl as often."""
+class SamplerProgress:
+    """Print and log the progress of a sampler, every few seconds."""
 
     def __init__(self, name: str, settings: LlcSettings, tracker: Tracker, progress: Progress) -> None:
         part = getattr(settings.sampler, name)
@@ -172,16 +171,16 @@ class Teller:
             return
         self._last = now
         stage = "warm-up" if done <= self._warmup else "sampling"
-        say(f"iter {self._progress.done}: {self._name}, {stage}, {done} of {self._total} draws, loss {loss:.6f},"
+        print_line(f"iter {self._progress.done}: {self._name}, {stage}, {done} of {self._total} draws, loss {loss:.6f},"
             f" step {sampler.step_size:.2e}")  # fmt: skip
         row = {"sampler": self._name, "loss": loss, "step_size": sampler.step_size, "acceptance": sampler.acceptance}
         self._tracker.log(self._progress.done, row)
 
 
 def report(row: Summary, tracker: Tracker, progress: Progress) -> None:
-    say(f"{row.sampler}: llc {row.llc_mean:.4g} +- {row.mcse:.2g} (mcse), ESS {row.ess:.0f} of {row.draws},"
+    print_line(f"{row.sampler}: llc {row.llc_mean:.4g} +- {row.mcse:.2g} (mcse), ESS {row.ess:.0f} of {row.draws},"
         f" R-hat {row.r_hat:.3f}, {row.seconds:.1f} s")  # fmt: skip
     for flag in row.flags:
-        say(f"  {row.sampler}: {flag}")
+        print_line(f"  {row.sampler}: {flag}")
     tracker.log(progress.done, {f"{row.sampler}/{key}": value for key, value in asdict(row).items()
                                 if isinstance(value, int | float)})  # fmt: skip

@@ -12,30 +12,30 @@ from torch.func import grad, grad_and_value, jvp, vmap
 from pipelines.llc.settings import ModelSettings
 from pipelines.llc.target import Target
 
-CHUNK = 50  # L-BFGS iterations between two looks at the clock
-HISTORY = 50  # pairs that L-BFGS remembers
-NEWTON = 10  # steps, most of which a minimum that is nearly reached does not need
-LARGEST_HESSIAN = 1000  # parameters: its eigenvalues take a second then
+CHUNK = 50  # L-BFGS iterations between two progress reports
+HISTORY = 50  # pairs that L-BFGS stores
+NEWTON = 10  # steps at most; close to a minimum a few are enough
+LARGEST_HESSIAN = 1000  # parameters: its eigenvalues take a second
 COLUMNS = 10**5  # of the Hessian, times examples, at once: some kilobytes each
 FLAT = 1e-10  # of the largest eigenvalue: directions below it are those in which a singular minimum extends
 
-Tell = Callable[[str, int, float], None]  # hears the stage, its iteration and the loss
+OnStep = Callable[[str, int, float], None]  # gets the stage, its iteration and the loss
 
 
 @dataclass(frozen=True, slots=True)
 class Minimum:
-    """How near to a minimum w0 is."""
+    """The distance of w0 from a minimum."""
 
     loss: float  # L(w0)
     gradient_norm: float  # |grad L(w0)|
-    reached: bool  # no entry of the gradient exceeds what was asked for
+    reached: bool  # no entry of the gradient exceeds the setting
 
 
-def descend(target: Target, settings: ModelSettings, tell: Tell) -> tuple[Target, Minimum]:
+def descend(target: Target, settings: ModelSettings, on_step: OnStep) -> tuple[Target, Minimum]:
     """The target at its minimum."""
     w = target.w0.clone().requires_grad_()
-    _adam(target, w, settings, tell)
-    _lbfgs(target, w, settings, tell)
+    _adam(target, w, settings, on_step)
+    _lbfgs(target, w, settings, on_step)
     if len(w) <= LARGEST_HESSIAN:
         _newton(target, w, settings)
     loss, slope = _slope(target, w)
@@ -43,8 +43,8 @@ def descend(target: Target, settings: ModelSettings, tell: Tell) -> tuple[Target
     return replace(target, w0=w.detach()), found
 
 
-def _adam(target: Target, w: Tensor, settings: ModelSettings, tell: Tell) -> None:
-    """The rate falls to a hundredth along half a cosine, so that L-BFGS begins where the noise of steps is small."""
+def _adam(target: Target, w: Tensor, settings: ModelSettings, on_step: OnStep) -> None:
+    """The rate falls to a hundredth along half a cosine, so that L-BFGS starts where the noise of steps is small."""
     if not settings.adam_steps:
         return
     optimizer = torch.optim.Adam([w], lr=settings.adam_lr)
@@ -55,10 +55,10 @@ def _adam(target: Target, w: Tensor, settings: ModelSettings, tell: Tell) -> Non
         loss.backward()
         optimizer.step()
         schedule.step()
-        tell("adam", step, loss.item())
+        on_step("adam", step, loss.item())
 
 
-def _lbfgs(target: Target, w: Tensor, settings: ModelSettings, tell: Tell) -> None:
+def _lbfgs(target: Target, w: Tensor, settings: ModelSettings, on_step: OnStep) -> None:
     """In chunks that keep their history: torch.optim.LBFGS remembers it between calls of step."""
     if not settings.lbfgs_steps:
         return
@@ -78,16 +78,16 @@ def _lbfgs(target: Target, w: Tensor, settings: ModelSettings, tell: Tell) -> No
         optimizer.step(closure)
         loss = closure().item()
         done = optimizer.state[w]["n_iter"]
-        tell("l-bfgs", done, loss)
+        on_step("l-bfgs", done, loss)
         if w.grad is None or w.grad.abs().max() <= settings.gradient or loss == before:
             return
         before = loss
 
 
 def _newton(target: Target, w: Tensor, settings: ModelSettings) -> None:
-    """Steps where the loss curves, as long as each makes the gradient smaller.
+    """Newton steps in directions with curvature, as long as each makes the gradient smaller.
 
-    L-BFGS compares losses, and ends where their differences drown in rounding: at a gradient of about 1e-7.
+    L-BFGS compares losses, and ends where rounding exceeds their differences: at a gradient of about 1e-7.
     """
     loss, slope = _slope(target, w)
     for _ in range(NEWTON):
@@ -108,7 +108,7 @@ def _newton(target: Target, w: Tensor, settings: ModelSettings) -> None:
 
 
 def hessian(target: Target, w: Tensor) -> Tensor:  # (d,) -> (d, d)
-    """Of L at w, as many columns at a time as the memory surely holds: each keeps the activations of all examples."""
+    """Of L at w, a bounded number of columns at a time: each needs the activations of all examples."""
 
     def column(v: Tensor) -> Tensor:
         return jvp(lambda w: grad(target.loss)(w, *target.data), (w,), (v,))[1]

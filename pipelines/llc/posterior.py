@@ -17,7 +17,7 @@ Batch = tuple[Tensor, ...]  # (C, m, ...) each, a mini-batch for each chain, or 
 class Posterior:
     """p(w) ~ exp(-U(w)), U(w) = strength * L(w) + gamma/2 |w - w0|^2, strength = n beta (Lau et al. 2023, section 4).
 
-    Points are (C, d), a row a chain.
+    Points are (C, d), a row per chain.
     """
 
     target: Target
@@ -34,7 +34,7 @@ class Posterior:
         return self.strength * losses + self.gamma / 2 * (w - self.target.w0).square().sum(1)
 
     def gradients(self, w: Tensor, batch: Batch | None = None) -> tuple[Tensor, Tensor]:  # (C, d) -> (C, d), (C,)
-        """The gradient of U, and L: over all data, or as each chain's mini-batch tells it."""
+        """The gradient of U, and L: over all data, or over the mini-batch of each chain."""
         w = w.detach().requires_grad_()
         losses = self.target.loss(w, *(self.target.data if batch is None else batch))
         # A chain's loss depends on its own row alone, so the gradient of the sum is that of each.
@@ -42,7 +42,7 @@ class Posterior:
         return self._tempered(slopes, w.detach()), losses.detach()
 
     def curvatures(self, w: Tensor, v: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:  # (C, d) twice -> twice
-        """The gradient of U as a mini-batch tells it, and the Hessian of the same times v (Pearlmutter 1994)."""
+        """The gradient of U on a mini-batch, and its Hessian times v (Pearlmutter 1994)."""
 
         def slope(w: Tensor) -> Tensor:
             return grad(lambda w: self.target.loss(w, *batch).sum())(w)
@@ -51,7 +51,7 @@ class Posterior:
         return self._tempered(slopes, w), self.strength * products + self.gamma * v
 
     def batch(self, chains: int, size: int, random: torch.Generator) -> Batch:
-        """`size` examples for each chain, drawn with replacement; all of them, once, where there are no more."""
+        """`size` examples for each chain, drawn with replacement; all of them, once, if there are no more."""
         data, n = self.target.data, self.target.n
         if not data or size >= n:
             return data

@@ -1,4 +1,4 @@
-"""Three ways to move chains through a posterior: SGLD, HMC, MALA. All chains move at once; none knows when it ends."""
+"""Samplers of a posterior: SGLD, HMC, MALA. All chains move at once. Knows nothing of draws to keep."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor
 
 from pipelines.llc.posterior import Posterior
 from pipelines.llc.settings import HmcSettings, MalaSettings, SamplerSettings, SgldSettings
-from pipelines.llc.stepsize import DualAveraging, Smoothed, first_steps
+from pipelines.llc.step_size import DualAveraging, Smoothed, first_steps
 
-JITTER = 0.2  # of a trajectory's step: one of a fixed length may return to where it began (Neal 2011, section 3.2)
+JITTER = 0.2  # of a trajectory's step: one of a fixed length may return to its start (Neal 2011, section 3.2)
 POWER = 20  # products with the Hessian before SGLD's first step
 MEMORY = 50  # of the measurements that choose SGLD's step
 
 
 class Sampler(ABC):
-    """Chains, a row each, and their step. A chain that is not finite stays so, and does not touch the others."""
+    """Chains, a row each, and their step. A chain that is not finite stays so, and does not affect the others."""
 
     w: Tensor  # (C, d)
 
@@ -27,11 +27,11 @@ class Sampler(ABC):
         """Move every chain to its next draw, and return L there."""
 
     @abstractmethod
-    def settle(self) -> None:
-        """The warm-up is over: keep the step that it found."""
+    def end_warmup(self) -> None:
+        """End the warm-up: keep the step that it found."""
 
-    def halfway(self) -> None:  # noqa: B027 - not every sampler has something to do then
-        """Half of the warm-up is over."""
+    def halfway(self) -> None:  # noqa: B027 - a hook that not every sampler needs
+        """Called after half of the warm-up."""
 
     @property
     @abstractmethod
@@ -39,17 +39,17 @@ class Sampler(ABC):
 
     @property
     def acceptance(self) -> float:
-        """Mean probability of accepting a move since `settle`; NaN where every move is taken."""
+        """Mean probability of accepting a move since `end_warmup`; NaN where every move is accepted."""
         return math.nan
 
 
 class Sgld(Sampler):
     """w <- w - e/2 g(w) + sqrt(e) N(0, I), g a mini-batch's estimate of grad U (Welling and Teh 2011, equation 4).
 
-    Nothing corrects it. Where U has curvature h and g the variance s^2, the chain's variance is not 1 / h but
+    It has no correction. Where U has curvature h and g the variance s^2, the chain's variance is not 1 / h but
     (1 + e s^2 / 4) / (h (1 - e h / 4)), the fixed point of var <- (1 - e h / 2)^2 var + e + e^2 s^2 / 4. The warm-up
-    measures h and s^2 in the stiffest direction and chooses e = 4 bias / (h + s^2), so that they cost `bias` there,
-    and less elsewhere.
+    measures h and s^2 in the stiffest direction and chooses e = 4 bias / (h + s^2), so that the error is `bias`
+    there, and less elsewhere.
     """
 
     def __init__(self, posterior: Posterior, w: Tensor, settings: SgldSettings, random: torch.Generator) -> None:
@@ -71,7 +71,7 @@ class Sgld(Sampler):
             self.w = self.w - self._step / 2 * slope + math.sqrt(self._step) * noise
         return self._posterior.losses(self.w)
 
-    def settle(self) -> None:
+    def end_warmup(self) -> None:
         if self._settings.step_size is None and self._stiffness.value > 0:
             self._step = 4 * self._settings.bias / self._stiffness.value
 
@@ -90,7 +90,7 @@ class Sgld(Sampler):
         alive = stiffness.isfinite()
         if alive.any():
             now = max(stiffness[alive].mean().item(), self._posterior.gamma)
-            # A chain that has just come to a steep place must not wait for the mean to learn of it.
+            # A chain that has just reached a steep place must not wait for the mean to follow.
             self._step = 4 * self._settings.bias / max(now, self._stiffness.update(now))
         self._v = torch.where(product.isfinite().all(1, keepdim=True), _unit(product), self._v)
 
@@ -101,8 +101,8 @@ class Sgld(Sampler):
 class Trajectories(Sampler):
     """Hamiltonian Monte Carlo with unit masses (Neal 2011, section 3): leapfrog steps, then Metropolis.
 
-    In the first half of the warm-up each chain has a step of its own, since one that begins in a steep place needs
-    shorter ones than the others to come away from there; then all have the same, driven by their mean acceptance.
+    In the first half of the warm-up each chain has a step of its own, since one that starts in a steep place needs
+    shorter ones than the others to leave it; then all have the same, adapted to their mean acceptance.
 
     One leapfrog step of length e is MALA's proposal with the step e^2, and is accepted alike (Neal 2011, section 5.2).
     """
@@ -115,29 +115,29 @@ class Trajectories(Sampler):
         self._leapfrogs, self._moves, self._jitter = leapfrogs, moves, jitter
         self._slope, self._loss = posterior.gradients(w)
         self._fixed = step is not None
-        self._accepted, self._asked = 0.0, 0
+        self._accepted, self._proposed = 0.0, 0
         first = torch.full((len(w), 1), step or 1 / math.sqrt(posterior.gamma), dtype=w.dtype, device=w.device)
-        self._step = first if self._fixed else first_steps(self._tried, first)  # (C, 1)
-        self._target, self._together = target, False
+        self._step = first if self._fixed else first_steps(self._trial_acceptance, first)  # (C, 1)
+        self._target, self._common_step = target, False
         self._adaptation = DualAveraging(self._step, target)
 
     def draw(self, *, adapting: bool) -> Tensor:
         for _ in range(self._moves):
             acceptance = self._move(self._step)
-            self._accepted, self._asked = self._accepted + acceptance.mean().item(), self._asked + 1
+            self._accepted, self._proposed = self._accepted + acceptance.mean().item(), self._proposed + 1
             if adapting and not self._fixed:
-                self._adaptation.update(acceptance.mean().expand_as(acceptance) if self._together else acceptance)
+                self._adaptation.update(acceptance.mean().expand_as(acceptance) if self._common_step else acceptance)
                 self._step = self._adaptation.step
         return self._loss
 
     def halfway(self) -> None:
         common = self._adaptation.average.median().expand_as(self._step)
-        self._together, self._adaptation = True, DualAveraging(common, self._target)
+        self._common_step, self._adaptation = True, DualAveraging(common, self._target)
 
-    def settle(self) -> None:
+    def end_warmup(self) -> None:
         if not self._fixed:
             self._step = self._adaptation.average
-        self._accepted, self._asked = 0.0, 0
+        self._accepted, self._proposed = 0.0, 0
 
     @property
     def step_size(self) -> float:
@@ -145,22 +145,22 @@ class Trajectories(Sampler):
 
     @property
     def acceptance(self) -> float:
-        return self._accepted / self._asked if self._asked else math.nan
+        return self._accepted / self._proposed if self._proposed else math.nan
 
     def _move(self, step: Tensor) -> Tensor:  # (C, 1) -> (C, 1)
         """One trajectory of each chain, accepted or not; the probabilities of acceptance."""
         w, slope, loss, probability = self._propose(step)
-        taken = torch.rand(len(w), generator=self._random, dtype=w.dtype, device=w.device) < probability
-        self.w = torch.where(taken[:, None], w, self.w)
-        self._slope = torch.where(taken[:, None], slope, self._slope)
-        self._loss = torch.where(taken, loss, self._loss)
+        accepted = torch.rand(len(w), generator=self._random, dtype=w.dtype, device=w.device) < probability
+        self.w = torch.where(accepted[:, None], w, self.w)
+        self._slope = torch.where(accepted[:, None], slope, self._slope)
+        self._loss = torch.where(accepted, loss, self._loss)
         return probability[:, None]
 
     def _propose(self, step: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Where a trajectory ends: point, gradient and loss, and min(1, exp(H - H')), 0 where H' is not finite."""
         draw = {"generator": self._random, "dtype": self.w.dtype, "device": self.w.device}
         momentum = torch.randn(self.w.shape, **draw)
-        # Each chain's own, drawn anew for each trajectory and kept along it, which leaves the trajectory reversible.
+        # One per chain, drawn again for each trajectory and constant along it, so that the trajectory is reversible.
         steps = step * (1 + self._jitter * (2 * torch.rand(len(self.w), 1, **draw) - 1))  # (C, 1)
         before = self._posterior.energies(self.w, self._loss) + momentum.square().sum(1) / 2
         w, slope, loss = self.w, self._slope, self._loss
@@ -173,8 +173,8 @@ class Trajectories(Sampler):
         probability = (before - after).clamp(max=0).exp()
         return w, slope, loss, torch.where(after.isfinite() & slope.isfinite().all(1), probability, 0.0)
 
-    def _tried(self, step: Tensor) -> Tensor:  # (C, 1) -> (C, 1)
-        """The probabilities of accepting trajectories that are not taken."""
+    def _trial_acceptance(self, step: Tensor) -> Tensor:  # (C, 1) -> (C, 1)
+        """The probabilities of accepting trajectories that are not accepted."""
         return self._propose(step)[3][:, None]
 
 
@@ -201,10 +201,10 @@ class Mala(Trajectories):
 
 
 def start(posterior: Posterior, settings: SamplerSettings, random: torch.Generator) -> Tensor:  # -> (C, d)
-    """Where chains begin: drawn from the localising Gaussian N(w0, I / gamma), times `spread`.
+    """The start of the chains: drawn from the localising Gaussian N(w0, I / gamma), times `spread`.
 
-    Where the loss curves upwards the posterior is narrower than that in every direction, so the chains begin further
-    apart than they will be: only then does R-hat notice that they have not met (Gelman and Rubin 1992).
+    Where the loss curves upwards the posterior is narrower than that in every direction, so the chains start further
+    apart than they will be: only then does R-hat detect that they have not converged (Gelman and Rubin 1992).
     """
     w0 = posterior.target.w0
     noise = torch.randn(settings.chains, len(w0), generator=random, dtype=w0.dtype, device=w0.device)

@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipelines.keys import Device, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Seed
+from pipelines.shared.settings_types import Device, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Seed
 
 SamplerName = Literal["sgld", "hmc", "mala"]
-Share = Annotated[float, Field(gt=0, lt=1)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
 
-FARTHEST = 0.25  # how far the size of the network may be from target_params, as a share of it
+MAX_SIZE_ERROR = 0.25  # of the size of the network, relative to target_params
 
 
 class Section(BaseModel):
@@ -21,24 +21,24 @@ class Section(BaseModel):
 
 
 class DataSettings(Section):
-    """What is regressed: y = teacher(x) + noise, x standard normal."""
+    """The regression data: y = teacher(x) + noise, x standard normal."""
 
     n_data: Annotated[int, Field(ge=2)] = 100  # beta = 1 / log n needs two
     inputs: PositiveInt = 3
     outputs: PositiveInt = 5
-    noise: PositiveFloat = 0.5  # standard deviation of the noise, which the loss knows
+    noise: PositiveFloat = 0.5  # standard deviation of the noise, which is part of the loss
 
 
 class ModelSettings(Section):
-    """The student, whose parameters are trained and then sampled, and the teacher that it learns from."""
+    """The student, whose parameters are trained and then sampled, and the teacher that generates the data."""
 
     kind: Literal["mlp", "linear"] = "mlp"  # linear: products of matrices without biases (reduced-rank regression)
-    target_params: PositiveInt = 50  # about so many: hidden layers get the width that comes nearest
+    target_params: PositiveInt = 50  # approximately: hidden layers get the width that comes nearest
     hidden_layers: PositiveInt = 1
     teacher_width: PositiveInt = 2  # fewer than the student has: its minimum is then singular
 
-    # Of decay/2 |w|^2, a part of the loss. Without it a superfluous tanh grows for ever while it fits the noise, and
-    # there is no minimum to sample around. It leaves the estimate alone while n * beta * decay is far below gamma.
+    # Of decay/2 |w|^2, a part of the loss. Without it a superfluous tanh unit that fits the noise grows without limit,
+    # and there is no minimum to sample around. It hardly affects the estimate while n * beta * decay << gamma.
     decay: NonNegativeFloat = 1e-3
 
     # How the minimum w0 is found: full-batch Adam, then L-BFGS until no entry of the gradient exceeds `gradient`, then
@@ -50,14 +50,14 @@ class ModelSettings(Section):
 
 
 class SgldSettings(Section):
-    """Stochastic gradient Langevin dynamics, which nothing corrects: its bias is kept small by its step."""
+    """Stochastic gradient Langevin dynamics without correction: a small step keeps its bias small."""
 
-    warmup: PositiveInt = 100  # draws that adapt the step and are thrown away
+    warmup: PositiveInt = 100  # draws that adapt the step and are discarded
     draws: PositiveInt = 500  # kept, of each chain
     steps_per_draw: PositiveInt = 10
     batch_size: PositiveInt = 50  # n_data or more: the full batch
     step_size: PositiveFloat | None = None  # none: adapted, so that
-    bias: Share = 0.05  # is about the relative error of the variance in the stiffest direction
+    bias: Fraction = 0.05  # is about the relative error of the variance in the stiffest direction
 
 
 class HmcSettings(Section):
@@ -67,7 +67,7 @@ class HmcSettings(Section):
     draws: PositiveInt = 500
     leapfrog_steps: PositiveInt = 10
     step_size: PositiveFloat | None = None  # none: adapted, so that
-    acceptance: Share = 0.8  # is the share of accepted moves
+    acceptance: Fraction = 0.8  # is the fraction of accepted moves
 
 
 class MalaSettings(Section):
@@ -77,11 +77,11 @@ class MalaSettings(Section):
     draws: PositiveInt = 500
     steps_per_draw: PositiveInt = 10
     step_size: PositiveFloat | None = None
-    acceptance: Share = 0.574  # optimal in many dimensions (Roberts and Rosenthal 1998)
+    acceptance: Fraction = 0.574  # optimal in many dimensions (Roberts and Rosenthal 1998)
 
 
 class SamplerSettings(Section):
-    """The tempered posterior around w0, and how it is sampled."""
+    """The tempered posterior around w0, and its samplers."""
 
     names: list[SamplerName] = ["sgld", "hmc", "mala"]
     chains: PositiveInt = 8
@@ -95,7 +95,7 @@ class SamplerSettings(Section):
     @model_validator(mode="after")
     def _each_sampler_once(self) -> SamplerSettings:
         if not self.names or len(set(self.names)) < len(self.names):
-            raise ValueError(f"names must have one sampler at least, and each of them once, not {self.names}")
+            raise ValueError(f"names must have at least one sampler, and each of them once, not {self.names}")
         return self
 
 
@@ -109,9 +109,9 @@ class LlcSettings(BaseModel):
 
     out_dir: str = "out"
     seed: Seed = 0  # of the data, the network's first weights and the chains
-    device: Device = "auto"  # auto, cuda, cuda:1 or cpu; samplers need float64, which mps has not
-    plots: bool = True  # a picture of each sampler's chains
-    log_seconds: NonNegativeFloat = 5.0  # between two lines about how far a sampler is
+    device: Device = "auto"  # auto, cuda, cuda:1 or cpu; samplers need float64, which mps does not have
+    plots: bool = True  # plot the chains of each sampler
+    log_seconds: NonNegativeFloat = 5.0  # between two lines about the progress of a sampler
 
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
@@ -124,17 +124,20 @@ class LlcSettings(BaseModel):
 
     @model_validator(mode="after")
     def _a_network_of_about_this_size_exists(self) -> LlcSettings:
-        wanted, found = self.model.target_params, parameter_count(layer_sizes(self.model, self.data), self.model.kind)
-        if abs(found - wanted) > FARTHEST * wanted:
+        requested, found = (
+            self.model.target_params,
+            parameter_count(layer_sizes(self.model, self.data), self.model.kind),
+        )
+        if abs(found - requested) > MAX_SIZE_ERROR * requested:
             raise ValueError(
-                f"model.target_params ({wanted}): no {self.model.kind} with {self.data.inputs} inputs,"
+                f"model.target_params ({requested}): no {self.model.kind} with {self.data.inputs} inputs,"
                 f" {self.data.outputs} outputs and {self.model.hidden_layers} hidden layers is nearer than {found}"
             )
         return self
 
 
 def beta(settings: LlcSettings) -> float:
-    """The inverse temperature: 1 / log n unless the config says another (Watanabe 2013, "A widely applicable
+    """The inverse temperature: 1 / log n unless the config has another (Watanabe 2013, "A widely applicable
     Bayesian information criterion", equation 9)."""
     return settings.sampler.beta or 1.0 / math.log(settings.data.n_data)
 

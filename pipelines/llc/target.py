@@ -1,4 +1,4 @@
-"""What is sampled around: a loss over flat parameter vectors, its data and its minimum."""
+"""The target of sampling: a loss over flat parameter vectors, its data and its minimum."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Target:
     loss: Loss
     w0: Tensor  # (d,)
     n: int
-    data: tuple[Tensor, ...] = ()  # (n, ...) each; none for a potential that is given by a formula
+    data: tuple[Tensor, ...] = ()  # (n, ...) each; empty for a potential that is given by a formula
 
 
 def regression(settings: LlcSettings, device: torch.device) -> tuple[Target, Regressor]:
-    """Teacher and student of the settings. w0 is where the student's training begins: no minimum yet.
+    """Teacher and student of the settings. w0 is the start of the student's training, not a minimum yet.
 
     x ~ N(0, I), y = teacher(x) + noise * N(0, 1). The loss is the negative log-likelihood without its constant,
-    |y - f(x)|^2 / (2 noise^2), so that n L is what Watanabe's theory speaks of, plus decay/2 |w|^2.
+    |y - f(x)|^2 / (2 noise^2), so that n L is that of Watanabe's theory, plus decay/2 |w|^2.
     """
     data, linear = settings.data, settings.model.kind == "linear"
     sizes = layer_sizes(settings.model, data)
@@ -38,20 +38,20 @@ def regression(settings: LlcSettings, device: torch.device) -> tuple[Target, Reg
     teacher = Regressor((sizes[0], *[settings.model.teacher_width] * settings.model.hidden_layers, sizes[-1]), linear)
 
     # On the CPU, so that a seed means the same data on every device.
-    random = stream(settings.seed, "data")
+    random = random_stream(settings.seed, "data")
     x = torch.randn(data.n_data, data.inputs, generator=random, dtype=torch.float64)
     truth = teacher(teacher.draw(random), x)
     y = truth + data.noise * torch.randn(truth.shape, generator=random, dtype=torch.float64)
 
     def loss(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        misfit = (student(w, x) - y).square().sum(-1).mean(-1) / (2 * data.noise**2)
-        return misfit + settings.model.decay / 2 * w.square().sum(-1)
+        squared_error = (student(w, x) - y).square().sum(-1).mean(-1) / (2 * data.noise**2)
+        return squared_error + settings.model.decay / 2 * w.square().sum(-1)
 
-    first = student.draw(stream(settings.seed, "weights"))
+    first = student.draw(random_stream(settings.seed, "weights"))
     return Target(loss, first.to(device), data.n_data, (x.to(device), y.to(device))), student
 
 
-def stream(seed: int, use: str, device: torch.device | str = "cpu") -> torch.Generator:
-    """Random numbers for one use: which other uses there are changes nothing about them."""
+def random_stream(seed: int, use: str, device: torch.device | str = "cpu") -> torch.Generator:
+    """A random stream for one use, independent of all other uses."""
     words = np.random.SeedSequence([seed, *use.encode()]).generate_state(1, np.uint64)
     return torch.Generator(device).manual_seed(int(words[0]))

@@ -1,4 +1,4 @@
-"""Write what is known of a run after each of its stages, every file whole. Computes nothing."""
+"""Write the results of a run after each of its stages, every file atomically. Computes nothing."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 
 from pipelines.robustness import layout
+from pipelines.robustness.evaluation import Evaluation, Result
 from pipelines.robustness.settings import RobustnessSettings
-from pipelines.robustness.study import Evaluation, Result
 from runner.disk import atomic
 
 
 @dataclass(slots=True)
 class Features:
-    """Writes the arrays of the score dictionaries as they are, each once, and remembers their shapes."""
+    """Writes the arrays of the score dictionaries as they are, each once, and records their shapes."""
 
     out_dir: Path
     export: str  # npy, npy+csv, npy+parquet
-    written: dict[str, dict[str, Any]] = field(default_factory=dict)  # file -> what metadata.json says of it
+    written: dict[str, dict[str, Any]] = field(default_factory=dict)  # file -> its entry in metadata.json
 
     def write(self, result: Result) -> None:
         for split, scores in result.scores.items():
@@ -44,15 +44,15 @@ class Features:
         self.written[name] = about
 
     def _exported(self, name: str, key: str, values: np.ndarray, kind: str) -> str | None:
-        """The name of the further file; None, after a warning, where it cannot be made: the .npy is there anyway."""
+        """The name of the further file; None, after a warning, where it cannot be written: the .npy exists anyway."""
         other = str(Path(name).with_suffix(f".{kind}"))
         try:
             content = as_csv(key, values) if kind == "csv" else as_parquet(key, values)
             atomic.write_bytes(self.out_dir / other, content, durable=False)
         except (ImportError, OSError) as error:
             if all(about.get(kind) for about in self.written.values()):  # once is enough
-                mend = "; pip install pyarrow" if isinstance(error, ImportError) else ""
-                print(f"warning: no {kind} beside the .npy files ({error}){mend}", file=sys.stderr)
+                hint = "; pip install pyarrow" if isinstance(error, ImportError) else ""
+                print(f"warning: no {kind} beside the .npy files ({error}){hint}", file=sys.stderr)
             return None
         return other
 
@@ -93,7 +93,7 @@ def write_records(out_dir: Path, result: Result, settings: RobustnessSettings) -
 
 
 def records(result: Result, settings: RobustnessSettings) -> Iterator[dict[str, Any]]:
-    """A record for each clean, attacked and ood row. What a row cannot have is null."""
+    """A record for each clean, attacked and ood row. What does not apply to a row is null."""
     name = settings.detector.name
     limit, y = result.thresholds[name], result.data.test.y
 
@@ -115,9 +115,9 @@ def records(result: Result, settings: RobustnessSettings) -> Iterator[dict[str, 
                 kind=settings.attack.name, label=int(y[row]), prediction=int(answer),
             )  # fmt: skip
     if (found := result.eval_ood) is not None:
-        odd = found.labels == 1
+        ood = found.labels == 1
         for sample_id, kind, score in zip(
-            found.sample_id[odd], found.kind[odd], found.scores[name][odd].tolist(), strict=True
+            found.sample_id[ood], found.kind[ood], found.scores[name][ood].tolist(), strict=True
         ):
             yield record(str(sample_id), score, is_ood=True, ood_success=score >= limit, kind=str(kind))
 
@@ -134,7 +134,7 @@ def write_counts(out_dir: Path, record: Mapping[str, Any], summary: str) -> None
 
 
 def flat(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The counts in one row: an interval becomes two cells, what is nested further stays in the JSON."""
+    """The counts in one row: an interval becomes two cells; nested values are only in the JSON."""
     row: dict[str, Any] = {}
     for key, value in record.items():
         if key.endswith("_interval_95"):

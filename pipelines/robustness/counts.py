@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runner.disk.reading import regular
+from runner.disk.reading import open_regular, read_bytes
 
 SUCCESS_COUNTS = "metrics/success_counts.json"
 RECORDS = ("raw/records.jsonl", "predictions.jsonl")
@@ -90,8 +90,7 @@ def derive(run_folder: Path) -> Counts:
 
 
 def _counted(path: Path) -> tuple[dict[str, Share], list[str]]:
-    with regular(str(path)) as file:
-        content = json.loads(file.read(LONGEST))
+    content = json.loads(read_bytes(str(path), LONGEST))
     if not isinstance(content, dict):
         return {}, ["is no record of counts"]
     shares, notes = {}, [content["notes"]] if isinstance(content.get("notes"), str) and content["notes"] else []
@@ -128,7 +127,7 @@ def _recorded(path: Path) -> tuple[dict[str, Share], list[str]]:
 
 def _lines(path: Path) -> Iterator[dict[str, Any] | None]:
     """The records; None for a line that is none, such as the last one of a run that was killed."""
-    with regular(str(path)) as file:
+    with open_regular(str(path)) as file:
         while line := file.readline(LONGEST):
             if not line.strip():
                 continue

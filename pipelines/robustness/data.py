@@ -1,4 +1,4 @@
-"""The rows that are learned, validated and tested: images, tables and points, none of which needs a download."""
+"""The rows for training, validation and testing: images, tables and points, without downloads."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.classify.images import open_images
-from pipelines.mistake import Mistake
-from pipelines.robustness.chance import stream
+from pipelines.robustness.random_streams import random_stream
 from pipelines.robustness.settings import RobustnessSettings
+from pipelines.shared.errors import InputError
+from pipelines.shared.images import open_images
 
-HELD_BACK = 0.2  # of the rows for testing, and of the rest for validation
-FEWEST = 2  # rows of a class in each part
+HELD_OUT_FRACTION = 0.2  # of the rows for testing, and of the rest for validation
+MIN_ROWS = 2  # of a class in each part
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows and their classes, which are numbered anew where one is held out."""
+    """Rows and their classes, which are renumbered where one is held out."""
 
     x: np.ndarray  # (N, ...) float32
     y: np.ndarray  # (N,) int64
@@ -37,12 +37,12 @@ class Data:
     train: Rows
     val: Rows
     test: Rows
-    held_out: np.ndarray  # (N, ...) the test rows of the class that is held out; none: N is 0
-    low: np.ndarray  # (...) the smallest valid value; -inf where there is no limit
+    held_out: np.ndarray  # (N, ...) the test rows of the class that is held out; N is 0 without one
+    low: np.ndarray  # (...) the smallest valid value; -inf without a limit
     high: np.ndarray
-    names: list[str]  # of the classes that are learned
+    names: list[str]  # of the classes for training
     features: list[str]  # their names; none for images
-    about: dict[str, Any]  # what was really used, for metadata.json
+    about: dict[str, Any]  # what was used, for metadata.json
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -56,7 +56,7 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A data set before it is split: a row that is `tested` is never learned; None: not said."""
+    """A dataset before it is split. `tested` rows are never trained on; None: no test part is given."""
 
     x: np.ndarray
     y: np.ndarray
@@ -75,7 +75,7 @@ class Parts:
 
 
 def load(settings: RobustnessSettings) -> Data:
-    """Raises Mistake for a data set that cannot be had, or a part of it that would be too small."""
+    """Raises InputError for a dataset that is not available, or a part of it that would be too small."""
     raw = READERS[settings.dataset_name](settings)
     kept = learned(raw, settings.ood.held_out_class)
     names = [str(name) for name, keep in zip(raw.names, kept, strict=True) if keep]
@@ -87,14 +87,14 @@ def load(settings: RobustnessSettings) -> Data:
         scaling = "mean 0 and standard deviation 1 on the training part"
         parts = standardised(parts)
         low, high = parts.train.x.min(0), parts.train.x.max(0)
-    if settings.dataset_name == "VECTOR":  # any point of the plane is a valid one
+    if settings.dataset_name == "VECTOR":  # any point of the plane is valid
         low, high = np.full_like(low, -np.inf), np.full_like(high, np.inf)
     about = {
         "dataset_name": settings.dataset_name,
         "name": settings.dataset,
         "source": raw.source,
         "sha256": digest(raw.x, raw.y),
-        "learned": digest(parts.train.x, parts.train.y),  # the rows that the network sees, as it sees them
+        "learned": digest(parts.train.x, parts.train.y),  # the rows as the network gets them
         "shape": list(parts.train.x.shape[1:]),
         "classes": names,
         "held_out_class": next((str(name) for name, keep in zip(raw.names, kept, strict=True) if not keep), None),
@@ -117,19 +117,19 @@ def split(raw: Raw, kept: np.ndarray, settings: RobustnessSettings) -> Parts:  #
 
     train = rows(~tested & ~validated)
     if settings.train_examples:
-        train = train.of(stream(settings.seed, "train").permutation(len(train))[: settings.train_examples])
+        train = train.of(random_stream(settings.seed, "train").permutation(len(train))[: settings.train_examples])
     return Parts(train, rows(validated), rows(tested), raw.x[tested & ~seen])
 
 
 def require_rows(parts: Parts, names: Sequence[str], settings: RobustnessSettings) -> None:
     for part, rows in (("train", parts.train), ("validation", parts.val), ("test", parts.test)):
-        if len(missing := np.flatnonzero(np.bincount(rows.y, minlength=len(names)) < FEWEST)):
-            raise Mistake(
-                f"{settings.dataset}: the {part} part has fewer than {FEWEST} rows of class {names[missing[0]]};"
+        if len(missing := np.flatnonzero(np.bincount(rows.y, minlength=len(names)) < MIN_ROWS)):
+            raise InputError(
+                f"{settings.dataset}: the {part} part has fewer than {MIN_ROWS} rows of class {names[missing[0]]};"
                 " give more with train_examples or vector.examples"
             )
     if settings.ood.held_out_class is not None and not len(parts.held_out):
-        raise Mistake(f"{settings.dataset}: the class that is held out has no test rows; hold out another one")
+        raise InputError(f"{settings.dataset}: the class that is held out has no test rows; hold out another one")
 
 
 def standardised(parts: Parts) -> Parts:
@@ -157,7 +157,7 @@ def table(settings: RobustnessSettings) -> Raw:
         import sklearn
         from sklearn import datasets
     except ImportError as error:
-        raise Mistake(f"{settings.dataset} comes with scikit-learn ({error}); pip install scikit-learn") from error
+        raise InputError(f"{settings.dataset} comes with scikit-learn ({error}); pip install scikit-learn") from error
     reader = {"breast_cancer": datasets.load_breast_cancer, "wine": datasets.load_wine}[settings.dataset or ""]
     found = reader()
     source = {"name": f"sklearn.datasets.{reader.__name__}", "scikit-learn": sklearn.__version__}
@@ -165,17 +165,17 @@ def table(settings: RobustnessSettings) -> Raw:
 
 
 def points(settings: RobustnessSettings) -> Raw:
-    """rings: class c lies on a circle of radius c + 1. blobs: class c lies about one of the corners of a polygon."""
-    asked, random = settings.vector, stream(settings.seed, "points")
-    y = np.arange(asked.examples) % asked.classes
-    noise = asked.noise * random.standard_normal((len(y), 2))
+    """rings: class c is on a circle of radius c + 1. blobs: class c is around one of the corners of a polygon."""
+    points_settings, random = settings.vector, random_stream(settings.seed, "points")
+    y = np.arange(points_settings.examples) % points_settings.classes
+    noise = points_settings.noise * random.standard_normal((len(y), 2))
     if settings.dataset == "rings":
         angle, radius = random.uniform(0, 2 * np.pi, len(y)), y + 1.0
     else:
-        angle, radius = 2 * np.pi * y / asked.classes, np.ones(len(y))
+        angle, radius = 2 * np.pi * y / points_settings.classes, np.ones(len(y))
     x = radius[:, None] * np.stack((np.cos(angle), np.sin(angle)), 1) + noise
-    names = [f"ring {c}" if settings.dataset == "rings" else f"blob {c}" for c in range(asked.classes)]
-    source = {"name": f"drawn: {settings.dataset}", "seed": settings.seed, **asked.model_dump()}
+    names = [f"ring {c}" if settings.dataset == "rings" else f"blob {c}" for c in range(points_settings.classes)]
+    source = {"name": f"drawn: {settings.dataset}", "seed": settings.seed, **points_settings.model_dump()}
     return Raw(x, y, None, names, ["x", "y"], source)
 
 
@@ -183,24 +183,26 @@ READERS = {"IMAGE": images, "TABULAR": table, "VECTOR": points}
 
 
 def learned(raw: Raw, held_out: int | None) -> np.ndarray:  # -> (C,) bool
-    """Which classes are learned."""
+    """Which classes are trained on."""
     kept = np.ones(len(raw.names), bool)
     if held_out is None:
         return kept
     if held_out >= len(kept):
-        raise Mistake(f"ood.held_out_class is {held_out}, and the classes are numbered from 0 to {len(kept) - 1}")
+        raise InputError(f"ood.held_out_class is {held_out}, and the classes are numbered from 0 to {len(kept) - 1}")
     if len(kept) < 3:
-        raise Mistake(f"ood.held_out_class: {len(kept)} classes cannot spare one; remove the key or take another set")
+        raise InputError(
+            f"ood.held_out_class: {len(kept)} classes are too few to hold one out; remove the key or change the dataset"
+        )
     kept[held_out] = False
     return kept
 
 
 def drawn(y: np.ndarray, among: np.ndarray, seed: int, purpose: str) -> np.ndarray:  # (N,), (N,) bool -> (N,) bool
-    """A share of each class, so that no class is missing from a part."""
-    random, chosen = stream(seed, f"split {purpose}"), np.zeros(len(y), bool)
+    """A fraction of each class, so that no class is missing from a part."""
+    random, chosen = random_stream(seed, f"split {purpose}"), np.zeros(len(y), bool)
     for label in range(y.max() + 1):
         rows = random.permutation(np.flatnonzero(among & (y == label)))
-        chosen[rows[: round(HELD_BACK * len(rows))]] = True
+        chosen[rows[: round(HELD_OUT_FRACTION * len(rows))]] = True
     return chosen
 
 

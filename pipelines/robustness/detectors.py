@@ -1,6 +1,6 @@
-"""Scores that tell rows of another distribution from those that were learned: a higher score means further out.
+"""Scores that separate rows of another distribution from the training rows: a higher score means further away.
 
-Each is fitted on clean training rows; what it looks at are the logits and the features of the network.
+Each is fitted on clean training rows, from the logits and the features of the network.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CHUNK = 1024  # rows whose distances to all training rows are in memory at a tim
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What the network says of rows; float64, on the CPU."""
+    """The outputs of the network for rows; float64, on the CPU."""
 
     logits: Tensor  # (N, C)
     features: Tensor  # (N, d)
@@ -64,8 +64,8 @@ def energy(rows: Outputs, temperature: float) -> Tensor:
 
 def mahalanobis(features: Tensor, y: Tensor) -> Score:  # (N, d), (N,)
     """The squared distance to the nearest class mean under a covariance that the classes share (Lee et al. 2018,
-    equation 2). The covariance is shrunk towards a multiple of the identity (Ledoit and Wolf 2004): features that the
-    training rows never use would make it singular."""
+    equation 2). The covariance is shrunk towards a multiple of the identity (Ledoit and Wolf 2004): features that no
+    training row uses would make it singular."""
     from sklearn.covariance import ledoit_wolf
 
     means = torch.stack([features[y == label].mean(0) for label in y.unique()])  # (C, d)
@@ -87,13 +87,13 @@ def nearest_neighbours(features: Tensor, k: int, *, normalise: bool) -> Score:  
     """The distance to the k-th nearest training row (Sun et al. 2022)."""
     bank, k = direction(features) if normalise else features, min(k, len(features))
 
-    def nearest(asked: Tensor) -> Tensor:  # (M, d) -> (M,)
+    def nearest(queries: Tensor) -> Tensor:  # (M, d) -> (M,)
         exact = "donot_use_mm_for_euclid_dist"  # the other way cancels where two rows are close to each other
-        return torch.cdist(asked, bank, compute_mode=exact).kthvalue(k).values
+        return torch.cdist(queries, bank, compute_mode=exact).kthvalue(k).values
 
     def distance(rows: Outputs) -> Tensor:
-        asked = direction(rows.features) if normalise else rows.features
-        return torch.cat([nearest(part) for part in asked.split(CHUNK)])
+        queries = direction(rows.features) if normalise else rows.features
+        return torch.cat([nearest(part) for part in queries.split(CHUNK)])
 
     return distance
 

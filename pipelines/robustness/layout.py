@@ -1,11 +1,11 @@
-"""The name of every file that a run writes, once. Knows no contents."""
+"""The name of every file that a run writes. Knows no contents."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.mistake import Mistake
 from pipelines.robustness import counts
+from pipelines.shared.errors import InputError
 
 IMAGES, RAW, FEATURES, METRICS, LOGS = "images", "raw", "raw/features", "metrics", "logs"
 FOLDERS = (IMAGES, RAW, FEATURES, METRICS, LOGS)
@@ -24,13 +24,13 @@ def feature(split_and_kind: str, key: str) -> str:
 
 
 def make(out_dir: Path) -> None:
-    """The folders, without what an earlier run in the same place left of ours: its numbers shall not pass for these.
+    """Create the folders, and remove the files of an earlier run there, so that no results are mixed.
 
-    Raises Mistake where a folder cannot be made."""
+    Raises InputError where a folder cannot be created."""
     for folder in FOLDERS:
         try:
             (out_dir / folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise Mistake(f"cannot make {out_dir / folder}: {error.strerror}; name another --out_dir") from error
+            raise InputError(f"cannot create {out_dir / folder}: {error.strerror}; name another --out_dir") from error
     for path in [*(out_dir / name for name in OURS), *(path for pattern in PATTERNS for path in out_dir.glob(pattern))]:
         path.unlink(missing_ok=True)

@@ -1,22 +1,22 @@
-"""Rows from outside of the training distribution, of several kinds. Each kind draws from a stream of its own."""
+"""Out-of-distribution rows of several kinds. Each kind has a random stream of its own."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from pipelines.mistake import Mistake
-from pipelines.robustness.chance import stream
 from pipelines.robustness.data import Data
+from pipelines.robustness.random_streams import random_stream
 from pipelines.robustness.settings import OodSettings
+from pipelines.shared.errors import InputError
 
 
 def make(data: Data, settings: OodSettings, seed: int) -> dict[str, np.ndarray]:
-    """Kind -> rows (N, ...) float32. As many as there are test rows, but for the class that is held out."""
+    """Kind -> rows (N, ...) float32. As many as test rows, except for the class that is held out."""
     return {kind: rows(kind, data, settings, seed).astype(np.float32) for kind in settings.kinds or ()}
 
 
 def rows(kind: str, data: Data, settings: OodSettings, seed: int) -> np.ndarray:
-    x, random = data.test.x, stream(seed, f"ood {kind}")
+    x, random = data.test.x, random_stream(seed, f"ood {kind}")
     match kind:
         case "feature_shuffle":
             return feature_shuffle(x, random)
@@ -37,12 +37,12 @@ def rows(kind: str, data: Data, settings: OodSettings, seed: int) -> np.ndarray:
 
 
 def feature_shuffle(x: np.ndarray, random: np.random.Generator) -> np.ndarray:  # (N, ...) -> (N, ...)
-    """Each feature is dealt anew among the rows: all its values stay, what it has to do with the others is lost."""
+    """Permute each feature among the rows: its values stay, its dependence on the others is lost."""
     return random.permuted(x, axis=0)
 
 
 def uniform_wide(data: Data, wide: float, random: np.random.Generator) -> np.ndarray:
-    """Uniform over a box `wide` times as wide as the training range; of images, over what a pixel can be."""
+    """Uniform over a box `wide` times as wide as the training range; for images, over all pixel values."""
     low, high = data.train.x.min(0), data.train.x.max(0)
     middle, half = (low + high) / 2, wide * (high - low) / 2
     low, high = middle - half, middle + half
@@ -52,10 +52,10 @@ def uniform_wide(data: Data, wide: float, random: np.random.Generator) -> np.nda
 
 
 def patch_shuffle(x: np.ndarray, patches: int, random: np.random.Generator) -> np.ndarray:  # (N, 1, H, W), same
-    """Each image is cut into patches x patches rectangles, which are put together in another order."""
+    """Cut each image into patches x patches rectangles and permute them."""
     count, _, height, width = x.shape
     if height % patches or width % patches:
-        raise Mistake(f"ood.patches is {patches}, which does not divide images of {height} x {width} pixels")
+        raise InputError(f"ood.patches is {patches}, which does not divide images of {height} x {width} pixels")
     h, w = height // patches, width // patches
     cut = x.reshape(count, patches, h, patches, w).transpose(0, 1, 3, 2, 4).reshape(count, patches**2, h, w)
     order = random.permuted(np.tile(np.arange(patches**2), (count, 1)), axis=1)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pipelines.keys import (
+from pipelines.shared.settings_types import (
     Device,
     NonNegativeFloat,
     NonNegativeInt,
@@ -25,7 +25,7 @@ DatasetName = Literal["IMAGE", "TABULAR", "VECTOR"]
 Kind = Literal["feature_shuffle", "gaussian_noise", "uniform_wide", "patch_shuffle", "blur", "held_out_class"]
 DetectorName = Literal["msp", "energy", "mahalanobis", "knn"]
 
-#: The data sets of each kind; the first one is meant where none is named. IMAGE takes any prepared images.
+#: The datasets of each kind; the first one is the default. IMAGE accepts any prepared images.
 DATASETS = {"IMAGE": ("digits", "mnist"), "TABULAR": ("breast_cancer", "wine"), "VECTOR": ("rings", "blobs")}
 KINDS: dict[str, list[Kind]] = {
     "IMAGE": ["gaussian_noise", "uniform_wide", "patch_shuffle", "blur"],
@@ -37,7 +37,7 @@ IMAGES_EXIST = dataset_of("images").func
 
 
 def _or_defaults(value: Any) -> Any:
-    return {} if value is None else value  # a section of which every line is commented out
+    return {} if value is None else value  # a section with every line commented out
 
 
 OR_DEFAULTS = BeforeValidator(_or_defaults)
@@ -48,7 +48,7 @@ class Section(BaseModel):
 
 
 class VectorSettings(Section):
-    """The points of a VECTOR data set, drawn anew from the seed."""
+    """The points of a VECTOR dataset, drawn from the seed."""
 
     examples: Annotated[int, Field(ge=50)] = 1500
     classes: Annotated[int, Field(ge=2, le=10)] = 3
@@ -56,40 +56,40 @@ class VectorSettings(Section):
 
 
 class AttackSettings(Section):
-    """How the adversarial examples are made. Lengths are in the units of what the network sees: pixels from 0 to 1,
+    """The attack. Lengths are in the units of the network's input: pixels from 0 to 1,
     or standard deviations of a feature."""
 
     name: Literal["fgsm", "pgd"] = "pgd"
     norm: Literal["linf", "l2"] = "linf"
     eps: NonNegativeFloat = 0.1
-    examples: PositiveInt | None = None  # only the first so many test rows are attacked; none: all
+    examples: PositiveInt | None = None  # only the first test rows are attacked; none: all
 
     # pgd only.
     steps: PositiveInt = 20
-    step_size: PositiveFloat | None = None  # none: 2.5 eps / steps, which can cross the ball from border to border
+    step_size: PositiveFloat | None = None  # none: 2.5 eps / steps, which can cross the ball
     random_start: bool = True
 
 
 class DetectorSettings(Section):
-    """All four detectors are scored; `name` is the one whose threshold decides what counts as detected."""
+    """All four detectors are scored; the threshold of `name` decides what counts as detected."""
 
     name: DetectorName = "mahalanobis"
     percentile: Annotated[float, Field(gt=0, lt=100)] = 95.0  # of the clean validation scores: the threshold
     temperature: PositiveFloat = 1.0  # of the energy
-    neighbours: PositiveInt = 10  # knn scores the distance to so manieth nearest training row
+    neighbours: PositiveInt = 10  # knn: the distance to the k-th nearest training row
     normalise: bool = False  # knn compares directions only, as Sun et al. 2022 do for deep networks
 
 
 class OodSettings(Section):
-    """Rows from outside of the training distribution, made from the test rows."""
+    """Out-of-distribution rows, made from the test rows."""
 
     enabled: bool = False
     kinds: Annotated[list[Kind], Field(min_length=1)] | None = None  # none: all that need no further key
     noise: PositiveFloat = 1.0  # gaussian_noise: standard deviation, in that of the training values
-    wide: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 3.0  # uniform_wide: so many times the training range
+    wide: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 3.0  # uniform_wide: in training ranges
     patches: Annotated[int, Field(ge=2)] = 4  # patch_shuffle: an image is cut into patches x patches
     blur: PositiveFloat = 1.0  # blur: standard deviation of the Gaussian, in pixels
-    held_out_class: NonNegativeInt | None = None  # the class that the network never sees
+    held_out_class: NonNegativeInt | None = None  # the class that the network is not trained on
 
 
 class RobustnessSettings(BaseModel):
@@ -100,17 +100,17 @@ class RobustnessSettings(BaseModel):
     # Which kind of job this is; the runner reads nothing else of it.
     pipeline: Literal["robustness"] = "robustness"
 
-    # Where it writes, and whether it begins anew or continues from the checkpoint there.
+    # Where it writes, and whether it starts from scratch or continues from the checkpoint there.
     out_dir: str = "out"
     init_from: Literal["scratch", "resume"] = "scratch"
-    # The file that this was read from: set by whoever reads it, written to metadata.json, and no setting of the job.
+    # The file that this was read from: set by its reader, written to metadata.json, not a setting of the job.
     config_path: str | None = Field(default=None, exclude=True)
 
-    # What is classified. dataset: digits or mnist (or any prepared folder of images), breast_cancer or wine, rings or
+    # The data. dataset: digits or mnist (or any prepared folder of images), breast_cancer or wine, rings or
     # blobs; none: the first of them.
     dataset_name: DatasetName = "IMAGE"
     dataset: str | None = None
-    train_examples: PositiveInt | None = None  # only so many training rows, drawn by the seed; none: all
+    train_examples: PositiveInt | None = None  # only this many training rows, drawn by the seed; none: all
     vector: Annotated[VectorSettings, OR_DEFAULTS] = Field(default_factory=VectorSettings)
 
     # The network. none: CNN for images, MLP for everything else.
@@ -126,11 +126,11 @@ class RobustnessSettings(BaseModel):
     weight_decay: NonNegativeFloat = 0.01
     batch_size: PositiveInt = 64
     epochs: PositiveInt = 20
-    seed: Seed = 0  # of everything that is drawn: splits, weights, order, random starts, noise
+    seed: Seed = 0  # of all random numbers: splits, weights, order, random starts, noise
 
-    # What is done to it, and what shall notice.
+    # The attack, the detectors, the ood rows.
     attack: Annotated[AttackSettings, OR_DEFAULTS] = Field(default_factory=AttackSettings)
-    eval_only_successful_attacks: bool = True  # detectors are judged on successful attacks only; False: on all
+    eval_only_successful_attacks: bool = True  # detectors are evaluated on successful attacks only; False: on all
     detector: Annotated[DetectorSettings, OR_DEFAULTS] = Field(default_factory=DetectorSettings)
     ood: Annotated[OodSettings, OR_DEFAULTS] = Field(default_factory=OodSettings)
 
@@ -139,7 +139,7 @@ class RobustnessSettings(BaseModel):
 
     # The machine. On a CPU the same config gives the same numbers, bit for bit, if the number of threads is the same.
     device: Device = "auto"  # auto, cuda, cuda:1, mps, cpu
-    threads: PositiveInt = 1  # of the CPU; these networks are so small that a second one costs more than it brings
+    threads: PositiveInt = 1  # of the CPU; these networks are so small that a second one makes them slower
     log_interval: PositiveInt = 20
 
     # Weights & Biases, beside metrics.jsonl, which is always written. An empty run name: wandb chooses.
@@ -148,7 +148,7 @@ class RobustnessSettings(BaseModel):
     wandb_run_name: str = ""
 
     @model_validator(mode="after")
-    def _dataset_is_there(self) -> RobustnessSettings:
+    def _dataset_exists(self) -> RobustnessSettings:
         known = DATASETS[self.dataset_name]
         if self.dataset is None:
             self.dataset = known[0]
@@ -176,7 +176,7 @@ class RobustnessSettings(BaseModel):
                 f"ood.kinds names {' and '.join(wrong)}, for images only, and dataset_name is {self.dataset_name}"
             )
         if "held_out_class" in self.ood.kinds and not held_out:
-            raise ValueError("ood.kinds names held_out_class, and ood.held_out_class does not say which class")
+            raise ValueError("ood.kinds names held_out_class, and ood.held_out_class does not name the class")
         return self
 
     @model_validator(mode="after")
@@ -191,7 +191,7 @@ class RobustnessSettings(BaseModel):
 
 
 def unprepared(config: Mapping[str, Any]) -> list[str] | None:
-    """The command that prepares the images of a resolved config; none where that is done, or nothing can do it."""
+    """The command that prepares the images of a resolved config; None where they are prepared, or cannot be."""
     return unprepared_by_script(config["dataset"]) if config["dataset_name"] == "IMAGE" else None
 
 
@@ -225,13 +225,13 @@ def _sizes(settings: RobustnessSettings) -> tuple[int, int]:
 
 
 def checkpoint_bytes(settings: RobustnessSettings) -> int:
-    """The most that one job keeps on disk at a time: the checkpoint, and the one being written, in float32."""
+    """The peak disk usage of one job: the checkpoint, and the one being written, in float32."""
     moments = 1 if settings.optimizer == "sgd" else 2
     return 2 * (4 * (1 + moments) * parameter_count(settings) + 2**17)
 
 
 def unread(config: Mapping[str, Any]) -> set[str]:
-    """The keys that the chosen data and model do not look at."""
+    """The keys that the chosen data and model do not read."""
     return ({"channels"} if config["model_name"] == "MLP" else set()) | (
         {"vector"} if config["dataset_name"] != "VECTOR" else set()
     )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from pipelines.robustness import counts
 from pipelines.robustness.counts import Counts, Share
 from runner.core.job import Plan
 from runner.core.state import COMPLETED, Finished, Record
-from runner.disk.reading import regular
+from runner.disk.reading import read_json
 
 SCHEMA = 1
 FOLDER, NAME = "_aggregate", "aggregate_success_counts"  # in an output root: a .csv and a .json
@@ -51,7 +50,7 @@ def row(record: Record) -> dict[str, Any]:
 def other(found: Mapping[str, Any]) -> dict[str, Any]:
     """The row of a config that a program of the user's own runs: what its metadata.json and its files tell."""
     folder = Path(found["experiment_dir"])
-    said = _metadata(folder)
+    said = read_json(str(folder / "metadata.json"), LONGEST)
     about = {
         "run": found["name"],
         "subdir": found["name"].partition("/")[0],
@@ -129,12 +128,3 @@ class SuccessCounts:
             rows.append(known[1])
         there = {row["run"] for row in rows}
         return rows + [other(one) for one in self._plan.origin.get("others", ()) if one["name"] not in there]
-
-
-def _metadata(folder: Path) -> dict[str, Any]:
-    try:
-        with regular(str(folder / "metadata.json")) as file:
-            found = json.loads(file.read(LONGEST))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -10,13 +10,13 @@ from itertools import takewhile
 from typing import Any
 
 from runner.cli.option_types import Invalid
-from runner.cli.options import OF_TREES, OVERRIDES, SIMULATION, parser
+from runner.cli.options import OF_TREES, SIMULATION, parser
 from runner.cli.parser import BASE_OUT_DIR
 from runner.configs import overrides as texts
+from runner.configs.registry import documented_settings
 from runner.core.errors import UserError
 from runner.core.options import NAMES, RunOptions
 
-BOOLEANS = {"wandb_enabled", "wandb_log", "compile"}
 #: Options that a tree of configs does not take -> what to do instead.
 _NOT_OF_TREES = {
     "configs": "give one of them",
@@ -112,12 +112,14 @@ def _overrides(given: argparse.Namespace, rest: Sequence[str]) -> tuple[dict[str
     words, others, errors = texts.split(rest)
     errors = [wrong for word in rest if word.startswith("--") and (wrong := _misspelled(word))] or errors
     errors += [f"{word!r} was not expected here; options begin with --, see --help" for word in words]
-    found = {key: getattr(given, key) for key in OVERRIDES if getattr(given, key) is not None} | others
+    documented = documented_settings()
+    found = {key: getattr(given, key) for key in documented if getattr(given, key) is not None} | others
     if found.pop("out_dir", None) is not None:
         errors.append("--out_dir is set by the runner for each job; use --base_out_dir to say where batches go")
     if found.get("init_from") == "resume":
         errors.append("--init_from resume: each job gets a new folder; use --resume to continue a batch")
-    for key in BOOLEANS & found.keys():
+    booleans = {"wandb_log", *(key for key, setting in documented.items() if setting.boolean)}
+    for key in booleans & found.keys():
         try:
             found[key] = str(texts.boolean(found[key]))
         except ValueError:
@@ -133,7 +135,7 @@ def _overrides(given: argparse.Namespace, rest: Sequence[str]) -> tuple[dict[str
 
 def _not_with_resume(given: argparse.Namespace, rest: Sequence[str]) -> list[str]:
     """A resumed batch is the batch that was planned."""
-    fixed = (*OVERRIDES, *SIMULATION, "mode", "configs", "train_script", "command", "resume_args")
+    fixed = (*documented_settings(), *SIMULATION, "mode", "configs", "train_script", "command", "resume_args")
     names = [f"--{key}" for key in fixed if getattr(given, key) is not None]
     names += [word for word in rest if word.startswith("--")]
     if names:
@@ -143,7 +145,8 @@ def _not_with_resume(given: argparse.Namespace, rest: Sequence[str]) -> list[str
 
 def _misspelled(word: str) -> str | None:
     """A word that was nearly one of our own options would otherwise pass as a key of a script that we cannot read."""
-    own = [action.dest for action in parser()._actions if action.dest not in (*OVERRIDES, "exp", "mode", "show")]
+    others = (*documented_settings(), "exp", "mode", "show")
+    own = [action.dest for action in parser()._actions if action.dest not in others]
     key = word.removeprefix("--").partition("=")[0].replace("-", "_")
     meant = difflib.get_close_matches(key, own, n=1, cutoff=0.85)
     return f"--{key}: unknown option; did you mean --{meant[0]}?" if meant else None

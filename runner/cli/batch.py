@@ -56,7 +56,7 @@ def run_tree(plan: Plan, arguments: Arguments) -> int:
         whole = _joined(session, plan, given)
         attempts.clear_batch(whole)
         for job in plan.jobs:
-            attempts.put_away_strangers(job)
+            attempts.archive_strangers(job)
         selection = session.select(whole, What(names=names, again=given.rerun, limit=given.limit))
         code, here = _run_attached(session, whole, selection, given)
     if programs is None or code > SOME_DID_NOT or not here:

@@ -39,7 +39,7 @@ def _leave_terminal(plan: Plan, lock: Lock) -> str:
     log = os.open(paths.runner_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
     for source, target in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
-    lock.sign()
+    lock.record_holder()
     return (plan.kind.stop_by == "run_background.py" and _register(plan)) or paths.master_log
 
 

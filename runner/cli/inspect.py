@@ -34,14 +34,14 @@ def batch_or_error(root: Path) -> BatchStatus:
 def job(planned: Job) -> JobStatus:
     """One job of a batch."""
     result = results.read_result(planned)
-    if result is not None and result.get("fingerprint") == planned.fingerprint:
+    if result is not None and result.fingerprint == planned.fingerprint:
         return JobStatus(
-            status=result["status"],
+            status=result.status,
             ended=True,
-            attempt=result.get("attempt"),
-            seconds=result.get("duration_seconds"),
-            error=result.get("error"),
-            metrics=result.get("final_metrics") or {},
+            attempt=result.attempt,
+            seconds=result.seconds,
+            error=result.error,
+            metrics=result.final_metrics,
         )
     found = results.unfinished(planned.out_dir)
     return JobStatus(found["status"], attempt=found.get("attempt"), pid=found.get("pid"), host=found.get("host"))

@@ -6,20 +6,10 @@ import argparse
 
 from runner.cli.option_types import causes, collected, grace, positive, seconds
 from runner.cli.parser import BASE_OUT_DIR, Formatter, Parser, add
+from runner.configs.registry import documented_settings
 from runner.core import program
 from runner.core.options import LOG_TIMESTAMPS, RunOptions
 
-#: Settings of a training that help names; any other key of a config is taken as well.
-OVERRIDES = {
-    "batch_size": "override the batch size of every config",
-    "wandb_project": "override the wandb project",
-    "wandb_enabled": "true or false: log to wandb (reaches the job as --wandb_log)",
-    "device": "cuda, cuda:1, cpu, mps; a GPU is called cuda, not gpu",
-    "compile": "true or false: use torch.compile",
-    "max_iters": "override the number of training iterations",
-    "learning_rate": "override the learning rate",
-    "export_features": "npy, npy+csv or npy+parquet: how a robustness run keeps its feature vectors",
-}
 RETRY_ON = ",".join(RunOptions().retry_on)
 #: What a sweep in mode simulation passes on to its jobs.
 SIMULATION = {
@@ -96,8 +86,8 @@ def add_options(top: argparse.ArgumentParser) -> None:
     """Add every option of a batch, group by group."""
     _add_inputs(top.add_argument_group("inputs"))
     overrides = top.add_argument_group("config overrides", "Any other key of a config is taken likewise.")
-    for key, text in OVERRIDES.items():
-        add(overrides, key, metavar="VALUE", help=text)
+    for key, setting in documented_settings().items():
+        add(overrides, key, metavar="VALUE", help=setting.help)
     add(overrides, "KEY", metavar="VALUE", help="any key of the configs, as --key=value or --key value")
     _add_execution(top.add_argument_group("execution"))
     _add_output(top.add_argument_group("output"))
@@ -173,8 +163,9 @@ def help_for_trees(name: str, purpose: str) -> str:
     options = top.add_argument_group("all programs in runners/ take these")
     add(options, "config_root", metavar="DIR", help="folder whose subdirectories hold the configs (default: config)")
     add_tree(options)
-    add(options, "device", metavar="VALUE", help=OVERRIDES["device"])
-    add(options, "export_features", metavar="VALUE", help=OVERRIDES["export_features"])
+    for key, setting in documented_settings().items():
+        if setting.of_trees:
+            add(options, key, metavar="VALUE", help=setting.help)
     add(options, "max_workers", metavar="N", help="N runs at a time (default: 1)")
     add(options, "dry_run", action="store_true", help="show configs and where their outputs would go; write nothing")
     add(options, "verbose", action="store_true", help="show what the runs print, too")

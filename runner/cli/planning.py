@@ -1,4 +1,4 @@
-"""Arguments -> a Plan that can be run, or every error in them. Writes nothing but datasets."""
+"""Arguments -> a Plan that can be run, or every error in them. Writes nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 
 from runner.cli import batch_folders, preflight
 from runner.cli.arguments import Arguments, run_options, simulation_flags
-from runner.configs import scripts
+from runner.configs.registry import documented_settings
+from runner.configs.scripts import recognize
 from runner.core import program, redact
 from runner.core.checkout import PROJECT
 from runner.core.errors import UserError
@@ -24,7 +25,7 @@ from runner.planners.jobs import Request
 
 DEFAULT_SCRIPT = PROJECT / "train_run.py"
 OUTPUTS = "outputs"  # where a tree of configs leaves its outputs
-OWN_SCRIPTS = ("run_experiments.py", "train_run.py", "configurator.py", "train.py", "sample.py")
+OWN_SCRIPTS = ("run_experiments.py", "overnight_plugins.py", "train_run.py", "configurator.py", "train.py", "sample.py")
 
 
 def plan(arguments: Arguments, before: Plan | None = None) -> Plan:
@@ -40,13 +41,13 @@ def plan(arguments: Arguments, before: Plan | None = None) -> Plan:
     errors += wrong
     found = None
     try:
+        errors += recognize(command_.script).unmet_requirements()
         found = _planned(arguments, command_, base, before)
     except UserError as error:
         errors += error.problems
     errors += _device_errors(arguments, found, errors)
     option = "--output_root" if arguments.given.config_root is not None else "--base_out_dir"
     errors += preflight.disk(base, sum(job.disk_bytes for job in found.jobs) if found else 0, option)
-    errors += preflight.packages() if scripts.is_ours(command_.script) else []
     if errors or found is None:
         raise UserError(*dict.fromkeys(errors))
     return found
@@ -138,15 +139,16 @@ def invocations(arguments: Arguments, found: Plan) -> Plan | None:
 
 
 def _flags(arguments: Arguments, root: Path) -> list[str]:
-    """What was arguments of the options that all runners accept, and the settings."""
-    given = vars(arguments.given)
+    """The given options that all runners accept, and the overrides."""
+    given, documented = vars(arguments.given), documented_settings()
     flags = ["--config-root", given["config_root"], "--output-root", shown(root)]
     for name in ("extensions", "max_workers"):
         flags += [f"--{name.replace('_', '-')}", str(given[name])] if given[name] is not None else []
     flags += [word for pattern in given["ignore"] or () for word in ("--ignore", pattern)]
     flags += [f"--{name}" for name in ("rerun", "verbose") if given[name]]
     for key, text in arguments.overrides.items():
-        flags += [f"--{key.replace('_', '-')}", text] if key in ("device", "export_features") else [f"--{key}={text}"]
+        of_trees = key in documented and documented[key].of_trees
+        flags += [f"--{key.replace('_', '-')}", text] if of_trees else [f"--{key}={text}"]
     return flags
 
 
@@ -179,7 +181,7 @@ def _device_errors(arguments: Arguments, found: Plan | None, errors: Sequence[st
 def _command(given: Namespace) -> tuple[Command, list[str]]:
     """How jobs are started, and what is wrong with it."""
     if given.command:
-        wrong = command.problems(given.command)
+        wrong = command.errors(given.command)
         return Command(template=() if wrong else tuple(shlex.split(given.command))), wrong
     cwd = Path.cwd()
     try:

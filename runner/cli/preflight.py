@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -11,8 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from runner.configs import scripts
-from runner.configs.preparation import prepare
+from runner.configs.preparation import preparations, prepare
 from runner.core.errors import UserError
 from runner.core.job import Plan
 from runner.core.text import size
@@ -85,15 +83,8 @@ def prepare_datasets(plan: Plan) -> None:
 
     Raises UserError.
     """
-    needed = [scripts.unprepared(job.config) for job in plan.jobs if scripts.is_ours(job.script)]
-    if errors := prepare(list(dict.fromkeys(one for one in needed if one is not None))):
+    if errors := prepare(preparations(plan.jobs)):
         raise UserError(*errors)
-
-
-def packages() -> list[str]:
-    """What the training code needs and this Python has not."""
-    missing = [name for name in ("torch", "numpy") if importlib.util.find_spec(name) is None]
-    return [f"train_run.py needs {name}, which {sys.executable} has not; run make setup" for name in missing[:1]]
 
 
 def disk(base: Path, needed: int = 0, option: str = "--base_out_dir") -> list[str]:

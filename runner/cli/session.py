@@ -20,7 +20,7 @@ from runner.engine import loop
 from runner.engine.protocols import Executor, Observer
 from runner.planners import recorded
 from runner.planners.select import Selection, What, select
-from runner.processes.signals import Deaf, Signals
+from runner.processes.signals import NoSignals, Signals
 from runner.reports.registry import views_of
 
 ALL_COMPLETED, SOME_DID_NOT, LOCKED, SIGNALLED = 0, 1, 75, 128  # the last: plus the number of the signal
@@ -64,7 +64,7 @@ class BatchSession:
 
     def records(self, plan: Plan) -> dict[str, Record]:
         """What is on the disk of every job; pending where there is nothing, or the result of another job."""
-        return {job.name: results.as_it_stands(job) for job in plan.jobs}
+        return {job.name: results.read_record(job) for job in plan.jobs}
 
     def select(self, plan: Plan, what: What) -> Selection:
         """Which jobs are run."""
@@ -74,7 +74,7 @@ class BatchSession:
         """Write plan.json, clean up after a crash, archive what would be in the way. Raises OSError."""
         attempts.clear_batch(plan)
         for job in selection.archive:
-            attempts.put_away_completed(job)
+            attempts.archive_completed(job)
         plan_file.write(plan)
 
     def run(self, plan: Plan, selection: Selection, executor: Executor, observers: Sequence[Observer]) -> Ended:
@@ -137,7 +137,7 @@ def held_batch(root: Path, lock: Lock | None) -> Iterator[BatchSession]:
 
 def stop_requests() -> Signals:
     """Signals can be received in the main thread only."""
-    return Signals() if threading.current_thread() is threading.main_thread() else Deaf()
+    return Signals() if threading.current_thread() is threading.main_thread() else NoSignals()
 
 
 @contextmanager

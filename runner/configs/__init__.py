@@ -1,1 +1,1 @@
-"""Read a config file, apply overrides, say what is wrong with them, and know what a training script accepts."""
+"""Read a config file, apply overrides, report errors in both, and know what a training script accepts."""

@@ -1,4 +1,4 @@
-"""Evaluate a Python config in a child that has a time limit. Knows nothing of what the answer means."""
+"""Evaluate a Python config in a child that has a time limit. Knows nothing of what the values mean."""
 
 from __future__ import annotations
 

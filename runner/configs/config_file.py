@@ -17,9 +17,9 @@ MAX_BYTES = 16 * 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
     """`source` is the exact content that was read; `lines` says where a key got its value: a top-level one and, as
-    far as the format tells, one below (`sweep.lr[2]`). `origins` holds the places of keys that another file set over
-    its head, `inherited` of those that it has from a file below it; `bases` are these files, with their exact content.
-    An `abstract` one is there to be built on (see inheritance.py).
+    far as the format allows, one below (`sweep.lr[2]`). `origins` holds the places of keys that another file set
+    instead, `inherited` of those that it has from a file below it; `bases` are these files, with their exact content.
+    An `abstract` one is a base config: it is not run itself (see inheritance.py).
     """
 
     path: Path
@@ -45,9 +45,9 @@ class ConfigFile:
 
 
 def read(path: Path, *, time_limit: float = 10.0) -> ConfigFile:
-    """The file alone, without what it builds on. Raises UserError for one that cannot be read or understood.
+    """The file alone, without its bases. Raises UserError for one that cannot be read or understood.
 
-    A .py file is never executed here: what cannot be read off its text is evaluated in a child process that
+    A .py file is never executed here: what cannot be read from its text is evaluated in a child process that
     has `time_limit` seconds.
     """
     if path.suffix not in SUFFIXES:
@@ -71,7 +71,7 @@ def read(path: Path, *, time_limit: float = 10.0) -> ConfigFile:
 
 
 def read_text(path: Path) -> str:
-    """The text of any source file; raises UserError for one that is none."""
+    """The text of any source file; raises UserError for one that is not text."""
     return _decoded(path, _content(path))
 
 

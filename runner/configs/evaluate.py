@@ -22,12 +22,12 @@ MAX_MEMORY = 8 * 2**30  # enough to import torch
 _CONTAINERS = (list, tuple, range, dict)
 
 
-class Unfit(ValueError):
-    """A value that no config can hold; the text says what it is and what to do."""
+class UnsupportedValue(ValueError):
+    """A value that a config cannot hold; the message continues a sentence and names the fix."""
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON can say it: tuples become lists, paths and scalars of other libraries what they stand for."""
+    """The value in JSON's types: tuples become lists, paths become text, scalars of other libraries become numbers."""
     room = [MAX_SIZE]
     return _plain(value, room, 0)
 
@@ -37,12 +37,12 @@ def _plain(value: Any, room: list[int], depth: int) -> Any:
         return value
     room[0] -= 1 + (len(value) if isinstance(value, (str, *_CONTAINERS)) else 0)
     if room[0] < 0:
-        raise Unfit("is too large for a config; make it smaller, or compute it where it is used")
+        raise UnsupportedValue("is too large for a config; make it smaller, or compute it where it is used")
     if depth > MAX_DEPTH:
-        raise Unfit("is nested too deeply for a config; make it flatter")
+        raise UnsupportedValue("is nested too deeply for a config; make it flatter")
     match value:
         case int():
-            return _whole(int(value))
+            return _integer(int(value))
         case float():
             return float(value)
         case str():
@@ -56,13 +56,13 @@ def _plain(value: Any, room: list[int], depth: int) -> Any:
     if callable(getattr(value, "tolist", None)):  # a scalar or array of numpy or torch
         return _plain(value.tolist(), room, depth + 1)
     kind = type(value).__name__
-    raise Unfit(f"is of type {kind}, which a config cannot hold; write a number, text, list or dict, or begin "
-                "its name with an underscore")  # fmt: skip
+    fix = "write a number, text, list or dict, or begin its name with an underscore"
+    raise UnsupportedValue(f"is of type {kind}, which a config cannot hold; {fix}")
 
 
-def _whole(value: int) -> int:
+def _integer(value: int) -> int:
     if value.bit_length() > MAX_BITS:
-        raise Unfit("is too large for a config; make it smaller, or compute it where it is used")
+        raise UnsupportedValue("is too large for a config; make it smaller, or compute it where it is used")
     return value
 
 
@@ -72,7 +72,7 @@ def _name(key: Any) -> str:
             return str(key)
         case None | bool() | int() | float():
             return json.dumps(key)  # as json itself would write the key
-    raise Unfit(f"has a key of type {type(key).__name__}, which a config cannot hold; write the key as text")
+    raise UnsupportedValue(f"has a key of type {type(key).__name__}, which a config cannot hold; write the key as text")
 
 
 def is_setting(name: str, value: Any) -> bool:
@@ -89,16 +89,16 @@ def _evaluate(shown: str, source: str) -> dict[str, Any]:
     except BaseException as error:
         return {"error": type(error).__name__, "message": str(error), "line": _line(error, shown)}
     values: dict[str, Any] = {}
-    unfit: dict[str, str] = {}
+    unsupported: dict[str, str] = {}
     for name, value in names.items():
         if is_setting(name, value):
             try:
                 values[name] = plain(value)
-            except Unfit as error:
-                unfit[name] = str(error)
+            except UnsupportedValue as error:
+                unsupported[name] = str(error)
             except Exception as error:  # the value's own code (tolist, __fspath__) failed
-                unfit[name] = f"cannot be read ({type(error).__name__}); write a number, text, list or dict"
-    return {"values": values, "unfit": unfit}
+                unsupported[name] = f"cannot be read ({type(error).__name__}); write a number, text, list or dict"
+    return {"values": values, "unsupported": unsupported}
 
 
 def _line(error: BaseException, shown: str) -> int | None:

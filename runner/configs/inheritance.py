@@ -1,8 +1,8 @@
-"""Read a config together with what it builds on: `base: ../_base.yaml` in a YAML or JSON file. Knows no keys but two.
+"""Read a config together with its bases: `base: ../_base.yaml` in a YAML or JSON file. Knows no other keys.
 
-`base` is a path, relative to the file that says it; that file may have a base itself. Mappings are merged key by key,
-anything else (lists too) is replaced. `abstract: true` marks a file that is only there to be built on; it says so of
-the file itself, never of those that build on it.
+`base` is a path, relative to the file that names it; that file may have a base itself. Mappings are merged key by key,
+anything else (lists too) is replaced. `abstract: true` marks a base config, which is
+not run itself; it is not inherited.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runner.configs.config_file import ConfigFile, read
+from runner.configs import config_file
+from runner.configs.config_file import ConfigFile
 from runner.core.errors import UserError, one_line
 
 BASE, ABSTRACT = "base", "abstract"
 INHERITING = (".yaml", ".yml", ".json")
 
 
-def whole(path: Path, *, time_limit: float = 10.0) -> ConfigFile:
-    """The config with the values that it inherits; each key knows the file in which it stands. Raises UserError."""
+def read(path: Path, *, time_limit: float = 10.0) -> ConfigFile:
+    """The config with the values that it inherits, and with the place of each key. Raises UserError."""
     chain = _chain(path, time_limit)
     merged = _own(chain[-1])
     for below in reversed(chain[:-1]):
@@ -32,16 +33,16 @@ def whole(path: Path, *, time_limit: float = 10.0) -> ConfigFile:
 
 def _chain(path: Path, time_limit: float) -> list[ConfigFile]:
     """The file, its base, the base of that, and so on."""
-    chain = [read(path, time_limit=time_limit)]
+    chain = [config_file.read(path, time_limit=time_limit)]
     while (base := _base(chain[-1])) is not None:
         place = chain[-1].place(BASE)
         if any(_same(base, one.path) for one in chain):
             names = " -> ".join(str(one) for one in (*(one.path for one in chain), base))
-            raise UserError(f"{place}: base goes round in a circle: {names}; remove one of them")
+            raise UserError(f"{place}: the bases form a circle: {names}; remove one of them")
         try:
-            chain.append(read(base, time_limit=time_limit))
+            chain.append(config_file.read(base, time_limit=time_limit))
         except UserError as error:
-            about_it = f"{base}: "  # and about no line in it
+            about_it = f"{base}: "  # not about a line in it
             raise UserError(
                 *(f"{place}: base: {it}" if it.startswith(about_it) else it for it in error.problems)
             ) from None
@@ -49,14 +50,14 @@ def _chain(path: Path, time_limit: float) -> list[ConfigFile]:
 
 
 def _base(file: ConfigFile) -> Path | None:
-    """The file that this one builds on."""
+    """The file that this one names as its base."""
     if file.path.suffix not in INHERITING or (named := file.values.get(BASE)) is None:
         return None
     if not isinstance(named, str) or not named.strip():
-        wanted = "the path of one config, relative to this file"
-        raise UserError(f"{file.place(BASE)}: base must be {wanted}, not {one_line(repr(named))}")
+        cause = f"base must be the path of one config, relative to this file, not {one_line(repr(named))}"
+        raise UserError(f"{file.place(BASE)}: {cause}")
     found = file.path.parent / named
-    short = Path(os.path.normpath(found))  # config/_base.yaml instead of config/IMAGE/../_base.yaml
+    short = Path(os.path.normpath(found))  # config/_base.yaml instead of config/images/../_base.yaml
     return found if found.exists() and not _same(short, found) else short  # the first: a folder on the way is a link
 
 
@@ -68,7 +69,7 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def _own(file: ConfigFile) -> ConfigFile:
-    """The file without the two keys that are no settings."""
+    """The file without the two keys that are not settings."""
     if file.path.suffix not in INHERITING:
         return file
     abstract = file.values.get(ABSTRACT, False)
@@ -80,8 +81,8 @@ def _own(file: ConfigFile) -> ConfigFile:
 
 def _merged(base: ConfigFile, file: ConfigFile) -> ConfigFile:
     """`file` over `base`. Of each key that comes from the base, its place in the base is kept."""
-    said = {*_keys(base.values), *base.lines, *base.inherited}
-    inherited = {key: base.place(key) for key in said if not _replaced(key, base.values, file.values)}
+    keys = {*_keys(base.values), *base.lines, *base.inherited}
+    inherited = {key: base.place(key) for key in keys if not _replaced(key, base.values, file.values)}
     return replace(file, values=deep(base.values, file.values), inherited=inherited)
 
 
@@ -103,7 +104,7 @@ def _keys(values: Mapping[str, Any], before: str = "") -> Iterator[str]:
 
 
 def _replaced(place: str, below: Any, above: Any) -> bool:
-    """Whether `above` sets what stands at `place` of `below`, or replaces what is around it."""
+    """Whether `above` sets what is at `place` of `below`, or replaces what is around it."""
     for step in re.split(r"[.\[]", place):
         if not isinstance(above, Mapping) or not isinstance(below, Mapping):
             return True

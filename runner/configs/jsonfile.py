@@ -1,4 +1,4 @@
-"""Read a JSON config. NaN and Infinity are numbers, a key that stands twice is a mistake."""
+"""Read a JSON config. NaN and Infinity are numbers, a key that is there twice is an error."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-from runner.configs.evaluate import Unfit, plain
+from runner.configs.evaluate import UnsupportedValue, plain
 from runner.core.errors import UserError, one_line
 
 
 class _Twice(ValueError):
-    """A key that stands twice in one object below the top."""
+    """A key that is twice in one object below the top."""
 
 
 def read(path: Path, text: str) -> tuple[dict[str, Any], dict[str, int]]:
     if not text.strip():
         return {}, {}
     try:
-        json.loads(text)  # json's own words for what is malformed, with its line
+        json.loads(text)  # json's own message for what is malformed, with its line
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{error.lineno}: invalid JSON: {one_line(error.msg)}; correct this line") from None
     except (ValueError, RecursionError) as error:
@@ -30,7 +30,7 @@ def read(path: Path, text: str) -> tuple[dict[str, Any], dict[str, int]]:
 
 
 def _members(path: Path, text: str, at: int) -> tuple[dict[str, Any], dict[str, int]]:
-    """Walk the top-level object of a text that is known to be valid: json itself does not tell lines."""
+    """Walk the top-level object of a text that is known to be valid: json itself does not report lines."""
     decoder = json.JSONDecoder(object_pairs_hook=_pairs)
     values: dict[str, Any] = {}
     lines: dict[str, int] = {}
@@ -39,12 +39,12 @@ def _members(path: Path, text: str, at: int) -> tuple[dict[str, Any], dict[str, 
         line = _line(text, at)
         key, at = decoder.raw_decode(text, at)
         if key in lines:
-            raise UserError(f"{path}:{line}: {key!r} stands a second time (first on line {lines[key]}); remove one")
+            raise UserError(f"{path}:{line}: {key!r} is there twice (first on line {lines[key]}); remove one")
         at = _skip(text, _skip(text, at) + 1)
         try:
             value, at = decoder.raw_decode(text, at)
             values[key], lines[key] = plain(value), line
-        except (_Twice, Unfit) as error:
+        except (_Twice, UnsupportedValue) as error:
             raise UserError(f"{path}:{line}: {key} {error}") from None
         at = _skip(text, at)
         if text[at] == ",":

@@ -1,4 +1,4 @@
-"""Say pydantic's findings about a config as sentences of ours: where the value was written, what it must be."""
+"""Turn pydantic's errors about a config into sentences: where the value was written, what it must be."""
 
 from __future__ import annotations
 
@@ -29,25 +29,27 @@ class Origin:
     overrides: Mapping[str, str]
 
     def before(self, key: str, place: str) -> str:
-        """The beginning of a sentence that names the place: `--key`, or `path:line: key`."""
+        """The beginning of a sentence, with the place: `--key`, or `path:line: key`."""
         if key in self.overrides or re.split(r"\[", place)[0] in self.overrides:
             return f"--{place}"
         return place if self.config is None else f"{self.config.place(place)}: {place}"
 
     def order(self, sentence: str) -> tuple[int, int]:
-        """The file's mistakes by their lines, then those of the command line."""
+        """A sort key: the file's errors by their lines, then those of the command line."""
         line = re.match(r":(\d+):", sentence.removeprefix(str(self.config.path))) if self.config else None
         return sentence.startswith("--"), int(line[1]) if line else 0
 
     def about(self, message: str) -> str:
-        """A sentence about several keys begins with the place of one that it names, first one that the user typed."""
+        """A sentence about several keys begins with the place of one of them, preferably one on the command line."""
         words = re.findall(r"\w+(?:\.\w+)*", message)
         for key in words:
             if key in self.overrides:
                 return f"--{key}: {message}"
         if self.config is None:
             return message
-        named = [key for key in words if key in self.config.origins]  # set over the config's head, so first to blame
+        named = [
+            key for key in words if key in self.config.origins
+        ]  # set by another file, which is more likely the cause
         named += [key for key in words if key.partition(".")[0] in self.config.values]
         return f"{self.config.place(named[0]) if named else self.config.path}: {message}"
 
@@ -55,36 +57,37 @@ class Origin:
 def sentences(
     cls: type[BaseModel], origin: Origin, error: ValidationError, given: Mapping[str, Any], *, silent: Collection[str]
 ) -> list[str]:
-    """One sentence for each mistake, but none for the keys in `silent`: theirs was said already."""
+    """One sentence for each error, but none for the keys in `silent`, which have theirs already."""
     by_place: dict[str, list[tuple[Any, str]]] = {}
     for detail in error.errors(include_url=False):
         place, value = _place(detail["loc"], given, detail["type"])
         if not detail["loc"] or str(detail["loc"][0]) not in silent:
             by_place.setdefault(place, []).append((detail, value))
-    return [sentence for place, details in by_place.items() for sentence in _said(cls, origin, place, details)]
+    return [sentence for place, details in by_place.items() for sentence in _sentences(cls, origin, place, details)]
 
 
-def unknown_key(key: str, known: Iterable[str], aliases: Mapping[str, str]) -> str:
+def unknown_key(key: str, known: Iterable[str], aliases: Mapping[str, str], list_of_keys: str) -> str:
+    """A sentence on a key that is not known; `list_of_keys` says where the keys are listed."""
     known = list(known)
     if aliases.get(key) in known:
         return f"unknown key {key!r}; did you mean {aliases[key]!r}?"
-    meant = did_you_mean(SYNONYMS.get(key, key), known)
-    return f"unknown key {key!r}; {meant or 'remove it (configurator.py --help lists the keys)'}"
+    hint = did_you_mean(SYNONYMS.get(key, key), known)
+    return f"unknown key {key!r}; {hint or f'remove it ({list_of_keys})'}"
 
 
-def _said(cls: type[BaseModel], origin: Origin, place: str, details: list[tuple[Any, Any]]) -> Iterator[str]:
+def _sentences(cls: type[BaseModel], origin: Origin, place: str, details: list[tuple[Any, Any]]) -> Iterator[str]:
     if not place:
-        yield from (origin.about(_own(detail)) for detail, _ in details)
+        yield from (origin.about(_message(detail)) for detail, _ in details)
         return
     key = re.split(r"[.\[]", place)[0]
     before = origin.before(key, place)
     nouns = [_noun(detail) for detail, _ in details]
-    if all(nouns):  # a union says it once for each of its types
-        wanted = " or ".join(dict.fromkeys(noun for noun in nouns if noun))
+    if all(nouns):  # a union has one error for each of its types
+        expected = " or ".join(dict.fromkeys(noun for noun in nouns if noun))
         detail, value = details[0]
         if place == key and detail["type"] != "missing":
-            wanted = describe(cls.model_fields[key].annotation)
-        yield f"{before} must be {wanted}, not {_shown(value)}{_meant(value, detail)}"
+            expected = describe(cls.model_fields[key].annotation)
+        yield f"{before} must be {expected}, not {_shown(value)}{_hint(value, detail)}"
         return
     for detail, value in details:
         yield f"{before}{_complaint(cls, key, detail, value)}"
@@ -96,14 +99,14 @@ def _complaint(cls: type[BaseModel], key: str, detail: Any, value: Any) -> str:
         case "missing":
             return " is missing; add it"
         case "extra_forbidden":
-            mend = did_you_mean(str(detail["loc"][-1]), _keys_within(cls.model_fields[key].annotation)) or "remove it"
-            return f": unknown key; {mend}"
+            hint = did_you_mean(str(detail["loc"][-1]), _keys_within(cls.model_fields[key].annotation)) or "remove it"
+            return f": unknown key; {hint}"
         case "union_tag_not_found":
             return f" has no {context['discriminator'].strip(chr(39))!r}; add it"
         case "union_tag_invalid":
             return f" must have {context['discriminator']} {context['expected_tags']}, not {context['tag']!r}"
         case "value_error" | "assertion_error":
-            return f": {_own(detail)}"
+            return f": {_message(detail)}"
     message = one_line(detail["msg"])
     must = re.sub(r"^\w+ should ", " must ", message)
     if must == message:
@@ -111,13 +114,13 @@ def _complaint(cls: type[BaseModel], key: str, detail: Any, value: Any) -> str:
     return must if ", not " in must else f"{must}, not {_shown(value)}"
 
 
-def _own(detail: Any) -> str:
+def _message(detail: Any) -> str:
     """The words of a validator, without what pydantic puts before them."""
     return one_line(detail.get("ctx", {}).get("error", detail["msg"]))
 
 
 def _noun(detail: Any) -> str | None:
-    """What the value must be, when its type is what is wrong."""
+    """What the value must be, when its type is the error."""
     kind = detail["type"]
     if kind == "literal_error":
         expected = detail["ctx"]["expected"]
@@ -127,17 +130,17 @@ def _noun(detail: Any) -> str | None:
     return _NOUNS.get(kind.removesuffix("_type").removesuffix("_parsing"))
 
 
-def _meant(value: Any, detail: Any) -> str:
+def _hint(value: Any, detail: Any) -> str:
     if detail["type"] != "literal_error" or not isinstance(value, str):
         return ""
-    meant = did_you_mean(value, re.findall(r"'([^']*)'", detail["ctx"]["expected"]))
-    return f"; {meant}" if meant else ""
+    hint = did_you_mean(value, re.findall(r"'([^']*)'", detail["ctx"]["expected"]))
+    return f"; {hint}" if hint else ""
 
 
 def _place(loc: tuple[int | str, ...], given: Mapping[str, Any], kind: str) -> tuple[str, Any]:
     """`('stages', 3, 'sticky', 'p1')` -> `stages[3].p1` and the value there.
 
-    A step that the data does not have is a union's name for one of its types; the last step of a missing key counts.
+    A step that the data does not have is a union's name for one of its types, unless it is a missing key: the last.
     """
     place, here = "", given if loc else None
     for number, step in enumerate(loc):
@@ -151,7 +154,7 @@ def _place(loc: tuple[int | str, ...], given: Mapping[str, Any], kind: str) -> t
 
 
 def _keys_within(annotation: Any) -> set[str]:
-    """The keys of all models that stand somewhere in a type."""
+    """The keys of all models that are part of a type."""
     if hasattr(annotation, "model_fields"):
         fields = annotation.model_fields
         return set(fields).union(*(_keys_within(field.annotation) for field in fields.values()))

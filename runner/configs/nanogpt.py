@@ -1,17 +1,21 @@
-"""nanoGPT's convention: top-level assignments are the keys, then a configurator. Read off the text, never run."""
+"""Scripts by nanoGPT's convention: top-level assignments are the keys, then a configurator. Read, never run."""
 
 from __future__ import annotations
 
 import ast
 import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runner.configs import overrides, pythonfile
-from runner.configs.config_file import read_text
-from runner.configs.evaluate import Unfit, plain
+from runner.configs.config_file import ConfigFile, read_text
+from runner.configs.evaluate import UnsupportedValue, plain
+from runner.configs.overrides import InvalidValue
 from runner.configs.static import NotStatic, Static, TooLarge
+from runner.configs.training_script import RESUME, Checked, TrainingScript, changes, normalized, renamed
+from runner.core.errors import UserError, did_you_mean
 
 
 class _Unknown:
@@ -26,10 +30,72 @@ UNKNOWN = _Unknown()
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """`kind` is None where the text does not tell the type."""
+    """`kind` is None where the text does not show the type."""
 
     kind: type | None = None
     default: Any = UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class NanoGptScript(TrainingScript):
+    """A script, and the keys that its text defines."""
+
+    script: Path
+    known: Mapping[str, Key]
+
+    def keys(self, config: ConfigFile) -> set[str]:
+        return set(self.known)
+
+    def check(self, config: ConfigFile, overrides: Mapping[str, str]) -> Checked:
+        errors, warnings = _check_file(self.script, self.known, config)
+        texts: dict[str, str] = {}
+        values: dict[str, Any] = {}
+        for key, text in renamed(normalized(overrides), self.known).items():
+            try:
+                texts[key], values[key] = self._argument(key, text)
+            except InvalidValue as error:
+                errors.append(f"--{key}{'' if str(error).startswith(':') else ' '}{error}")
+        if errors:
+            raise UserError(*errors)
+        defaults = {name: key.default for name, key in self.known.items() if key.default is not UNKNOWN}
+        before = defaults | config.values
+        resolved = before | values
+        resume = RESUME if "init_from" in self.known else ()
+        differences = changes(before, resolved, texts)
+        return Checked(resolved, texts, differences, tuple(warnings), resume_args=resume, folder=self._folder())
+
+    def _argument(self, key: str, text: str) -> tuple[str, Any]:
+        if key not in self.known:
+            hint = did_you_mean(key, self.known, dashes="--")
+            raise InvalidValue(f": unknown key; {hint or f'{self.script} does not define it'}")
+        return argument(text, self.known[key].kind)
+
+    def _folder(self) -> Path | None:
+        """The convention is exec(open('configurator.py').read()): from another folder it would find another one."""
+        folder = self.script.resolve().parent
+        return folder if (folder / "configurator.py").is_file() else None
+
+
+def recognize(script: Path) -> NanoGptScript | None:
+    """The adapter, if the script follows the convention. Raises UserError for a script that cannot be parsed."""
+    known = keys(script)
+    return None if known is None else NanoGptScript(script, known)
+
+
+def _check_file(script: Path, keys: Collection[str], config: ConfigFile) -> tuple[list[str], list[str]]:
+    """Errors and warnings. A key that is nearly one of the script's is a typo; any other may be the config's own."""
+    errors: list[str] = []
+    warnings: list[str] = []
+    if config.path.suffix != ".py":
+        errors.append(f"{config.path}: {script} executes its config as Python; write a .py config")
+    for key in config.values:
+        if key in keys:
+            continue
+        if (hint := did_you_mean(key, keys)) is not None:
+            errors.append(f"{config.place(key)}: unknown key {key!r}; {hint}")
+        else:
+            warnings.append(f"{config.place(key)}: {script} does not know the key {key!r}")
+    return errors, warnings
 
 
 def keys(script: Path) -> dict[str, Key] | None:
@@ -51,7 +117,7 @@ def keys(script: Path) -> dict[str, Key] | None:
 
 
 def argument(text: str, kind: type | None) -> tuple[str, Any]:
-    """The text to pass and the value that the script makes of it; raises Misfit.
+    """The text to pass and the value that the script makes of it; raises InvalidValue.
 
     nanoGPT's configurator takes literal_eval(text), or the text itself where that fails, and demands exactly the
     default's type: `1` for a float key, `false` for a bool and `123` for a text would all stop the job.
@@ -62,7 +128,7 @@ def argument(text: str, kind: type | None) -> tuple[str, Any]:
     if kind is float:
         value = overrides.parse(text, float)
         if math.isnan(value):
-            raise overrides.Misfit("must be a number that Python can write, not nan")
+            raise InvalidValue("must be a number that Python can write, not nan")
         return repr(value).replace("inf", "1e999"), value  # literal_eval knows no inf
     if kind is str:
         return _text(text)
@@ -90,7 +156,7 @@ def _evaluated(text: str) -> Any:
 
 
 def _configures(statement: ast.stmt) -> bool:
-    """Whether this statement hands over to a configurator: exec of its text, an import, or the same written out."""
+    """Whether this statement calls a configurator: exec of its text, an import, or the same written out."""
     match statement:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             return False
@@ -108,7 +174,7 @@ def _configures(statement: ast.stmt) -> bool:
 
 
 def _assigned(statement: ast.stmt, reader: Static) -> dict[str, Key]:
-    """The names that a top-level statement sets, with their values where the text tells them."""
+    """The names that a top-level statement sets, with their values where the text shows them."""
     stored = _stored(statement)
     try:
         reader.run(statement)
@@ -122,12 +188,12 @@ def _assigned(statement: ast.stmt, reader: Static) -> dict[str, Key]:
 def _key(value: Any) -> Key:
     try:
         return Key(type(value), plain(value))
-    except Unfit:
+    except UnsupportedValue:
         return Key(type(value))
 
 
 def _kind(statement: ast.stmt, reader: Static) -> type | None:
-    """`'bfloat16' if torch.cuda.is_available() else 'float16'`: which of them is not known, but it is a text."""
+    """`'bfloat16' if torch.cuda.is_available() else 'float16'`: which one is not known, but it is a text."""
     value = statement.value if isinstance(statement, (ast.Assign, ast.AnnAssign)) else None
     if not isinstance(value, ast.IfExp):
         return None

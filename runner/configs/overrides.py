@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 ALIASES = {"wandb_enabled": "wandb_log"}  # what the runner calls its option -> the trainer's key
-SYNONYMS = {"learning_rate": "lr", "lr": "learning_rate"}  # one setting under the names of two pipelines
-FLAGS = frozenset({"profile"})  # may stand alone: --profile is --profile=true
+SYNONYMS = {"learning_rate": "lr", "lr": "learning_rate"}  # one setting under two names
+FLAGS = frozenset({"profile"})  # may be given without a value: --profile is --profile=true
 TRUE_WORDS = frozenset({"true", "1", "yes", "on"})
 FALSE_WORDS = frozenset({"false", "0", "no", "off"})
 NONE_WORDS = frozenset({"none", "null"})
 MAX_EXPONENT = 100  # int(Decimal("1e999999999")) would fill the memory
 
 
-class Misfit(ValueError):
-    """The text is no value of the type. The message ends a sentence: `must be a whole number, not 'sixteen'`."""
+class InvalidValue(ValueError):
+    """The text is not a value of the type. The message ends a sentence: `must be a whole number, not 'sixteen'`."""
 
 
 def split(argv: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:
-    """Positional words, overrides by key (- and _ are one; the last of two wins) and problems."""
+    """Positional words, overrides by key (- and _ are one; the last of two wins) and errors."""
     words: list[str] = []
     overrides: dict[str, str] = {}
-    problems: list[str] = []
+    errors: list[str] = []
     rest = list(argv)
     while rest:
         word = rest.pop(0)
@@ -47,24 +47,24 @@ def split(argv: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:
         if not equals and key in FLAGS:
             overrides[key] = "true"
         elif not name.startswith("--") or not key:
-            problems.append(f"{word}: unknown option; options are written --key=value")
+            errors.append(f"{word}: unknown option; options are written --key=value")
         elif equals:
             overrides[key] = value
         elif rest and not rest[0].startswith("--"):
             overrides[key] = rest.pop(0)
         else:
-            problems.append(f"{name}: has no value; write {name}=VALUE")
-    return words, overrides, problems
+            errors.append(f"{name}: has no value; write {name}=VALUE")
+    return words, overrides, errors
 
 
 def parse(text: str, annotation: Any) -> Any:
-    """The value that `text` means for a field of this type; raises Misfit. A tuple comes as a list."""
+    """The value of `text` for a field of this type; raises InvalidValue. A tuple comes as a list."""
     for member in sorted(_members(annotation), key=_rank):
         try:
             return _parser(member)(text)
         except ValueError:
             continue
-    raise Misfit(f"must be {describe(annotation)}, not {text!r}" + _choice_meant(text, annotation))
+    raise InvalidValue(f"must be {describe(annotation)}, not {text!r}" + _choice_hint(text, annotation))
 
 
 def describe(annotation: Any) -> str:
@@ -86,7 +86,7 @@ def fields_of(annotation: Any) -> Mapping[str, FieldInfo]:
 
 
 def fields_within(key: str, fields: Mapping[str, FieldInfo]) -> Mapping[str, FieldInfo]:
-    """The keys beside which `key`, or `section.key`, would stand; none where there is no such section."""
+    """The keys beside which `key`, or `section.key`, would be; none where there is no such section."""
     for section in key.split(".")[:-1]:
         fields = fields_of(fields[section].annotation) if section in fields else {}
     return fields
@@ -98,10 +98,10 @@ def type_of(key: str, fields: Mapping[str, FieldInfo]) -> Any:
     return found.annotation if found is not None else None
 
 
-def placed(values: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
+def placed(values: Mapping[str, Any], overriding: Mapping[str, Any]) -> dict[str, Any]:
     """`values` with those of the command line in their places: whole keys first, then `section.key` within them."""
     result = dict(values)
-    for key, value in sorted(typed.items(), key=lambda item: item[0].count(".")):
+    for key, value in sorted(overriding.items(), key=lambda item: item[0].count(".")):
         *sections, last = key.split(".")
         inside = result
         for section in sections:
@@ -134,6 +134,14 @@ def literal(text: str) -> Any:
         raise ValueError("not a literal") from error
 
 
+def meaning(text: str) -> Any:
+    """The literal that a text is, or the text itself."""
+    try:
+        return literal(text)
+    except ValueError:
+        return text
+
+
 def only_boolean(annotation: Any) -> bool:
     """True for a field that takes true and false, and no other text."""
     members = _members(annotation)
@@ -149,7 +157,7 @@ def boolean(text: str) -> bool:
     raise ValueError("not a boolean")
 
 
-def whole(text: str) -> int:
+def integer(text: str) -> int:
     """`1_000`, `1e3` and `5000.0` are whole numbers too."""
     try:
         return int(text)
@@ -190,7 +198,7 @@ def _rank(member: Any) -> int:
 
 def _parser(member: Any) -> Callable[[str], Any]:
     simple: dict[Any, Callable[[str], Any]] = {
-        bool: boolean, int: whole, float: float, str: str, Path: str, types.NoneType: _none, Any: _anything,
+        bool: boolean, int: integer, float: float, str: str, Path: str, types.NoneType: _none, Any: meaning,
     }  # fmt: skip
     if get_origin(member) is Literal:
         return lambda text: _choice(text, get_args(member))
@@ -201,7 +209,7 @@ def _parser(member: Any) -> Callable[[str], Any]:
         return lambda text: _container(text, dict)
     if isinstance(kind, type) and issubclass(kind, Sequence):
         return lambda text: _container(text, list)
-    return _anything if not hasattr(kind, "model_fields") else lambda text: _container(text, dict)
+    return meaning if not hasattr(kind, "model_fields") else lambda text: _container(text, dict)
 
 
 def _container(text: str, kind: type) -> Any:
@@ -223,13 +231,6 @@ def _none(text: str) -> None:
         raise ValueError("not none")
 
 
-def _anything(text: str) -> Any:
-    try:
-        return literal(text)
-    except ValueError:
-        return text
-
-
 def _noun(member: Any) -> str:
     nouns: dict[Any, str] = {
         bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path",
@@ -248,6 +249,6 @@ def _noun(member: Any) -> str:
     return "a dict" if hasattr(kind, "model_fields") else f"of type {getattr(kind, '__name__', kind)}"
 
 
-def _choice_meant(text: str, annotation: Any) -> str:
-    meant = did_you_mean(text, choices(annotation))
-    return f"; {meant}" if meant else ""
+def _choice_hint(text: str, annotation: Any) -> str:
+    hint = did_you_mean(text, choices(annotation))
+    return f"; {hint}" if hint else ""

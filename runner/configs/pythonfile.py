@@ -1,4 +1,4 @@
-"""Read a Python config: off its text where that is enough, else in a short-lived child. Never executes it here."""
+"""Read a Python config: from its text where that is enough, else in a short-lived child. Never executes it here."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from runner.configs.evaluate import Unfit, is_setting, plain
+from runner.configs.evaluate import UnsupportedValue, is_setting, plain
 from runner.configs.static import NotStatic, Static, TooLarge
 from runner.core.errors import UserError, one_line
 
 Values = tuple[dict[str, Any], dict[str, int]]
 
-MENDS = {
+FIXES = {
     "NameError": "define it above, or put quotes around it if it is text",
     "ModuleNotFoundError": "install it, or do without the import",
     "ImportError": "check the import",
@@ -27,13 +27,13 @@ def read(path: Path, text: str, time_limit: float) -> Values:
     tree = parse(path, text)
     lines = assigned_lines(tree)
     try:
-        values, unfit = _settings(_static(path, tree))
+        values, unsupported = _settings(_static(path, tree))
     except NotStatic:
         from runner.configs import child
 
-        values, unfit = _from_child(path, child.evaluate(path, text, time_limit), time_limit)
-    if unfit:
-        raise UserError(*(f"{path}:{lines.get(name, 1)}: {name} {cause}" for name, cause in unfit.items()))
+        values, unsupported = _from_child(path, child.evaluate(path, text, time_limit), time_limit)
+    if unsupported:
+        raise UserError(*(f"{path}:{lines.get(name, 1)}: {name} {cause}" for name, cause in unsupported.items()))
     return values, {name: line for name, line in lines.items() if name in values}
 
 
@@ -41,9 +41,9 @@ def parse(path: Path, text: str) -> ast.Module:
     """Raise UserError for a syntax error, with its line."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an odd escape in a string is no business of ours
+            warnings.simplefilter("ignore")  # an odd escape in a string is not an error here
             tree = ast.parse(text, filename=str(path))
-            compile(tree, str(path), "exec", dont_inherit=True)  # finds what parsing leaves, such as a lone return
+            compile(tree, str(path), "exec", dont_inherit=True)  # finds what parsing does not, such as a lone return
     except SyntaxError as error:
         raise UserError(f"{path}:{error.lineno or 1}: {_invalid(error)}") from None
     except (RecursionError, MemoryError, ValueError) as error:
@@ -69,14 +69,14 @@ def _static(path: Path, tree: ast.Module) -> dict[str, Any]:
 
 
 def _settings(names: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    values, unfit = {}, {}
+    values, unsupported = {}, {}
     for name, value in names.items():
         if is_setting(name, value):
             try:
                 values[name] = plain(value)
-            except Unfit as error:
-                unfit[name] = str(error)
-    return values, unfit
+            except UnsupportedValue as error:
+                unsupported[name] = str(error)
+    return values, unsupported
 
 
 def _from_child(path: Path, answer: dict[str, Any] | None, time_limit: float) -> tuple[dict[str, Any], dict[str, str]]:
@@ -86,8 +86,8 @@ def _from_child(path: Path, answer: dict[str, Any] | None, time_limit: float) ->
         place = f"{path}:{answer['line']}" if answer.get("line") else str(path)
         message = one_line(answer.get("message", ""))
         cause = f"{kind}: {message}" if message else kind
-        raise UserError(f"{place}: {cause}; {MENDS.get(kind, 'correct this line')}")
-    return answer["values"], answer["unfit"]
+        raise UserError(f"{place}: {cause}; {FIXES.get(kind, 'correct this line')}")
+    return answer["values"], answer["unsupported"]
 
 
 def _invalid(error: SyntaxError) -> str:

@@ -1,4 +1,4 @@
-"""Compute the plain assignments of a Python config off its syntax tree, within bounds. Executes nothing."""
+"""Compute the plain assignments of a Python config from its syntax tree, within bounds. Executes nothing."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
 
 
 def _singleton(value: Any) -> Any:
-    """Whether two equal numbers or texts are one object is Python's affair, not to be foretold here."""
+    """Whether two equal numbers or texts are one object is up to Python and cannot be predicted here."""
     if value is None or isinstance(value, bool):
         return value
     raise NotStatic
@@ -70,7 +70,7 @@ _BUILTINS: dict[str, Callable[..., Any]] = {
 
 class Static:
     """Runs statement after statement; `names` holds what they assigned. A failure of any kind is NotStatic:
-    the child then finds the same error and says it in Python's words."""
+    the child then finds the same error and reports it in Python's words."""
 
     def __init__(self) -> None:
         self.names: dict[str, Any] = {}

@@ -4,7 +4,7 @@
 - Only true and false (in any case) are booleans; on, off, yes and no are text. null, ~ and nothing are None.
 - `12:30:45` is text, dates are text. A number with a leading zero is text (`007`, `010`): it is a name more often
   than an octal number. `0x1f`, `0o17`, `0b1` are ints.
-- A key that stands twice is a mistake. Anchors, aliases and `<<` work.
+- A key that is there twice is an error. Anchors, aliases and `<<` work.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from runner.configs.evaluate import Unfit, plain
+from runner.configs.evaluate import UnsupportedValue, plain
 from runner.core.errors import UserError, one_line
 
 LONGEST = 1000  # digits of a whole number; Python itself reads a few thousand
@@ -41,17 +41,17 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def construct_yaml_bool(self, node: yaml.ScalarNode) -> bool:
-        return _fitting(node, _BOOL, "true or false").lower() == "true"
+        return _matching(node, _BOOL, "true or false").lower() == "true"
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        text = _fitting(node, _INT, "a whole number")
+        text = _matching(node, _INT, "a whole number")
         if len(text) > LONGEST:
             problem = f"a whole number of {len(text)} digits; make it shorter than {LONGEST}"
             raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
         return int(text, 0)
 
     def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
-        text = _fitting(node, re.compile(f"{_FLOAT.pattern}|{_INT.pattern}"), "a number")
+        text = _matching(node, re.compile(f"{_FLOAT.pattern}|{_INT.pattern}"), "a number")
         return float(re.sub(r"\.(?=inf|nan)", "", text.lower()))
 
 
@@ -66,7 +66,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"<<\Z"), ["
 
 
 def _quick_loader() -> Any:
-    """The same rules over libyaml's parser, if that is there: several times as fast, with other words for mistakes."""
+    """The same rules over libyaml's parser, if that is there: several times as fast, with other words for errors."""
     if not yaml.__with_libyaml__:
         return _Loader
 
@@ -83,7 +83,7 @@ _QUICK = _quick_loader()
 
 
 def values(text: str) -> dict[str, Any]:
-    """What a program wrote: the values alone, quickly. Raises ValueError for what is no mapping."""
+    """What a program wrote: the values alone, quickly. Raises ValueError for what is not a mapping."""
     loader = _QUICK(text)
     try:
         found = loader.get_single_data()
@@ -94,7 +94,7 @@ def values(text: str) -> dict[str, Any]:
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise ValueError("is no mapping")
+        raise ValueError("is not a mapping")
     return found
 
 
@@ -130,13 +130,13 @@ def _top(path: Path, node: yaml.Node, loader: _Loader) -> tuple[dict[str, Any], 
             raise UserError(f"{path}:{line}: the key {key!r} is not text; put quotes around it")
         try:
             values[key] = plain(value)
-        except Unfit as error:
+        except UnsupportedValue as error:
             raise UserError(f"{path}:{line}: {key} {error}") from None
     return values, lines
 
 
 def _lines(node: yaml.Node, place: str = "", depth: int = 3) -> dict[str, int]:
-    """Where each key and each item of a list stands, `depth` levels deep: `sweep`, `sweep.lr`, `sweep.lr[2]`."""
+    """The line of each key and each item of a list, `depth` levels deep: `sweep`, `sweep.lr`, `sweep.lr[2]`."""
     inside: list[tuple[str, yaml.Node, yaml.Node]] = []
     if isinstance(node, yaml.MappingNode):
         keys = [
@@ -174,7 +174,7 @@ _Dumper.add_representer(str, _text)
 
 
 def write(values: dict[str, Any]) -> str:
-    """YAML from which `read`, and any other reader, makes the same values; short lists stand on one line."""
+    """YAML from which `read`, and any other reader, makes the same values; short lists are written on one line."""
     node = _Dumper(io.StringIO(), sort_keys=False, default_flow_style=None).represent_data(values)
     assert isinstance(node, yaml.MappingNode)
     node.flow_style = False  # a line for each key, whatever the values are
@@ -192,12 +192,12 @@ def _refuse_duplicates(node: yaml.MappingNode) -> None:
 
 
 def _twice(key: yaml.ScalarNode, first: int) -> yaml.MarkedYAMLError:
-    problem = f"{key.value!r} stands a second time (first on line {first}); remove one"
+    problem = f"{key.value!r} is there twice (first on line {first}); remove one"
     return yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
 
 
-def _fitting(node: yaml.ScalarNode, shape: re.Pattern[str], expected: str) -> str:
-    """The text of a scalar, which an explicit tag such as !!int may have brought here without a fitting shape."""
+def _matching(node: yaml.ScalarNode, shape: re.Pattern[str], expected: str) -> str:
+    """The text of a scalar, which an explicit tag such as !!int may have brought here without that shape."""
     if not shape.match(node.value):
         problem = f"{node.value!r} is not {expected}; correct the value or its tag"
         raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
@@ -206,7 +206,7 @@ def _fitting(node: yaml.ScalarNode, shape: re.Pattern[str], expected: str) -> st
 
 def _cause(error: yaml.MarkedYAMLError) -> str:
     problem = one_line(error.problem or error.context or "invalid YAML")
-    if ";" in problem:  # our own sentence, mend included
+    if ";" in problem:  # a sentence of this module, with its fix
         return problem
     if "\\t" in problem:
         return f"invalid YAML: {problem}; indent with spaces"

@@ -40,12 +40,20 @@ class Job:
     rerun: tuple[str, ...] = ()
     resume_args: tuple[str, ...] = ()  # appended when a later attempt can go on from a checkpoint
     disk_bytes: int = 0  # what it will keep on the disk, where that is known
+    _fingerprint: str | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def fingerprint(self) -> str:
-        """Two jobs with one fingerprint do the same work: name, resolved config and command without the folder."""
-        command = [self._without_folder(argument) for argument in redact.argv(self.argv)]
-        return fingerprint({"name": self.name, "config": redact.mapping(self.config), "argv": command})
+        """Two jobs with one fingerprint do the same work: name, resolved config and command without the folder.
+
+        Computed when it is first asked for, and once.
+        """
+        known = self._fingerprint
+        if known is None:
+            command = [self._without_folder(argument) for argument in redact.argv(self.argv)]
+            known = fingerprint({"name": self.name, "config": redact.mapping(self.config), "argv": command})
+            object.__setattr__(self, "_fingerprint", known)
+        return known
 
     def _without_folder(self, argument: str) -> str:
         folder = str(self.out_dir)

@@ -8,12 +8,15 @@ A package offers one as an entry point, in its pyproject.toml:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from runner.core.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
@@ -28,6 +31,7 @@ class Registry(Generic[T]):
     def __init__(self, group: str, noun: str, built_in: Mapping[str, str]) -> None:
         self.group = group
         self._noun = noun
+        self._built_in = tuple(built_in)
         self._targets = dict(built_in)
 
     def register(self, name: str, target: str) -> None:
@@ -39,7 +43,7 @@ class Registry(Generic[T]):
         """The entry. Raises UserError for an unknown name, and for a plugin that cannot be imported."""
         if name in self._targets:
             return _load(self._targets[name])  # type: ignore[no-any-return]
-        found = self._offered().get(name)
+        found = self._offered.get(name)
         if found is None:
             names = self.names()
             hint = did_you_mean(name, names) or f"there are {', '.join(names) or 'none'}"
@@ -52,13 +56,22 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         """Every name: built-in, registered, and offered by installed packages."""
-        return list(dict.fromkeys([*self._targets, *self._offered()]))
+        return list(dict.fromkeys([*self._targets, *self._offered]))
 
     def local_names(self) -> list[str]:
         """The names that are known without a look at the installed packages."""
         return list(self._targets)
 
+    def by_priority(self) -> Iterator[str]:
+        """Every name, where the first entry that fits is taken: registered, offered by packages, built-in."""
+        yield from [name for name in self._targets if name not in self._built_in]
+        yield from [name for name in self._offered if name not in self._targets]
+        yield from self._built_in
+
+    @cached_property
     def _offered(self) -> dict[str, EntryPoint]:
+        from importlib.metadata import entry_points  # tens of milliseconds, which --help must not cost
+
         return {point.name: point for point in entry_points(group=self.group)}
 
 

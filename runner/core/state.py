@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from runner.core.job import Job
+from runner.core.result import Result
 
 #: How a job can end. docs/file-formats.md explains each.
 COMPLETED, FAILED, KILLED, TIMEOUT, STALLED, INTERRUPTED, ERROR = (
@@ -45,6 +44,7 @@ class Running:
     started_at: str
     pid: int
     argv: tuple[str, ...] = ()  # the command as it runs
+    host: str | None = None  # the other host where it runs; None: here
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Finished:
     ended_at: str
     seconds: float
     outcome: Outcome
-    result: Mapping[str, Any] = field(default_factory=dict)  # experiment_result.json as it was written
+    result: Result = field(default_factory=lambda: Result({}))  # experiment_result.json; empty if none was written
 
 
 State = Pending | Running | Finished

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def write_bytes(path: str | os.PathLike[str], content: bytes, *, durable: bool = True) -> None:
     """Replace `path` by `content`, durably: temporary file in the same folder, fsync, rename, fsync of the folder.
 
-    Raises OSError; the old file, if there was one, then still stands. Not `durable`: whole for every reader, but it may
+    Raises OSError; the old file, if there was one, is then unchanged. Not `durable`: whole for every reader, but it may
     be gone after a loss of power, as the processes are that it speaks of.
     """
     path = os.fspath(path)

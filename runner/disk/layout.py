@@ -10,7 +10,7 @@ STDOUT, STDERR, COMBINED = "stdout.log", "stderr.log", "combined.log"
 LOGS = (STDOUT, STDERR, COMBINED)
 JOB_ERROR = "error.json"  # written by the job itself, if it wants to explain its failure
 JOB_REPORT = "job.json"  # written by the job itself, if it wants to say where else its outputs lie
-SUPERVISOR = "supervisor.json"  # which processes run the job; stands as long as it has no result
+SUPERVISOR = "supervisor.json"  # which processes run the job, and on which host
 ATTEMPT = "attempt_"  # folders of earlier attempts: attempt_1, attempt_2, …
 RUNNER_OWNED = (*LOGS, RESULT, METADATA, ERROR_DETAILS, SUPERVISOR, JOB_ERROR, JOB_REPORT)
 RESOLVED = "config_resolved.yaml"  # every setting of the job: its config with what that builds on, defaults, overrides
@@ -79,7 +79,7 @@ class BatchPaths:
 
     __slots__ = ("folder",)
 
-    #: No job may be called like one of these: its folder would stand where the file belongs.
+    #: No job may be called like one of these: its folder would be where the file belongs.
     RESERVED = frozenset({"master_log.txt", "plan.json", "experiment_summary.json", "runner.log"})
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:

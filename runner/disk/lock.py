@@ -1,27 +1,34 @@
-"""One runner per batch folder: a lock that the kernel lets go when its holder ends, however it ends."""
+"""One runner per batch folder: a lock that the kernel releases when its holder ends, however it ends.
+
+The holder writes who it is into the file, and empties it when it releases the lock. Over a shared disk the kernel need
+not see the locks of other hosts: there, what is written counts.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
-import socket
 import time
-from pathlib import Path
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
 from runner.core import clock
+from runner.disk.reading import read_json
 from runner.processes import process_id
 
 GLANCE = 0.2  # seconds; somebody who only looks whether it is held has it for microseconds
 
 
 class Held(Exception):
-    """Somebody else runs this batch; `holder` is what they wrote about themselves."""
+    """Another process runs this batch; `holder` is what it wrote about itself."""
 
-    def __init__(self, holder: dict[str, Any]) -> None:
-        super().__init__(f"pid {holder.get('pid', '?')} on {holder.get('host', '?')} since {holder.get('since', '?')}")
+    def __init__(self, holder: dict[str, Any], path: str) -> None:
+        who = f"pid {holder.get('pid', '?')} on {holder.get('host', '?')} since {holder.get('since', '?')}"
+        # Only the kernel of its own host can tell whether it still runs.
+        hint = f"; if it does not run there any more, delete {path}" if _is_of_other_host(holder) else ""
+        super().__init__(who + hint)
         self.holder = holder
 
 
@@ -34,32 +41,39 @@ class Lock:
     def __init__(self, path: str, patience: float = GLANCE) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         deadline = time.monotonic() + patience
-        while True:
-            try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    os.close(self._descriptor)
-                    raise Held(_read(path)) from None
-                time.sleep(0.01)
+        while not self._take(path):
+            if time.monotonic() >= deadline:
+                os.close(self._descriptor)
+                raise Held(_read(path), path) from None
+            time.sleep(0.01)
         self._mine = True
-        self.sign()
+        self.record_holder()
 
-    def sign(self) -> None:
+    def _take(self, path: str) -> bool:
+        """True once nobody holds the lock, here or on another host."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        if not _is_of_other_host(_read(path)):
+            return True
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        return False
+
+    def record_holder(self) -> None:
         """Write who holds it: this process. Again after a fork."""
-        who = {"pid": os.getpid(), "host": socket.gethostname(), "since": clock.now(), "identity": process_id.own()}
+        who = {"pid": os.getpid(), "host": process_id.host(), "since": clock.now(), "identity": process_id.own()}
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, json.dumps(who).encode() + b"\n", 0)
 
     def hand_over(self) -> None:
-        """Another process, forked from this one, holds it from now on and signs it."""
+        """Another process, forked from this one, holds it from now on and records itself."""
         self._mine = False
 
     def release(self) -> None:
         if self._mine:
             try:
-                os.ftruncate(self._descriptor, 0)  # a signature that stays is that of a holder that was killed
+                os.ftruncate(self._descriptor, 0)  # a record that stays is that of a holder that was killed
             except OSError:  # the disk was taken away; nobody will read it there
                 pass
         os.close(self._descriptor)
@@ -74,7 +88,7 @@ class Lock:
 
 
 def holder(path: str) -> dict[str, Any] | None:
-    """Who holds the lock now; None if nobody does."""
+    """Who holds the lock now; None if nobody does. A record of another host counts: it was not released."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -85,18 +99,25 @@ def holder(path: str) -> dict[str, Any] | None:
         return _read(path)
     finally:
         os.close(descriptor)
-    return None
+    found = _read(path)
+    return found if _is_of_other_host(found) else None
+
+
+def other_host(holder: Mapping[str, Any]) -> str | None:
+    """The host of a holder, if it is not this one."""
+    return str(holder["host"]) if _is_of_other_host(holder) else None
 
 
 def was_left(path: str) -> bool:
-    """True if nobody holds the lock, and the last holder did not let it go itself: it was killed."""
-    signed = bool(_read(path))
-    return signed and holder(path) is None  # in this order: somebody may take it meanwhile
+    """True if nobody holds the lock, and the last holder did not release it itself: it was killed."""
+    recorded = bool(_read(path))
+    return recorded and holder(path) is None  # in this order: another process may take it meanwhile
+
+
+def _is_of_other_host(holder: Mapping[str, Any]) -> bool:
+    return holder.get("host") not in (None, process_id.host())
 
 
 def _read(path: str) -> dict[str, Any]:
-    try:
-        found = json.loads(Path(path).read_bytes())
-    except (OSError, ValueError):  # it is being written at this moment
-        return {}
-    return found if isinstance(found, dict) else {}
+    """Empty while nobody holds it, or for a moment while it is being written."""
+    return read_json(path)

@@ -11,25 +11,41 @@ TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its
 if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
-TAIL = 1 << 18  # bytes looked at from the end of a log
+TAIL = 1 << 18  # bytes of a log's end
+LARGEST = 1 << 24  # bytes of a record of one job
 
 
-def regular(path: str) -> BinaryIO:
-    """Open a file that a job may have made. Raises OSError for what is no regular file.
+def open_regular(path: str) -> BinaryIO:
+    """Open a file that a job may have made. Raises OSError for what is not a regular file.
 
-    A pipe would hold us up for ever, and a link to /dev/zero has no end.
+    A pipe would block us for ever, and a link to /dev/zero has no end.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "is no regular file", path)
+        raise OSError(errno.EINVAL, "is not a regular file", path)
     return os.fdopen(descriptor, "rb")
+
+
+def read_bytes(path: str, largest: int = -1) -> bytes:
+    """The content of a regular file, or its first `largest` bytes. Raises OSError."""
+    with open_regular(path) as file:
+        return file.read(largest)
+
+
+def read_json(path: str, largest: int = LARGEST) -> dict[str, Any]:
+    """A JSON object in a file of at most `largest` bytes (-1: of any size); empty for what cannot be read as one."""
+    try:
+        record = json.loads(read_bytes(path, largest))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def tail(path: str, skip: int = 0, size: int = TAIL) -> list[str]:
     """The last whole lines of a log, each without its first `skip` characters."""
     try:
-        with regular(path) as file:
+        with open_regular(path) as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(end - size, 0))
             lines = file.read(size).split(b"\n")
@@ -41,7 +57,7 @@ def tail(path: str, skip: int = 0, size: int = TAIL) -> list[str]:
 
 
 def final_checkpoint(folder: str) -> str | None:
-    """The newest *.pt file in the job's folder."""
+    """The latest *.pt file in the job's folder."""
     try:
         with os.scandir(folder) as entries:
             found = [(_modified(entry), entry.name) for entry in entries if entry.name.endswith(".pt")]
@@ -55,13 +71,3 @@ def _modified(entry: os.DirEntry[str]) -> int:
         return entry.stat().st_mtime_ns
     except OSError:  # a link that leads nowhere
         return -1
-
-
-def read_json(path: str, largest: int = TAIL) -> dict[str, Any]:
-    """A JSON object that a job may have written; empty for what cannot be read as one."""
-    try:
-        with regular(path) as file:
-            record = json.loads(file.read(largest))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return record if isinstance(record, dict) else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,9 +10,12 @@ from typing import Any
 
 from runner.core import clock, redact
 from runner.core.job import Attempt, Job
-from runner.core.state import COMPLETED, Finished, Outcome, Record
-from runner.disk import atomic, layout
-from runner.processes import process_id
+from runner.core.result import Result
+from runner.core.state import COMPLETED, ERROR, Finished, Outcome, Record, Running
+from runner.core.text import shown
+from runner.disk import atomic, layout, supervisor_file
+from runner.disk.reading import read_json
+from runner.disk.supervisor_file import SupervisorRecord
 
 SCHEMA = 1
 
@@ -23,7 +25,7 @@ class Taken(Exception):
 
 
 def open_batch(root: Path) -> None:
-    """Make the batch folder, and let `latest` beside it point to it. Raises Taken if it stands already, or OSError."""
+    """Make the batch folder, and let `latest` beside it point to it. Raises Taken if it exists already, or OSError."""
     root.parent.mkdir(parents=True, exist_ok=True)
     try:
         root.mkdir()
@@ -74,100 +76,110 @@ def metadata(attempt: Attempt, facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def entries(attempt: Attempt) -> dict[str, Any]:
+def entries(attempt: Attempt) -> Result:
     """The entries of experiment_result.json that are known before the job starts."""
     job = attempt.job
-    return {
-        "schema": SCHEMA,
-        "config_name": job.name,
-        "config_path": str(job.source) if job.source else None,
-        "experiment_dir": str(job.out_dir),
-        "log_files": {name.removesuffix(".log"): str(job.out_dir / name) for name in layout.LOGS},
-        "command": redact.argv(attempt.argv),
-        "attempt": attempt.number,
-        "fingerprint": job.fingerprint,
-    }
+    return Result(
+        {
+            "schema": SCHEMA,
+            "config_name": job.name,
+            "config_path": str(job.source) if job.source else None,
+            "experiment_dir": str(job.out_dir),
+            "log_files": {name.removesuffix(".log"): str(job.out_dir / name) for name in layout.LOGS},
+            "command": redact.argv(attempt.argv),
+            "attempt": attempt.number,
+            "fingerprint": job.fingerprint,
+        }
+    )
 
 
-def lost(attempt: Attempt, error: str, started_at: str | None = None) -> dict[str, Any]:
+def lost(attempt: Attempt, error: str, started_at: str | None = None) -> Result:
     """The result of a job that no supervisor could record: it could not be started, or its supervisor died."""
-    return {
-        **entries(attempt),
-        "status": "error",
-        "return_code": None,
-        "signal": None,
-        "start_time": started_at,
-        "end_time": clock.now(),
-        "duration_seconds": 0.0,
-        "error": error,
-        "final_checkpoint": None,
-        "final_metrics": {},
-        "run_dir": None,
-    }
+    return entries(attempt).updated(
+        status=ERROR,
+        return_code=None,
+        signal=None,
+        start_time=started_at,
+        end_time=clock.now(),
+        duration_seconds=0.0,
+        error=error,
+        final_checkpoint=None,
+        final_metrics={},
+        run_dir=None,
+    )
 
 
-def write_result(job: Job, result: Mapping[str, Any]) -> str | None:
+def write_result(job: Job, result: Result) -> str | None:
     """Write a result on behalf of a supervisor; returns why it could not be written."""
+    if (other := runs_on_other_host(job)) is not None:
+        return f"{job.out_dir}: the job runs on {other.host}, which writes its result"
     try:
-        atomic.write_json(job.out_dir / layout.RESULT, result)
+        atomic.write_json(job.out_dir / layout.RESULT, result.to_json())
     except OSError as error:
         return f"{job.out_dir / layout.RESULT}: {error.strerror or error}"
     return None
 
 
+def read_result(job: Job) -> Result | None:
+    """The result in the job's folder; None if there is none that can be read."""
+    try:
+        return Result.from_json(read_json(str(job.out_dir / layout.RESULT)))
+    except ValueError:
+        return None
+
+
+def record(job: Job, result: Result) -> Record:
+    """The record of a job that ended with this result."""
+    outcome = Outcome(result.status, result.return_code, result.signal, result.error)
+    state = Finished(result.start_time, result.end_time or "", result.seconds, outcome, result)
+    return Record(job, state, result.attempt)
+
+
 def finished(job: Job) -> Record | None:
-    """The record of a job that is done: it completed, and what stands in its folder is the same work."""
+    """The record of a job that is done: it completed, and the result in its folder is of the same work."""
     result = read_result(job)
-    if result is None or result["status"] != COMPLETED or result.get("fingerprint") != job.fingerprint:
+    if result is None or result.status != COMPLETED or result.fingerprint != job.fingerprint:
         return None
     return replace(record(job, result), cached=True)
 
 
-def as_it_stands(job: Job) -> Record:
-    """What is recorded of a job, whether it is to be run or not."""
+def read_record(job: Job) -> Record:
+    """What is recorded of a job: how it ended, that it runs on another host, or that it is still to be run.
+
+    A job that runs on this host is one of the last: it is adopted when its turn comes.
+    """
     result = read_result(job)
-    if result is None or result.get("fingerprint") != job.fingerprint:  # the second: it was another job then
+    if result is None and (other := runs_on_other_host(job)) is not None:
+        return Record(job, Running(other.started_at or "", other.job_pid or 0, other.argv, other.host), other.attempt)
+    if result is None or result.fingerprint != job.fingerprint:  # the second: it was another job then
         return Record(job)
     return replace(record(job, result), cached=True)
 
 
+def runs_on_other_host(job: Job) -> SupervisorRecord | None:
+    """Who runs a job on another host, as far as we can know: no end is recorded; None if nobody does."""
+    found = supervisor_file.read(job.out_dir)
+    return found if found is not None and found.on_other_host and read_result(job) is None else None
+
+
+def running_elsewhere(record: Record) -> str | None:
+    """A sentence on a job that runs on another host, with what to do if it does not; None for all other jobs."""
+    if not isinstance(record.state, Running) or record.state.host is None:
+        return None
+    path = shown(record.job.out_dir / layout.SUPERVISOR)
+    where = f"{record.job.name}: running on {record.state.host}, not started here"
+    return f"{where}; if it does not run there any more, delete {path}"
+
+
 def unfinished(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """What is true of a job without a result: `status` is running (said of a living process only), lost or pending."""
-    try:
-        found = json.loads(Path(folder, layout.SUPERVISOR).read_bytes())
-        living = process_id.alive(found.get("supervisor"))
-        pid = int(found["job"][0]) if found.get("job") else None
-    except (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError):
+    """What is true of a job without a result: `status` is running (said of a living process only), lost or pending.
+
+    `host` is there if it is another host, whose processes cannot be seen from here: that one counts as living.
+    """
+    found = supervisor_file.read(folder)
+    if found is None:
         return {"status": "pending"}
-    return {"status": "running" if living else "lost", "pid": pid, "attempt": found.get("attempt")}
-
-
-def living_supervisor(folder: str | os.PathLike[str]) -> list[str] | None:
-    """The process id record of the supervisor of a job, if it is alive."""
-    try:
-        who = json.loads(Path(folder, layout.SUPERVISOR).read_bytes())["supervisor"]
-        return list(who) if process_id.alive(who) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def read_result(job: Job) -> dict[str, Any] | None:
-    """The result that stands in the job's folder; None if there is none that can be read."""
-    try:
-        result = json.loads((job.out_dir / layout.RESULT).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return result if isinstance(result, dict) and "status" in result else None
-
-
-def record(job: Job, result: Mapping[str, Any]) -> Record:
-    """experiment_result.json -> Record."""
-    outcome = Outcome(result["status"], result.get("return_code"), result.get("signal"), result.get("error"))
-    state = Finished(
-        result.get("start_time"),
-        result.get("end_time") or "",
-        float(result.get("duration_seconds") or 0.0),
-        outcome,
-        result,
-    )
-    return Record(job, state, int(result.get("attempt") or 1))
+    about = {"status": "running", "pid": found.job_pid, "attempt": found.attempt}
+    if found.on_other_host:
+        return {**about, "host": found.host}
+    return about if found.alive else {**about, "status": "lost"}

@@ -13,7 +13,7 @@ from typing import Any
 from runner.core import clock
 from runner.core.job import Job
 from runner.disk.layout import JobPaths
-from runner.disk.reading import regular
+from runner.disk.reading import open_regular
 
 BLOCK = 1 << 16  # bytes read of a file at each look; a log that grows faster is skipped, not chased
 LARGEST = 10**15  # iterations; more than that is a slip of the job, and no float
@@ -138,7 +138,7 @@ class _Tail:
 
     def lines(self) -> list[str]:
         try:
-            with regular(self._path) as file:  # opened each time: it may be gone and come again
+            with open_regular(self._path) as file:  # opened each time: it may be gone and come again
                 end = file.seek(0, 2)
                 if end - self._at > BLOCK:  # too much to read on time: go on near its end
                     self._at, self._rest = end - BLOCK, b""

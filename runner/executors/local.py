@@ -54,7 +54,7 @@ class Local:
             poll.register(descriptor, select.POLLIN)
         for descriptor, _ in poll.poll(seconds * 1000):
             if descriptor in senders:
-                senders[descriptor].hear()
+                senders[descriptor].read_events()
         for handle in self._running:
             handle.enforce()
         self._running = [handle for handle in self._running if not handle.done()]

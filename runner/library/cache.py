@@ -7,7 +7,6 @@ against torn and damaged files; it does not make a pickle safe that somebody els
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import pickle
 import shutil
@@ -19,7 +18,7 @@ from typing import Any, Literal
 
 from runner.core.canonical import canonical
 from runner.disk import atomic, layout
-from runner.disk.reading import regular
+from runner.disk.reading import read_bytes, read_json
 from runner.processes.process_id import own
 
 SCHEMA = 1
@@ -89,8 +88,7 @@ def look(folder: Path, key: Key, policy: CachePolicy = CachePolicy()) -> Hit | M
     if stale and policy.code == "rerun":
         return Miss("the code has changed", outdated=True)
     try:
-        with regular(f"{folder}/{layout.PICKLE}") as file:
-            content = file.read()
+        content = read_bytes(f"{folder}/{layout.PICKLE}")
     except OSError as error:
         return Miss(f"result.pkl cannot be read ({error.strerror})")
     if hashlib.sha256(content).hexdigest() != meta.get("sha256"):
@@ -103,12 +101,7 @@ def look(folder: Path, key: Key, policy: CachePolicy = CachePolicy()) -> Hit | M
 
 def read_meta(folder: Path) -> dict[str, Any] | None:
     """meta.json; None if there is none that can be read."""
-    try:
-        with regular(f"{folder}/{layout.META}") as file:
-            found = json.loads(file.read())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
+    return read_json(f"{folder}/{layout.META}", -1) or None
 
 
 def keep(folder: Path, key: Key, value: Any, times: Mapping[str, Any], versions: Mapping[str, str]) -> None:

@@ -195,7 +195,7 @@ def cached(job: Job, found: Hit) -> Record:
     """The record of a config that has a result already."""
     meta = found.meta
     seconds = float(meta.get("duration_seconds") or 0.0)
-    state = Finished(meta.get("start_time"), meta.get("end_time") or "", seconds, Outcome(COMPLETED, 0), meta)
+    state = Finished(meta.get("start_time"), meta.get("end_time") or "", seconds, Outcome(COMPLETED, 0))
     return Record(job, state, cached=True)
 
 

@@ -43,6 +43,7 @@ class BatchState:
         self._numbers: dict[str, int] = {}
         self._ended: set[str] = set()
         self._completed, self._completed_seconds = 0, 0.0
+        self._not_run = 0  # jobs that have not ended, and that this batch does not run
 
     def apply(self, event: Event) -> None:
         """Take over what an event says."""
@@ -84,8 +85,8 @@ class BatchState:
         return self._numbers[name]
 
     def running_for(self, name: str) -> float:
-        """Seconds since a running job started."""
-        return self._clock() - self.since.get(name, self._clock())
+        """Seconds since a job started that is running now."""
+        return self._clock() - self.since[name]
 
     def remaining(self) -> float | None:
         """Seconds until the batch ends, from the jobs that completed and the speed of those that are running."""
@@ -101,7 +102,7 @@ class BatchState:
             else:
                 return None
             left = max(left, rest)
-        waiting = self.total - self.ended - len(self.since)
+        waiting = self.total - self.ended - len(self.since) - self._not_run
         if waiting <= 0:
             return left
         return left + waiting * totals / durations / max(len(self.since), 1) if durations else None
@@ -114,6 +115,8 @@ class BatchState:
         for record in self._earlier:
             if isinstance(record.state, Finished):
                 self._job_ended(record, again=False)
+        not_run = (*self._earlier, *event.kept.values())
+        self._not_run = sum(not isinstance(record.state, Finished) for record in not_run)
 
     def _append(self, record: Record) -> None:
         self.records[record.job.name] = record

@@ -109,7 +109,7 @@ class Screen(Lines):
         spent = ""
         if isinstance(record.state, Finished):
             spent = duration(record.state.seconds)
-        elif running:
+        elif name in self.state.since:
             spent = duration(self.state.running_for(name))
         total = f"/{progress.total}" if progress.total else ""
         return {

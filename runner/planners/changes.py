@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runner.configs import scripts
+from runner.configs.scripts import recognize
 from runner.core import redact
 from runner.core.errors import UserError, changed
 from runner.core.job import Job, Plan
@@ -76,8 +76,9 @@ def _reread(job: Job, *, resolved: bool) -> tuple[Job, list[str]]:
     if DIGEST in job.config:
         return _reread_unknown(job, job.source)
     try:
-        config = scripts.read(job.script, Path(shown(job.source)))
-        checked = scripts.check(job.script, config, job.overrides)
+        script = recognize(job.script)
+        config = script.read(Path(shown(job.source)))
+        checked = script.check(config, job.overrides)
     except UserError as error:
         return job, list(error.problems)
     bases = {Path.cwd() / path: content for path, content in config.bases.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,27 +24,30 @@ class Command:
     template: tuple[str, ...] = ()
 
     def seen_from(self, cwd: Path) -> Command:
-        """The same command as it is typed in `cwd`."""
+        """The same command as it is given in `cwd`."""
         return self if self.script is None else replace(self, shown=shown(self.script, cwd))
 
-    def argv(self, python: str, config: str, out_dir: str, name: str, overrides: Mapping[str, str]) -> tuple[str, ...]:
-        """The command for one config."""
-        flags = [f"--{key}={value}" for key, value in overrides.items()]
+    def argv(
+        self, python: str, config: str, out_dir: str, name: str, overrides: Sequence[str], out_dir_option: str
+    ) -> tuple[str, ...]:
+        """The command for one config. `overrides` are words of a command line."""
         if self.script is not None:
             launcher = [python, self.shown] if self.script.suffix == ".py" else [str(self.script)]
-            return (*launcher, config, f"--out_dir={out_dir}", *flags)
-        values = {"config": config, "out_dir": out_dir, "name": name, "python": python}
+            return (*launcher, config, f"{out_dir_option}={out_dir}", *overrides)
+        values = {
+            "config": config, "out_dir": out_dir, "name": name, "python": python, "overrides": shlex.join(overrides),
+        }  # fmt: skip
         words: list[str] = []
         for word in self.template:
             if word == "{overrides}":
-                words += flags
+                words += overrides
             else:
-                words.append(_PLACEHOLDER.sub(lambda match: {**values, "overrides": shlex.join(flags)}[match[1]], word))
+                words.append(_PLACEHOLDER.sub(lambda match: values[match[1]], word))
         return tuple(words)
 
 
-def problems(template: str) -> list[str]:
-    """What is wrong with a --command template."""
+def errors(template: str) -> list[str]:
+    """Sentences on the errors in a --command template."""
     try:
         words = shlex.split(template)
     except ValueError as error:
@@ -56,7 +59,7 @@ def problems(template: str) -> list[str]:
     if "{config}" not in template:
         return ["--command: every job would be the same without {config}; put it where the config's path belongs"]
     if not words:
-        return ["--command: is empty; type a command"]
+        return ["--command: is empty; give a command"]
     if not _PLACEHOLDER.search(words[0]) and shutil.which(words[0]) is None:
-        return [f"--command: {words[0]!r} is no program that can be started; check its name or its path"]
+        return [f"--command: {words[0]!r} is not a program that can be started; check its name or its path"]
     return []

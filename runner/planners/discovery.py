@@ -1,7 +1,7 @@
 """A folder of configs -> the configs in its subdirectories, and the name that each has in a mirrored tree. Reads names.
 
-`config/IMAGE/deep/x.yaml` is called `IMAGE/deep/x`. What begins with a dot or an underscore is passed over, folders
-too, and so is a file that is called base: these are there for others to build on.
+`config/images/deep/x.yaml` is called `images/deep/x`. Files and folders whose names begin with a dot or an underscore
+are ignored, and so is a file that is called base: these are bases of other configs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EXTENSIONS = "yaml,yml,json"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A config below an immediate subdirectory; `name` is where its outputs lie, seen from the output folder."""
+    """A config below an immediate subdirectory; `name` is its output folder, relative to the output root."""
 
     path: Path
     subdir: str
@@ -31,9 +31,9 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Where configs are looked for. `subdirs`: these and no others; none: all. `ignore` holds patterns of files.
+    """Where configs are looked for. `subdirs`: only these; empty: all. `ignore` holds patterns of files.
 
-    `outputs` is a folder that is passed over: runs keep copies of their configs.
+    `outputs` is a folder that is ignored: runs keep copies of their configs.
     """
 
     root: Path
@@ -50,16 +50,16 @@ def discover(search: Search) -> list[Found]:
 
 
 def is_base(name: str) -> bool:
-    """True for a file that is there to be built on, by its name: `_x.yaml`, `base.yaml`, `base.small.json`."""
+    """True for a base config, by its name: `_x.yaml`, `base.yaml`, `base.small.json`."""
     return name.startswith("_") or name.partition(".")[0] == "base"
 
 
 def _suffixes(extensions: str) -> list[str]:
     suffixes = [f".{word.strip().lstrip('.').lower()}" for word in extensions.split(",") if word.strip()]
     if unknown := [suffix for suffix in suffixes if suffix not in SUFFIXES]:
-        raise UserError(f"--extensions: {unknown[0]} is no kind of config; choose of {', '.join(SUFFIXES)}")
+        raise UserError(f"--extensions: {unknown[0]} is not a kind of config; choose from {', '.join(SUFFIXES)}")
     if not suffixes:
-        raise UserError(f"--extensions: names no kind of config; leave it out, or choose of {', '.join(SUFFIXES)}")
+        raise UserError(f"--extensions: names no kinds of configs; leave it out, or choose from {', '.join(SUFFIXES)}")
     return suffixes
 
 
@@ -71,18 +71,18 @@ def subdirs(search: Search) -> list[str]:
     except OSError as error:
         there = "no such folder" if isinstance(error, FileNotFoundError) else str(error.strerror).lower()
         raise UserError(f"--config_root {shown(search.root)}: {there}; name the folder of the configs") from None
-    known = sorted((name for name in entries if _looked_into(search, search.root / name)), key=natural)
+    known = sorted((name for name in entries if _is_searched(search, search.root / name)), key=natural)
     if unknown := [name for name in search.subdirs if name not in known]:
-        mend = did_you_mean(unknown[0], known) or f"there are {', '.join(known) or 'none'}"
-        raise UserError(f"{shown(search.root)} has no subdirectory {unknown[0]!r}; {mend}")
+        hint = did_you_mean(unknown[0], known) or f"there are {', '.join(known) or 'none'}"
+        raise UserError(f"{shown(search.root)} has no subdirectory {unknown[0]!r}; {hint}")
     return [name for name in known if not search.subdirs or name in search.subdirs]
 
 
 def _within(search: Search, subdir: str, suffixes: Sequence[str]) -> Iterator[Found]:
     files: dict[Path, list[str]] = {}
     for place, below, names in os.walk(search.root / subdir):
-        below[:] = [name for name in below if _looked_into(search, Path(place, name))]
-        if kept := [name for name in names if _wanted(search, Path(place, name), suffixes)]:
+        below[:] = [name for name in below if _is_searched(search, Path(place, name))]
+        if kept := [name for name in names if _is_config(search, Path(place, name), suffixes)]:
             files[Path(place)] = kept
     for folder in sorted(files, key=natural):
         inside = folder.relative_to(search.root)
@@ -92,11 +92,11 @@ def _within(search: Search, subdir: str, suffixes: Sequence[str]) -> Iterator[Fo
             yield Found(folder / name, subdir, str(inside / called[name]))
 
 
-def _looked_into(search: Search, folder: Path) -> bool:
+def _is_searched(search: Search, folder: Path) -> bool:
     return not folder.name.startswith((".", "_")) and (search.outputs is None or folder.resolve() != search.outputs)
 
 
-def _wanted(search: Search, path: Path, suffixes: Sequence[str]) -> bool:
+def _is_config(search: Search, path: Path, suffixes: Sequence[str]) -> bool:
     if path.suffix.lower() not in suffixes or path.name.startswith(".") or is_base(path.name) or not path.is_file():
         return False
     inside = str(path.relative_to(search.root))
@@ -104,9 +104,9 @@ def _wanted(search: Search, path: Path, suffixes: Sequence[str]) -> bool:
 
 
 def _folders(files: Sequence[str], suffixes: Sequence[str], taken: set[str]) -> dict[str, str]:
-    """The folder of each file: its stem; where that is taken, with its kind behind: x.yaml -> x, x.json -> x-json.
+    """The folder of each file: its stem; where that is taken, its kind is added: x.yaml -> x, x.json -> x-json.
 
-    `taken` are folders of configs beside the files: no run may lie within another one. Of files with one stem the kind
+    `taken` are folders of configs beside the files: no run may be within another one. Of files with one stem the kind
     that --extensions names first keeps it.
     """
     used = {name.casefold() for name in taken}

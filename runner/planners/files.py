@@ -1,4 +1,4 @@
-"""Globs of config files -> a Plan: one job a file, `train_run.py <config> --out_dir=... --key=value`. Pure."""
+"""Globs of config files -> a Plan: one job a file, `SCRIPT CONFIG --out_dir=... --key=value`. Pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from runner.configs import config_file, scripts
+from runner.configs import config_file
 from runner.configs.config_file import ConfigFile
+from runner.configs.scripts import recognize
+from runner.configs.training_script import TrainingScript
 from runner.core import clock, redact
 from runner.core.errors import UserError
-from runner.core.job import Job, Plan
+from runner.core.job import Plan
 from runner.core.plan_kind import PlanKind
 from runner.core.text import shown
 from runner.disk import layout
@@ -26,8 +28,8 @@ KIND = PlanKind("files")
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Which configs. `own` are the project's scripts, which are none; `library` is searched for bare names; `rerun`
-    builds the command line that runs one config alone once more."""
+    """Which configs. `own` are scripts of the project, not configs; `library` is searched for bare names; `rerun`
+    builds the command line that runs one config alone again."""
 
     patterns: Sequence[str]
     rerun: Callable[[str], tuple[str, ...]]
@@ -36,48 +38,51 @@ class Files:
     library: Path | None = None
 
 
-def plan(request: Request, wanted: Files, now: datetime) -> Plan:
-    """The plan for `wanted`. Raises UserError with everything that is wrong."""
-    files, notices, problems = expand(wanted.patterns, request.cwd, wanted.own, wanted.library)
-    root = free_folder(request.base, f"{wanted.name}_{now:%Y%m%d_%H%M%S}")
-    planned, abstract = [], []
-    for path, name in zip(files, distinct(files, layout.BatchPaths.RESERVED), strict=True):
+def plan(request: Request, files: Files, now: datetime) -> Plan:
+    """The plan for all configs. Raises UserError with every error."""
+    paths, notices, errors = expand(files.patterns, request.cwd, files.own, files.library)
+    root = free_folder(request.base, f"{files.name}_{now:%Y%m%d_%H%M%S}")
+    script = recognize(request.command.script)
+    planned, bases = [], []
+    for path, name in zip(paths, distinct(paths, layout.BatchPaths.RESERVED), strict=True):
         try:
-            config = _read(path, request)
+            config = _read(script, path, request)
             if config.abstract:
-                abstract.append(shown(path, request.cwd))
+                bases.append(shown(path, request.cwd))
                 continue
-            job, warnings = _job(request, wanted, config, path, name, root)
+            checked = script.check(config, request.overrides)
+            rerun = files.rerun(shown(path, request.cwd))
+            planned.append(jobs.job(request, root, name, config, checked, path, rerun))
+            notices += checked.warnings
         except UserError as error:
-            problems += error.problems
-        else:
-            planned.append(job)
-            notices += warnings
-    if abstract:
-        said = f"left out, since abstract: true says that they are there to be built on: {', '.join(abstract)}"
-        notices.append(said)
-        problems += [] if planned or problems else [f"--configs: all are {said}; name a config that builds on one"]
-    if problems:
-        raise UserError(*dict.fromkeys(problems))
-    overrides = redact.mapping(request.overrides)
-    created_at = clock.iso(now.timestamp())
-    told = tuple(dict.fromkeys(notices))
-    return Plan(root.name, root, tuple(planned), KIND, created_at, overrides, told, request.options)
+            errors += error.problems
+    if bases:
+        notices.append(left_out(bases))
+        errors += [] if planned or errors else [f"--configs: all are {left_out(bases)}; name a config that has a base"]
+    if errors:
+        raise UserError(*dict.fromkeys(errors))
+    return Plan(
+        name=root.name,
+        root=root,
+        jobs=tuple(planned),
+        kind=KIND,
+        created_at=clock.iso(now.timestamp()),
+        overrides=redact.mapping(request.overrides),
+        notices=tuple(dict.fromkeys(notices)),
+        options=request.options,
+    )
 
 
-def _job(
-    request: Request, wanted: Files, config: ConfigFile, path: Path, name: str, root: Path
-) -> tuple[Job, Sequence[str]]:
-    checked = scripts.check(request.command.script, config, request.overrides)
-    rerun = wanted.rerun(shown(path, request.cwd))
-    return jobs.job(request, root, name, config, checked, path, rerun), checked.warnings
+def left_out(bases: Sequence[str]) -> str:
+    """Why these configs are not run."""
+    return f"left out, since they are base configs (abstract: true): {', '.join(bases)}"
 
 
-def _read(path: Path, request: Request) -> ConfigFile:
+def _read(script: TrainingScript, path: Path, request: Request) -> ConfigFile:
     if request.command.script is None and path.suffix not in config_file.SUFFIXES:
-        content = path.read_bytes()  # a --command may take a file that we cannot read
+        content = path.read_bytes()  # a --command may take a file of any format
         return ConfigFile(path, content, {changes.DIGEST: changes.digest(content)}, {})
-    return scripts.read(request.command.script, Path(shown(path, request.cwd)))
+    return script.read(Path(shown(path, request.cwd)))
 
 
 def check_name(name: str) -> str | None:

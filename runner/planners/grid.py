@@ -11,19 +11,19 @@ from typing import Any
 
 Assignment = dict[str, Any]
 
-LISTED = 100_000  # combinations that are listed to draw from them
+LISTED = 100_000  # of at most so many combinations a list is made to draw from
 TRIES = 100  # draws for each run of a sample, at the most
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """What is varied. `axes` are in their order, the last one turns fastest; each holds alternatives, and each
+    """What is varied. `axes` are in their order, the last one changes fastest; each holds alternatives, and each
     alternative sets one key (of `sweep`) or several at once (of `zip`)."""
 
     axes: Sequence[Sequence[Assignment]] = ()
     exclude: Sequence[Assignment] = ()
     include: Sequence[Assignment] = ()
-    sample: tuple[int, int] | None = None  # how many, and the seed of the choice
+    sample: tuple[int, int] | None = None  # how many, and the seed of the draw
     repeat: Sequence[int] = field(default=())  # seeds
 
     def __iter__(self) -> Iterator[Assignment]:
@@ -58,27 +58,27 @@ class Grid:
         """The numbers of the combinations that are run, in order."""
         if self.sample is None:
             return (number for number in range(self._size) if not self._excluded(number))
-        wanted, seed = self.sample
+        number_of_runs, seed = self.sample
         draw = random.Random(seed)
         if self._size <= LISTED:
-            there = [number for number in range(self._size) if not self._excluded(number)]
-            return sorted(draw.sample(there, min(wanted, len(there))))
+            allowed = [number for number in range(self._size) if not self._excluded(number)]
+            return sorted(draw.sample(allowed, min(number_of_runs, len(allowed))))
         chosen: set[int] = set()
-        for _ in range(TRIES * wanted):  # too many to list: drawn, and drawn again where one was had or is excluded
-            if len(chosen) < wanted and not self._excluded(number := draw.randrange(self._size)):
+        for _ in range(TRIES * number_of_runs):  # too many to list: drawn again where one was taken or is excluded
+            if len(chosen) < number_of_runs and not self._excluded(number := draw.randrange(self._size)):
                 chosen.add(number)
         return sorted(chosen)
 
 
 def axes(sweep: Mapping[str, Sequence[Any]], zipped: Mapping[str, Sequence[Any]]) -> list[list[Assignment]]:
-    """One axis for each key of `sweep`, and one, the last, for all of `zipped`, whose lists have one length."""
+    """One axis for each key of `sweep`, and one, the last, for all of `zipped`, whose lists have equal lengths."""
     found = [[{key: value} for value in values] for key, values in sweep.items()]
     if zipped:
         found.append([dict(zip(zipped, values, strict=True)) for values in zip(*zipped.values(), strict=True)])
     return found
 
 
-def twins(runs: Sequence[Assignment]) -> dict[int, int]:
+def duplicates(runs: Sequence[Assignment]) -> dict[int, int]:
     """Number of a run -> number of an earlier one with the same values."""
     first: dict[str, int] = {}
     found: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""A config and what is asked for -> a Job. What every front door that starts a training script has in common. Pure."""
+"""A config and the arguments -> a Job: what all commands that start a training script have in common. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runner.configs import yamlfile
 from runner.configs.config_file import ConfigFile
-from runner.configs.scripts import Checked
+from runner.configs.training_script import Checked
 from runner.core import redact
 from runner.core.errors import UserError
 from runner.core.job import Job
@@ -26,7 +26,7 @@ NAME_RULE = "use up to 100 letters, digits and . _ + = @ -, a letter or digit fi
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the user asked for, whatever names the jobs: settings, where outputs go, how a job is started."""
+    """The arguments that do not depend on how jobs are named: overrides, where outputs go, how a job is started."""
 
     overrides: Mapping[str, str]
     base: Path
@@ -46,21 +46,23 @@ def job(
     source: Path,
     rerun: tuple[str, ...],
 ) -> Job:
-    """The job that runs `config`, which stands in the file `source`, now or when the batch begins. Raises UserError.
+    """The job that runs `config`, which is in the file `source`, now or when the batch begins. Raises UserError.
 
-    `checked` is what the script makes of it; `rerun` is the command line that runs this job alone once more.
+    `checked` is what the script makes of it; `rerun` is the command line that runs this job alone again.
     """
     _refuse_secrets(config)
     out_dir = root / name
     cwd = checked.folder or request.cwd
     argument = shown(source, cwd)
-    if argument.startswith("-"):  # no program shall take the file for an option
+    if argument.startswith("-"):  # so that no program takes the file for an option
         argument = f"./{argument}"
     snapshot = safe(f"config_used{source.suffix}")
     command = request.command.seen_from(cwd)
     return Job(
         name=name,
-        argv=command.argv(shown(sys.executable, cwd), argument, shown(out_dir, cwd), name, checked.overrides),
+        argv=command.argv(
+            shown(sys.executable, cwd), argument, shown(out_dir, cwd), name, checked.arguments, checked.out_dir_option
+        ),
         out_dir=out_dir,
         config=checked.config,
         overrides=checked.overrides,
@@ -80,7 +82,7 @@ def job(
 
 
 def copies(snapshot: str, config: ConfigFile, checked: Checked, *, resolved: bool = False) -> dict[str, bytes]:
-    """The exact copy of a config; where it builds on others, or that is asked for, all settings as one file, too."""
+    """The exact copy of a config; where it has a base, or with `resolved`, all settings as one file too."""
     files = {snapshot: config.source}
     if config.bases or resolved:
         values = {key: value for key, value in redact.mapping(checked.config).items() if key != "out_dir"}
@@ -90,14 +92,14 @@ def copies(snapshot: str, config: ConfigFile, checked: Checked, *, resolved: boo
 
 
 def _refuse_secrets(config: ConfigFile) -> None:
-    mend = "looks like a secret, and configs are copied beside their results; put it into the environment instead"
+    cause = "looks like a secret, and configs are copied beside their results; put it into the environment instead"
     secrets = [key for key, value in config.values.items() if redact.mapping({key: value}) != {key: value}]
     if secrets:
-        raise UserError(*(f"{config.place(key)}: {key!r} {mend}" for key in secrets))
+        raise UserError(*(f"{config.place(key)}: {key!r} {cause}" for key in secrets))
 
 
 def free_folder(base: Path, name: str) -> Path:
-    """`base/name`, or `base/name_2`, … where that stands already."""
+    """`base/name`, or `base/name_2`, … where that exists already."""
     found, number = base / name, 2
     while found.exists():
         found, number = base / f"{name}_{number}", number + 1

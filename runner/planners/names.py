@@ -8,12 +8,12 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-LONGEST = 120  # bytes; file systems allow 255, and log tables want to be read
+LONGEST = 120  # bytes; file systems allow 255, and a table of names has to be readable
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\:*?\"<>|]+")
 
 
 def distinct(files: Sequence[Path], reserved: Collection[str] = ()) -> list[str]:
-    """The stem of each file; where stems meet, with as many parent folders as it takes: a/x.py, b/x.py -> a-x, b-x."""
+    """The stem of each file; equal stems get as many parent folders as it takes: a/x.py, b/x.py -> a-x, b-x."""
     groups: defaultdict[str, list[Path]] = defaultdict(list)
     for path in files:
         groups[safe(path.stem).casefold()].append(path)

@@ -1,4 +1,4 @@
-"""Patterns on the command line -> config files, in the order and with the words that a person expects."""
+"""Patterns on the command line -> config files, in the order that a person expects."""
 
 from __future__ import annotations
 
@@ -9,51 +9,52 @@ from pathlib import Path
 
 from runner.configs.config_file import SUFFIXES
 from runner.core.errors import nearest
-from runner.core.text import shown
+from runner.core.text import listed, shown
 
 
 def expand(
     patterns: Sequence[str], cwd: Path, own: Sequence[Path] = (), library: Path | None = None
 ) -> tuple[list[Path], list[str], list[str]]:
-    """Files (absolute, each once, in the order given), notices, and problems.
+    """Files (absolute, each once, in the order given), notices, and errors.
 
     A pattern's own matches are in natural order. A bare name that is not in `cwd` is looked for below `library`.
-    Files in `own` are the project's scripts: they are named in a notice and left out.
+    Files in `own` are scripts of the project: they are named in a notice and left out.
     """
     files: dict[Path, Path] = {}  # resolved -> as found: one file under two names runs once
     notices: list[str] = []
-    problems: list[str] = []
+    errors: list[str] = []
     skipped: list[str] = []
     mine = {path.resolve() for path in own}
     for pattern in patterns:
         if not pattern:
-            problems.append("--configs: an empty name; name configs, or a pattern of them in quotes")
+            errors.append("--configs: an empty name; name configs, or a pattern of them in quotes")
             continue
         try:
             found = _matches(pattern, cwd)
-        except (OSError, RuntimeError) as error:  # a name that is too long, a folder that is closed to us, ~nobody
-            problems.append(f"{pattern}: {getattr(error, 'strerror', None) or error}; check the path")
+        except (OSError, RuntimeError) as error:  # a name that is too long, a folder that cannot be read, ~nobody
+            errors.append(f"{pattern}: {getattr(error, 'strerror', None) or error}; check the path")
             continue
         if not found and library is not None and not glob.has_magic(pattern) and "/" not in pattern:
             found = sorted(library.rglob(pattern))
             if len(found) == 1:
                 notices.append(f"{pattern} is not in this folder; taking {shown(found[0], cwd)}")
             elif found:
-                problems.append(f"{pattern}: several configs have this name: {_list(found, cwd)}; name one of them")
+                names = listed([shown(path, cwd) for path in found], 5)
+                errors.append(f"{pattern}: several configs have this name: {names}; name one of them")
                 continue
         if not found:
-            problems.append(_nothing(pattern, cwd, library))
+            errors.append(_nothing(pattern, cwd, library))
         for path in found:
             if path.resolve() in mine:
                 skipped.append(shown(path, cwd))
             else:
                 files.setdefault(path.resolve(), path)
     if skipped:
-        notices.append(f"left out, since they are the project's own scripts and no configs: {', '.join(skipped)}")
-        if not files and not problems:
-            where = f"; configs stand in {shown(library, cwd)}/" if library else ""
-            problems.append(f"--configs matched nothing but the project's own scripts ({', '.join(skipped)}){where}")
-    return list(files.values()), notices, problems
+        notices.append(f"left out, since they are the project's own scripts, not configs: {', '.join(skipped)}")
+        if not files and not errors:
+            where = f"; configs belong in {shown(library, cwd)}/" if library else ""
+            errors.append(f"--configs matched nothing but the project's own scripts ({', '.join(skipped)}){where}")
+    return list(files.values()), notices, errors
 
 
 def natural(path: str | Path) -> list[tuple[int, int | str]]:
@@ -73,10 +74,10 @@ def _matches(pattern: str, cwd: Path) -> list[Path]:
 def _nothing(pattern: str, cwd: Path, library: Path | None) -> str:
     path = cwd / pattern
     if path.is_dir():
-        return f'{pattern}: is a folder; to run the configs in it type "{pattern.rstrip("/")}/*.py"'
+        return f'{pattern}: is a folder; to run the configs in it, give "{pattern.rstrip("/")}/*.py"'
     near = _near(pattern, cwd, library)
-    mend = f"; nearest: {', '.join(near)}" if near else "; check the path"
-    return f"{pattern}: no file {'matches' if glob.has_magic(pattern) else 'has this name'}{mend}"
+    hint = f"; nearest: {', '.join(near)}" if near else "; check the path"
+    return f"{pattern}: no file {'matches' if glob.has_magic(pattern) else 'has this name'}{hint}"
 
 
 def _near(pattern: str, cwd: Path, library: Path | None) -> list[str]:
@@ -94,7 +95,3 @@ def _near(pattern: str, cwd: Path, library: Path | None) -> list[str]:
     by_stem = {Path(name).name: name for name in files}
     best = nearest(pattern, files) or by_stem.get(nearest(Path(pattern).name, by_stem) or "")
     return [best] if best else sorted(set(files), key=natural)[:3]
-
-
-def _list(paths: Sequence[Path], cwd: Path) -> str:
-    return ", ".join(shown(path, cwd) for path in paths[:5])

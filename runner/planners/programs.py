@@ -15,8 +15,8 @@ from runner.core.text import shown
 from runner.planners.jobs import free_folder
 
 KIND = PlanKind("programs", quiet_json=True)
-FOLDER = "_runners"  # in the output root: what the programs said
-#: What run_IMAGE.py, run_TABULAR.py and run_VECTOR.py consist of. Such a file does what run_all.py does anyway.
+FOLDER = "_runners"  # in the output root: the programs' output
+#: A program that only hands its subdirectory to the runner. It needs no process of its own.
 THIN = """
 import sys
 from pathlib import Path
@@ -30,7 +30,7 @@ if __name__ == "__main__":
 
 
 def own(folder: Path, subdirs: Iterable[str]) -> dict[str, Path]:
-    """subdirectory -> the program that shall be invoked for it: run_<subdir>.py, or with _ for -; not the thin ones."""
+    """subdirectory -> the program to invoke for it: run_<subdir>.py, or with _ for -; not the thin ones."""
     found = {}
     for subdir in subdirs:
         names = dict.fromkeys([f"run_{subdir}.py", f"run_{subdir.replace('-', '_')}.py"])

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from runner.core.job import Job, Plan
-from runner.core.state import COMPLETED, INTERRUPTED, PENDING, Record
+from runner.core.state import COMPLETED, INTERRUPTED, PENDING, RUNNING, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,8 @@ def select(plan: Plan, records: Mapping[str, Record], what: What = What()) -> Se
 
 def _stays(record: Record, what: What) -> bool:
     if what.names is not None and record.job.name not in what.names:
+        return True
+    if record.status == RUNNING:  # on another host: it must not be started a second time
         return True
     if record.status == COMPLETED:
         return not what.again

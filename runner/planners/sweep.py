@@ -11,19 +11,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from runner.configs import scripts, yamlfile
+from runner.configs import yamlfile
 from runner.configs.config_file import ConfigFile
 from runner.configs.messages import Origin
-from runner.configs.scripts import Checked
+from runner.configs.scripts import recognize
+from runner.configs.training_script import Checked, TrainingScript
 from runner.core import clock, redact
 from runner.core.canonical import canonical
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
 from runner.core.plan_kind import PlanKind
-from runner.core.text import count, shown
+from runner.core.text import count, listed, shown
 from runner.disk import layout
 from runner.planners import jobs, sweep_runs, sweep_spec
-from runner.planners.grid import twins
+from runner.planners.grid import duplicates
 from runner.planners.jobs import Request, free_folder
 from runner.planners.sweep_spec import Spec
 
@@ -32,9 +33,9 @@ KIND = PlanKind("spec", views=("summary", "experiment"), listing="comparison", s
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Which spec, and what of it is said on the command line: another mode, flags of a simulation. `home` is the
-    project; `root` and `earlier` are the folder and the jobs of an experiment that is gone on with; `rerun` builds the
-    command line that runs one job once more."""
+    """Which spec, and what the command line says about it: another mode, flags of a simulation. `home` is the project;
+    `root` and `earlier` are the folder and the jobs of an experiment that is resumed; `rerun` builds the command line
+    that runs one job again."""
 
     spec: Path
     rerun: Callable[[Path, str], tuple[str, ...]]
@@ -60,22 +61,22 @@ def name(path: Path) -> str:
 
 
 def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
-    """The plan for a spec: the whole grid, expanded and checked. Raises UserError with everything that is wrong."""
+    """The plan for a spec: the whole grid, expanded and checked. Raises UserError with every error."""
     spec, file = sweep_spec.read(Path(shown(sweep.spec, request.cwd)))
     mode = sweep.mode or spec.mode
     root = sweep.root or free_folder(request.base, f"{spec.name}_{now:%Y%m%d_%H%M%S}")
-    problems = list(_overridden(spec, request))
+    script = recognize(request.command.script)
+    flags = sweep.flags if mode == "simulation" else {}
+    errors = list(_overridden(spec, request))
     resolved: list[_Resolved] = []
-    for run in sweep_runs.of(spec, file, request.command.script, request.cwd, sweep.home):
+    for run in sweep_runs.expand(spec, file, script, request.cwd, sweep.home):
         try:
-            merged = sweep_runs.in_mode(
-                request.command.script, run, mode, "--mode" if sweep.mode else file.place("mode")
-            )
-            resolved.append(_resolved(request, run.base, merged, sweep.flags if mode == "simulation" else {}))
+            merged = sweep_runs.in_mode(script, run, mode, "--mode" if sweep.mode else file.place("mode"))
+            resolved.append(_resolve(request, script, run.base, merged, flags))
         except UserError as error:
-            problems += error.problems
-    if problems:
-        raise UserError(*sorted(dict.fromkeys(problems), key=Origin(file, {}).order))
+            errors += error.problems
+    if errors:
+        raise UserError(*sorted(dict.fromkeys(errors), key=Origin(file, {}).order))
     names = _names([one.checked.config for one in resolved], sweep.earlier)
     planned = [_job(request, sweep, root, name, one) for name, one in zip(names, resolved, strict=True)]
     return Plan(
@@ -85,7 +86,7 @@ def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
         kind=KIND,
         created_at=clock.iso(now.timestamp()),
         overrides=redact.mapping(request.overrides),
-        notices=(*_notes(spec, sweep, mode), *_twins(planned), *_unread(spec, planned)),
+        notices=(*_notes(spec, sweep, mode), *_duplicates(planned), *_unread(spec, script, planned)),
         options=request.options,
         origin={
             "experiment": spec.name,
@@ -106,20 +107,22 @@ def _overridden(spec: Spec, request: Request) -> list[str]:
     return [f"--{key}: the spec varies {key}; change it there, or leave this out" for key in varied]
 
 
-def _resolved(request: Request, base: ConfigFile, merged: ConfigFile, flags: Mapping[str, str]) -> _Resolved:
+def _resolve(
+    request: Request, script: TrainingScript, base: ConfigFile, merged: ConfigFile, flags: Mapping[str, str]
+) -> _Resolved:
     """The config of a run, written out in full, so that it is the exact input and nothing hides in a command line.
 
-    Of a script whose settings we do not know the file holds what base and spec say, and overrides stay on its line.
+    Of a script whose settings are not all known, the file holds the values of base and spec, and overrides stay on its
+    command line.
     """
-    script = request.command.script
-    whole = scripts.check(script, merged, request.overrides)
-    ours = scripts.is_ours(script)
-    values = {key: value for key, value in (whole.config if ours else merged.values).items() if key != "out_dir"}
-    suffix = ".py" if base.path.suffix == ".py" and not ours else ".yaml"
+    full = script.check(merged, request.overrides)
+    source = full.config if script.resolves else merged.values
+    values = {key: value for key, value in source.items() if key != "out_dir"}
+    suffix = ".py" if base.path.suffix == ".py" and not script.resolves else ".yaml"
     origins = {key: merged.place(key) for key in values}
     config = ConfigFile(merged.path, _written(values, suffix, base.path), values, {}, origins)
-    checked = scripts.check(script, config, {**flags} if ours else {**request.overrides, **flags})
-    changes = {key: (base.values.get(key), values[key]) for key in (*merged.origins, *whole.overrides) if key in values}
+    checked = script.check(config, flags if script.resolves else {**request.overrides, **flags})
+    changes = {key: (base.values.get(key), values[key]) for key in (*merged.origins, *full.overrides) if key in values}
     changes = {key: (old, new) for key, (old, new) in changes.items() if repr(old) != repr(new)}
     return _Resolved(config, suffix, replace(checked, changes=changes))
 
@@ -146,7 +149,7 @@ def _names(configs: Sequence[Mapping[str, Any]], earlier: Sequence[Job]) -> list
 
 
 def _written(values: Mapping[str, Any], suffix: str, base: Path) -> bytes:
-    """A config file that holds `values`, and says where they come from."""
+    """A config file that holds `values`, with a line on where they come from."""
     origin = f"# from {shown(base)}\n".encode(errors="backslashreplace")
     if suffix == ".yaml":
         return origin + yamlfile.write(dict(values)).encode()
@@ -158,7 +161,7 @@ def _python(value: Any) -> str:
 
 
 def _placed(job: Job, root: Path) -> str:
-    """Where in the batch folder a job's config stands."""
+    """Where in the batch folder a job's config is."""
     assert job.source is not None
     return str(job.source.relative_to(root))
 
@@ -166,28 +169,25 @@ def _placed(job: Job, root: Path) -> str:
 def _notes(spec: Spec, sweep: Sweep, mode: str) -> list[str]:
     notes = []
     if mode != spec.mode:
-        notes.append(f"mode is {mode}, as the command line says; the spec says {spec.mode}")
+        notes.append(f"mode is {mode}, from the command line; the spec has {spec.mode}")
     if sweep.flags and mode != "simulation":
-        said = ", ".join(f"--{flag}" for flag in sweep.flags)
-        notes.append(f"{said}: left out, since it says something in mode simulation only")
+        given = ", ".join(f"--{flag}" for flag in sweep.flags)
+        notes.append(f"{given}: left out, since it has a meaning in mode simulation only")
     return notes
 
 
-def _twins(planned: Sequence[Job]) -> list[str]:
-    same = twins([dict(job.config) for job in planned])
+def _duplicates(planned: Sequence[Job]) -> list[str]:
+    same = duplicates([dict(job.config) for job in planned])
     pairs = [f"{planned[later].name} repeats {planned[earlier].name}" for later, earlier in same.items()]
     if not pairs:
         return []
-    more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
-    return [f"{count(len(pairs), 'run')} with settings that another one has already: {', '.join(pairs[:5])}{more}"]
+    return [f"{count(len(pairs), 'run')} with settings that another one has already: {listed(pairs, 5)}"]
 
 
-def _unread(spec: Spec, planned: Sequence[Job]) -> list[str]:
+def _unread(spec: Spec, script: TrainingScript, planned: Sequence[Job]) -> list[str]:
     """Settings that the spec varies for runs that do not read them."""
-    notes = []
-    for key in {**spec.sweep, **spec.zip}:
-        idle = [job.name for job in planned if key in scripts.unread(job.script, job.config)]
-        if idle:
-            more = f" and {len(idle) - 3} more" if len(idle) > 3 else ""
-            notes.append(f"{key} is varied, but is not read by {', '.join(idle[:3])}{more}")
-    return notes
+    return [
+        f"{key} is varied, but is not read by {listed(idle, 3)}"
+        for key in {**spec.sweep, **spec.zip}
+        if (idle := [job.name for job in planned if key in script.unread(job.config)])
+    ]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runner.configs import scripts
 from runner.configs.config_file import ConfigFile
+from runner.configs.training_script import TrainingScript
 from runner.core.errors import UserError
 from runner.core.text import shown
 from runner.planners.grid import Assignment
@@ -18,24 +18,24 @@ from runner.planners.sweep_spec import Spec
 MOST = 10_000  # runs: more than anybody waits for, fewer than fill the memory
 #: Settings of a training that something else decides, and what that is.
 DECIDED = {
-    "mode": "the spec's own key 'mode' says it for all runs",
+    "mode": "the spec's own key 'mode' sets it for all runs",
     "out_dir": "each run has a folder of its own",
-    "init_from": "each run begins anew; --resume goes on with what was cut short",
+    "init_from": "each run starts from scratch; --resume continues the ones that were interrupted",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     base: ConfigFile
-    merged: ConfigFile  # knows of each key where it was set
+    merged: ConfigFile  # with the place of each key
 
 
-def of(spec: Spec, file: ConfigFile, script: Path | None, cwd: Path, home: Path) -> list[Run]:
-    """All runs of a spec by `script`, in order. `home` is where its configs may lie too. Raises UserError."""
+def expand(spec: Spec, file: ConfigFile, script: TrainingScript, cwd: Path, home: Path) -> list[Run]:
+    """All runs of a spec by `script`, in order. `home` is where its configs may be too. Raises UserError."""
     grid = spec.grid
     if len(grid) > MOST:
         place = next((file.place(key) for key in ("sweep", "zip", "repeat") if key in file.values), str(file.path))
-        raise UserError(f"{place}: would make {len(grid)} runs, and {MOST} are the most; vary less, or take a sample")
+        raise UserError(f"{place}: makes {len(grid)} runs, and at most {MOST} are allowed; vary less, or take a sample")
     bases = _bases(spec, file, script, cwd, home)
     assignments = list(grid)
     if not assignments:
@@ -43,36 +43,36 @@ def of(spec: Spec, file: ConfigFile, script: Path | None, cwd: Path, home: Path)
     return [Run(base, _merged(base, spec, file, assignment)) for base in bases for assignment in assignments]
 
 
-def _bases(spec: Spec, file: ConfigFile, script: Path | None, cwd: Path, home: Path) -> list[ConfigFile]:
+def _bases(spec: Spec, file: ConfigFile, script: TrainingScript, cwd: Path, home: Path) -> list[ConfigFile]:
     named = [("base_config", str(spec.base_config))]
     if spec.configs is not None:
         named = [(f"configs[{number}]", text) for number, text in enumerate(spec.configs)]
     bases: list[ConfigFile] = []
-    problems: list[str] = []
+    errors: list[str] = []
     for key, text in named:
         try:
             bases.append(_base(file, text, script, cwd, home))
         except UserError as error:
-            problems += [f"{file.place(key)}: {problem}" for problem in error.problems]
-    if problems:
-        raise UserError(*problems)
+            errors += [f"{file.place(key)}: {it}" for it in error.problems]
+    if errors:
+        raise UserError(*errors)
     return bases
 
 
-def _base(file: ConfigFile, text: str, script: Path | None, cwd: Path, home: Path) -> ConfigFile:
+def _base(file: ConfigFile, text: str, script: TrainingScript, cwd: Path, home: Path) -> ConfigFile:
     """A config that the spec names: in the current folder or, if it is not there, beside the spec or in the project."""
     places = [cwd / text, cwd / file.path.parent / text, home / text]
     path = next((place for place in places if place.exists()), places[0])
     if path.is_dir():
         raise UserError(f"{text}: is a folder; name a config in it")
-    found = scripts.read(script, Path(shown(path, cwd)))
+    found = script.read(Path(shown(path, cwd)))
     if {"name", "mode"} <= found.values.keys() and {"base_config", "configs"} & found.values.keys():
         raise UserError(f"{text}: is a sweep spec itself; name a config")
     return found
 
 
 def _merged(base: ConfigFile, spec: Spec, file: ConfigFile, assignment: Assignment) -> ConfigFile:
-    """The base with the spec's values; each key knows where it was set."""
+    """The base with the spec's values, and where each key was set."""
     given = {**spec.fixed_overrides, **assignment}
     origins = {key: file.place(f"fixed_overrides.{key}") for key in spec.fixed_overrides}
     origins |= {key: file.place(_where(spec, key, value)) for key, value in assignment.items()}
@@ -98,13 +98,13 @@ def _where(spec: Spec, key: str, value: Any) -> str:
     return "repeat"
 
 
-def in_mode(script: Path | None, run: Run, mode: str, place: str) -> ConfigFile:
-    """The config of a run with its mode, where the pipeline knows one. Raises UserError."""
-    merged, keys = run.merged, scripts.keys(script, run.merged)
+def in_mode(script: TrainingScript, run: Run, mode: str, place: str) -> ConfigFile:
+    """The config of a run with its mode, where the script has such a setting. Raises UserError."""
+    merged, keys = run.merged, script.keys(run.merged)
     if keys is None:
         return merged
-    if problems := list(_decided_elsewhere(merged, keys)):
-        raise UserError(*problems)
+    if errors := list(_decided_elsewhere(merged, keys)):
+        raise UserError(*errors)
     if "mode" in keys:
         return replace(merged, values={**merged.values, "mode": mode}, origins={**merged.origins, "mode": place})
     if mode == "simulation":
@@ -112,7 +112,7 @@ def in_mode(script: Path | None, run: Run, mode: str, place: str) -> ConfigFile:
     return merged
 
 
-def _decided_elsewhere(merged: ConfigFile, keys: set[str]) -> Iterator[str]:
+def _decided_elsewhere(merged: ConfigFile, keys: Collection[str]) -> Iterator[str]:
     for key, by in DECIDED.items():
         if key in merged.origins and key in keys:
-            yield f"{merged.place(key)}: {key} is no setting of a run: {by}; remove it here"
+            yield f"{merged.place(key)}: {key} is not a setting of a run: {by}; remove it here"

@@ -1,4 +1,4 @@
-"""The file of a sweep: what may stand in it, and what is said of a mistake. Knows nothing of jobs."""
+"""The file of a sweep: its keys, and the sentences about its errors. Knows nothing of jobs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Spec(BaseModel):
     base_config: Annotated[str | None, Field(description="a config file; what the runs have in common")] = None
     sweep: Annotated[
         Candidates,
-        Field(description="key -> list of candidates; the runs are the full grid, the last key turns fastest"),
+        Field(description="key -> list of candidates; the runs are the full grid, the last key changes fastest"),
     ] = {}
     fixed_overrides: Annotated[dict[str, Any], Field(description="applied to the base before the sweep")] = {}
     configs: Annotated[
@@ -52,9 +52,11 @@ class Spec(BaseModel):
         Field(description="instead of base_config: a list of config files, one run each"),
     ] = None
     zip: Annotated[
-        Candidates, Field(description="lists of one length whose values go together, in product with the grid")
+        Candidates, Field(description="lists of equal length whose values are taken together, in product with the grid")
     ] = {}
-    exclude: Annotated[list[dict[str, Any]], Field(description="no run of the grid that has all these values")] = []
+    exclude: Annotated[
+        list[dict[str, Any]], Field(description="leave out the runs of the grid that have all these values")
+    ] = []
     include: Annotated[list[dict[str, Any]], Field(description="further runs: the base with these values")] = []
     sample: Annotated[Sample | None, Field(description="a random subset of the grid")] = None
     repeat: Annotated[
@@ -93,36 +95,36 @@ def schema() -> str:
 
 
 def read(path: Path) -> tuple[Spec, ConfigFile]:
-    """The spec, and its file for the places of its keys. Raises one UserError with all that is wrong."""
+    """The spec, and its file for the places of its keys. Raises one UserError with every error."""
     file = config_file.read(path)
-    there = {key: value for key, value in file.values.items() if value is not None}  # a line such as `sweep:` alone
-    file = replace(file, values=there)
+    # Without a line such as `sweep:` alone.
+    file = replace(file, values={key: value for key, value in file.values.items() if value is not None})
     origin = Origin(file, {})
-    found = list(_misshapen(file))
-    problems = [f"{file.place(place)}: {sentence}" for place, sentence in found]
+    found = list(_errors(file))
+    errors = [f"{file.place(place)}: {sentence}" for place, sentence in found]
     silent = {re.split(r"[.\[]", place)[0] for place, _ in found}
     try:
         spec = Spec.model_validate(file.values, strict=True)
     except ValidationError as error:
-        problems += sentences(Spec, origin, error, file.values, silent=silent)
-    if problems:
-        raise UserError(*sorted(dict.fromkeys(problems), key=origin.order))
+        errors += sentences(Spec, origin, error, file.values, silent=silent)
+    if errors:
+        raise UserError(*sorted(dict.fromkeys(errors), key=origin.order))
     return spec, file
 
 
-def _misshapen(file: ConfigFile) -> Iterator[tuple[str, str]]:
-    """(place, sentence) for what can be said better than by types alone."""
+def _errors(file: ConfigFile) -> Iterator[tuple[str, str]]:
+    """(place, sentence) for the errors that types alone cannot describe well."""
     values = file.values
     for key in values:
         if key not in Spec.model_fields:
-            mend = did_you_mean(key, Spec.model_fields)
-            yield key, f"unknown key {key!r}; {mend or 'settings of the runs belong below sweep or fixed_overrides'}"
+            hint = did_you_mean(key, Spec.model_fields)
+            yield key, f"unknown key {key!r}; {hint or 'settings of the runs belong below sweep or fixed_overrides'}"
     yield from _what_is_run(values)
     for key in ("sweep", "zip"):
         yield from _candidates(key, values.get(key))
     for key in ("fixed_overrides", "exclude", "include"):
         yield from _dotted(key, values.get(key))
-    yield from _said_twice(values)
+    yield from _contradictions(values)
     if "repeat" in values:
         yield from _seeds(values["repeat"])
     yield from _unpaired(values.get("zip"))
@@ -131,13 +133,13 @@ def _misshapen(file: ConfigFile) -> Iterator[tuple[str, str]]:
 def _what_is_run(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if "configs" not in values:
         if "base_config" not in values:
-            yield "", "neither base_config nor configs is there; name the config that the runs start from"
+            yield "", "neither base_config nor configs is given; name the config that the runs start from"
         return
     if values["configs"] == []:
         yield "configs", "configs names no config; name the ones to run"
     for key in ("base_config", *GRID_KEYS):
         if key in values:
-            yield key, f"{key} does not go with configs, which says each run in full; use one of the two"
+            yield key, f"{key} cannot be used with configs, which lists each run; use one of the two"
 
 
 def _candidates(key: str, given: Any) -> Iterator[tuple[str, str]]:
@@ -171,33 +173,33 @@ def _dotted(key: str, given: Any) -> Iterator[tuple[str, str]]:
                 )
 
 
-def _said_twice(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _contradictions(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
     sweep, zipped = _mapping(values.get("sweep")), _mapping(values.get("zip"))
     varied = sweep | zipped
     for name in sweep.keys() & zipped.keys():
-        yield f"zip.{name}", f"zip.{name}: stands in sweep too; vary it in one of them"
+        yield f"zip.{name}", f"zip.{name}: is in sweep too; vary it in one of them"
     included = [_mapping(part) for part in _list(values.get("include"))]
     if "repeat" in values and any(
-        "seed" in said for said in (varied, _mapping(values.get("fixed_overrides")), *included)
+        "seed" in part for part in (varied, _mapping(values.get("fixed_overrides")), *included)
     ):
-        yield "repeat", "repeat sets the seed, which is said elsewhere too; use one of the two"
+        yield "repeat", "repeat sets the seed, which is set elsewhere too; use one of the two"
     for number, part in enumerate(_list(values.get("exclude"))):
         for name, value in _mapping(part).items():
             place = f"exclude[{number}].{name}"
             if name not in varied and "." not in name:
-                mend = did_you_mean(name, varied) or "name keys of sweep or zip"
-                yield place, f"{place}: is not swept, so it excludes nothing; {mend}"
+                hint = did_you_mean(name, varied) or "name keys of sweep or zip"
+                yield place, f"{place}: is not swept, so it excludes nothing; {hint}"
             elif value not in _list(varied.get(name, [value])):
                 yield (
                     place,
-                    f"{place}: {value!r} is no candidate of {name}, so it excludes nothing; correct or remove it",
+                    f"{place}: {value!r} is not a candidate of {name}, so it excludes nothing; correct or remove it",
                 )
 
 
 def _seeds(given: Any) -> Iterator[tuple[str, str]]:
     numbers = [given] if not isinstance(given, list) else given
-    fine = all(isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 2**63 for number in numbers)
-    if not fine or given == 0 or given == []:
+    valid = all(isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 2**63 for number in numbers)
+    if not valid or given == 0 or given == []:
         yield "repeat", f"repeat must be a list of seeds, or how many, from 1; not {given!r}"
 
 
@@ -212,5 +214,5 @@ def _list(value: Any) -> list[Any]:
 def _unpaired(zipped: Any) -> Iterator[tuple[str, str]]:
     lengths = {key: len(values) for key, values in _mapping(zipped).items() if isinstance(values, list)}
     if len(set(lengths.values())) > 1:
-        said = ", ".join(f"{key} has {length}" for key, length in lengths.items())
-        yield "zip", f"zip: its lists are taken together and must have one length, but {said}"
+        found = ", ".join(f"{key} has {length}" for key, length in lengths.items())
+        yield "zip", f"zip: its lists are taken together and must have equal lengths, but {found}"

@@ -1,4 +1,7 @@
-"""Tell a process from a later one with the same number: pid, start time and boot. Imported by every supervisor."""
+"""Tell a process from a later one with the same number. A pid record is [pid, start time, boot].
+
+Standard library only; every supervisor imports it.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+def host() -> str:
+    """The name of this host: what socket.gethostname says, without the cost of its import."""
+    return os.uname().nodename
+
+
 def of(pid: int) -> list[str] | None:
-    """[pid, start time, boot] of a process that is there; None for one that is not, or is a zombie."""
+    """The pid record of a process that is there; None for one that is not, or is a zombie."""
     if sys.platform.startswith("linux"):
         try:
             with open(f"/proc/{pid}/stat", "rb") as file:
@@ -24,14 +32,19 @@ def of(pid: int) -> list[str] | None:
     return _of_by_ps(pid)
 
 
+def of_child(pid: int) -> list[str]:
+    """The pid record of a child of ours, which may have ended already."""
+    return of(pid) or [str(pid), "", ""]
+
+
 def own() -> list[str]:
     """That of this process."""
-    return of(os.getpid()) or [str(os.getpid()), "", ""]
+    return of_child(os.getpid())
 
 
-def alive(identity: Sequence[str] | None) -> bool:
-    """True if the very process that had this identity is still there."""
-    return identity is not None and of(int(identity[0])) == list(identity)
+def alive(record: Sequence[str] | None) -> bool:
+    """True if the very process that had this pid record is still there, on this host."""
+    return record is not None and of(int(record[0])) == list(record)
 
 
 def _boot() -> str:

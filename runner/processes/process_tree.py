@@ -58,7 +58,7 @@ def marked(mark: str) -> list[int]:
                     with open(f"/proc/{name}/environ", "rb") as file:
                         if wanted in file.read().split(b"\0"):
                             found.append(int(name))
-                except OSError:  # it ended, or is somebody else's
+                except OSError:  # it ended, or belongs to another user
                     continue
     return found
 

@@ -20,10 +20,10 @@ class Signals:
     CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     DRAIN = signal.SIGUSR1  # finish what runs, start nothing more
     AT_ONCE = signal.SIGUSR2  # as a second Ctrl+C, without a first
-    HASTE = 0.25  # seconds in which a second signal is the same wish: a shell and its terminal both send SIGHUP
+    ECHO = 0.25  # seconds in which a second signal is the same request: a shell and its terminal both send SIGHUP
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.received: list[int] = []  # the first wish to stop, and each that is more than an echo of it
+        self.received: list[int] = []  # the first stop request, and each that is more than an echo of it
         self.drain_requested = False
         self._clock = clock
         self._first = 0.0
@@ -50,7 +50,7 @@ class Signals:
         os.close(self._write)
 
     def lend(self) -> None:
-        """Install again what was there before, until `take_back`: code of the user's runs in this process next."""
+        """Install again what was there before, until `take_back`: the user's own code runs in this process next."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -73,7 +73,7 @@ class Signals:
         self.note(number)
 
     def note(self, number: int) -> None:
-        """Hear a signal."""
+        """Take note of a signal."""
         if number == self.DRAIN:
             self.drain_requested = True
         elif number == self.AT_ONCE:
@@ -81,12 +81,12 @@ class Signals:
         elif not self.received:
             self.received.append(number)
             self._first = self._clock()
-        elif number != signal.SIGHUP and self._clock() > self._first + self.HASTE:
+        elif number != signal.SIGHUP and self._clock() > self._first + self.ECHO:
             self.received.append(number)
 
 
-class Deaf(Signals):
-    """For a thread that is not the main one, and so can install no handler: it never hears a signal."""
+class NoSignals(Signals):
+    """For a thread that is not the main one, and so cannot install a handler: it never receives a signal."""
 
     def __enter__(self) -> Signals:
         return self

@@ -55,7 +55,7 @@ def _metrics(record: Record) -> dict[str, float]:
     """The metrics of a completed run that are numbers; none of a run that has not all that are compared."""
     if not isinstance(record.state, Finished) or record.status != COMPLETED:
         return {}
-    values = record.state.result.get("final_metrics", {})
+    values = record.state.result.final_metrics
     found = {name: float(values[name]) for name in METRICS if isinstance(values.get(name), int | float)}
     return found if METRICS[0] in found else {}
 

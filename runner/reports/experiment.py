@@ -62,7 +62,7 @@ def _run(record: Record) -> dict[str, Any]:
             "started_at": record.state.started_at,
             "completed_at": record.state.ended_at,
             "return_code": outcome.exit_code,
-            "run_dir": record.state.result.get("run_dir") if completed else None,
+            "run_dir": record.state.result.run_dir if completed else None,
             "outcome": outcome.status,
             "error": outcome.error,
         }

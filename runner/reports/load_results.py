@@ -7,7 +7,6 @@ leaves its cells empty and never hides a job.
 from __future__ import annotations
 
 import csv
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,12 +15,12 @@ from typing import Any
 
 from runner.configs import yamlfile
 from runner.disk import layout, results
-from runner.disk.reading import regular
+from runner.disk.reading import LARGEST, read_bytes, read_json
 from runner.reports import plainpickle
 from runner.reports.table import Table, flat, row
 
 COMPLETED, INCOMPLETE = "completed", "incomplete"  # the second: a job of Hydra's that has left no metrics
-LARGEST, LARGEST_PLAN = 1 << 24, 1 << 30  # bytes of one file
+LARGEST_PLAN = 1 << 30  # bytes
 REMEMBERED = 100_000  # pieces of YAML
 _TOP_LEVEL = re.compile(r"^(?=[A-Za-z_])", re.MULTILINE)
 _KNITTED = re.compile(r"[&*%]|<<|---")  # what lets one piece of a YAML file depend on another
@@ -34,8 +33,9 @@ def load_results(*folders: str | os.PathLike[str]) -> Table:
     """A row for each job below the folders: `name`, `status`, its config, what it measured, `seconds`, `out_dir`.
 
     `status` is as in experiment_result.json, or `pending`, `running`, `lost`, and of a job of Hydra's that no runner of
-    ours recorded `completed` or `incomplete`. Keys of nested configs are `optimizer.lr`, those of a metrics_summary.csv
-    `<sampler>_<column>`. Names are paths below the folder if there is one, whole ones if there are several.
+    ours recorded `completed` or `incomplete`. A job that runs on another host has that host as `running_on`. Keys of
+    nested configs are `optimizer.lr`, those of a metrics_summary.csv `<sampler>_<column>`. Names are paths below the
+    folder if there is one, whole ones if there are several.
     """
     reader = _Reader()
     rows: list[Row] = []
@@ -62,7 +62,7 @@ class _Reader:
         """The row of a folder, called `own`, or those of the folders in it, whose names begin with `above`."""
         folders, files = _listed(folder)
         if layout.PLAN in files:
-            jobs = _read_json(f"{folder}/{layout.PLAN}", LARGEST_PLAN).get("jobs")
+            jobs = read_json(f"{folder}/{layout.PLAN}", LARGEST_PLAN).get("jobs")
             entries = [entry for entry in jobs if isinstance(entry, dict)] if isinstance(jobs, list) else []
             yield from (self.planned(folder, entry, above) for entry in entries)
             taken = {str(entry.get("name")).partition("/")[0] for entry in entries}
@@ -83,23 +83,23 @@ class _Reader:
                 yield from self.below(path, f"{above}{name}/", f"{above}{name}")
 
     def planned(self, root: str, entry: Mapping[str, Any], above: str) -> Row:
-        """A job of a plan, begun or not."""
+        """A job of a plan, started or not."""
         name = str(entry.get("name"))
         folder = f"{root}/{name}"
-        result = _read_json(f"{folder}/{layout.RESULT}")
+        result = read_json(f"{folder}/{layout.RESULT}")
         if result.get("fingerprint") != entry.get("fingerprint"):
-            result = results.unfinished(folder)  # what stands there was another job
+            result = results.unfinished(folder)  # what is there was another job
         return self._row(folder, f"{above}{name}", result, _mapping(entry.get("config")))
 
     def job(self, folder: str, name: str, files: set[str]) -> Row | None:
         """The job whose folder this is; None if it is none."""
         if layout.RESULT in files or layout.METADATA in files:
-            result = _read_json(f"{folder}/{layout.RESULT}") or results.unfinished(folder)
-            return self._row(folder, name, result, _mapping(_read_json(f"{folder}/{layout.METADATA}").get("config")))
+            result = read_json(f"{folder}/{layout.RESULT}") or results.unfinished(folder)
+            return self._row(folder, name, result, _mapping(read_json(f"{folder}/{layout.METADATA}").get("config")))
         if layout.META in files:
             return self._cached(folder, name)
         if layout.RUN_METADATA in files:
-            about = _read_json(f"{folder}/{layout.RUN_METADATA}")
+            about = read_json(f"{folder}/{layout.RUN_METADATA}")
             return self._row(folder, name, about, _mapping(about.get("config")))
         if layout.MULTIRUN not in files and (layout.SUMMARY_CSV in files or layout.HYDRA in files):
             return self.numbered(folder, name)
@@ -112,7 +112,7 @@ class _Reader:
             if not Path(folder, layout.HYDRA).is_dir():
                 return None
             config = self._config(f"{folder}/{layout.HYDRA}/{layout.HYDRA_CONFIG}") or {}
-        result = _read_json(f"{folder}/{layout.RESULT}")
+        result = read_json(f"{folder}/{layout.RESULT}")
         return self._row(folder, name, result, config)
 
     def _row(self, folder: str, name: str, result: Row, config: Row) -> Row:
@@ -122,7 +122,7 @@ class _Reader:
 
     def _cached(self, folder: str, name: str) -> Row:
         """A config of the library. Of its result what is plain can be read without running anything."""
-        meta = _read_json(f"{folder}/{layout.META}")
+        meta = read_json(f"{folder}/{layout.META}")
         content = _read(f"{folder}/{layout.PICKLE}") if meta.get("status") == COMPLETED else None
         try:
             value = plainpickle.loads(content) if content is not None else None
@@ -132,7 +132,9 @@ class _Reader:
         return self._made(folder, name, status, meta, _mapping(meta.get("config")), value)
 
     def _made(self, folder: str, name: str, status: str, about: Row, config: Row, result: Any) -> Row:
-        made = row(name, status, config, result, {"seconds": about.get("duration_seconds"), "out_dir": folder})
+        host = {"running_on": about["host"]} if status == "running" and "host" in about else {}
+        more = {"seconds": about.get("duration_seconds"), "out_dir": folder, **host}
+        made = row(name, status, config, result, more)
         for key, _ in flat(result) if isinstance(result, dict) else [("result", None)]:
             self.measured.add(f"result.{key}" if f"result.{key}" in made else key)
         return made
@@ -172,7 +174,7 @@ class _Reader:
 def _metrics(folder: str, result: Mapping[str, Any]) -> dict[str, Any]:
     """What a job measured: the last values of metrics.jsonl, metrics/metrics.json, and metrics_summary.csv."""
     found = _mapping(result.get("final_metrics"))
-    found = found | {key: it for key, it in _read_json(f"{folder}/{layout.RUN_METRICS}").items() if key not in found}
+    found = found | {key: it for key, it in read_json(f"{folder}/{layout.RUN_METRICS}").items() if key not in found}
     summary = _read(f"{folder}/{layout.SUMMARY_CSV}")
     return found if summary is None else found | _summary(summary.decode(errors="replace"))
 
@@ -218,22 +220,11 @@ def _natural(name: str) -> list[tuple[bool, int, str]]:
     return [(not piece.isdecimal(), int(piece) if piece.isdecimal() else 0, piece) for piece in _DIGITS.split(name)]
 
 
-def _read(path: str, largest: int = LARGEST) -> bytes | None:
+def _read(path: str) -> bytes | None:
     try:
-        with regular(path) as file:
-            return file.read(largest)
+        return read_bytes(path, LARGEST)
     except OSError:
         return None
-
-
-def _read_json(path: str, largest: int = LARGEST) -> dict[str, Any]:
-    content = _read(path, largest)
-    if content is None:
-        return {}
-    try:
-        return _mapping(json.loads(content))
-    except (ValueError, RecursionError):
-        return {}
 
 
 def _mapping(value: Any) -> dict[str, Any]:

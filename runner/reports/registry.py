@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from runner.core.job import Plan
-from runner.core.plan_kind import PlanKind
 from runner.core.registry import Registry
-from runner.core.state import Record
+
+if TYPE_CHECKING:  # a checkout registers its views for every command, --help too
+    from runner.core.job import Plan
+    from runner.core.plan_kind import PlanKind
+    from runner.core.state import Record
 
 
 class View(Protocol):
@@ -25,7 +27,7 @@ class ViewFactory(Protocol):
 
 
 VIEWS: Registry[ViewFactory] = Registry(
-    "runner.views",
+    "runner.reports.views",
     "view",
     {"summary": "runner.reports.summary:SummaryView", "experiment": "runner.reports.experiment:ExperimentView"},
 )

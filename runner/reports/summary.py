@@ -65,7 +65,7 @@ def summary(plan: Plan, records: Sequence[Record], timestamp: str) -> dict[str, 
 
 def _entry(record: Record) -> dict[str, Any]:
     if isinstance(record.state, Finished):
-        return dict(record.state.result)
+        return record.state.result.to_json()
     return {
         "config_name": record.job.name,
         "config_path": str(record.job.source) if record.job.source else None,

@@ -11,6 +11,7 @@ from runner.core.job import Job, Plan
 from runner.core.state import COMPLETED, Finished, Record
 from runner.core.text import command, count, duration, listed, plain, shown, size
 from runner.disk.layout import BatchPaths
+from runner.disk.results import running_elsewhere
 from runner.reports import comparison
 from runner.reports.summary import counts
 
@@ -27,7 +28,7 @@ def headline(record: Record) -> str:
     text = f"{name}: {record.status} in {duration(record.state.seconds)}"
     if record.attempt > 1:
         text += f" (attempt {record.attempt})"
-    value = record.state.result.get("final_metrics", {}).get("val/loss")
+    value = record.state.result.final_metrics.get("val/loss")
     if isinstance(value, int | float):
         text += f", val loss {value:.4f}"
     cause = why(record.status, record.state.outcome.error)
@@ -105,18 +106,21 @@ def _where(job: Job) -> str:
 def report(plan: Plan, records: Sequence[Record], seconds: float, stopped: str | None) -> str:
     """What a person reads at the end: failed jobs first, each with its cause, its logs and how to run it again."""
     bad = [record for record in records if isinstance(record.state, Finished) and record.status != COMPLETED]
-    pending = [record for record in records if not isinstance(record.state, Finished)]
+    elsewhere = {record.job.name: line for record in records if (line := running_elsewhere(record))}
+    unfinished = [record for record in records if not isinstance(record.state, Finished)]
+    pending = [record for record in unfinished if record.job.name not in elsewhere]
     lines = []
     for record in bad:
         lines += [f"✗ {headline(record)}", f"    logs   {shown(record.job.out_dir)}"]
         if record.job.rerun:
             lines.append(f"    again  {command(redact.argv(record.job.rerun))}")
     lines += LISTINGS[plan.kind.listing].ended(records)
+    lines += [f"- {plain(line)}" for line in elsewhere.values()]
     if pending:
         names = listed([plain(record.job.name) for record in pending], 10)
         lines.append(f"- not started: {names}" + (f" ({stopped})" if stopped else ""))
     lines += [_total(records, seconds), f"Summary: {shown(BatchPaths(plan.root).summary)}"]
-    if bad or pending:
+    if bad or unfinished:
         lines.append(f"Resume:  {program.resume_command(plan.root)}")
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""Own one job: start it, read its output, stop it when told to or when the engine is gone, record how it ended.
+"""Own one job: start it, read its output, stop it on request or when the engine is gone, record how it ended.
 
 A program of its own, started as `python -I -S runner/supervisor/__main__.py`. Standard input is the control pipe: its
 first line is the request as JSON, later lines are `stop` or `kill`, and its end means that the engine is gone. Standard
@@ -13,113 +13,99 @@ import sys
 # Last on the path: no file of ours may hide the standard library.
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-import json
 import signal
 import time
 
 from runner.core import clock
+from runner.core.result import Result
 from runner.core.stopwatch import Stopwatch
-from runner.disk import atomic, layout
+from runner.disk import atomic, layout, supervisor_file
 from runner.disk.reading import final_checkpoint
+from runner.disk.supervisor_file import SupervisorRecord
 from runner.processes import process_id, process_tree
 from runner.processes.signals import Signals
 from runner.supervisor import outcome
+from runner.supervisor.control_pipe import ControlPipe, notify
+from runner.supervisor.messages import Ended, Request, Started
+from runner.supervisor.outcome import Ending
 from runner.supervisor.spawn import PR_SET_CHILD_SUBREAPER, pipe, prctl, spawn
 from runner.supervisor.streams import Streams
-from runner.supervisor.watch import Leash, Watch
-
-TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
-if TYPE_CHECKING:
-    from typing import Any
+from runner.supervisor.watch import Watch
 
 DRAIN = 2.0  # seconds that processes left behind by a job may hold its pipes, and live
 RECORD_RETRIES = 3.0  # seconds in which a result that cannot be written is tried again
 
 
 def main() -> int:
-    order, rest = read_order()
+    control = ControlPipe()
+    request = control.read_request()
+    if request is None:
+        return 0
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     with Signals() as signals:
-        return supervise(order, Leash(rest), signals)
+        return supervise(request, control, signals)
 
 
-def read_order() -> tuple[dict[str, Any], bytes]:
-    """The first line of the leash, and what came behind it."""
-    text = b""
-    while b"\n" not in text:
-        block = os.read(0, 1 << 16)
-        if not block:
-            sys.exit(0)  # the engine left before it gave us something to do
-        text += block
-    line, _, rest = text.partition(b"\n")
-    return json.loads(line), rest
-
-
-def supervise(order: dict[str, Any], leash: Leash, signals: Signals) -> int:
-    """Run the job of `order` to its end. Returns this program's exit code: 0 if the end is recorded."""
+def supervise(request: Request, control: ControlPipe, signals: Signals) -> int:
+    """Run the job of the request to its end. Returns this program's exit code: 0 if the end is recorded."""
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    paths = layout.JobPaths(order["out_dir"])
+    paths = layout.JobPaths(request.out_dir)
     times = Stopwatch()
     out, err = pipe(), pipe()
-    streams = Streams(out[0], err[0], (paths.stdout, paths.stderr, paths.combined), order["log_timestamps"])
+    streams = Streams(out[0], err[0], (paths.stdout, paths.stderr, paths.combined), request.log_timestamps)
     try:
-        pid = spawn(order["argv"], order["env"], order["cwd"], out[1], err[1])
+        pid = spawn(request.argv, request.env, request.cwd, out[1], err[1])
     except OSError as error:
-        why = f"cannot start {order['argv'][0]!r}: {error.strerror or error}"
-        return record(order, times, {"status": "error", "return_code": None, "signal": None}, why, streams)
+        why = f"cannot start {request.argv[0]!r}: {error.strerror or error}"
+        return finish(request, result_of(request, times, Ending("error"), why, streams), "")
     os.close(out[1])
     os.close(err[1])
-    sign(order, pid, times)
-    say({"event": "started", "pid": pid, "time": times.start})
+    write_pid_records(request, pid, times)
+    notify(Started(pid, times.start))
     streams.start()
-    watch = Watch(pid, order, streams)
-    status = watch.until_exit(leash, signals)
-    end = outcome.ending(status, watch.because)
+    watch = Watch(pid, request, streams)
+    end = outcome.ending(watch.until_exit(control, signals), watch.because)
     times.stop()
     if not (streams.join(0.05) and alone()):
         # The exit is recorded before anything else is waited for.
-        record(order, times, end, outcome.cause(end, order), streams, final=False)
-        clear_up(streams)
+        persist(paths, *explained(request, times, end, outcome.cause(end, request), streams))
+        clean_up(streams)
     streams.finish(0.2)
-    sentence = outcome.cause(end, order)
+    sentence = outcome.cause(end, request)
     if watch.unkillable:
         sentence = f"{sentence}; processes {watch.unkillable} could not be killed"
-    return record(order, times, end, sentence, streams)
+    return finish(request, *explained(request, times, end, sentence, streams))
 
 
-def sign(order: dict[str, Any], pid: int, times: Stopwatch) -> None:
-    """Say in the job's folder which processes run it, so that a later engine finds them, and them alone."""
-    signature = {
-        "schema": 1,
-        "supervisor": process_id.own(),
-        "job": process_id.of(pid) or [str(pid), "", ""],
-        "mark": order["env"].get(process_tree.MARK),
-        "attempt": order["result"]["attempt"],
-        "argv": order["result"]["command"],
-        "keep_running": order["keep_running"],
-        "started_at": times.start,
-    }
-    try:
-        atomic.write_json(layout.JobPaths(order["out_dir"]).supervisor, signature, durable=False)
-    except OSError:  # a full disk: the job runs all the same, it only cannot be adopted
-        pass
+def write_pid_records(request: Request, pid: int, times: Stopwatch) -> None:
+    """Say in the job's folder which processes run it."""
+    record = SupervisorRecord(
+        supervisor=process_id.own(),
+        job=process_id.of_child(pid),
+        mark=request.env.get(process_tree.MARK),
+        attempt=request.result.attempt,
+        argv=request.result.command,
+        keep_running=request.keep_running,
+        started_at=times.start,
+    )
+    supervisor_file.write(request.out_dir, record)
 
 
-def clear_up(streams: Streams) -> None:
+def clean_up(streams: Streams) -> None:
     """Give what the job left behind half of DRAIN to leave by itself; then end it: its pipes and its processes."""
     began = time.monotonic()
-    told = False
+    asked = False
     while time.monotonic() < began + DRAIN:
         empty = alone()
         if empty and streams.done:
             return
         if time.monotonic() > began + DRAIN / 2:
-            if told:
+            if asked:
                 process_tree.kill_below(os.getpid())
             else:
                 process_tree.send(process_tree.descendants(os.getpid()), signal.SIGTERM)
-                told = True
-        time.sleep(0.02 if not told else 0.2)
+                asked = True
+        time.sleep(0.02 if not asked else 0.2)
     process_tree.kill_below(os.getpid())
 
 
@@ -133,54 +119,55 @@ def alone() -> bool:
     return False
 
 
-def record(
-    order: dict[str, Any],
-    times: Stopwatch,
-    end: dict[str, Any],
-    sentence: str | None,
-    streams: Streams,
-    *,
-    final: bool = True,
-) -> int:
-    """Write the result (and the traceback, if the job left one), then tell the engine."""
-    paths = layout.JobPaths(order["out_dir"])
-    times.stop()
+def explained(
+    request: Request, times: Stopwatch, end: Ending, sentence: str | None, streams: Streams
+) -> tuple[Result, str]:
+    """The result with what the job itself says of its end, and the job's traceback."""
     details = ""
-    if end["status"] not in ("completed", "error"):
-        words, details = outcome.explain(paths, clock.WIDTH if order["log_timestamps"] == "all" else 0)
-        if words.startswith("KeyboardInterrupt") and end["status"] != "failed":
+    if end.status != "completed":
+        paths = layout.JobPaths(request.out_dir)
+        words, details = outcome.explain(paths, clock.WIDTH if request.log_timestamps == "all" else 0)
+        if words.startswith("KeyboardInterrupt") and end.status != "failed":
             words = details = ""  # that is what our own SIGINT made it say
-        if words and end["status"] != "interrupted":
-            sentence = (
-                f"{sentence}; its last words: {words}"
-                if end["status"] in ("timeout", "stalled")
-                else f"{sentence}: {words}"
-            )
-    entries = {
-        **order["result"],
-        **end,
+        if words and end.status in ("timeout", "stalled"):
+            sentence = f"{sentence}; its last words: {words}"
+        elif words and end.status != "interrupted":
+            sentence = f"{sentence}: {words}"
+    return result_of(request, times, end, sentence, streams), details
+
+
+def result_of(request: Request, times: Stopwatch, end: Ending, sentence: str | None, streams: Streams) -> Result:
+    """The result as far as it is known now."""
+    paths = layout.JobPaths(request.out_dir)
+    times.stop()
+    result = request.result.updated(
+        status=end.status,
+        return_code=end.return_code,
+        signal=end.signal,
         **times.read(),
-        "error": sentence,
-        "final_checkpoint": final_checkpoint(paths.folder),
-        "final_metrics": outcome.final_metrics(paths.metrics),
-        "run_dir": outcome.run_dir(paths),
-    }
-    if streams.errors:
-        entries["log_errors"] = streams.errors
-    unwritten = persist(paths, entries, details)
-    if final and not unwritten and os.path.exists(paths.supervisor):
-        os.unlink(paths.supervisor)
-    if final:
-        say({"event": "finished", "result": entries, "unwritten": unwritten})
+        error=sentence,
+        final_checkpoint=final_checkpoint(paths.folder),
+        final_metrics=outcome.final_metrics(paths.metrics),
+        run_dir=outcome.run_dir(paths),
+    )
+    return result.updated(log_errors=streams.errors) if streams.errors else result
+
+
+def finish(request: Request, result: Result, details: str) -> int:
+    """Write the result, remove our own record, and notify the engine. Returns this program's exit code."""
+    unwritten = persist(layout.JobPaths(request.out_dir), result, details)
+    if not unwritten:
+        supervisor_file.remove(request.out_dir)
+    notify(Ended(result, unwritten))
     return 1 if unwritten else 0
 
 
-def persist(paths: layout.JobPaths, entries: dict[str, Any], details: str) -> str | None:
+def persist(paths: layout.JobPaths, result: Result, details: str) -> str | None:
     """Write the record, again and again for a while if the disk is full; returns why it could not be written."""
     deadline = time.monotonic() + RECORD_RETRIES
     while True:
         try:
-            atomic.write_json(paths.result, entries)
+            atomic.write_json(paths.result, result.to_json())
             if details:
                 atomic.write_bytes(paths.error_details, details.encode(errors="replace"))
             return None
@@ -192,15 +179,7 @@ def persist(paths: layout.JobPaths, entries: dict[str, Any], details: str) -> st
             time.sleep(0.25)
 
 
-def say(event: dict[str, Any]) -> None:
-    """Tell the engine, if it is still there."""
-    try:
-        atomic.write_all(1, json.dumps(event, default=str).encode() + b"\n")
-    except OSError:
-        pass
-
-
 if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
-    os._exit(code)  # a reader thread may hang in a pipe that somebody else holds
+    os._exit(code)  # a reader thread may hang in a pipe that another process holds

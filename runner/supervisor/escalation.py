@@ -8,57 +8,58 @@ import time
 
 from runner.processes import process_tree
 
+INTERRUPT, TERMINATE, KILL = 0, 1, 2  # the steps
 KILL_AGAIN = 0.05  # seconds between two looks at a tree that is being killed
 
 
-class Ladder:
-    """How a job is stopped: SIGINT to it, SIGTERM and SIGCONT to its group, then its whole tree is killed."""
+class StopEscalation:
+    """SIGINT to the job, then SIGTERM and SIGCONT to its group, then its whole tree is killed.
+
+    `grace` has the seconds after each step until the next one; after the last, until the tree counts as unkillable.
+    """
 
     def __init__(self, pid: int, grace: list[float]) -> None:
         self._pid = pid
-        self._steps = [self._ask, self._tell, self._kill]
+        self._steps = [self._interrupt, self._terminate, self._kill]
         self._grace = grace
         self._level = -1
         self.next_at: float | None = None  # when the next step is due; None: not stopping
         self._kill_until = 0.0
         self.exhausted = False
 
-    def climb(self, level: int) -> None:
-        """Go to this step unless a higher one was reached."""
+    def escalate(self, level: int) -> None:
+        """Go to this step unless a later one was reached."""
         if level > self._level:
             self._level = level
-            self._step()
+            self._steps[level]()
 
     def tick(self) -> None:
         """Take the step that is due."""
         if self.next_at is None or time.monotonic() < self.next_at:
             return
-        if self._level < len(self._steps) - 1:
+        if self._level < KILL:
             self._level += 1
         elif time.monotonic() > self._kill_until:
             self.exhausted = True
             return
-        self._step()
-
-    def _step(self) -> None:
         self._steps[self._level]()
 
-    def _ask(self) -> None:
+    def _interrupt(self) -> None:
         for number in (signal.SIGINT, signal.SIGCONT):  # a stopped process would take its SIGINT only when continued
             process_tree.send([self._pid], number)
-        self.next_at = time.monotonic() + self._grace[0]
+        self.next_at = time.monotonic() + self._grace[INTERRUPT]
 
-    def _tell(self) -> None:
+    def _terminate(self) -> None:
         for number in (signal.SIGTERM, signal.SIGCONT):  # SIGCONT: a stopped process receives nothing else
             try:
                 os.killpg(self._pid, number)
             except (ProcessLookupError, PermissionError):
                 pass
-        self.next_at = time.monotonic() + self._grace[1]
+        self.next_at = time.monotonic() + self._grace[TERMINATE]
 
     def _kill(self) -> None:
         if not self._kill_until:
-            self._kill_until = time.monotonic() + self._grace[2]
+            self._kill_until = time.monotonic() + self._grace[KILL]
         process_tree.send([self._pid], signal.SIGKILL)
         process_tree.kill_below(os.getpid())
         self.next_at = time.monotonic() + KILL_AGAIN

@@ -1,4 +1,4 @@
-"""What the end of a job is recorded as: exit status, last words and artefacts -> the entries of its result.
+"""What the end of a job is recorded as: exit status, last output and artefacts -> the entries of its result.
 
 Reads the job's folder, writes nothing. Standard library only, imported by every supervisor.
 """
@@ -11,10 +11,11 @@ import signal
 
 from runner.disk import layout
 from runner.disk.reading import read_json, tail
+from runner.supervisor.messages import Request
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Final
 
 LAST_LINES = 5  # lines of stderr in an error sentence
 LINE_WIDTH = 300
@@ -22,15 +23,26 @@ TRACEBACK = ("Traceback (most recent call last)", "Exception Group Traceback (mo
 CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
 
 
-def ending(wait_status: int, stopped_because: str | None) -> dict[str, Any]:
-    """A wait status, and the reason if the runner stopped the job -> status, return_code, signal.
+class Ending:
+    """How a job ended: one of the statuses of a result; `return_code` and `signal` exclude each other."""
 
-    `completed` is said of an observed exit code 0 only, and never of a job that was told to stop before it ended.
+    __slots__ = ("return_code", "signal", "status")
+
+    def __init__(self, status: str, return_code: int | None = None, signal: str | None = None) -> None:
+        self.status: Final = status
+        self.return_code: Final = return_code
+        self.signal: Final = signal
+
+
+def ending(wait_status: int, stopped_because: str | None) -> Ending:
+    """A wait status, and the reason if the runner stopped the job -> how the job ended.
+
+    `completed` is said of an observed exit code 0 only, and never of a job that got a stop request before it ended.
     """
     code = os.waitstatus_to_exitcode(wait_status)
     name = signal_name(-code) if code < 0 else None
     status = stopped_because or ("killed" if name else "failed" if code else "completed")
-    return {"status": status, "return_code": None if name else code, "signal": name}
+    return Ending(status, None if name else code, name)
 
 
 def signal_name(number: int) -> str:
@@ -75,22 +87,23 @@ def last_words(lines: list[str]) -> str:
     return " | ".join(said[-LAST_LINES:])
 
 
-def cause(end: dict[str, Any], order: dict[str, Any]) -> str | None:
+def cause(end: Ending, request: Request) -> str | None:
     """Why a job did not complete, before its own words are added."""
-    match end["status"]:
+    match end.status:
         case "completed":
             return None
         case "timeout":
-            return f"stopped after {order['timeout']:g} s, the limit of --timeout"
+            return f"stopped after {request.timeout:g} s, the limit of --timeout"
         case "stalled":
-            return f"stopped after {order['stall_timeout']:g} s without output or metrics, the limit of --stall_timeout"
+            limit = f"{request.stall_timeout:g} s without output or metrics"
+            return f"stopped after {limit}, the limit of --stall_timeout"
         case "interrupted":
-            return "interrupted" + (f" (ended by {end['signal']})" if end["signal"] else "")
+            return "interrupted" + (f" (ended by {end.signal})" if end.signal else "")
         case "killed":
-            hint = "; the kernel does this when memory runs out" if end["signal"] == "SIGKILL" else ""
-            return f"killed by {end['signal']}{hint}"
+            hint = "; the kernel does this when memory runs out" if end.signal == "SIGKILL" else ""
+            return f"killed by {end.signal}{hint}"
         case _:
-            return f"exit code {end['return_code']}"
+            return f"exit code {end.return_code}"
 
 
 def explain(paths: layout.JobPaths, skip: int) -> tuple[str, str]:

@@ -32,7 +32,7 @@ def pipe() -> tuple[int, int]:
 
 
 def prctl(option: int, value: int) -> None:
-    """Linux only; elsewhere the process group and the leash have to do."""
+    """Linux only; elsewhere the process group and the control pipe have to do."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 

@@ -2,8 +2,8 @@
 
 A pipe is read by blocks, never by lines. A block gets its timestamps by `bytes.replace`, so the work per line is done
 in C. stdout.log and stderr.log hold the exact bytes, each line behind a timestamp of 24 bytes. combined.log holds whole
-lines behind `<timestamp> [stdout] `; a line that is not finished after 0.1 s is shown as far as it is, and goes on in a
-new line only if the other stream spoke meanwhile. A progress bar that redraws itself with carriage returns is folded
+lines behind `<timestamp> [stdout] `; a line that is not finished after 0.1 s is shown as far as it is, and continues in
+a new line only if the other stream wrote meanwhile. A progress bar that redraws itself with carriage returns is folded
 there to its last state, at most once a second. Memory is bounded: a line of a gigabyte is passed on in pieces.
 """
 
@@ -35,7 +35,7 @@ class Combined:
         self._log = log
         self._stamp: Callable[[], bytes] = Stamp() if stamped else lambda: b""
         self._lock = threading.Lock()
-        self._open: bytes | None = None  # the stream whose unfinished line stands at the end of the file
+        self._open: bytes | None = None  # the stream whose unfinished line is at the end of the file
 
     def write(self, stream: bytes, text: bytes, *, finished: bool) -> None:
         """Append whole lines (`finished`), or a piece of a line that holds no newline."""
@@ -51,7 +51,7 @@ class Combined:
                 self._open = stream
 
     def close_line(self) -> None:
-        """End the line that stands open, if one does."""
+        """End the unfinished line, if there is one."""
         with self._lock:
             if self._open is not None:
                 self._log.write(b"\n")
@@ -190,7 +190,7 @@ class Streams:
     """The two pipes of one job and its three logs. `timestamps` is `all`, `combined` or `none`."""
 
     def __init__(self, stdout: int, stderr: int, paths: tuple[str, str, str], timestamps: str) -> None:
-        self._leave, self._tell = os.pipe()
+        self._leave, self._finish = os.pipe()
         out, err, both = (Log(path) for path in paths)
         self.logs = (out, err, both)
         self._combined = Combined(both, stamped=timestamps != "none")
@@ -216,14 +216,14 @@ class Streams:
         return self.done
 
     def finish(self, seconds: float) -> None:
-        """Make the readers leave although somebody still holds the pipes open, and end the last line."""
-        os.write(self._tell, b"x")
+        """Make the readers leave although another process still holds the pipes open, and end the last line."""
+        os.write(self._finish, b"x")
         self.join(seconds)
         self._combined.close_line()
 
     @property
-    def last_spoke(self) -> float:
-        """When either stream last said something, or began; of the monotonic clock."""
+    def last_output(self) -> float:
+        """When either stream last had output, or began; of the monotonic clock."""
         return max(reader.last_read for reader in self._readers)
 
     @property

@@ -37,7 +37,7 @@ from runner.engine.events import (
 from runner.engine.policy import LONGEST_DELAY
 from runner.engine.protocols import Observer
 from runner.observers.batch_state import BatchState
-from runner.processes.signals import Deaf, Signals
+from runner.processes.signals import NoSignals, Signals
 from tests.engine.fakes import NOWHERE, Clock, Failing, FakeExecutor, Recorder, Steps, ended, job
 
 INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
@@ -244,7 +244,7 @@ class Batch:
         )
 
     def run(self) -> Batch:
-        with Deaf(self.clock) as self._signals:
+        with NoSignals(self.clock) as self._signals:
             self.clock.advance(0.0, [])  # what comes before the start
             self.records = self._run(signals=self._signals)
         return self

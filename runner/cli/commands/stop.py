@@ -12,11 +12,12 @@ from pathlib import Path
 from runner.cli.batch_folders import find
 from runner.cli.commands import status
 from runner.cli.parser import add_base, base_folder, command_parser
+from runner.core.errors import UserError
 from runner.core.job import Plan
 from runner.core.text import plain, shown
-from runner.disk import results
+from runner.disk import results, supervisor_file
 from runner.disk.layout import BatchPaths
-from runner.disk.lock import holder
+from runner.disk.lock import holder, other_host
 from runner.planners import recorded
 from runner.processes import process_id
 from runner.processes.signals import Signals
@@ -46,6 +47,8 @@ def stop(root: Path, *, now: bool, drain: bool) -> int:
     held = holder(BatchPaths(root).lock)
     if held is None:
         return _stop_jobs(plan, now=now, drain=drain)
+    if (host := other_host(held)) is not None:
+        raise UserError(f"{shown(root)}: runs on {host}; stop it there")
     who = held.get("identity")
     if process_id.alive(who):
         os.kill(int(held["pid"]), Signals.DRAIN if drain else Signals.AT_ONCE if now else signal.SIGTERM)
@@ -58,9 +61,14 @@ def stop(root: Path, *, now: bool, drain: bool) -> int:
 
 def _stop_jobs(plan: Plan, *, now: bool, drain: bool) -> int:
     """Stop the jobs whose runner is gone (--keep-running), through their supervisors."""
-    found = {job.name: who for job in plan.jobs if (who := results.living_supervisor(job.out_dir)) is not None}
+    elsewhere = {job.name: who.host for job in plan.jobs if (who := results.runs_on_other_host(job)) is not None}
+    for name, host in elsewhere.items():
+        print(f"{shown(plan.root)}: {plain(name)} runs on {host}; stop it there")
+    records = {job.name: supervisor_file.read(job.out_dir) for job in plan.jobs}
+    found = {name: who for name, who in records.items() if who is not None and who.alive}
     if not found:
-        print(f"{shown(plan.root)}: is not running")
+        if not elsewhere:
+            print(f"{shown(plan.root)}: is not running")
         return 0
     names = ", ".join(plain(name) for name in found)
     if drain:
@@ -68,8 +76,8 @@ def _stop_jobs(plan: Plan, *, now: bool, drain: bool) -> int:
         return 0
     print(f"{shown(plan.root)}: stopping {names}", flush=True)
     for who in found.values():
-        if process_id.alive(who):
-            os.kill(int(who[0]), Signals.AT_ONCE if now else signal.SIGTERM)
-    while any(process_id.alive(who) for who in found.values()):
+        if who.alive:
+            os.kill(who.supervisor_pid, Signals.AT_ONCE if now else signal.SIGTERM)
+    while any(who.alive for who in found.values()):
         time.sleep(POLL)
     return status.show(plan.root)

@@ -25,7 +25,7 @@ from runner.reports.load_results import load_results
 from runner.reports.table import Table as Rows
 
 MOST = 12  # measurements on a screen
-BOOKKEEPING = ("iter", "max_iters", "time", "schema")  # no results, although jobs write them
+BOOKKEEPING = ("iter", "max_iters", "time", "schema", "running_on")  # neither settings nor results
 FIRST, LAST = ("name", "status"), ("seconds", "out_dir")
 FINAL = ("final/loss", "final/loss_stderr")  # of the whole validation text
 PURPOSE = "One row for each job in these folders, whatever started it, those that failed included."
@@ -178,6 +178,8 @@ def _cell(column: str, row: dict[str, Any]) -> str:
     value = redact.mapping({column: row.get(column)})[column]
     if value is None:
         return ""
+    if column == "status" and row.get("running_on"):
+        return f"{value} on {row['running_on']}"
     if column == "seconds" and isinstance(value, int | float):
         return duration(value)
     if isinstance(value, float):

@@ -1,0 +1,1 @@
+"""How good a diffusion model is: validation losses, found errors, the quality of samples."""

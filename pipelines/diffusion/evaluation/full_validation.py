@@ -1,0 +1,120 @@
+"""The validation loss over the full validation text: every window, masked at every ratio. Prints nothing.
+
+The estimator is that of masked_loss.py. Here each of the W windows that do not overlap is chosen ten
+times, once in each bin of the mask ratio, so that what differs between windows does not blur the result: what is left
+is the chance of the masks.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model.masks import random_masking, sample_masks
+from pipelines.diffusion.evaluation.masked_loss import BINS, eval_mode, losses_and_accuracies, rows_at_once
+from pipelines.diffusion.text.windows import windows
+from pipelines.shared.metrics import Log
+
+LOG_SECONDS = 10.0
+WINDOWS_PER_DRAW = 2**12  # whose masks are drawn at once, to bound the memory
+
+
+@dataclass(frozen=True, slots=True)
+class FullEvaluation:
+    losses: Tensor  # (W, 10) float64, nats per masked token
+    accuracies: Tensor  # (W, 10)
+    characters_per_token: float
+
+    @property
+    def loss(self) -> float:
+        """The negative ELBO in nats per token."""
+        return self.losses.mean().item()
+
+    @property
+    def standard_error(self) -> float:
+        """The effect of other masks: the residuals of the means of windows and bins (two-way analysis of variance
+        without repetition). The windows are all that exist, so they add no error."""
+        windows, bins = self.losses.shape
+        if windows == 1:
+            return math.nan  # one window has no residuals
+        residual = (
+            self.losses - self.losses.mean(0, keepdim=True) - self.losses.mean(1, keepdim=True) + self.losses.mean()
+        )
+        freedom = (windows - 1) * (bins - 1)
+        return math.sqrt((residual.square().sum().item() / freedom) / (windows * bins))
+
+    @property
+    def bits_per_character(self) -> float:
+        return self.loss / math.log(2) / self.characters_per_token
+
+    def summary(self) -> str:
+        return (
+            f"val loss {self.loss:.4f} ± {self.standard_error:.4f}, {self.bits_per_character:.3f} bits per character"
+            f" (all {self.losses.shape[0]} windows of the validation text, {BINS} mask ratios each)"
+        )
+
+    def row(self) -> dict[str, float]:
+        return {
+            "final/loss": self.loss,
+            "final/loss_stderr": self.standard_error,
+            "final/bpc": self.bits_per_character,
+            "final/accuracy": self.accuracies.mean().item(),
+        }
+
+
+def evaluate_full(
+    model: nn.Module,
+    tokens: np.ndarray,
+    length: int,
+    *,
+    mask_id: int,
+    device: torch.device,
+    dtype: torch.dtype,
+    characters_per_token: float = 1.0,
+    stop: Callable[[], bool] = lambda: False,
+    log: Log = lambda line: None,
+) -> FullEvaluation | None:
+    """None when `stop` returned True. `log` gets a line about the progress now and then."""
+    starts = np.arange(len(tokens) // length) * length
+    losses, accuracies = torch.zeros(2, len(starts), BINS, dtype=torch.float64)
+    rows, logged = rows_at_once(length, mask_id), time.monotonic()
+    with eval_mode(model):
+        for number in range(BINS):
+            for first in range(0, len(starts), WINDOWS_PER_DRAW):
+                block = np.arange(first, min(first + WINDOWS_PER_DRAW, len(starts)))
+                bins, masks = masks_of_pass(block, number, length)
+                for piece in torch.arange(len(block)).split(rows):
+                    if stop():
+                        return None
+                    chosen = block[piece.numpy()]  # indexed by an array, so that a single window stays a row
+                    ids = torch.from_numpy(windows(tokens, starts[chosen], length)).to(device)
+                    loss, accuracy = losses_and_accuracies(model, ids, masks[piece].to(device), mask_id, dtype)
+                    losses[chosen, bins[piece]] = loss.double().cpu()
+                    accuracies[chosen, bins[piece]] = accuracy.double().cpu()
+            if time.monotonic() - logged > LOG_SECONDS:
+                logged = time.monotonic()
+                log(f"full validation text: {number + 1} of {BINS} passes")
+    return FullEvaluation(losses, accuracies, characters_per_token)
+
+
+def masks_of_pass(block: np.ndarray, number: int, length: int) -> tuple[Tensor, Tensor]:  # (N,) -> (N,), (N, T) bool
+    """The bin of each window in this pass, and its masks. The windows of one bin spread evenly over its ratios.
+
+    Drawn on the CPU, from the number and the block alone, so that every device and every training is chosen the same.
+    """
+    generator = torch.Generator().manual_seed(int(block[0]) * BINS + number)
+    bins = (torch.from_numpy(block) + number) % BINS
+    within = torch.zeros(len(block))
+    for group in range(BINS):
+        members = (bins == group).nonzero().squeeze(1)
+        order = torch.randperm(len(members), generator=generator)
+        strata = torch.arange(len(members)) + torch.rand(1, generator=generator)
+        within[members[order]] = strata / max(1, len(members))
+    masking = random_masking((bins + within) / BINS, length)
+    return bins, sample_masks(masking, length, generator)

@@ -1,0 +1,1 @@
+"""Draw texts from a trained model: what sample.py does."""

@@ -1,0 +1,214 @@
+"""Draw samples from a trained model: load it, draw, print, write."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model import sampling
+from model.drawing import Draw
+from pipelines.diffusion.evaluation import quality
+from pipelines.diffusion.sampling import infill_template
+from pipelines.diffusion.sampling.load import TrainedModel, load_model
+from pipelines.diffusion.sampling.options import SampleSettings
+from pipelines.diffusion.text.open import open_dataset
+from pipelines.shared import devices
+from pipelines.shared.errors import InputError
+from runner.core.text import count, duration, plain_lines
+from runner.disk import atomic
+
+SAMPLERS = {
+    "ancestral": sampling.ancestral,
+    "first_hitting": sampling.first_hitting,
+    "confidence": sampling.confidence,
+    "remasking": sampling.remasking,
+}
+
+
+@dataclass
+class CountingNetwork:
+    """A network that counts its calls."""
+
+    predict: Callable[[Tensor], Tensor]
+    context: Callable[[], AbstractContextManager]
+    calls: int = 0
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        self.calls += 1
+        with torch.inference_mode(), self.context():
+            return self.predict(ids)
+
+
+@dataclass
+class Samples:
+    """The finished texts. All of them are written again after each batch, so that the file is always complete."""
+
+    path: Path | None
+    source: Mapping[str, object]
+    texts: list[str] = field(default_factory=list)
+
+    def add(self, texts: list[str]) -> None:
+        self.texts += texts
+        self.write()
+
+    def write(self, **summary: object) -> None:
+        if self.path is None:
+            return
+        rows = [
+            {"schema": 1, "sample": number, "text": text, **self.source} for number, text in enumerate(self.texts, 1)
+        ]
+        rows += [{"schema": 1, **summary}] if summary else []
+        try:
+            atomic.write_bytes(self.path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+        except OSError as error:
+            raise InputError(f"cannot write --out={self.path}: {error.strerror}") from error
+
+
+def run(path: Path, settings: SampleSettings) -> int:
+    """Draw, and return the exit code: 0 done, 130 after Ctrl+C, with what was finished printed and written."""
+    device = devices.choose_device(settings.device)
+    model = load_and_report(path, device)
+    corrector = load_and_report(Path(settings.corrector), device, of=model) if settings.corrector else None
+    start = initial_ids(settings, model).to(device)  # (T,)
+    quality_report = QualityReport(settings, model) if settings.quality else None
+    networks = [
+        CountingNetwork(predict, partial(devices.autocast, device, devices.choose_dtype(settings.dtype, device)))
+        for predict in (model.predict, *((corrector.wrong,) if corrector else ()))
+    ]
+    sampler = sampler_of(settings, model, networks, device, int((start == model.mask_id).sum()))
+    options = settings.model_dump(mode="json", include=settings.model_fields_set - {"out", "show", "pause", "quality"})
+    source = {"checkpoint": str(model.path), "options": options}
+    samples = Samples(Path(settings.out) if settings.out else None, source)
+    show = live_view_of(settings, model)
+
+    began = time.monotonic()
+    try:
+        for rows in batches(settings.count, settings.batch_size):
+            ids = start.expand(rows, -1).clone()
+            steps = show(sampler(networks[0], ids, ids == model.mask_id), ids)
+            texts = [model.vocabulary.decode(row) for row in deque(steps, maxlen=1).pop().tolist()]
+            write(texts, len(samples.texts), settings.count)
+            samples.add(texts)
+    except KeyboardInterrupt:
+        samples.write()  # the signal may have come while they were written
+        print_to_stderr(f"interrupted; {len(samples.texts)} of {count(settings.count, 'sample')} finished")
+        return 130
+    seconds = time.monotonic() - began
+    calls = sum(network.calls for network in networks)
+    drawn_tokens = settings.count * int((start == model.mask_id).sum())
+    print_to_stderr(f"{count(settings.count, 'sample')} in {duration(seconds)}: {count(calls, 'network call')},"
+        f" {drawn_tokens / seconds:,.0f} tokens per second")  # fmt: skip
+    summary = {"seconds": round(seconds, 3), "network_calls": calls, "tokens_drawn": drawn_tokens}
+    samples.write(**summary, **(quality_report(samples.texts) if quality_report else {}))
+    return 0
+
+
+def load_and_report(path: Path, device: torch.device, of: TrainedModel | None = None) -> TrainedModel:
+    """The model at `path`, or the corrector `of` a model, which must fit that one. Prints which file was chosen."""
+    found = load_model(path, device, corrector=of is not None)
+    print_to_stderr(f"{'corrector' if of else 'model'}: {found.path}{f' ({found.why})' if found.why else ''}")
+    if of and found.vocabulary != of.vocabulary:
+        raise InputError(f"the corrector {found.path} has another vocabulary than the model {of.path}")
+    if of and found.block_size < of.block_size:
+        raise InputError(
+            f"the corrector {found.path} reads {found.block_size} characters at a time, the model {of.block_size};"
+            " use one with the same block_size"
+        )
+    return found
+
+
+def initial_ids(settings: SampleSettings, model: TrainedModel) -> Tensor:  # -> (T,)
+    """The ids before the first step: the given characters, and masks for the rest."""
+    parts = infill_template.parse(settings.infill) if settings.infill else [settings.prompt]
+    ids: list[int] = []
+    for part in parts:
+        ids += model.vocabulary.encode(part) if isinstance(part, str) else [model.mask_id] * part.length
+    if not settings.infill:
+        length = settings.length or model.block_size
+        if length <= len(ids):
+            raise InputError(f"the prompt takes {len(ids)} of {length} characters, so none is left; raise --length")
+        ids += [model.mask_id] * (length - len(ids))
+    return torch.tensor(ids)
+
+
+def sampler_of(
+    settings: SampleSettings, model: TrainedModel, networks: list[CountingNetwork], device: torch.device, to_draw: int
+) -> sampling.Sampler:
+    """The sampler that the settings predict for, from the inside out: order, blocks, corrector, windows."""
+    # An Apple GPU has no float64, and a generator on the CPU draws for it.
+    generator = torch.Generator("cpu" if device.type == "mps" else device).manual_seed(settings.seed)
+    draw = Draw(generator, settings.temperature, settings.top_p)
+    own = {"confidence": {"order": settings.order}, "remasking": {"schedule": settings.schedule, "eta": settings.eta}}
+    method = partial(SAMPLERS[settings.sampler], mask_id=model.mask_id, draw=draw, **own.get(settings.sampler, {}))
+
+    def with_steps(predict: sampling.Predict, ids: Tensor, where: Tensor) -> sampling.Decoding:
+        """The steps of a full sample, in proportion to the positions to draw."""
+        here = int(where.sum(1).max())
+        return method(predict, ids, where, steps=max(1, math.ceil((settings.steps or to_draw) * here / to_draw)))
+
+    sampler: sampling.Sampler = with_steps
+    if settings.block_length:
+        sampler = sampling.in_blocks(sampler, settings.block_length)
+    if settings.corrector:
+        sampler = sampling.corrected(
+            sampler, networks[1], mask_id=model.mask_id, rounds=settings.corrector_rounds, above=settings.wrong_above
+        )
+    return sampling.in_windows(sampler, model.block_size, mask_id=model.mask_id)
+
+
+class QualityReport:
+    """Measures samples against the text that the model was trained on."""
+
+    def __init__(self, settings: SampleSettings, model: TrainedModel) -> None:
+        trained = model.settings
+        own = (trained.get("tokenizer", "auto"), trained.get("bpe_vocab_size", 512))
+        text = open_dataset(settings.dataset) if settings.dataset else open_dataset(trained["dataset"], *own)
+        most = quality.MOST_CHARACTERS
+        train, self._val = (text.vocabulary.decode(part[:most].tolist()) for part in (text.train, text.val))
+        self._quality = quality.Quality(train)
+
+    def __call__(self, texts: list[str]) -> dict[str, object]:
+        """Print the table, and return its numbers."""
+        measured, reference = self._quality.of(texts), self._quality.reference(self._val, texts)
+        print("\n" + quality.table(measured, reference), flush=True)
+        return {"quality": asdict(measured), "quality_of_validation_text": asdict(reference)}
+
+
+def batches(total: int, most: int) -> Iterator[int]:
+    for done in range(0, total, most):
+        yield min(most, total - done)
+
+
+def live_view_of(
+    settings: SampleSettings, model: TrainedModel
+) -> Callable[[sampling.Decoding, Tensor], sampling.Decoding]:
+    """What passes the steps of a sampler on, given the initial ids: with a live view in a terminal."""
+    if settings.show and sys.stdout.isatty():
+        from pipelines.diffusion.sampling import live_view  # imports rich, which nothing else here needs
+
+        if console := live_view.terminal():
+            return partial(live_view.shown_live, vocabulary=model.vocabulary, console=console, pause=settings.pause)
+    return lambda steps, start: steps
+
+
+def write(texts: list[str], before: int, total: int) -> None:
+    """Print finished samples, with a line before each if there are several."""
+    for number, text in enumerate(texts, before + 1):
+        if sys.stdout.isatty():
+            text = plain_lines(text)  # without control characters
+        print(f"--- {number} of {total}\n{text}" if total > 1 else text, flush=True)
+
+
+def print_to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,186 @@
+"""The state of a training: network, optimizer, averaged weights, random numbers, progress; to and from checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from model.diffusion import weighted_cross_entropy
+from model.transformer import Shape, Transformer
+from pipelines.diffusion.batches import Batch
+from pipelines.diffusion.optimizers import Optimizers
+from pipelines.diffusion.schedule import Progress
+from pipelines.diffusion.settings import DiffusionSettings, classes, prior_of
+from pipelines.diffusion.text import vocabulary
+from pipelines.diffusion.text.dataset import Dataset
+from pipelines.shared import devices
+from pipelines.shared.errors import InputError
+
+
+@dataclass
+class TrainState:
+    """The progress of a training. A checkpoint has all of it."""
+
+    iteration: int = 0  # steps done
+    evaluated: int = -1  # the iteration of the last evaluation, which a resumed training does not repeat
+    best_val_loss: float = math.inf
+    best_iteration: int | None = None  # of a checkpoint that exists
+    skipped: int = 0  # steps whose gradient was not finite
+    progress: Progress = field(default_factory=Progress)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    model: Transformer
+    optimizer: Optimizers
+    scaler: torch.amp.GradScaler
+    average: list[Tensor]  # of the weights, one per parameter; empty without ema_decay
+    device: torch.device
+
+
+class BatchLoss(nn.Module):
+    """The loss of a batch as one module, so that it can be compiled and distributed as one."""
+
+    def __init__(self, model: Transformer, device: torch.device, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.model = model
+        self._device, self._dtype = device, dtype
+
+    def forward(self, inputs: Tensor, at: Tensor | None, targets: Tensor, weights: Tensor) -> Tensor:  # Batch -> ()
+        with devices.autocast(self._device, self._dtype):
+            logits = self.model(inputs, at)
+        return weighted_cross_entropy(logits.flatten(0, -2), targets, weights)
+
+
+def loss_of(network: nn.Module, batch: Batch) -> Tensor:
+    return network(batch.inputs, batch.at, batch.targets, batch.weights)
+
+
+def build(settings: DiffusionSettings, vocab_size: int, device: torch.device, dtype: torch.dtype) -> ModelState:
+    torch.manual_seed(settings.seed)
+    model = Transformer(shape_of(settings, vocab_size), settings.dropout).to(device)
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+    average = [p.detach().clone() for p in model.parameters()] if settings.ema_decay else []
+    return ModelState(model, Optimizers(model, settings), scaler, average, device)
+
+
+def shape_of(settings: DiffusionSettings, vocab_size: int) -> Shape:
+    return Shape(
+        tokens_in=vocab_size + 1,
+        tokens_out=classes(settings, vocab_size),
+        block_size=settings.block_size,
+        n_layer=settings.n_layer,
+        n_head=settings.n_head,
+        n_embd=settings.n_embd,
+        bias=settings.bias,
+        attention_type=settings.attention_type,
+        use_rope=settings.use_rope,
+        norm=settings.norm,
+        mlp=settings.mlp,
+        qk_norm=settings.qk_norm,
+        conv_width=settings.conv_width,
+        prior=prior_of(settings),
+    )
+
+
+@torch.no_grad()
+def update_average(average: list[Tensor], model: nn.Module, decay: float, steps: int) -> None:
+    """Move the average towards the weights; faster at first, when the weights change much."""
+    if average:
+        decay = min(decay, (1 + steps) / (10 + steps))
+        torch._foreach_lerp_(average, list(model.parameters()), 1 - decay)
+
+
+@contextmanager
+def averaged_weights(model_state: ModelState) -> Iterator[nn.Module]:
+    """The network with the averaged weights, if there are any; its own weights are restored afterwards."""
+    swap_weights(model_state)
+    try:
+        yield model_state.model
+    finally:
+        swap_weights(model_state)
+
+
+@torch.no_grad()
+def swap_weights(model_state: ModelState) -> None:
+    for weight, average in zip(model_state.model.parameters(), model_state.average, strict=False):
+        kept = weight.clone()
+        weight.copy_(average)
+        average.copy_(kept)
+
+
+def pack(model_state: ModelState, state: TrainState, settings: DiffusionSettings, text: Dataset) -> dict[str, Any]:
+    """The content of a checkpoint: tensors and plain values only, so that it loads with weights_only=True."""
+    content = {
+        "iteration": state.iteration,
+        "state": dataclasses.asdict(state),
+        "shape": dataclasses.asdict(model_state.model.shape),
+        "settings": settings.model_dump(mode="json"),
+        "vocabulary": text.vocabulary.pack(),
+        "text_sha256": text.sha256,
+        "model": model_state.model.state_dict(),
+        "optimizer": model_state.optimizer.state_dict(),
+        "scaler": model_state.scaler.state_dict(),
+        "random": random_state(model_state.device),
+    }
+    if model_state.average:
+        names = [name for name, _ in model_state.model.named_parameters()]
+        content["ema"] = dict(zip(names, model_state.average, strict=True))
+    return content
+
+
+def unpack(content: dict[str, Any], model_state: ModelState, settings: DiffusionSettings, text: Dataset) -> TrainState:
+    """Load a checkpoint into the model state. Raises InputError when it does not fit the settings or the text."""
+    # Fields that were added later have the defaults of that time.
+    there, now = dataclasses.asdict(Shape(**content["shape"])), dataclasses.asdict(model_state.model.shape)
+    differing = [f"{key} {there[key]} there, {now[key]} here" for key in now if there[key] != now[key]]
+    if differing:
+        raise InputError(f"the checkpoint does not fit the settings: {'; '.join(differing)}")
+    if (optimizer := content["settings"].get("optimizer", "adamw")) != settings.optimizer:
+        raise InputError(
+            f"the checkpoint was trained with the optimizer {optimizer}, whose state does not fit {settings.optimizer};"
+            f" use --optimizer={optimizer}, or --init_from=scratch"
+        )
+    if vocabulary.of_checkpoint(content) != text.vocabulary:
+        raise InputError(f"the checkpoint was trained on other {text.vocabulary.title} than those of '{text.name}'")
+    if content["text_sha256"] != text.sha256:
+        print(f"warning: the text of '{text.name}' has changed since the checkpoint", file=sys.stderr)
+    model_state.model.load_state_dict(content["model"])
+    model_state.optimizer.load_state_dict(content["optimizer"], settings)
+    model_state.scaler.load_state_dict(content["scaler"])
+    average = content.get("ema", content["model"])
+    for (name, _), mean in zip(model_state.model.named_parameters(), model_state.average, strict=False):
+        mean.copy_(average[name])
+    set_random_state(content["random"], model_state.device)
+    state = content["state"]
+    last_stage = max(0, len(settings.unmasking_stages) - 1)
+    progress = Progress(**state["progress"])
+    if progress.stage > last_stage:
+        raise InputError(f"the checkpoint is in stage {progress.stage + 1}, and the config has {last_stage + 1}")
+    return TrainState(**{**state, "progress": progress})
+
+
+def random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """The state of the generators of dropout. Batches have generators of their own, which need no saving."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def set_random_state(states: dict[str, torch.Tensor], device: torch.device) -> None:
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+    elif device.type == "mps" and "mps" in states:
+        torch.mps.set_rng_state(states["mps"])

@@ -1,0 +1,1 @@
+"""What every pipeline uses: devices, checkpoints, metrics, errors. Knows no pipeline."""

@@ -1,0 +1,147 @@
+"""Scripts with argparse: check overrides against the arguments that their text shows. Never runs the script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from runner.configs import argparse_reader
+from runner.configs.argparse_arguments import (
+    UNKNOWN,
+    Argument,
+    Arguments,
+    Rendered,
+    config_option,
+    out_dir_option,
+    render,
+)
+from runner.configs.config_file import ConfigFile, read_text
+from runner.configs.evaluate import UnsupportedValue, plain
+from runner.configs.overrides import ALIASES, meaning
+from runner.configs.training_script import Checked, TrainingScript, changes, normalized
+from runner.configs.unknown_script import UnknownScript
+from runner.core.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class ArgparseScript(TrainingScript):
+    """A script, and its arguments; None where its text does not show them.
+
+    It is started as `SCRIPT CONFIG --out_dir=FOLDER` and the overrides.
+    """
+
+    script: Path
+    arguments: Arguments | None
+
+    def check(self, config: ConfigFile, overrides: Mapping[str, str]) -> Checked:
+        if self.arguments is None:
+            return self._unchecked(config, overrides)
+        errors = list(_refused(self.script, self.arguments))
+        given = _named(self.arguments, config, normalized(overrides))
+        try:
+            rendered = render(self.arguments, given, script=str(self.script), provided=_provided(self.arguments))
+        except UserError as error:
+            raise UserError(*errors, *error.problems) from None
+        if errors:
+            raise UserError(*errors)
+        values = {key: _value(self.arguments, rendered, key, text) for key, text in given.items()}
+        resolved = config.values | values
+        before = _defaults(self.arguments, given) | config.values
+        return Checked(
+            resolved,
+            given,
+            changes(before, resolved, values),
+            rendered.warnings,
+            words=rendered.line,
+            out_dir_option=_out_dir_option(self.arguments),
+        )
+
+    def _unchecked(self, config: ConfigFile, overrides: Mapping[str, str]) -> Checked:
+        checked = UnknownScript().check(config, overrides)
+        if not overrides:
+            return checked
+        cause = "its text does not show which arguments it takes; the overrides are passed unchecked"
+        return replace(checked, warnings=(f"{self.script}: {cause}",))
+
+
+def recognize(script: Path) -> ArgparseScript | None:
+    """The adapter, if the script is Python and uses argparse. Raises UserError for a script that cannot be parsed."""
+    arguments = argparse_reader.read(script)
+    if arguments is None and not _mentions_argparse(script):
+        return None
+    return ArgparseScript(script, arguments)
+
+
+def _mentions_argparse(script: Path) -> bool:
+    return script.suffix == ".py" and "argparse" in read_text(script)
+
+
+def _refused(script: Path, arguments: Arguments) -> Iterator[str]:
+    """What of the command line that the runner makes the script would not take, with the command that it does."""
+    if arguments.passes_unknown or not arguments.complete:
+        return
+    missing = []
+    if not any(argument.nargs != 0 for argument in arguments.positionals):
+        missing.append("a config as its first argument")
+    if _out_dir(arguments) is None:
+        missing.append("--out_dir")
+    if not missing:
+        return
+    if (config := config_option(arguments)) is None:
+        yield f"{script}: does not take {' or '.join(missing)}; give its parser an argument for the config file"
+        return
+    words = ["python" if script.suffix == ".py" else "", str(script), _placed(config, "{config}")]
+    words += [_placed(folder, "{out_dir}") for folder in [out_dir_option(arguments)] if folder is not None]
+    command = " ".join(word for word in [*words, "{overrides}"] if word)
+    yield f'{script}: does not take {" or ".join(missing)}; start it with --command "{command}"'
+
+
+def _named(arguments: Arguments, config: ConfigFile, overrides: Mapping[str, str]) -> dict[str, str]:
+    """The overrides by the names that the script knows; where it may know others, an alias is replaced too."""
+    others = arguments.passes_unknown or not arguments.complete
+    names = {}
+    for key, text in overrides.items():
+        alias = ALIASES.get(key, key)
+        known = arguments.find(alias) is not None or (others and key not in config.values)
+        names[alias if known and arguments.find(key) is None else key] = text
+    return names
+
+
+def _placed(argument: Argument, value: str) -> str:
+    return f"{argument.option} {value}" if argument.options else value
+
+
+def _out_dir(arguments: Arguments) -> Argument | None:
+    """The option that --out_dir, or a spelling of it, means."""
+    argument = arguments.find("out_dir")
+    return None if argument is None or argument.is_flag or not argument.options else argument
+
+
+def _out_dir_option(arguments: Arguments) -> str:
+    argument = _out_dir(arguments)
+    return "--out_dir" if argument is None or "--out_dir" in argument.options else argument.option
+
+
+def _provided(arguments: Arguments) -> set[str]:
+    """The dests of what is passed anyway: the config, and the folder of the outputs."""
+    passed = [*arguments.positionals[:1], _out_dir(arguments)]
+    return {argument.dest for argument in passed if argument is not None}
+
+
+def _value(arguments: Arguments, rendered: Rendered, key: str, text: str) -> Any:
+    """The value of an override in records: its literal; the script's value only where the word had to be changed."""
+    argument = arguments.find(key)
+    if argument is None or rendered.words[key] == (f"--{key}={text}",):
+        return meaning(text)
+    try:
+        return plain(rendered.values[argument.dest])
+    except UnsupportedValue:
+        return text
+
+
+def _defaults(arguments: Arguments, keys: Mapping[str, str]) -> dict[str, Any]:
+    """The script's own values of these keys, where its text shows them."""
+    pairs = {key: argument.default for key in keys if (argument := arguments.find(key)) is not None}
+    return {key: value for key, value in pairs.items() if value is not UNKNOWN}

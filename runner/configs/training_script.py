@@ -1,0 +1,114 @@
+"""What the runner asks about a training script before it starts one. An adapter answers; it never runs the script."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from runner.configs import config_file
+from runner.configs.config_file import ConfigFile
+from runner.configs.overrides import ALIASES, found
+
+RESUME = ("--init_from=resume",)  # nanoGPT's word for "continue from the checkpoint in out_dir"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A config that the script accepts, and the words that go on the command line.
+
+    `config` is resolved. `overrides` holds the exact texts to pass, as --key=value unless there are `words`;
+    `changes` is key -> (old, new) where they change the config. `warnings` are shown before the batch begins.
+    """
+
+    config: dict[str, Any]
+    overrides: dict[str, str]
+    changes: dict[str, tuple[Any, Any]]
+    warnings: tuple[str, ...] = ()
+    words: tuple[str, ...] | None = None
+    out_dir_option: str = "--out_dir"
+    disk_bytes: int = 0  # what the job will keep on the disk, where that is known
+    resume_args: tuple[str, ...] = ()  # what makes it continue from a checkpoint, where that is known
+    folder: Path | None = None  # where the script has to be run, where that is known
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The overrides as words of the command line."""
+        return self.words if self.words is not None else tuple(f"--{key}={it}" for key, it in self.overrides.items())
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A config of a tree that is not run unless its subdirectory is named; `trains` names what it is for."""
+
+    trains: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """A program for this Python that makes something which jobs need: `what`, in words, and its command line."""
+
+    what: str
+    argv: tuple[str, ...]
+
+
+class TrainingScript(Protocol):
+    """One training script. An adapter derives from this class and has `check`; the rest has defaults.
+
+    `resolves`: the config that `check` returns holds every setting, so a file of it is a job's whole input.
+    """
+
+    resolves: bool = False
+
+    def read(self, path: Path) -> ConfigFile:
+        """The config as the script reads it. Raises UserError."""
+        return config_file.read(path)
+
+    def check(self, config: ConfigFile, overrides: Mapping[str, str]) -> Checked:
+        """Raise one UserError with every error that the script would find, as far as can be told."""
+        ...
+
+    def keys(self, config: ConfigFile) -> Collection[str] | None:
+        """The keys that a config may set; None where that is not known. Raises UserError."""
+        return None
+
+    def unread(self, config: Mapping[str, Any]) -> Collection[str]:
+        """The keys of a resolved config that change nothing about this job."""
+        return ()
+
+    def unprepared(self, config: Mapping[str, Any]) -> Preparation | None:
+        """What has to be made, such as a dataset, before a job with this resolved config can start."""
+        return None
+
+    def unmet_requirements(self) -> list[str]:
+        """Sentences on what the script needs and this Python does not have."""
+        return []
+
+    def for_tree(
+        self, config: ConfigFile, subdir: str, overrides: Mapping[str, str], *, named: bool
+    ) -> Mapping[str, str] | LeftOut:
+        """The overrides for a config in this subdirectory of a tree: those given, and what the subdirectory means.
+
+        `named`: the subdirectory was named on the command line. Raises UserError.
+        """
+        return overrides
+
+
+def normalized(overrides: Mapping[str, str]) -> dict[str, str]:
+    """The overrides by keys as scripts spell them: --batch-size is batch_size."""
+    return {key.removeprefix("--").replace("-", "_"): text for key, text in overrides.items()}
+
+
+def renamed(overrides: Mapping[str, str], known: Collection[str]) -> dict[str, str]:
+    """The overrides by the names that a script knows: wandb_enabled is wandb_log, where only that one is known."""
+    return {
+        ALIASES[key] if key not in known and ALIASES.get(key) in known else key: text for key, text in overrides.items()
+    }
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any], keys: Iterable[str]) -> dict[str, tuple[Any, Any]]:
+    """key -> (old, new) for those of `keys` whose values differ."""
+    pairs = {key: (found(key, before), found(key, after)) for key in keys}
+    # By repr: 1 and True are equal, and an override that turns one into the other is a change.
+    return {key: (old, new) for key, (old, new) in pairs.items() if repr(old) != repr(new)}

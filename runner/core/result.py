@@ -1,0 +1,99 @@
+"""experiment_result.json as a value: how one attempt of a job ended. Standard library only, for every supervisor.
+
+A Result keeps every entry that it was read with, so that what a newer version wrote survives.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+
+class Result:
+    """Frozen. Before a job has ended its result has only the entries that are known before its start."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, entries: Mapping[str, Any]) -> None:
+        self._entries = dict(entries)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Result:
+        """Raises ValueError for what is not the result of a job that has ended."""
+        if not isinstance(record.get("status"), str):
+            raise ValueError("is not a result: it has no status")
+        return cls(record)
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(self._entries)
+
+    def updated(self, **entries: Any) -> Result:
+        """The same result with other or more entries."""
+        return Result({**self._entries, **entries})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Result) and other._entries == self._entries
+
+    __hash__ = None  # type: ignore[assignment]  # its entries can be lists
+
+    def __repr__(self) -> str:
+        return f"Result({self._entries!r})"
+
+    @property
+    def status(self) -> str:
+        """How it ended, as docs/file-formats.md lists it; empty if it has not."""
+        return self._text("status") or ""
+
+    @property
+    def return_code(self) -> int | None:
+        code: int | None = self._entries.get("return_code")
+        return code
+
+    @property
+    def signal(self) -> str | None:
+        return self._text("signal")
+
+    @property
+    def error(self) -> str | None:
+        return self._text("error")
+
+    @property
+    def start_time(self) -> str | None:
+        return self._text("start_time")
+
+    @property
+    def end_time(self) -> str | None:
+        return self._text("end_time")
+
+    @property
+    def seconds(self) -> float:
+        """`duration_seconds`; 0 if it is not known."""
+        return float(self._entries.get("duration_seconds") or 0.0)
+
+    @property
+    def attempt(self) -> int:
+        return int(self._entries.get("attempt") or 1)
+
+    @property
+    def fingerprint(self) -> str | None:
+        return self._text("fingerprint")
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The command that ran, with secrets hidden."""
+        return tuple(self._entries.get("command") or ())
+
+    @property
+    def run_dir(self) -> str | None:
+        return self._text("run_dir")
+
+    @property
+    def final_metrics(self) -> Mapping[str, Any]:
+        found = self._entries.get("final_metrics")
+        return found if isinstance(found, dict) else {}
+
+    def _text(self, key: str) -> str | None:
+        value = self._entries.get(key)
+        return value if value is None else str(value)

@@ -1,0 +1,132 @@
+"""supervisor.json: which processes run a job, and on which host. Standard library only; every supervisor imports it.
+
+The file is in the job's folder from the supervisor's start until it has recorded the job's end and cleaned up. A record
+of another host, over a shared disk, cannot be checked from here: its job counts as running until the file is gone.
+"""
+
+from __future__ import annotations
+
+import os
+
+from runner.disk import atomic, layout
+from runner.disk.reading import read_json
+from runner.processes import process_id
+
+TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+SCHEMA = 1
+
+
+class SupervisorRecord:
+    """One attempt of a job and its processes. Not a dataclass, whose import would double a supervisor's own.
+
+    `supervisor` and `job` are pid records (see process_id); `job` is None until it is started. `mark` is in the
+    environment of every process of the job.
+    """
+
+    __slots__ = ("argv", "attempt", "host", "job", "keep_running", "mark", "started_at", "supervisor")
+
+    def __init__(
+        self,
+        supervisor: list[str],
+        job: list[str] | None,
+        mark: str | None,
+        attempt: int,
+        argv: tuple[str, ...],
+        keep_running: bool,
+        started_at: str | None,
+        host: str | None = None,
+    ) -> None:
+        self.supervisor: Final = supervisor
+        self.job: Final = job
+        self.mark: Final = mark
+        self.attempt: Final = attempt
+        self.argv: Final = argv
+        self.keep_running: Final = keep_running
+        self.started_at: Final = started_at
+        self.host: Final = host or process_id.host()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "host": self.host,
+            "supervisor": self.supervisor,
+            "job": self.job,
+            "mark": self.mark,
+            "attempt": self.attempt,
+            "argv": list(self.argv),
+            "keep_running": self.keep_running,
+            "started_at": self.started_at,
+        }
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> SupervisorRecord:
+        """A record that names no host is one of this host. Raises ValueError for what is not a record."""
+        try:
+            return cls(
+                supervisor=_pid_record(record["supervisor"]),
+                job=_pid_record(record["job"]) if record.get("job") else None,
+                mark=record.get("mark"),
+                attempt=int(record.get("attempt") or 1),
+                argv=tuple(map(str, record.get("argv") or ())),
+                keep_running=bool(record.get("keep_running")),
+                started_at=record.get("started_at"),
+                host=record.get("host"),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"is not a record of a supervisor: {error}") from None
+
+    @property
+    def on_other_host(self) -> bool:
+        """True if nobody here can tell whether these processes live."""
+        return self.host != process_id.host()
+
+    @property
+    def alive(self) -> bool:
+        """True if the supervisor lives on this host."""
+        return not self.on_other_host and process_id.alive(self.supervisor)
+
+    @property
+    def supervisor_pid(self) -> int:
+        return int(self.supervisor[0])
+
+    @property
+    def job_pid(self) -> int | None:
+        return int(self.job[0]) if self.job else None
+
+
+def _pid_record(value: list[Any]) -> list[str]:
+    found = [str(item) for item in value]
+    if not found or not found[0].isdecimal():
+        raise ValueError(f"{value!r:.40} is not a pid record")
+    return found
+
+
+def write(folder: str | os.PathLike[str], record: SupervisorRecord) -> None:
+    """Write the record into a job's folder, so that a later engine finds these processes and no others.
+
+    Never raises: on a full disk the job runs all the same, it only cannot be adopted.
+    """
+    try:
+        atomic.write_json(layout.JobPaths(folder).supervisor, record.to_json(), durable=False)
+    except OSError:
+        pass
+
+
+def read(folder: str | os.PathLike[str]) -> SupervisorRecord | None:
+    """The record in a job's folder; None if there is none that can be read."""
+    found = read_json(layout.JobPaths(folder).supervisor)
+    try:
+        return SupervisorRecord.from_json(found) if found else None
+    except ValueError:  # torn, or not ours
+        return None
+
+
+def remove(folder: str | os.PathLike[str]) -> None:
+    """Remove the record of a supervisor that is done, or gone."""
+    try:
+        os.unlink(layout.JobPaths(folder).supervisor)
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,98 @@
+"""What an engine and a supervisor send to each other: a request, then events. Standard library only.
+
+Each is a JSON object on a line of its own. Neither is kept on disk, so both sides are always of one version.
+"""
+
+from __future__ import annotations
+
+import json
+
+from runner.core.result import Result
+
+TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, Final
+
+STOP, KILL = b"stop", b"kill"  # what follows a request on the control pipe: save and leave; end everything now
+
+
+class Request:
+    """One job for one supervisor. `result` has the entries of its result that are known before it starts."""
+
+    __slots__ = (
+        "argv", "cwd", "env", "grace", "keep_running", "log_timestamps", "out_dir", "result", "stall_timeout",
+        "timeout",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: str,
+        out_dir: str,
+        timeout: float | None,
+        stall_timeout: float | None,
+        keep_running: bool,
+        grace: Sequence[float],
+        log_timestamps: str,
+        result: Result,
+    ) -> None:
+        self.argv: Final = list(argv)
+        self.env: Final = dict(env)
+        self.cwd: Final = cwd
+        self.out_dir: Final = out_dir
+        self.timeout: Final = timeout
+        self.stall_timeout: Final = stall_timeout
+        self.keep_running: Final = keep_running
+        self.grace: Final = list(grace)
+        self.log_timestamps: Final = log_timestamps
+        self.result: Final = result
+
+    def to_line(self) -> bytes:
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return json.dumps({**values, "result": self.result.to_json()}).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Request:
+        values = json.loads(line)
+        return cls(**{**values, "result": Result(values["result"])})
+
+
+class Started:
+    """The job was started."""
+
+    __slots__ = ("pid", "time")
+
+    def __init__(self, pid: int, time: str) -> None:
+        self.pid: Final = pid
+        self.time: Final = time  # ISO 8601
+
+    def to_line(self) -> bytes:
+        return _line({"event": "started", "pid": self.pid, "time": self.time})
+
+
+class Ended:
+    """The job has ended. `unwritten` says why its result could not be written; None if it was."""
+
+    __slots__ = ("result", "unwritten")
+
+    def __init__(self, result: Result, unwritten: str | None) -> None:
+        self.result: Final = result
+        self.unwritten: Final = unwritten
+
+    def to_line(self) -> bytes:
+        return _line({"event": "ended", "result": self.result.to_json(), "unwritten": self.unwritten})
+
+
+def read_event(line: bytes) -> Started | Ended:
+    """One line of a supervisor's output."""
+    event = json.loads(line)
+    if event["event"] == "started":
+        return Started(event["pid"], event["time"])
+    return Ended(Result(event["result"]), event["unwritten"])
+
+
+def _line(event: dict[str, Any]) -> bytes:
+    return json.dumps(event, default=str).encode() + b"\n"
