@@ -47,7 +47,7 @@ def run(
     of the plan in its order, then those that the source added.
     """
     batch = _Batch(plan, executor, Dispatcher(observers), kept or {}, source or FixedPlan(plan.jobs), clock)
-    batch.open()
+    batch.announce()
     try:
         batch.run(signals)
     except Exception as error:  # a fault of ours: the supervisors stop their jobs when we are gone; keep what is known
@@ -87,7 +87,7 @@ class _Batch:
         self._reasons: dict[str, str] = {}  # why a job waits, as it was announced; "" is the source's own reason
         self._next_look = 0.0
 
-    def open(self) -> None:
+    def announce(self) -> None:
         """Send what is known before anything runs."""
         self._send(BatchStarted(self._plan, self._kept))
         for record in list(self.records.values()):
