@@ -167,7 +167,7 @@ def _file_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], 
             if key != "pipeline":
                 errors.append(f"{place}: {unknown_key(key, cls.model_fields, ALIASES, LIST_OF_KEYS)}")
         elif not _encodable(value):
-            errors.append(f"{place}: {key} holds half of a surrogate pair; write the character itself")
+            errors.append(f"{place}: {key} has half of a surrogate pair; write the character itself")
         else:
             values[key] = _with_booleans(value, cls.model_fields[key].annotation, origin.config, key)
     return values, errors

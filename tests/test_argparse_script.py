@@ -355,7 +355,7 @@ REFUSED = [
     ("layers", "[]", "--layers must be at least one value, not none"),
     ("names", "a -b", "--names: argparse would not take '-b' for a value; pass it with --command"),
     ("rest", "a", "--rest: takes the rest of the command line; pass it with --command"),
-    ("pairs", "a b", "--pairs: takes lists of values, which an override cannot say; pass it with --command"),
+    ("pairs", "a b", "--pairs: takes lists of values, which an override cannot express; pass it with --command"),
     ("version", "true", "--version: ends the script at once; leave it out"),
     ("config", "x.yaml", "--config: is the positional argument 'config', not an option; pass it with --command"),
 ]
@@ -384,10 +384,10 @@ def test_a_required_option_that_is_not_given_is_an_error_before_the_start(tmp_pa
     assert render(found, {}, provided=("data",)).line == ()
 
 
-def test_an_unknown_key_passes_where_the_script_lets_it_or_where_the_text_does_not_tell(tmp_path: Path) -> None:
+def test_an_unknown_key_passes_where_the_script_lets_it_or_where_the_text_does_not_show_it(tmp_path: Path) -> None:
     for shape, said in (
         ("known arguments only", "--lrr: train.py does not define it, but accepts it; did you mean --lr?"),
-        ("a loop", "--lrr: passed as it is, since the text of train.py does not tell all of its arguments"),
+        ("a loop", "--lrr: passed as it is, since the text of train.py does not show all of its arguments"),
     ):
         found = arguments(tmp_path, SHAPES[shape][0])
         rendered = render(found, {"lrr": "[1, 2]"}, script="train.py")
