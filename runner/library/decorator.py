@@ -86,9 +86,9 @@ class Experiment(Generic[C, R]):
     ) -> list[R]:
         """Compute what is missing, report, and return the results in the order of the configs.
 
-        `args` are words of the command line, such as `["--rerun"]`. Without them those of the command line count if this
-        is called by the main program, and none otherwise. The main program ends with an exit code if there is an error;
-        elsewhere UserError, Incomplete or KeyboardInterrupt is raised.
+        `args` are words of the command line, such as `["--rerun"]`. Without them those of the command line count if
+        this is called by the main program, and none otherwise. The main program ends with an exit code if there is an
+        error; elsewhere UserError, Incomplete or KeyboardInterrupt is raised.
         """
         scope = sys._getframe(1).f_globals
         program = program_of(scope, sys.argv)
