@@ -1,4 +1,4 @@
-"""The type hints of the library: mypy (strict) passes the good files of typing/, and finds each error of the wrong one."""
+"""The type hints of the library: mypy (strict) passes the good files of typing/, and finds each error of wrong.py."""
 
 from __future__ import annotations
 
