@@ -28,7 +28,6 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -41,8 +40,8 @@ from runner.core.plan_kind import PlanKind
 from runner.core.state import ERROR
 from runner.disk import results
 from runner.engine import loop
-from runner.executors import provenance
 from runner.executors.local import Local
+from runner.executors.provenance import Provenance
 from runner.executors.supervised import SUPERVISOR
 from runner.observers.journal import Journal
 from runner.observers.plain import Lines
@@ -59,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = arguments(argv)
     rounds = max(given.jobs // given.round, 1)
     with tempfile.TemporaryDirectory(prefix="bench-overhead-", dir=given.dir) as folder:
-        racers = contestants(given.command, provenance.gather(Path(__file__).parent))
+        racers = contestants(given.command, Provenance())
         times = take_turns(racers, Path(folder), rounds, given.round)
     medians = {name: statistics.median(found) for name, found in times.items()}
     print(f"{rounds} rounds of {given.round} jobs, command {shlex.join(given.command)}, {surroundings(given.dir)}\n")
@@ -104,12 +103,12 @@ def surroundings(folder: str) -> str:
     return f"files in {folder}, Python {python}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
 
 
-def contestants(command: Sequence[str], known: Mapping[str, Any]) -> dict[str, Contestant]:
+def contestants(command: Sequence[str], provenance: Provenance) -> dict[str, Contestant]:
     python = [sys.executable, "-I", "-S"]
     return {
         BARE: lambda folder, jobs: bare(command, jobs),
         NAIVE: lambda folder, jobs: naive_batch(command, folder, jobs),
-        OURS: lambda folder, jobs: ours(command, folder, jobs, known),
+        OURS: lambda folder, jobs: ours(command, folder, jobs, provenance),
         INTERPRETER: lambda folder, jobs: bare([*python, "-c", "pass"], jobs),
         ALONE: lambda folder, jobs: bare([*python, str(SUPERVISOR)], jobs),
     }
@@ -135,7 +134,7 @@ def bare(command: Sequence[str], jobs: int) -> None:
         subprocess.run(command, stdin=nothing, stdout=nothing, stderr=nothing, check=False)
 
 
-def ours(command: Sequence[str], folder: Path, jobs: int, known: Mapping[str, Any]) -> None:
+def ours(command: Sequence[str], folder: Path, jobs: int, provenance: Provenance) -> None:
     """A batch through the engine, with the observers that run_experiments.py gives it."""
     root = folder / "batch"
     names = [f"job_{number:04d}" for number in range(jobs)]
@@ -143,7 +142,7 @@ def ours(command: Sequence[str], folder: Path, jobs: int, known: Mapping[str, An
     plan = Plan("batch", root, planned, PlanKind("bench"), clock.now())
     with Signals() as signals, Path(os.devnull).open("w") as nowhere:
         results.open_batch(root)
-        records = loop.run(plan, Local(RunOptions(), known), [Journal(), Lines(nowhere)], signals)
+        records = loop.run(plan, Local(RunOptions(), provenance), [Journal(), Lines(nowhere)], signals)
     wrong = [record for record in records if record.status in (ERROR, "pending")]
     if wrong:
         sys.exit(f"{len(wrong)} jobs did not run; the first: {wrong[0].state}")

@@ -89,6 +89,16 @@ def test_the_engine_imports_nothing_of_the_training_code(path: Path) -> None:
     assert {name.split(".")[0] for name in imports(path)} & HEAVY == set()
 
 
+def test_the_engine_writes_no_file_and_starts_no_process() -> None:
+    engine = [path for path in MODULES if package(path) == "engine"]
+    assert {name for path in engine for name in imports(path) if name.startswith("runner.disk")} == {
+        "runner.disk.layout.JobPaths",
+        "runner.disk.reading.open_regular",
+    }
+    acts = re.compile(r"\b(open|write\w*)\(|\bimport (os|subprocess)\b")
+    assert not [path.name for path in engine if acts.search(path.read_text())]
+
+
 #: Words of the project's own trainings. What knows them registers from outside (overnight_plugins.py).
 DOMAIN = re.compile(r"pipelines\b|robustness|attack|diffusion|shakespeare|shkspr|\bCNN\b|\b(IMAGE|TABULAR|VECTOR)\b")
 

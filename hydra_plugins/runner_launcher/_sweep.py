@@ -7,7 +7,6 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
@@ -15,8 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.runner_launcher import _order, _planning, _program
 from hydra_plugins.runner_launcher._folder import Folder
+from hydra_plugins.runner_launcher._log_observer import LogObserver
 from hydra_plugins.runner_launcher._mistake import JobFailed
-from hydra_plugins.runner_launcher._narrator import Narrator
 from hydra_plugins.runner_launcher._options import Options
 from hydra_plugins.runner_launcher._planning import Planned, Sweeping
 from runner.cli.session import held_batch
@@ -25,8 +24,8 @@ from runner.core.job import Plan
 from runner.core.plan_kind import PlanKind
 from runner.core.state import COMPLETED, RUNNING, Finished, Record
 from runner.disk.layout import ERROR_DETAILS
-from runner.executors import provenance
 from runner.executors.local import Local
+from runner.executors.provenance import Provenance
 from runner.observers.journal import Journal
 from runner.planners.select import Selection
 
@@ -58,8 +57,8 @@ class Sweep:
             ended = session.run(
                 plan,
                 selection,
-                Local(plan.options, provenance.gather(Path.cwd())),
-                [Journal(self._earlier), Narrator(overrides, self._options.run.max_workers)],
+                Local(plan.options, Provenance(selection.run)),
+                [Journal(self._earlier), LogObserver(overrides, self._options.run.max_workers)],
             )
         self._earlier += ended.records
         if ended.signals:
@@ -125,7 +124,7 @@ def _answer(one: Planned, record: Record) -> JobReturn:
 def _why(record: Record) -> str:
     where = f"its logs: {record.job.out_dir}"
     if not isinstance(record.state, Finished):
-        return f"job {record.job.name} was not begun"
+        return f"job {record.job.name} was not started"
     if record.status == COMPLETED:
         return f"job {record.job.name} ended without having come to the Hydra application; {where}"
     return f"job {record.job.name}: {record.status}: {record.state.outcome.error}; {where}"

@@ -14,12 +14,11 @@ from runner.cli.options import parser
 from runner.cli.session import SOME_DID_NOT, BatchSession, existing_batch, new_batch, output_root
 from runner.cli.show import observers_for, print_json, print_plan
 from runner.core import clock
-from runner.core.checkout import PROJECT
 from runner.core.errors import UserError
 from runner.core.job import Plan
 from runner.disk import attempts, plan_file, results
-from runner.executors.local import Local
-from runner.executors.provenance import gather
+from runner.executors.provenance import Provenance
+from runner.executors.registry import EXECUTORS
 from runner.planners import changes, tree
 from runner.planners.select import Selection, What
 from runner.reports.summary import summary
@@ -138,7 +137,8 @@ def _run_attached(session: BatchSession, plan: Plan, selection: Selection, given
     assert session.lock is not None
     if given.detach and (left := detach(plan, session.lock)) is not None:
         return left, False
-    ended = session.run(plan, selection, Local(plan.options, gather(PROJECT)), observers_for(given))
+    executor = EXECUTORS.get(plan.options.executor)(plan.options, Provenance(selection.run))
+    ended = session.run(plan, selection, executor, observers_for(given, plan.options.observers))
     if given.json and not plan.kind.quiet_json:
         print_json(summary(plan, ended.records, clock.now()))
     return ended.exit_code(selection.asked), True

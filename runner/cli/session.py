@@ -17,7 +17,7 @@ from runner.disk import attempts, plan_file, results
 from runner.disk.layout import BatchPaths
 from runner.disk.lock import Held, Lock
 from runner.engine import loop
-from runner.engine.loop import Executor, Observer
+from runner.engine.protocols import Executor, Observer
 from runner.planners import recorded
 from runner.planners.select import Selection, What, select
 from runner.processes.signals import NoSignals, Signals

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import Namespace
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from runner.core.job import Plan
 from runner.disk.atomic import as_json as to_text
 from runner.disk.plan_file import to_json
-from runner.engine.loop import Observer
-from runner.observers.journal import Journal
-from runner.observers.plain import Lines
+from runner.engine.protocols import Observer
+from runner.observers.registry import ObserverContext, make_observers, terminal_observer
 from runner.reports.terminal import dry_run
 
 
@@ -32,11 +30,8 @@ def print_json(record: object) -> None:
     print(to_text(record))
 
 
-def observers_for(given: Namespace) -> list[Observer]:
-    """The batch's files, and a table on a terminal, or lines elsewhere and where the cursor cannot move."""
+def observers_for(given: Namespace, names: Sequence[str] = ()) -> list[Observer]:
+    """The batch's files, a table or lines for the user, and the observers with these names."""
     stream = sys.stderr if given.json else sys.stdout
-    if given.quiet or not stream.isatty() or os.environ.get("TERM") in (None, "", "dumb"):
-        return [Journal(), Lines(stream, brief=given.quiet, verbose=given.verbose)]
-    from runner.observers.live import Screen  # rich, which only a terminal needs
-
-    return [Journal(), Screen(stream, verbose=given.verbose)]
+    context = ObserverContext(stream, quiet=given.quiet, verbose=given.verbose, json=given.json)
+    return make_observers(["journal", terminal_observer(context), *names], context)

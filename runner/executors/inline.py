@@ -15,11 +15,12 @@ from runner.core import clock
 from runner.core.job import Attempt, Job
 from runner.core.state import INTERRUPTED, Finished, Outcome, Record
 from runner.core.stopwatch import Stopwatch
+from runner.engine.protocols import Lease, Wait
 from runner.processes.signals import Signals
 
 
 class Work(Protocol):
-    """What is done for a job: `call` may raise anything, `keep` and `fail` say what becomes of it."""
+    """What is done for a job: `call` may raise anything, `keep` and `fail` store what comes of it."""
 
     def call(self, job: Job) -> Any: ...
     def keep(self, job: Job, value: Any, spent: Stopwatch) -> Outcome: ...
@@ -29,27 +30,28 @@ class Work(Protocol):
 def perform(work: Work, job: Job, signals: Signals | None = None) -> Outcome:
     """Do the work of one job now. Ctrl+C ends it with a KeyboardInterrupt, like any program of the user's."""
     spent = Stopwatch()
-    heard: list[int] = []
+    interrupts: list[int] = []
     try:
-        with _program_signals(signals, heard):
+        with _program_signals(signals, interrupts):
             value = work.call(job)
     except BaseException as error:
-        if heard or isinstance(error, KeyboardInterrupt) or type(error).__name__ == "BdbQuit":  # `q` in the debugger
+        left_debugger = type(error).__name__ == "BdbQuit"
+        if interrupts or isinstance(error, KeyboardInterrupt) or left_debugger:
             return _INTERRUPTED
         return work.fail(job, error, spent)
-    # What a function returns that was told to stop, and took note of it, is half of a result.
-    return _INTERRUPTED if heard else work.keep(job, value, spent)
+    # A function that caught the interrupt and returned early has only part of a result.
+    return _INTERRUPTED if interrupts else work.keep(job, value, spent)
 
 
 _INTERRUPTED = Outcome(INTERRUPTED, signal="SIGINT", error="interrupted")
 
 
 @contextmanager
-def _program_signals(signals: Signals | None, heard: list[int]) -> Iterator[None]:
-    """The program's own handlers, for its function. Where Ctrl+C has Python's, it is remembered in `heard`."""
+def _program_signals(signals: Signals | None, interrupts: list[int]) -> Iterator[None]:
+    """The program's own handlers, for its function. Where Ctrl+C has Python's, it is noted in `interrupts`."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        heard.append(number)
+        interrupts.append(number)
         signal.default_int_handler(number, frame)
 
     if signals is not None:
@@ -95,34 +97,32 @@ class Called:
         return Record(self.job, state)
 
     def stop(self, how: Literal["stop", "kill"]) -> None:
-        if self._outcome is None:  # not begun: what runs has the signal itself
+        if self._outcome is None:  # not started: a job that runs gets the signal itself
             self._outcome = Outcome(INTERRUPTED, error="interrupted")
 
 
 class Inline:
-    """An Executor of the engine, with one slot. Owns nothing that outlives a job."""
-
-    slots = 1
-    grace = 0.0
+    """An Executor of the engine, for one job at a time. Owns nothing that outlives a job."""
 
     def __init__(self, work: Work, signals: Signals) -> None:
         self._work = work
         self._signals = signals
         self._waiting: deque[Called] = deque()
 
-    def finished(self, job: Job) -> Record | None:
-        return None
+    def offer(self, job: Job) -> Lease | Wait:
+        """Room, unless a job waits already."""
+        return Wait() if self._waiting else Lease()
 
-    def submit(self, job: Job) -> Called:
+    def submit(self, job: Job, lease: Lease) -> Called:
         handle = Called(job)
         self._waiting.append(handle)
         return handle
 
     def adopt(self, job: Job) -> None:
-        """There is nothing to take over: what ran in another process ended with it."""
+        """There is nothing to adopt: what ran in another process ended with it."""
 
     def wait(self, seconds: float, wake: int) -> None:
-        """Run the next job; at the first call after its submission return at once, so that its start is told first."""
+        """Run the job; at the first call after its submission return at once, so that its start is announced first."""
         if not self._waiting:
             return
         handle = self._waiting[0]
@@ -130,9 +130,9 @@ class Inline:
             handle.announced = True
             return
         self._waiting.popleft()
-        if handle.done():  # stopped meanwhile
+        if handle.done():  # stopped in between
             return
         outcome = perform(self._work, handle.job, self._signals)
         handle.finish(outcome)
         if outcome.status == INTERRUPTED:
-            self._signals.note(signal.SIGINT)  # the engine hears it as it hears Ctrl+C between two jobs
+            self._signals.note(signal.SIGINT)  # for the engine it is like a Ctrl+C between two jobs

@@ -3,52 +3,66 @@
 from __future__ import annotations
 
 import select
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from runner.core.job import Job
+from runner.core.job import Attempt, Job
 from runner.core.options import RunOptions
 from runner.core.state import Record
-from runner.disk import results
+from runner.disk import attempts, results
+from runner.engine.protocols import Lease, Wait
 from runner.executors.supervised import Adopted, Supervised, adopt
 
 
 class Local:
-    """An Executor of the engine. `facts` go into the metadata of every job."""
+    """An Executor of the engine. `provenance` returns what goes into the metadata of a job."""
 
-    def __init__(self, options: RunOptions, facts: Mapping[str, Any]) -> None:
-        self.slots = options.max_workers
-        self.grace = options.grace[0]
+    def __init__(self, options: RunOptions, provenance: Callable[[Job], Mapping[str, Any]]) -> None:
         self._options = options
-        self._facts = facts
+        self._provenance = provenance
         self._running: list[Supervised | Adopted] = []
 
-    def finished(self, job: Job) -> Record | None:
-        """The record of a job that is done already."""
-        return results.finished(job)
+    def offer(self, job: Job) -> Lease | Wait:
+        """A free slot."""
+        busy = sum(not handle.done() for handle in self._running)
+        return Lease() if busy < self._options.max_workers else Wait()
 
-    def submit(self, job: Job) -> Supervised:
-        """Start a job. Raises OSError when its folder or its supervisor cannot be made."""
-        handle = Supervised(job, self._options, self._facts)
+    def submit(self, job: Job, lease: Lease) -> Supervised | Record:
+        """Start a job under a supervisor of its own."""
+        completed = results.finished(job)
+        if completed is not None:  # its supervisor outlived its engine, and recorded the end after we had looked
+            return completed
+        try:
+            handle = Supervised(job, self._options, self._provenance(job))
+        except OSError as error:
+            return _not_started(job, error)
         self._running.append(handle)
         return handle
 
     def adopt(self, job: Job) -> Adopted | None:
-        """Take over a job that runs already; None if it does not."""
+        """Take over a job that is running already; None if it is not."""
         handle = adopt(job, self._options)
         if handle is not None:
             self._running.append(handle)
         return handle
 
     def wait(self, seconds: float, wake: int) -> None:
-        """Return when a job has something to say, when the descriptor `wake` becomes readable, or after `seconds`."""
+        """Return when a job sends an event, when the descriptor `wake` becomes readable, or after `seconds`."""
         poll = select.poll()
-        speaking = {handle.fileno(): handle for handle in self._running if handle.fileno() >= 0}
-        for descriptor in (*speaking, wake):
+        senders = {handle.fileno(): handle for handle in self._running if handle.fileno() >= 0}
+        for descriptor in (*senders, wake):
             poll.register(descriptor, select.POLLIN)
         for descriptor, _ in poll.poll(seconds * 1000):
-            if descriptor in speaking:
-                speaking[descriptor].read_events()
+            if descriptor in senders:
+                senders[descriptor].read_events()
         for handle in self._running:
             handle.enforce()
         self._running = [handle for handle in self._running if not handle.done()]
+
+
+def _not_started(job: Job, error: OSError) -> Record:
+    """The record of a job whose folder or supervisor cannot be made; it is written down as its result."""
+    cause = f"cannot be started: {error.strerror or error} ({error.filename or job.out_dir})"
+    result = results.lost(Attempt(job, attempts.last(job) + 1, job.argv, job.env), cause)
+    results.write_result(job, result)
+    return results.record(job, result)

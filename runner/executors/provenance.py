@@ -1,4 +1,4 @@
-"""What is worth knowing later about the machine and the code that ran, gathered once per batch."""
+"""Where a job comes from: the machine, Python and its packages, the git state of the code. Asked once per batch."""
 
 from __future__ import annotations
 
@@ -8,21 +8,62 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import runner
+from runner.core.checkout import PROJECT
+from runner.core.job import Job
+
+DISTRIBUTION = "overnight"
 PACKAGES = ("torch", "numpy", "pydantic", "pyyaml", "rich", "psutil", "wandb", "tiktoken")
 PATIENCE = 5.0  # seconds for a program that is asked
 
 
-def gather(folder: Path) -> dict[str, Any]:
-    """Python, packages, git state of `folder`, host and GPUs; None where something cannot be known."""
+class Provenance:
+    """Called with a job it returns what the job's metadata says of its origin. Each checkout is asked once per batch.
+
+    What `jobs` need is gathered at once, before the first of them starts.
+    """
+
+    def __init__(self, jobs: Iterable[Job] = ()) -> None:
+        self._checkouts: dict[Path | None, dict[str, Any] | None] = {None: None}
+        self._folders: dict[Path, Path | None] = {}
+        self._common = {**machine(), "runner_version": runner_version(), "runner_git": self._git(PROJECT)}
+        for job in jobs:
+            self._git(code_folder(job))
+
+    def __call__(self, job: Job) -> dict[str, Any]:
+        return {**self._common, "git": self._git(code_folder(job))}
+
+    def _git(self, folder: Path) -> dict[str, Any] | None:
+        if folder not in self._folders:
+            self._folders[folder] = checkout_of(folder)
+        checkout = self._folders[folder]
+        if checkout not in self._checkouts:
+            self._checkouts[checkout] = git(folder)
+        return self._checkouts[checkout]
+
+
+def code_folder(job: Job) -> Path:
+    """The folder of the job's script; where none is known, the one that its command runs in."""
+    return job.script.parent if job.script is not None else job.cwd
+
+
+def checkout_of(folder: Path) -> Path | None:
+    """The innermost folder around `folder` that git has under control; None outside a checkout."""
+    folder = folder.resolve()
+    return next((path for path in (folder, *folder.parents) if (path / ".git").exists()), None)
+
+
+def machine() -> dict[str, Any]:
+    """Python, packages, host and GPUs; None where something cannot be known."""
     return {
         "python": platform.python_version(),
         "python_executable": sys.executable,
         "packages": {name: _version(name) for name in PACKAGES},
-        "git": git(folder),
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
@@ -31,12 +72,16 @@ def gather(folder: Path) -> dict[str, Any]:
     }
 
 
+def runner_version() -> str:
+    """The version of the runner itself."""
+    return _version(DISTRIBUTION) or runner.__version__
+
+
 def _memory() -> int | None:
     try:
-        import psutil
-    except ImportError:  # not worth a batch
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):  # a system that does not know these names
         return None
-    return int(psutil.virtual_memory().total)
 
 
 def _version(package: str) -> str | None:

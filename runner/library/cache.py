@@ -39,7 +39,7 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class CachePolicy:
     """Which results are good enough: of changed code, and begun not before `since` (ISO 8601)."""
 
     code: Code = "warn"
@@ -68,7 +68,7 @@ class Miss:
     foreign: bool = False
 
 
-def look(folder: Path, key: Key, trust: Trust = Trust()) -> Hit | Miss:
+def look(folder: Path, key: Key, policy: CachePolicy = CachePolicy()) -> Hit | Miss:
     """What stands in `folder`. Never raises for what it finds there, whatever that is."""
     meta = read_meta(folder)
     if meta is None:
@@ -77,15 +77,15 @@ def look(folder: Path, key: Key, trust: Trust = Trust()) -> Hit | Miss:
         return Miss()
     if meta.get("hash") != key.digest or canonical(meta.get("config")) != key.text:
         return Miss("meta.json speaks of another config")
-    if trust.since is not None and not str(meta.get("start_time")) >= trust.since:
+    if policy.since is not None and not str(meta.get("start_time")) >= policy.since:
         return Miss("is to be computed again", outdated=True)
     if meta.get("function") != key.function and meta.get("code") != key.code:  # the second: its file was renamed
         why = f"{folder} holds a result of {meta.get('function')}, not of {key.function}"
         return Miss(f"{why}; give each its own output_dir, or type --rerun", foreign=True)
     if meta.get("version") != key.version:
         return Miss(f"version {meta.get('version')} became {key.version}", outdated=True)
-    stale = meta.get("code") != key.code and trust.code != "ignore"
-    if stale and trust.code == "rerun":
+    stale = meta.get("code") != key.code and policy.code != "ignore"
+    if stale and policy.code == "rerun":
         return Miss("the code has changed", outdated=True)
     try:
         content = read_bytes(f"{folder}/{layout.PICKLE}")
@@ -205,10 +205,10 @@ def recover(folder: Path) -> None:
         aside.rename(folder)
 
 
-def copy_twin(folder: Path, key: Key, trust: Trust) -> bool:
+def copy_duplicate(folder: Path, key: Key, policy: CachePolicy) -> bool:
     """Take over the result of an equal config with another name, if one stands beside `folder`."""
-    for other in _twins(folder, key.digest):
-        found = look(other, key, trust)
+    for other in _duplicates(folder, key.digest):
+        found = look(other, key, policy)
         if isinstance(found, Hit) and not found.stale:
             make_room(folder, Miss())
             for entry in other.iterdir():
@@ -223,7 +223,7 @@ def copy_twin(folder: Path, key: Key, trust: Trust) -> bool:
     return False
 
 
-def _twins(folder: Path, digest: str) -> Iterator[Path]:
+def _duplicates(folder: Path, digest: str) -> Iterator[Path]:
     with os.scandir(folder.parent) as entries:
         names = sorted(entry.name for entry in entries if entry.name.endswith(f"-{digest}"))
     yield from (folder.parent / name for name in names if name != folder.name)

@@ -1,27 +1,25 @@
-"""Compute each config once, whoever asks: lock, look, run in another executor, and let the new result stand."""
+"""An executor around another one that computes each config once, whoever asks: lock, look, run, load the result."""
 
 from __future__ import annotations
 
 import select
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from runner.core.job import Attempt, Job
 from runner.core.options import RunOptions
 from runner.core.state import COMPLETED, ERROR, FAILED, INTERRUPTED, Finished, Outcome, Record
 from runner.disk import atomic, attempts, layout
 from runner.disk.lock import Held, Lock
+from runner.engine.protocols import Executor, Handle, Lease, Wait
 from runner.executors.supervised import Adopted, adopt
 from runner.library import cache
-from runner.library.cache import Hit, Key, Miss, Trust
-
-if TYPE_CHECKING:
-    from runner.engine.loop import Executor, Handle
+from runner.library.cache import CachePolicy, Hit, Key, Miss
 
 POLL = 0.05  # seconds between two tries to get a lock that another process holds
 
 
-class Turn:
+class CachedJob:
     """One config: it waits for its lock, then it is computed. A Handle of the engine; owns the lock."""
 
     def __init__(self, job: Job, key: Key) -> None:
@@ -30,7 +28,7 @@ class Turn:
         self.lock: Lock | None = None
         self.orphan: Adopted | None = None  # what an --isolate that was killed left running
         self.inner: Handle | None = None
-        self.told = False
+        self.announced_wait = False
         self._record: Record | None = None
 
     @property
@@ -49,6 +47,7 @@ class Turn:
         return self._record
 
     def end(self, record: Record) -> None:
+        """It has ended so; others may have the lock."""
         self._record = record
         if self.lock is not None:
             self.lock.release()
@@ -61,118 +60,139 @@ class Turn:
             self.end(_ended(self.job, Outcome(INTERRUPTED, error="interrupted")))
 
 
-class Once:
-    """An Executor around another one. `found` gets what was computed or, meanwhile, loaded: name of the job -> Hit."""
+class CachedExecutor:
+    """An Executor around `inner`, for `slots` configs at once.
 
-    def __init__(self, inner: Executor, keys: Mapping[str, Key], trust: Trust, say: Callable[[str], None]) -> None:
-        self.slots = inner.slots
-        self.grace = inner.grace
+    `found` gets what was computed or, meanwhile, loaded: name of the job -> Hit. `notify` shows a sentence to the user.
+    """
+
+    def __init__(
+        self, inner: Executor, slots: int, keys: Mapping[str, Key], policy: CachePolicy, notify: Callable[[str], None]
+    ) -> None:
         self.found: dict[str, Hit] = {}
         self._inner = inner
+        self._slots = slots
         self._keys = keys
-        self._trust = trust
-        self._say = say
-        self._turns: list[Turn] = []
+        self._policy = policy
+        self._notify = notify
+        self._jobs: list[CachedJob] = []
 
-    def finished(self, job: Job) -> Record | None:
-        """None: what stands in the folder is looked at when its lock is held."""
-        return None
+    def offer(self, job: Job) -> Lease | Wait:
+        """A free slot; one that waits for a lock is not free."""
+        return Lease() if len(self._jobs) < self._slots else Wait()
 
-    def submit(self, job: Job) -> Turn:
-        turn = Turn(job, self._keys[job.name])
-        self._turns.append(turn)
-        return turn
+    def submit(self, job: Job, lease: Lease) -> CachedJob:
+        """What is in the folder is looked at when its lock is held."""
+        cached_job = CachedJob(job, self._keys[job.name])
+        self._jobs.append(cached_job)
+        return cached_job
 
     def adopt(self, job: Job) -> None:
-        """None: what runs without its engine is waited for when its turn comes."""
+        """None: a job that runs without its engine is waited for when its turn comes."""
 
     def wait(self, seconds: float, wake: int) -> None:
-        """Let each turn go on, and what runs run."""
-        for turn in self._turns:
-            self._guarded(self._begin, turn)
-        running = [turn for turn in self._turns if turn.inner is not None and not turn.done()]
-        waiting = [turn for turn in self._turns if turn.inner is None and not turn.done()]
+        """Start what has its lock, and let the inner executor run what has started."""
+        for one in self._jobs:
+            self._guarded(self._start, one)
+        running = [one for one in self._jobs if one.inner is not None and not one.done()]
+        waiting = [one for one in self._jobs if one.inner is None and not one.done()]
         if running:
             self._inner.wait(min(seconds, POLL) if waiting else seconds, wake)
-        elif len(waiting) == len(self._turns):
+        elif len(waiting) == len(self._jobs):
             poll = select.poll()
             poll.register(wake, select.POLLIN)
             poll.poll(POLL * 1000)
-        for turn in running:
-            if turn.inner is not None and turn.inner.done():
-                self._guarded(self._settle, turn)
-        self._turns = [turn for turn in self._turns if not turn.done()]
+        for one in running:
+            if one.inner is not None and one.inner.done():
+                self._guarded(self._finish, one)
+        self._jobs = [one for one in self._jobs if not one.done()]
 
-    def _guarded(self, step: Callable[[Turn], None], turn: Turn) -> None:
-        """A disk that is full or closed to us ends one config and not all."""
+    def _guarded(self, step: Callable[[CachedJob], None], one: CachedJob) -> None:
+        """A disk that is full, or that we may not write, ends one config and not all."""
         try:
-            step(turn)
+            step(one)
         except OSError as error:
-            why = f"{error.strerror or error} ({error.filename or turn.job.out_dir})"
-            turn.end(_ended(turn.job, Outcome(ERROR, error=why)))
+            cause = f"{error.strerror or error} ({error.filename or one.job.out_dir})"
+            one.end(_ended(one.job, Outcome(ERROR, error=cause)))
 
-    def _begin(self, turn: Turn) -> None:
-        if turn.done() or turn.inner is not None or not self._locked(turn):
+    def _start(self, one: CachedJob) -> None:
+        if one.done() or one.inner is not None or not self._locked(one):
             return
-        folder, key = turn.job.out_dir, turn.key
-        cache.recover(folder)
-        found = cache.look(folder, key, self._trust)
-        if isinstance(found, Miss) and cache.copy_twin(folder, key, self._trust):
-            found = cache.look(folder, key, self._trust)
+        found = self._look(one)
         if isinstance(found, Hit):
-            self.found[turn.job.name] = found
-            turn.end(cached(turn.job, found))
-            return
-        if found.foreign:
-            turn.end(_ended(turn.job, Outcome(ERROR, error=found.why)))
+            self.found[one.job.name] = found
+            one.end(cached(one.job, found))
+        elif found.foreign:
+            one.end(_ended(one.job, Outcome(ERROR, error=found.why)))
+        else:
+            self._compute(one, found)
+
+    def _look(self, one: CachedJob) -> Hit | Miss:
+        """What is in the folder, or was copied there from that of an equal config."""
+        folder, key = one.job.out_dir, one.key
+        cache.recover(folder)
+        found = cache.look(folder, key, self._policy)
+        if isinstance(found, Miss) and cache.copy_duplicate(folder, key, self._policy):
+            return cache.look(folder, key, self._policy)
+        return found
+
+    def _compute(self, one: CachedJob, found: Miss) -> None:
+        lease = self._inner.offer(one.job)
+        if isinstance(lease, Wait):
             return
         if found.why and not found.outdated:
-            self._say(f"{turn.job.name}: {found.why}; what is there is set aside, and it is computed again.")
-        attempts.clear(turn.job)  # processes of an earlier attempt, before its records are moved
-        cache.make_room(folder, found)
-        turn.inner = self._inner.submit(turn.job)
+            self._notify(f"{one.job.name}: {found.why}; the folder's content is archived, and it is computed again.")
+        attempts.clear(one.job)  # processes of an earlier attempt, before its records are moved
+        cache.make_room(one.job.out_dir, found)
+        started = self._inner.submit(one.job, lease)
+        if isinstance(started, Record):
+            self._keep(one, started)
+        else:
+            one.inner = started
 
-    def _locked(self, turn: Turn) -> bool:
+    def _locked(self, one: CachedJob) -> bool:
         """True once nobody else computes this config."""
-        if turn.lock is None:
-            path = cache.lock(turn.job.out_dir, turn.key.digest)
+        if one.lock is None:
+            path = cache.lock(one.job.out_dir, one.key.digest)
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                turn.lock = Lock(str(path), patience=0)
+                one.lock = Lock(str(path), patience=0)
             except Held as held:
-                if not turn.told:
-                    self._say(f"{turn.job.name}: waiting for {held}, which computes it.")
-                    turn.told = True
+                if not one.announced_wait:
+                    self._notify(f"{one.job.name}: waiting for {held}, which computes it.")
+                    one.announced_wait = True
                 return False
-            turn.orphan = adopt(turn.job, RunOptions())
-        if turn.orphan is not None:
-            turn.orphan.enforce()
-            if not turn.orphan.done():
+            one.orphan = adopt(one.job, RunOptions())
+        if one.orphan is not None:
+            one.orphan.enforce()
+            if not one.orphan.done():
                 return False
-            turn.orphan.record()
-            turn.orphan = None
+            one.orphan.record()
+            one.orphan = None
         return True
 
-    def _settle(self, turn: Turn) -> None:
-        """What was computed is loaded again, so that the first run sees exactly what all later ones will see."""
-        assert turn.inner is not None
-        record = turn.inner.record()
-        folder = turn.job.out_dir
+    def _finish(self, one: CachedJob) -> None:
+        assert one.inner is not None
+        self._keep(one, one.inner.record())
+
+    def _keep(self, one: CachedJob, record: Record) -> None:
+        """Load what was computed, so that the first run sees exactly what all later ones will see."""
+        folder = one.job.out_dir
         if record.status == COMPLETED:
-            found = cache.look(folder, turn.key, Trust(code="ignore"))
+            found = cache.look(folder, one.key, CachePolicy(code="ignore"))
             if isinstance(found, Hit):
-                self.found[turn.job.name] = found
+                self.found[one.job.name] = found
             else:
-                why = f"there is no result to be used: {found.why or 'the script did not come to this config'}"
-                record = _ended(turn.job, Outcome(FAILED, error=why))
+                cause = f"there is no usable result: {found.why or 'the script did not come to this config'}"
+                record = _ended(one.job, Outcome(FAILED, error=cause))
         if record.status not in (COMPLETED, INTERRUPTED) and not (folder / layout.JOB_ERROR).exists():
             _explain(record)
         cache.recover(folder)
-        turn.end(record)
+        one.end(record)
 
 
 def cached(job: Job, found: Hit) -> Record:
-    """The record of a config whose result stood already."""
+    """The record of a config that has a result already."""
     meta = found.meta
     seconds = float(meta.get("duration_seconds") or 0.0)
     state = Finished(meta.get("start_time"), meta.get("end_time") or "", seconds, Outcome(COMPLETED, 0))

@@ -2,82 +2,75 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TextIO
 
-from runner.core.job import Job, Plan
-from runner.core.state import COMPLETED, INTERRUPTED, Finished, Record
-from runner.core.text import count, duration, plain, shown
+from runner.core.state import COMPLETED, INTERRUPTED, PENDING, Finished, Record
+from runner.core.text import count, duration, listed, plain, shown
 from runner.disk.layout import ERROR_DETAILS, JobPaths
-from runner.engine.progress import Progress
+from runner.engine.events import BatchEnded, Event, JobEnded, JobStarted, JobWaiting, Notice
+from runner.observers.batch_state import BatchState
 from runner.observers.plain import silence
 
 CAUSE_WIDTH = 400
+LISTED = 10  # names in a sentence
 
 
 class Console:
-    """A line when a config begins and one when it ends. `logs`: each has a log that can be followed."""
+    """A line when a config starts and one when it ends. `logs`: each has a log that can be followed."""
 
     def __init__(self, stream: TextIO, *, logs: bool = False) -> None:
+        self.state = BatchState()
         self._stream = stream
         self._logs = logs
-        self._number = 0
-        self._total = 0
-        self._began = time.monotonic()
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
+        """One line for the user."""
         try:
             print(plain(text), file=self._stream, flush=True)
-        except (OSError, ValueError):  # nobody reads it any more; the work goes on
+        except (OSError, ValueError):  # nobody reads it any more; the work continues
             silence(self._stream)
 
-    def began(self, plan: Plan) -> None:
-        self._total = len(plan.jobs)
+    def __call__(self, event: Event) -> None:
+        self.state.apply(event)
+        match event:
+            case JobStarted(record):
+                out_dir = record.job.out_dir
+                where = f"tail -f {shown(JobPaths(out_dir).combined)}" if self._logs else shown(out_dir)
+                self.print(f"{record.job.name}: started, {where}")
+            case JobEnded(record) if not record.cached:  # those are one number at the end: there may be thousands
+                self._print_end(record)
+            case JobWaiting(job, reason) if reason:
+                self.print(f"{job.name}: waiting: {reason}")
+            case Notice(text) if self._logs:  # in this process Ctrl+C has ended the config: nothing is waited for
+                self.print(text.replace(" (--grace)", ""))  # an option of batches
+            case BatchEnded(records):
+                self._print_report(records)
 
-    def started(self, record: Record) -> None:
-        job = record.job
-        where = f"tail -f {shown(JobPaths(job.out_dir).combined)}" if self._logs else shown(job.out_dir)
-        self.say(f"{job.name}: started, {where}")
-
-    def progressed(self, job: Job, progress: Progress, lines: Sequence[str]) -> None:
-        """The function prints for itself, or into its log."""
-
-    def finished(self, record: Record) -> None:
+    def _print_end(self, record: Record) -> None:
         assert isinstance(record.state, Finished)
-        self._number += 1
-        if record.cached:
-            return  # told as one number at the end: there may be thousands
         cause = record.state.outcome.error
-        text = f"[{self._number}/{self._total}] {record.job.name}: {record.status}"
+        text = f"[{self.state.ended}/{self.state.total}] {record.job.name}: {record.status}"
         if record.status == COMPLETED:
             text += f" in {duration(record.state.seconds)}"
         elif cause and record.status != INTERRUPTED:
             text += f": {plain(cause, CAUSE_WIDTH)}"
-        self.say(text)
+        self.print(text)
 
-    def notice(self, text: str) -> None:
-        if self._logs:  # in this process Ctrl+C has ended the config already: there is nothing to wait for
-            self.say(text.replace(" (--grace)", ""))  # an option of batches
-
-    def tick(self) -> None:
-        """Nothing is drawn."""
-
-    def ended(self, records: Sequence[Record], stopped: str | None) -> None:
+    def _print_report(self, records: Sequence[Record]) -> None:
         by_kind = {
             "computed": sum(record.status == COMPLETED and not record.cached for record in records),
             "from the cache": sum(record.cached for record in records),
             "interrupted": sum(record.status == INTERRUPTED for record in records),
-            "not begun": sum(record.status == "pending" for record in records),
+            "not started": sum(record.status == PENDING for record in records),
         }
         by_kind["failed"] = len(records) - sum(by_kind.values())
-        said = ", ".join(f"{number} {kind}" for kind, number in by_kind.items() if number)
-        self.say(f"{count(len(records), 'config')} in {duration(time.monotonic() - self._began)}: {said or 'none'}.")
+        kinds = ", ".join(f"{number} {kind}" for kind, number in by_kind.items() if number)
+        self.print(f"{count(len(records), 'config')} in {duration(self.state.elapsed)}: {kinds or 'none'}.")
         for record in records:
             trace = record.job.out_dir / ERROR_DETAILS
             if isinstance(record.state, Finished) and record.status not in (COMPLETED, INTERRUPTED) and trace.exists():
-                self.say(f"✗ {record.job.name}: {shown(trace)}")
-        left = [record.job.name for record in records if record.status in (INTERRUPTED, "pending")]
+                self.print(f"✗ {record.job.name}: {shown(trace)}")
+        left = [record.job.name for record in records if record.status in (INTERRUPTED, PENDING)]
         if left:
-            more = f" and {len(left) - 10} more" if len(left) > 10 else ""
-            self.say(f"Left to do: {', '.join(left[:10])}{more}. Start it again to go on.")
+            self.print(f"Left to do: {listed(left, LISTED)}. Start the script again to continue.")

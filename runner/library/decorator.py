@@ -20,8 +20,8 @@ from runner.disk.layout import INDUCTOR_CACHE, JOB_ERROR, OWN
 from runner.library import code_fingerprint, evaluation
 from runner.library import plan as planner
 from runner.library.arguments import Asked, Misused, parse, program_of
-from runner.library.cache import Hit, Miss, Trust
-from runner.library.console import Console
+from runner.library.cache import CachePolicy, Hit, Miss
+from runner.library.console import LISTED, Console
 from runner.library.evaluation import Evaluated
 from runner.library.plan import Call, Wanted
 from runner.planners.environment import additions
@@ -105,7 +105,7 @@ class Experiment(Generic[C, R]):
             if program is not None and (folder := _started_for()) is not None:
                 return self._one(folder, plan, calls, console)
             if asked.report:
-                known = evaluation.stood(calls, Trust(asked.code), console)
+                known = evaluation.existing_results(calls, CachePolicy(asked.code), console)
             else:
                 console = Console(sys.stderr, logs=asked.isolated)
                 known = evaluation.evaluate(self.function, plan, calls, asked, console)
@@ -113,7 +113,7 @@ class Experiment(Generic[C, R]):
             if program is None:
                 raise
             for problem in error.problems:
-                console.say(f"{program.name}: {problem}")
+                console.print(f"{program.name}: {problem}")
             sys.exit(2)
         if known.signal is not None:
             if program is None:
@@ -134,7 +134,7 @@ class Experiment(Generic[C, R]):
         self._configs = configs or self._configs
         self._out = Path(output_dir) if output_dir is not None else self._out
         _, calls = self._planned(Asked(), ())
-        found = evaluation.settle(calls, Trust(), write=False)
+        found = evaluation.look_up(calls, CachePolicy(), write=False)
         return Table(_row(call, found[call.job.name]) for call in calls)
 
     def _planned(self, asked: Asked, command: tuple[str, ...]) -> tuple[Plan, list[Call]]:
@@ -154,7 +154,7 @@ class Experiment(Generic[C, R]):
         if not asked.only:
             return plan, calls
         names = [call.name for call in calls]
-        there = f"there are {', '.join(names[: evaluation.LISTED])}"
+        there = f"there are {', '.join(names[:LISTED])}"
         unknown = [
             f"--only {name}: no such config; {did_you_mean(name, names) or there}"
             for name in asked.only
@@ -187,14 +187,14 @@ class Experiment(Generic[C, R]):
         results: list[R] = [known.hits[call.job.name].value for call in there]
         configs = [call.config for call in there]
         for name, why in missing.items():
-            console.say(f"No result: {name} ({why})")
+            console.print(f"No result: {name} ({why})")
         if self._report is not None and _takes_missing(self._report):
             absent = [call.config for call in calls if call.job.name not in known.hits]
             self._report(configs, results, missing=absent)
         elif self._report is not None and not missing:
             self._report(configs, results)
         elif self._report is not None:
-            console.say(f"No report: {count(len(missing), 'config')} of {len(calls)} without a result.")
+            console.print(f"No report: {count(len(missing), 'config')} of {len(calls)} without a result.")
         if missing and program is not None:
             sys.exit(1)
         if missing:
@@ -257,8 +257,8 @@ def _takes_missing(report: Callable[..., object]) -> bool:
 
 def _show(calls: Sequence[Call], asked: Asked) -> None:
     """Print what a run would do with each config."""
-    trust = Trust(asked.code, clock.now() if asked.rerun else None)
-    found = evaluation.settle(calls, trust, write=False)
+    policy = CachePolicy(asked.code, clock.now() if asked.rerun else None)
+    found = evaluation.look_up(calls, policy, write=False)
     names = [plain(call.name, NAME_WIDTH) for call in calls]
     width = max(map(len, names), default=0)
     for name, call in zip(names, calls, strict=True):

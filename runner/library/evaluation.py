@@ -1,4 +1,4 @@
-"""Run the calls of a plan through the engine: what stands is loaded, what is missing is computed and kept."""
+"""Run the calls of a plan through the engine: existing results are loaded, missing ones are computed and kept."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from runner.core.job import Job, Plan
 from runner.core.options import RunOptions
 from runner.core.state import COMPLETED, ERROR, FAILED, INTERRUPTED, Finished, Outcome, Record
 from runner.core.stopwatch import Stopwatch
+from runner.core.text import listed
 from runner.disk import layout
 from runner.disk.lock import Held, Lock
-from runner.engine.loop import Executor
+from runner.engine.protocols import Executor
 from runner.executors import provenance
 from runner.executors.inline import Inline, perform
 from runner.executors.local import Local
+from runner.executors.provenance import Provenance
 from runner.library import cache
 from runner.library.arguments import Asked
-from runner.library.cache import Hit, Miss, Trust
-from runner.library.cached_executor import Once, cached
-from runner.library.console import Console
+from runner.library.cache import CachePolicy, Hit, Miss
+from runner.library.cached_executor import CachedExecutor, cached
+from runner.library.console import LISTED, Console
 from runner.library.plan import Call
 from runner.planners.select import Selection
-
-LISTED = 10  # names in a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +74,15 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: str(it) for name, it in loaded.items() if it is not None}}
 
 
-def settle(calls: Sequence[Call], trust: Trust, *, write: bool = True) -> dict[str, Hit | Miss]:
-    """What stands of each job, by its name. `write`: results that a crash left aside are put back first."""
+def look_up(calls: Sequence[Call], policy: CachePolicy, *, write: bool = True) -> dict[str, Hit | Miss]:
+    """What there is of each job, by its name. `write`: results that a crash left in the archive are put back first."""
     found: dict[str, Hit | Miss] = {}
     aside = cache.asides(calls[0].job.out_dir.parent) if calls and write else set()
     for call in calls:
         if call.job.name not in found:
             if call.job.out_dir.name in aside:
                 _recover(call)
-            found[call.job.name] = cache.look(call.job.out_dir, call.key, trust)
+            found[call.job.name] = cache.look(call.job.out_dir, call.key, policy)
     return found
 
 
@@ -100,24 +100,24 @@ def evaluate(
     function: Callable[[Any], Any], plan: Plan, calls: Sequence[Call], asked: Asked, console: Console
 ) -> Evaluated:
     """Bring every call to a result, as far as that can be done."""
-    trust = Trust(asked.code, clock.now() if asked.rerun else None)
-    settled = {} if asked.rerun else settle(calls, trust)
-    hits = {name: found for name, found in settled.items() if isinstance(found, Hit)}
-    _tell_stale(hits, console)
+    policy = CachePolicy(asked.code, clock.now() if asked.rerun else None)
+    existing = {} if asked.rerun else look_up(calls, policy)
+    hits = {name: found for name, found in existing.items() if isinstance(found, Hit)}
+    _print_stale(hits, console)
     known = {job.name: cached(job, hits[job.name]) for job in plan.jobs if job.name in hits}
     keys = {call.job.name: call.key for call in calls}
     with held_batch(plan.root, None) as session:
         if asked.isolated and len(known) < len(plan.jobs):
-            inner: Executor = Local(RunOptions(max_workers=asked.workers), provenance.gather(plan.jobs[0].cwd))
+            inner: Executor = Local(RunOptions(max_workers=asked.workers), Provenance(plan.jobs))
         else:
             inner = Inline(Work(function, calls), session.signals)
-        once = Once(inner, keys, trust, console.say)
+        executor = CachedExecutor(inner, asked.workers, keys, policy, console.print)
         run = tuple(job for job in plan.jobs if job.name not in known)
-        ended = session.run(plan, Selection(run, known, frozenset(job.name for job in plan.jobs)), once, [console])
-    _tell_stale(once.found, console)
-    return Evaluated(
-        {**hits, **once.found}, {record.job.name: record for record in ended.records}, next(iter(ended.signals), None)
-    )
+        selection = Selection(run, known, frozenset(job.name for job in plan.jobs))
+        ended = session.run(plan, selection, executor, [console])
+    _print_stale(executor.found, console)
+    records = {record.job.name: record for record in ended.records}
+    return Evaluated({**hits, **executor.found}, records, next(iter(ended.signals), None))
 
 
 def compute(function: Callable[[Any], Any], call: Call) -> int:
@@ -130,21 +130,20 @@ def compute(function: Callable[[Any], Any], call: Call) -> int:
     return 0 if outcome.status == COMPLETED else 1
 
 
-def stood(calls: Sequence[Call], trust: Trust, console: Console) -> Evaluated:
-    """The results that stand, and nothing computed."""
-    hits = {name: found for name, found in settle(calls, trust).items() if isinstance(found, Hit)}
-    _tell_stale(hits, console)
+def existing_results(calls: Sequence[Call], policy: CachePolicy, console: Console) -> Evaluated:
+    """The results that there are; nothing is computed."""
+    hits = {name: found for name, found in look_up(calls, policy).items() if isinstance(found, Hit)}
+    _print_stale(hits, console)
     jobs = {call.job.name: call.job for call in calls}
     records = {name: cached(job, hits[name]) if name in hits else Record(job) for name, job in jobs.items()}
     return Evaluated(hits, records)
 
 
-def _tell_stale(hits: Mapping[str, Hit], console: Console) -> None:
+def _print_stale(hits: Mapping[str, Hit], console: Console) -> None:
     stale = [name for name, hit in hits.items() if hit.stale]
     if stale:
-        more = f" and {len(stale) - LISTED} more" if len(stale) > LISTED else ""
-        console.say(
-            f"Stale: the code has changed since {', '.join(stale[:LISTED])}{more} "
+        console.print(
+            f"Stale: the code has changed since {listed(stale, LISTED)} "
             f"{'was' if len(stale) == 1 else 'were'} computed. --code rerun computes again, --code ignore is silent."
         )
 

@@ -1,47 +1,64 @@
-"""Observer of the engine that writes master_log.txt and the views of a batch. It never raises."""
+"""Observer of the engine that writes master_log.txt and the views of a batch. It survives a disk that fails."""
 
 from __future__ import annotations
 
 import os
 import re
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
-from runner.core import clock, redact
-from runner.core.job import Job, Plan
+from runner.core import redact
+from runner.core.clock import Stamp, now
 from runner.core.state import Record, Running
 from runner.core.text import command, count, plain
 from runner.disk import atomic, results
 from runner.disk.append_log import Log
 from runner.disk.layout import BatchPaths
-from runner.engine.progress import Progress
+from runner.engine.events import (
+    BatchEnded,
+    BatchStarted,
+    Event,
+    JobEnded,
+    JobProgressed,
+    JobStarted,
+    JobWaiting,
+    Notice,
+    Tick,
+)
+from runner.observers.batch_state import BatchState
+from runner.observers.registry import ObserverContext
 from runner.reports import terminal
 from runner.reports.registry import views_of
 
-SHARE = 20  # the summary is written again after this many times what its last writing took: at most a 20th of the time
-REFRESH = 1.0  # seconds between two writings of the summary at the least
+PAUSE = 20  # views are written again after this many times what their last writing took: at most a 20th of the time
+REFRESH = 1.0  # seconds between two writings of the views at the least
 LINE_WIDTH = 240
 
 #: Lines of a job that belong into a high-level log, and how often (seconds between two, burst).
-_TELLING = re.compile(r"\b(step|val|validation|stage|error|exception|warning|saving|saved|traceback)\b", re.IGNORECASE)
+_IMPORTANT = re.compile(r"\b(step|val|validation|stage|error|exception|warning|sav(ing|ed)|traceback)\b", re.IGNORECASE)
 _ROUTINE = re.compile(r"\b(iter|iteration|loss|epoch)\b", re.IGNORECASE)
-TELLING_EVERY, ROUTINE_EVERY, BURST = 2.0, 15.0, 20
+IMPORTANT_EVERY, ROUTINE_EVERY, BURST = 2.0, 15.0, 20
+
+
+def make(context: ObserverContext) -> Journal:
+    """The entry of the registry."""
+    return Journal(context.earlier)
 
 
 class Bucket:
     """Lets `burst` lines pass, then one in `every` seconds."""
 
-    def __init__(self, every: float, burst: int) -> None:
+    def __init__(self, every: float, burst: int, clock: Callable[[], float]) -> None:
         self._every = every
         self._burst = burst
         self._tokens = float(burst)
-        self._last = time.monotonic()
+        self._clock = clock
+        self._last = clock()
 
     def take(self) -> bool:
-        now = time.monotonic()
-        self._tokens = min(self._tokens + (now - self._last) / self._every, self._burst)
-        self._last = now
+        moment = self._clock()
+        self._tokens = min(self._tokens + (moment - self._last) / self._every, self._burst)
+        self._last = moment
         if self._tokens < 1:
             return False
         self._tokens -= 1
@@ -51,80 +68,90 @@ class Bucket:
 class Journal:
     """The files of one batch, beside the folders of its jobs. `earlier` are jobs of it that other plans had before."""
 
-    def __init__(self, earlier: Sequence[Record] = ()) -> None:
-        self._earlier = {record.job.name: record for record in earlier}
+    def __init__(self, earlier: Sequence[Record] = (), clock: Callable[[], float] = time.monotonic) -> None:
+        self.state = BatchState(clock, earlier)
+        self._clock = clock
         self._log: Log | None = None
-        self._stamp = clock.Stamp()
-        self._records: dict[str, Record] = {}
+        self._stamp = Stamp()
         self._stale = False
         self._next_refresh = 0.0
         self._buckets: dict[str, tuple[Bucket, Bucket]] = {}
-        self._began = time.monotonic()
 
-    def began(self, plan: Plan) -> None:
-        self._plan = replace(plan, jobs=(*(record.job for record in self._earlier.values()), *plan.jobs))
-        self._paths = BatchPaths(plan.root)
-        self._views = views_of(self._plan)
-        self._records = {**self._earlier, **{job.name: Record(job) for job in plan.jobs}}
-        atomic.end_torn_line(self._paths.master_log)
-        self._log = Log(self._paths.master_log)
-        self._say(f"Batch {plan.name}: {count(len(plan.jobs), 'job')}, pid {os.getpid()}, in {plan.root}")
+    def __call__(self, event: Event) -> None:
+        self.state.apply(event)
+        match event:
+            case JobProgressed(job, _, lines):
+                if lines:
+                    self._log_output(job.name, lines)
+            case Tick():
+                if self._stale and self._clock() >= self._next_refresh:
+                    self._refresh()
+            case JobStarted(record):
+                self._log_start(record)
+            case JobEnded(record):
+                self._buckets.pop(record.job.name, None)
+                self._write(terminal.headline(record))
+                self._stale = True
+            case JobWaiting(job, reason) if reason:
+                self._write(f"{job.name}: waiting: {reason}")
+            case Notice(text):
+                self._write(text)
+            case BatchStarted():
+                self._open(event)
+            case BatchEnded():
+                self._close(event)
+
+    def _open(self, event: BatchStarted) -> None:
+        plan = event.plan
+        paths = BatchPaths(plan.root)
+        self._views = views_of(self.state.plan)
+        atomic.end_torn_line(paths.master_log)
+        self._log = Log(paths.master_log)
+        self._write(f"Batch {plan.name}: {count(len(plan.jobs), 'job')}, pid {os.getpid()}, in {plan.root}")
         for line in terminal.footprint(plan):
-            self._say(line)
+            self._write(line)
         for key, value in plan.overrides.items():
-            self._say(f"Override {key} = {value}")
+            self._write(f"Override {key} = {value}")
         for notice in plan.notices:
-            self._say(f"Note: {notice}")
+            self._write(f"Note: {notice}")
         self._refresh()
 
-    def started(self, record: Record) -> None:
-        self._records[record.job.name] = record
+    def _log_start(self, record: Record) -> None:
         assert isinstance(record.state, Running)
-        number = list(self._records).index(record.job.name) + 1
-        self._buckets[record.job.name] = (Bucket(TELLING_EVERY, BURST), Bucket(ROUTINE_EVERY, 3))
-        self._say(f"[{number}/{len(self._records)}] {record.job.name}: started, pid {record.state.pid}")
-        self._say(f"{record.job.name}: command {command(redact.argv(record.state.argv))}")
+        name = record.job.name
+        self._write(f"[{self.state.number(name)}/{self.state.total}] {name}: started, pid {record.state.pid}")
+        self._write(f"{name}: command {command(redact.argv(record.state.argv))}")
         self._stale = self._stale or any(view.on_start for view in self._views)
 
-    def progressed(self, job: Job, progress: Progress, lines: Sequence[str]) -> None:
-        telling, routine = self._buckets.setdefault(job.name, (Bucket(TELLING_EVERY, BURST), Bucket(ROUTINE_EVERY, 3)))
+    def _log_output(self, name: str, lines: Sequence[str]) -> None:
+        """The lines of a job that matter for the batch, as many as its buckets let pass."""
+        if name not in self._buckets:
+            important = Bucket(IMPORTANT_EVERY, BURST, self._clock)
+            self._buckets[name] = (important, Bucket(ROUTINE_EVERY, 3, self._clock))
+        important, routine = self._buckets[name]
         for line in lines:
-            bucket = telling if _TELLING.search(line) else routine if _ROUTINE.search(line) else None
+            bucket = important if _IMPORTANT.search(line) else routine if _ROUTINE.search(line) else None
             if bucket is not None and bucket.take():
-                self._say(f"{job.name}: {plain(line.strip(), LINE_WIDTH)}")
+                self._write(f"{name}: {plain(line.strip(), LINE_WIDTH)}")
 
-    def finished(self, record: Record) -> None:
-        self._records[record.job.name] = record
-        self._buckets.pop(record.job.name, None)
-        self._say(terminal.headline(record))
-        self._stale = True
-
-    def notice(self, text: str) -> None:
-        self._say(text)
-
-    def tick(self) -> None:
-        if self._stale and time.monotonic() >= self._next_refresh:
-            self._refresh()
-
-    def ended(self, records: Sequence[Record], stopped: str | None) -> None:
-        self._records |= {record.job.name: record for record in records}
+    def _close(self, event: BatchEnded) -> None:
         self._refresh()
-        for line in terminal.report(self._plan, records, time.monotonic() - self._began, stopped).splitlines():
-            self._say(line)
+        for line in terminal.report(self.state.plan, event.records, self.state.elapsed, event.stopped).splitlines():
+            self._write(line)
 
     def _refresh(self) -> None:
-        """Write the summary. Its cost grows with the batch, so it is written the more rarely the longer it takes."""
-        began = time.monotonic()
+        """Write the views. Their cost grows with the batch, so they are written the more rarely the longer it takes."""
+        began = self._clock()
         self._stale = False
-        records, now = list(self._records.values()), clock.now()
+        records, timestamp = list(self.state.records.values()), now()
         for view in self._views:
             try:
-                for name, content in view.files(records, now).items():
-                    results.write_view(self._plan.root / name, content)
+                for name, content in view.files(records, timestamp).items():
+                    results.write_view(self.state.plan.root / name, content)
             except OSError as error:
-                self._say(f"cannot write {error.filename or self._plan.root}: {error.strerror or error}")
-        self._next_refresh = time.monotonic() + max(REFRESH, SHARE * (time.monotonic() - began))
+                self._write(f"cannot write {error.filename or self.state.plan.root}: {error.strerror or error}")
+        self._next_refresh = self._clock() + max(REFRESH, PAUSE * (self._clock() - began))
 
-    def _say(self, text: str) -> None:
-        assert self._log is not None
-        self._log.write(self._stamp() + plain(text).encode(errors="replace") + b"\n")
+    def _write(self, text: str) -> None:
+        if self._log is not None:
+            self._log.write(self._stamp() + plain(text).encode(errors="replace") + b"\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal, TextIO
 
 from rich.console import Console
@@ -11,45 +11,51 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from runner.core.job import Plan
-from runner.core.state import COMPLETED, INTERRUPTED, Finished, Record, Running
+from runner.core.state import COMPLETED, INTERRUPTED, PENDING, RUNNING, Finished, Record, Running
 from runner.core.text import count, duration, plain
-from runner.engine.progress import Progress
+from runner.engine.events import BatchEnded, BatchStarted, Event
+from runner.observers.batch_state import NO_PROGRESS
 from runner.observers.plain import Lines, silence
+from runner.observers.registry import ObserverContext
 
 REFRESH = 0.25  # seconds between two drawings
 #: Columns and the room that each wants; the names take what is left.
 WIDTHS = {"job": 0, "state": 11, "iter": 13, "loss": 8, "val loss": 8, "speed": 10, "elapsed": 12, "ETA": 12}
 DROPPED = ("speed", "val loss", "elapsed", "ETA", "loss")  # on a narrow screen, in this order
-GAP, LEAST_NAME = 2, 16
-STYLES = {"running": "bold", COMPLETED: "green", "pending": "dim", INTERRUPTED: "yellow"}
-RANK = {"running": 0, COMPLETED: 2, "pending": 3}  # what is shown first when there are too many; failed ones are 1
+GAP, LEAST_NAME, MOST_STATE = 2, 16, 40
+STYLES = {RUNNING: "bold", COMPLETED: "green", PENDING: "dim", INTERRUPTED: "yellow"}
+RANK = {RUNNING: 0, COMPLETED: 2, PENDING: 3}  # what is shown first when there are too many; failed ones are 1
+
+
+def make(context: ObserverContext) -> Screen:
+    """The entry of the registry."""
+    return Screen(context.stream, verbose=context.verbose)
 
 
 class Screen(Lines):
     """Lines that scroll by above a table of the jobs, which is drawn again at most four times a second."""
 
-    def __init__(self, stream: TextIO, *, verbose: bool = False) -> None:
-        super().__init__(stream, verbose=verbose)
+    def __init__(self, stream: TextIO, *, verbose: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(stream, verbose=verbose, clock=clock)
         self._console = Console(file=stream, highlight=False)
         self._display = Live(console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
         self._next_draw = 0.0
 
-    def began(self, plan: Plan) -> None:
-        super().began(plan)
-        self._display.start()
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, BatchEnded):
+            self._guard(lambda: self._display.update(Text(""), refresh=True))
+            self._guard(self._display.stop)
+        super().__call__(event)
+        if isinstance(event, BatchStarted):
+            self._guard(self._display.start)
 
-    def tick(self) -> None:
-        if time.monotonic() >= self._next_draw:
-            self._next_draw = time.monotonic() + REFRESH
+    def _tick(self) -> None:
+        """Draw the table, which stands for the heartbeat."""
+        if self._clock() >= self._next_draw:
+            self._next_draw = self._clock() + REFRESH
             self._guard(lambda: self._display.update(self._table(), refresh=True))
 
-    def ended(self, records: Sequence[Record], stopped: str | None) -> None:
-        self._guard(lambda: self._display.update(Text(""), refresh=True))
-        self._guard(self._display.stop)
-        super().ended(records, stopped)
-
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         style = {"✗": "red", "✓": "green"}.get(text[:1], "")
         self._guard(lambda: self._console.print(Text(plain(text), style=style), soft_wrap=True))
 
@@ -60,50 +66,55 @@ class Screen(Lines):
             silence(self._stream)
 
     def _table(self) -> Table:
-        known = self._known
         columns, name_width = self._columns(self._console.size.width)
         table = Table(box=None, pad_edge=False, header_style="dim", caption=self._caption(), caption_justify="left")
         for heading in columns:
-            width = name_width if heading == "job" else None
+            width = {"job": name_width, "state": self._state_width()}.get(heading)
             side: Literal["left", "right"] = "left" if heading in ("job", "state") else "right"
             table.add_column(heading, justify=side, no_wrap=True, overflow="ellipsis", max_width=width)
         caption_rows = 1 + len(self._caption()) // max(self._console.size.width, 1)
         for name in self._visible(max(self._console.size.height - 3 - caption_rows, 1)):
-            record = known.records[name]
+            record = self.state.records[name]
             cells = (Text(plain(cell)) for cell in map(self._row(record).__getitem__, columns))
             table.add_row(*cells, style=STYLES.get(record.status, "red"))
         return table
 
     def _columns(self, width: int) -> tuple[list[str], int]:
         """The columns that fit, and what is left for the names: the least important go first."""
-        longest = max((len(plain(name)) for name in self._known.records), default=0)
-        columns = list(WIDTHS)
+        longest = max((len(plain(name)) for name in self.state.records), default=0)
+        widths = {**WIDTHS, "state": self._state_width()}
+        columns = list(widths)
         for dropped in (*DROPPED, None):
-            room = width - sum(WIDTHS[heading] + GAP for heading in columns if heading != "job")
+            room = width - sum(widths[heading] + GAP for heading in columns if heading != "job")
             if room >= min(longest, LEAST_NAME) or dropped is None:
                 return columns, max(min(room, longest), 3)
             columns.remove(dropped)
         raise AssertionError("the last round returns")
 
+    def _state_width(self) -> int:
+        longest = max((len(_waiting(reason)) for reason in self.state.reasons.values() if reason), default=0)
+        return max(WIDTHS["state"], min(longest, MOST_STATE, self._console.size.width // 2))
+
     def _visible(self, rows: int) -> list[str]:
-        """Running jobs, then those that did not complete, then the newest completed, then the next to come."""
-        records = self._known.records
+        """Running jobs, then those that did not complete, then the latest completed, then the next to come."""
+        records = self.state.records
         chosen = sorted(records, key=lambda name: RANK.get(records[name].status, 1))[:rows]  # sorted keeps the order
         return chosen if len(records) > rows else list(records)
 
     def _row(self, record: Record) -> dict[str, str]:
         name = record.job.name
-        progress = self._known.progress.get(name, Progress())
+        progress = self.state.progress.get(name, NO_PROGRESS)
         running = isinstance(record.state, Running)
+        reason = self.state.reasons.get(name)
         spent = ""
         if isinstance(record.state, Finished):
             spent = duration(record.state.seconds)
-        elif running:
-            spent = duration(time.monotonic() - self._known.since[name])
+        elif name in self.state.since:
+            spent = duration(self.state.running_for(name))
         total = f"/{progress.total}" if progress.total else ""
         return {
             "job": name,
-            "state": record.status,
+            "state": _waiting(reason) if reason else record.status,
             "iter": "" if progress.iteration is None else f"{progress.iteration}{total}",
             "loss": "" if progress.loss is None else f"{progress.loss:.4f}",
             "val loss": "" if progress.val_loss is None else f"{progress.val_loss:.4f}",
@@ -113,7 +124,10 @@ class Screen(Lines):
         }
 
     def _caption(self) -> str:
-        known = self._known
-        rest = known.remaining()
-        text = f"{known.ended} of {count(len(known.records), 'job')} ended, {duration(time.monotonic() - known.began)}"
+        state, rest = self.state, self.state.remaining()
+        text = f"{state.ended} of {count(state.total, 'job')} ended, {duration(state.elapsed)}"
         return text + (f", about {duration(rest)} to go" if rest is not None else "")
+
+
+def _waiting(reason: str) -> str:
+    return f"waiting: {reason}"

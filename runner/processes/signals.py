@@ -9,6 +9,7 @@ import time
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType, TracebackType
     from typing import Any
 
@@ -21,9 +22,10 @@ class Signals:
     AT_ONCE = signal.SIGUSR2  # as a second Ctrl+C, without a first
     ECHO = 0.25  # seconds in which a second signal is the same request: a shell and its terminal both send SIGHUP
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.received: list[int] = []  # the first stop request, and each that is more than an echo of it
         self.drain_requested = False
+        self._clock = clock
         self._first = 0.0
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
@@ -78,8 +80,8 @@ class Signals:
             self.received += [signal.SIGTERM, signal.SIGTERM]
         elif not self.received:
             self.received.append(number)
-            self._first = time.monotonic()
-        elif number != signal.SIGHUP and time.monotonic() > self._first + self.ECHO:
+            self._first = self._clock()
+        elif number != signal.SIGHUP and self._clock() > self._first + self.ECHO:
             self.received.append(number)
 
 

@@ -19,6 +19,7 @@ from runner.core.plan_kind import PlanKind
 from runner.core.result import Result
 from runner.core.state import COMPLETED, Record
 from runner.disk import atomic, results
+from runner.engine.events import BatchEnded, BatchStarted, JobEnded, Tick
 from runner.observers.journal import Journal
 from runner.reports.registry import VIEWS
 from runner.reports.summary import SummaryView
@@ -115,7 +116,9 @@ def test_metadata_says_what_ran_where(ran: Workspace) -> None:
     metadata = json.loads((ran.batch / "a" / "experiment_metadata.json").read_text())
     assert metadata["config"] == {"x": 1, "lr": 0.5} and metadata["overrides"] == {"lr": "0.5"}
     assert metadata["packages"]["torch"].startswith("2.")
-    assert metadata["git"] is None or len(metadata["git"]["commit"]) == 40
+    assert metadata["git"] is None  # of the script's folder, which is not a checkout
+    assert metadata["runner_git"] is None or len(metadata["runner_git"]["commit"]) == 40
+    assert re.match(r"\d+\.\d+", metadata["runner_version"])
     assert "PATH" not in metadata["environment"]  # additions only
     assert metadata["fingerprint"] == ran.result("a")["fingerprint"]
 
@@ -255,14 +258,14 @@ def test_the_summary_of_ten_thousand_jobs_is_not_written_ten_thousand_times(tmp_
     made = MadeView.made
     made.clear()
     journal = Journal()
-    journal.began(plan)
+    journal(BatchStarted(plan))
     before = len(made)
     for job in jobs[:2000]:
         result = results.entries(Attempt(job, 1, job.argv, {})).updated(status=COMPLETED, end_time="", error=None)
-        journal.finished(results.record(job, result))
-        journal.tick()
+        journal(JobEnded(results.record(job, result)))
+        journal(Tick())
     assert len(made) - before <= 20
-    journal.ended([Record(job) for job in jobs], None)
+    journal(BatchEnded([Record(job) for job in jobs]))
     assert len(made[-1]) == len(jobs) and (tmp_path / "experiment_summary.json").exists()
 
 

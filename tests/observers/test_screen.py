@@ -16,14 +16,23 @@ from pathlib import Path
 
 import pytest
 
-from runner.core.job import Attempt, Job, Plan
+from runner.core.job import Job, Plan
 from runner.core.plan_kind import PlanKind
-from runner.core.state import Record, Running
+from runner.core.state import COMPLETED, Finished, Outcome, Record, Running
 from runner.core.text import duration, plain
-from runner.disk.results import entries, record
+from runner.engine.events import (
+    BatchEnded,
+    BatchStarted,
+    JobEnded,
+    JobProgressed,
+    JobStarted,
+    JobWaiting,
+    Tick,
+)
 from runner.engine.progress import Follower, Progress
 from runner.observers.live import Screen
 from runner.observers.plain import Lines
+from runner.observers.registry import ObserverContext, make_observers, terminal_observer
 from runner.reports import terminal
 from tests.conftest import DOOR, Workspace
 
@@ -184,43 +193,68 @@ def plan_of(folder: Path, *names: str) -> Plan:
     return Plan("p", folder, jobs, PlanKind("files"), "2026-11-20T00:00:00+00:00")
 
 
-def test_without_a_terminal_there_is_a_line_an_event_and_a_heartbeat(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stream = io.StringIO()
-    lines = Lines(stream)
+def test_without_a_terminal_there_is_a_line_an_event_and_a_heartbeat(tmp_path: Path) -> None:
+    stream, now = io.StringIO(), [0.0]
+    lines = Lines(stream, clock=lambda: now[0])
     plan = plan_of(tmp_path, "a")
-    lines.began(plan)
-    lines.started(Record(plan.jobs[0], Running("now", 1)))
-    lines.progressed(plan.jobs[0], Progress(30, 100, 2.5, 2.6, 10.0), [])
-    lines.tick()
+    lines(BatchStarted(plan))
+    lines(JobStarted(Record(plan.jobs[0], Running("now", 1))))
+    lines(JobProgressed(plan.jobs[0], Progress(30, 100, 2.5, 2.6, 10.0)))
+    lines(Tick())
     assert "running for" not in stream.getvalue()
-    later = time.monotonic() + 61
-    monkeypatch.setattr(time, "monotonic", lambda: later)
-    lines.tick()
-    lines.tick()
+    now[0] = 61.0
+    lines(Tick())
+    lines(Tick())
     beats = [line for line in stream.getvalue().splitlines() if "running for" in line]
     assert len(beats) == 1
     assert beats[0].endswith("iter 30/100, loss 2.5000, val 2.6000, 10 it/s, ETA 7.0 s")
 
 
-def test_the_table_knows_when_the_batch_will_be_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    screen = Screen(io.StringIO())
+def test_the_table_knows_when_the_batch_will_be_done(tmp_path: Path) -> None:
+    screen = Screen(io.StringIO(), clock=lambda: 0.0)
     plan = plan_of(tmp_path, "a", "b", "c", "d")
-    lines: Lines = screen
-    lines.began(plan)
-    result = entries(Attempt(plan.jobs[0], 1, (), {})).updated(
-        status="completed", end_time="", error=None, duration_seconds=10.0
-    )
-    screen.started(Record(plan.jobs[0], Running("now", 1)))
-    screen.finished(record(plan.jobs[0], result))
-    screen.started(Record(plan.jobs[1], Running("now", 1)))
-    screen.progressed(plan.jobs[1], Progress(50, 100, speed=5.0), [])
+    screen(BatchStarted(plan))
+    screen(JobStarted(Record(plan.jobs[0], Running("now", 1))))
+    screen(JobEnded(Record(plan.jobs[0], Finished(None, "", 10.0, Outcome(COMPLETED, 0)))))
+    screen(JobStarted(Record(plan.jobs[1], Running("now", 1))))
+    screen(JobProgressed(plan.jobs[1], Progress(50, 100, speed=5.0)))
     # b: 50 iterations at 5 a second are 10 s; c and d take 10 s each, as a took and b will.
-    assert screen._known.remaining() == pytest.approx(30.0)
-    screen.ended([], None)
+    assert screen.state.remaining() == pytest.approx(30.0)
+    screen(BatchEnded([]))
+
+
+def test_a_job_that_is_tried_again_counts_once(work: Workspace) -> None:
+    work.write("c/a.sh", "echo x >> tries; test $(wc -l < tries) -ge 3")
+    work.write("c/b.sh", "exit 0")
+    arguments = ("--configs", "c/*.sh", "--command", "sh {config}", "--retries", "2", "--retry_delay", "0.01")
+    out = work.run(*arguments, code=0).stdout
+    assert re.findall(r"^\[\d/2\] \w: \w+ in", out, re.MULTILINE) == ["[1/2] b: completed in", "[2/2] a: completed in"]
+    assert len(re.findall("^a: failed in", out, re.MULTILINE)) == 2
+
+
+class Terminal(io.StringIO):
+    """A terminal that remembers what is drawn on it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_the_reason_why_a_job_waits_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    for name, value in {"TERM": "xterm", "COLUMNS": "110", "LINES": "24"}.items():
+        monkeypatch.setenv(name, value)
+    stream = Terminal() if terminal else io.StringIO()
+    observer = make_observers([terminal_observer(ObserverContext(stream))], ObserverContext(stream))[0]
+    plan = plan_of(tmp_path, "a", "b")
+    reason = JobWaiting(plan.jobs[0], "no GPU with 20 GiB is free")
+    for event in (BatchStarted(plan), reason, Tick(), JobWaiting(plan.jobs[0], "")):
+        observer(event)
+    written = stream.getvalue()
+    observer(BatchEnded([]))
+    assert written.count("a: waiting: no GPU with 20 GiB is free") == 1
+    rows = [row.strip() for frame in frames(written) for row in frame]
+    assert any(re.match("a +waiting: no GPU with 20 GiB is free$", row) for row in rows) == terminal
+    assert any(re.match("b +pending$", row) for row in rows) == terminal
 
 
 def test_progress_is_read_from_metrics_if_there_are_any(tmp_path: Path) -> None:

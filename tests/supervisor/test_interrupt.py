@@ -85,6 +85,7 @@ def test_a_terminal_that_goes_and_its_shell_both_hang_up_and_that_is_one_request
 
 
 def test_a_signal_before_the_first_job_starts_nothing(three: Workspace) -> None:
+    (three / ".git").mkdir()
     three.write("bin/git", "#!/bin/sh\ntouch asked\nsleep 0.5\n").chmod(0o755)
     path = f"{three / 'bin'}:{os.environ['PATH']}"
     process = three.start("--configs", "c/*.py", "--train_script", "polite.py", env={"PATH": path})

@@ -1,0 +1,64 @@
+"""The jobs that are to be started: the next one of the source, before it those that are started again."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+
+from runner.core.job import Job
+from runner.core.state import Record
+from runner.engine.protocols import JobSource, Wait
+
+
+class Queue:
+    """Draws jobs from a source, each once. `skipped` are the names of jobs that are not started: kept, or adopted."""
+
+    def __init__(self, source: JobSource, skipped: Collection[str], clock: Callable[[], float]) -> None:
+        self._source = source
+        self._skipped = set(skipped)
+        self._drawn: set[str] = set()
+        self._ready: deque[Job] = deque()
+        self._later: list[tuple[float, Job]] = []  # when it is started again
+        self._exhausted = False
+        self._clock = clock
+
+    @property
+    def empty(self) -> bool:
+        """True when there is nothing to start, now or later."""
+        return self._exhausted and not self._ready and not self._later
+
+    def skip(self, name: str) -> None:
+        """The job needs no start any more."""
+        self._skipped.add(name)
+
+    def put_back(self, job: Job) -> None:
+        """The job is the next one again."""
+        self._ready.appendleft(job)
+
+    def put_later(self, job: Job, delay: float) -> None:
+        """The job is the next one after `delay` seconds."""
+        self._later.append((self._clock() + delay, job))
+
+    def next(self, records: Mapping[str, Record]) -> Job | Wait | None:
+        """The next job to start; else Wait or None, as the source. Raises ValueError if it returns a job twice."""
+        self._take_due()
+        while not self._ready and not self._exhausted:
+            found = self._source.next(records)
+            if isinstance(found, Wait):
+                return found
+            if found is None:
+                self._exhausted = True
+            elif found.name in self._drawn:
+                raise ValueError(f"the source of jobs returned {found.name} twice")
+            else:
+                self._drawn.add(found.name)
+                if found.name not in self._skipped:
+                    return found
+        return self._ready.popleft() if self._ready else None
+
+    def _take_due(self) -> None:
+        if self._later:
+            now = self._clock()
+            for entry in [entry for entry in self._later if entry[0] <= now]:
+                self._later.remove(entry)
+                self._ready.appendleft(entry[1])

@@ -1,0 +1,25 @@
+"""The executors by name: the built-in ones, and those of installed packages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from runner.core.job import Job
+from runner.core.options import RunOptions
+from runner.core.registry import Registry
+from runner.engine.protocols import Executor
+
+
+class ExecutorFactory(Protocol):
+    """An entry of the registry: a function, or a class whose constructor takes these two arguments.
+
+    `provenance` returns what experiment_metadata.json of a job says of the machine and the code, as JSON values.
+    """
+
+    def __call__(self, options: RunOptions, provenance: Callable[[Job], Mapping[str, Any]]) -> Executor: ...
+
+
+EXECUTORS: Registry[ExecutorFactory] = Registry(
+    "runner.executors", "executor", {"local": "runner.executors.local:Local"}
+)
