@@ -6,7 +6,6 @@ import argparse
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from typing import Any
 
 from runner.cli.option_types import Invalid
@@ -41,15 +40,6 @@ class Arguments:
     def with_given(self, **values: Any) -> Arguments:
         """The same with other values of some options."""
         return replace(self, given=argparse.Namespace(**{**vars(self.given), **values}))
-
-
-def with_flag(flag: str, words: Sequence[str]) -> list[str]:
-    """`CONFIG... --option` of a command -> `--configs CONFIG... --option`. Raises UserError where no input is named."""
-    inputs = list(takewhile(lambda word: not word.startswith("-"), words))
-    rest = list(words[len(inputs) :])
-    if not inputs and flag != "--resume" and not any(word.partition("=")[0] == flag for word in rest):
-        raise UserError("name the input first, before the options; see --help")
-    return [*([flag] if inputs or flag == "--resume" else []), *inputs, *rest]
 
 
 def parse(words: Sequence[str]) -> Arguments:

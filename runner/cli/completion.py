@@ -25,17 +25,21 @@ def completion_parser() -> argparse.ArgumentParser:
     top = Parser(allow_abbrev=False)
     add_options(top)
     commands = top.add_subparsers(dest="command_name")
+    for name in BATCHES:
+        parser = commands.add_parser(name)
+        action = parser.add_argument("input", nargs="*")
+        if name == "resume":
+            action.completer = _batch_names  # type: ignore[attr-defined]
+        add_options(parser)
     for name in COMMANDS.names():
         try:
             command = COMMANDS.get(name)
         except UserError:  # a plugin that cannot be imported
             continue
         parser = commands.add_parser(name, help=command.HELP)
-        if name in BATCHES:
-            parser.add_argument("input", nargs="*")
         command.add_arguments(parser)
         for action in parser._actions:
-            if action.dest == "batch" or (name == "resume" and action.dest == "input"):
+            if action.dest == "batch":
                 action.completer = _batch_names  # type: ignore[attr-defined]
     return top
 

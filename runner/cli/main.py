@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 
 from runner.cli.commands.registry import BATCHES, COMMANDS
-from runner.cli.options import parser
+from runner.cli.options import parser as batch_parser
+from runner.cli.parser import command_parser, with_flag
 from runner.core import program
 from runner.core.checkout import load_plugins
 from runner.core.errors import UserError, did_you_mean, print_error
@@ -77,13 +78,17 @@ def _main(words: Sequence[str]) -> int:
         print(f"{program.COMMAND} {__version__}")
         return 0
     if {"-h", "--help"} & set(words) and (not name or name.startswith("-") or name in BATCHES):
-        parser().print_help()
+        batch_parser().print_help()
         return 0
-    if not name or name.startswith("-"):  # run_experiments.py --configs ...
+    if not name or name.startswith("-") or name in BATCHES:
         from runner.cli import batch
 
-        return batch.main(words)
+        return batch.main(with_flag(BATCHES[name], words[1:]) if name in BATCHES else words)
     if name not in COMMANDS.local_names() and name not in COMMANDS.names():
-        hint = did_you_mean(name, COMMANDS.names()) or f"there are {', '.join(COMMANDS.names())}"
+        known = [*BATCHES, *COMMANDS.names()]
+        hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
         raise UserError(f"{name}: no such command; {hint}")
-    return COMMANDS.get(name).main(words[1:])
+    command = COMMANDS.get(name)
+    parser = command_parser(name, command.HELP)
+    command.add_arguments(parser)
+    return command.main(parser.parse_args(words[1:]))

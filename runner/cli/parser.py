@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
 
@@ -55,3 +57,12 @@ def add_base(parser: argparse.ArgumentParser) -> None:
 def base_folder(given: argparse.Namespace) -> Path:
     """The folder of the batches."""
     return Path.cwd() / Path(given.base_out_dir).expanduser()
+
+
+def with_flag(flag: str, words: Sequence[str]) -> list[str]:
+    """`CONFIG... --option` of a command -> `--configs CONFIG... --option`. Raises UserError where no input is named."""
+    inputs = list(takewhile(lambda word: not word.startswith("-"), words))
+    rest = list(words[len(inputs) :])
+    if not inputs and flag != "--resume" and not any(word.partition("=")[0] == flag for word in rest):
+        raise UserError("name the input first, before the options; see --help")
+    return [*([flag] if inputs or flag == "--resume" else []), *inputs, *rest]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import signal
 import sys
+import threading
 
 from runner.processes.signals import Signals
 
@@ -23,8 +25,6 @@ def pipe() -> tuple[int, int]:
     read, write = os.pipe()
     if sys.platform.startswith("linux"):
         try:
-            import fcntl
-
             fcntl.fcntl(write, F_SETPIPE_SZ, PIPE_SIZE)
         except OSError:  # the user's quota of pipe memory is used up
             pass
@@ -90,8 +90,6 @@ def exit_descriptor(pid: int) -> int:
             return os.pidfd_open(pid)
         except OSError:  # an old kernel, or a sandbox that forbids it
             pass
-    import threading
-
     read, write = os.pipe()
 
     def wait() -> None:

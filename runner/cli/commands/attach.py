@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from runner.cli.batch_folders import find
 from runner.cli.follow import print_followed
-from runner.cli.parser import add_base, base_folder, command_parser
+from runner.cli.parser import add_base, base_folder
 from runner.disk.layout import BatchPaths
 from runner.disk.lock import holder
 
@@ -20,10 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("batch", nargs="?", default="", metavar="BATCH", help="default: the latest")
 
 
-def main(words: Sequence[str]) -> int:
+def main(given: Namespace) -> int:
     """Print the master log as it grows, until no runner has the batch any more."""
-    parser = command_parser("attach", HELP)
-    add_arguments(parser)
-    given = parser.parse_args(words)
     paths = BatchPaths(find(base_folder(given), given.batch))
     return print_followed(Path(paths.master_log), lambda: holder(paths.lock) is not None)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace
 
 from runner.cli import batch_folders, inspect
-from runner.cli.parser import add, add_base, base_folder, command_parser
+from runner.cli.parser import add, add_base, base_folder
 from runner.cli.show import print_json
 from runner.core.text import plain, shown
 
@@ -18,10 +17,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add(parser, "json", action="store_true", help="print JSON")
 
 
-def main(words: Sequence[str]) -> int:
-    parser = command_parser("list", HELP)
-    add_arguments(parser)
-    given = parser.parse_args(words)
+def main(given: Namespace) -> int:
     base = base_folder(given)
     found = [inspect.batch_or_error(root) for root in batch_folders.batches(base)]
     if given.json:

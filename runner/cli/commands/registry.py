@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace
 from typing import Protocol
 
 from runner.core.registry import Registry
 
 
 class Command(Protocol):
-    """`HELP` is one line on it; `add_arguments` tells a parser its options, for help and shell completion."""
+    """`HELP` is one line on it; `add_arguments` gives a parser its options, for the command, help and completion."""
 
     HELP: str
 
     def add_arguments(self, parser: ArgumentParser) -> None: ...
-    def main(self, words: Sequence[str]) -> int:
-        """Obey the words behind the command's name; returns the exit code. Raises UserError."""
+    def main(self, given: Namespace) -> int:
+        """Do it; returns the exit code. Raises UserError."""
 
 
-BATCHES = ("run", "sweep", "tree", "resume")  # they share their options, and their help
-NAMES = (*BATCHES, "list", "status", "tail", "attach", "stop", "rerun", "table")
+#: Commands that stand for an option of a batch, `run CONFIG...` for `--configs CONFIG...`: they share all options.
+BATCHES = {"run": "--configs", "sweep": "--exp", "tree": "--config-root", "resume": "--resume"}
+NAMES = ("list", "status", "tail", "attach", "stop", "rerun", "table")
 COMMANDS: Registry[Command] = Registry(
     "runner.commands", "command", {name: f"runner.cli.commands.{name}" for name in NAMES}
 )

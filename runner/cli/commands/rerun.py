@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace
 
 from runner.cli import batch
 from runner.cli.batch_folders import find
-from runner.cli.parser import add_base, base_folder, command_parser
+from runner.cli.parser import add_base, base_folder
 
 HELP = "run one job of a batch again, as a new attempt"
 
@@ -18,8 +17,5 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("job", metavar="JOB")
 
 
-def main(words: Sequence[str]) -> int:
-    parser = command_parser("rerun", HELP)
-    add_arguments(parser)
-    given = parser.parse_args(words)
+def main(given: Namespace) -> int:
     return batch.rerun(find(base_folder(given), given.batch), given.job)

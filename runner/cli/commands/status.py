@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from runner.cli import inspect
 from runner.cli.batch_folders import find
-from runner.cli.parser import add, add_base, base_folder, command_parser
+from runner.cli.parser import add, add_base, base_folder
 from runner.cli.show import print_json
 
 HELP = "the jobs of a batch, as they really are"
@@ -20,10 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add(parser, "json", action="store_true", help="print JSON")
 
 
-def main(words: Sequence[str]) -> int:
-    parser = command_parser("status", HELP)
-    add_arguments(parser)
-    given = parser.parse_args(words)
+def main(given: Namespace) -> int:
     return show(find(base_folder(given), given.batch), as_json=given.json)
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
-from argparse import ArgumentParser
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from runner.cli.batch_folders import find
 from runner.cli.commands import status
-from runner.cli.parser import add_base, base_folder, command_parser
+from runner.cli.parser import add_base, base_folder
 from runner.core.errors import UserError
 from runner.core.job import Plan
 from runner.core.text import plain, shown
@@ -34,10 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     how.add_argument("--drain", action="store_true", help="let the running job finish, start no other")
 
 
-def main(words: Sequence[str]) -> int:
-    parser = command_parser("stop", HELP)
-    add_arguments(parser)
-    given = parser.parse_args(words)
+def main(given: Namespace) -> int:
     return stop(find(base_folder(given), given.batch), now=given.now, drain=given.drain)
 
 

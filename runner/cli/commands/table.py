@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runner.cli.parser import command_parser
 from runner.core import redact
 from runner.core.errors import UserError, did_you_mean
 from runner.core.text import count, duration
@@ -40,6 +39,7 @@ HELP = "the jobs in any folders as a table: what differed, what came of it"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
+    parser.description, parser.epilog = PURPOSE, EPILOG
     parser.add_argument("folders", nargs="+", metavar="FOLDER")
     parser.add_argument("--csv", metavar="FILE", help="write the table to FILE instead; - is standard output")
     parser.add_argument("--json", action="store_true", help="print all rows with all their columns as JSON")
@@ -48,11 +48,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--columns", nargs="+", metavar="KEY", help='these columns, or patterns of them, as in "val/*"')
 
 
-def main(words: Sequence[str]) -> int:
-    parser = command_parser("table", PURPOSE)
-    parser.epilog = EPILOG
-    add_arguments(parser)
-    given = parser.parse_args(words)
+def main(given: Namespace) -> int:
     try:
         found = load_results(*given.folders)
     except NotADirectoryError as error:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from runner.cli import inspect
 from runner.cli.batch_folders import find, no_such_job
 from runner.cli.follow import print_followed
-from runner.cli.parser import add_base, base_folder, command_parser
+from runner.cli.parser import add_base, base_folder
 from runner.core.errors import UserError
 from runner.core.job import Job
 from runner.core.state import RUNNING
@@ -26,11 +25,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("job", nargs="?", metavar="JOB", help="default: the one that runs, or the last")
 
 
-def main(words: Sequence[str]) -> int:
+def main(given: Namespace) -> int:
     """Print the output of a job as it grows, until the job has ended."""
-    parser = command_parser("tail", HELP)
-    add_arguments(parser)
-    given = parser.parse_args(words)
     job = _meant(find(base_folder(given), given.batch), given.job)
     return print_followed(job.out_dir / COMBINED, lambda: _runs(job))
 
