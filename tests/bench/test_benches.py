@@ -58,7 +58,7 @@ def test_the_bench_of_the_trainer_prints_its_table() -> None:
 
 
 @pytest.mark.slow
-def test_the_bench_of_quality_judges_both(tmp_path: Path) -> None:
+def test_the_bench_of_quality_measures_both(tmp_path: Path) -> None:
     config = tmp_path / "tiny.py"
     config.write_text(
         "dataset = 'pydoc_char'\ntraining_type = 'elbo'\nblock_size = 64\nbatch_size = 4\nn_layer = 1\nn_head = 2\n"

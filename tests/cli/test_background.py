@@ -98,7 +98,7 @@ def test_a_detached_batch_outlives_its_terminal(two: Workspace) -> None:
     assert "2 completed" in (two.batch / "runner.log").read_text()
 
 
-def test_as_soon_as_detach_returns_the_batch_can_be_asked_and_stopped(two: Workspace) -> None:
+def test_as_soon_as_detach_returns_the_batch_has_a_status_and_can_be_stopped(two: Workspace) -> None:
     two.run("--configs", "c/*.sh", *COMMAND, "--detach", code=0)
     found = held(two)  # no polling: this must be so at once
     assert found is not None and alive(found["pid"])
@@ -107,7 +107,7 @@ def test_as_soon_as_detach_returns_the_batch_can_be_asked_and_stopped(two: Works
     assert held(two) is None and not alive(found["pid"]) and not any(map(alive, runs(two)))
 
 
-def test_mistakes_are_said_before_a_batch_goes_into_the_background(two: Workspace) -> None:
+def test_errors_are_reported_before_a_batch_goes_into_the_background(two: Workspace) -> None:
     done = two.run("--configs", "c/*.sh", "nothing/*.sh", *COMMAND, "--detach", code=2)
     assert "no file matches" in done.stderr and not (two / "experiments").exists()
 
@@ -132,7 +132,7 @@ def test_a_resume_can_be_detached(two: Workspace) -> None:
 # list, status
 
 
-def test_status_tells_what_runs_and_what_waits(two: Workspace) -> None:
+def test_status_shows_what_runs_and_what_is_pending(two: Workspace) -> None:
     process = begun(two)
     found = status(two)
     (pid,) = runs(two)
@@ -149,7 +149,7 @@ def test_status_tells_what_runs_and_what_waits(two: Workspace) -> None:
     assert found["jobs"]["a"]["status"] == "completed" and found["jobs"]["a"]["duration_seconds"] > 0
 
 
-def test_status_says_running_of_nothing_that_is_dead(two: Workspace) -> None:
+def test_status_shows_nothing_dead_as_running(two: Workspace) -> None:
     process = begun(two)
     (pid,) = runs(two)
     supervisor = int(read(two.batch / "a" / "supervisor.json")["supervisor"][0])
@@ -178,7 +178,7 @@ def test_a_supervisor_that_was_killed_is_not_called_running(two: Workspace) -> N
     assert status(two)["state"] == "ended"
 
 
-def test_list_shows_every_batch_the_newest_first(two: Workspace) -> None:
+def test_list_shows_every_batch_the_latest_first(two: Workspace) -> None:
     assert "there is no batch yet" in two.run("list", code=0).stdout
     assert json.loads(two.run("list", "--json", code=0).stdout) == []
     (two / "go").touch()
@@ -377,12 +377,12 @@ def test_an_unknown_name_is_one_sentence(two: Workspace, arguments: list[str], s
 
 
 @pytest.mark.parametrize("command", ["status", "attach", "tail", "stop"])
-def test_without_any_batch_that_is_said(work: Workspace, command: str) -> None:
+def test_without_any_batch_that_is_reported(work: Workspace, command: str) -> None:
     done = work.run(command, code=2)
     assert "there is no batch yet" in done.stderr and list(work.folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("arguments", [["rerun"], ["rerun", "one"], ["stop", "--now", "--drain"], ["list", "one"]])
-def test_a_wrong_use_is_explained(work: Workspace, arguments: list[str]) -> None:
+def test_invalid_arguments_are_explained(work: Workspace, arguments: list[str]) -> None:
     done = work.run(*arguments, code=2)
     assert "--help" in done.stderr and len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr

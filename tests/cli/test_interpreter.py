@@ -26,7 +26,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_a_python_without_our_packages_gives_way_to_the_projects_own(work: Workspace, bare: Path, door: str) -> None:
+def test_a_python_without_our_packages_is_replaced_by_the_projects_own(work: Workspace, bare: Path, door: str) -> None:
     if not (PROJECT / ".venv" / "bin" / "python").exists():
         pytest.skip("the project has no environment of its own")
     arguments, said = DOORS[door]
@@ -43,7 +43,7 @@ def test_without_an_environment_that_is_one_sentence(tmp_path: Path, bare: Path)
 
 
 @pytest.mark.parametrize(("own", "said"), [(True, "own\n"), (False, "on\n")])
-def test_a_python_without_torch_gives_way_too_if_it_can(tmp_path: Path, bare: Path, own: bool, said: str) -> None:
+def test_a_python_without_torch_is_replaced_too_if_possible(tmp_path: Path, bare: Path, own: bool, said: str) -> None:
     (tmp_path / "runner").symlink_to(PROJECT / "runner")
     for name in ("pydantic", "yaml"):
         (tmp_path / f"{name}.py").write_text("")

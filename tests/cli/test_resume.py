@@ -103,7 +103,7 @@ def test_a_dry_run_of_a_resume_shows_what_is_left_and_writes_nothing(three: Work
     assert [path for path, _ in after] == [path for path, _ in before] and len(runs(three)) == 1
 
 
-def test_options_of_the_batch_are_kept_and_can_be_given_anew(work: Workspace) -> None:
+def test_options_of_the_batch_are_kept_and_can_be_changed(work: Workspace) -> None:
     work.write("c/a.sh", "test ! -e slow || sleep 60")
     work.write("slow", "")
     work.run("--configs", "c/a.sh", *COMMAND, "--timeout", "0.3", "--grace", "0.1,0.1,5", code=1)
@@ -118,7 +118,7 @@ def test_options_of_the_batch_are_kept_and_can_be_given_anew(work: Workspace) ->
 # Checkpoints
 
 
-def test_a_foreign_script_goes_on_from_its_newest_checkpoint(work: Workspace) -> None:
+def test_a_foreign_script_resumes_from_its_latest_checkpoint(work: Workspace) -> None:
     script = (
         'out=$3; echo "$@" >> args; if test -n "$5"; then echo loaded $(cat $5); exit 0; fi\n'
         'echo 1 > $out/old.pt; touch -d "1 hour ago" $out/old.pt; echo 2 > $out/new.pt; exit 1\n'
@@ -138,7 +138,7 @@ def test_a_foreign_script_goes_on_from_its_newest_checkpoint(work: Workspace) ->
     assert {"stdout.log", "experiment_result.json"} <= {p.name for p in (work.batch / "a/attempt_1").iterdir()}
 
 
-def test_a_job_without_a_way_to_go_on_begins_anew_in_an_empty_folder(work: Workspace) -> None:
+def test_a_job_that_cannot_resume_starts_from_scratch_in_an_empty_folder(work: Workspace) -> None:
     work.write("c/a.sh", 'ls "$2" > listing; echo 1 > "$2/model.pt"; echo x > "$2/output"; test -e mended')
     work.run("--configs", "c/a.sh", *COMMAND, code=1)
     (work / "mended").touch()
@@ -148,7 +148,7 @@ def test_a_job_without_a_way_to_go_on_begins_anew_in_an_empty_folder(work: Works
 
 
 @pytest.mark.slow
-def test_our_trainer_goes_on_from_its_checkpoint(work: Workspace) -> None:
+def test_our_trainer_resumes_from_its_checkpoint(work: Workspace) -> None:
     settings = {
         "pipeline": "diffusion", "training_type": "unmasking", "dataset": "pydoc_char", "eval_interval": 20,
         "eval_iters": 1, "log_interval": 5, "batch_size": 4, "block_size": 32, "n_layer": 1, "n_head": 2,
@@ -182,7 +182,7 @@ def test_our_trainer_goes_on_from_its_checkpoint(work: Workspace) -> None:
 # Refusals
 
 
-def test_a_batch_in_hand_is_refused(three: Workspace) -> None:
+def test_a_locked_batch_is_refused(three: Workspace) -> None:
     process = begun(three)
     for arguments in (("--resume",), ("--resume", three.batch.name, "--detach"), ("rerun", three.batch.name, "a")):
         done = three.run(*arguments, code=75)

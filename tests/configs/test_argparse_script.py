@@ -278,7 +278,7 @@ SHAPES: dict[str, tuple[str, bool, bool, list[dict[str, str]]]] = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_script_is_read_as_far_as_its_text_tells(tmp_path: Path, shape: str) -> None:
+def test_a_script_is_read_as_far_as_its_text_is_static(tmp_path: Path, shape: str) -> None:
     text, complete, passes, _ = SHAPES[shape]
     found = arguments(tmp_path, text)
     assert (found.complete, found.passes_unknown) == (complete, passes)
@@ -368,7 +368,7 @@ def test_what_argparse_would_refuse_is_an_error_before_the_start(
     assert problems(arguments(tmp_path, REFUSING), ("config",), **{key: text}) == [said]
 
 
-def test_all_errors_are_said_at_once(tmp_path: Path) -> None:
+def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
     said = problems(arguments(tmp_path, REFUSING), lr="x", zzz="1", a="1", b="2")
     assert said == [
         "--lr must be a number, not 'x'",

@@ -206,7 +206,7 @@ def test_a_config_that_contains_itself_is_refused() -> None:
         typed({"a": loop})
 
 
-def test_a_mistake_deep_inside_is_found_at_once() -> None:
+def test_an_error_deep_inside_is_found_at_once() -> None:
     value: Any = print
     for _ in range(60):
         value = {"a": [value]}

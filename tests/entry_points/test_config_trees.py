@@ -48,19 +48,19 @@ def test_the_aggregate_has_a_row_for_each_run_and_totals(tree: Workspace) -> Non
     ]  # fmt: skip
 
 
-def test_the_main_door_does_the_same(tree: Workspace) -> None:
+def test_the_main_command_does_the_same(tree: Workspace) -> None:
     tree.run(*ALL, "--output-root", "elsewhere/outs", code=0)
     assert (tree / "elsewhere/outs/IMAGE/deep/b/metadata.json").exists() and not (tree / "outputs").exists()
 
 
-def test_a_subdirectory_has_a_door_of_its_own(tree: Workspace) -> None:
+def test_a_subdirectory_has_an_entry_point_of_its_own(tree: Workspace) -> None:
     door(tree, "run_IMAGE", *SCRIPT, code=0)
     assert done(tree) == ["outputs/IMAGE/a", "outputs/IMAGE/deep/b"]
     err = door(tree, "run_TABULAR", *SCRIPT, code=2).stderr
     assert "config has no subdirectory 'TABULAR'; there are IMAGE, my-set" in err
 
 
-def test_the_doors_explain_themselves(tree: Workspace) -> None:
+def test_the_entry_points_have_help(tree: Workspace) -> None:
     for name in ("run_all", "run_IMAGE", "run_TABULAR", "run_VECTOR"):
         out = door(tree, name, "--help", code=0).stdout
         for option in ("--config-root", "--output-root", "--extensions", "--ignore", "--device", "--dry-run",
@@ -160,14 +160,14 @@ def test_a_run_that_fails_in_the_middle_keeps_its_artefacts_and_its_row(tree: Wo
     assert len(done(tree)) == 3
 
 
-def test_counts_that_nothing_tells_are_null_with_a_note(tree: Workspace) -> None:
+def test_unknown_counts_are_null_with_a_note(tree: Workspace) -> None:
     tree.write("job.py", "")
     door(tree, "run_IMAGE", *SCRIPT, code=0)
     row = aggregate(tree)["runs"][0]
     assert row["adversarial_success"] is row["ood_total"] is None and "success_counts.json" in row["notes"]
 
 
-def test_mistakes_are_said_before_anything_starts(tree: Workspace) -> None:
+def test_errors_are_reported_before_anything_starts(tree: Workspace) -> None:
     tree.write("config/IMAGE/a.yaml", "seed: 1\nseed: 2\n")
     tree.write("config/my-set/c.yaml", "x: [\n")
     err = door(tree, "run_all", *SCRIPT, code=2).stderr
@@ -190,7 +190,7 @@ def test_mistakes_are_said_before_anything_starts(tree: Workspace) -> None:
         (("--config-root", "config", "--output-root", "config"), "is the folder of the configs; name another one"),
     ],
 )
-def test_a_mistake_on_the_command_line_is_one_sentence(tree: Workspace, words: tuple[str, ...], said: str) -> None:
+def test_an_error_on_the_command_line_is_one_sentence(tree: Workspace, words: tuple[str, ...], said: str) -> None:
     (tree / "empty").mkdir()
     err = tree.run(*words, *SCRIPT, code=2).stderr
     assert said in err and len(err.splitlines()) == 1
@@ -208,7 +208,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_of_the_document_plans_what_it_says(command: str) -> None:
+def test_every_command_of_the_document_can_be_planned(command: str) -> None:
     line = f"{shlex.quote(sys.executable)} runners/{command} --dry-run"
     found = subprocess.run(["bash", "-c", line], cwd=PROJECT, capture_output=True, text=True, check=False)
     if "cuda" in command and not HAS_GPU:
@@ -256,7 +256,7 @@ def test_one_config_can_be_run_by_a_call(tmp_path: Path) -> None:
     assert (tmp_path / "x/metrics.jsonl").exists()
 
 
-def test_a_call_with_a_mistake_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_with_an_error_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from runners import runner_lib
 
     monkeypatch.chdir(tmp_path)

@@ -26,13 +26,13 @@ def test_the_same_command_runs_only_what_has_no_result(tree: Workspace) -> None:
     assert (tree / "outputs/IMAGE/a/attempt_1/raw/records.jsonl").exists()
 
 
-def test_a_dry_run_says_what_is_completed(tree: Workspace) -> None:
+def test_a_dry_run_shows_what_is_completed(tree: Workspace) -> None:
     door(tree, "run_IMAGE", *SCRIPT, code=0)
     out = door(tree, "run_all", *SCRIPT, "--dry-run", code=0).stdout
     assert "2 of them completed earlier and would not run again" in out and out.count(", completed\n") == 2
 
 
-def test_a_changed_config_runs_anew_and_mixes_nothing(tree: Workspace) -> None:
+def test_a_changed_config_runs_from_scratch_and_mixes_nothing(tree: Workspace) -> None:
     door(tree, "run_IMAGE", *SCRIPT, code=0)
     old = (tree / "outputs/IMAGE/a/raw/features/scores.npy").read_bytes()
     (tree / "outputs/IMAGE/a/notes-of-mine.txt").write_text("mine")
@@ -46,7 +46,7 @@ def test_a_changed_config_runs_anew_and_mixes_nothing(tree: Workspace) -> None:
     assert (folder / "attempt_1/notes-of-mine.txt").read_text() == "mine"
 
 
-def test_what_another_program_left_in_a_folder_is_put_aside(tree: Workspace) -> None:
+def test_files_of_another_program_in_a_folder_are_archived(tree: Workspace) -> None:
     tree.write("outputs/IMAGE/a/metrics/success_counts.json", "old")
     door(tree, "run_IMAGE", *SCRIPT, code=0)
     assert (tree / "outputs/IMAGE/a/attempt_1/metrics/success_counts.json").read_text() == "old"
@@ -95,7 +95,7 @@ def test_two_at_once_on_one_output_root_are_kept_apart(work: Workspace) -> None:
     assert process.returncode == 0 and len(done(work)) == 1
 
 
-def test_ctrl_c_stops_what_runs_and_the_same_command_goes_on(work: Workspace) -> None:
+def test_ctrl_c_stops_what_runs_and_the_same_command_continues(work: Workspace) -> None:
     prepare(work, IMAGE__a="wait: go", IMAGE__b="seed: 1")
     process = work.start(*ALL, "--grace", "1,1,1")
     wait_until((work / "outputs/IMAGE/a/begun").exists, "the first runs")

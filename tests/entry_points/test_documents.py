@@ -87,7 +87,7 @@ def run_line(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("command", [line for line in SHOWN if PLANS.search(line)])
-def test_every_command_of_the_documents_plans_what_it_says(project: Workspace, command: str) -> None:
+def test_every_command_of_the_documents_can_be_planned(project: Workspace, command: str) -> None:
     if not HAS_GPU:
         command = command.replace("--device cuda", "--device cpu")
     done = run_line(f"{command} --dry-run", project.folder)

@@ -12,7 +12,7 @@ from runner.core.text import plain_lines
 from tests.conftest import PROJECT
 
 
-def test_mistakes_in_the_command_are_said_before_torch_is_imported(tmp_path):
+def test_errors_in_the_command_are_reported_before_torch_is_imported(tmp_path):
     program = (
         "import sys, sample; codes = [sample.main(words.split()) for words in sys.argv[1:]];"
         "sys.exit(codes != [2] * len(codes) or 'torch' in sys.modules or 'rich' in sys.modules)"

@@ -66,7 +66,7 @@ def test_an_adopted_job_that_fails_is_a_failure_like_any_other(three: Workspace)
     assert statuses(three) == ["completed", "failed", "completed"] and len(runs(three)) == 1
 
 
-def test_an_adopted_job_that_fails_is_tried_again_if_that_was_asked(three: Workspace) -> None:
+def test_an_adopted_job_that_fails_is_retried_if_retries_are_left(three: Workspace) -> None:
     three.write("c/b.sh", WAITING + "test -e mended\n")
     kill(begun(three, "--keep_running", "--retries", "1", "--retry_delay", "0.1"))
     process = three.start("--resume")

@@ -122,7 +122,7 @@ def test_a_sweep_has_the_documented_files(ran: Workspace) -> None:
 
 
 @pytest.mark.slow
-def test_the_documents_aggregation_works_as_it_stands(ran: Workspace) -> None:
+def test_the_documents_aggregation_works_unchanged(ran: Workspace) -> None:
     pytest.importorskip("pandas")
     scope: dict[str, Callable[[Path], object]] = {}
     exec(SNIPPET, scope)
@@ -205,11 +205,11 @@ def test_the_record_of_a_sweep_is_no_record_of_a_run(work: Workspace) -> None:
         (("model.kind=lienar",), "train.py: model.kind must be one of 'mlp', 'linear', not 'lienar'"),
     ],
 )
-def test_a_mistake_is_a_sentence(work: Workspace, words: tuple[str, ...], sentence: str) -> None:
+def test_an_error_is_one_sentence(work: Workspace, words: tuple[str, ...], sentence: str) -> None:
     assert train(work, *words, code=2).stderr.startswith(sentence)
 
 
-def test_what_hydra_refuses_is_said_by_hydra(work: Workspace) -> None:
+def test_what_hydra_refuses_is_reported_by_hydra(work: Workspace) -> None:
     assert "Could not override 'sead'" in train(work, "sead=1", code=1).stderr
     assert "Could not find 'model/big'" in train(work, "model=big", code=1).stderr
     assert not (work / "outputs").exists()
@@ -233,7 +233,7 @@ def test_runs_of_one_second_get_folders_of_their_own(work: Workspace) -> None:
 
 
 @pytest.mark.parametrize("size", ["small", "base"])
-def test_the_groups_say_what_the_whole_configs_say(size: str) -> None:
+def test_the_groups_give_the_same_values_as_the_complete_configs(size: str) -> None:
     whole = yaml.safe_load((PROJECT / f"config/llc/llc_{size}.yaml").read_text())
     for group in ("data", "model", "sampler"):
         assert yaml.safe_load((PROJECT / f"config/llc/{group}/{size}.yaml").read_text()) == whole[group], group

@@ -192,7 +192,7 @@ def test_resume_runs_what_is_not_completed_and_reads_the_rest_back(app: Workspac
 
 
 @pytest.mark.slow
-def test_without_resume_the_jobs_are_run_anew_and_nothing_is_lost(app: Workspace) -> None:
+def test_without_resume_the_jobs_run_from_scratch_and_nothing_is_lost(app: Workspace) -> None:
     sweep(app, "seed=1,2")
     out, _ = sweep(app, "seed=1,3")
     assert ran(app) == ["0 1", "1 2", "0 1", "1 3"]
@@ -295,7 +295,7 @@ def test_options_that_cannot_be_meant(name: str, value: object, sentence: str) -
     assert str(mistake.value).startswith(sentence)
 
 
-def test_mistakes_are_sentences(app: Workspace) -> None:
+def test_errors_are_sentences(app: Workspace) -> None:
     _, err = sweep(app, "hydra.launcher.workers=0", "hydra.launcher.retries=-1", code=1)
     assert "hydra.launcher.workers=0: is too small; 1 is the least\n" in err
     assert "hydra.launcher.retries=-1: is too small; 0 is the least\n" in err

@@ -82,7 +82,7 @@ def held(path: Path) -> bool:
 
 
 @pytest.mark.parametrize("words", [(), ("--isolate",), ("--workers", "2")])
-def test_ctrl_c_ends_the_running_config_and_says_what_is_left(work: Workspace, words: tuple[str, ...]) -> None:
+def test_ctrl_c_ends_the_running_config_and_reports_what_is_left(work: Workspace, words: tuple[str, ...]) -> None:
     script(work, "try:\n    " + WAITS.replace("\n", "\n    ") + "\nfinally: Path(f'left_{config.name}').touch()")
     process = begun(work, *words)
     process.send_signal(signal.SIGINT)
@@ -103,7 +103,7 @@ def test_ctrl_c_between_two_configs_keeps_the_first(work: Workspace) -> None:
     assert meta(folder(work, "a"))["status"] == "completed"
 
 
-def test_an_old_result_stands_until_the_new_one_does(work: Workspace) -> None:
+def test_an_old_result_is_kept_until_the_new_one_is_written(work: Workspace) -> None:
     script(work, "if os.environ.get('WAIT'):\n    " + WAITS.replace("\n", "\n    ") + "\nreturn config.x", ONE)
     run(work)
     old = meta(folder(work, "a"))
@@ -121,7 +121,7 @@ def test_an_old_result_stands_until_the_new_one_does(work: Workspace) -> None:
     assert not list((work / "out" / ".runner" / "aside").iterdir())
 
 
-def test_an_isolated_rerun_whose_script_was_killed_is_waited_for_and_the_old_result_stands(work: Workspace) -> None:
+def test_an_isolated_rerun_whose_script_was_killed_is_waited_for_and_the_old_result_is_kept(work: Workspace) -> None:
     script(work, "if os.environ.get('WAIT'):\n    " + WAITS.replace("\n", "\n    ") + "\nreturn config.x", ONE)
     run(work)
     old = meta(folder(work, "a"))
@@ -133,7 +133,7 @@ def test_an_isolated_rerun_whose_script_was_killed_is_waited_for_and_the_old_res
     assert (folder(work, "a") / "attempt_1" / "experiment_result.json").exists()
 
 
-def test_a_failed_rerun_is_the_last_word_until_a_new_result_stands(work: Workspace) -> None:
+def test_a_failed_rerun_is_reported_until_a_new_result_exists(work: Workspace) -> None:
     script(work, "if os.environ.get('FAIL'): raise ValueError('now it fails')\nreturn config.x", ONE)
     run(work)
     run(work, "--rerun", code=1, FAIL="1")
@@ -157,7 +157,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", ["result.pkl", "meta.json"])
-def test_a_damaged_file_is_set_aside_and_the_config_computed_again(work: Workspace, damage: str, name: str) -> None:
+def test_a_damaged_file_is_archived_and_the_config_computed_again(work: Workspace, damage: str, name: str) -> None:
     script(work, "return config.x", ONE)
     run(work)
     DAMAGES[damage](folder(work, "a") / name)
@@ -213,7 +213,7 @@ def test_isolated_configs_have_logs_and_processes_of_their_own(work: Workspace) 
     assert json.loads((made / "experiment_result.json").read_text())["status"] == "completed"
 
 
-def test_an_isolated_config_that_dies_is_explained_and_the_others_go_on(work: Workspace) -> None:
+def test_an_isolated_config_that_dies_is_explained_and_the_others_continue(work: Workspace) -> None:
     script(work, "if config.x == 1: os.kill(os.getpid(), 9)\nreturn config.x")
     assert "a (killed by SIGKILL" in run(work, "--isolate", code=1).stderr
     assert json.loads((folder(work, "a") / "error.json").read_text())["type"] == "killed"

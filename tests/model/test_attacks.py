@@ -151,7 +151,7 @@ def test_a_random_start_is_uniform_in_the_ball(generator, norm):
         assert [(radius < r).float().mean().item() for r in (0.5, 0.8)] == pytest.approx([0.125, 0.512], abs=0.015)
 
 
-def test_more_steps_climb_higher(generator):
+def test_more_steps_reach_a_higher_loss(generator):
     model = networks()[1]
     x, y = torch.rand(64, 1, 8, 8, generator=generator), torch.randint(5, (64,), generator=generator)
     ball = Ball("linf", 0.1, torch.tensor(0.0), torch.tensor(1.0))

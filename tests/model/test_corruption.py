@@ -171,7 +171,7 @@ def test_kinds_are_drawn_in_proportion_to_their_weights():
         assert (draw_kinds(weights, 2000, generator()) == only).all()
 
 
-def test_no_value_is_asked_of_the_device():
+def test_no_value_is_copied_from_the_device():
     """Tensors without values: whatever needed one would raise."""
     with FakeTensorMode() as mode:
         ids = mode.from_tensor(text(4, 20))

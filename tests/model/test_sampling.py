@@ -204,7 +204,7 @@ def test_a_block_begins_when_the_one_to_its_left_is_finished(inner):
     assert not (last == MASK).any()
 
 
-def test_windows_show_the_network_no_more_than_their_size_and_keep_what_stands():
+def test_windows_show_the_network_no_more_than_their_size_and_keep_given_tokens():
     widths, contexts = [], []
 
     def predict(ids: Tensor) -> Tensor:
@@ -239,7 +239,7 @@ def careless(predict: sampling.Predict, ids: Tensor, where: Tensor) -> sampling.
     yield torch.where(where, text, ids)
 
 
-def test_a_perfect_corrector_mends_errors_and_leaves_what_is_given():
+def test_a_perfect_error_detection_model_fixes_errors_and_keeps_given_tokens():
     start = torch.full_like(TRUTH, MASK)
     start[0, 0] = 2  # given, and wrong: it stays
     asked = []
@@ -256,7 +256,7 @@ def test_a_perfect_corrector_mends_errors_and_leaves_what_is_given():
     assert len(asked) == 2  # once to find, once to find nothing
 
 
-def test_a_corrector_that_is_never_content_is_asked_so_many_times():
+def test_correction_rounds_are_limited_if_errors_are_always_found():
     asked = []
 
     def wrong(ids: Tensor) -> Tensor:

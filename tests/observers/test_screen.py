@@ -103,7 +103,7 @@ def test_the_table_never_has_more_rows_than_the_screen(work: Workspace) -> None:
 
 
 @pytest.mark.parametrize(("columns", "wanted"), [(110, "speed"), (80, "loss"), (40, "iter")])
-def test_on_a_narrow_screen_what_matters_stays(work: Workspace, columns: int, wanted: str) -> None:
+def test_a_narrow_screen_keeps_what_matters(work: Workspace, columns: int, wanted: str) -> None:
     work.write("train.py", TRAIN)
     work.write(f"c/{'long_name_' * 5}.py", "max_iters = 30")
     written = on_a_terminal(work, "--configs", "c/*.py", "--train_script", "train.py", columns=columns, rows=12)
@@ -307,5 +307,5 @@ def test_a_log_that_grows_faster_than_it_can_be_read_is_skipped_to_its_end(tmp_p
         ("completed", None, ""),
     ],
 )
-def test_a_status_is_not_said_twice(status: str, error: str | None, said: str) -> None:
+def test_a_status_is_not_printed_twice(status: str, error: str | None, said: str) -> None:
     assert terminal.why(status, error) == said

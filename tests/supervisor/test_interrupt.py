@@ -164,7 +164,7 @@ def test_no_job_survives_an_engine_that_was_killed(three: Workspace) -> None:
     assert "saved" in (three.batch / "a" / "stdout.log").read_text()
 
 
-def test_a_supervisor_that_was_killed_takes_its_job_along_and_the_batch_goes_on(three: Workspace) -> None:
+def test_a_supervisor_that_was_killed_takes_its_job_along_and_the_batch_continues(three: Workspace) -> None:
     three.write("once.py", POLITE.replace("try:", "if 'a.py' not in sys.argv[1]: sys.exit()\ntry:"))
     process = three.start("--configs", "c/*.py", "--train_script", "once.py")
     (pid, *_) = ready(three)

@@ -18,7 +18,7 @@ from tests.faults import ended, request, supervised, three
 # Two runners, no descriptors, clocks
 
 
-def test_two_racers_on_one_batch_make_one_winner(work: Workspace) -> None:
+def test_of_two_runners_on_one_batch_one_gets_the_lock(work: Workspace) -> None:
     arguments = three(work, "raise SystemExit(1)")
     work.run(*arguments, code=1)
     work.write("job.py", "import time\nopen('runs', 'a').write('x')\ntime.sleep(0.5)\n")
@@ -148,7 +148,7 @@ def test_every_fatal_signal_is_reported_truly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("status", ["interrupted", "timeout", "stalled"])
-def test_a_job_that_was_told_to_stop_never_completed(status: str) -> None:
+def test_a_job_that_got_a_stop_request_never_completed(status: str) -> None:
     for wait_status in (0, 1 << 8, signal.SIGTERM):
         assert outcome.ending(wait_status, status).status == status
 
@@ -156,7 +156,7 @@ def test_a_job_that_was_told_to_stop_never_completed(status: str) -> None:
 # Torn and strange files
 
 
-def test_torn_and_stale_files_are_cleared_by_a_resume(work: Workspace) -> None:
+def test_torn_and_stale_files_are_removed_by_a_resume(work: Workspace) -> None:
     arguments = three(work, "raise SystemExit('b.py' in __import__('sys').argv[1])")
     work.run(*arguments, code=1)
     work.write("job.py", "")

@@ -138,7 +138,7 @@ def test_a_progress_bar_is_kept_in_its_log_and_folded_in_combined(tmp_path: Path
     assert len(said) <= 4  # the first state at once, then one a second at most
 
 
-def test_a_bar_that_stands_still_shows_its_last_state(tmp_path: Path) -> None:
+def test_a_progress_bar_that_stops_shows_its_last_state(tmp_path: Path) -> None:
     piped = Piped(tmp_path)
     os.write(piped.err, b"\r 10%")
     wait_until(lambda: b" 10%" in piped.read()[2], "the first state", 2)

@@ -73,7 +73,7 @@ def test_the_first_anchor_is_the_direction_of_a_gaussian():
         assert torch.allclose(anchors[0], F.normalize(gaussian[:, 0], dim=0).float(), atol=1e-6)
 
 
-def test_anchors_may_fill_the_whole_space():
+def test_anchors_may_fill_all_of_the_space():
     anchors = classifiers.orthonormal_anchors(10, 10, seed=1)
     assert torch.allclose(anchors @ anchors.T, torch.eye(10), atol=1e-6)
 
@@ -95,7 +95,7 @@ def test_l2_and_cosine_agree_on_unit_vectors_at_half_the_temperature():
     assert torch.allclose(F.softmax(classifiers.cosine(3 * h, anchors) / 0.1, dim=-1), by_angle)  # ... only
 
 
-def test_a_layer_is_what_the_docstring_says(batch):
+def test_a_layer_is_what_the_docstring_describes(batch):
     x, _ = batch
     model = greedy()
     outputs = model.activations(x)

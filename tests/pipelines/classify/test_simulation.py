@@ -60,7 +60,7 @@ def test_an_mlp_is_drawn_by_its_probes(tmp_path):
     assert simulate(tmp_path / "batch" / "job") == ALL
 
 
-def test_a_resumed_simulation_draws_the_whole_training(tmp_path):
+def test_a_resumed_simulation_plots_all_of_the_training(tmp_path):
     out = tmp_path / "job"
     simulate(out, epochs=1, scheduler="constant")
     simulate(out, epochs=2, scheduler="constant", init_from="resume")
@@ -122,7 +122,7 @@ def test_show_with_a_display_that_does_not_answer_fails_nothing(tmp_path, monkey
 
 
 @pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
-def test_show_opens_a_window_for_each_picture_until_told_to_stop(tmp_path, monkeypatch):
+def test_show_opens_a_window_for_each_picture_until_a_stop_request(tmp_path, monkeypatch):
     import matplotlib.pyplot as plt
 
     monkeypatch.setenv("DISPLAY", ":0")

@@ -216,7 +216,7 @@ def test_a_resumed_training_is_the_uninterrupted_one_bit_for_bit(model, cut, tmp
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_the_training_goes_on_exactly(signum, code, tmp_path):
+def test_a_signal_saves_and_the_training_resumes_exactly(signum, code, tmp_path):
     words = [f"--{key}={value}" for key, value in {**TINY, "epochs": 400, "model": "greedy"}.items()]
     child = start(PROJECT / "config/greedy/greedy_digits.yaml", *words, "--lambda_ace=[0.1,0.1]", "--out_dir=parts")
     rest, errors = signalled_at(child, "iter 12:", signum)
@@ -240,7 +240,7 @@ def test_resuming_a_finished_training_writes_its_results_again(tmp_path, capsys)
     assert capsys.readouterr().out.count("iter 15:") == 1
 
 
-def test_a_checkpoint_of_another_network_is_a_mistake(tmp_path):
+def test_a_checkpoint_of_another_network_is_an_error(tmp_path):
     assert train_here(tmp_path, epochs=1) == 0
     with pytest.raises(InputError, match=r"tau 0\.1 there, 0\.2 here"):
         train_here(tmp_path, tau=0.2, init_from="resume")
@@ -248,7 +248,7 @@ def test_a_checkpoint_of_another_network_is_a_mistake(tmp_path):
     assert record["type"] == "InputError" and not (tmp_path / "job.json").exists()
 
 
-def test_a_new_training_in_an_old_folder_sets_the_old_one_aside(tmp_path):
+def test_a_new_training_in_an_old_folder_archives_the_old_one(tmp_path):
     assert train_here(tmp_path) == 0
     assert train_here(tmp_path, epochs=1) == 0
     assert list(checkpoints.existing(tmp_path, KIND)) == [5]
@@ -305,7 +305,7 @@ def test_a_run_by_hand_lies_under_runs_and_can_be_resumed(tmp_path):
     assert list((tmp_path / "runs/digits/mlp").iterdir()) == [folder] and newest(folder)["iteration"] == 10
 
 
-def test_resuming_by_hand_without_a_run_is_a_mistake():
+def test_resuming_by_hand_without_a_run_is_an_error():
     with pytest.raises(InputError, match="finds no run in runs/digits/greedy"):
         train_here(None, model="greedy", init_from="resume")
 

@@ -63,7 +63,7 @@ def test_even_windows_span_the_whole_text(text):
     assert (spread[0] == text.val[:20]).all() and (spread[-1] == text.val[-20:]).all()
 
 
-def test_a_text_shorter_than_a_window_is_a_mistake(text):
+def test_a_text_shorter_than_a_window_is_an_error(text):
     with pytest.raises(InputError, match="lower block_size"):
         windows.window_starts(text.val, 10_000)
 
@@ -73,13 +73,13 @@ def test_an_unknown_dataset_names_the_known_ones_before_anything_starts():
         DiffusionSettings(dataset="shakespear_char")
 
 
-def test_a_dataset_that_lacks_a_part_and_cannot_be_prepared_is_a_mistake(text):
+def test_a_dataset_that_lacks_a_part_and_cannot_be_prepared_is_an_error(text):
     (text.folder / "val.bin").unlink()
     with pytest.raises(InputError, match="is incomplete"):
         open_dataset(str(text.folder))
 
 
-def test_a_damaged_meta_file_is_a_mistake(text):
+def test_a_damaged_meta_file_is_an_error(text):
     (text.folder / "meta.json").write_text("{")
     with pytest.raises(InputError, match="prepare it again"):
         open_dataset(text.name)

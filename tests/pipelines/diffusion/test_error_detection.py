@@ -59,7 +59,7 @@ def test_half_a_million_scores_lose_nothing():
 # The evaluation.
 
 
-def test_every_config_with_the_same_largest_ratio_is_asked_the_same(text):
+def test_every_config_with_the_same_largest_ratio_gets_the_same_evaluation(text):
     windows = correction(text)._windows[0]
     other = correction(
         text, seed=5, batch_size=2, training_type="remasking",
@@ -70,7 +70,7 @@ def test_every_config_with_the_same_largest_ratio_is_asked_the_same(text):
     assert not torch.equal(windows.corrupted, correction(text, max_corruption_ratio=0.2)._windows[0].corrupted)
 
 
-def test_the_questions_are_every_kind_in_ten_bins_of_the_ratio(text):
+def test_the_evaluation_has_every_kind_in_ten_bins_of_the_ratio(text):
     windows = correction(text, block_size=200, eval_iters=4, max_corruption_ratio=0.4)._windows[0]
     share = windows.wrong.double().mean(-1).view(len(KINDS), BINS, 4)
     for i in range(BINS):
@@ -96,7 +96,7 @@ class Knowing(torch.nn.Module):
         return torch.stack((torch.zeros_like(odds), odds), -1)
 
 
-def test_who_knows_the_errors_finds_them_all(text):
+def test_a_model_that_knows_the_errors_finds_them_all(text):
     one = correction(text)
     result = one.evaluate(Knowing(one._windows[0], 0, []))
     row = result.row()

@@ -102,7 +102,7 @@ def finished(text, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[
     )
 
 
-def test_a_training_learns_and_says_so(finished, text):
+def test_a_training_learns_and_reports_it(finished, text):
     out_dir, done = finished
     assert done.returncode == 0, done.stderr
     steps = re.findall(r"^step (\d+): train loss ([\d.]+), val loss ([\d.]+), lr [\d.e+-]+$", done.stdout, re.M)
@@ -142,7 +142,7 @@ def test_checkpoints_load_safely_and_the_last_and_best_are_kept(finished):
     assert not list(out_dir.glob("*.tmp"))
 
 
-def test_resuming_a_finished_training_says_so(finished):
+def test_resuming_a_finished_training_is_reported(finished):
     out_dir, _ = finished
     done = finish(out_dir.parent / "tiny.py", "--init_from=resume")
     assert done.returncode == 0
@@ -187,7 +187,7 @@ def test_resuming_passes_over_a_damaged_checkpoint_and_refuses_another_network(t
         train_here(text, tmp_path, n_layer=2, init_from="resume")
 
 
-def test_a_new_training_in_an_old_folder_sets_the_old_one_aside(text, tmp_path):
+def test_a_new_training_in_an_old_folder_archives_the_old_one(text, tmp_path):
     assert train_here(text, tmp_path, max_iters=20) == 0
     (tmp_path / "ckpt_unmasking_99.pt.tmp").write_bytes(b"left by a crash")
     assert train_here(text, tmp_path, max_iters=10) == 0
@@ -229,7 +229,7 @@ def test_a_signal_saves_and_leaves(text, tmp_path, signum, code):
         ("--block_size=100000", "lower block_size"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_exit_code_2(text, tmp_path, option, said):
+def test_an_error_is_one_sentence_and_exit_code_2(text, tmp_path, option, said):
     done = finish(config(tmp_path, text), option)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and said in done.stderr and len(done.stderr.splitlines()) == 1
@@ -355,7 +355,7 @@ def test_rows_that_wandb_cannot_follow_are_dropped_not_waited_for(text, tmp_path
 
 
 @pytest.mark.slow
-def test_compile_without_a_compiler_warns_once_and_goes_on(text, tmp_path):
+def test_compile_without_a_compiler_warns_once_and_continues(text, tmp_path):
     nowhere = {**os.environ, "PATH": str(tmp_path), "CXX": "/nonexistent/c++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
     done = finish(config(tmp_path, text, max_iters=10), "--compile=true", env=nowhere)
     assert done.returncode == 0, done.stderr

@@ -46,7 +46,7 @@ def test_a_quadratic_loss_has_the_coefficient_of_its_closed_form(name, gamma):
 
 
 @pytest.mark.parametrize(("name", "wanted"), [("hmc", 0.8), ("mala", 0.574)])
-def test_the_step_is_adapted_until_the_acceptance_is_the_wanted_one(name, wanted):
+def test_the_step_is_adapted_until_the_acceptance_meets_its_target(name, wanted):
     found = estimate(name, QUADRATIC, 20.0, 5.0, quick())
     assert found.acceptance == pytest.approx(wanted, abs=0.08)
 

@@ -100,7 +100,7 @@ def test_a_score_on_the_threshold_is_detected():
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.5, 2.0])
-def test_two_gaussians_are_told_apart_as_theory_says(random, shift):
+def test_two_gaussians_are_separated_as_theory_predicts(random, shift):
     labels = np.repeat([0, 1], 100_000)
     scores = random.standard_normal(200_000) + shift * labels
     assert auroc(labels, scores) == pytest.approx(norm.cdf(shift / np.sqrt(2)), abs=0.005)

@@ -137,7 +137,7 @@ def test_images_without_labels_are_refused(tmp_path):
     assert not (tmp_path / "meta.json").exists()
 
 
-def test_a_damaged_dataset_is_a_mistake(tmp_path):
+def test_a_damaged_dataset_is_an_error(tmp_path):
     pixels = np.zeros((3, 2, 2))
     images.prepare_once(tmp_path, lambda: images.Arrays(pixels, np.arange(3), pixels, np.arange(3), 1, {}))
     (tmp_path / "train_images.npy").write_bytes(b"half")
