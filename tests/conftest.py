@@ -19,7 +19,7 @@ for number in (signal.SIGINT, signal.SIGHUP):
     signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 PROJECT = Path(__file__).resolve().parent.parent
-DOOR = PROJECT / "run_experiments.py"
+RUN_EXPERIMENTS = PROJECT / "run_experiments.py"
 DEADLINE = 30.0
 ECHO = "import sys; print('\\n'.join(sys.argv[1:]))\n"
 
@@ -63,7 +63,7 @@ class Workspace:
         settings.setdefault("stdout", subprocess.PIPE)
         settings.setdefault("stderr", subprocess.PIPE)
         environment = {**os.environ, "TERM": "dumb", **settings.pop("env", {})}
-        command = [sys.executable, str(DOOR), *map(str, arguments)]
+        command = [sys.executable, str(RUN_EXPERIMENTS), *map(str, arguments)]
         process = subprocess.Popen(command, cwd=self.folder, text=True, env=environment, **settings)
         self.started.append(process)
         return process
@@ -78,7 +78,7 @@ class Workspace:
 
     @property
     def batch(self) -> Path:
-        """The newest batch."""
+        """The latest batch."""
         return (self.folder / "experiments" / "latest").resolve()
 
     @property

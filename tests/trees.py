@@ -71,7 +71,9 @@ def tree(work: Workspace) -> Workspace:
     return prepare(work, IMAGE__a="seed: 1", IMAGE__deep__b="seed: 2", **{"my-set__c": "seed: 3"})
 
 
-def door(work: Workspace, name: str, *words: object, code: int | None = None) -> subprocess.CompletedProcess[str]:
+def run_program(
+    work: Workspace, name: str, *words: object, code: int | None = None
+) -> subprocess.CompletedProcess[str]:
     """A program of runners/, run to its end."""
     command = [sys.executable, f"runners/{name}.py", *map(str, words)]
     process = subprocess.run(command, cwd=work.folder, capture_output=True, text=True, timeout=120, check=False)

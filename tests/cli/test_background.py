@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from runner.disk.lock import holder
-from tests.conftest import DOOR, Workspace, alive, kill, read, runs, wait_until
+from tests.conftest import RUN_EXPERIMENTS, Workspace, alive, kill, read, runs, wait_until
 
 COMMAND = ("--command", "sh {config} --out {out_dir}", "--grace", "1,0.3,5")
 WAITING = """\
@@ -76,19 +76,20 @@ def detached(work: Workspace, *options: str) -> str:
 
 def test_a_detached_batch_outlives_its_terminal(two: Workspace) -> None:
     leader, follower = pty.openpty()
-    script = f"{sys.executable} {DOOR} --configs 'c/*.sh' {COMMAND[0]} '{COMMAND[1]}' --detach; echo left; sleep 60"
+    command = f"{sys.executable} {RUN_EXPERIMENTS} --configs 'c/*.sh' {COMMAND[0]} '{COMMAND[1]}' --detach"
+    script = f"{command}; echo left; sleep 60"
     shell = subprocess.Popen(
         ["sh", "-c", script],
         cwd=two.folder, stdin=follower, stdout=follower, stderr=follower, start_new_session=True,
         preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),  # makes it the controlling terminal
     )  # fmt: skip
     os.close(follower)
-    said = b""
-    while b"left" not in said:
-        said += os.read(leader, 4096)
+    output = b""
+    while b"left" not in output:
+        output += os.read(leader, 4096)
     os.close(leader)  # the terminal is closed: its session is hung up
     assert shell.wait(10) == -signal.SIGHUP
-    assert b"runs in the background: 2 jobs in experiments/" in said and b"stop it:" in said
+    assert b"runs in the background: 2 jobs in experiments/" in output and b"stop it:" in output
     wait_until(lambda: runs(two), "the job runs")
     runner = runner_of(two)
     assert os.getsid(runner) == runner  # a session of its own, which no terminal can hang up
@@ -114,7 +115,7 @@ def test_errors_are_reported_before_a_batch_goes_into_the_background(two: Worksp
 
 def test_a_detached_batch_holds_no_pipe_of_its_caller(two: Workspace) -> None:
     # `$(... --detach)` in a script would otherwise wait for the whole batch.
-    command = f"{sys.executable} {DOOR} --configs 'c/*.sh' {COMMAND[0]} '{COMMAND[1]}' --detach"
+    command = f"{sys.executable} {RUN_EXPERIMENTS} --configs 'c/*.sh' {COMMAND[0]} '{COMMAND[1]}' --detach"
     done = subprocess.run(["sh", "-c", command], cwd=two.folder, capture_output=True, text=True, timeout=20, check=True)
     assert "runs in the background" in done.stdout
     assert held(two) is not None
@@ -138,8 +139,8 @@ def test_status_shows_what_runs_and_what_is_pending(two: Workspace) -> None:
     (pid,) = runs(two)
     assert (found["state"], found["runner"]["pid"]) == ("running", process.pid)
     assert found["jobs"] == {"a": {"status": "running", "pid": pid, "attempt": 1}, "b": {"status": "pending"}}
-    said = two.run("status", code=0).stdout
-    assert re.search(rf"running, by pid {process.pid} on \S+; 1 running, 1 pending", said)
+    output = two.run("status", code=0).stdout
+    assert re.search(rf"running, by pid {process.pid} on \S+; 1 running, 1 pending", output)
     listed = two.run("list", code=0).stdout
     assert two.batch.name in listed and "1 running, 1 pending" in listed
     (two / "go").touch()
@@ -197,8 +198,8 @@ def test_list_shows_every_batch_the_latest_first(two: Workspace) -> None:
 def test_control_characters_of_a_job_never_reach_the_terminal_through_status(two: Workspace) -> None:
     two.write("c/a.sh", r"printf '\033[2J\033]0;title\007boo\n' >&2; exit 1")
     two.run("--configs", "c/*.sh", *COMMAND, code=1)
-    said = two.run("status", code=0).stdout
-    assert "boo" in said and "\033" not in said and "\007" not in said
+    output = two.run("status", code=0).stdout
+    assert "boo" in output and "\033" not in output and "\007" not in output
 
 
 # attach, tail
@@ -258,7 +259,7 @@ def test_a_look_through_head_is_no_traceback(two: Workspace) -> None:
     two.write("c/a.sh", "seq 100000")
     two.run("--configs", "c/a.sh", *COMMAND, code=0)
     for command in ("tail", "attach", "status", "list"):
-        line = f"{sys.executable} {DOOR} {command} | head -n 1"
+        line = f"{sys.executable} {RUN_EXPERIMENTS} {command} | head -n 1"
         done = subprocess.run(["bash", "-c", line], cwd=two.folder, capture_output=True, text=True, check=True)
         assert done.stderr == "" and len(done.stdout.splitlines()) == 1
 
@@ -356,7 +357,7 @@ def test_a_rerun_takes_the_config_as_it_is_now(two: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["status", "experimnet"], "no such batch"),
         (["attach", "nowhere"], "no such batch"),
@@ -367,12 +368,12 @@ def test_a_rerun_takes_the_config_as_it_is_now(two: Workspace) -> None:
         (["status", "c"], "is not a batch"),
     ],
 )
-def test_an_unknown_name_is_one_sentence(two: Workspace, arguments: list[str], said: str) -> None:
+def test_an_unknown_name_is_one_sentence(two: Workspace, arguments: list[str], message: str) -> None:
     (two / "go").touch()
     two.write("c/moderate.sh", "")
     two.run("--configs", "c/*.sh", *COMMAND, code=0)
     done = two.run(*(two.batch.name if word == "BATCH" else word for word in arguments), code=2)
-    assert said in done.stderr and len(done.stderr.splitlines()) == 1 and done.stdout == ""
+    assert message in done.stderr and len(done.stderr.splitlines()) == 1 and done.stdout == ""
     assert sorted(path.name for path in (two / "c").iterdir()) == ["a.sh", "b.sh", "moderate.sh"]
 
 

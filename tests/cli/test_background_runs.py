@@ -61,10 +61,10 @@ def started(work: Workspace) -> Path:
 
 
 def test_a_run_has_a_folder_with_its_log_and_who_runs_it(sweep: Workspace) -> None:
-    said = manager(sweep, "--experiment", "specs/s.yaml", *SHORT)
+    output = manager(sweep, "--experiment", "specs/s.yaml", *SHORT)
     wait_until(lambda: runs(sweep), "the first job runs")
     name = sweep.batch.name
-    assert f"tail -f background_runs/{name}/nohup.log" in said
+    assert f"tail -f background_runs/{name}/nohup.log" in output
     record = read(sweep / "background_runs" / name / "run.json")
     assert record["experiment_dir"] == str(sweep.batch) and record["spec"] == "specs/s.yaml"
     assert alive(record["pid"]) and os.getsid(record["pid"]) == record["pid"]
@@ -151,10 +151,10 @@ def test_a_run_that_cannot_leave_its_terminal_is_not_shown_as_running(sweep: Wor
 
 def test_where_no_folder_can_be_kept_the_log_of_the_experiment_is_named(sweep: Workspace) -> None:
     sweep.write("background_runs", "a file")
-    said = manager(sweep, "--experiment", "specs/s.yaml", *SHORT)
+    output = manager(sweep, "--experiment", "specs/s.yaml", *SHORT)
     wait_until(lambda: runs(sweep), "the first job runs")
-    assert f"tail -f experiments/{sweep.batch.name}/master_log.txt" in said
-    assert f"--stop experiments/{sweep.batch.name}" in said
+    assert f"tail -f experiments/{sweep.batch.name}/master_log.txt" in output
+    assert f"--stop experiments/{sweep.batch.name}" in output
     (sweep / "background_runs").unlink()
     manager(sweep, "--stop", f"experiments/{sweep.batch.name}")
 
@@ -185,7 +185,7 @@ def test_a_torn_record_hides_no_other_run_and_a_closed_pipe_is_no_traceback(swee
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--experiment", "s.yaml", "--now"], "--now was not expected here"),
         (["--stop", ""], "'': no such run"),
@@ -193,8 +193,8 @@ def test_a_torn_record_hides_no_other_run_and_a_closed_pipe_is_no_traceback(swee
         (["--list", "--fast"], "--fast was not expected here"),
     ],
 )
-def test_an_unknown_word_is_one_sentence(work: Workspace, arguments: list[str], said: str) -> None:
-    assert said in manager(work, *arguments, code=2)
+def test_an_unknown_word_is_one_sentence(work: Workspace, arguments: list[str], message: str) -> None:
+    assert message in manager(work, *arguments, code=2)
 
 
 def test_without_any_run_that_is_reported(work: Workspace) -> None:

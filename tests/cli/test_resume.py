@@ -195,7 +195,7 @@ def test_a_locked_batch_is_refused(three: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--configs", "c/a.sh"], "--configs cannot be changed by --resume"),
         (["--batch_size", "8"], "--batch_size cannot be changed by --resume"),
@@ -206,9 +206,9 @@ def test_a_locked_batch_is_refused(three: Workspace) -> None:
         (["one", "two"], "'two' was not expected here"),
     ],
 )
-def test_what_cannot_be_changed_is_refused(work: Workspace, options: list[str], said: str) -> None:
+def test_what_cannot_be_changed_is_refused(work: Workspace, options: list[str], message: str) -> None:
     done = work.run("--resume", *options, code=2)
-    assert said in done.stderr and "Traceback" not in done.stderr
+    assert message in done.stderr and "Traceback" not in done.stderr
     assert list(work.folder.iterdir()) == []
 
 
@@ -225,15 +225,15 @@ def test_a_batch_that_is_none_is_refused_and_nothing_is_written_there(work: Work
     work.write("c/a.sh", "")
     work.run("--configs", "c/a.sh", *COMMAND, "--name", "morning", code=0)
     name = work.batch.name
-    said = work.run("--resume", name.replace("morning", "mornign"), code=2).stderr
-    assert "no such batch" in said and f"did you mean '{name}'?" in said
-    said = work.run("--resume", "c", code=2).stderr
-    assert "is not a batch (it has no plan.json)" in said and len(said.splitlines()) == 1
+    output = work.run("--resume", name.replace("morning", "mornign"), code=2).stderr
+    assert "no such batch" in output and f"did you mean '{name}'?" in output
+    output = work.run("--resume", "c", code=2).stderr
+    assert "is not a batch (it has no plan.json)" in output and len(output.splitlines()) == 1
     assert [path.name for path in (work / "c").iterdir()] == ["a.sh"]
 
 
 @pytest.mark.parametrize(
-    ("plan", "said"),
+    ("plan", "message"),
     [
         ("{torn", "cannot be read"),
         ("[]", "cannot be read"),
@@ -241,13 +241,13 @@ def test_a_batch_that_is_none_is_refused_and_nothing_is_written_there(work: Work
         ('{"schema": 99}', "schema 99"),
     ],
 )
-def test_a_broken_plan_is_one_sentence(work: Workspace, plan: str, said: str) -> None:
+def test_a_broken_plan_is_one_sentence(work: Workspace, plan: str, message: str) -> None:
     work.write("c/a.sh", "")
     work.run("--configs", "c/a.sh", *COMMAND, code=0)
     (work.batch / "plan.json").write_text(plan)
     for arguments in (("--resume",), ("status",), ("rerun", work.batch.name, "a")):
         done = work.run(*arguments, code=2)
-        assert said in done.stderr and len(done.stderr.splitlines()) == 1 and "plan.json" in done.stderr
+        assert message in done.stderr and len(done.stderr.splitlines()) == 1 and "plan.json" in done.stderr
     # One broken batch does not hide the others.
     work.run("--configs", "c/a.sh", *COMMAND, "--name", "good", code=0)
     listed = work.run("list")
@@ -259,8 +259,8 @@ def test_a_batch_that_was_moved_is_refused_with_where_it_was(work: Workspace) ->
     work.run("--configs", "c/a.sh", *COMMAND, code=1)
     before = work.batch
     before.rename(work / "moved")
-    said = work.run("--resume", "moved", code=2).stderr
-    assert f"was {before} when it was planned" in said
+    output = work.run("--resume", "moved", code=2).stderr
+    assert f"was {before} when it was planned" in output
 
 
 def test_a_secret_that_was_not_written_down_cannot_be_used_again(work: Workspace) -> None:

@@ -105,7 +105,7 @@ def test_a_grid_of_lists_trains_the_greedy_model(project: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sweep", "said"),
+    ("sweep", "message"),
     [
         ("lambda_ace: [[0.1]]", "lambda_ace has 1 value and must have 3 for the greedy model"),
         ("lambda_ase: [[0.1]]", "unknown key 'lambda_ase'; did you mean 'lambda_ace'?"),
@@ -119,12 +119,12 @@ def test_a_grid_of_lists_trains_the_greedy_model(project: Workspace) -> None:
         ("seed: [18446744073709551616]", "seed must be less than 9223372036854775808"),
     ],
 )
-def test_a_key_unknown_to_the_pipeline_is_reported_with_its_line(project: Workspace, sweep: str, said: str) -> None:
+def test_a_key_unknown_to_the_pipeline_is_reported_with_its_line(project: Workspace, sweep: str, message: str) -> None:
     project.write("s.yaml", f"{GREEDY}{sweep}\n")
     done = line(project, "python3 scripts/run_experiment.py --exp s.yaml")
     assert done.returncode == 2 and done.stdout == ""
     (sentence,) = done.stderr.splitlines()
-    assert sentence.startswith("run_experiments.py: s.yaml:5: ") and said in sentence
+    assert sentence.startswith("run_experiments.py: s.yaml:5: ") and message in sentence
     assert not list((project / "experiments").glob("a_*"))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import DOOR, PROJECT, Workspace, wait_until
+from tests.conftest import PROJECT, RUN_EXPERIMENTS, Workspace, wait_until
 
 PROGRAMS = ("overnight ", "python run_experiments.py", "python3 scripts/", "./bg_")
 DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
@@ -128,7 +128,7 @@ def test_every_command_of_the_runners_document_plans(project: Workspace, argumen
     folder = project.folder
     if "--configs *.py" in arguments:  # typed where the configs are
         folder = project / "config" / "shkspr_char_diff"
-    line = f"{shlex.quote(sys.executable)} {shlex.quote(str(DOOR))} {arguments} --dry-run"
+    line = f"{shlex.quote(sys.executable)} {shlex.quote(str(RUN_EXPERIMENTS))} {arguments} --dry-run"
     done = subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, text=True, check=False)
     if "cuda" in arguments and not HAS_GPU:
         assert done.returncode == 2 and "--device cpu" in done.stderr

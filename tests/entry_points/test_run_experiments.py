@@ -94,11 +94,11 @@ def test_a_command_template(echo: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("template", "said"),
+    ("template", "message"),
     [("run {konfig}", "{konfig} is not a placeholder"), ("run --x 'y {config}", "quot"), ("run", "{config}")],
 )
-def test_a_bad_template_is_refused(echo: Workspace, template: str, said: str) -> None:
-    assert said in echo.run("--configs", "c/a.py", "--command", template, code=2).stderr
+def test_a_bad_template_is_refused(echo: Workspace, template: str, message: str) -> None:
+    assert message in echo.run("--configs", "c/a.py", "--command", template, code=2).stderr
     assert nothing_written(echo)
 
 
@@ -228,7 +228,7 @@ def test_an_output_folder_that_is_a_file_is_refused(echo: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--configs"], "expected at least one argument"),
         ([], "--configs is missing"),
@@ -251,12 +251,12 @@ def test_an_output_folder_that_is_a_file_is_refused(echo: Workspace) -> None:
         (["--configs", "c/a.py", "--train_script", "echo.py", "--name", "../x"], "a batch is a folder"),
     ],
 )
-def test_an_error_on_the_command_line_is_one_sentence(echo: Workspace, options: list[str], said: str) -> None:
+def test_an_error_on_the_command_line_is_one_sentence(echo: Workspace, options: list[str], message: str) -> None:
     (echo / "dangling").symlink_to("/nonexistent/folder")
     if not {"--train_script", "--command"} & set(options):
         options = [*options, "--train_script", "echo.py"]
     done = echo.run(*options, code=2)
-    assert said in done.stderr and "Traceback" not in done.stderr
+    assert message in done.stderr and "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert nothing_written(echo)
 

@@ -307,7 +307,7 @@ def test_an_error_detection_model_trained_here_can_be_used(batch, tmp_path, draw
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--sampler=confidnce"], "did you mean 'confidence'?"),
         (["--temprature=1"], "--temprature: unknown key; did you mean --temperature?"),
@@ -329,22 +329,22 @@ def test_an_error_detection_model_trained_here_can_be_used(batch, tmp_path, draw
         (["another"], "one model at a time"),
     ],
 )
-def test_an_error_in_the_command_is_one_sentence(tmp_path, draw, options, said):
+def test_an_error_in_the_command_is_one_sentence(tmp_path, draw, options, message):
     out, err = draw(tmp_path, *options, code=2)
-    assert out == "" and said in err and len(err.splitlines()) == 1
+    assert out == "" and message in err and len(err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--prompt=Zebra é"], "'Z' is not among the"),
         (["--prompt=the cat", "--length=7"], "raise --length"),
         (["--quality", "--dataset=nowhere"], "nowhere"),
     ],
 )
-def test_an_error_about_the_model_is_one_sentence_as_well(batch, draw, options, said):
+def test_an_error_about_the_model_is_one_sentence_as_well(batch, draw, options, message):
     _, err = draw(batch, *options, code=2)
-    assert said in err.splitlines()[-1] and len(err.splitlines()) == 2
+    assert message in err.splitlines()[-1] and len(err.splitlines()) == 2
 
 
 def test_an_unsuitable_checkpoint_is_reported(batch, checkpoint, tmp_path, draw):
@@ -358,7 +358,7 @@ def test_an_unsuitable_checkpoint_is_reported(batch, checkpoint, tmp_path, draw)
         tmp_path / "other",
         {**corrector_of(checkpoint, "remasking", finds=0), "vocabulary": {"kind": "characters", "characters": ["x"]}},
     )
-    for path, options, said in (
+    for path, options, message in (
         (tmp_path / "ckpt_elbo_1.pt", [], "cannot be read"),
         (without, [], "it does not have settings, state, vocabulary"),
         (newer, [], "newer version"),
@@ -370,7 +370,7 @@ def test_an_unsuitable_checkpoint_is_reported(batch, checkpoint, tmp_path, draw)
         (job, [f"--corrector={other}"], "another vocabulary"),
     ):
         _, err = draw(path, *options, code=2)
-        assert said in err.splitlines()[-1] and err.splitlines()[-1].startswith("error: "), err
+        assert message in err.splitlines()[-1] and err.splitlines()[-1].startswith("error: "), err
 
 
 def test_a_job_folder_serves_while_its_dataset_is_gone(batch, tmp_path, draw):

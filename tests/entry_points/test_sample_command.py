@@ -23,8 +23,8 @@ def test_errors_in_the_command_are_reported_before_torch_is_imported(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stderr.splitlines()) == len(wrong)
-    for said in ("no model; name", "nowhere: no such file", "has no checkpoint", "sample.py is not a checkpoint"):
-        assert said in done.stderr
+    for message in ("no model; name", "nowhere: no such file", "has no checkpoint", "sample.py is not a checkpoint"):
+        assert message in done.stderr
 
 
 def test_help_explains_every_option():

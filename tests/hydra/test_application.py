@@ -143,13 +143,13 @@ def test_the_table_of_a_sweep_has_the_rows_of_the_documents_aggregation(ran: Wor
     train(work, *jobs, *QUICK, "model.adam_steps=20", code=1)
     scope: dict[str, Callable[[Path], object]] = {}
     exec(SNIPPET, scope)
-    wanted = json.loads(scope["aggregate_results"](sweep).to_json(orient="records", double_precision=15))  # type: ignore[attr-defined]
+    expected = json.loads(scope["aggregate_results"](sweep).to_json(orient="records", double_precision=15))  # type: ignore[attr-defined]
     rows = {row["name"]: row for row in load_results(sweep)}
     assert {name: row["status"] for name, row in rows.items()} == {
         "0": "completed", "1": "incomplete", "2": "completed",
     }  # fmt: skip
     keys = {"n_data": "data.n_data", "target_params": "model.target_params"}
-    for row in wanted:
+    for row in expected:
         found = rows[row.pop("job_id")]
         assert {key: found[keys.get(key, key)] for key in row} == pytest.approx(row)
 
@@ -194,8 +194,8 @@ def test_the_record_of_a_sweep_is_no_record_of_a_run(work: Workspace) -> None:
     for name, text in {"config.yaml": "seed: 1", "hydra.yaml": "", "overrides.yaml": "- model=small,base"}.items():
         work.write(f"sweep/.hydra/{name}", text)
     work.write("sweep/multirun.yaml", "")
-    said = train(work, "--config-dir", "sweep/.hydra", code=2).stderr
-    assert "to repeat it use python train.py -m model=small,base, or name the .hydra of one of its jobs" in said
+    output = train(work, "--config-dir", "sweep/.hydra", code=2).stderr
+    assert "to repeat it use python train.py -m model=small,base, or name the .hydra of one of its jobs" in output
 
 
 @pytest.mark.parametrize(

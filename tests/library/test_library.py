@@ -99,7 +99,7 @@ def test_a_dry_run_lists_what_would_be_computed_and_writes_nothing(work: Workspa
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--only", "bb"], "--only bb: no such config; there are a, b"),
         (["--workers", "0"], "type 1 or more"),
@@ -107,10 +107,12 @@ def test_a_dry_run_lists_what_would_be_computed_and_writes_nothing(work: Workspa
         (["--re"], "unrecognized arguments: --re"),
     ],
 )
-def test_an_error_on_the_command_line_is_one_sentence_and_exit_code_2(work: Workspace, words: list[str], said: str) -> None:
+def test_an_error_on_the_command_line_is_one_sentence_and_code_2(
+    work: Workspace, words: list[str], message: str
+) -> None:
     script(work, "return config.x")
     done = run(work, *words, code=2)
-    assert said in done.stderr and "Traceback" not in done.stderr and computed(work) == []
+    assert message in done.stderr and "Traceback" not in done.stderr and computed(work) == []
 
 
 def test_out_dir_is_the_folder_and_its_files_stay(work: Workspace) -> None:
@@ -262,9 +264,9 @@ def test_only_a_function_can_be_decorated(wrong: object) -> None:
 
 def test_help_names_every_option(work: Workspace) -> None:
     script(work, "return 1")
-    said = run(work, "--help").stdout
+    output = run(work, "--help").stdout
     for word in ("--report", "--rerun", "--dry-run", "--only", "--workers", "--isolate", "--code", "main.py"):
-        assert word in said
+        assert word in output
 
 
 @pytest.mark.parametrize("name", ["api_key", "hfToken", "PASSWORD", "passphrase", "db.passwd", "credentials", "Secret"])

@@ -66,8 +66,8 @@ def finish(sampler: Callable[..., sampling.Decoding], predict: sampling.Predict,
 def chi_square(drawn: Tensor, expected: Tensor) -> float:  # (N, T), (81,) -> statistic
     numbers = (drawn * SIZE ** torch.arange(LENGTH - 1, -1, -1)).sum(1)
     observed = torch.bincount(numbers, minlength=len(TEXTS))
-    wanted = expected * len(drawn)
-    return float(((observed - wanted) ** 2 / wanted).sum())
+    expected_counts = expected * len(drawn)
+    return float(((observed - expected_counts) ** 2 / expected_counts).sum())
 
 
 # What is drawn.

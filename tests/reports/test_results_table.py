@@ -313,7 +313,7 @@ def test_rows_are_a_frame_where_pandas_is_there(batch: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("nowhere",), "nowhere: is not a folder; name one that holds results"),
         (("c",), "c: there is no result of a job in it; name another folder"),
@@ -322,9 +322,9 @@ def test_rows_are_a_frame_where_pandas_is_there(batch: Workspace) -> None:
         (("experiments", "--csv", "no/such.csv"), "--csv no/such.csv: cannot be written (No such file or directory)"),
     ],
 )
-def test_an_error_is_one_sentence(batch: Workspace, words: tuple[str, ...], said: str) -> None:
+def test_an_error_is_one_sentence(batch: Workspace, words: tuple[str, ...], message: str) -> None:
     err = batch.run("table", *words, code=2).stderr
-    assert said in err and len(err.splitlines()) == 1
+    assert message in err and len(err.splitlines()) == 1
 
 
 def test_a_secret_stays_one(tmp_path: Path, work: Workspace) -> None:

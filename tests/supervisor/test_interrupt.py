@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import DOOR, Workspace, alive, wait_until
+from tests.conftest import RUN_EXPERIMENTS, Workspace, alive, wait_until
 from tests.faults import POLITE
 
 STUBBORN = """\
@@ -136,7 +136,7 @@ def test_ctrl_c_in_a_terminal_reaches_the_job_once(three: Workspace) -> None:
     leader, follower = pty.openpty()
     environment = {**os.environ, "TERM": "xterm"}
     process = subprocess.Popen(
-        [sys.executable, str(DOOR), "--configs", "c/*.py", "--train_script", "count.py"],
+        [sys.executable, str(RUN_EXPERIMENTS), "--configs", "c/*.py", "--train_script", "count.py"],
         cwd=three.folder, stdin=follower, stdout=follower, stderr=follower, start_new_session=True, env=environment,
         preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),  # makes it the controlling terminal
     )  # fmt: skip
@@ -213,7 +213,8 @@ def test_output_into_a_closed_pipe_does_not_end_the_batch(work: Workspace) -> No
     for name in "abc":
         work.write(f"c/{name}.sh", "sleep 0.1")
     command = (
-        f"{sys.executable} {DOOR} --configs 'c/*.sh' --command 'sh {{config}}' | head -n 1; echo ${{PIPESTATUS[0]}}"
+        f"{sys.executable} {RUN_EXPERIMENTS} --configs 'c/*.sh' --command 'sh {{config}}'"
+        " | head -n 1; echo ${PIPESTATUS[0]}"
     )
     done = subprocess.run(["bash", "-c", command], cwd=work.folder, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[1] == "0" and done.stderr == ""

@@ -134,7 +134,7 @@ def test_the_loss_is_cross_entropy_minus_lambda_times_the_difference(batch, vari
         return -(p * r.log()).sum(1)
 
     for index, loss in enumerate(model.losses(x, y)):
-        wanted = -q[index][range(7), y].log()
+        expected = -q[index][range(7), y].log()
         if index < 3:
             mine, following = q[index], q[index + 1]
             middle = (mine + following) / 2
@@ -145,8 +145,8 @@ def test_the_loss_is_cross_entropy_minus_lambda_times_the_difference(batch, vari
                 "sym_kl": entropy(mine, following) - entropy(mine, mine)
                 + entropy(following, mine) - entropy(following, following),
             }[variant]  # fmt: skip
-            wanted = wanted - LAMBDAS[index] * difference
-        assert loss.item() == pytest.approx(wanted.mean().item(), abs=1e-4)
+            expected = expected - LAMBDAS[index] * difference
+        assert loss.item() == pytest.approx(expected.mean().item(), abs=1e-4)
 
 
 def test_the_gradient_of_a_layer_takes_the_next_answer_for_given(batch):

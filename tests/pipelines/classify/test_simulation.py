@@ -109,8 +109,8 @@ def test_show_without_a_display_is_one_line(tmp_path, monkeypatch, capsys):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(display.sys, "platform", "linux")
     simulate(tmp_path / "batch" / "job", show=True, research_only=True)
-    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("show:")]
-    assert said == [f"show: there is no display here; the figures are in {tmp_path / 'batch' / 'job'}"]
+    output = [line for line in capsys.readouterr().out.splitlines() if line.startswith("show:")]
+    assert output == [f"show: there is no display here; the figures are in {tmp_path / 'batch' / 'job'}"]
 
 
 def test_show_with_a_display_that_does_not_answer_fails_nothing(tmp_path, monkeypatch):

@@ -98,8 +98,8 @@ def read():
 print(prepare_once(folder / "text", read))
 """
     children = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    said = [child.communicate(timeout=60)[0].strip() for child in children]
-    assert sorted(said) == ["False", "False", "True"]
+    output = [child.communicate(timeout=60)[0].strip() for child in children]
+    assert sorted(output) == ["False", "False", "True"]
     assert (tmp_path / "readings").read_text() == "x"
     assert characters.is_prepared(tmp_path / "text")
 

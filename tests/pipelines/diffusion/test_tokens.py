@@ -171,7 +171,7 @@ def test_a_text_without_line_breaks_has_no_paragraphs(tmp_path, place):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (TEXT.encode("latin1", errors="ignore"), r"is not UTF-8 text \(.* at byte \d+\); convert it"),
         (TEXT.encode("utf-16"), "is not UTF-8 text"),
@@ -179,9 +179,9 @@ def test_a_text_without_line_breaks_has_no_paragraphs(tmp_path, place):
     ],
 )
 @pytest.mark.parametrize("tokenizer", ["auto", "bpe"])
-def test_a_text_that_cannot_be_taken_is_one_sentence(tmp_path, place, content, said, tokenizer):
+def test_a_text_that_cannot_be_taken_is_one_sentence(tmp_path, place, content, message, tokenizer):
     (tmp_path / "t.txt").write_bytes(content)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         open_dataset(str(tmp_path / "t.txt"), tokenizer)
     assert not place.exists()
 
@@ -196,12 +196,12 @@ def test_what_is_prepared_is_not_committed():
 
 def test_a_file_that_is_not_text_is_refused_before_anything_starts(tmp_path):
     (tmp_path / "empty.txt").touch()
-    for name, said in (
+    for name, message in (
         ("none.txt", r"no dataset '.*none.txt' .*no text file at"),
         ("", r"no dataset '.*' \(no meta.json and no prepare.py in .*, and no text file"),
         ("empty.txt", "is empty"),
     ):
-        with pytest.raises(ValidationError, match=said):
+        with pytest.raises(ValidationError, match=message):
             DiffusionSettings(dataset=str(tmp_path / name))
     for size in (255, 2**18 + 1):
         with pytest.raises(ValidationError, match="bpe_vocab_size"):
@@ -241,9 +241,9 @@ print(*prepare(Tokenization({book.name!r}, "bpe", 400)))
         subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=work.folder)
         for _ in range(3)
     ]
-    said = [child.communicate(timeout=60)[0].split() for child in children]
-    assert len({folder for folder, _ in said}) == 1
-    assert sorted(fresh for _, fresh in said) == ["False", "False", "True"]
+    output = [child.communicate(timeout=60)[0].split() for child in children]
+    assert len({folder for folder, _ in output}) == 1
+    assert sorted(fresh for _, fresh in output) == ["False", "False", "True"]
 
 
 def test_a_killed_preparation_leaves_nothing_that_counts_as_complete(work, book):
@@ -374,7 +374,7 @@ def test_by_hand_a_text_becomes_a_dataset_with_a_name(work, book):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["none.txt"], "no dataset 'none.txt'"),
         (["book.txt", "--name", "digits"], "belongs to the project"),
@@ -385,9 +385,9 @@ def test_by_hand_a_text_becomes_a_dataset_with_a_name(work, book):
         (["book.txt", "--vocab_size", "many"], "many"),
     ],
 )
-def test_errors_on_the_command_line_are_one_sentence(work, words, said):
+def test_errors_on_the_command_line_are_one_sentence(work, words, message):
     work.write("book.txt", TEXT)
     done = python(PROJECT / "data" / "text.py", *words, cwd=work.folder)
     assert done.returncode == 2 and done.stdout == ""
     (sentence,) = done.stderr.splitlines()
-    assert sentence.startswith("error: ") and said in sentence
+    assert sentence.startswith("error: ") and message in sentence

@@ -171,8 +171,8 @@ def test_each_window_meets_each_bin_once():
 
 def test_the_final_evaluation_is_printed_and_recorded(text, tmp_path, capsys):
     assert train_here(text, tmp_path, max_iters=20, training_type="elbo") == 0
-    said = capsys.readouterr().out
-    assert "final: val loss" in said and "windows of the validation text, 10 mask ratios each" in said
+    output = capsys.readouterr().out
+    assert "final: val loss" in output and "windows of the validation text, 10 mask ratios each" in output
     final = rows_of(tmp_path)[-1]
     assert final["final/loss_stderr"] < 0.05 and final["final/bpc"] == pytest.approx(final["final/loss"] / math.log(2))
 
@@ -336,19 +336,19 @@ def test_an_uneven_split_over_processes_is_an_error(text, tmp_path):
 
 
 def test_the_meter_leaves_skipped_steps_out_of_the_mean_and_counts_them_for_good(text):
-    said: list[str] = []
-    meter = Meter(CPU, torch.float32, World(), said.append, tokens_per_iter=8, flops_per_token=1.0, skipped=3)
+    output: list[str] = []
+    meter = Meter(CPU, torch.float32, World(), output.append, tokens_per_iter=8, flops_per_token=1.0, skipped=3)
     for loss, skipped in ((2.0, 0.0), (math.nan, 1.0), (4.0, 0.0)):
         meter.count(torch.tensor(loss), torch.tensor(skipped))
     assert meter.skipped == 4 and meter.consecutive_skips == 0
     row, line = meter.row(warm=False)
     assert row["train/loss"] == pytest.approx(3.0) and row["skipped_steps"] == 4 and "4 steps skipped" in line
-    assert "mfu" not in row and said == []
+    assert "mfu" not in row and output == []
     meter.count(torch.tensor(math.inf), torch.tensor(1.0))
     assert meter.consecutive_skips == 1 and meter.skipped == 5  # also between two rows: what a checkpoint asks for
     row, line = meter.row(warm=True)
     assert math.isnan(row["train/loss"]) and row["skipped_steps"] == 5 and row["mfu"] > 0
-    assert len(said) == 1 and said[0].startswith("peak for mfu")
+    assert len(output) == 1 and output[0].startswith("peak for mfu")
 
 
 def test_metrics_contain_speed_and_progress(text, tmp_path):

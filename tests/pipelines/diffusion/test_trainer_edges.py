@@ -58,10 +58,10 @@ def test_a_signal_in_the_final_evaluation_is_not_passed_over_in_silence(text, tm
     assert "a signal ended the final evaluation early; --init_from=resume --eval_only=true" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("steps", "said"), [(5, "no trace of 5 steps"), (12, "the trace of 2 steps is")])
-def test_a_training_too_short_for_a_complete_trace_reports_it(text, tmp_path, capsys, steps, said):
+@pytest.mark.parametrize(("steps", "message"), [(5, "no trace of 5 steps"), (12, "the trace of 2 steps is")])
+def test_a_training_too_short_for_a_complete_trace_reports_it(text, tmp_path, capsys, steps, message):
     assert train_here(text, tmp_path, max_iters=steps, profile=True, final_evaluation=False) == 0
-    assert said in capsys.readouterr().out
+    assert message in capsys.readouterr().out
     assert (tmp_path / "profile.json").exists() == (steps > 10)
 
 

@@ -111,8 +111,8 @@ def test_a_training_learns_and_reports_it(finished, text):
     assert float(steps[-1][2]) < 0.85 * entropy
     assert re.search(r"^iter 400: loss [\d.]+, time [\d.]+ms, mfu [\d.]+%$", done.stdout, re.M)
     assert f"saving checkpoint to {out_dir / 'ckpt_unmasking_400.pt'}\n" in done.stdout
-    for said in ("device: cpu", "dtype: float32", "parameters", "unigram entropy", "peak for mfu", "stage 1/3: random"):
-        assert said in done.stdout
+    for part in ("device: cpu", "dtype: float32", "parameters", "unigram entropy", "peak for mfu", "stage 1/3: random"):
+        assert part in done.stdout
 
 
 def test_metrics_have_a_row_per_log_step_and_per_evaluation(finished):
@@ -220,7 +220,7 @@ def test_a_signal_saves_and_leaves(text, tmp_path, signum, code):
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "message"),
     [
         ("--init_from=resume", "--init_from=scratch starts from scratch"),
         pytest.param(
@@ -229,10 +229,10 @@ def test_a_signal_saves_and_leaves(text, tmp_path, signum, code):
         ("--block_size=100000", "lower block_size"),
     ],
 )
-def test_an_error_is_one_sentence_and_exit_code_2(text, tmp_path, option, said):
+def test_an_error_is_one_sentence_and_exit_code_2(text, tmp_path, option, message):
     done = finish(config(tmp_path, text), option)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: ") and said in done.stderr and len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("error: ") and message in done.stderr and len(done.stderr.splitlines()) == 1
     record = json.loads((tmp_path / "out" / "error.json").read_text())
     assert record["type"] == "InputError" and record["traceback"] is None
 
@@ -289,8 +289,8 @@ def test_evaluation_depends_on_nothing_but_the_model(text, tmp_path):
 def test_stages_advance_when_stale_and_the_last_one_stays(text, tmp_path, capsys):
     # No evaluation can improve by 100 nats, so after the first each one is stale. There is none before the first step.
     assert train_here(text, tmp_path, eval_interval=10, min_improvement=100.0) == 0
-    said = capsys.readouterr().out
-    assert re.findall(r"^stage (\d)/3: (\w+)", said, re.M) == [("1", "random"), ("2", "sticky"), ("3", "sticky")]
+    output = capsys.readouterr().out
+    assert re.findall(r"^stage (\d)/3: (\w+)", output, re.M) == [("1", "random"), ("2", "sticky"), ("3", "sticky")]
     assert [row["stage"] for row in evaluations(tmp_path)] == [1, 1, 2, 2, 3, 3]
 
 

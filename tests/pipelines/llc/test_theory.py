@@ -45,10 +45,10 @@ def test_a_quadratic_loss_has_the_coefficient_of_its_closed_form(name, gamma):
     assert found.below_w0 == 0 and found.stuck_chains == 0 and found.r_hat < 1.05
 
 
-@pytest.mark.parametrize(("name", "wanted"), [("hmc", 0.8), ("mala", 0.574)])
-def test_the_step_is_adapted_until_the_acceptance_meets_its_target(name, wanted):
+@pytest.mark.parametrize(("name", "expected"), [("hmc", 0.8), ("mala", 0.574)])
+def test_the_step_is_adapted_until_the_acceptance_meets_its_target(name, expected):
     found = estimate(name, QUADRATIC, 20.0, 5.0, quick())
-    assert found.acceptance == pytest.approx(wanted, abs=0.08)
+    assert found.acceptance == pytest.approx(expected, abs=0.08)
 
 
 def test_sgld_has_the_bias_of_its_step_and_no_other():
@@ -183,9 +183,9 @@ def test_sgld_comes_within_its_bias_where_the_loss_is_singular():
     strength, gamma, formula = 20.0, 1.0, SINGULAR["x2 y2"]
     target = potential(lambda w: formula(w[..., 0], w[..., 1]), 2)
     found = estimate("sgld", target, strength, gamma, quick())
-    wanted = by_quadrature(formula, strength, gamma)
-    assert found.mcse < 0.05 * wanted
-    assert abs(found.llc_mean - wanted) < Z * found.mcse + 0.05 * wanted
+    expected = by_quadrature(formula, strength, gamma)
+    assert found.mcse < 0.05 * expected
+    assert abs(found.llc_mean - expected) < Z * found.mcse + 0.05 * expected
 
 
 def reduced_rank() -> tuple[Target, float, float]:
@@ -223,9 +223,9 @@ def test_reduced_rank_regression_has_the_coefficient_that_quadrature_finds():
     losses = ((map_ @ bilinear * map_).sum(1) - 2 * map_ @ mixed.flatten() + y.square().sum(1).mean()) / (2 * 0.5**2)
     assert torch.allclose(losses[::9973], target.loss(points[::9973], x, y))
     weights = (-strength * (losses - least) - gamma / 2 * (points - target.w0).square().sum(1)).exp()
-    wanted = (strength * (weights * (losses - least)).sum() / weights.sum()).item()
+    expected = (strength * (weights * (losses - least)).sum() / weights.sum()).item()
     for name in ("hmc", "mala"):
-        agrees(estimate(name, target, strength, gamma, quick()), wanted)
+        agrees(estimate(name, target, strength, gamma, quick()), expected)
 
 
 @pytest.mark.slow

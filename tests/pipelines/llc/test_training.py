@@ -194,13 +194,13 @@ def test_a_config_without_a_pipeline_is_recognized_by_its_keys(tmp_path):
     assert isinstance(configurator.resolve(config_file.read(tmp_path / "c.yaml"), {}), LlcSettings)
 
 
-@pytest.mark.parametrize(("name", "n", "wanted"), [("llc_small", 100, 50), ("llc_base", 20_000, 10_000)])
-def test_the_configs_have_the_sizes_that_their_names_promise(name, n, wanted):
+@pytest.mark.parametrize(("name", "n", "expected"), [("llc_small", 100, 50), ("llc_base", 20_000, 10_000)])
+def test_the_configs_have_the_sizes_that_their_names_promise(name, n, expected):
     settings = configurator.resolve(config_file.read(PROJECT / f"config/llc/{name}.yaml"), {})
     assert isinstance(settings, LlcSettings)
-    assert (settings.data.n_data, settings.model.target_params) == (n, wanted)
+    assert (settings.data.n_data, settings.model.target_params) == (n, expected)
     sizes = layer_sizes(settings.model, settings.data)
-    assert parameter_count(sizes, settings.model.kind) == Regressor(sizes).count == pytest.approx(wanted, rel=0.01)
+    assert parameter_count(sizes, settings.model.kind) == Regressor(sizes).count == pytest.approx(expected, rel=0.01)
 
 
 @pytest.mark.parametrize("kind", ["mlp", "linear"])

@@ -127,9 +127,9 @@ IN_THE_FILE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "said"), IN_THE_FILE)
-def test_an_error_in_the_file_is_one_sentence_with_its_line(tmp_path: Path, text: str, said: str) -> None:
-    assert problems(tmp_path, text) == [said]
+@pytest.mark.parametrize(("text", "message"), IN_THE_FILE)
+def test_an_error_in_the_file_is_one_sentence_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    assert problems(tmp_path, text) == [message]
 
 
 ON_THE_LINE = [
@@ -143,10 +143,10 @@ ON_THE_LINE = [
 ]
 
 
-@pytest.mark.parametrize(("overrides", "said"), ON_THE_LINE)
-def test_an_error_on_the_command_line_is_one_sentence_with_its_option(tmp_path: Path, overrides, said: str) -> None:
+@pytest.mark.parametrize(("overrides", "message"), ON_THE_LINE)
+def test_an_error_on_the_command_line_is_one_sentence_with_its_option(tmp_path: Path, overrides, message: str) -> None:
     (found,) = problems(tmp_path, "seed: 1", **overrides)
-    assert found.startswith(said)
+    assert found.startswith(message)
 
 
 def test_mnist_is_taken_where_it_can_be_had(tmp_path: Path) -> None:

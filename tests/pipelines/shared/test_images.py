@@ -69,9 +69,9 @@ def test_mnist_is_read_from_files_at_hand(mnist, tmp_path):
     assert mnist.prepare(folder=tmp_path / "mnist", mirror="http://localhost:9/")
     data = images.open_images(str(tmp_path / "mnist"))
     made_up = list(mnist.made_up.values())
-    for found, wanted in zip((data.train_images, data.train_labels, data.test_images, data.test_labels), made_up,
+    for found, original in zip((data.train_images, data.train_labels, data.test_images, data.test_labels), made_up,
                              strict=True):  # fmt: skip
-        assert found.dtype == np.uint8 and (found == wanted).all()
+        assert found.dtype == np.uint8 and (found == original).all()
     assert data.maximum == 255 and data.inputs == 784 and data.source["files"] == mnist.FILES
     assert not mnist.prepare(folder=tmp_path / "mnist")
 
@@ -94,7 +94,7 @@ def test_a_file_of_another_hash_is_refused(mnist, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("packed", "said"),
+    ("packed", "message"),
     [
         (b"not gzip at all", "not a gzip file"),
         (gzip.compress(b"\x00\x00\x0d\x01" + b"\x00" * 8), "not an idx file of bytes"),
@@ -105,8 +105,8 @@ def test_a_file_of_another_hash_is_refused(mnist, tmp_path):
     ],
     ids=["no gzip", "floats", "empty", "half a header", "half a gzip", "a value too few"],
 )
-def test_a_damaged_file_is_a_sentence(mnist, packed, said):
-    with pytest.raises(InputError, match=said):
+def test_a_damaged_file_is_a_sentence(mnist, packed, message):
+    with pytest.raises(InputError, match=message):
         mnist.parse(packed, "file")
 
 
