@@ -1,4 +1,4 @@
-"""The torture bench, in small: it finds nothing wrong with the runner, and it can find something."""
+"""The torture bench, in small: it finds no fault of the runner, and it can find one."""
 
 from __future__ import annotations
 

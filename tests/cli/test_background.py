@@ -1,4 +1,4 @@
-"""Batches without a terminal: they outlive it, and what is said of them is true."""
+"""Batches without a terminal: they outlive it, and their status is true."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def two(work: Workspace) -> Workspace:
         wait_until(lambda: held(work) is None, "the batch has ended", 10)
 
 
-def begun(work: Workspace, *options: str) -> subprocess.Popen[str]:
+def started(work: Workspace, *options: str) -> subprocess.Popen[str]:
     process = work.start("--configs", "c/*.sh", *COMMAND, *options)
     wait_until(lambda: runs(work), "the first job runs")
     wait_until((work / "experiments/latest/a/supervisor.json").exists, "its processes are recorded")
@@ -114,7 +114,7 @@ def test_errors_are_reported_before_a_batch_goes_into_the_background(two: Worksp
 
 
 def test_a_detached_batch_holds_no_pipe_of_its_caller(two: Workspace) -> None:
-    # `$(... --detach)` in a script would otherwise wait for the whole batch.
+    # `$(... --detach)` in a script would otherwise wait for the end of the batch.
     command = f"{sys.executable} {RUN_EXPERIMENTS} --configs 'c/*.sh' {COMMAND[0]} '{COMMAND[1]}' --detach"
     done = subprocess.run(["sh", "-c", command], cwd=two.folder, capture_output=True, text=True, timeout=20, check=True)
     assert "runs in the background" in done.stdout
@@ -122,7 +122,7 @@ def test_a_detached_batch_holds_no_pipe_of_its_caller(two: Workspace) -> None:
 
 
 def test_a_resume_can_be_detached(two: Workspace) -> None:
-    kill(begun(two))
+    kill(started(two))
     wait_until((two.batch / "a" / "experiment_result.json").exists, "its supervisor records the end")
     two.run("--resume", "--detach", code=0)
     (two / "go").touch()
@@ -134,7 +134,7 @@ def test_a_resume_can_be_detached(two: Workspace) -> None:
 
 
 def test_status_shows_what_runs_and_what_is_pending(two: Workspace) -> None:
-    process = begun(two)
+    process = started(two)
     found = status(two)
     (pid,) = runs(two)
     assert (found["state"], found["runner"]["pid"]) == ("running", process.pid)
@@ -151,7 +151,7 @@ def test_status_shows_what_runs_and_what_is_pending(two: Workspace) -> None:
 
 
 def test_status_shows_nothing_dead_as_running(two: Workspace) -> None:
-    process = begun(two)
+    process = started(two)
     (pid,) = runs(two)
     supervisor = int(read(two.batch / "a" / "supervisor.json")["supervisor"][0])
     process.kill()
@@ -165,14 +165,14 @@ def test_status_shows_nothing_dead_as_running(two: Workspace) -> None:
 
 
 def test_status_after_the_engine_alone_was_killed(two: Workspace) -> None:
-    kill(begun(two))
+    kill(started(two))
     wait_until(lambda: states(two) == ["interrupted", "pending"], "the supervisor has stopped its job")
     assert status(two)["state"] == "dead"
     assert "interrupted" in two.run("status", code=0).stdout
 
 
 def test_a_supervisor_that_was_killed_is_not_called_running(two: Workspace) -> None:
-    process = begun(two)
+    process = started(two)
     os.kill(int(read(two.batch / "a" / "supervisor.json")["supervisor"][0]), signal.SIGKILL)
     process.communicate(timeout=30)
     assert process.returncode == 1 and states(two) == ["error", "completed"]
@@ -236,7 +236,7 @@ def test_ctrl_c_ends_the_looking_and_not_the_batch(two: Workspace) -> None:
 
 
 def _catches_sigint(pid: int) -> bool:
-    """True once Python, and then our own code, has begun: the folder of the batch is open to it."""
+    """True once Python, and then our own code, has started: the folder of the batch is open to it."""
     caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
     maps = Path(f"/proc/{pid}/maps").read_text()
     return bool(caught and int(caught[1], 16) & 2 and "fcntl" in maps)
@@ -310,7 +310,7 @@ def test_stop_after_drain_does_not_wait_for_the_job(two: Workspace) -> None:
 def test_stop_reaches_a_job_that_runs_on_without_a_runner(two: Workspace, how: list[str]) -> None:
     if how:
         two.write("c/a.sh", STUBBORN)
-    kill(begun(two, "--keep_running", *(["--grace", "60,60,5"] if how else [])))
+    kill(started(two, "--keep_running", *(["--grace", "60,60,5"] if how else [])))
     (pid,) = runs(two)
     assert alive(pid) and status(two)["state"] == "running without a runner"
     done = two.run("stop", *how, code=0)
@@ -329,7 +329,7 @@ def test_rerun_runs_one_job_again_and_no_other(two: Workspace) -> None:
     two.run("rerun", two.batch.name, "a", code=0)
     assert (two / "done").read_text() == "b\n"
     assert two.result("a")["attempt"] == 2 and states(two) == ["completed", "completed"]
-    assert "--load" in (two / "args").read_text().splitlines()[1]  # it had failed: it goes on
+    assert "--load" in (two / "args").read_text().splitlines()[1]  # it had failed: it resumes
 
 
 def test_a_completed_job_that_is_rerun_starts_from_the_beginning(two: Workspace) -> None:

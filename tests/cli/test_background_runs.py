@@ -1,4 +1,4 @@
-"""Sweeps in the background: they outlive terminal and session, the list is true, a stop ends the whole tree."""
+"""Sweeps in the background: they outlive terminal and session, the list is true, a stop ends all processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.sweeps import SCRIPT, prepare
 
 MANAGER = PROJECT / "scripts" / "run_background.py"
 LAUNCHER = PROJECT / "bg_experiment.sh"
-#: Says that it runs, with a child in a session of its own, and waits for the file `go`.
+#: Reports that it runs, with a child in a session of its own, and waits for the file `go`.
 WAITING = """\
 import os, subprocess, sys, time
 child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], start_new_session=True)

@@ -1,4 +1,4 @@
-"""The doors start under any Python: they run in the project's own environment where that one will not do."""
+"""The entry points start under any Python: they run in the project's own environment where that one is not enough."""
 
 from __future__ import annotations
 

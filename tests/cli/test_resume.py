@@ -1,4 +1,4 @@
-"""A batch that was cut short goes on: nothing that completed runs again, nothing that runs is started twice."""
+"""An interrupted batch is resumed: nothing that completed runs again, nothing that runs is started twice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.conftest import Workspace, kill, read, runs, wait_until
-from tests.cutshort import COMMAND, GRACE, WAITING, begun, statuses, three_jobs
+from tests.interrupted_batch import COMMAND, GRACE, WAITING, started, statuses, three_jobs
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def three(work: Workspace) -> Workspace:
 
 
 def test_what_was_interrupted_runs_again_and_what_completed_does_not(three: Workspace) -> None:
-    kill(begun(three))
+    kill(started(three))
     wait_until((three.batch / "b" / "experiment_result.json").exists, "its supervisor records the end")
     assert three.result("b")["status"] == "interrupted"
     (three / "go").touch()
@@ -41,7 +41,7 @@ def test_a_resume_at_once_waits_for_the_job_that_is_being_stopped(three: Workspa
     leave = "trap 'while test ! -e leave; do sleep 0.02; done; rmdir running; exit 0' INT"
     waiting = WAITING.replace("trap 'echo saved; exit 0' INT", leave)
     three.write("c/b.sh", f"mkdir running || echo both >> overlap\n{waiting}rmdir running\n")
-    kill(begun(three, "--grace", "20,1,5"))
+    kill(started(three, "--grace", "20,1,5"))
     process = three.start("--resume")
     wait_until(lambda: "runs already" in three.master_log(), "the job is found")
     (three / "leave").touch()
@@ -93,7 +93,7 @@ def test_only_picks_what_is_run_again(work: Workspace) -> None:
 
 
 def test_a_dry_run_of_a_resume_shows_what_is_left_and_writes_nothing(three: Workspace) -> None:
-    kill(begun(three))
+    kill(started(three))
     wait_until((three.batch / "b" / "experiment_result.json").exists, "its supervisor records the end")
     wait_until(lambda: not (three.batch / "b" / "supervisor.json").exists(), "its supervisor leaves")
     before = sorted((path, path.stat().st_mtime_ns) for path in three.batch.rglob("*"))
@@ -133,7 +133,7 @@ def test_a_foreign_script_resumes_from_its_latest_checkpoint(work: Workspace) ->
     assert first == f"c/a.sh --out {out_dir}"
     assert second == f"c/a.sh --out {out_dir} --load {work.batch}/a/new.pt --from={work.batch}/a"
     assert "loaded 2" in (work.batch / "a" / "stdout.log").read_text()
-    # The checkpoints stay where the job finds them; only what the runner wrote is put aside.
+    # The checkpoints stay where the job finds them; only what the runner wrote is archived.
     assert not list((work.batch / "a" / "attempt_1").glob("*.pt"))
     assert {"stdout.log", "experiment_result.json"} <= {p.name for p in (work.batch / "a/attempt_1").iterdir()}
 
@@ -176,14 +176,14 @@ def test_our_trainer_resumes_from_its_checkpoint(work: Workspace) -> None:
     assert result["attempt"] == 2 and "--init_from=resume" in result["command"]
     assert result["final_metrics"]["iter"] >= limit - 5
     rows = [json.loads(line)["iter"] for line in metrics.read_text().splitlines()]
-    assert rows[0] < 20 and rows == sorted(rows)  # one run, which goes on where it was
+    assert rows[0] < 20 and rows == sorted(rows)  # one run, which continues where it was
 
 
 # Refusals
 
 
 def test_a_locked_batch_is_refused(three: Workspace) -> None:
-    process = begun(three)
+    process = started(three)
     for arguments in (("--resume",), ("--resume", three.batch.name, "--detach"), ("rerun", three.batch.name, "a")):
         done = three.run(*arguments, code=75)
         assert done.stdout == "" and len(done.stderr.splitlines()) == 1
@@ -302,7 +302,7 @@ def test_a_config_that_we_cannot_read_and_that_was_edited_since_is_refused_too(w
     work.write("c/a.sh", "echo old >> seen; exit 1")
     work.write("c/b.sh", "echo old >> seen; exit 1")
     work.run("--configs", "c/*.sh", *COMMAND, "--fail_fast", code=1)
-    work.write("c/b.sh", "echo new >> seen; exit 1")  # pending: nothing of it stands in the batch yet
+    work.write("c/b.sh", "echo new >> seen; exit 1")  # pending: nothing of it is in the batch yet
     done = work.run("--resume", code=2)
     assert "c/b.sh" in done.stderr and "use --accept_changes to continue" in done.stderr
     assert (work / "seen").read_text() == "old\n"

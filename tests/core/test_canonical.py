@@ -63,7 +63,7 @@ VALUES = st.recursive(
 
 
 def alike(one: Any, other: Any) -> bool:
-    """Equal in type and value, all the way down; an independent definition of what the hash has to tell apart."""
+    """Equal in type and value, all the way down; an independent definition of what the hash has to distinguish."""
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
@@ -81,7 +81,7 @@ def alike(one: Any, other: Any) -> bool:
 
 
 def shuffled(value: Any) -> Any:
-    """The same value with every dict in the opposite order, and built anew."""
+    """The same value with every dict in the opposite order, and built again."""
     if isinstance(value, dict):
         return {key: shuffled(value[key]) for key in reversed(list(value))}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Full disks, deleted folders, strange names and planted files: the batch ends, and what it says is true."""
+"""Full disks, deleted folders, strange names and planted files: the batch ends, and its records are true."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ STRANGE = {
 
 @pytest.mark.parametrize("kind", STRANGE)
 def test_strange_names_run_and_resume_like_any_other(work: Workspace, kind: str) -> None:
-    # In the folder where the runner is started, so that nothing but the name itself stands in the command.
+    # In the folder where the runner is started, so that the command contains nothing but the name itself.
     (work / STRANGE[kind]).write_text("echo run >> runs; test $(wc -l < runs) -gt 1\n")
     arguments = ("--configs", f"./{STRANGE[kind]}", "--command", "sh {config} {out_dir}")
     assert "Traceback" not in work.run(*arguments, code=1).stderr

@@ -1,4 +1,4 @@
-"""The files of a batch: what stands in them, that documents and code agree, that nothing secret is written."""
+"""The files of a batch: what they contain, that documents and code agree, that nothing secret is written."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     atomic.write_json(path, {"a": 1})
     limited = os.fork()
-    if limited == 0:  # a file size limit stands in for a full disk
+    if limited == 0:  # a file size limit imitates a full disk
         import resource
         import signal
 

@@ -1,4 +1,4 @@
-"""The doors of a tree of configs, as processes: what runs, what is left, how it goes on, what is said."""
+"""The entry points of a tree of configs, as processes: what runs, what is left, what is printed."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_an_output_root_that_was_moved_keeps_its_results(tree: Workspace) -> Non
 def test_four_workers_run_at_a_time(work: Workspace) -> None:
     prepare(work, **{f"IMAGE__w{number}": "wait: go" for number in range(4)})
     process = work.start(*ALL, "--max-workers", 4)
-    wait_until(lambda: len(list(work.folder.glob("outputs/IMAGE/*/begun"))) == 4, "all four run at the same time")
+    wait_until(lambda: len(list(work.folder.glob("outputs/IMAGE/*/started"))) == 4, "all four run at the same time")
     (work / "go").touch()
     process.communicate(timeout=60)
     assert process.returncode == 0

@@ -1,4 +1,4 @@
-"""The door: options, patterns, preflight, dry run. Nothing here trains."""
+"""run_experiments.py: options, patterns, preflight, dry run. Nothing here trains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""sample.py as its users meet it: every sampler on a model trained here, what is printed, and each mistake."""
+"""sample.py as its users meet it: every sampler on a model trained here, what is printed, and each error."""
 
 from __future__ import annotations
 
@@ -267,7 +267,7 @@ def test_averaged_weights_are_preferred(checkpoint, tmp_path):
 
 
 def corrector_of(checkpoint: dict, kind: str, *, finds: float, block_size: int = 32) -> dict:
-    """A corrector whose head says 'wrong' with a logit that is the same everywhere."""
+    """An error-detection model whose head reports an error with a logit that is the same everywhere."""
     classes = len(checkpoint["vocabulary"]["characters"]) + 1 if kind == "remasking" else 2
     head = torch.zeros(classes, checkpoint["shape"]["n_embd"])
     bias = torch.zeros(classes)
@@ -303,7 +303,7 @@ def test_an_error_detection_model_trained_here_can_be_used(batch, tmp_path, draw
     assert len(texts(out)) == 2 and f"corrector: {tmp_path}/ckpt_{kind}_10.pt" in err
 
 
-# Mistakes.
+# Errors.
 
 
 @pytest.mark.parametrize(

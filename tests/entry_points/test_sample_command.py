@@ -1,4 +1,4 @@
-"""The command line of sample.py, without a model: its help, its documents, and how early a mistake is said."""
+"""The command line of sample.py, without a model: its help, its documents, and how early an error is reported."""
 
 from __future__ import annotations
 

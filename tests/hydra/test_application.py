@@ -223,7 +223,7 @@ def test_the_models_are_as_large_as_documented(work: Workspace) -> None:
 
 
 def test_runs_of_one_second_get_folders_of_their_own(work: Workspace) -> None:
-    """With the folder's name held, as a whole second cannot be."""
+    """With the folder's name held, as a complete second cannot be."""
     held = "hydra.run.dir=outputs/${now:held}"
     command = [sys.executable, str(PROJECT / "train.py"), held, "seed=-1"]
     started = [subprocess.Popen(command, cwd=work.folder, stderr=subprocess.DEVNULL) for _ in range(3)]

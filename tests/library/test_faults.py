@@ -14,12 +14,12 @@ import pytest
 from tests.conftest import Workspace, alive, kill, wait_until
 from tests.library_script import computed, folder, meta, run, script, start
 
-#: Tells that it began, then waits until it may go on.
+#: Reports that it has started, then waits until it may continue.
 WAITS = "Path(f'began_{config.name}').touch()\nwhile not Path('go').exists(): time.sleep(0.01)\nreturn config.x"
 ONE = "[{'name': 'a', 'x': 1}]"
 
 
-def begun(work: Workspace, *words: str, name: str = "a") -> subprocess.Popen[str]:
+def started(work: Workspace, *words: str, name: str = "a") -> subprocess.Popen[str]:
     process = start(work, *words)
     wait_until((work / f"began_{name}").exists, "the config is being computed")
     return process
@@ -28,7 +28,7 @@ def begun(work: Workspace, *words: str, name: str = "a") -> subprocess.Popen[str
 @pytest.mark.parametrize("words", [(), ("--isolate",)], ids=["in-process", "isolated"])
 def test_two_processes_compute_each_config_once(work: Workspace, words: tuple[str, ...]) -> None:
     script(work, WAITS)
-    first = begun(work, *words)
+    first = started(work, *words)
     second = start(work, *words)
     assert second.stderr is not None
     assert any("a: waiting for pid" in line for line in second.stderr)
@@ -42,7 +42,7 @@ def test_two_processes_compute_each_config_once(work: Workspace, words: tuple[st
 @pytest.mark.parametrize("words", [(), ("--isolate",)], ids=["in-process", "isolated"])
 def test_a_killed_script_leaves_nothing_that_a_later_run_trips_over(work: Workspace, words: tuple[str, ...]) -> None:
     script(work, "(config.out_dir / 'plots').mkdir()\n" + WAITS)
-    kill(begun(work, *words))
+    kill(started(work, *words))
     (work / "go").touch()
     assert run(work).stdout == "['a', 'b'] [1, 2]\n"
     assert computed(work) == ["a", "a", "b"]
@@ -60,7 +60,7 @@ def test_an_isolated_config_whose_script_was_killed_is_not_computed_beside_itsel
         "return Path('saved').exists()"
     )
     script(work, body, ONE)
-    kill(begun(work, "--isolate"))
+    kill(started(work, "--isolate"))
     wait_until((work / "saving").exists, "the config was told to save")
     before = int((work / "pid").read_text())
     (work / "go").touch()
@@ -84,7 +84,7 @@ def held(path: Path) -> bool:
 @pytest.mark.parametrize("words", [(), ("--isolate",), ("--workers", "2")])
 def test_ctrl_c_ends_the_running_config_and_reports_what_is_left(work: Workspace, words: tuple[str, ...]) -> None:
     script(work, "try:\n    " + WAITS.replace("\n", "\n    ") + "\nfinally: Path(f'left_{config.name}').touch()")
-    process = begun(work, *words)
+    process = started(work, *words)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130 and out == "" and "Traceback" not in err
@@ -96,7 +96,7 @@ def test_ctrl_c_ends_the_running_config_and_reports_what_is_left(work: Workspace
 
 def test_ctrl_c_between_two_configs_keeps_the_first(work: Workspace) -> None:
     script(work, "if config.x == 2:\n    Path('began_b').touch()\n    time.sleep(60)\nreturn config.x")
-    process = begun(work, name="b")
+    process = started(work, name="b")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130 and "Left to do: b." in err
@@ -189,7 +189,7 @@ def test_a_pickle_without_its_checksum_is_never_loaded(work: Workspace) -> None:
 
 
 def test_a_full_disk_ends_one_config_and_not_the_others(work: Workspace) -> None:
-    """The folder that cannot be made stands for it: a file is in its place."""
+    """A full disk is imitated by a folder that cannot be made: a file is in its place."""
     script(work, "return config.x")
     run(work)
     for path in folder(work, "a").iterdir():
@@ -255,7 +255,7 @@ def test_a_debugger_that_is_left_stops_the_run(work: Workspace) -> None:
 
 
 def test_a_handler_of_the_function_is_its_own(work: Workspace) -> None:
-    """What the function runs under are the handlers of its program, and they stand again afterwards."""
+    """The function runs under the handlers of its program, and they are restored afterwards."""
     body = "import signal\nos.kill(os.getpid(), signal.SIGUSR1)\nos.kill(os.getpid(), signal.SIGINT)\nreturn heard"
     path = script(work, body, ONE)
     before = (
@@ -271,7 +271,7 @@ def test_a_handler_of_the_function_is_its_own(work: Workspace) -> None:
 @pytest.mark.parametrize("words", [(), ("--isolate",)], ids=["in-process", "isolated"])
 def test_what_a_function_returns_that_caught_ctrl_c_is_not_kept(work: Workspace, words: tuple[str, ...]) -> None:
     script(work, "try:\n    " + WAITS.replace("\n", "\n    ") + "\nexcept KeyboardInterrupt: return 'half'")
-    process = begun(work, *words)
+    process = started(work, *words)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130 and "Left to do: a, b." in err and not list((work / "out").rglob("result.pkl"))

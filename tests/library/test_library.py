@@ -139,9 +139,9 @@ def test_configs_equal_but_for_the_name_are_computed_once_and_have_a_folder_each
     equal = "[{'name': 'a', 'x': 1}, {'name': 'b', 'x': 1}, {'name': 'a', 'x': 1}]"
     script(work, "(config.out_dir / 'model.pt').write_text('w')\nreturn config.x", equal)
     assert run(work).stdout == "['a', 'b', 'a'] [1, 1, 1]\n" and computed(work) == ["a"]
-    twin = folder(work, "b")
-    assert (twin / "model.pt").exists() and meta(twin)["name"] == "b"
-    assert meta(twin)["copied_from"] == str(folder(work, "a"))
+    duplicate = folder(work, "b")
+    assert (duplicate / "model.pt").exists() and meta(duplicate)["name"] == "b"
+    assert meta(duplicate)["copied_from"] == str(folder(work, "a"))
     run(work, "--rerun")
     assert computed(work) == ["a", "a"]
 
@@ -173,8 +173,8 @@ def test_the_function_may_change_its_config(work: Workspace) -> None:
 
 def test_functions_and_folder_can_be_given(work: Workspace) -> None:
     text = script(work, "return config.x").read_text()
-    configs, told = "lambda: [{'name': 'c', 'x': 3}]", "lambda configs, results: print(results)"
-    given = f"experiment.run(configs={configs}, report={told}, output_dir='results/')"
+    configs, printed = "lambda: [{'name': 'c', 'x': 3}]", "lambda configs, results: print(results)"
+    given = f"experiment.run(configs={configs}, report={printed}, output_dir='results/')"
     work.write("main.py", text.replace("    experiment.run()", f"    {given}"))
     assert run(work).stdout == "[3]\n" and folder(work, "c", "results").is_dir() and not (work / "out").exists()
 

@@ -46,7 +46,7 @@ def test_lists_of_a_zip_go_together_and_turn_fastest() -> None:
         ([{"a": 1, "b": 2}], [(1, True), (2, True), (2, 2)]),
         ([{"a": 1}], [(2, True), (2, 2)]),
         ([{"a": 1.0}], [(2, True), (2, 2)]),  # 1 and 1.0 are one number
-        ([{"b": 1}], [(1, True), (1, 2), (2, True), (2, 2)]),  # but True is no number
+        ([{"b": 1}], [(1, True), (1, 2), (2, True), (2, 2)]),  # but True is not a number
         ([{"a": 1}, {"b": 2}], [(2, True)]),
     ],
 )

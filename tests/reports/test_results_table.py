@@ -93,7 +93,7 @@ def test_a_pending_job_and_a_lost_one_have_rows(batch: Workspace) -> None:
 
 def test_a_folder_of_batches_names_them(batch: Workspace) -> None:
     names = [row["name"] for row in load_results(batch / "experiments")]
-    assert names == [f"{batch.batch.name}/{name}" for name in ("a2", "a10", "b")]  # and `latest` is no second one
+    assert names == [f"{batch.batch.name}/{name}" for name in ("a2", "a10", "b")]  # and `latest` is not a second one
 
 
 def test_one_job_alone_and_several_folders(batch: Workspace) -> None:
@@ -240,7 +240,7 @@ def test_odd_yaml_is_read_as_another_reader_reads_it(text: str) -> None:
     assert (_Reader()._in_pieces(text) or yamlfile.values(text)) == expected
 
 
-# The door
+# The command
 
 
 def test_it_sorts_and_chooses_columns(batch: Workspace) -> None:

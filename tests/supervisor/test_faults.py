@@ -1,4 +1,4 @@
-"""Signals, and what a job leaves behind: the batch ends, tells the truth and leaves no process.
+"""Signals, and what a job leaves behind: the batch ends, its records are true and no process is left.
 
 docs/reliability.md has the table of all faults and their tests.
 """
@@ -73,7 +73,7 @@ def test_interrupts_at_any_moment_end_the_batch_in_order(work: Workspace, since:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
-    # Until Python itself has begun, SIGINT does what it does to any program.
+    # Until Python itself has started, SIGINT does what it does to any program.
     early = since == "the program" and process.returncode == -signal.SIGINT
     assert process.returncode == 130 or early, f"{process.returncode}\n{out}\n{err}"
     assert "Traceback" not in err or ("run_experiments.py" not in err and "runner/" not in err), err

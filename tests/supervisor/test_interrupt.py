@@ -1,4 +1,4 @@
-"""Ctrl+C and its relatives: what was asked of the job, what is recorded, what is left behind."""
+"""Ctrl+C and its relatives: which stop request the job gets, what is recorded, what is left behind."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ time.sleep(60)
 
 @pytest.fixture
 def three(work: Workspace) -> Workspace:
-    """Three configs, and a job that can be told to save."""
+    """Three configs, and a job that saves on a stop request."""
     for name in "abc":
         work.write(f"c/{name}.py", "")
     work.write("polite.py", POLITE)
@@ -51,7 +51,7 @@ def test_the_first_signal_lets_the_job_save_and_leave(three: Workspace, number: 
     assert "A second Ctrl+C kills at once" in out and "asked a to save and leave" in out
     assert "saved" in (three.batch / "a" / "stdout.log").read_text()
     summary = three.summary
-    # Exit code 0 after a request to stop is no completion: the work was not done.
+    # Exit code 0 after a stop request does not mean completed: the work was not done.
     assert [summary["results"][name]["status"] for name in "abc"] == ["interrupted", "pending", "pending"]
     assert (summary["interrupted"], summary["pending"], summary["completed"]) == (1, 2, 0)
     assert "not started: b, c" in out and "not started: b, c" in three.master_log()

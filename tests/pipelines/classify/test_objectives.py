@@ -232,6 +232,6 @@ def test_cka_sees_through_rotation_and_scale_and_nothing_else():
 def test_a_probe_reads_what_is_linear_and_only_that():
     corners = torch.tensor(list(itertools.product([-1.0, 1.0], repeat=2))).double().repeat(5, 1)
     first = (corners[:, 0] > 0).long()
-    either = (corners[:, 0] * corners[:, 1] > 0).long()  # exclusive or: no line tells
+    either = (corners[:, 0] * corners[:, 1] > 0).long()  # exclusive or: no line separates them
     assert probe_accuracy(corners, first, corners, first, 2) == 1
     assert probe_accuracy(corners, either, corners, either, 2) <= 0.5

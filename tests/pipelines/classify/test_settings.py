@@ -1,4 +1,4 @@
-"""The settings of classify: what a config may say, what is refused before anything starts, what a job will cost."""
+"""The settings of classify: what a config may contain, what is refused before anything starts, what a job will cost."""
 
 import subprocess
 import sys

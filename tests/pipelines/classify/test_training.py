@@ -1,4 +1,4 @@
-"""Trainings of classify: what they learn, write and report, how they stop and go on. Small networks on the digits."""
+"""Trainings of classify: what they learn, write and report, how they stop and resume. Small networks on the digits."""
 
 import itertools
 import json
@@ -84,7 +84,7 @@ def start(*words: object) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-# Whole trainings.
+# Complete trainings.
 
 
 @pytest.mark.parametrize(("model", "least"), [("mlp", 0.95), ("greedy", 0.92)])
@@ -223,7 +223,7 @@ def test_a_signal_saves_and_the_training_resumes_exactly(signum, code, tmp_path)
     assert child.returncode == code, errors
     cut = latest(tmp_path / "parts")["iteration"]
     assert 12 <= cut < 2000 and f"stopped by a signal after {cut} iterations" in rest and errors == ""
-    # Not to the end: the next 30 steps tell, of a training that was never stopped and of the one that was.
+    # Not to the end: the next 30 steps decide, of a training that was never stopped and of the resumed one.
     settings = settings_of(None, epochs=400, model="greedy", lambda_ace=[0.1, 0.1], weight_decay=0.01)
     (tmp_path / "whole").mkdir()
     assert train(settings, tmp_path / "whole", TrainState(), StopAfter(cut + 30)) == 130

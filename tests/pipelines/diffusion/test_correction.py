@@ -1,4 +1,4 @@
-"""The corrector's training: its batches, whole trainings, its settings and what is said about mistakes in them."""
+"""Training error detection: its batches, complete trainings, its settings and the errors in them."""
 
 import json
 import math
@@ -28,7 +28,7 @@ from pipelines.shared.errors import InputError
 from runner.configs import config_file
 from runner.core.errors import UserError
 from tests.conftest import PROJECT, signalled_at
-from tests.pipelines.diffusion.correctors import CPU, TINY, correction, drawn, settings_of, write_text
+from tests.pipelines.diffusion.small_correction import CPU, TINY, correction, drawn, settings_of, write_text
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_replacements_have_the_requested_frequencies(text, replacement):
     one = correction(text, corruption_type="random", corruption_replacement=replacement, batch_size=1000)
     inputs, marks = drawn(one, 0)
     observed = torch.bincount(inputs[marks == 1], minlength=dataset.vocab_size) / (marks == 1).sum()
-    # Never the character that stood there: of originals x with share q, y != x comes with p_y / (1 - p_x).
+    # Never the original character: of originals x with fraction q, y != x comes with p_y / (1 - p_x).
     p = torch.tensor(counts if replacement == "unigram" else np.ones_like(counts)).double()
     p, q = p / p.sum(), torch.tensor(counts / counts.sum())
     law = p * ((q / (1 - p)).sum() - q / (1 - p))
@@ -144,7 +144,7 @@ def test_a_text_too_short_for_error_detection_is_refused(tmp_path):
     assert drawn(fits, 0)[0].shape == (8, 32)
 
 
-# Whole trainings.
+# Complete trainings.
 
 
 @pytest.fixture(scope="module", params=["remasking", "remasking_binary"])
@@ -163,7 +163,7 @@ def test_a_trained_error_detection_model_finds_planted_errors(finished, text):
     last = evaluations(out_dir)[-1]
     rate = last["val/base_rate"]
     assert last["val/auroc"] > 0.95
-    # Knowing only how many are wrong costs the entropy of the base rate, and gives each measure its worth by chance.
+    # Knowing only the error rate costs the entropy of the base rate, and gives each measure its worth by chance.
     assert last["val/loss"] < 0.6 * -(rate * math.log(rate) + (1 - rate) * math.log(1 - rate))
     assert last["val/average_precision"] > rate + 0.5
     assert last["val/precision"] > 0.7 and last["val/recall"] > 0.7 and last["val/accuracy"] > 1 - rate
@@ -181,7 +181,7 @@ def test_an_untrained_error_detection_model_knows_only_the_base_rate(kind, text)
     assert result.row()["val/auroc"] == 0.5
     if kind == "remasking":
         assert result.val_loss == pytest.approx(math.log(vocabulary + 1), abs=1e-5)
-    else:  # it begins with the prior, that 0.3 / 2 are wrong
+    else:  # it begins with the prior, that 0.3 / 2 are errors
         assert result.val_loss == pytest.approx(-(rate * math.log(0.15) + (1 - rate) * math.log(0.85)), abs=1e-5)
 
 

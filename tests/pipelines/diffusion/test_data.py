@@ -39,8 +39,8 @@ def test_a_dataset_gives_back_its_text(text):
 
 
 def test_the_unigram_entropy_is_that_of_the_validation_text(text):
-    shares = [np.mean(text.val == i) for i in set(text.val.tolist())]
-    assert text.val_unigram_entropy == pytest.approx(-sum(p * np.log(p) for p in shares))
+    fractions = [np.mean(text.val == i) for i in set(text.val.tolist())]
+    assert text.val_unigram_entropy == pytest.approx(-sum(p * np.log(p) for p in fractions))
 
 
 def test_paragraphs_begin_after_empty_lines(text):

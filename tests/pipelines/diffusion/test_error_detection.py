@@ -1,4 +1,4 @@
-"""What a corrector is asked and how its answers are counted: against scikit-learn, and by hand."""
+"""What error detection is evaluated on, and its measures: against scikit-learn, and by hand."""
 
 import math
 from pathlib import Path
@@ -15,7 +15,7 @@ from model.corruption import KINDS
 from pipelines.diffusion.evaluation import error_detection
 from pipelines.diffusion.evaluation.error_detection import detect
 from pipelines.diffusion.evaluation.masked_loss import BINS
-from tests.pipelines.diffusion.correctors import correction, write_text
+from tests.pipelines.diffusion.small_correction import correction, write_text
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def text(tmp_path_factory) -> Path:
     return write_text(tmp_path_factory.mktemp("data") / "text")
 
 
-# How well scores tell wrong from right.
+# How well scores separate errors from correct characters.
 
 
 @examples(max_examples=80, deadline=None)
@@ -72,16 +72,16 @@ def test_every_config_with_the_same_largest_ratio_gets_the_same_evaluation(text)
 
 def test_the_evaluation_has_every_kind_in_ten_bins_of_the_ratio(text):
     windows = correction(text, block_size=200, eval_iters=4, max_corruption_ratio=0.4)._windows[0]
-    share = windows.wrong.double().mean(-1).view(len(KINDS), BINS, 4)
+    fraction = windows.wrong.double().mean(-1).view(len(KINDS), BINS, 4)
     for i in range(BINS):
-        assert (share[:2, i] > 0.04 * i).all() and (share[:2, i] <= 0.04 * (i + 1) + 1 / 200).all()
-        assert (share[2, i] <= share[0, i]).all()  # fragments agree here and there
-    assert share[2].mean() > 0.5 * share[0].mean()
-    assert windows.base_rate == pytest.approx(share.mean().item())
+        assert (fraction[:2, i] > 0.04 * i).all() and (fraction[:2, i] <= 0.04 * (i + 1) + 1 / 200).all()
+        assert (fraction[2, i] <= fraction[0, i]).all()  # fragments agree here and there
+    assert fraction[2].mean() > 0.5 * fraction[0].mean()
+    assert windows.base_rate == pytest.approx(fraction.mean().item())
 
 
 class Knowing(torch.nn.Module):
-    """Says of each window of a question what it is asked; `noise` blurs it."""
+    """Knows the planted errors of each window; `noise` blurs them."""
 
     def __init__(self, windows: error_detection.PlantedErrors, noise: float, calls: list[int]) -> None:
         super().__init__()

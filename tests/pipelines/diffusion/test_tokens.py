@@ -1,4 +1,4 @@
-"""Any text file as a dataset: its tokens, the folders where they lie, trainings on them, and what is no text."""
+"""Any text file as a dataset: its tokens, trainings on them, and files that are not text."""
 
 import contextlib
 import hashlib
@@ -70,8 +70,8 @@ def test_every_tokenizer_learns_and_holds_back_the_same_text(tmp_path, place, fe
     assert found.val_characters == len(text) - int(0.9 * len(text))
     assert found.val_characters_per_token == found.val_characters / len(found.val)
     assert found.mask_id == found.vocab_size > max(ids_of(found))
-    shares = np.bincount(found.val) / len(found.val)
-    assert found.val_unigram_entropy == pytest.approx(-sum(p * math.log(p) for p in shares if p))
+    fractions = np.bincount(found.val) / len(found.val)
+    assert found.val_unigram_entropy == pytest.approx(-sum(p * math.log(p) for p in fractions if p))
 
 
 def test_meta_describes_the_folder(tmp_path, place):
@@ -167,7 +167,7 @@ def test_a_text_without_line_breaks_has_no_paragraphs(tmp_path, place):
         windows.paragraphs(found, 8)
 
 
-# Mistakes.
+# Errors.
 
 
 @pytest.mark.parametrize(
@@ -247,15 +247,15 @@ print(*prepare(Tokenization({book.name!r}, "bpe", 400)))
 
 
 def test_a_killed_preparation_leaves_nothing_that_counts_as_complete(work, book):
-    """Killed when the first part stands there; the next preparation makes the rest."""
+    """Killed when the first part is there; the next preparation makes the rest."""
     program = f"""
 import sys, time; sys.path.insert(0, {str(PROJECT)!r})
 from pipelines.diffusion.text.open import prepare
 from pipelines.diffusion.text.tokenization import Tokenization
 from runner.disk import atomic
-whole = atomic.write_bytes
+original = atomic.write_bytes
 def slowly(path, content):
-    whole(path, content)
+    original(path, content)
     print(path, flush=True)
     time.sleep(60)
 atomic.write_bytes = slowly

@@ -141,7 +141,7 @@ def test_the_full_validation_reads_all_of_the_text_and_its_error_is_that_of_the_
     common = {"mask_id": data.mask_id, "device": CPU, "dtype": torch.float32}
     whole = evaluate_full(model, data.val, 32, **common)
     assert whole.losses.shape == (len(data.val) // 32, 10) and (whole.losses > 0).all()
-    # Other masks on the same windows: the spread of the mean is what the standard error says.
+    # Other masks on the same windows: the spread of the mean agrees with the standard error.
     others = []
     for offset in range(1, 13):
         shifted = np.roll(data.val, 0)

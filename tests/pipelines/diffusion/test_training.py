@@ -91,7 +91,7 @@ def train_here(text: Path, out_dir: Path, **changes) -> int:
     return run(DiffusionSettings(**{**TINY, "dataset": str(text), "out_dir": str(out_dir), **changes}))
 
 
-# A whole training.
+# A complete training.
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +216,7 @@ def test_a_signal_saves_and_leaves(text, tmp_path, signum, code):
     assert errors == ""
 
 
-# Mistakes and failures.
+# Errors and failures.
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def evaluations(out_dir: Path) -> list[dict]:
 
 
 def test_evaluation_depends_on_nothing_but_the_model(text, tmp_path):
-    """One checkpoint, asked under other batch sizes, seeds and curricula, answers the same."""
+    """One checkpoint, evaluated under other batch sizes, seeds and curricula, gives the same result."""
     assert train_here(text, tmp_path, max_iters=20) == 0
     same = {"init_from": "resume", "eval_only": True}
     train_here(text, tmp_path, **same)

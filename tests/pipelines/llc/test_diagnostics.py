@@ -1,4 +1,4 @@
-"""What is said of chains: the ESS of a process whose ESS is known, and each case that is flagged."""
+"""The diagnostics of chains: the ESS of a process whose ESS is known, and each case that is flagged."""
 
 import math
 

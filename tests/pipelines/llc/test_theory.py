@@ -1,4 +1,4 @@
-"""The samplers and the estimator against what theory says: closed forms, quadrature, and processes with a known ESS.
+"""The samplers and the estimator against theory: closed forms, quadrature, and processes with a known ESS.
 
 Seeds are fixed. Tolerances are Z Monte Carlo standard errors, as the estimate itself reports them: a right sampler
 misses one once in 15,000 seeds.
@@ -128,8 +128,8 @@ def test_least_squares_on_the_diabetes_data(name):
 
 def test_training_finds_the_minimum_of_the_diabetes_data():
     target = diabetes()
-    begun = Target(target.loss, torch.zeros_like(target.w0), target.n, target.data)
-    ended, minimum = descend(begun, ModelSettings(), lambda *_: None)
+    started = Target(target.loss, torch.zeros_like(target.w0), target.n, target.data)
+    ended, minimum = descend(started, ModelSettings(), lambda *_: None)
     assert minimum.reached and minimum.gradient_norm < 1e-10
     assert torch.allclose(ended.w0, target.w0, atol=1e-8)
 
@@ -174,7 +174,7 @@ SINGULAR = {
 def test_singular_losses_have_the_coefficient_that_quadrature_finds_at_this_temperature(shape, name):
     strength, gamma, formula = 20.0, 1.0, SINGULAR[shape]
     target = potential(lambda w: formula(w[..., 0], w[..., 1]), 2)
-    # Shorter steps than is best elsewhere: the arms of these valleys are so narrow that MALA would stand still in them.
+    # Shorter steps than is best elsewhere: the arms of these valleys are so narrow that MALA would not move in them.
     settings = quick(mala=MalaSettings(warmup=40, draws=300, steps_per_draw=8, acceptance=0.9))
     agrees(estimate(name, target, strength, gamma, settings), by_quadrature(formula, strength, gamma))
 

@@ -1,4 +1,4 @@
-"""Estimates through the door: what they write and say, how they stop, what is refused before anything starts."""
+"""Estimates by train_run.py: what they write and print, how they stop, what is refused before anything starts."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""What a run's counts are read from, whatever state its folder is in; and the interval of a share."""
+"""What a run's counts are read from, whatever state its folder is in; and the interval of a ratio."""
 
 from __future__ import annotations
 

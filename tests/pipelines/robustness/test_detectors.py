@@ -71,8 +71,8 @@ def test_mahalanobis_survives_features_that_never_vary(random):
 def test_energy_and_softmax_by_their_formulas(random):
     logits = 4 * random.standard_normal((50, C))
     rows = outputs(np.zeros((50, D)), logits)
-    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    np.testing.assert_allclose(detectors.maximum_softmax(rows), 1 - shares.max(1), rtol=1e-12)
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(detectors.maximum_softmax(rows), 1 - probabilities.max(1), rtol=1e-12)
     for t in (1.0, 2.5):
         np.testing.assert_allclose(detectors.energy(rows, t), -t * np.log(np.exp(logits / t).sum(1)), rtol=1e-12)
     assert detectors.energy(outputs(np.zeros((1, D)), np.array([[2000.0, 0, 0]])), 1.0).item() == -2000  # no overflow

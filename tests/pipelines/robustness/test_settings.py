@@ -1,4 +1,4 @@
-"""The settings of robustness: what a config may say, in sections too, and what is refused with its place."""
+"""The settings of robustness: what a config may contain, in sections too, and what is refused with its place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole runs of robustness: the files that they leave, their numbers, how they fail, stop and go on."""
+"""Complete runs of robustness: the files that they leave, their numbers, how they fail, stop and resume."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def test_no_eps_no_success(tmp_path: Path) -> None:
 
 
 def test_without_a_correct_row_none_is_attacked_and_that_is_reported(tmp_path: Path) -> None:
-    # A network that learned nothing, and the first test row, which it gets wrong.
+    # A network that learned nothing, and the first test row, which it misclassifies.
     assert train.run(settings_of(tmp_path, epochs=1, lr=1e-9, attack={"examples": 1})) == 0
     counts = read(tmp_path / "metrics/success_counts.json")
     assert counts["adversarial_success"] is None and counts["adversarial_total"] is None

@@ -1,4 +1,4 @@
-"""Image datasets: digits on every machine, MNIST's files as they are published, and what is said without them."""
+"""Image datasets: digits on every machine, MNIST's files as they are published, and the errors without them."""
 
 import gzip
 import hashlib
@@ -49,7 +49,7 @@ def test_digits_are_on_every_machine():
     assert (len(data.train_labels), len(data.test_labels)) == (1437, 360)
     assert data.train_images.shape[1:] == (8, 8) and data.inputs == 64 and data.classes == 10
     assert data.train_images.max() == data.maximum == 16
-    assert min(np.bincount(data.test_labels)) >= 20  # every class is asked about
+    assert min(np.bincount(data.test_labels)) >= 20  # every class is tested
     assert data.source["name"] == "sklearn.datasets.load_digits" and len(data.sha256) == 64
 
 

@@ -1,4 +1,4 @@
-"""The doors of a tree of configs once more: the same command again, beside another, after a stop; users' programs."""
+"""A tree of configs, run again: the same command, beside another one, after a stop; users' programs."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_rerun_runs_everything_again(tree: Workspace) -> None:
 def test_one_subdirectory_leaves_the_record_of_the_others_alone(tree: Workspace) -> None:
     tree.write("config/my-set/c.yaml", "fail: true\n")
     run_program(tree, "run_all", *SCRIPT, code=1)
-    run_program(tree, "run_IMAGE", *SCRIPT, code=0)  # the exit code is about what was asked for
+    run_program(tree, "run_IMAGE", *SCRIPT, code=0)  # the exit code is about the requested jobs
     assert [row["run"] for row in aggregate(tree)["runs"]] == ["IMAGE/a", "IMAGE/deep/b", "my-set/c"]
     assert aggregate(tree)["totals"]["by_status"] == {"completed": 2, "failed": 1}
     (tree / "config/my-set/c.yaml").unlink()
@@ -87,7 +87,7 @@ def test_commands_about_a_batch_work_on_an_output_root(tree: Workspace) -> None:
 def test_two_at_once_on_one_output_root_are_kept_apart(work: Workspace) -> None:
     prepare(work, IMAGE__a="wait: go")
     process = work.start(*ALL)
-    wait_until((work / "outputs/IMAGE/a/begun").exists, "the first runs")
+    wait_until((work / "outputs/IMAGE/a/started").exists, "the first runs")
     second = run_program(work, "run_IMAGE", *SCRIPT, code=75)
     assert "outputs: is locked by another runner (pid" in second.stderr and len(second.stderr.splitlines()) == 1
     (work / "go").touch()
@@ -98,7 +98,7 @@ def test_two_at_once_on_one_output_root_are_kept_apart(work: Workspace) -> None:
 def test_ctrl_c_stops_what_runs_and_the_same_command_continues(work: Workspace) -> None:
     prepare(work, IMAGE__a="wait: go", IMAGE__b="seed: 1")
     process = work.start(*ALL, "--grace", "1,1,1")
-    wait_until((work / "outputs/IMAGE/a/begun").exists, "the first runs")
+    wait_until((work / "outputs/IMAGE/a/started").exists, "the first runs")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 130
@@ -111,7 +111,7 @@ def test_ctrl_c_stops_what_runs_and_the_same_command_continues(work: Workspace) 
 def test_a_runner_that_was_killed_is_followed_by_the_same_command(work: Workspace) -> None:
     prepare(work, IMAGE__a="wait: go", IMAGE__b="seed: 1")
     process = work.start(*ALL, "--grace", "1,1,1")
-    wait_until((work / "outputs/IMAGE/a/begun").exists, "the first runs")
+    wait_until((work / "outputs/IMAGE/a/started").exists, "the first runs")
     process.kill()
     process.communicate()
     (work / "go").touch()
@@ -123,7 +123,7 @@ def test_the_background(work: Workspace) -> None:
     prepare(work, IMAGE__a="wait: go")
     out = work.run(*ALL, "--detach", code=0).stdout
     assert "stop outputs" in out
-    wait_until((work / "outputs/IMAGE/a/begun").exists, "it runs")
+    wait_until((work / "outputs/IMAGE/a/started").exists, "it runs")
     assert "running" in work.run("status", "outputs", code=0).stdout
     (work / "go").touch()
     wait_until(lambda: "done;" in work.run("status", "outputs", code=0).stdout, "it is done")
