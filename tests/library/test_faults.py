@@ -176,7 +176,7 @@ def test_a_result_of_another_config_is_no_hit(work: Workspace) -> None:
     run(work)
     path = folder(work, "a") / "meta.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "config": {"x": 1.0}}))
-    assert "speaks of another config" in run(work).stderr and computed(work) == ["a", "a"]
+    assert "is of another config" in run(work).stderr and computed(work) == ["a", "a"]
 
 
 def test_a_pickle_without_its_checksum_is_never_loaded(work: Workspace) -> None:
