@@ -23,7 +23,7 @@ import runner
 from runner import load_results
 from runner.configs import yamlfile
 from runner.reports import plainpickle
-from runner.reports.load_results import _Reader
+from runner.reports.load_results import Reader
 from tests.conftest import PROJECT, Workspace
 from tests.trees import ALL, prepare
 
@@ -224,7 +224,7 @@ def test_reading_in_pieces_gives_what_reading_at_once_gives(document: Any, flow:
         expected = yamlfile.read(Path("x.yaml"), text)[0]
     except runner.UserError:
         return
-    assert repr(_Reader()._in_pieces(text) or yamlfile.values(text)) == repr(expected)
+    assert repr(Reader().in_pieces(text) or yamlfile.values(text)) == repr(expected)
 
 
 ODD = [
@@ -237,7 +237,7 @@ ODD = [
 @pytest.mark.parametrize("text", ODD)
 def test_odd_yaml_is_read_as_another_reader_reads_it(text: str) -> None:
     expected = yamlfile.read(Path("x.yaml"), text)[0]
-    assert (_Reader()._in_pieces(text) or yamlfile.values(text)) == expected
+    assert (Reader().in_pieces(text) or yamlfile.values(text)) == expected
 
 
 # The command

@@ -394,4 +394,4 @@ def test_the_batches_of_a_micro_batch_index_do_not_depend_on_who_draws_them(text
     assert all(torch.equal(a, b) for a, b in zip(straight[1::2], crooked, strict=True))
     assert not torch.equal(straight[0], straight[1])
     assert loss_of(BatchLoss(small_network(data.vocab_size, 32), CPU, torch.float32), one.draw(0, 0, 0)).isfinite()
-    assert isinstance(one._batches, Batches)
+    assert isinstance(one.batches, Batches)

@@ -251,7 +251,7 @@ def test_one_leapfrog_step_is_accepted_as_malas_proposal_is():
     w = torch.randn(50, 3, generator=random_stream(0, "w"), dtype=torch.float64)
     step = 0.1
     sampler = samplers.Mala(posterior, w, MalaSettings(step_size=step), random_stream(0, "move"))
-    there, slope_there, loss_there, probability = sampler._propose(torch.full((50, 1), math.sqrt(step)))
+    there, slope_there, loss_there, probability = sampler.propose(torch.full((50, 1), math.sqrt(step)))
     slope, loss = posterior.gradients(w)
 
     def log_proposal(to: torch.Tensor, origin: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
