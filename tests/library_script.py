@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.conftest import PROJECT, Workspace
 
-#: The example of the library's document, word for word; the comment stands for work that a test can count.
+#: The example of the library's document, word for word; the comment is replaced by work that a test can count.
 DOCUMENTED = """\
 import runner
 from runner import Config

@@ -53,12 +53,12 @@ def test_the_bench_of_the_trainer_prints_its_table() -> None:
     small = ["--layers", "1", "--width", "32", "--heads", "2", "--batch", "2", "--length", "16", "--compile", "false"]
     done = run(str(PROJECT / "bench/trainer.py"), *small, "--rounds", "1", "--steps", "2", "--device", "cpu")
     assert done.returncode in (0, 1) and done.stderr == ""
-    said = ("reference, eager, float32", "ours, eager, bfloat16", "times the eager")
-    assert all(words in done.stdout for words in said)
+    output = ("reference, eager, float32", "ours, eager, bfloat16", "times the eager")
+    assert all(words in done.stdout for words in output)
 
 
 @pytest.mark.slow
-def test_the_bench_of_quality_judges_both(tmp_path: Path) -> None:
+def test_the_bench_of_quality_measures_both(tmp_path: Path) -> None:
     config = tmp_path / "tiny.py"
     config.write_text(
         "dataset = 'pydoc_char'\ntraining_type = 'elbo'\nblock_size = 64\nbatch_size = 4\nn_layer = 1\nn_head = 2\n"

@@ -1,4 +1,4 @@
-"""The torture bench, in small: it finds nothing wrong with the runner, and it can find something."""
+"""The torture bench, in small: it finds no fault of the runner, and it can find one."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def found(witness: Witness) -> set[str]:
     return set(witness.faults)
 
 
-def test_a_batch_in_order_has_no_fault(witness: Witness) -> None:
+def test_a_correct_batch_has_no_fault(witness: Witness) -> None:
     assert found(witness) == set()
 
 
@@ -93,7 +93,7 @@ def test_a_job_that_begins_after_its_success_was_on_disk_ran_again(witness: Witn
     assert found(witness) == {"run again"}
 
 
-def test_a_completed_attempt_that_was_set_aside_ran_again(witness: Witness) -> None:
+def test_a_completed_attempt_that_was_archived_ran_again(witness: Witness) -> None:
     assert witness.batch is not None
     aside = witness.batch / "a/attempt_1"
     aside.mkdir()
@@ -113,7 +113,7 @@ def test_completed_without_an_end_is_wrong(witness: Witness) -> None:
     assert found(witness) == {"wrong"}
 
 
-def test_a_checkpoint_that_is_not_gone_on_from_is_wrong(witness: Witness) -> None:
+def test_a_checkpoint_that_is_not_resumed_from_is_wrong(witness: Witness) -> None:
     witness.completed.clear()
     tell(witness.folder, "checkpoint", step=4)
     tell(witness.folder, "begin", step=0)

@@ -1,4 +1,4 @@
-"""Batches without a terminal: they outlive it, and what is said of them is true."""
+"""Batches without a terminal: they outlive it, and their status is true."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from runner.disk.lock import holder
-from tests.conftest import DOOR, Workspace, alive, kill, read, runs, wait_until
+from tests.conftest import RUN_EXPERIMENTS, Workspace, alive, kill, read, runs, wait_until
 
 COMMAND = ("--command", "sh {config} --out {out_dir}", "--grace", "1,0.3,5")
 WAITING = """\
@@ -57,7 +57,7 @@ def two(work: Workspace) -> Workspace:
         wait_until(lambda: held(work) is None, "the batch has ended", 10)
 
 
-def begun(work: Workspace, *options: str) -> subprocess.Popen[str]:
+def started(work: Workspace, *options: str) -> subprocess.Popen[str]:
     process = work.start("--configs", "c/*.sh", *COMMAND, *options)
     wait_until(lambda: runs(work), "the first job runs")
     wait_until((work / "experiments/latest/a/supervisor.json").exists, "its processes are recorded")
@@ -76,19 +76,20 @@ def detached(work: Workspace, *options: str) -> str:
 
 def test_a_detached_batch_outlives_its_terminal(two: Workspace) -> None:
     leader, follower = pty.openpty()
-    script = f"{sys.executable} {DOOR} --configs 'c/*.sh' {COMMAND[0]} '{COMMAND[1]}' --detach; echo left; sleep 60"
+    command = f"{sys.executable} {RUN_EXPERIMENTS} --configs 'c/*.sh' {COMMAND[0]} '{COMMAND[1]}' --detach"
+    script = f"{command}; echo left; sleep 60"
     shell = subprocess.Popen(
         ["sh", "-c", script],
         cwd=two.folder, stdin=follower, stdout=follower, stderr=follower, start_new_session=True,
         preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),  # makes it the controlling terminal
     )  # fmt: skip
     os.close(follower)
-    said = b""
-    while b"left" not in said:
-        said += os.read(leader, 4096)
+    output = b""
+    while b"left" not in output:
+        output += os.read(leader, 4096)
     os.close(leader)  # the terminal is closed: its session is hung up
     assert shell.wait(10) == -signal.SIGHUP
-    assert b"runs in the background: 2 jobs in experiments/" in said and b"stop it:" in said
+    assert b"runs in the background: 2 jobs in experiments/" in output and b"stop it:" in output
     wait_until(lambda: runs(two), "the job runs")
     runner = runner_of(two)
     assert os.getsid(runner) == runner  # a session of its own, which no terminal can hang up
@@ -98,7 +99,7 @@ def test_a_detached_batch_outlives_its_terminal(two: Workspace) -> None:
     assert "2 completed" in (two.batch / "runner.log").read_text()
 
 
-def test_as_soon_as_detach_returns_the_batch_can_be_asked_and_stopped(two: Workspace) -> None:
+def test_as_soon_as_detach_returns_the_batch_has_a_status_and_can_be_stopped(two: Workspace) -> None:
     two.run("--configs", "c/*.sh", *COMMAND, "--detach", code=0)
     found = held(two)  # no polling: this must be so at once
     assert found is not None and alive(found["pid"])
@@ -107,21 +108,21 @@ def test_as_soon_as_detach_returns_the_batch_can_be_asked_and_stopped(two: Works
     assert held(two) is None and not alive(found["pid"]) and not any(map(alive, runs(two)))
 
 
-def test_mistakes_are_said_before_a_batch_goes_into_the_background(two: Workspace) -> None:
+def test_errors_are_reported_before_a_batch_goes_into_the_background(two: Workspace) -> None:
     done = two.run("--configs", "c/*.sh", "nothing/*.sh", *COMMAND, "--detach", code=2)
     assert "no file matches" in done.stderr and not (two / "experiments").exists()
 
 
 def test_a_detached_batch_holds_no_pipe_of_its_caller(two: Workspace) -> None:
-    # `$(... --detach)` in a script would otherwise wait for the whole batch.
-    command = f"{sys.executable} {DOOR} --configs 'c/*.sh' {COMMAND[0]} '{COMMAND[1]}' --detach"
+    # `$(... --detach)` in a script would otherwise wait for the end of the batch.
+    command = f"{sys.executable} {RUN_EXPERIMENTS} --configs 'c/*.sh' {COMMAND[0]} '{COMMAND[1]}' --detach"
     done = subprocess.run(["sh", "-c", command], cwd=two.folder, capture_output=True, text=True, timeout=20, check=True)
     assert "runs in the background" in done.stdout
     assert held(two) is not None
 
 
 def test_a_resume_can_be_detached(two: Workspace) -> None:
-    kill(begun(two))
+    kill(started(two))
     wait_until((two.batch / "a" / "experiment_result.json").exists, "its supervisor records the end")
     two.run("--resume", "--detach", code=0)
     (two / "go").touch()
@@ -132,14 +133,14 @@ def test_a_resume_can_be_detached(two: Workspace) -> None:
 # list, status
 
 
-def test_status_tells_what_runs_and_what_waits(two: Workspace) -> None:
-    process = begun(two)
+def test_status_shows_what_runs_and_what_is_pending(two: Workspace) -> None:
+    process = started(two)
     found = status(two)
     (pid,) = runs(two)
     assert (found["state"], found["runner"]["pid"]) == ("running", process.pid)
     assert found["jobs"] == {"a": {"status": "running", "pid": pid, "attempt": 1}, "b": {"status": "pending"}}
-    said = two.run("status", code=0).stdout
-    assert re.search(rf"running, by pid {process.pid} on \S+; 1 running, 1 pending", said)
+    output = two.run("status", code=0).stdout
+    assert re.search(rf"running, by pid {process.pid} on \S+; 1 running, 1 pending", output)
     listed = two.run("list", code=0).stdout
     assert two.batch.name in listed and "1 running, 1 pending" in listed
     (two / "go").touch()
@@ -149,8 +150,8 @@ def test_status_tells_what_runs_and_what_waits(two: Workspace) -> None:
     assert found["jobs"]["a"]["status"] == "completed" and found["jobs"]["a"]["duration_seconds"] > 0
 
 
-def test_status_says_running_of_nothing_that_is_dead(two: Workspace) -> None:
-    process = begun(two)
+def test_status_shows_nothing_dead_as_running(two: Workspace) -> None:
+    process = started(two)
     (pid,) = runs(two)
     supervisor = int(read(two.batch / "a" / "supervisor.json")["supervisor"][0])
     process.kill()
@@ -164,21 +165,21 @@ def test_status_says_running_of_nothing_that_is_dead(two: Workspace) -> None:
 
 
 def test_status_after_the_engine_alone_was_killed(two: Workspace) -> None:
-    kill(begun(two))
+    kill(started(two))
     wait_until(lambda: states(two) == ["interrupted", "pending"], "the supervisor has stopped its job")
     assert status(two)["state"] == "dead"
     assert "interrupted" in two.run("status", code=0).stdout
 
 
 def test_a_supervisor_that_was_killed_is_not_called_running(two: Workspace) -> None:
-    process = begun(two)
+    process = started(two)
     os.kill(int(read(two.batch / "a" / "supervisor.json")["supervisor"][0]), signal.SIGKILL)
     process.communicate(timeout=30)
     assert process.returncode == 1 and states(two) == ["error", "completed"]
     assert status(two)["state"] == "ended"
 
 
-def test_list_shows_every_batch_the_newest_first(two: Workspace) -> None:
+def test_list_shows_every_batch_the_latest_first(two: Workspace) -> None:
     assert "there is no batch yet" in two.run("list", code=0).stdout
     assert json.loads(two.run("list", "--json", code=0).stdout) == []
     (two / "go").touch()
@@ -197,8 +198,8 @@ def test_list_shows_every_batch_the_newest_first(two: Workspace) -> None:
 def test_control_characters_of_a_job_never_reach_the_terminal_through_status(two: Workspace) -> None:
     two.write("c/a.sh", r"printf '\033[2J\033]0;title\007boo\n' >&2; exit 1")
     two.run("--configs", "c/*.sh", *COMMAND, code=1)
-    said = two.run("status", code=0).stdout
-    assert "boo" in said and "\033" not in said and "\007" not in said
+    output = two.run("status", code=0).stdout
+    assert "boo" in output and "\033" not in output and "\007" not in output
 
 
 # attach, tail
@@ -235,7 +236,7 @@ def test_ctrl_c_ends_the_looking_and_not_the_batch(two: Workspace) -> None:
 
 
 def _catches_sigint(pid: int) -> bool:
-    """True once Python, and then our own code, has begun: the folder of the batch is open to it."""
+    """True once Python, and then our own code, has started: the folder of the batch is open to it."""
     caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
     maps = Path(f"/proc/{pid}/maps").read_text()
     return bool(caught and int(caught[1], 16) & 2 and "fcntl" in maps)
@@ -258,7 +259,7 @@ def test_a_look_through_head_is_no_traceback(two: Workspace) -> None:
     two.write("c/a.sh", "seq 100000")
     two.run("--configs", "c/a.sh", *COMMAND, code=0)
     for command in ("tail", "attach", "status", "list"):
-        line = f"{sys.executable} {DOOR} {command} | head -n 1"
+        line = f"{sys.executable} {RUN_EXPERIMENTS} {command} | head -n 1"
         done = subprocess.run(["bash", "-c", line], cwd=two.folder, capture_output=True, text=True, check=True)
         assert done.stderr == "" and len(done.stdout.splitlines()) == 1
 
@@ -309,7 +310,7 @@ def test_stop_after_drain_does_not_wait_for_the_job(two: Workspace) -> None:
 def test_stop_reaches_a_job_that_runs_on_without_a_runner(two: Workspace, how: list[str]) -> None:
     if how:
         two.write("c/a.sh", STUBBORN)
-    kill(begun(two, "--keep_running", *(["--grace", "60,60,5"] if how else [])))
+    kill(started(two, "--keep_running", *(["--grace", "60,60,5"] if how else [])))
     (pid,) = runs(two)
     assert alive(pid) and status(two)["state"] == "running without a runner"
     done = two.run("stop", *how, code=0)
@@ -328,7 +329,7 @@ def test_rerun_runs_one_job_again_and_no_other(two: Workspace) -> None:
     two.run("rerun", two.batch.name, "a", code=0)
     assert (two / "done").read_text() == "b\n"
     assert two.result("a")["attempt"] == 2 and states(two) == ["completed", "completed"]
-    assert "--load" in (two / "args").read_text().splitlines()[1]  # it had failed: it goes on
+    assert "--load" in (two / "args").read_text().splitlines()[1]  # it had failed: it resumes
 
 
 def test_a_completed_job_that_is_rerun_starts_from_the_beginning(two: Workspace) -> None:
@@ -356,7 +357,7 @@ def test_a_rerun_takes_the_config_as_it_is_now(two: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["status", "experimnet"], "no such batch"),
         (["attach", "nowhere"], "no such batch"),
@@ -367,22 +368,22 @@ def test_a_rerun_takes_the_config_as_it_is_now(two: Workspace) -> None:
         (["status", "c"], "is not a batch"),
     ],
 )
-def test_an_unknown_name_is_one_sentence(two: Workspace, arguments: list[str], said: str) -> None:
+def test_an_unknown_name_is_one_sentence(two: Workspace, arguments: list[str], message: str) -> None:
     (two / "go").touch()
     two.write("c/moderate.sh", "")
     two.run("--configs", "c/*.sh", *COMMAND, code=0)
     done = two.run(*(two.batch.name if word == "BATCH" else word for word in arguments), code=2)
-    assert said in done.stderr and len(done.stderr.splitlines()) == 1 and done.stdout == ""
+    assert message in done.stderr and len(done.stderr.splitlines()) == 1 and done.stdout == ""
     assert sorted(path.name for path in (two / "c").iterdir()) == ["a.sh", "b.sh", "moderate.sh"]
 
 
 @pytest.mark.parametrize("command", ["status", "attach", "tail", "stop"])
-def test_without_any_batch_that_is_said(work: Workspace, command: str) -> None:
+def test_without_any_batch_that_is_reported(work: Workspace, command: str) -> None:
     done = work.run(command, code=2)
     assert "there is no batch yet" in done.stderr and list(work.folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("arguments", [["rerun"], ["rerun", "one"], ["stop", "--now", "--drain"], ["list", "one"]])
-def test_a_wrong_use_is_explained(work: Workspace, arguments: list[str]) -> None:
+def test_invalid_arguments_are_explained(work: Workspace, arguments: list[str]) -> None:
     done = work.run(*arguments, code=2)
     assert "--help" in done.stderr and len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""Sweeps in the background: they outlive terminal and session, the list is true, a stop ends the whole tree."""
+"""Sweeps in the background: they outlive terminal and session, the list is true, a stop ends all processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.sweeps import SCRIPT, prepare
 
 MANAGER = PROJECT / "scripts" / "run_background.py"
 LAUNCHER = PROJECT / "bg_experiment.sh"
-#: Says that it runs, with a child in a session of its own, and waits for the file `go`.
+#: Reports that it runs, with a child in a session of its own, and waits for the file `go`.
 WAITING = """\
 import os, subprocess, sys, time
 child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], start_new_session=True)
@@ -61,10 +61,10 @@ def started(work: Workspace) -> Path:
 
 
 def test_a_run_has_a_folder_with_its_log_and_who_runs_it(sweep: Workspace) -> None:
-    said = manager(sweep, "--experiment", "specs/s.yaml", *SHORT)
+    output = manager(sweep, "--experiment", "specs/s.yaml", *SHORT)
     wait_until(lambda: runs(sweep), "the first job runs")
     name = sweep.batch.name
-    assert f"tail -f background_runs/{name}/nohup.log" in said
+    assert f"tail -f background_runs/{name}/nohup.log" in output
     record = read(sweep / "background_runs" / name / "run.json")
     assert record["experiment_dir"] == str(sweep.batch) and record["spec"] == "specs/s.yaml"
     assert alive(record["pid"]) and os.getsid(record["pid"]) == record["pid"]
@@ -88,12 +88,12 @@ def test_the_launcher_runs_a_spec_in_a_mode(sweep: Workspace) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"]])
-def test_the_launcher_without_a_spec_says_how_it_is_used(arguments: list[str]) -> None:
+def test_the_launcher_without_a_spec_prints_its_usage(arguments: list[str]) -> None:
     done = subprocess.run([LAUNCHER, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "usage:" in done.stderr
 
 
-def test_mistakes_are_said_before_anything_goes_into_the_background(sweep: Workspace) -> None:
+def test_errors_are_reported_before_anything_goes_into_the_background(sweep: Workspace) -> None:
     sweep.write("specs/s.yaml", "name: a\n")
     assert "specs/s.yaml" in manager(sweep, "--experiment", "specs/s.yaml", code=2)
     assert not (sweep / "background_runs").exists()
@@ -112,7 +112,7 @@ def test_a_run_can_be_stopped_by_its_name_alone(sweep: Workspace) -> None:
     assert listed(sweep) == ["stopped"]
 
 
-def test_the_list_says_running_of_nothing_that_is_dead(sweep: Workspace) -> None:
+def test_the_list_shows_nothing_dead_as_running(sweep: Workspace) -> None:
     folder = started(sweep)
     assert listed(sweep) == ["running"]
     os.kill(read(folder / "run.json")["pid"], signal.SIGKILL)
@@ -140,7 +140,7 @@ def test_it_runs_on_when_its_session_hangs_up_and_where_sigint_is_ignored(sweep:
     wait_until(lambda: listed(sweep) == ["stopped"], "SIGINT is heeded")
 
 
-def test_a_run_that_cannot_leave_its_terminal_is_not_said_to_run(sweep: Workspace) -> None:
+def test_a_run_that_cannot_leave_its_terminal_is_not_shown_as_running(sweep: Workspace) -> None:
     (sweep / "go").touch()
     sweep.run("--exp", "specs/s.yaml", *SCRIPT, "--limit", 1, code=0)
     (sweep.batch / "runner.log").mkdir()
@@ -151,10 +151,10 @@ def test_a_run_that_cannot_leave_its_terminal_is_not_said_to_run(sweep: Workspac
 
 def test_where_no_folder_can_be_kept_the_log_of_the_experiment_is_named(sweep: Workspace) -> None:
     sweep.write("background_runs", "a file")
-    said = manager(sweep, "--experiment", "specs/s.yaml", *SHORT)
+    output = manager(sweep, "--experiment", "specs/s.yaml", *SHORT)
     wait_until(lambda: runs(sweep), "the first job runs")
-    assert f"tail -f experiments/{sweep.batch.name}/master_log.txt" in said
-    assert f"--stop experiments/{sweep.batch.name}" in said
+    assert f"tail -f experiments/{sweep.batch.name}/master_log.txt" in output
+    assert f"--stop experiments/{sweep.batch.name}" in output
     (sweep / "background_runs").unlink()
     manager(sweep, "--stop", f"experiments/{sweep.batch.name}")
 
@@ -185,7 +185,7 @@ def test_a_torn_record_hides_no_other_run_and_a_closed_pipe_is_no_traceback(swee
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--experiment", "s.yaml", "--now"], "--now was not expected here"),
         (["--stop", ""], "'': no such run"),
@@ -193,9 +193,9 @@ def test_a_torn_record_hides_no_other_run_and_a_closed_pipe_is_no_traceback(swee
         (["--list", "--fast"], "--fast was not expected here"),
     ],
 )
-def test_a_wrong_word_is_one_sentence(work: Workspace, arguments: list[str], said: str) -> None:
-    assert said in manager(work, *arguments, code=2)
+def test_an_unknown_word_is_one_sentence(work: Workspace, arguments: list[str], message: str) -> None:
+    assert message in manager(work, *arguments, code=2)
 
 
-def test_without_any_run_that_is_said(work: Workspace) -> None:
+def test_without_any_run_that_is_reported(work: Workspace) -> None:
     assert "there is no run yet" in manager(work, "--list")

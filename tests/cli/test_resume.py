@@ -1,4 +1,4 @@
-"""A batch that was cut short goes on: nothing that completed runs again, nothing that runs is started twice."""
+"""An interrupted batch is resumed: nothing that completed runs again, nothing that runs is started twice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.conftest import Workspace, kill, read, runs, wait_until
-from tests.cutshort import COMMAND, GRACE, WAITING, begun, statuses, three_jobs
+from tests.interrupted_batch import COMMAND, GRACE, WAITING, started, statuses, three_jobs
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def three(work: Workspace) -> Workspace:
 
 
 def test_what_was_interrupted_runs_again_and_what_completed_does_not(three: Workspace) -> None:
-    kill(begun(three))
+    kill(started(three))
     wait_until((three.batch / "b" / "experiment_result.json").exists, "its supervisor records the end")
     assert three.result("b")["status"] == "interrupted"
     (three / "go").touch()
@@ -41,7 +41,7 @@ def test_a_resume_at_once_waits_for_the_job_that_is_being_stopped(three: Workspa
     leave = "trap 'while test ! -e leave; do sleep 0.02; done; rmdir running; exit 0' INT"
     waiting = WAITING.replace("trap 'echo saved; exit 0' INT", leave)
     three.write("c/b.sh", f"mkdir running || echo both >> overlap\n{waiting}rmdir running\n")
-    kill(begun(three, "--grace", "20,1,5"))
+    kill(started(three, "--grace", "20,1,5"))
     process = three.start("--resume")
     wait_until(lambda: "runs already" in three.master_log(), "the job is found")
     (three / "leave").touch()
@@ -93,7 +93,7 @@ def test_only_picks_what_is_run_again(work: Workspace) -> None:
 
 
 def test_a_dry_run_of_a_resume_shows_what_is_left_and_writes_nothing(three: Workspace) -> None:
-    kill(begun(three))
+    kill(started(three))
     wait_until((three.batch / "b" / "experiment_result.json").exists, "its supervisor records the end")
     wait_until(lambda: not (three.batch / "b" / "supervisor.json").exists(), "its supervisor leaves")
     before = sorted((path, path.stat().st_mtime_ns) for path in three.batch.rglob("*"))
@@ -103,7 +103,7 @@ def test_a_dry_run_of_a_resume_shows_what_is_left_and_writes_nothing(three: Work
     assert [path for path, _ in after] == [path for path, _ in before] and len(runs(three)) == 1
 
 
-def test_options_of_the_batch_are_kept_and_can_be_given_anew(work: Workspace) -> None:
+def test_options_of_the_batch_are_kept_and_can_be_changed(work: Workspace) -> None:
     work.write("c/a.sh", "test ! -e slow || sleep 60")
     work.write("slow", "")
     work.run("--configs", "c/a.sh", *COMMAND, "--timeout", "0.3", "--grace", "0.1,0.1,5", code=1)
@@ -118,7 +118,7 @@ def test_options_of_the_batch_are_kept_and_can_be_given_anew(work: Workspace) ->
 # Checkpoints
 
 
-def test_a_foreign_script_goes_on_from_its_newest_checkpoint(work: Workspace) -> None:
+def test_a_foreign_script_resumes_from_its_latest_checkpoint(work: Workspace) -> None:
     script = (
         'out=$3; echo "$@" >> args; if test -n "$5"; then echo loaded $(cat $5); exit 0; fi\n'
         'echo 1 > $out/old.pt; touch -d "1 hour ago" $out/old.pt; echo 2 > $out/new.pt; exit 1\n'
@@ -133,12 +133,12 @@ def test_a_foreign_script_goes_on_from_its_newest_checkpoint(work: Workspace) ->
     assert first == f"c/a.sh --out {out_dir}"
     assert second == f"c/a.sh --out {out_dir} --load {work.batch}/a/new.pt --from={work.batch}/a"
     assert "loaded 2" in (work.batch / "a" / "stdout.log").read_text()
-    # The checkpoints stay where the job finds them; only what the runner wrote is put aside.
+    # The checkpoints stay where the job finds them; only what the runner wrote is archived.
     assert not list((work.batch / "a" / "attempt_1").glob("*.pt"))
     assert {"stdout.log", "experiment_result.json"} <= {p.name for p in (work.batch / "a/attempt_1").iterdir()}
 
 
-def test_a_job_without_a_way_to_go_on_begins_anew_in_an_empty_folder(work: Workspace) -> None:
+def test_a_job_that_cannot_resume_starts_from_scratch_in_an_empty_folder(work: Workspace) -> None:
     work.write("c/a.sh", 'ls "$2" > listing; echo 1 > "$2/model.pt"; echo x > "$2/output"; test -e mended')
     work.run("--configs", "c/a.sh", *COMMAND, code=1)
     (work / "mended").touch()
@@ -148,7 +148,7 @@ def test_a_job_without_a_way_to_go_on_begins_anew_in_an_empty_folder(work: Works
 
 
 @pytest.mark.slow
-def test_our_trainer_goes_on_from_its_checkpoint(work: Workspace) -> None:
+def test_our_trainer_resumes_from_its_checkpoint(work: Workspace) -> None:
     settings = {
         "pipeline": "diffusion", "training_type": "unmasking", "dataset": "pydoc_char", "eval_interval": 20,
         "eval_iters": 1, "log_interval": 5, "batch_size": 4, "block_size": 32, "n_layer": 1, "n_head": 2,
@@ -176,14 +176,14 @@ def test_our_trainer_goes_on_from_its_checkpoint(work: Workspace) -> None:
     assert result["attempt"] == 2 and "--init_from=resume" in result["command"]
     assert result["final_metrics"]["iter"] >= limit - 5
     rows = [json.loads(line)["iter"] for line in metrics.read_text().splitlines()]
-    assert rows[0] < 20 and rows == sorted(rows)  # one run, which goes on where it was
+    assert rows[0] < 20 and rows == sorted(rows)  # one run, which continues where it was
 
 
 # Refusals
 
 
-def test_a_batch_in_hand_is_refused(three: Workspace) -> None:
-    process = begun(three)
+def test_a_locked_batch_is_refused(three: Workspace) -> None:
+    process = started(three)
     for arguments in (("--resume",), ("--resume", three.batch.name, "--detach"), ("rerun", three.batch.name, "a")):
         done = three.run(*arguments, code=75)
         assert done.stdout == "" and len(done.stderr.splitlines()) == 1
@@ -195,7 +195,7 @@ def test_a_batch_in_hand_is_refused(three: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--configs", "c/a.sh"], "--configs cannot be changed by --resume"),
         (["--batch_size", "8"], "--batch_size cannot be changed by --resume"),
@@ -206,9 +206,9 @@ def test_a_batch_in_hand_is_refused(three: Workspace) -> None:
         (["one", "two"], "'two' was not expected here"),
     ],
 )
-def test_what_cannot_be_changed_is_refused(work: Workspace, options: list[str], said: str) -> None:
+def test_what_cannot_be_changed_is_refused(work: Workspace, options: list[str], message: str) -> None:
     done = work.run("--resume", *options, code=2)
-    assert said in done.stderr and "Traceback" not in done.stderr
+    assert message in done.stderr and "Traceback" not in done.stderr
     assert list(work.folder.iterdir()) == []
 
 
@@ -225,15 +225,15 @@ def test_a_batch_that_is_none_is_refused_and_nothing_is_written_there(work: Work
     work.write("c/a.sh", "")
     work.run("--configs", "c/a.sh", *COMMAND, "--name", "morning", code=0)
     name = work.batch.name
-    said = work.run("--resume", name.replace("morning", "mornign"), code=2).stderr
-    assert "no such batch" in said and f"did you mean '{name}'?" in said
-    said = work.run("--resume", "c", code=2).stderr
-    assert "is not a batch (it has no plan.json)" in said and len(said.splitlines()) == 1
+    output = work.run("--resume", name.replace("morning", "mornign"), code=2).stderr
+    assert "no such batch" in output and f"did you mean '{name}'?" in output
+    output = work.run("--resume", "c", code=2).stderr
+    assert "is not a batch (it has no plan.json)" in output and len(output.splitlines()) == 1
     assert [path.name for path in (work / "c").iterdir()] == ["a.sh"]
 
 
 @pytest.mark.parametrize(
-    ("plan", "said"),
+    ("plan", "message"),
     [
         ("{torn", "cannot be read"),
         ("[]", "cannot be read"),
@@ -241,13 +241,13 @@ def test_a_batch_that_is_none_is_refused_and_nothing_is_written_there(work: Work
         ('{"schema": 99}', "schema 99"),
     ],
 )
-def test_a_broken_plan_is_one_sentence(work: Workspace, plan: str, said: str) -> None:
+def test_a_broken_plan_is_one_sentence(work: Workspace, plan: str, message: str) -> None:
     work.write("c/a.sh", "")
     work.run("--configs", "c/a.sh", *COMMAND, code=0)
     (work.batch / "plan.json").write_text(plan)
     for arguments in (("--resume",), ("status",), ("rerun", work.batch.name, "a")):
         done = work.run(*arguments, code=2)
-        assert said in done.stderr and len(done.stderr.splitlines()) == 1 and "plan.json" in done.stderr
+        assert message in done.stderr and len(done.stderr.splitlines()) == 1 and "plan.json" in done.stderr
     # One broken batch does not hide the others.
     work.run("--configs", "c/a.sh", *COMMAND, "--name", "good", code=0)
     listed = work.run("list")
@@ -259,8 +259,8 @@ def test_a_batch_that_was_moved_is_refused_with_where_it_was(work: Workspace) ->
     work.run("--configs", "c/a.sh", *COMMAND, code=1)
     before = work.batch
     before.rename(work / "moved")
-    said = work.run("--resume", "moved", code=2).stderr
-    assert f"was {before} when it was planned" in said
+    output = work.run("--resume", "moved", code=2).stderr
+    assert f"was {before} when it was planned" in output
 
 
 def test_a_secret_that_was_not_written_down_cannot_be_used_again(work: Workspace) -> None:
@@ -302,7 +302,7 @@ def test_a_config_that_we_cannot_read_and_that_was_edited_since_is_refused_too(w
     work.write("c/a.sh", "echo old >> seen; exit 1")
     work.write("c/b.sh", "echo old >> seen; exit 1")
     work.run("--configs", "c/*.sh", *COMMAND, "--fail_fast", code=1)
-    work.write("c/b.sh", "echo new >> seen; exit 1")  # pending: nothing of it stands in the batch yet
+    work.write("c/b.sh", "echo new >> seen; exit 1")  # pending: nothing of it is in the batch yet
     done = work.run("--resume", code=2)
     assert "c/b.sh" in done.stderr and "use --accept_changes to continue" in done.stderr
     assert (work / "seen").read_text() == "old\n"

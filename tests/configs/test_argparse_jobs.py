@@ -120,7 +120,7 @@ def test_a_script_that_may_take_more_gets_the_usual_command_line(tmp_path: Path,
     assert len(checked.warnings) == 1 and checked.warnings[0].startswith("--colour: ")
 
 
-def test_a_dry_run_says_that_overrides_are_not_checked(work: Workspace) -> None:
+def test_a_dry_run_reports_that_overrides_are_not_checked(work: Workspace) -> None:
     work.write("train.py", "import argparse\nfrom cli import parse\nprint(parse(argparse.ArgumentParser))\n")
     work.write("c/a.yaml", "depth: 3\n")
     command = ("--configs", "c/a.yaml", "--train_script", "train.py", "--dry-run")

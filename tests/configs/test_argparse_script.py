@@ -278,7 +278,7 @@ SHAPES: dict[str, tuple[str, bool, bool, list[dict[str, str]]]] = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_script_is_read_as_far_as_its_text_tells(tmp_path: Path, shape: str) -> None:
+def test_a_script_is_read_as_far_as_its_text_is_static(tmp_path: Path, shape: str) -> None:
     text, complete, passes, _ = SHAPES[shape]
     found = arguments(tmp_path, text)
     assert (found.complete, found.passes_unknown) == (complete, passes)
@@ -361,16 +361,16 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("key", "text", "said"), REFUSED, ids=[f"{key}={text}" for key, text, _ in REFUSED])
+@pytest.mark.parametrize(("key", "text", "expected"), REFUSED, ids=[f"{key}={text}" for key, text, _ in REFUSED])
 def test_what_argparse_would_refuse_is_an_error_before_the_start(
-    tmp_path: Path, key: str, text: str, said: str
+    tmp_path: Path, key: str, text: str, expected: str
 ) -> None:
-    assert problems(arguments(tmp_path, REFUSING), ("config",), **{key: text}) == [said]
+    assert problems(arguments(tmp_path, REFUSING), ("config",), **{key: text}) == [expected]
 
 
-def test_all_errors_are_said_at_once(tmp_path: Path) -> None:
-    said = problems(arguments(tmp_path, REFUSING), lr="x", zzz="1", a="1", b="2")
-    assert said == [
+def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
+    expected = problems(arguments(tmp_path, REFUSING), lr="x", zzz="1", a="1", b="2")
+    assert expected == [
         "--lr must be a number, not 'x'",
         "--zzz: unknown key; train.py does not define it",
         "--b and --a exclude each other; give one of them",
@@ -385,13 +385,13 @@ def test_a_required_option_that_is_not_given_is_an_error_before_the_start(tmp_pa
 
 
 def test_an_unknown_key_passes_where_the_script_lets_it_or_where_the_text_does_not_show_it(tmp_path: Path) -> None:
-    for shape, said in (
+    for shape, expected in (
         ("known arguments only", "--lrr: train.py does not define it, but accepts it; did you mean --lr?"),
         ("a loop", "--lrr: passed as it is, since the text of train.py does not show all of its arguments"),
     ):
         found = arguments(tmp_path, SHAPES[shape][0])
         rendered = render(found, {"lrr": "[1, 2]"}, script="train.py")
-        assert (rendered.line, rendered.warnings) == (("--lrr=[1, 2]",), (said,))
+        assert (rendered.line, rendered.warnings) == (("--lrr=[1, 2]",), (expected,))
         assert problems(found, lr="x") == ["--lr must be a number, not 'x'"]
 
 

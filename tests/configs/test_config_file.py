@@ -110,7 +110,7 @@ CONFIGS = st.lists(st.tuples(NAMES, st.sampled_from(["=", "+=", "*="]), EXPRESSI
 
 @settings(deadline=None, max_examples=300)
 @given(CONFIGS)
-def test_what_is_read_off_the_text_is_what_python_would_say(lines: list[tuple[str, str, str]]) -> None:
+def test_what_is_read_statically_is_what_python_would_compute(lines: list[tuple[str, str, str]]) -> None:
     """Statement by statement: each one that is understood leaves the same values as executing it."""
     import ast
     import warnings

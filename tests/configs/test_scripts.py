@@ -74,7 +74,7 @@ def mine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return path
 
 
-def test_a_registered_adapter_is_asked_before_the_built_in_ones(mine: Path) -> None:
+def test_a_registered_adapter_comes_before_the_built_in_ones(mine: Path) -> None:
     assert isinstance(recognize(mine), Mine)
     other = mine.with_name("other.py")
     other.write_text(ARGPARSE)

@@ -63,7 +63,7 @@ VALUES = st.recursive(
 
 
 def alike(one: Any, other: Any) -> bool:
-    """Equal in type and value, all the way down; an independent definition of what the hash has to tell apart."""
+    """Equal in type and value, all the way down; an independent definition of what the hash has to distinguish."""
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
@@ -81,7 +81,7 @@ def alike(one: Any, other: Any) -> bool:
 
 
 def shuffled(value: Any) -> Any:
-    """The same value with every dict in the opposite order, and built anew."""
+    """The same value with every dict in the opposite order, and built again."""
     if isinstance(value, dict):
         return {key: shuffled(value[key]) for key in reversed(list(value))}
     if isinstance(value, list | tuple):
@@ -206,7 +206,7 @@ def test_a_config_that_contains_itself_is_refused() -> None:
         typed({"a": loop})
 
 
-def test_a_mistake_deep_inside_is_found_at_once() -> None:
+def test_an_error_deep_inside_is_found_at_once() -> None:
     value: Any = print
     for _ in range(60):
         value = {"a": [value]}

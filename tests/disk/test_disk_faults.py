@@ -1,4 +1,4 @@
-"""Full disks, deleted folders, strange names and planted files: the batch ends, and what it says is true."""
+"""Full disks, deleted folders, strange names and planted files: the batch ends, and its records are true."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def disk(tmp_path: Path) -> Iterator[Callable[[Path], Path]]:
             subprocess.run(["umount", "-l", place], check=False)
 
 
-def test_a_log_on_a_full_disk_is_said_to_be_incomplete_and_the_job_goes_on(
+def test_a_log_on_a_full_disk_is_reported_as_incomplete_and_the_job_continues(
     tmp_path: Path, disk: Callable[[Path], Path]
 ) -> None:
     small = disk(tmp_path / "small")
@@ -73,7 +73,7 @@ def test_a_result_on_a_full_disk_is_tried_again_until_there_is_room(
 
 
 @pytest.mark.slow
-def test_a_result_on_a_full_disk_is_reported_and_neither_job_is_called_what_it_is_not(
+def test_a_result_on_a_full_disk_is_reported_and_no_job_gets_a_false_status(
     work: Workspace, disk: Callable[[Path], Path]
 ) -> None:
     work.write("c/a.sh", 'mkdir "$2/../b"; mount -t tmpfs -o size=1m none "$2/../b"')
@@ -144,7 +144,7 @@ STRANGE = {
 
 @pytest.mark.parametrize("kind", STRANGE)
 def test_strange_names_run_and_resume_like_any_other(work: Workspace, kind: str) -> None:
-    # In the folder where the runner is started, so that nothing but the name itself stands in the command.
+    # In the folder where the runner is started, so that the command contains nothing but the name itself.
     (work / STRANGE[kind]).write_text("echo run >> runs; test $(wc -l < runs) -gt 1\n")
     arguments = ("--configs", f"./{STRANGE[kind]}", "--command", "sh {config} {out_dir}")
     assert "Traceback" not in work.run(*arguments, code=1).stderr
@@ -178,7 +178,7 @@ def test_links_planted_in_a_folder_are_not_followed(work: Workspace) -> None:
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "error.json"])
 @pytest.mark.parametrize("planted", ["mkfifo {}", "ln -s /dev/zero {}", "mkdir {}"], ids=["pipe", "endless", "folder"])
-def test_a_file_that_is_none_does_not_hold_the_batch_up(work: Workspace, name: str, planted: str) -> None:
+def test_a_pipe_in_the_place_of_a_file_does_not_block_the_batch(work: Workspace, name: str, planted: str) -> None:
     work.write("c/a.sh", planted.format(f'"$2/{name}"') + "; sleep 0.4; exit 3")
     work.write("c/b.sh", "exit 0")
     process = work.start("--configs", "c/*.sh", "--command", "sh {config} --out {out_dir}",

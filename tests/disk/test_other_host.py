@@ -17,7 +17,7 @@ from runner.disk.lock import Held, Lock, holder, was_left
 from runner.executors.supervised import adopt
 from runner.processes import process_id
 from tests.conftest import Workspace, alive, kill, read, runs, wait_until
-from tests.cutshort import begun, statuses, three_jobs
+from tests.interrupted_batch import started, statuses, three_jobs
 from tests.released import STORED, restore
 
 OTHER = "gpu1"
@@ -34,7 +34,7 @@ def move(path: Path, host: str = OTHER) -> dict[str, Any]:
 def elsewhere(work: Workspace) -> Workspace:
     """a completed, b runs on another host, c is pending; the runner on that host is gone, and its lock was deleted."""
     three_jobs(work)
-    kill(begun(work))
+    kill(started(work))
     wait_until((work.batch / "b" / "experiment_result.json").exists, "its supervisor records the end")
     wait_until(lambda: not (work.batch / "b" / "supervisor.json").exists(), "its supervisor has left")
     (work.batch / "b" / "experiment_result.json").unlink()
@@ -57,7 +57,7 @@ def elsewhere(work: Workspace) -> Workspace:
 
 
 def test_supervisor_json_names_the_host(work: Workspace) -> None:
-    process = begun(three_jobs(work))
+    process = started(three_jobs(work))
     path = work.batch / "b" / "supervisor.json"
     record = wait_until(lambda: read(path) if read(path)["job"] else None, "the job is recorded")
     assert record["host"] == socket.gethostname()
@@ -139,7 +139,7 @@ def test_neither_adoption_nor_a_new_attempt_touches_a_job_of_another_host(elsewh
 
 def test_a_batch_that_runs_on_another_host_is_not_started_here(work: Workspace) -> None:
     three_jobs(work)
-    kill(begun(work))
+    kill(started(work))
     wait_until((work.batch / "b" / "experiment_result.json").exists, "its supervisor records the end")
     record = move(work.batch / ".lock")
     (work / "go").touch()
@@ -150,7 +150,7 @@ def test_a_batch_that_runs_on_another_host_is_not_started_here(work: Workspace) 
     assert f"pid {record['pid']} on {OTHER}" in done.stderr and str(work.batch / ".lock") in done.stderr
     assert f"runs on {OTHER}; stop it there" in work.run("stop", code=2).stderr
     assert read(work.batch / ".lock") == record and len(runs(work)) == 1
-    (work.batch / ".lock").unlink()  # what the message says, once that host is known to be dead
+    (work.batch / ".lock").unlink()  # what the message advises, once that host is known to be dead
     work.run("--resume", code=0)
     assert statuses(work) == ["completed"] * 3
 

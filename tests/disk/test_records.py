@@ -1,4 +1,4 @@
-"""The files of a batch: what stands in them, that documents and code agree, that nothing secret is written."""
+"""The files of a batch: what they contain, that documents and code agree, that nothing secret is written."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_document_and_code_name_the_same_statuses() -> None:
     assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == statuses
 
 
-def test_a_result_says_all_that_the_morning_needs(ran: Workspace) -> None:
+def test_a_result_has_every_documented_entry(ran: Workspace) -> None:
     result = ran.result("a")
     assert result["status"] == "completed" and result["error"] is None
     assert result["config_path"] == str(ran / "c/a.py")
@@ -112,7 +112,7 @@ def test_the_config_is_copied_byte_for_byte(work: Workspace) -> None:
     assert (work.batch / "b/config_used.yaml").read_text() == "x: 1"
 
 
-def test_metadata_says_what_ran_where(ran: Workspace) -> None:
+def test_metadata_records_what_ran_where(ran: Workspace) -> None:
     metadata = json.loads((ran.batch / "a" / "experiment_metadata.json").read_text())
     assert metadata["config"] == {"x": 1, "lr": 0.5} and metadata["overrides"] == {"lr": "0.5"}
     assert metadata["packages"]["torch"].startswith("2.")
@@ -123,13 +123,13 @@ def test_metadata_says_what_ran_where(ran: Workspace) -> None:
     assert metadata["fingerprint"] == ran.result("a")["fingerprint"]
 
 
-def test_latest_points_to_the_newest_batch(ran: Workspace) -> None:
+def test_latest_points_to_the_last_batch(ran: Workspace) -> None:
     first = ran.batch
     ran.run("--configs", "c/a.py", "--train_script", "job.py", code=0)
     assert ran.batch != first and (ran / "experiments/latest").is_symlink()
 
 
-def test_the_master_log_tells_the_story(ran: Workspace) -> None:
+def test_the_master_log_has_a_line_for_each_event(ran: Workspace) -> None:
     log = ran.master_log()
     for words in ("Batch experiment_", "[1/1] a: started, pid", "a: command", "a: completed in", "1 job in"):
         assert words in log
@@ -176,7 +176,7 @@ def test_no_secret_of_a_template_or_a_nested_config_reaches_a_file(work: Workspa
     assert "b.py:1: 'wandb' looks like a secret" in done.stderr
 
 
-def test_numbers_that_json_cannot_say_become_null(work: Workspace) -> None:
+def test_numbers_that_json_cannot_hold_become_null(work: Workspace) -> None:
     work.write("c/a.sh", 'echo \'{"iter": 1, "val/loss": NaN, "x": [Infinity, 1]}\' > $2/metrics.jsonl')
     work.run("--configs", "c/a.sh", "--command", "sh {config} --out {out_dir}", code=0)
     for path in (work.batch / "experiment_summary.json", work.batch / "a" / "experiment_result.json"):
@@ -198,7 +198,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     atomic.write_json(path, {"a": 1})
     limited = os.fork()
-    if limited == 0:  # a file size limit stands in for a full disk
+    if limited == 0:  # a file size limit imitates a full disk
         import resource
         import signal
 

@@ -90,7 +90,7 @@ def test_a_traceback_is_kept_and_its_last_line_is_the_error(work: Workspace) -> 
     ],
     ids=["a message of two lines", "a chain", "a group", "a traceback that was only logged"],
 )  # fmt: skip
-def test_the_true_cause_is_told_of_many_tracebacks(work: Workspace, program: str, error: str, details: str) -> None:
+def test_the_true_cause_is_found_among_many_tracebacks(work: Workspace, program: str, error: str, details: str) -> None:
     work.write("job.py", program)
     work.write("a.py", "")
     work.run("--configs", "a.py", "--train_script", "job.py", code=1)
@@ -143,7 +143,7 @@ def test_a_job_that_explains_itself_in_error_json_is_believed(work: Workspace) -
     assert work.result("a")["error"] == "exit code 1: DataError: no tokens"
 
 
-def test_a_job_whose_folder_cannot_be_made_is_an_error_and_the_batch_goes_on(work: Workspace) -> None:
+def test_a_job_whose_folder_cannot_be_made_is_an_error_and_the_batch_continues(work: Workspace) -> None:
     # The first job plants a file where the second one's folder belongs.
     work.write("c/a.sh", 'touch "$2/../b"')
     work.write("c/b.sh", "exit 0")

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from tests.conftest import Workspace, wait_until
-from tests.cutshort import COMMAND, statuses, three_jobs
+from tests.interrupted_batch import COMMAND, statuses, three_jobs
 
 
 @pytest.fixture

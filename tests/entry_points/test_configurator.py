@@ -249,7 +249,7 @@ INVALID_LINES = [
 
 
 @pytest.mark.parametrize(("argv", "expected"), INVALID_LINES)
-def test_a_wrong_command_line_is_a_sentence_and_exit_code_2(
+def test_an_invalid_command_line_is_one_sentence_and_exit_code_2(
     argv: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

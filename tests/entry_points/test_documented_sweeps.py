@@ -105,7 +105,7 @@ def test_a_grid_of_lists_trains_the_greedy_model(project: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sweep", "said"),
+    ("sweep", "message"),
     [
         ("lambda_ace: [[0.1]]", "lambda_ace has 1 value and must have 3 for the greedy model"),
         ("lambda_ase: [[0.1]]", "unknown key 'lambda_ase'; did you mean 'lambda_ace'?"),
@@ -119,12 +119,12 @@ def test_a_grid_of_lists_trains_the_greedy_model(project: Workspace) -> None:
         ("seed: [18446744073709551616]", "seed must be less than 9223372036854775808"),
     ],
 )
-def test_what_the_pipeline_does_not_take_is_said_with_its_line(project: Workspace, sweep: str, said: str) -> None:
+def test_a_key_unknown_to_the_pipeline_is_reported_with_its_line(project: Workspace, sweep: str, message: str) -> None:
     project.write("s.yaml", f"{GREEDY}{sweep}\n")
     done = line(project, "python3 scripts/run_experiment.py --exp s.yaml")
     assert done.returncode == 2 and done.stdout == ""
     (sentence,) = done.stderr.splitlines()
-    assert sentence.startswith("run_experiments.py: s.yaml:5: ") and said in sentence
+    assert sentence.startswith("run_experiments.py: s.yaml:5: ") and message in sentence
     assert not list((project / "experiments").glob("a_*"))
 
 
@@ -135,7 +135,7 @@ def test_settings_that_no_run_reads_are_noted(project: Workspace) -> None:
     assert "lambda_ace is varied, but is not read by run_000, run_001" in done.stdout
 
 
-def test_data_that_cannot_be_prepared_is_said_before_anything_starts(project: Workspace, tmp_path: Path) -> None:
+def test_data_that_cannot_be_prepared_is_reported_before_anything_starts(project: Workspace, tmp_path: Path) -> None:
     folder = PROJECT / "data" / "mnist"
     if (folder / "meta.json").exists() or list(folder.glob("raw/*")):
         pytest.skip("MNIST is at hand")

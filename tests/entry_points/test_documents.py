@@ -1,4 +1,4 @@
-"""What the documents show works as it stands there: README's commands, and those of document 002."""
+"""What the documents show works unchanged: README's commands, and those of document 002."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import DOOR, PROJECT, Workspace, wait_until
+from tests.conftest import PROJECT, RUN_EXPERIMENTS, Workspace, wait_until
 
 PROGRAMS = ("overnight ", "python run_experiments.py", "python3 scripts/", "./bg_")
 DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
@@ -44,7 +44,7 @@ DOCUMENT_002 = [
 
 @pytest.fixture
 def project(work: Workspace) -> Iterator[Workspace]:
-    """A folder that looks like the project: its doors and configs, and the scripts that README makes up."""
+    """A folder that looks like the project: its entry points and configs, and the scripts that README makes up."""
     parts = ("config", "configs", "data", "scripts", "run_experiments.py", "train_run.py", "configurator.py")
     for name in (*parts, "bg_experiment.sh"):
         (work / name).symlink_to(PROJECT / name)
@@ -87,7 +87,7 @@ def run_line(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("command", [line for line in SHOWN if PLANS.search(line)])
-def test_every_command_of_the_documents_plans_what_it_says(project: Workspace, command: str) -> None:
+def test_every_command_of_the_documents_can_be_planned(project: Workspace, command: str) -> None:
     if not HAS_GPU:
         command = command.replace("--device cuda", "--device cpu")
     done = run_line(f"{command} --dry-run", project.folder)
@@ -126,9 +126,9 @@ def test_every_command_about_a_table_shows_one(project: Workspace, command: str)
 @pytest.mark.parametrize("arguments", DOCUMENT_002)
 def test_every_command_of_the_runners_document_plans(project: Workspace, arguments: str) -> None:
     folder = project.folder
-    if "--configs *.py" in arguments:  # typed where the configs are
+    if "--configs *.py" in arguments:  # it is run in the folder of the configs
         folder = project / "config" / "shkspr_char_diff"
-    line = f"{shlex.quote(sys.executable)} {shlex.quote(str(DOOR))} {arguments} --dry-run"
+    line = f"{shlex.quote(sys.executable)} {shlex.quote(str(RUN_EXPERIMENTS))} {arguments} --dry-run"
     done = subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, text=True, check=False)
     if "cuda" in arguments and not HAS_GPU:
         assert done.returncode == 2 and "--device cpu" in done.stderr

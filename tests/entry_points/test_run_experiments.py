@@ -1,4 +1,4 @@
-"""The door: options, patterns, preflight, dry run. Nothing here trains."""
+"""run_experiments.py: options, patterns, preflight, dry run. Nothing here trains."""
 
 from __future__ import annotations
 
@@ -94,11 +94,11 @@ def test_a_command_template(echo: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("template", "said"),
+    ("template", "message"),
     [("run {konfig}", "{konfig} is not a placeholder"), ("run --x 'y {config}", "quot"), ("run", "{config}")],
 )
-def test_a_bad_template_is_refused(echo: Workspace, template: str, said: str) -> None:
-    assert said in echo.run("--configs", "c/a.py", "--command", template, code=2).stderr
+def test_a_bad_template_is_refused(echo: Workspace, template: str, message: str) -> None:
+    assert message in echo.run("--configs", "c/a.py", "--command", template, code=2).stderr
     assert nothing_written(echo)
 
 
@@ -146,7 +146,7 @@ def test_a_typo_for_a_nanogpt_script_is_caught_before_anything_starts(work: Work
 # Preflight
 
 
-def test_all_mistakes_are_said_at_once_and_nothing_is_created(work: Workspace) -> None:
+def test_all_errors_are_reported_at_once_and_nothing_is_created(work: Workspace) -> None:
     work.write("c/syntax.py", "batch_size = 8\nn_layer = = 2\n")
     work.write("c/unknown.py", "batchsize = 8\n")
     work.write("c/wrong.py", "\nbatch_size = 'many'\n")
@@ -228,7 +228,7 @@ def test_an_output_folder_that_is_a_file_is_refused(echo: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--configs"], "expected at least one argument"),
         ([], "--configs is missing"),
@@ -251,12 +251,12 @@ def test_an_output_folder_that_is_a_file_is_refused(echo: Workspace) -> None:
         (["--configs", "c/a.py", "--train_script", "echo.py", "--name", "../x"], "a batch is a folder"),
     ],
 )
-def test_a_mistake_on_the_line_is_one_sentence(echo: Workspace, options: list[str], said: str) -> None:
+def test_an_error_on_the_command_line_is_one_sentence(echo: Workspace, options: list[str], message: str) -> None:
     (echo / "dangling").symlink_to("/nonexistent/folder")
     if not {"--train_script", "--command"} & set(options):
         options = [*options, "--train_script", "echo.py"]
     done = echo.run(*options, code=2)
-    assert said in done.stderr and "Traceback" not in done.stderr
+    assert message in done.stderr and "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert nothing_written(echo)
 
@@ -305,14 +305,14 @@ def test_json_puts_the_summary_on_standard_output_and_nothing_else(echo: Workspa
     assert plan["jobs"][0]["name"] == "a"
 
 
-def test_quiet_says_only_what_failed_and_the_end(echo: Workspace) -> None:
+def test_quiet_prints_only_what_failed_and_the_end(echo: Workspace) -> None:
     echo.write("c/b.py", "")
     echo.write("fail.py", "import sys; sys.exit('b.py' in sys.argv[1])")
     done = echo.run("--configs", "c/*.py", "--train_script", "fail.py", "--quiet", code=1)
     assert "started" not in done.stdout and "b: failed" in done.stdout
 
 
-def test_the_report_begins_with_the_failed_and_says_how_to_run_them_again(echo: Workspace) -> None:
+def test_the_report_begins_with_the_failed_and_shows_how_to_run_them_again(echo: Workspace) -> None:
     echo.write("c/b.py", "")
     echo.write("fail.py", "import sys; sys.exit('b.py' in sys.argv[1])")
     done = echo.run("--configs", "c/*.py", "--train_script", "fail.py", "--lr", "1", "--timeout=9", code=1)

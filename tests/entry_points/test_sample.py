@@ -1,4 +1,4 @@
-"""sample.py as its users meet it: every sampler on a model trained here, what is printed, and each mistake."""
+"""sample.py as its users meet it: every sampler on a model trained here, what is printed, and each error."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ SAMPLERS = [
 
 @pytest.mark.parametrize("blocks", [[], ["--block_length=8"]])
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_every_sampler_fills_what_is_asked_and_keeps_the_prompt(batch, draw, sampler, blocks):
+def test_every_sampler_fills_the_masks_and_keeps_the_prompt(batch, draw, sampler, blocks):
     out, err = draw(batch, *sampler, *blocks, "--count=3", "--length=30", "--prompt=the cat", "--batch_size=2")
     found = texts(out)
     assert len(found) == 3 and all(len(text) <= 30 and text.startswith("the cat") for text in found)
@@ -117,7 +117,7 @@ def test_gaps_are_filled_and_the_rest_stays(batch, draw):
         assert re.fullmatch(r"the (?s:.{3}) sat on(?s:.{20}) hill", text)
 
 
-def test_a_text_longer_than_the_window_is_whole(batch, draw):
+def test_a_text_longer_than_the_window_is_complete(batch, draw):
     out, _ = draw(batch, "--length=150", "--count=1", "--prompt=the")
     assert len(out) == 151 and out.startswith("the") and out.endswith("\n")
 
@@ -251,7 +251,7 @@ def test_the_best_of_a_job_and_the_best_job_of_a_batch_are_taken_and_named(check
         load_model(tmp_path, CPU)
 
 
-def test_the_newest_checkpoint_is_told_by_its_number(checkpoint, tmp_path):
+def test_the_latest_checkpoint_is_found_by_its_number(checkpoint, tmp_path):
     """A copy of a folder may give its files any times."""
     for iteration, loss in ((30, 2.5), (60, 2.0)):
         state = {**checkpoint["state"], "best_val_loss": loss, "best_iteration": iteration}
@@ -267,7 +267,7 @@ def test_averaged_weights_are_preferred(checkpoint, tmp_path):
 
 
 def corrector_of(checkpoint: dict, kind: str, *, finds: float, block_size: int = 32) -> dict:
-    """A corrector whose head says 'wrong' with a logit that is the same everywhere."""
+    """An error-detection model whose head reports an error with a logit that is the same everywhere."""
     classes = len(checkpoint["vocabulary"]["characters"]) + 1 if kind == "remasking" else 2
     head = torch.zeros(classes, checkpoint["shape"]["n_embd"])
     bias = torch.zeros(classes)
@@ -284,7 +284,7 @@ def corrector_of(checkpoint: dict, kind: str, *, finds: float, block_size: int =
 
 
 @pytest.mark.parametrize("kind", ["remasking", "remasking_binary"])
-def test_a_corrector_has_what_it_finds_drawn_again(batch, checkpoint, tmp_path, draw, kind):
+def test_found_errors_are_drawn_again(batch, checkpoint, tmp_path, draw, kind):
     for name, finds in (("content", -9.0), ("never", 9.0)):
         write(tmp_path / name, corrector_of(checkpoint, kind, finds=finds), f"ckpt_{kind}_5.pt")
     options = ["--count=2", "--prompt=the", "--steps=4"]
@@ -296,18 +296,18 @@ def test_a_corrector_has_what_it_finds_drawn_again(batch, checkpoint, tmp_path, 
 
 
 @pytest.mark.parametrize("kind", ["remasking", "remasking_binary"])
-def test_a_corrector_that_was_trained_here_serves(batch, tmp_path, draw, kind):
+def test_an_error_detection_model_trained_here_can_be_used(batch, tmp_path, draw, kind):
     options = {"training_type": kind, "max_iters": 10, "eval_interval": 10, "dataset": str(batch.parent / "text")}
     assert train(DiffusionSettings(**TINY | options, out_dir=str(tmp_path))) == 0
     out, err = draw(batch, "--count=2", f"--corrector={tmp_path}", "--wrong_above=0.01", "--corrector_rounds=1")
     assert len(texts(out)) == 2 and f"corrector: {tmp_path}/ckpt_{kind}_10.pt" in err
 
 
-# Mistakes.
+# Errors.
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--sampler=confidnce"], "did you mean 'confidence'?"),
         (["--temprature=1"], "--temprature: unknown key; did you mean --temperature?"),
@@ -329,25 +329,25 @@ def test_a_corrector_that_was_trained_here_serves(batch, tmp_path, draw, kind):
         (["another"], "one model at a time"),
     ],
 )
-def test_a_mistake_in_the_command_is_one_sentence(tmp_path, draw, options, said):
+def test_an_error_in_the_command_is_one_sentence(tmp_path, draw, options, message):
     out, err = draw(tmp_path, *options, code=2)
-    assert out == "" and said in err and len(err.splitlines()) == 1
+    assert out == "" and message in err and len(err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--prompt=Zebra é"], "'Z' is not among the"),
         (["--prompt=the cat", "--length=7"], "raise --length"),
         (["--quality", "--dataset=nowhere"], "nowhere"),
     ],
 )
-def test_a_mistake_about_the_model_is_one_sentence_as_well(batch, draw, options, said):
+def test_an_error_about_the_model_is_one_sentence_as_well(batch, draw, options, message):
     _, err = draw(batch, *options, code=2)
-    assert said in err.splitlines()[-1] and len(err.splitlines()) == 2
+    assert message in err.splitlines()[-1] and len(err.splitlines()) == 2
 
 
-def test_a_checkpoint_that_does_not_serve_is_said(batch, checkpoint, tmp_path, draw):
+def test_an_unsuitable_checkpoint_is_reported(batch, checkpoint, tmp_path, draw):
     job = batch / "job"
     (tmp_path / "ckpt_elbo_1.pt").write_bytes(b"half a file")
     without = write(tmp_path / "without", {key: checkpoint[key] for key in ("shape", "model")})
@@ -358,7 +358,7 @@ def test_a_checkpoint_that_does_not_serve_is_said(batch, checkpoint, tmp_path, d
         tmp_path / "other",
         {**corrector_of(checkpoint, "remasking", finds=0), "vocabulary": {"kind": "characters", "characters": ["x"]}},
     )
-    for path, options, said in (
+    for path, options, message in (
         (tmp_path / "ckpt_elbo_1.pt", [], "cannot be read"),
         (without, [], "it does not have settings, state, vocabulary"),
         (newer, [], "newer version"),
@@ -370,7 +370,7 @@ def test_a_checkpoint_that_does_not_serve_is_said(batch, checkpoint, tmp_path, d
         (job, [f"--corrector={other}"], "another vocabulary"),
     ):
         _, err = draw(path, *options, code=2)
-        assert said in err.splitlines()[-1] and err.splitlines()[-1].startswith("error: "), err
+        assert message in err.splitlines()[-1] and err.splitlines()[-1].startswith("error: "), err
 
 
 def test_a_job_folder_serves_while_its_dataset_is_gone(batch, tmp_path, draw):

@@ -1,4 +1,4 @@
-"""The command line of sample.py, without a model: its help, its documents, and how early a mistake is said."""
+"""The command line of sample.py, without a model: its help, its documents, and how early an error is reported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runner.core.text import plain_lines
 from tests.conftest import PROJECT
 
 
-def test_mistakes_in_the_command_are_said_before_torch_is_imported(tmp_path):
+def test_errors_in_the_command_are_reported_before_torch_is_imported(tmp_path):
     program = (
         "import sys, sample; codes = [sample.main(words.split()) for words in sys.argv[1:]];"
         "sys.exit(codes != [2] * len(codes) or 'torch' in sys.modules or 'rich' in sys.modules)"
@@ -23,8 +23,8 @@ def test_mistakes_in_the_command_are_said_before_torch_is_imported(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stderr.splitlines()) == len(wrong)
-    for said in ("no model; name", "nowhere: no such file", "has no checkpoint", "sample.py is not a checkpoint"):
-        assert said in done.stderr
+    for message in ("no model; name", "nowhere: no such file", "has no checkpoint", "sample.py is not a checkpoint"):
+        assert message in done.stderr
 
 
 def test_help_explains_every_option():

@@ -10,7 +10,7 @@ import pytest
 
 from runner.processes import process_id
 from tests.conftest import Workspace, alive, insist, kill, read, runs, wait_until
-from tests.cutshort import WAITING, begun, statuses, three_jobs
+from tests.interrupted_batch import WAITING, started, statuses, three_jobs
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def three(work: Workspace) -> Workspace:
 
 
 def test_a_job_that_runs_on_is_recorded_and_adopted(three: Workspace) -> None:
-    kill(begun(three, "--keep_running"))
+    kill(started(three, "--keep_running"))
     (pid,) = runs(three)
     state = json.loads(three.run("status", "--json", code=0).stdout)
     assert state["state"] == "running without a runner" and state["runner"] is None
@@ -37,7 +37,7 @@ def test_a_job_that_runs_on_is_recorded_and_adopted(three: Workspace) -> None:
 
 
 def test_a_job_that_runs_on_is_recorded_by_its_supervisor_alone(three: Workspace) -> None:
-    kill(begun(three, "--keep_running"))
+    kill(started(three, "--keep_running"))
     (three / "go").touch()
     wait_until((three.batch / "b" / "experiment_result.json").exists, "the end is recorded")
     assert three.result("b")["status"] == "completed"
@@ -48,7 +48,7 @@ def test_a_job_that_runs_on_is_recorded_by_its_supervisor_alone(three: Workspace
 
 def test_output_of_a_job_that_runs_on_is_still_read(three: Workspace) -> None:
     three.write("c/b.sh", "echo $$ >> runs; while test ! -e go; do sleep 0.02; done; yes line | head -n 200000")
-    kill(begun(three, "--keep_running"))
+    kill(started(three, "--keep_running"))
     (three / "go").touch()
     wait_until((three.batch / "b" / "experiment_result.json").exists, "the end is recorded")
     assert three.result("b")["status"] == "completed"
@@ -57,7 +57,7 @@ def test_output_of_a_job_that_runs_on_is_still_read(three: Workspace) -> None:
 
 def test_an_adopted_job_that_fails_is_a_failure_like_any_other(three: Workspace) -> None:
     three.write("c/b.sh", WAITING + "exit 3\n")
-    kill(begun(three, "--keep_running"))
+    kill(started(three, "--keep_running"))
     process = three.start("--resume")
     wait_until(lambda: "runs already" in three.master_log(), "the job is adopted")
     (three / "go").touch()
@@ -66,9 +66,9 @@ def test_an_adopted_job_that_fails_is_a_failure_like_any_other(three: Workspace)
     assert statuses(three) == ["completed", "failed", "completed"] and len(runs(three)) == 1
 
 
-def test_an_adopted_job_that_fails_is_tried_again_if_that_was_asked(three: Workspace) -> None:
+def test_an_adopted_job_that_fails_is_retried_if_retries_are_left(three: Workspace) -> None:
     three.write("c/b.sh", WAITING + "test -e mended\n")
-    kill(begun(three, "--keep_running", "--retries", "1", "--retry_delay", "0.1"))
+    kill(started(three, "--keep_running", "--retries", "1", "--retry_delay", "0.1"))
     process = three.start("--resume")
     wait_until(lambda: "runs already" in three.master_log(), "the job is adopted")
     (three / "go").touch()
@@ -82,7 +82,7 @@ def test_an_adopted_job_that_fails_is_tried_again_if_that_was_asked(three: Works
 def test_ctrl_c_reaches_an_adopted_job(three: Workspace, times: int) -> None:
     if times == 2:
         three.write("c/b.sh", WAITING.replace("trap 'echo saved; exit 0' INT", "trap '' INT TERM"))
-    kill(begun(three, "--keep_running", "--grace", "1,20,5" if times == 1 else "20,20,5"))
+    kill(started(three, "--keep_running", "--grace", "1,20,5" if times == 1 else "20,20,5"))
     (pid,) = runs(three)
     process = three.start("--resume")
     wait_until(lambda: "runs already" in three.master_log(), "the job is adopted")
@@ -96,7 +96,7 @@ def test_ctrl_c_reaches_an_adopted_job(three: Workspace, times: int) -> None:
 
 
 def test_an_adopted_job_whose_supervisor_is_killed_is_an_error_and_leaves_nothing(three: Workspace) -> None:
-    kill(begun(three, "--keep_running"))
+    kill(started(three, "--keep_running"))
     (pid,) = runs(three)
     process = three.start("--resume")
     wait_until(lambda: "runs already" in three.master_log(), "the job is adopted")
@@ -108,7 +108,7 @@ def test_an_adopted_job_whose_supervisor_is_killed_is_an_error_and_leaves_nothin
 
 @pytest.mark.parametrize("what", ["another start", "another boot", "gone"])
 def test_a_process_that_only_has_the_number_is_not_adopted(three: Workspace, what: str) -> None:
-    kill(begun(three))
+    kill(started(three))
     wait_until((three.batch / "b" / "experiment_result.json").exists, "its supervisor records the end")
     (three.batch / "b" / "experiment_result.json").unlink()
     # As a crash would have left it, but its number now belongs to somebody else: to us, whom nobody may stop.

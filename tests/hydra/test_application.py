@@ -122,7 +122,7 @@ def test_a_sweep_has_the_documented_files(ran: Workspace) -> None:
 
 
 @pytest.mark.slow
-def test_the_documents_aggregation_works_as_it_stands(ran: Workspace) -> None:
+def test_the_documents_aggregation_works_unchanged(ran: Workspace) -> None:
     pytest.importorskip("pandas")
     scope: dict[str, Callable[[Path], object]] = {}
     exec(SNIPPET, scope)
@@ -143,13 +143,13 @@ def test_the_table_of_a_sweep_has_the_rows_of_the_documents_aggregation(ran: Wor
     train(work, *jobs, *QUICK, "model.adam_steps=20", code=1)
     scope: dict[str, Callable[[Path], object]] = {}
     exec(SNIPPET, scope)
-    wanted = json.loads(scope["aggregate_results"](sweep).to_json(orient="records", double_precision=15))  # type: ignore[attr-defined]
+    expected = json.loads(scope["aggregate_results"](sweep).to_json(orient="records", double_precision=15))  # type: ignore[attr-defined]
     rows = {row["name"]: row for row in load_results(sweep)}
     assert {name: row["status"] for name, row in rows.items()} == {
         "0": "completed", "1": "incomplete", "2": "completed",
     }  # fmt: skip
     keys = {"n_data": "data.n_data", "target_params": "model.target_params"}
-    for row in wanted:
+    for row in expected:
         found = rows[row.pop("job_id")]
         assert {key: found[keys.get(key, key)] for key in row} == pytest.approx(row)
 
@@ -194,8 +194,8 @@ def test_the_record_of_a_sweep_is_no_record_of_a_run(work: Workspace) -> None:
     for name, text in {"config.yaml": "seed: 1", "hydra.yaml": "", "overrides.yaml": "- model=small,base"}.items():
         work.write(f"sweep/.hydra/{name}", text)
     work.write("sweep/multirun.yaml", "")
-    said = train(work, "--config-dir", "sweep/.hydra", code=2).stderr
-    assert "to repeat it use python train.py -m model=small,base, or name the .hydra of one of its jobs" in said
+    output = train(work, "--config-dir", "sweep/.hydra", code=2).stderr
+    assert "to repeat it use python train.py -m model=small,base, or name the .hydra of one of its jobs" in output
 
 
 @pytest.mark.parametrize(
@@ -205,11 +205,11 @@ def test_the_record_of_a_sweep_is_no_record_of_a_run(work: Workspace) -> None:
         (("model.kind=lienar",), "train.py: model.kind must be one of 'mlp', 'linear', not 'lienar'"),
     ],
 )
-def test_a_mistake_is_a_sentence(work: Workspace, words: tuple[str, ...], sentence: str) -> None:
+def test_an_error_is_one_sentence(work: Workspace, words: tuple[str, ...], sentence: str) -> None:
     assert train(work, *words, code=2).stderr.startswith(sentence)
 
 
-def test_what_hydra_refuses_is_said_by_hydra(work: Workspace) -> None:
+def test_what_hydra_refuses_is_reported_by_hydra(work: Workspace) -> None:
     assert "Could not override 'sead'" in train(work, "sead=1", code=1).stderr
     assert "Could not find 'model/big'" in train(work, "model=big", code=1).stderr
     assert not (work / "outputs").exists()
@@ -223,7 +223,7 @@ def test_the_models_are_as_large_as_documented(work: Workspace) -> None:
 
 
 def test_runs_of_one_second_get_folders_of_their_own(work: Workspace) -> None:
-    """With the folder's name held, as a whole second cannot be."""
+    """With the folder's name held, as a complete second cannot be."""
     held = "hydra.run.dir=outputs/${now:held}"
     command = [sys.executable, str(PROJECT / "train.py"), held, "seed=-1"]
     started = [subprocess.Popen(command, cwd=work.folder, stderr=subprocess.DEVNULL) for _ in range(3)]
@@ -233,7 +233,7 @@ def test_runs_of_one_second_get_folders_of_their_own(work: Workspace) -> None:
 
 
 @pytest.mark.parametrize("size", ["small", "base"])
-def test_the_groups_say_what_the_whole_configs_say(size: str) -> None:
+def test_the_groups_give_the_same_values_as_the_complete_configs(size: str) -> None:
     whole = yaml.safe_load((PROJECT / f"config/llc/llc_{size}.yaml").read_text())
     for group in ("data", "model", "sampler"):
         assert yaml.safe_load((PROJECT / f"config/llc/{group}/{size}.yaml").read_text()) == whole[group], group

@@ -26,7 +26,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 log = logging.getLogger(__name__)
-lock = __import__("threading").Lock()  # cannot be pickled, as much that stands in a program
+lock = __import__("threading").Lock()  # cannot be pickled, like much in a program
 
 
 class Answer:
@@ -137,7 +137,7 @@ def test_a_failure_is_shown_at_once_and_stops_nothing(app: Workspace) -> None:
     assert "ValueError: seed 2 is unlucky" in lines[failed] and "sweep/1" in lines[failed]
     assert any("#2 : seed=3" in line for line in lines[failed:])
     assert [status(app, job) for job in range(3)] == ["completed", "failed", "completed"]
-    assert "ValueError: seed 2 is unlucky" in err  # as Hydra says it at the end, with the job's overrides
+    assert "ValueError: seed 2 is unlucky" in err  # as Hydra reports it at the end, with the job's overrides
     assert "['seed=2', 'do=unlucky']" in err
     details = (app / "sweep/1/error_details.txt").read_text()
     assert "in main" in details and "run_job" not in details
@@ -192,7 +192,7 @@ def test_resume_runs_what_is_not_completed_and_reads_the_rest_back(app: Workspac
 
 
 @pytest.mark.slow
-def test_without_resume_the_jobs_are_run_anew_and_nothing_is_lost(app: Workspace) -> None:
+def test_without_resume_the_jobs_run_from_scratch_and_nothing_is_lost(app: Workspace) -> None:
     sweep(app, "seed=1,2")
     out, _ = sweep(app, "seed=1,3")
     assert ran(app) == ["0 1", "1 2", "0 1", "1 3"]
@@ -215,7 +215,7 @@ def test_ctrl_c_stops_the_sweep_and_it_can_be_gone_on_with(app: Workspace) -> No
         wait_until(lambda child=child: not alive(child), "no child is left")
     assert [status(app, 0), status(app, 1)] == ["interrupted", "interrupted"]
     app.write("app.py", APP.replace("time.sleep(300)\n        case", "pass\n        case"))
-    app.run("--resume", "sweep", code=0)  # the other door goes on with it too
+    app.run("--resume", "sweep", code=0)  # the other entry point can resume it too
     assert [status(app, job) for job in range(3)] == ["completed"] * 3
     assert "sweep: done; 3 completed" in app.run("status", "sweep", code=0).stdout
 
@@ -240,7 +240,7 @@ def test_odd_ends(app: Workspace) -> None:
 
 
 def test_what_the_jobs_returned_reaches_the_sweeper(app: Workspace) -> None:
-    app.write("hydra_plugins/listener.py", LISTENER)  # beside ours: all plugins share that package
+    app.write("hydra_plugins/listener.py", LISTENER)  # beside ours: all plugins are in that package
     sweep(app, "seed=1,2", "do=unlucky", "hydra/sweeper=listener")
     assert (app / "heard").read_text().splitlines() == [
         "COMPLETED ['seed=1', 'do=unlucky'] 1 sweep/0 app 10",
@@ -295,7 +295,7 @@ def test_options_that_cannot_be_meant(name: str, value: object, sentence: str) -
     assert str(mistake.value).startswith(sentence)
 
 
-def test_mistakes_are_sentences(app: Workspace) -> None:
+def test_errors_are_sentences(app: Workspace) -> None:
     _, err = sweep(app, "hydra.launcher.workers=0", "hydra.launcher.retries=-1", code=1)
     assert "hydra.launcher.workers=0: is too small; 1 is the least\n" in err
     assert "hydra.launcher.retries=-1: is too small; 0 is the least\n" in err

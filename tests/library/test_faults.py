@@ -14,12 +14,12 @@ import pytest
 from tests.conftest import Workspace, alive, kill, wait_until
 from tests.library_script import computed, folder, meta, run, script, start
 
-#: Tells that it began, then waits until it may go on.
+#: Reports that it has started, then waits until it may continue.
 WAITS = "Path(f'began_{config.name}').touch()\nwhile not Path('go').exists(): time.sleep(0.01)\nreturn config.x"
 ONE = "[{'name': 'a', 'x': 1}]"
 
 
-def begun(work: Workspace, *words: str, name: str = "a") -> subprocess.Popen[str]:
+def started(work: Workspace, *words: str, name: str = "a") -> subprocess.Popen[str]:
     process = start(work, *words)
     wait_until((work / f"began_{name}").exists, "the config is being computed")
     return process
@@ -28,7 +28,7 @@ def begun(work: Workspace, *words: str, name: str = "a") -> subprocess.Popen[str
 @pytest.mark.parametrize("words", [(), ("--isolate",)], ids=["in-process", "isolated"])
 def test_two_processes_compute_each_config_once(work: Workspace, words: tuple[str, ...]) -> None:
     script(work, WAITS)
-    first = begun(work, *words)
+    first = started(work, *words)
     second = start(work, *words)
     assert second.stderr is not None
     assert any("a: waiting for pid" in line for line in second.stderr)
@@ -42,7 +42,7 @@ def test_two_processes_compute_each_config_once(work: Workspace, words: tuple[st
 @pytest.mark.parametrize("words", [(), ("--isolate",)], ids=["in-process", "isolated"])
 def test_a_killed_script_leaves_nothing_that_a_later_run_trips_over(work: Workspace, words: tuple[str, ...]) -> None:
     script(work, "(config.out_dir / 'plots').mkdir()\n" + WAITS)
-    kill(begun(work, *words))
+    kill(started(work, *words))
     (work / "go").touch()
     assert run(work).stdout == "['a', 'b'] [1, 2]\n"
     assert computed(work) == ["a", "a", "b"]
@@ -60,7 +60,7 @@ def test_an_isolated_config_whose_script_was_killed_is_not_computed_beside_itsel
         "return Path('saved').exists()"
     )
     script(work, body, ONE)
-    kill(begun(work, "--isolate"))
+    kill(started(work, "--isolate"))
     wait_until((work / "saving").exists, "the config was told to save")
     before = int((work / "pid").read_text())
     (work / "go").touch()
@@ -82,9 +82,9 @@ def held(path: Path) -> bool:
 
 
 @pytest.mark.parametrize("words", [(), ("--isolate",), ("--workers", "2")])
-def test_ctrl_c_ends_the_running_config_and_says_what_is_left(work: Workspace, words: tuple[str, ...]) -> None:
+def test_ctrl_c_ends_the_running_config_and_reports_what_is_left(work: Workspace, words: tuple[str, ...]) -> None:
     script(work, "try:\n    " + WAITS.replace("\n", "\n    ") + "\nfinally: Path(f'left_{config.name}').touch()")
-    process = begun(work, *words)
+    process = started(work, *words)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130 and out == "" and "Traceback" not in err
@@ -96,14 +96,14 @@ def test_ctrl_c_ends_the_running_config_and_says_what_is_left(work: Workspace, w
 
 def test_ctrl_c_between_two_configs_keeps_the_first(work: Workspace) -> None:
     script(work, "if config.x == 2:\n    Path('began_b').touch()\n    time.sleep(60)\nreturn config.x")
-    process = begun(work, name="b")
+    process = started(work, name="b")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130 and "Left to do: b." in err
     assert meta(folder(work, "a"))["status"] == "completed"
 
 
-def test_an_old_result_stands_until_the_new_one_does(work: Workspace) -> None:
+def test_an_old_result_is_kept_until_the_new_one_is_written(work: Workspace) -> None:
     script(work, "if os.environ.get('WAIT'):\n    " + WAITS.replace("\n", "\n    ") + "\nreturn config.x", ONE)
     run(work)
     old = meta(folder(work, "a"))
@@ -121,7 +121,7 @@ def test_an_old_result_stands_until_the_new_one_does(work: Workspace) -> None:
     assert not list((work / "out" / ".runner" / "aside").iterdir())
 
 
-def test_an_isolated_rerun_whose_script_was_killed_is_waited_for_and_the_old_result_stands(work: Workspace) -> None:
+def test_an_isolated_rerun_whose_script_was_killed_is_waited_for_and_the_old_result_is_kept(work: Workspace) -> None:
     script(work, "if os.environ.get('WAIT'):\n    " + WAITS.replace("\n", "\n    ") + "\nreturn config.x", ONE)
     run(work)
     old = meta(folder(work, "a"))
@@ -133,7 +133,7 @@ def test_an_isolated_rerun_whose_script_was_killed_is_waited_for_and_the_old_res
     assert (folder(work, "a") / "attempt_1" / "experiment_result.json").exists()
 
 
-def test_a_failed_rerun_is_the_last_word_until_a_new_result_stands(work: Workspace) -> None:
+def test_a_failed_rerun_is_reported_until_a_new_result_exists(work: Workspace) -> None:
     script(work, "if os.environ.get('FAIL'): raise ValueError('now it fails')\nreturn config.x", ONE)
     run(work)
     run(work, "--rerun", code=1, FAIL="1")
@@ -157,7 +157,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", ["result.pkl", "meta.json"])
-def test_a_damaged_file_is_set_aside_and_the_config_computed_again(work: Workspace, damage: str, name: str) -> None:
+def test_a_damaged_file_is_archived_and_the_config_computed_again(work: Workspace, damage: str, name: str) -> None:
     script(work, "return config.x", ONE)
     run(work)
     DAMAGES[damage](folder(work, "a") / name)
@@ -189,7 +189,7 @@ def test_a_pickle_without_its_checksum_is_never_loaded(work: Workspace) -> None:
 
 
 def test_a_full_disk_ends_one_config_and_not_the_others(work: Workspace) -> None:
-    """The folder that cannot be made stands for it: a file is in its place."""
+    """A full disk is imitated by a folder that cannot be made: a file is in its place."""
     script(work, "return config.x")
     run(work)
     for path in folder(work, "a").iterdir():
@@ -213,7 +213,7 @@ def test_isolated_configs_have_logs_and_processes_of_their_own(work: Workspace) 
     assert json.loads((made / "experiment_result.json").read_text())["status"] == "completed"
 
 
-def test_an_isolated_config_that_dies_is_explained_and_the_others_go_on(work: Workspace) -> None:
+def test_an_isolated_config_that_dies_is_explained_and_the_others_continue(work: Workspace) -> None:
     script(work, "if config.x == 1: os.kill(os.getpid(), 9)\nreturn config.x")
     assert "a (killed by SIGKILL" in run(work, "--isolate", code=1).stderr
     assert json.loads((folder(work, "a") / "error.json").read_text())["type"] == "killed"
@@ -255,7 +255,7 @@ def test_a_debugger_that_is_left_stops_the_run(work: Workspace) -> None:
 
 
 def test_a_handler_of_the_function_is_its_own(work: Workspace) -> None:
-    """What the function runs under are the handlers of its program, and they stand again afterwards."""
+    """The function runs under the handlers of its program, and they are restored afterwards."""
     body = "import signal\nos.kill(os.getpid(), signal.SIGUSR1)\nos.kill(os.getpid(), signal.SIGINT)\nreturn heard"
     path = script(work, body, ONE)
     before = (
@@ -271,7 +271,7 @@ def test_a_handler_of_the_function_is_its_own(work: Workspace) -> None:
 @pytest.mark.parametrize("words", [(), ("--isolate",)], ids=["in-process", "isolated"])
 def test_what_a_function_returns_that_caught_ctrl_c_is_not_kept(work: Workspace, words: tuple[str, ...]) -> None:
     script(work, "try:\n    " + WAITS.replace("\n", "\n    ") + "\nexcept KeyboardInterrupt: return 'half'")
-    process = begun(work, *words)
+    process = started(work, *words)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130 and "Left to do: a, b." in err and not list((work / "out").rglob("result.pkl"))

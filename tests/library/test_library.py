@@ -89,7 +89,7 @@ def test_what_cannot_be_loaded_again_has_failed_at_once(work: Workspace) -> None
     assert (folder(work, "a") / "error.json").exists()
 
 
-def test_dry_run_says_what_would_be_computed_and_writes_nothing(work: Workspace) -> None:
+def test_a_dry_run_lists_what_would_be_computed_and_writes_nothing(work: Workspace) -> None:
     script(work, "return config.x")
     assert "2 configs of 2 would be computed" in run(work, "--dry-run").stdout
     assert not (work / "out").exists()
@@ -99,7 +99,7 @@ def test_dry_run_says_what_would_be_computed_and_writes_nothing(work: Workspace)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--only", "bb"], "--only bb: no such config; there are a, b"),
         (["--workers", "0"], "give 1 or more"),
@@ -107,10 +107,12 @@ def test_dry_run_says_what_would_be_computed_and_writes_nothing(work: Workspace)
         (["--re"], "unrecognized arguments: --re"),
     ],
 )
-def test_a_mistake_in_what_is_typed_is_one_sentence_and_two(work: Workspace, words: list[str], said: str) -> None:
+def test_an_error_on_the_command_line_is_one_sentence_and_code_2(
+    work: Workspace, words: list[str], message: str
+) -> None:
     script(work, "return config.x")
     done = run(work, *words, code=2)
-    assert said in done.stderr and "Traceback" not in done.stderr and computed(work) == []
+    assert message in done.stderr and "Traceback" not in done.stderr and computed(work) == []
 
 
 def test_out_dir_is_the_folder_and_its_files_stay(work: Workspace) -> None:
@@ -137,9 +139,9 @@ def test_configs_equal_but_for_the_name_are_computed_once_and_have_a_folder_each
     equal = "[{'name': 'a', 'x': 1}, {'name': 'b', 'x': 1}, {'name': 'a', 'x': 1}]"
     script(work, "(config.out_dir / 'model.pt').write_text('w')\nreturn config.x", equal)
     assert run(work).stdout == "['a', 'b', 'a'] [1, 1, 1]\n" and computed(work) == ["a"]
-    twin = folder(work, "b")
-    assert (twin / "model.pt").exists() and meta(twin)["name"] == "b"
-    assert meta(twin)["copied_from"] == str(folder(work, "a"))
+    duplicate = folder(work, "b")
+    assert (duplicate / "model.pt").exists() and meta(duplicate)["name"] == "b"
+    assert meta(duplicate)["copied_from"] == str(folder(work, "a"))
     run(work, "--rerun")
     assert computed(work) == ["a", "a"]
 
@@ -153,7 +155,7 @@ def test_different_configs_with_one_hash_are_an_error_that_names_both(monkeypatc
         made.run(configs=lambda: [{"name": "one", "x": 1}, {"name": "two", "x": 2}])
 
 
-def test_all_mistakes_in_configs_are_said_at_once_with_their_place(work: Workspace) -> None:
+def test_all_errors_in_configs_are_reported_at_once_with_their_place(work: Workspace) -> None:
     wrong = "[{'name': 'a', 'm': {'layers': [1, {'init': print}]}}, {'name': 3}, {'name': 'c'}, 7]"
     script(work, "return 1", wrong)
     done = run(work, code=2)
@@ -171,8 +173,8 @@ def test_the_function_may_change_its_config(work: Workspace) -> None:
 
 def test_functions_and_folder_can_be_given(work: Workspace) -> None:
     text = script(work, "return config.x").read_text()
-    configs, told = "lambda: [{'name': 'c', 'x': 3}]", "lambda configs, results: print(results)"
-    given = f"experiment.run(configs={configs}, report={told}, output_dir='results/')"
+    configs, printed = "lambda: [{'name': 'c', 'x': 3}]", "lambda configs, results: print(results)"
+    given = f"experiment.run(configs={configs}, report={printed}, output_dir='results/')"
     work.write("main.py", text.replace("    experiment.run()", f"    {given}"))
     assert run(work).stdout == "[3]\n" and folder(work, "c", "results").is_dir() and not (work / "out").exists()
 
@@ -246,7 +248,7 @@ def test_a_table_becomes_a_frame(tmp_path) -> None:
     assert isinstance(frame, pandas.DataFrame) and list(frame["y"]) == [2, 3] and list(frame["name"]) == ["a", "b"]
 
 
-def test_without_pandas_the_table_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pandas_the_error_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     from runner.reports.table import Table
 
     monkeypatch.setitem(sys.modules, "pandas", None)
@@ -255,20 +257,20 @@ def test_without_pandas_the_table_says_what_to_install(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("wrong", ["2", object()])
-def test_what_is_no_function_cannot_be_decorated(wrong: object) -> None:
+def test_only_a_function_can_be_decorated(wrong: object) -> None:
     with pytest.raises(TypeError, match="decorates a function that takes a config"):
         experiment(wrong)  # type: ignore[call-overload]
 
 
 def test_help_names_every_option(work: Workspace) -> None:
     script(work, "return 1")
-    said = run(work, "--help").stdout
+    output = run(work, "--help").stdout
     for word in ("--report", "--rerun", "--dry-run", "--only", "--workers", "--isolate", "--code", "main.py"):
-        assert word in said
+        assert word in output
 
 
 @pytest.mark.parametrize("name", ["api_key", "hfToken", "PASSWORD", "passphrase", "db.passwd", "credentials", "Secret"])
-def test_the_quick_look_for_secrets_overlooks_none(name: str) -> None:
+def test_the_quick_search_for_secrets_misses_none(name: str) -> None:
     assert redact.is_secret(name, "x") and redact.may_hold(f'{{"{name}":"x"}}') and not redact.may_hold('{"lr":0.1}')
 
 

@@ -30,13 +30,13 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[tuple[int, 
 
 
 @pytest.mark.slow
-def test_what_is_right_passes(found: dict[str, set[tuple[int, str]]]) -> None:
+def test_correct_files_pass(found: dict[str, set[tuple[int, str]]]) -> None:
     assert {name: errors for name, errors in found.items() if name != "wrong.py" and errors} == {}
     assert len(found) == 3
 
 
 @pytest.mark.slow
-def test_what_is_wrong_is_found_line_by_line(found: dict[str, set[tuple[int, str]]]) -> None:
+def test_every_type_error_is_found_on_its_line(found: dict[str, set[tuple[int, str]]]) -> None:
     lines = (TYPING / "wrong.py").read_text().splitlines()
     marks = [(number, re.search(r"# wrong: ([\w-]+)", line)) for number, line in enumerate(lines, 1)]
     marked = {(number, mark[1]) for number, mark in marks if mark}

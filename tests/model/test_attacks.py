@@ -1,4 +1,4 @@
-"""FGSM and PGD against what theory says of linear models, and against another implementation."""
+"""FGSM and PGD against the theory of linear models, and against another implementation."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def success(model: nn.Module, x: Tensor, y: Tensor, moved: Tensor) -> Tensor:  #
 def test_on_a_linear_model_the_attack_succeeds_exactly_where_it_can(generator, name, norm, dual, scale):
     model = Linear(generator, scale)
     x = torch.randn(ROWS, INPUTS, dtype=torch.float64, generator=generator)
-    y = torch.randint(2, (ROWS,), generator=generator)  # half of the rows are wrong from the start
+    y = torch.randint(2, (ROWS,), generator=generator)  # half of the rows are misclassified from the start
     eps = 0.15 if norm == "linf" else 0.4
     margin = model.value(x) * (2 * y - 1)
     possible = (margin > 0) & (margin < eps * model.w.norm(dual))
@@ -145,13 +145,13 @@ def test_a_random_start_is_uniform_in_the_ball(generator, norm):
     drawn = Ball(norm, 0.5, *UNBOUNDED).random_step(torch.zeros(20_000, 3), generator)
     if norm == "linf":
         assert drawn.abs().max() <= 0.5 and drawn.std().item() == pytest.approx(1 / np.sqrt(12), rel=0.02)
-    else:  # the share within radius r is (r / eps)^d
+    else:  # the fraction within radius r is (r / eps)^d
         radius = drawn.norm(dim=1) / 0.5
         assert radius.max() <= 1 + 1e-6
         assert [(radius < r).float().mean().item() for r in (0.5, 0.8)] == pytest.approx([0.125, 0.512], abs=0.015)
 
 
-def test_more_steps_climb_higher(generator):
+def test_more_steps_reach_a_higher_loss(generator):
     model = networks()[1]
     x, y = torch.rand(64, 1, 8, 8, generator=generator), torch.randint(5, (64,), generator=generator)
     ball = Ball("linf", 0.1, torch.tensor(0.0), torch.tensor(1.0))
@@ -202,7 +202,7 @@ def test_the_robustness_toolbox_finds_the_same_examples(generator, art, name, no
 
 
 class AppleGpu(TorchFunctionMode):
-    """Tensors say that they are on such a device, and refuse float64 as it does."""
+    """Tensors report that they are on such a device, and refuse float64 as it does."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func is Tensor.double or torch.float64 in (*args, *(kwargs or {}).values()):

@@ -1,4 +1,4 @@
-"""Wrong characters: exact counts, the law of the replacements, whole pieces of text, and what finding them costs."""
+"""Wrong characters: exact counts, the law of the replacements, complete pieces of text, and what finding them costs."""
 
 import math
 
@@ -123,7 +123,9 @@ def test_frequencies_of_a_large_text_are_counted_exactly():
 def test_every_run_becomes_a_piece_of_the_text_elsewhere(length, extra, share, seed):
     draw = generator(seed)
     chosen = torch.rand(5, length, generator=draw) < share
-    elsewhere = torch.arange(length + extra) + 1000 * torch.arange(5)[:, None]  # each place and row is told apart
+    elsewhere = (
+        torch.arange(length + extra) + 1000 * torch.arange(5)[:, None]
+    )  # each place and row can be distinguished
     moved = fragments(chosen, elsewhere, draw)
     for row in range(5):
         place = moved[row] - 1000 * row  # where each character was taken
@@ -136,8 +138,8 @@ def test_a_fragment_begins_anywhere_and_each_run_has_its_own():
     chosen = torch.tensor([True, True, False, True, True]).repeat(6000, 1)
     place = fragments(chosen, torch.arange(8).repeat(6000, 1), generator())
     for begin in (0, 3):
-        shares = torch.bincount(place[:, begin], minlength=7) / 6000  # runs of 2 in 8 characters begin at 0..6
-        assert len(shares) == 7 and (shares - 1 / 7).abs().max() < 5 * (1 / 7 * 6 / 7 / 6000) ** 0.5
+        fractions = torch.bincount(place[:, begin], minlength=7) / 6000  # runs of 2 in 8 characters begin at 0..6
+        assert len(fractions) == 7 and (fractions - 1 / 7).abs().max() < 5 * (1 / 7 * 6 / 7 / 6000) ** 0.5
     both = torch.bincount(place[:, 0] * 7 + place[:, 3], minlength=49) / 6000
     assert (both - 1 / 49).abs().max() < 5 * (1 / 49 / 6000) ** 0.5
 
@@ -171,7 +173,7 @@ def test_kinds_are_drawn_in_proportion_to_their_weights():
         assert (draw_kinds(weights, 2000, generator()) == only).all()
 
 
-def test_no_value_is_asked_of_the_device():
+def test_no_value_is_copied_from_the_device():
     """Tensors without values: whatever needed one would raise."""
     with FakeTensorMode() as mode:
         ids = mode.from_tensor(text(4, 20))

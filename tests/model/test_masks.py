@@ -137,7 +137,7 @@ def test_the_stages_of_one_batch_keep_their_own_ratios():
 
 @pytest.mark.parametrize("reached", [1, 2, 3])
 @pytest.mark.parametrize("rows", [4, 7])
-def test_no_batch_hides_more_than_it_is_given_room_for(rows, reached):
+def test_no_batch_masks_more_than_its_maximum(rows, reached):
     stages = [
         sticky(0.9, 0.1, 0.9),
         RandomStage(type="random", max_masked_ratio=0.33, val_loss_stale_count=1),

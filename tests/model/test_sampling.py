@@ -66,8 +66,8 @@ def finish(sampler: Callable[..., sampling.Decoding], predict: sampling.Predict,
 def chi_square(drawn: Tensor, expected: Tensor) -> float:  # (N, T), (81,) -> statistic
     numbers = (drawn * SIZE ** torch.arange(LENGTH - 1, -1, -1)).sum(1)
     observed = torch.bincount(numbers, minlength=len(TEXTS))
-    wanted = expected * len(drawn)
-    return float(((observed - wanted) ** 2 / wanted).sum())
+    expected_counts = expected * len(drawn)
+    return float(((observed - expected_counts) ** 2 / expected_counts).sum())
 
 
 # What is drawn.
@@ -106,7 +106,7 @@ def test_what_is_given_is_kept_and_conditioned_on(joint, sampler):
     possible = conditional > 0
     numbers = (drawn * SIZE ** torch.arange(LENGTH - 1, -1, -1)).sum(1)
     shares = torch.bincount(numbers, minlength=len(TEXTS)) / DRAWS
-    # Nine outcomes: the standard deviation of a share is below 0.003.
+    # Nine outcomes: the standard deviation of a fraction is below 0.003.
     assert (shares - conditional / conditional.sum()).abs().max() < 0.012
     assert shares[~possible].sum() == 0
 
@@ -117,7 +117,7 @@ def test_left_to_right_blocks_of_one_are_exact_as_well(joint):
     assert chi_square(drawn, joint) < LIMIT
 
 
-# How the network is asked.
+# How the network is called.
 
 
 @pytest.mark.parametrize("steps, calls", [(LENGTH, LENGTH), (100, LENGTH), (2, 2), (3, 3), (1, 1)])
@@ -190,7 +190,7 @@ def uniform(ids: Tensor) -> Tensor:
 def test_a_block_begins_when_the_one_to_its_left_is_finished(inner):
     start = torch.tensor([[1, 1] + [MASK] * 4 + [2] + [MASK] * 3])
     sampler = sampling.in_blocks(partial(inner, mask_id=MASK, draw=drawing(), steps=5), 3)
-    blocks = [slice(2, 5), slice(5, 8), slice(8, 10)]  # counted from the first hidden position
+    blocks = [slice(2, 5), slice(5, 8), slice(8, 10)]  # counted from the first masked position
     last = start
     for last in sampler(uniform, start, start == MASK):
         left = [int((last[:, block] == MASK).sum()) for block in blocks]
@@ -204,7 +204,7 @@ def test_a_block_begins_when_the_one_to_its_left_is_finished(inner):
     assert not (last == MASK).any()
 
 
-def test_windows_show_the_network_no_more_than_their_size_and_keep_what_stands():
+def test_windows_show_the_network_no_more_than_their_size_and_keep_given_tokens():
     widths, contexts = [], []
 
     def predict(ids: Tensor) -> Tensor:
@@ -222,7 +222,7 @@ def test_windows_show_the_network_no_more_than_their_size_and_keep_what_stands()
     assert min(contexts[8:]) >= 4  # from the second window on, half of it is there already
 
 
-# Mending.
+# Correction.
 
 TRUTH = torch.tensor([[0, 1, 2, 0, 1, 2, 0, 1]])
 
@@ -232,20 +232,20 @@ def knows(ids: Tensor) -> Tensor:
 
 
 def careless(predict: sampling.Predict, ids: Tensor, where: Tensor) -> sampling.Decoding:
-    """Right but for positions 2 and 5, where it errs whenever it fills the whole."""
+    """Correct except at positions 2 and 5, where it errs whenever it fills the complete text."""
     text = TRUTH.clone()
     if where.sum() > 3:
         text[0, 2], text[0, 5] = 0, 1
     yield torch.where(where, text, ids)
 
 
-def test_a_perfect_corrector_mends_errors_and_leaves_what_is_given():
+def test_a_perfect_error_detection_model_fixes_errors_and_keeps_given_tokens():
     start = torch.full_like(TRUTH, MASK)
-    start[0, 0] = 2  # given, and wrong: it stays
-    asked = []
+    start[0, 0] = 2  # given, and an error: it is kept
+    calls = []
 
     def wrong(ids: Tensor) -> Tensor:
-        asked.append(ids)
+        calls.append(ids)
         return (ids != TRUTH).float()
 
     sampler = sampling.corrected(careless, wrong, mask_id=MASK, rounds=5)
@@ -253,20 +253,20 @@ def test_a_perfect_corrector_mends_errors_and_leaves_what_is_given():
     assert (steps[0] != TRUTH)[0].nonzero().flatten().tolist() == [0, 2, 5]
     assert steps[1][0].tolist() == [2, 1, MASK, 0, 1, MASK, 0, 1]
     assert steps[-1][0].tolist() == [2, *TRUTH[0, 1:].tolist()]
-    assert len(asked) == 2  # once to find, once to find nothing
+    assert len(calls) == 2  # once to find, once to find nothing
 
 
-def test_a_corrector_that_is_never_content_is_asked_so_many_times():
-    asked = []
+def test_correction_rounds_are_limited_if_errors_are_always_found():
+    calls = []
 
     def wrong(ids: Tensor) -> Tensor:
-        asked.append(ids)
+        calls.append(ids)
         return torch.ones(ids.shape)
 
     start = torch.full((2, 6), MASK)
     inner = partial(sampling.first_hitting, mask_id=MASK, draw=drawing(), steps=2)
     *_, last = sampling.corrected(inner, wrong, mask_id=MASK, rounds=3)(uniform, start, start == MASK)
-    assert len(asked) == 3 and not (last == MASK).any()
+    assert len(calls) == 3 and not (last == MASK).any()
 
 
 # Drawing one character.

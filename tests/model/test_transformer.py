@@ -69,7 +69,7 @@ def test_a_fresh_network_guesses_uniformly():
     assert elbo_loss(logits, ids, masks).item() == pytest.approx(math.log(VOCABULARY), abs=1e-6)
 
 
-def test_what_stands_under_the_masks_never_changes_the_logits():
+def test_the_tokens_under_the_masks_never_change_the_logits():
     model = network()
     ids, masks = rows()
     others = torch.where(masks, (ids + 1) % VOCABULARY, ids)
@@ -109,7 +109,7 @@ def test_rotary_products_depend_on_the_distance_alone():
 
 
 @pytest.mark.parametrize("objective", [unmasking_loss, elbo_loss])
-def test_only_hidden_positions_are_learned_from(objective):
+def test_only_masked_positions_are_learned_from(objective):
     ids, masks = rows()
     logits = torch.randn(3, 16, VOCABULARY, requires_grad=True)
     objective(logits, ids, masks).backward()

@@ -34,7 +34,7 @@ from runner.observers.live import Screen
 from runner.observers.plain import Lines
 from runner.observers.registry import ObserverContext, make_observers, terminal_observer
 from runner.reports import terminal
-from tests.conftest import DOOR, Workspace
+from tests.conftest import RUN_EXPERIMENTS, Workspace
 
 TRAIN = """\
 import time
@@ -46,12 +46,13 @@ for i in range(31):
 
 
 def on_a_terminal(work: Workspace, *arguments: str, rows: int = 24, columns: int = 110, **environment: str) -> str:
-    """Everything that the door wrote to a pseudo-terminal of this size."""
+    """Everything that run_experiments.py wrote to a pseudo-terminal of this size."""
     sizeless = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     process = subprocess.Popen(
-        [sys.executable, str(DOOR), *arguments], cwd=work.folder, stdin=follower, stdout=follower, stderr=follower,
+        [sys.executable, str(RUN_EXPERIMENTS), *arguments],
+        cwd=work.folder, stdin=follower, stdout=follower, stderr=follower,
         env={**sizeless, "TERM": "xterm-256color", **environment}, start_new_session=True,
     )  # fmt: skip
     os.close(follower)
@@ -102,13 +103,13 @@ def test_the_table_never_has_more_rows_than_the_screen(work: Workspace) -> None:
     )
 
 
-@pytest.mark.parametrize(("columns", "wanted"), [(110, "speed"), (80, "loss"), (40, "iter")])
-def test_on_a_narrow_screen_what_matters_stays(work: Workspace, columns: int, wanted: str) -> None:
+@pytest.mark.parametrize(("columns", "kept"), [(110, "speed"), (80, "loss"), (40, "iter")])
+def test_a_narrow_screen_keeps_what_matters(work: Workspace, columns: int, kept: str) -> None:
     work.write("train.py", TRAIN)
     work.write(f"c/{'long_name_' * 5}.py", "max_iters = 30")
     written = on_a_terminal(work, "--configs", "c/*.py", "--train_script", "train.py", columns=columns, rows=12)
     rows = [row for frame in frames(written) for row in frame]
-    assert any(wanted in row for row in rows)
+    assert any(kept in row for row in rows)
     assert any(re.match(r"long.*running +\d+/30", row) for row in rows)
     assert all(len(row) <= columns for frame in frames(written) for row in frame[:2])
 
@@ -125,7 +126,7 @@ def test_a_dry_run_into_a_closed_pipe_is_quiet(work: Workspace, reader: str) -> 
     for number in range(100):
         work.write(f"c/{number}.py", "")
     work.write("job.py", "")
-    line = f"{sys.executable} {DOOR} --configs 'c/*.py' --train_script job.py --dry-run | {reader}"
+    line = f"{sys.executable} {RUN_EXPERIMENTS} --configs 'c/*.py' --train_script job.py --dry-run | {reader}"
     done = subprocess.run(["bash", "-c", line], cwd=work.folder, capture_output=True, text=True, check=True)
     assert done.stderr == ""
 
@@ -179,13 +180,13 @@ def test_plain_text(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "expected"),
     [(0.0004, "0 ms"), (0.85, "850 ms"), (12.34, "12.3 s"), (59.97, "1 min 00 s"), (245, "4 min 05 s"),
      (3599.6, "1 h 00 min"),
      (12_000, "3 h 20 min"), (187_200, "2 d 04 h")],
 )  # fmt: skip
-def test_durations(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
+def test_durations(seconds: float, expected: str) -> None:
+    assert duration(seconds) == expected
 
 
 def plan_of(folder: Path, *names: str) -> Plan:
@@ -299,7 +300,7 @@ def test_a_log_that_grows_faster_than_it_can_be_read_is_skipped_to_its_end(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "said"),
+    ("status", "error", "expected"),
     [
         ("interrupted", "interrupted", ""),
         ("interrupted", "interrupted (ended by SIGINT)", "(ended by SIGINT)"),
@@ -307,5 +308,5 @@ def test_a_log_that_grows_faster_than_it_can_be_read_is_skipped_to_its_end(tmp_p
         ("completed", None, ""),
     ],
 )
-def test_a_status_is_not_said_twice(status: str, error: str | None, said: str) -> None:
-    assert terminal.why(status, error) == said
+def test_a_status_is_not_printed_twice(status: str, error: str | None, expected: str) -> None:
+    assert terminal.why(status, error) == expected

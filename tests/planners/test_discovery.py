@@ -71,7 +71,7 @@ def test_an_error_is_one_sentence(tmp_path: Path, search: dict[str, object], exp
     assert expected in str(raised.value) and len(raised.value.problems) == 1
 
 
-def test_a_root_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_root_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder; name the folder of the configs"):
         names(tmp_path / "nowhere")
 

@@ -46,7 +46,7 @@ def test_lists_of_a_zip_go_together_and_turn_fastest() -> None:
         ([{"a": 1, "b": 2}], [(1, True), (2, True), (2, 2)]),
         ([{"a": 1}], [(2, True), (2, 2)]),
         ([{"a": 1.0}], [(2, True), (2, 2)]),  # 1 and 1.0 are one number
-        ([{"b": 1}], [(1, True), (1, 2), (2, True), (2, 2)]),  # but True is no number
+        ([{"b": 1}], [(1, True), (1, 2), (2, True), (2, 2)]),  # but True is not a number
         ([{"a": 1}, {"b": 2}], [(2, True)]),
     ],
 )
@@ -60,7 +60,7 @@ def test_further_runs_come_last_and_are_never_excluded() -> None:
     assert runs == [{"a": 1}, {"a": 2, "b": 0}, {"c": 1}]
 
 
-def test_a_sample_is_a_subset_in_order_and_its_seed_says_which() -> None:
+def test_a_sample_is_a_subset_in_order_and_its_seed_determines_it() -> None:
     sweep = axes({"a": list(range(50))}, {})
     once, again, other = (list(Grid(sweep, sample=(5, seed))) for seed in (0, 0, 1))
     assert once == again != other

@@ -10,7 +10,7 @@ import pytest
 
 from runner.planners.names import distinct
 from runner.planners.patterns import natural
-from tests.conftest import DOOR, PROJECT, Workspace
+from tests.conftest import PROJECT, RUN_EXPERIMENTS, Workspace
 
 
 def test_quoted_patterns_are_expanded_in_natural_order(echo: Workspace) -> None:
@@ -31,7 +31,7 @@ def test_the_same_file_twice_runs_once(echo: Workspace) -> None:
 
 def test_unquoted_patterns_come_expanded_by_the_shell(echo: Workspace) -> None:
     echo.write("c/b.py", "")
-    command = f"{sys.executable} {DOOR} --configs c/*.py --train_script echo.py"
+    command = f"{sys.executable} {RUN_EXPERIMENTS} --configs c/*.py --train_script echo.py"
     subprocess.run(command, shell=True, cwd=echo.folder, check=True, capture_output=True)
     assert list(echo.summary["results"]) == ["a", "b"]
 
@@ -55,7 +55,7 @@ def test_a_folder_is_not_a_config_and_the_pattern_is_shown(echo: Workspace) -> N
 
 def test_the_projects_scripts_among_the_matches_are_named_and_left_out(echo: Workspace) -> None:
     done = subprocess.run(
-        [sys.executable, str(DOOR), "--configs", "*.py", "--dry-run"],
+        [sys.executable, str(RUN_EXPERIMENTS), "--configs", "*.py", "--dry-run"],
         cwd=PROJECT,
         capture_output=True,
         text=True,

@@ -197,7 +197,7 @@ def test_resume_without_an_earlier_experiment_begins_one(sweep: Workspace) -> No
     assert done(sweep) == RUNS[:1]
 
 
-def test_resume_takes_the_newest_of_the_name_or_the_one_that_is_named(sweep: Workspace) -> None:
+def test_resume_takes_the_latest_of_the_name_or_the_one_that_is_named(sweep: Workspace) -> None:
     sweep.run("--exp", "specs/s.yaml", *SCRIPT, "--limit", 1, code=0)
     first = sweep.batch
     sweep.run("--exp", "specs/s.yaml", *SCRIPT, "--limit", 1, code=0)
@@ -252,7 +252,7 @@ def test_a_sweep_is_a_batch_like_any_other(sweep: Workspace) -> None:
     assert done(sweep) == RUNS and statuses(sweep) == ["completed"] * 4
 
 
-def test_a_sweep_whose_runner_was_killed_goes_on(sweep: Workspace) -> None:
+def test_a_sweep_whose_runner_was_killed_can_be_resumed(sweep: Workspace) -> None:
     waiting = "import os, time\nopen('done', 'a').write('x')\nwhile not os.path.exists('go'): time.sleep(0.02)\n"
     sweep.write("job.py", waiting)
     process = sweep.start("--exp", "specs/s.yaml", *SCRIPT, "--grace", "0.3,0.3,5")
@@ -265,7 +265,7 @@ def test_a_sweep_whose_runner_was_killed_goes_on(sweep: Workspace) -> None:
     assert statuses(sweep) == ["completed"] * 4
 
 
-def test_the_door_of_the_sweeps_document_is_the_main_door(sweep: Workspace) -> None:
+def test_the_command_of_the_sweeps_document_is_the_main_command(sweep: Workspace) -> None:
     import subprocess
 
     program = PROJECT / "scripts" / "run_experiment.py"

@@ -23,7 +23,7 @@ import runner
 from runner import load_results
 from runner.configs import yamlfile
 from runner.reports import plainpickle
-from runner.reports.load_results import _Reader
+from runner.reports.load_results import Reader
 from tests.conftest import PROJECT, Workspace
 from tests.trees import ALL, prepare
 
@@ -82,7 +82,7 @@ def test_a_batch_is_a_row_for_each_job_with_what_differs(batch: Workspace) -> No
     assert lines[1][:4] == ["a2", "0.2", "2", "completed"]
 
 
-def test_a_job_that_was_not_begun_and_one_that_was_lost_have_rows(batch: Workspace) -> None:
+def test_a_pending_job_and_a_lost_one_have_rows(batch: Workspace) -> None:
     (batch.batch / "a2" / "experiment_result.json").unlink()
     dead = json.dumps({"supervisor": ["999999999", "1", "x"], "job": ["999999999"], "attempt": 1})
     (batch.batch / "a2" / "supervisor.json").write_text(dead)
@@ -93,7 +93,7 @@ def test_a_job_that_was_not_begun_and_one_that_was_lost_have_rows(batch: Workspa
 
 def test_a_folder_of_batches_names_them(batch: Workspace) -> None:
     names = [row["name"] for row in load_results(batch / "experiments")]
-    assert names == [f"{batch.batch.name}/{name}" for name in ("a2", "a10", "b")]  # and `latest` is no second one
+    assert names == [f"{batch.batch.name}/{name}" for name in ("a2", "a10", "b")]  # and `latest` is not a second one
 
 
 def test_one_job_alone_and_several_folders(batch: Workspace) -> None:
@@ -218,13 +218,13 @@ DOCUMENTS = st.dictionaries(st.text("abc_é. ", min_size=1, max_size=4), NESTED,
 
 
 @given(DOCUMENTS, st.sampled_from([None, False]))
-def test_reading_in_pieces_gives_what_reading_the_whole_gives(document: Any, flow: bool | None) -> None:
+def test_reading_in_pieces_gives_what_reading_at_once_gives(document: Any, flow: bool | None) -> None:
     text = yaml.safe_dump(document, default_flow_style=flow, allow_unicode=True)
     try:
         expected = yamlfile.read(Path("x.yaml"), text)[0]
     except runner.UserError:
         return
-    assert repr(_Reader()._in_pieces(text) or yamlfile.values(text)) == repr(expected)
+    assert repr(Reader().in_pieces(text) or yamlfile.values(text)) == repr(expected)
 
 
 ODD = [
@@ -235,12 +235,12 @@ ODD = [
 
 
 @pytest.mark.parametrize("text", ODD)
-def test_odd_yaml_is_read_as_a_whole_reader_reads_it(text: str) -> None:
+def test_odd_yaml_is_read_as_another_reader_reads_it(text: str) -> None:
     expected = yamlfile.read(Path("x.yaml"), text)[0]
-    assert (_Reader()._in_pieces(text) or yamlfile.values(text)) == expected
+    assert (Reader().in_pieces(text) or yamlfile.values(text)) == expected
 
 
-# The door
+# The command
 
 
 def test_it_sorts_and_chooses_columns(batch: Workspace) -> None:
@@ -262,7 +262,7 @@ def test_what_has_no_value_is_sorted_last(tmp_path: Path, work: Workspace) -> No
         assert [len(line) for line in lines[1:]] == [2] * 8 + [1] * 4
 
 
-def test_what_a_job_says_first_of_all_comes_before_its_details(tmp_path: Path, work: Workspace) -> None:
+def test_the_headline_of_a_job_comes_before_its_details(tmp_path: Path, work: Workspace) -> None:
     for name, more in (("a", {}), ("b", {"ood_rate": 0.5})):  # only the second knows it
         (tmp_path / "o" / name / "metrics").mkdir(parents=True)
         (tmp_path / "o" / name / "metadata.json").write_text('{"status": "completed"}')
@@ -313,7 +313,7 @@ def test_rows_are_a_frame_where_pandas_is_there(batch: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("nowhere",), "nowhere: is not a folder; name one that holds results"),
         (("c",), "c: there is no result of a job in it; name another folder"),
@@ -322,9 +322,9 @@ def test_rows_are_a_frame_where_pandas_is_there(batch: Workspace) -> None:
         (("experiments", "--csv", "no/such.csv"), "--csv no/such.csv: cannot be written (No such file or directory)"),
     ],
 )
-def test_a_mistake_is_one_sentence(batch: Workspace, words: tuple[str, ...], said: str) -> None:
+def test_an_error_is_one_sentence(batch: Workspace, words: tuple[str, ...], message: str) -> None:
     err = batch.run("table", *words, code=2).stderr
-    assert said in err and len(err.splitlines()) == 1
+    assert message in err and len(err.splitlines()) == 1
 
 
 def test_a_secret_stays_one(tmp_path: Path, work: Workspace) -> None:
@@ -333,7 +333,7 @@ def test_a_secret_stays_one(tmp_path: Path, work: Workspace) -> None:
         assert "abc" not in work.run("table", tmp_path / "0", *words, code=0).stdout
 
 
-def test_a_reader_that_has_seen_enough_is_no_mistake(tmp_path: Path) -> None:
+def test_a_reader_that_closes_the_pipe_is_not_an_error(tmp_path: Path) -> None:
     for number in range(3000):
         hydra_job(tmp_path / str(number), number, metrics=False)
     command = f"{sys.executable} {PROJECT}/run_experiments.py table {tmp_path} --json | head -1"

@@ -1,4 +1,4 @@
-"""Signals, and what a job leaves behind: the batch ends, tells the truth and leaves no process.
+"""Signals, and what a job leaves behind: the batch ends, its records are true and no process is left.
 
 docs/reliability.md has the table of all faults and their tests.
 """
@@ -73,7 +73,7 @@ def test_interrupts_at_any_moment_end_the_batch_in_order(work: Workspace, since:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
-    # Until Python itself has begun, SIGINT does what it does to any program.
+    # Until Python itself has started, SIGINT does what it does to any program.
     early = since == "the program" and process.returncode == -signal.SIGINT
     assert process.returncode == 130 or early, f"{process.returncode}\n{out}\n{err}"
     assert "Traceback" not in err or ("run_experiments.py" not in err and "runner/" not in err), err
@@ -136,7 +136,7 @@ def test_a_stopped_job_is_woken_for_its_stop_request(work: Workspace) -> None:
     assert "asked" in (work.batch / "a" / "stdout.log").read_text()
 
 
-def test_engine_and_supervisor_killed_both_leave_what_the_next_resume_clears(work: Workspace) -> None:
+def test_what_a_killed_engine_and_supervisor_leave_is_cleaned_up_by_the_next_resume(work: Workspace) -> None:
     script = "import os, time\nos.fork() or os.setsid()\nopen('pids', 'a').write(f'{os.getpid()}\\n')\n"
     script += "while not os.path.exists('go'): time.sleep(0.02)\n"
     process = work.start(*three(work, script))
@@ -218,7 +218,7 @@ def test_strays_of_a_job_whose_exit_was_recorded_do_not_survive_their_supervisor
     wait_until(lambda: not alive(stray), "the stray is gone", 2)
 
 
-def test_a_job_that_shouts_on_both_streams_can_be_stopped(work: Workspace) -> None:
+def test_a_job_that_writes_fast_on_both_streams_can_be_stopped(work: Workspace) -> None:
     work.write("c/a.sh", "trap '' INT; yes out & yes err >&2 & wait")
     process = work.start("--configs", "c/a.sh", "--command", "sh {config}", *GRACE)
     logs = [work / "experiments/latest/a" / name for name in ("stdout.log", "stderr.log")]

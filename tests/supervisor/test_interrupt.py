@@ -1,4 +1,4 @@
-"""Ctrl+C and its relatives: what was asked of the job, what is recorded, what is left behind."""
+"""Ctrl+C and its relatives: which stop request the job gets, what is recorded, what is left behind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import DOOR, Workspace, alive, wait_until
+from tests.conftest import RUN_EXPERIMENTS, Workspace, alive, wait_until
 from tests.faults import POLITE
 
 STUBBORN = """\
@@ -27,7 +27,7 @@ time.sleep(60)
 
 @pytest.fixture
 def three(work: Workspace) -> Workspace:
-    """Three configs, and a job that can be told to save."""
+    """Three configs, and a job that saves on a stop request."""
     for name in "abc":
         work.write(f"c/{name}.py", "")
     work.write("polite.py", POLITE)
@@ -51,7 +51,7 @@ def test_the_first_signal_lets_the_job_save_and_leave(three: Workspace, number: 
     assert "A second Ctrl+C kills at once" in out and "asked a to save and leave" in out
     assert "saved" in (three.batch / "a" / "stdout.log").read_text()
     summary = three.summary
-    # Exit code 0 after a request to stop is no completion: the work was not done.
+    # Exit code 0 after a stop request does not mean completed: the work was not done.
     assert [summary["results"][name]["status"] for name in "abc"] == ["interrupted", "pending", "pending"]
     assert (summary["interrupted"], summary["pending"], summary["completed"]) == (1, 2, 0)
     assert "not started: b, c" in out and "not started: b, c" in three.master_log()
@@ -136,7 +136,7 @@ def test_ctrl_c_in_a_terminal_reaches_the_job_once(three: Workspace) -> None:
     leader, follower = pty.openpty()
     environment = {**os.environ, "TERM": "xterm"}
     process = subprocess.Popen(
-        [sys.executable, str(DOOR), "--configs", "c/*.py", "--train_script", "count.py"],
+        [sys.executable, str(RUN_EXPERIMENTS), "--configs", "c/*.py", "--train_script", "count.py"],
         cwd=three.folder, stdin=follower, stdout=follower, stderr=follower, start_new_session=True, env=environment,
         preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),  # makes it the controlling terminal
     )  # fmt: skip
@@ -164,7 +164,7 @@ def test_no_job_survives_an_engine_that_was_killed(three: Workspace) -> None:
     assert "saved" in (three.batch / "a" / "stdout.log").read_text()
 
 
-def test_a_supervisor_that_was_killed_takes_its_job_along_and_the_batch_goes_on(three: Workspace) -> None:
+def test_a_supervisor_that_was_killed_takes_its_job_along_and_the_batch_continues(three: Workspace) -> None:
     three.write("once.py", POLITE.replace("try:", "if 'a.py' not in sys.argv[1]: sys.exit()\ntry:"))
     process = three.start("--configs", "c/*.py", "--train_script", "once.py")
     (pid, *_) = ready(three)
@@ -213,7 +213,8 @@ def test_output_into_a_closed_pipe_does_not_end_the_batch(work: Workspace) -> No
     for name in "abc":
         work.write(f"c/{name}.sh", "sleep 0.1")
     command = (
-        f"{sys.executable} {DOOR} --configs 'c/*.sh' --command 'sh {{config}}' | head -n 1; echo ${{PIPESTATUS[0]}}"
+        f"{sys.executable} {RUN_EXPERIMENTS} --configs 'c/*.sh' --command 'sh {{config}}'"
+        " | head -n 1; echo ${PIPESTATUS[0]}"
     )
     done = subprocess.run(["bash", "-c", command], cwd=work.folder, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[1] == "0" and done.stderr == ""

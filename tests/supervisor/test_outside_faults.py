@@ -12,21 +12,21 @@ from typing import Any
 import pytest
 
 from runner.supervisor import outcome
-from tests.conftest import DOOR, PROJECT, Workspace, read
+from tests.conftest import PROJECT, RUN_EXPERIMENTS, Workspace, read
 from tests.faults import ended, request, supervised, three
 
 # Two runners, no descriptors, clocks
 
 
-def test_two_racers_on_one_batch_make_one_winner(work: Workspace) -> None:
+def test_of_two_runners_on_one_batch_one_gets_the_lock(work: Workspace) -> None:
     arguments = three(work, "raise SystemExit(1)")
     work.run(*arguments, code=1)
     work.write("job.py", "import time\nopen('runs', 'a').write('x')\ntime.sleep(0.5)\n")
     racers = [work.start("--resume", "--base_out_dir", "experiments") for _ in range(4)]
-    said = [racer.communicate(timeout=60) for racer in racers]
+    output = [racer.communicate(timeout=60) for racer in racers]
     codes = sorted(racer.returncode for racer in racers)
     assert codes == [0, 75, 75, 75]
-    for racer, (out, err) in zip(racers, said, strict=True):
+    for racer, (out, err) in zip(racers, output, strict=True):
         if racer.returncode == 75:
             assert out == "" and len(err.splitlines()) == 1
             assert f"{work.batch.name}: is locked by another runner (pid " in err
@@ -50,12 +50,12 @@ ALL = "<&- >&- 2>&-"
 def test_closed_descriptors_change_nothing(work: Workspace, closed: str, option: str) -> None:
     work.write("c/a.sh", "echo out; echo err >&2; exit 0")
     work.write("c/b.sh", "exit 1")
-    command = f"exec {sys.executable} {DOOR} --configs 'c/*.sh' --command 'sh {{config}}' {option} {closed}"
+    command = f"exec {sys.executable} {RUN_EXPERIMENTS} --configs 'c/*.sh' --command 'sh {{config}}' {option} {closed}"
     done = subprocess.run(["sh", "-c", command], cwd=work.folder, check=False, capture_output=True, timeout=60)
     assert (done.returncode, b"Traceback" in done.stderr) == (1, False), done.stderr.decode()
     assert [work.summary["results"][name]["status"] for name in "ab"] == ["completed", "failed"]
-    said = (work.batch / "a" / "combined.log").read_text()
-    assert "[stdout] out" in said and "[stderr] err" in said and len(said.splitlines()) == 2
+    output = (work.batch / "a" / "combined.log").read_text()
+    assert "[stdout] out" in output and "[stderr] err" in output and len(output.splitlines()) == 2
 
 
 @pytest.mark.parametrize("hours", [1, -1])
@@ -72,9 +72,9 @@ def test_a_clock_that_jumps_changes_no_duration_and_ends_no_job(tmp_path: Path, 
     assert found["status"] == "completed" and 0.5 < found["duration_seconds"] < 10
     assert event.result.to_json() == found
     jumped = found["end_time"] > found["start_time"]
-    assert jumped is (hours > 0)  # the clock did jump, and the records say what it said
-    said = (tmp_path / "a" / "stdout.log").read_text().splitlines()
-    assert [line[24:] for line in said] == ["before", "after"]
+    assert jumped is (hours > 0)  # the clock did jump, and the records contain its times
+    output = (tmp_path / "a" / "stdout.log").read_text().splitlines()
+    assert [line[24:] for line in output] == ["before", "after"]
 
 
 def test_one_file_alone_asks_the_clock() -> None:
@@ -148,7 +148,7 @@ def test_every_fatal_signal_is_reported_truly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("status", ["interrupted", "timeout", "stalled"])
-def test_a_job_that_was_told_to_stop_never_completed(status: str) -> None:
+def test_a_job_that_got_a_stop_request_never_completed(status: str) -> None:
     for wait_status in (0, 1 << 8, signal.SIGTERM):
         assert outcome.ending(wait_status, status).status == status
 
@@ -156,7 +156,7 @@ def test_a_job_that_was_told_to_stop_never_completed(status: str) -> None:
 # Torn and strange files
 
 
-def test_torn_and_stale_files_are_cleared_by_a_resume(work: Workspace) -> None:
+def test_torn_and_stale_files_are_removed_by_a_resume(work: Workspace) -> None:
     arguments = three(work, "raise SystemExit('b.py' in __import__('sys').argv[1])")
     work.run(*arguments, code=1)
     work.write("job.py", "")

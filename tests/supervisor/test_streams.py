@@ -94,9 +94,9 @@ def test_combined_holds_every_line_of_both_streams_in_the_order_of_each(
         os.write(piped.err if is_err else piped.out, line.encode() + b"\n")
     combined = piped.close()[2].split(b"\n")[:-1]
     assert all(STAMP.match(line) for line in combined)
-    said = [line[clock.WIDTH :] for line in combined]
+    output = [line[clock.WIDTH :] for line in combined]
     for is_err, name in ((False, b"[stdout] "), (True, b"[stderr] ")):
-        found = [line.removeprefix(name).decode() for line in said if line.startswith(name)]
+        found = [line.removeprefix(name).decode() for line in output if line.startswith(name)]
         assert found == [line for which, line in lines if which is is_err]
 
 
@@ -133,12 +133,12 @@ def test_a_progress_bar_is_kept_in_its_log_and_folded_in_combined(tmp_path: Path
     os.write(piped.err, b"after\n")
     _, stderr, combined = piped.close()
     assert without_stamps(stderr) == bar + b"\nafter\n"
-    said = [line[clock.WIDTH :] for line in combined.splitlines()]
-    assert said[-2:] == [b"[stderr] 100%", b"[stderr] after"]
-    assert len(said) <= 4  # the first state at once, then one a second at most
+    output = [line[clock.WIDTH :] for line in combined.splitlines()]
+    assert output[-2:] == [b"[stderr] 100%", b"[stderr] after"]
+    assert len(output) <= 4  # the first state at once, then one a second at most
 
 
-def test_a_bar_that_stands_still_shows_its_last_state(tmp_path: Path) -> None:
+def test_a_progress_bar_that_stops_shows_its_last_state(tmp_path: Path) -> None:
     piped = Piped(tmp_path)
     os.write(piped.err, b"\r 10%")
     wait_until(lambda: b" 10%" in piped.read()[2], "the first state", 2)
@@ -168,9 +168,9 @@ def test_lines_of_both_streams_at_full_speed_stay_whole_in_combined(tmp_path: Pa
         thread.start()
     for thread in threads:
         thread.join()
-    said = [line[clock.WIDTH :] for line in piped.close()[2].splitlines()]
-    assert said.count(b"[stdout] " + b"o" * 99) == said.count(b"[stderr] " + b"e" * 99) == 20_000
-    assert len(said) == 40_000
+    output = [line[clock.WIDTH :] for line in piped.close()[2].splitlines()]
+    assert output.count(b"[stdout] " + b"o" * 99) == output.count(b"[stderr] " + b"e" * 99) == 20_000
+    assert len(output) == 40_000
 
 
 def test_a_log_that_cannot_be_written_never_stops_the_reading(tmp_path: Path) -> None:

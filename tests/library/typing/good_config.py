@@ -1,4 +1,4 @@
-"""The documented example, and what bare and parametrized Configs say."""
+"""The documented example, and the types of bare and parametrized Configs."""
 
 from pathlib import Path
 from typing import assert_type

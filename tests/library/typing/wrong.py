@@ -1,4 +1,4 @@
-"""Every marked line is a mistake that mypy finds; a line without a mark is none."""
+"""Every marked line has an error that mypy finds; a line without a mark has none."""
 
 from dataclasses import dataclass
 

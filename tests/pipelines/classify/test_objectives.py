@@ -73,7 +73,7 @@ def test_the_first_anchor_is_the_direction_of_a_gaussian():
         assert torch.allclose(anchors[0], F.normalize(gaussian[:, 0], dim=0).float(), atol=1e-6)
 
 
-def test_anchors_may_fill_the_whole_space():
+def test_anchors_may_fill_all_of_the_space():
     anchors = classifiers.orthonormal_anchors(10, 10, seed=1)
     assert torch.allclose(anchors @ anchors.T, torch.eye(10), atol=1e-6)
 
@@ -95,7 +95,7 @@ def test_l2_and_cosine_agree_on_unit_vectors_at_half_the_temperature():
     assert torch.allclose(F.softmax(classifiers.cosine(3 * h, anchors) / 0.1, dim=-1), by_angle)  # ... only
 
 
-def test_a_layer_is_what_the_docstring_says(batch):
+def test_a_layer_is_what_the_docstring_describes(batch):
     x, _ = batch
     model = greedy()
     outputs = model.activations(x)
@@ -134,7 +134,7 @@ def test_the_loss_is_cross_entropy_minus_lambda_times_the_difference(batch, vari
         return -(p * r.log()).sum(1)
 
     for index, loss in enumerate(model.losses(x, y)):
-        wanted = -q[index][range(7), y].log()
+        expected = -q[index][range(7), y].log()
         if index < 3:
             mine, following = q[index], q[index + 1]
             middle = (mine + following) / 2
@@ -145,8 +145,8 @@ def test_the_loss_is_cross_entropy_minus_lambda_times_the_difference(batch, vari
                 "sym_kl": entropy(mine, following) - entropy(mine, mine)
                 + entropy(following, mine) - entropy(following, following),
             }[variant]  # fmt: skip
-            wanted = wanted - LAMBDAS[index] * difference
-        assert loss.item() == pytest.approx(wanted.mean().item(), abs=1e-4)
+            expected = expected - LAMBDAS[index] * difference
+        assert loss.item() == pytest.approx(expected.mean().item(), abs=1e-4)
 
 
 def test_the_gradient_of_a_layer_takes_the_next_answer_for_given(batch):
@@ -232,6 +232,6 @@ def test_cka_sees_through_rotation_and_scale_and_nothing_else():
 def test_a_probe_reads_what_is_linear_and_only_that():
     corners = torch.tensor(list(itertools.product([-1.0, 1.0], repeat=2))).double().repeat(5, 1)
     first = (corners[:, 0] > 0).long()
-    either = (corners[:, 0] * corners[:, 1] > 0).long()  # exclusive or: no line tells
+    either = (corners[:, 0] * corners[:, 1] > 0).long()  # exclusive or: no line separates them
     assert probe_accuracy(corners, first, corners, first, 2) == 1
     assert probe_accuracy(corners, either, corners, either, 2) <= 0.5

@@ -1,4 +1,4 @@
-"""The settings of classify: what a config may say, what is refused before anything starts, what a job will cost."""
+"""The settings of classify: what a config may contain, what is refused before anything starts, what a job will cost."""
 
 import subprocess
 import sys
@@ -102,7 +102,7 @@ def test_help_is_about_the_pipeline_of_the_config(words):
 
 @pytest.mark.parametrize("model", ["mlp", "greedy"])
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
-def test_the_size_of_a_checkpoint_is_foretold(tmp_path, model, optimizer):
+def test_the_size_of_a_checkpoint_is_predicted(tmp_path, model, optimizer):
     settings = ClassifySettings(model=model, optimizer=optimizer, layers=3, width=200)
     data = open_images("digits")
     built = train_state.build(settings, data, torch.device("cpu"))

@@ -60,7 +60,7 @@ def test_an_mlp_is_drawn_by_its_probes(tmp_path):
     assert simulate(tmp_path / "batch" / "job") == ALL
 
 
-def test_a_resumed_simulation_draws_the_whole_training(tmp_path):
+def test_a_resumed_simulation_plots_all_of_the_training(tmp_path):
     out = tmp_path / "job"
     simulate(out, epochs=1, scheduler="constant")
     simulate(out, epochs=2, scheduler="constant", init_from="resume")
@@ -109,8 +109,8 @@ def test_show_without_a_display_is_one_line(tmp_path, monkeypatch, capsys):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(display.sys, "platform", "linux")
     simulate(tmp_path / "batch" / "job", show=True, research_only=True)
-    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("show:")]
-    assert said == [f"show: there is no display here; the figures are in {tmp_path / 'batch' / 'job'}"]
+    output = [line for line in capsys.readouterr().out.splitlines() if line.startswith("show:")]
+    assert output == [f"show: there is no display here; the figures are in {tmp_path / 'batch' / 'job'}"]
 
 
 def test_show_with_a_display_that_does_not_answer_fails_nothing(tmp_path, monkeypatch):
@@ -122,7 +122,7 @@ def test_show_with_a_display_that_does_not_answer_fails_nothing(tmp_path, monkey
 
 
 @pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
-def test_show_opens_a_window_for_each_picture_until_told_to_stop(tmp_path, monkeypatch):
+def test_show_opens_a_window_for_each_picture_until_a_stop_request(tmp_path, monkeypatch):
     import matplotlib.pyplot as plt
 
     monkeypatch.setenv("DISPLAY", ":0")

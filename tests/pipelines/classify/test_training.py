@@ -1,4 +1,4 @@
-"""Trainings of classify: what they learn, write and report, how they stop and go on. Small networks on the digits."""
+"""Trainings of classify: what they learn, write and report, how they stop and resume. Small networks on the digits."""
 
 import itertools
 import json
@@ -61,7 +61,7 @@ def evaluation(out_dir: Path) -> dict:
     return json.loads((out_dir / "evaluation.json").read_text())
 
 
-def newest(out_dir: Path) -> dict:
+def latest(out_dir: Path) -> dict:
     return torch.load(list(checkpoints.existing(out_dir, KIND).values())[-1], weights_only=True)
 
 
@@ -84,7 +84,7 @@ def start(*words: object) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-# Whole trainings.
+# Complete trainings.
 
 
 @pytest.mark.parametrize(("model", "least"), [("mlp", 0.95), ("greedy", 0.92)])
@@ -146,16 +146,16 @@ def test_the_recorded_rates_are_those_of_the_schedule(model, scheduler, tmp_path
     assert train_here(tmp_path, scheduler=scheduler, model=model) == 0
     rates = [row["lr"] for row in rows_of(tmp_path) if "train/loss" in row]
     cosine = [1e-2 * (1 + math.cos(math.pi * step / 15)) / 2 for step in range(15)]
-    wanted = cosine if scheduler == "cosine" else [1e-2] * 15
-    assert rates == pytest.approx(wanted)
-    for optimizer in newest(tmp_path)["optimizers"]:
-        assert optimizer["param_groups"][0]["lr"] == pytest.approx(wanted[-1])
+    expected = cosine if scheduler == "cosine" else [1e-2] * 15
+    assert rates == pytest.approx(expected)
+    for optimizer in latest(tmp_path)["optimizers"]:
+        assert optimizer["param_groups"][0]["lr"] == pytest.approx(expected[-1])
 
 
 def test_greedy_has_an_optimizer_for_each_layer_and_the_mlp_one(tmp_path):
     for model, count in (("greedy", 3), ("mlp", 1)):
         assert train_here(tmp_path / model, model=model, epochs=1) == 0
-        assert len(newest(tmp_path / model)["optimizers"]) == count
+        assert len(latest(tmp_path / model)["optimizers"]) == count
 
 
 def test_an_epoch_sees_every_image_once_and_each_in_another_order():
@@ -171,7 +171,7 @@ def test_variants_train_alike_without_lambda_and_differ_with_it(tmp_path):
         for variant in variants:
             folder = tmp_path / f"{variant}_{weight}"
             assert train_here(folder, model="greedy", ace_variant=variant, lambda_ace=[weight] * 2, epochs=1) == 0
-            found.append(newest(folder)["model"]["hidden.0.weight"])
+            found.append(latest(folder)["model"]["hidden.0.weight"])
         for one, other in itertools.combinations(found, 2):
             assert torch.equal(one, other) is equal
 
@@ -207,29 +207,29 @@ def test_a_resumed_training_is_the_uninterrupted_one_bit_for_bit(model, cut, tmp
     parts = tmp_path / "parts"
     parts.mkdir()
     assert train(settings_of(parts, model=model), parts, TrainState(), StopAfter(cut)) == 130
-    assert newest(parts)["iteration"] == cut and not (parts / "job.json").exists()
+    assert latest(parts)["iteration"] == cut and not (parts / "job.json").exists()
     assert train_here(parts, model=model, init_from="resume") == 0
-    same(newest(tmp_path / "whole"), newest(parts))
+    same(latest(tmp_path / "whole"), latest(parts))
     assert evaluation(parts)["accuracy"] == evaluation(tmp_path / "whole")["accuracy"]
     evaluated = [row["iter"] for row in rows_of(parts) if "val/loss" in row]
     assert evaluated == [0, 5, 10, 15]  # none twice
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_the_training_goes_on_exactly(signum, code, tmp_path):
+def test_a_signal_saves_and_the_training_resumes_exactly(signum, code, tmp_path):
     words = [f"--{key}={value}" for key, value in {**TINY, "epochs": 400, "model": "greedy"}.items()]
     child = start(PROJECT / "config/greedy/greedy_digits.yaml", *words, "--lambda_ace=[0.1,0.1]", "--out_dir=parts")
     rest, errors = signalled_at(child, "iter 12:", signum)
     assert child.returncode == code, errors
-    cut = newest(tmp_path / "parts")["iteration"]
+    cut = latest(tmp_path / "parts")["iteration"]
     assert 12 <= cut < 2000 and f"stopped by a signal after {cut} iterations" in rest and errors == ""
-    # Not to the end: the next 30 steps tell, of a training that was never stopped and of the one that was.
+    # Not to the end: the next 30 steps decide, of a training that was never stopped and of the resumed one.
     settings = settings_of(None, epochs=400, model="greedy", lambda_ace=[0.1, 0.1], weight_decay=0.01)
     (tmp_path / "whole").mkdir()
     assert train(settings, tmp_path / "whole", TrainState(), StopAfter(cut + 30)) == 130
     resumed = settings.model_copy(update={"init_from": "resume"})
     assert train(resumed, tmp_path / "parts", TrainState(), StopAfter(30)) == 130
-    same(newest(tmp_path / "whole"), newest(tmp_path / "parts"))
+    same(latest(tmp_path / "whole"), latest(tmp_path / "parts"))
 
 
 def test_resuming_a_finished_training_writes_its_results_again(tmp_path, capsys):
@@ -240,7 +240,7 @@ def test_resuming_a_finished_training_writes_its_results_again(tmp_path, capsys)
     assert capsys.readouterr().out.count("iter 15:") == 1
 
 
-def test_a_checkpoint_of_another_network_is_a_mistake(tmp_path):
+def test_a_checkpoint_of_another_network_is_an_error(tmp_path):
     assert train_here(tmp_path, epochs=1) == 0
     with pytest.raises(InputError, match=r"tau 0\.1 there, 0\.2 here"):
         train_here(tmp_path, tau=0.2, init_from="resume")
@@ -248,7 +248,7 @@ def test_a_checkpoint_of_another_network_is_a_mistake(tmp_path):
     assert record["type"] == "InputError" and not (tmp_path / "job.json").exists()
 
 
-def test_a_new_training_in_an_old_folder_sets_the_old_one_aside(tmp_path):
+def test_a_new_training_in_an_old_folder_archives_the_old_one(tmp_path):
     assert train_here(tmp_path) == 0
     assert train_here(tmp_path, epochs=1) == 0
     assert list(checkpoints.existing(tmp_path, KIND)) == [5]
@@ -302,10 +302,10 @@ def test_a_run_by_hand_lies_under_runs_and_can_be_resumed(tmp_path):
     assert re.fullmatch(r"\d{8}_\d{6}", folder.name) and not folder.is_symlink()
     assert job(folder)["run_dir"] == f"runs/digits/mlp/{folder.name}"
     assert train_here(None, epochs=2, scheduler="constant", init_from="resume") == 0
-    assert list((tmp_path / "runs/digits/mlp").iterdir()) == [folder] and newest(folder)["iteration"] == 10
+    assert list((tmp_path / "runs/digits/mlp").iterdir()) == [folder] and latest(folder)["iteration"] == 10
 
 
-def test_resuming_by_hand_without_a_run_is_a_mistake():
+def test_resuming_by_hand_without_a_run_is_an_error():
     with pytest.raises(InputError, match="finds no run in runs/digits/greedy"):
         train_here(None, model="greedy", init_from="resume")
 

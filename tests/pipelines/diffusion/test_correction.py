@@ -1,4 +1,4 @@
-"""The corrector's training: its batches, whole trainings, its settings and what is said about mistakes in them."""
+"""Training error detection: its batches, complete trainings, its settings and the errors in them."""
 
 import json
 import math
@@ -28,7 +28,7 @@ from pipelines.shared.errors import InputError
 from runner.configs import config_file
 from runner.core.errors import UserError
 from tests.conftest import PROJECT, signalled_at
-from tests.pipelines.diffusion.correctors import CPU, TINY, correction, drawn, settings_of, write_text
+from tests.pipelines.diffusion.small_correction import CPU, TINY, correction, drawn, settings_of, write_text
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_a_batch_is_a_function_of_seed_and_number_alone(text, training_type):
         assert not torch.equal(inputs, other[0])
 
 
-def test_both_types_see_the_same_batches_and_say_the_same_of_them(text):
+def test_both_training_types_see_the_same_batches_and_targets(text):
     named, binary = correction(text, training_type="remasking"), correction(text, training_type="remasking_binary")
     vocabulary = open_dataset(str(text)).vocab_size
     assert (named.classes, binary.classes) == (vocabulary + 1, 2)
@@ -88,7 +88,7 @@ def test_the_ratios_of_a_batch_are_spread_up_to_the_largest(text):
         assert sorted(counts.tolist()) == list(range(1, 17))
 
 
-def test_what_is_wrong_in_a_fragment_row_is_a_piece_of_the_training_text(text):
+def test_the_errors_of_a_fragment_row_are_a_piece_of_the_training_text(text):
     dataset = open_dataset(str(text))
     training = "".join(dataset.characters[id] for id in np.concatenate((dataset.train, dataset.train)))
     inputs, marks = drawn(correction(text, corruption_type="fragment", batch_size=64), 0)
@@ -114,21 +114,21 @@ def test_elsewhere_shares_no_character_with_the_window():
 
 
 @pytest.mark.parametrize("replacement", ["unigram", "uniform"])
-def test_replacements_are_as_frequent_as_asked(text, replacement):
+def test_replacements_have_the_requested_frequencies(text, replacement):
     dataset = open_dataset(str(text))
     counts = frequencies(dataset.train, dataset.vocab_size)
     assert counts.tolist() == np.bincount(dataset.train, minlength=dataset.vocab_size).tolist()
     one = correction(text, corruption_type="random", corruption_replacement=replacement, batch_size=1000)
     inputs, marks = drawn(one, 0)
     observed = torch.bincount(inputs[marks == 1], minlength=dataset.vocab_size) / (marks == 1).sum()
-    # Never the character that stood there: of originals x with share q, y != x comes with p_y / (1 - p_x).
+    # Never the original character: of originals x with fraction q, y != x comes with p_y / (1 - p_x).
     p = torch.tensor(counts if replacement == "unigram" else np.ones_like(counts)).double()
     p, q = p / p.sum(), torch.tensor(counts / counts.sum())
     law = p * ((q / (1 - p)).sum() - q / (1 - p))
     assert ((observed - law).abs() < 4.5 * (law * (1 - law) / (marks == 1).sum()).sqrt()).all()
 
 
-def test_a_text_that_no_corrector_can_be_trained_on_is_said_to_be_so(tmp_path):
+def test_a_text_too_short_for_error_detection_is_refused(tmp_path):
     def dataset(train: str, val: str) -> Dataset:
         ids = (np.array(["ab".index(c) for c in part], dtype=np.uint16) for part in (train, val))
         return Dataset("short", tmp_path, Characters(("a", "b")), *ids, len(val), val_unigram_entropy=0.0, sha256="")
@@ -144,7 +144,7 @@ def test_a_text_that_no_corrector_can_be_trained_on_is_said_to_be_so(tmp_path):
     assert drawn(fits, 0)[0].shape == (8, 32)
 
 
-# Whole trainings.
+# Complete trainings.
 
 
 @pytest.fixture(scope="module", params=["remasking", "remasking_binary"])
@@ -158,12 +158,12 @@ def finished(request, text, tmp_path_factory) -> tuple[str, Path]:
 
 
 @pytest.mark.slow
-def test_a_trained_corrector_finds_planted_errors(finished, text):
+def test_a_trained_error_detection_model_finds_planted_errors(finished, text):
     _, out_dir = finished
     last = evaluations(out_dir)[-1]
     rate = last["val/base_rate"]
     assert last["val/auroc"] > 0.95
-    # Knowing only how many are wrong costs the entropy of the base rate, and gives each measure its worth by chance.
+    # Knowing only the error rate costs the entropy of the base rate, and gives each measure its worth by chance.
     assert last["val/loss"] < 0.6 * -(rate * math.log(rate) + (1 - rate) * math.log(1 - rate))
     assert last["val/average_precision"] > rate + 0.5
     assert last["val/precision"] > 0.7 and last["val/recall"] > 0.7 and last["val/accuracy"] > 1 - rate
@@ -172,7 +172,7 @@ def test_a_trained_corrector_finds_planted_errors(finished, text):
 
 
 @pytest.mark.parametrize("kind", ["remasking", "remasking_binary"])
-def test_an_untrained_corrector_knows_how_many_are_wrong_and_no_more(kind, text):
+def test_an_untrained_error_detection_model_knows_only_the_base_rate(kind, text):
     settings = settings_of(text, training_type=kind, max_corruption_ratio=0.3)
     vocabulary = open_dataset(str(text)).vocab_size
     model = build(settings, vocabulary, CPU, torch.float32).model
@@ -181,7 +181,7 @@ def test_an_untrained_corrector_knows_how_many_are_wrong_and_no_more(kind, text)
     assert result.row()["val/auroc"] == 0.5
     if kind == "remasking":
         assert result.val_loss == pytest.approx(math.log(vocabulary + 1), abs=1e-5)
-    else:  # it begins with the prior, that 0.3 / 2 are wrong
+    else:  # it begins with the prior, that 0.3 / 2 are errors
         assert result.val_loss == pytest.approx(-(rate * math.log(0.15) + (1 - rate) * math.log(0.85)), abs=1e-5)
 
 
@@ -196,7 +196,7 @@ def test_checkpoints_are_named_by_the_type_and_loaded_by_no_other(finished, tmp_
 
 
 @pytest.mark.slow
-def test_a_checkpoint_tells_who_wrote_it_how_wrong_a_text_is(finished, text):
+def test_a_checkpoint_scores_the_errors_of_a_text(finished, text):
     """A user's way: load the weights, plant one error, and look where the score is highest."""
     kind, out_dir = finished
     content = torch.load(out_dir / f"ckpt_{kind}_500.pt", weights_only=True)
@@ -233,7 +233,7 @@ def test_a_resumed_training_is_the_uninterrupted_one_bit_for_bit(text, tmp_path,
     assert last[0] == last[1]
 
 
-def test_a_new_training_sets_the_old_one_of_any_type_aside(text, tmp_path):
+def test_a_new_training_archives_the_old_one_of_any_type(text, tmp_path):
     assert train_here(text, tmp_path, max_iters=2, training_type="remasking") == 0
     assert train_here(text, tmp_path, max_iters=3, training_type="remasking_binary") == 0
     assert train_here(text, tmp_path, max_iters=4, training_type="elbo") == 0
@@ -242,7 +242,7 @@ def test_a_new_training_sets_the_old_one_of_any_type_aside(text, tmp_path):
     assert [path.name for path in tmp_path.glob("ckpt_*")] == ["ckpt_elbo_4.pt"]
 
 
-def test_a_checkpoint_is_as_large_as_was_said_before(text, tmp_path):
+def test_a_checkpoint_has_the_predicted_size(text, tmp_path):
     assert train_here(text, tmp_path, max_iters=2, training_type="remasking") == 0
     size = (tmp_path / "ckpt_remasking_2.pt").stat().st_size
     assert size < checkpoint_bytes(settings_of(text, training_type="remasking")) / 4
@@ -255,7 +255,7 @@ def test_the_parameter_count_of_the_settings_is_that_of_the_network(text, traini
     assert Transformer(shape_of(settings, 11)).parameter_count() == parameter_count(settings, 11)
 
 
-def test_ctrl_c_saves_a_corrector_and_leaves(text, tmp_path):
+def test_ctrl_c_saves_an_error_detection_model_and_exits(text, tmp_path):
     options = {**TINY, "dataset": text, "out_dir": tmp_path, "max_iters": 10**6, "eval_interval": 10**6}
     child = subprocess.Popen(
         [sys.executable, PROJECT / "train_run.py", PROJECT / "config/corrector/shakespeare_binary.py",
@@ -304,7 +304,7 @@ def test_the_configs_that_come_along_are_right(name):
          "'bigram'; did you mean 'unigram'?"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_one_sentence_with_its_place(tmp_path, lines, sentence):
+def test_an_error_is_one_sentence_with_its_place(tmp_path, lines, sentence):
     path = tmp_path / "bad.py"
     path.write_text(f"dataset = 'pydoc_char'\ntraining_type = 'remasking'\n{lines}\n")
     with pytest.raises(UserError) as caught:

@@ -39,8 +39,8 @@ def test_a_dataset_gives_back_its_text(text):
 
 
 def test_the_unigram_entropy_is_that_of_the_validation_text(text):
-    shares = [np.mean(text.val == i) for i in set(text.val.tolist())]
-    assert text.val_unigram_entropy == pytest.approx(-sum(p * np.log(p) for p in shares))
+    fractions = [np.mean(text.val == i) for i in set(text.val.tolist())]
+    assert text.val_unigram_entropy == pytest.approx(-sum(p * np.log(p) for p in fractions))
 
 
 def test_paragraphs_begin_after_empty_lines(text):
@@ -63,7 +63,7 @@ def test_even_windows_span_the_whole_text(text):
     assert (spread[0] == text.val[:20]).all() and (spread[-1] == text.val[-20:]).all()
 
 
-def test_a_text_shorter_than_a_window_is_a_mistake(text):
+def test_a_text_shorter_than_a_window_is_an_error(text):
     with pytest.raises(InputError, match="lower block_size"):
         windows.window_starts(text.val, 10_000)
 
@@ -73,13 +73,13 @@ def test_an_unknown_dataset_names_the_known_ones_before_anything_starts():
         DiffusionSettings(dataset="shakespear_char")
 
 
-def test_a_dataset_that_lacks_a_part_and_cannot_be_prepared_is_a_mistake(text):
+def test_a_dataset_that_lacks_a_part_and_cannot_be_prepared_is_an_error(text):
     (text.folder / "val.bin").unlink()
     with pytest.raises(InputError, match="is incomplete"):
         open_dataset(str(text.folder))
 
 
-def test_a_damaged_meta_file_is_a_mistake(text):
+def test_a_damaged_meta_file_is_an_error(text):
     (text.folder / "meta.json").write_text("{")
     with pytest.raises(InputError, match="prepare it again"):
         open_dataset(text.name)
@@ -98,8 +98,8 @@ def read():
 print(prepare_once(folder / "text", read))
 """
     children = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    said = [child.communicate(timeout=60)[0].strip() for child in children]
-    assert sorted(said) == ["False", "False", "True"]
+    output = [child.communicate(timeout=60)[0].strip() for child in children]
+    assert sorted(output) == ["False", "False", "True"]
     assert (tmp_path / "readings").read_text() == "x"
     assert characters.is_prepared(tmp_path / "text")
 

@@ -78,7 +78,7 @@ def test_the_reference_is_cut_like_the_samples():
     assert quality.reference(val, ["x" * 5000]) == whole  # longer than the text itself: all of it, once
 
 
-def test_the_table_is_plain_and_says_where_there_is_nothing_to_say():
+def test_the_table_is_plain_and_marks_missing_values():
     lines = table(Measures(1.5, 2.0, None, 1.0), Measures(1.25, 2.5, 0.5, 0.975)).splitlines()
     assert lines[0].split() == ["nll", "entropy", "distinct-2", "known", "words"]
     assert lines[1].split() == ["samples", "1.500", "2.000", "-", "1.000"]

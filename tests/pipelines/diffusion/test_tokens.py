@@ -1,4 +1,4 @@
-"""Any text file as a dataset: its tokens, the folders where they lie, trainings on them, and what is no text."""
+"""Any text file as a dataset: its tokens, trainings on them, and files that are not text."""
 
 import contextlib
 import hashlib
@@ -70,11 +70,11 @@ def test_every_tokenizer_learns_and_holds_back_the_same_text(tmp_path, place, fe
     assert found.val_characters == len(text) - int(0.9 * len(text))
     assert found.val_characters_per_token == found.val_characters / len(found.val)
     assert found.mask_id == found.vocab_size > max(ids_of(found))
-    shares = np.bincount(found.val) / len(found.val)
-    assert found.val_unigram_entropy == pytest.approx(-sum(p * math.log(p) for p in shares if p))
+    fractions = np.bincount(found.val) / len(found.val)
+    assert found.val_unigram_entropy == pytest.approx(-sum(p * math.log(p) for p in fractions if p))
 
 
-def test_meta_says_what_the_folder_holds(tmp_path, place):
+def test_meta_describes_the_folder(tmp_path, place):
     found = open_dataset(text_in(tmp_path), "bpe", 400)
     meta = json.loads((found.folder / "meta.json").read_text())
     text = TEXT.replace("\r\n", "\n")
@@ -121,7 +121,7 @@ def test_a_dataset_is_tokenized_again_from_its_own_tokens(tmp_path, place):
     assert open_dataset(name).folder == open_dataset(name, "characters").folder == tmp_path / "held"
 
 
-def test_a_folder_of_byte_pairs_is_taken_as_it_is_unless_other_tokens_are_asked_for(tmp_path, place):
+def test_a_folder_of_byte_pairs_is_used_as_it_is_unless_other_tokens_are_requested(tmp_path, place):
     folder = tmp_path / "mine"
     prepare_named(folder, Tokenization(text_in(tmp_path), "bpe", 300), again=False)
     name = str(folder)
@@ -167,11 +167,11 @@ def test_a_text_without_line_breaks_has_no_paragraphs(tmp_path, place):
         windows.paragraphs(found, 8)
 
 
-# Mistakes.
+# Errors.
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (TEXT.encode("latin1", errors="ignore"), r"is not UTF-8 text \(.* at byte \d+\); convert it"),
         (TEXT.encode("utf-16"), "is not UTF-8 text"),
@@ -179,9 +179,9 @@ def test_a_text_without_line_breaks_has_no_paragraphs(tmp_path, place):
     ],
 )
 @pytest.mark.parametrize("tokenizer", ["auto", "bpe"])
-def test_a_text_that_cannot_be_taken_is_one_sentence(tmp_path, place, content, said, tokenizer):
+def test_a_text_that_cannot_be_taken_is_one_sentence(tmp_path, place, content, message, tokenizer):
     (tmp_path / "t.txt").write_bytes(content)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         open_dataset(str(tmp_path / "t.txt"), tokenizer)
     assert not place.exists()
 
@@ -194,21 +194,21 @@ def test_what_is_prepared_is_not_committed():
         assert ignored.returncode == 0
 
 
-def test_what_is_no_text_is_said_before_anything_starts(tmp_path):
+def test_a_file_that_is_not_text_is_refused_before_anything_starts(tmp_path):
     (tmp_path / "empty.txt").touch()
-    for name, said in (
+    for name, message in (
         ("none.txt", r"no dataset '.*none.txt' .*no text file at"),
         ("", r"no dataset '.*' \(no meta.json and no prepare.py in .*, and no text file"),
         ("empty.txt", "is empty"),
     ):
-        with pytest.raises(ValidationError, match=said):
+        with pytest.raises(ValidationError, match=message):
             DiffusionSettings(dataset=str(tmp_path / name))
     for size in (255, 2**18 + 1):
         with pytest.raises(ValidationError, match="bpe_vocab_size"):
             DiffusionSettings(dataset="pydoc_char", bpe_vocab_size=size)
 
 
-def test_the_room_for_checkpoints_knows_the_vocabulary(tmp_path, place):
+def test_the_size_of_checkpoints_includes_the_vocabulary(tmp_path, place):
     name = text_in(tmp_path)
     asked = DiffusionSettings(dataset=name, tokenizer="bpe", bpe_vocab_size=5000)
     before = checkpoint_bytes(asked)
@@ -241,21 +241,21 @@ print(*prepare(Tokenization({book.name!r}, "bpe", 400)))
         subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=work.folder)
         for _ in range(3)
     ]
-    said = [child.communicate(timeout=60)[0].split() for child in children]
-    assert len({folder for folder, _ in said}) == 1
-    assert sorted(fresh for _, fresh in said) == ["False", "False", "True"]
+    output = [child.communicate(timeout=60)[0].split() for child in children]
+    assert len({folder for folder, _ in output}) == 1
+    assert sorted(fresh for _, fresh in output) == ["False", "False", "True"]
 
 
-def test_a_preparation_that_is_killed_leaves_nothing_that_is_taken_for_whole(work, book):
-    """Killed when the first part stands there; the next preparation makes the rest."""
+def test_a_killed_preparation_leaves_nothing_that_counts_as_complete(work, book):
+    """Killed when the first part is there; the next preparation makes the rest."""
     program = f"""
 import sys, time; sys.path.insert(0, {str(PROJECT)!r})
 from pipelines.diffusion.text.open import prepare
 from pipelines.diffusion.text.tokenization import Tokenization
 from runner.disk import atomic
-whole = atomic.write_bytes
+original = atomic.write_bytes
 def slowly(path, content):
-    whole(path, content)
+    original(path, content)
     print(path, flush=True)
     time.sleep(60)
 atomic.write_bytes = slowly
@@ -276,7 +276,7 @@ prepare(Tokenization({book.name!r}, "bpe", 400))
 
 
 @pytest.mark.slow
-def test_a_training_on_byte_pairs_says_bits_of_the_original_characters(work, book):
+def test_a_training_on_byte_pairs_reports_bits_per_original_character(work, book):
     done = python(
         PROJECT / "train_run.py",
         config(work, "c.py", dataset=book.name, tokenizer="bpe", bpe_vocab_size=400),
@@ -302,7 +302,7 @@ def trained(out_dir: Path, **changes) -> int:
     return run(DiffusionSettings(**{**CONFIG, "max_iters": 2, "out_dir": str(out_dir), **changes}))
 
 
-def test_a_training_goes_on_with_its_own_byte_pairs_only(tmp_path, place):
+def test_a_training_resumes_with_its_own_byte_pairs_only(tmp_path, place):
     asked = {"dataset": text_in(tmp_path), "tokenizer": "bpe", "bpe_vocab_size": 300}
     resumed = {**asked, "init_from": "resume", "max_iters": 4}
     assert trained(tmp_path / "out", **asked) == 0
@@ -314,7 +314,7 @@ def test_a_training_goes_on_with_its_own_byte_pairs_only(tmp_path, place):
         trained(tmp_path / "out", **resumed)
 
 
-def test_a_checkpoint_from_before_byte_pairs_goes_on(tmp_path, place):
+def test_a_checkpoint_from_before_byte_pairs_can_be_resumed(tmp_path, place):
     asked = {"dataset": text_in(tmp_path)}
     assert trained(tmp_path / "out", **asked) == 0
     path = tmp_path / "out" / "ckpt_elbo_2.pt"
@@ -374,7 +374,7 @@ def test_by_hand_a_text_becomes_a_dataset_with_a_name(work, book):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["none.txt"], "no dataset 'none.txt'"),
         (["book.txt", "--name", "digits"], "belongs to the project"),
@@ -385,9 +385,9 @@ def test_by_hand_a_text_becomes_a_dataset_with_a_name(work, book):
         (["book.txt", "--vocab_size", "many"], "many"),
     ],
 )
-def test_mistakes_by_hand_are_one_sentence(work, words, said):
+def test_errors_on_the_command_line_are_one_sentence(work, words, message):
     work.write("book.txt", TEXT)
     done = python(PROJECT / "data" / "text.py", *words, cwd=work.folder)
     assert done.returncode == 2 and done.stdout == ""
     (sentence,) = done.stderr.splitlines()
-    assert sentence.startswith("error: ") and said in sentence
+    assert sentence.startswith("error: ") and message in sentence

@@ -135,13 +135,13 @@ def test_logits_at_positions_are_those_of_all(text):
     assert torch.allclose(model(ids, at), model(ids).flatten(0, 1)[at], atol=1e-6)
 
 
-def test_the_whole_text_is_asked_and_the_error_is_that_of_the_masks(text):
+def test_the_full_validation_reads_all_of_the_text_and_its_error_is_that_of_the_masks(text):
     data = open_dataset(str(text))
     model = small_network(data.vocab_size, 32)
     common = {"mask_id": data.mask_id, "device": CPU, "dtype": torch.float32}
     whole = evaluate_full(model, data.val, 32, **common)
     assert whole.losses.shape == (len(data.val) // 32, 10) and (whole.losses > 0).all()
-    # Other masks on the same windows: the spread of the mean is what the standard error says.
+    # Other masks on the same windows: the spread of the mean agrees with the standard error.
     others = []
     for offset in range(1, 13):
         shifted = np.roll(data.val, 0)
@@ -169,10 +169,10 @@ def test_each_window_meets_each_bin_once():
     assert ((ratio > bins / 10) & (ratio <= (bins + 1) / 10 + 1e-6)).all()
 
 
-def test_the_final_evaluation_is_said_and_recorded(text, tmp_path, capsys):
+def test_the_final_evaluation_is_printed_and_recorded(text, tmp_path, capsys):
     assert train_here(text, tmp_path, max_iters=20, training_type="elbo") == 0
-    said = capsys.readouterr().out
-    assert "final: val loss" in said and "windows of the validation text, 10 mask ratios each" in said
+    output = capsys.readouterr().out
+    assert "final: val loss" in output and "windows of the validation text, 10 mask ratios each" in output
     final = rows_of(tmp_path)[-1]
     assert final["final/loss_stderr"] < 0.05 and final["final/bpc"] == pytest.approx(final["final/loss"] / math.log(2))
 
@@ -180,7 +180,7 @@ def test_the_final_evaluation_is_said_and_recorded(text, tmp_path, capsys):
 # Curriculum.
 
 
-def test_fixed_stages_share_the_training_out():
+def test_fixed_stages_divide_the_training_among_them():
     stages = [RandomStage(type="random", max_masked_ratio=0.5, share=share) for share in (1, 2, 1)]
     assert [stage_at(i, stages, 8) for i in range(8)] == [0, 0, 1, 1, 1, 1, 2, 2]
     assert stage_at(100, stages, 8) == 2
@@ -241,7 +241,7 @@ def test_a_step_without_a_finite_gradient_moves_nothing_and_is_counted(text, opt
     assert any(not torch.equal(p, old) for p, old in zip(model_state.model.parameters(), before, strict=True))
 
 
-def test_the_average_is_judged_and_the_weights_come_back(text):
+def test_the_averaged_weights_are_evaluated_and_the_own_weights_restored(text):
     model_state = build(settings(text, ema_decay=0.5), 10, CPU, torch.float32)
     with torch.no_grad():
         for p in model_state.model.parameters():
@@ -278,7 +278,7 @@ def test_a_checkpoint_of_the_first_schema_still_loads(text, tmp_path, capsys):
     assert "resuming from" in capsys.readouterr().out and (tmp_path / "ckpt_elbo_40.pt").is_file()
 
 
-def test_a_killed_training_goes_on_as_if_nothing_had_been(text, tmp_path):
+def test_a_killed_training_resumes_exactly(text, tmp_path):
     changes = {"training_type": "elbo", "eval_interval": 10, "max_iters": 60, "always_save_checkpoint": True}
     assert train_here(text, tmp_path / "whole", **changes) == 0
     child = subprocess.Popen(
@@ -326,7 +326,7 @@ def test_two_processes_train_what_one_trains(text, tmp_path, changes):
 
 
 @pytest.mark.slow
-def test_processes_that_cannot_share_evenly_say_so(text, tmp_path):
+def test_an_uneven_split_over_processes_is_an_error(text, tmp_path):
     done = torchrun(2, config(tmp_path, text, batch_size=3))
     assert done.returncode != 0
     assert "2 processes can split neither gradient_accumulation_steps (1) nor batch_size (3) evenly" in done.stderr
@@ -336,22 +336,22 @@ def test_processes_that_cannot_share_evenly_say_so(text, tmp_path):
 
 
 def test_the_meter_leaves_skipped_steps_out_of_the_mean_and_counts_them_for_good(text):
-    said: list[str] = []
-    meter = Meter(CPU, torch.float32, World(), said.append, tokens_per_iter=8, flops_per_token=1.0, skipped=3)
+    output: list[str] = []
+    meter = Meter(CPU, torch.float32, World(), output.append, tokens_per_iter=8, flops_per_token=1.0, skipped=3)
     for loss, skipped in ((2.0, 0.0), (math.nan, 1.0), (4.0, 0.0)):
         meter.count(torch.tensor(loss), torch.tensor(skipped))
     assert meter.skipped == 4 and meter.consecutive_skips == 0
     row, line = meter.row(warm=False)
     assert row["train/loss"] == pytest.approx(3.0) and row["skipped_steps"] == 4 and "4 steps skipped" in line
-    assert "mfu" not in row and said == []
+    assert "mfu" not in row and output == []
     meter.count(torch.tensor(math.inf), torch.tensor(1.0))
     assert meter.consecutive_skips == 1 and meter.skipped == 5  # also between two rows: what a checkpoint asks for
     row, line = meter.row(warm=True)
     assert math.isnan(row["train/loss"]) and row["skipped_steps"] == 5 and row["mfu"] > 0
-    assert len(said) == 1 and said[0].startswith("peak for mfu")
+    assert len(output) == 1 and output[0].startswith("peak for mfu")
 
 
-def test_metrics_say_how_fast_and_how_far(text, tmp_path):
+def test_metrics_contain_speed_and_progress(text, tmp_path):
     assert train_here(text, tmp_path, max_iters=20) == 0
     row = [row for row in rows_of(tmp_path) if "train/loss" in row][-1]
     assert row["ms_per_iter_p95"] >= row["ms_per_iter_p50"] > 0
@@ -379,7 +379,7 @@ def test_tensorboard_gets_the_numbers(text, tmp_path):
     assert [event.step for event in events.Scalars("train/loss")] == [1, 5, 10, 15, 20]
 
 
-def test_without_tensorboard_the_training_goes_on(text, tmp_path, monkeypatch, capsys):
+def test_without_tensorboard_the_training_continues(text, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     assert train_here(text, tmp_path, max_iters=5, tensorboard_log=True) == 0
     assert "pip install tensorboard" in capsys.readouterr().err
@@ -394,4 +394,4 @@ def test_the_batches_of_a_micro_batch_index_do_not_depend_on_who_draws_them(text
     assert all(torch.equal(a, b) for a, b in zip(straight[1::2], crooked, strict=True))
     assert not torch.equal(straight[0], straight[1])
     assert loss_of(BatchLoss(small_network(data.vocab_size, 32), CPU, torch.float32), one.draw(0, 0, 0)).isfinite()
-    assert isinstance(one._batches, Batches)
+    assert isinstance(one.batches, Batches)

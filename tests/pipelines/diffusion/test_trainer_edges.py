@@ -41,7 +41,7 @@ def test_a_validation_text_shorter_than_a_window_is_refused_before_the_first_ste
     assert "iter 1:" not in done.stdout
 
 
-def test_a_damaged_checkpoint_never_stands_for_a_good_one(tmp_path):
+def test_a_damaged_checkpoint_never_replaces_a_good_one(tmp_path):
     """A training was resumed at 5, since 99 could not be read, and has now written 6, which is not the best."""
     for iteration in (4, 5, 6, 99):
         checkpoints.path_of(tmp_path, "elbo", iteration).touch()
@@ -58,10 +58,10 @@ def test_a_signal_in_the_final_evaluation_is_not_passed_over_in_silence(text, tm
     assert "a signal ended the final evaluation early; --init_from=resume --eval_only=true" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("steps", "said"), [(5, "no trace of 5 steps"), (12, "the trace of 2 steps is")])
-def test_a_training_too_short_for_a_whole_trace_says_so(text, tmp_path, capsys, steps, said):
+@pytest.mark.parametrize(("steps", "message"), [(5, "no trace of 5 steps"), (12, "the trace of 2 steps is")])
+def test_a_training_too_short_for_a_complete_trace_reports_it(text, tmp_path, capsys, steps, message):
     assert train_here(text, tmp_path, max_iters=steps, profile=True, final_evaluation=False) == 0
-    assert said in capsys.readouterr().out
+    assert message in capsys.readouterr().out
     assert (tmp_path / "profile.json").exists() == (steps > 10)
 
 
@@ -85,13 +85,13 @@ def test_muon_has_a_way_back_from_its_first_step(text):
 
 @pytest.mark.parametrize("most", [0, 2**30])
 def test_windows_come_to_the_device_whatever_it_is(monkeypatch, most):
-    """'meta' stands for one that is neither a processor nor NVIDIA's."""
+    """'meta' imitates a device that is neither a processor nor NVIDIA's."""
     monkeypatch.setattr("pipelines.diffusion.text.corpus.MAX_DEVICE_BYTES", most)
     windows = Corpus(np.arange(50, dtype=np.uint16), torch.device("meta")).windows(np.array([3, 48]), 4)
     assert windows.device.type == "meta" and windows.shape == (2, 4)
 
 
-def test_a_window_that_is_left_over_is_asked_too(monkeypatch):
+def test_a_window_that_is_left_over_is_evaluated_too(monkeypatch):
     """Three windows, two at a time."""
     model, tokens = small_network(3, 8), np.arange(24) % 3
 

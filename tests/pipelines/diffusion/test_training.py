@@ -91,7 +91,7 @@ def train_here(text: Path, out_dir: Path, **changes) -> int:
     return run(DiffusionSettings(**{**TINY, "dataset": str(text), "out_dir": str(out_dir), **changes}))
 
 
-# A whole training.
+# A complete training.
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def finished(text, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[
     )
 
 
-def test_a_training_learns_and_says_so(finished, text):
+def test_a_training_learns_and_reports_it(finished, text):
     out_dir, done = finished
     assert done.returncode == 0, done.stderr
     steps = re.findall(r"^step (\d+): train loss ([\d.]+), val loss ([\d.]+), lr [\d.e+-]+$", done.stdout, re.M)
@@ -111,8 +111,8 @@ def test_a_training_learns_and_says_so(finished, text):
     assert float(steps[-1][2]) < 0.85 * entropy
     assert re.search(r"^iter 400: loss [\d.]+, time [\d.]+ms, mfu [\d.]+%$", done.stdout, re.M)
     assert f"saving checkpoint to {out_dir / 'ckpt_unmasking_400.pt'}\n" in done.stdout
-    for said in ("device: cpu", "dtype: float32", "parameters", "unigram entropy", "peak for mfu", "stage 1/3: random"):
-        assert said in done.stdout
+    for part in ("device: cpu", "dtype: float32", "parameters", "unigram entropy", "peak for mfu", "stage 1/3: random"):
+        assert part in done.stdout
 
 
 def test_metrics_have_a_row_per_log_step_and_per_evaluation(finished):
@@ -142,7 +142,7 @@ def test_checkpoints_load_safely_and_the_last_and_best_are_kept(finished):
     assert not list(out_dir.glob("*.tmp"))
 
 
-def test_resuming_a_finished_training_says_so(finished):
+def test_resuming_a_finished_training_is_reported(finished):
     out_dir, _ = finished
     done = finish(out_dir.parent / "tiny.py", "--init_from=resume")
     assert done.returncode == 0
@@ -187,7 +187,7 @@ def test_resuming_passes_over_a_damaged_checkpoint_and_refuses_another_network(t
         train_here(text, tmp_path, n_layer=2, init_from="resume")
 
 
-def test_a_new_training_in_an_old_folder_sets_the_old_one_aside(text, tmp_path):
+def test_a_new_training_in_an_old_folder_archives_the_old_one(text, tmp_path):
     assert train_here(text, tmp_path, max_iters=20) == 0
     (tmp_path / "ckpt_unmasking_99.pt.tmp").write_bytes(b"left by a crash")
     assert train_here(text, tmp_path, max_iters=10) == 0
@@ -216,11 +216,11 @@ def test_a_signal_saves_and_leaves(text, tmp_path, signum, code):
     assert errors == ""
 
 
-# Mistakes and failures.
+# Errors and failures.
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "message"),
     [
         ("--init_from=resume", "--init_from=scratch starts from scratch"),
         pytest.param(
@@ -229,10 +229,10 @@ def test_a_signal_saves_and_leaves(text, tmp_path, signum, code):
         ("--block_size=100000", "lower block_size"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_exit_code_2(text, tmp_path, option, said):
+def test_an_error_is_one_sentence_and_exit_code_2(text, tmp_path, option, message):
     done = finish(config(tmp_path, text), option)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: ") and said in done.stderr and len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("error: ") and message in done.stderr and len(done.stderr.splitlines()) == 1
     record = json.loads((tmp_path / "out" / "error.json").read_text())
     assert record["type"] == "InputError" and record["traceback"] is None
 
@@ -270,7 +270,7 @@ def evaluations(out_dir: Path) -> list[dict]:
 
 
 def test_evaluation_depends_on_nothing_but_the_model(text, tmp_path):
-    """One checkpoint, asked under other batch sizes, seeds and curricula, answers the same."""
+    """One checkpoint, evaluated under other batch sizes, seeds and curricula, gives the same result."""
     assert train_here(text, tmp_path, max_iters=20) == 0
     same = {"init_from": "resume", "eval_only": True}
     train_here(text, tmp_path, **same)
@@ -289,8 +289,8 @@ def test_evaluation_depends_on_nothing_but_the_model(text, tmp_path):
 def test_stages_advance_when_stale_and_the_last_one_stays(text, tmp_path, capsys):
     # No evaluation can improve by 100 nats, so after the first each one is stale. There is none before the first step.
     assert train_here(text, tmp_path, eval_interval=10, min_improvement=100.0) == 0
-    said = capsys.readouterr().out
-    assert re.findall(r"^stage (\d)/3: (\w+)", said, re.M) == [("1", "random"), ("2", "sticky"), ("3", "sticky")]
+    output = capsys.readouterr().out
+    assert re.findall(r"^stage (\d)/3: (\w+)", output, re.M) == [("1", "random"), ("2", "sticky"), ("3", "sticky")]
     assert [row["stage"] for row in evaluations(tmp_path)] == [1, 1, 2, 2, 3, 3]
 
 
@@ -355,7 +355,7 @@ def test_rows_that_wandb_cannot_follow_are_dropped_not_waited_for(text, tmp_path
 
 
 @pytest.mark.slow
-def test_compile_without_a_compiler_warns_once_and_goes_on(text, tmp_path):
+def test_compile_without_a_compiler_warns_once_and_continues(text, tmp_path):
     nowhere = {**os.environ, "PATH": str(tmp_path), "CXX": "/nonexistent/c++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
     done = finish(config(tmp_path, text, max_iters=10), "--compile=true", env=nowhere)
     assert done.returncode == 0, done.stderr

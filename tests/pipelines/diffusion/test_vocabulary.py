@@ -230,7 +230,7 @@ def test_gpt2_as_it_was_first_released_is_taken_from_what_tiktoken_keeps(tmp_pat
     assert byte_pairs.gpt2_tokens() == tokens
 
 
-def test_without_ranks_one_sentence_says_what_to_put_where(few_ranks, tmp_path, monkeypatch):
+def test_without_ranks_the_error_names_the_file_to_provide(few_ranks, tmp_path, monkeypatch):
     few_ranks.unlink()
     for folder in (str(tmp_path / "nothing"), ""):
         monkeypatch.setenv("TIKTOKEN_CACHE_DIR", folder)
@@ -238,7 +238,7 @@ def test_without_ranks_one_sentence_says_what_to_put_where(few_ranks, tmp_path, 
             byte_pairs.gpt2_tokens()
 
 
-def test_a_damaged_file_of_ranks_is_a_mistake(few_ranks):
+def test_a_damaged_file_of_ranks_is_an_error(few_ranks):
     few_ranks.write_bytes(few_ranks.read_bytes()[:-10])
     with pytest.raises(InputError, match="its sha256 differs"):
         byte_pairs.gpt2_tokens()

@@ -55,6 +55,6 @@ def exact(curvatures: torch.Tensor, strength: float, gamma: float) -> float:
     return (stretched / (stretched + gamma) / 2).sum().item()
 
 
-def agrees(found: Summary, wanted: float) -> None:
-    assert found.mcse < 0.05 * abs(wanted) + 0.02, found  # else the next line could not fail
-    assert abs(found.llc_mean - wanted) < Z * found.mcse, (found, wanted)
+def agrees(found: Summary, expected: float) -> None:
+    assert found.mcse < 0.05 * abs(expected) + 0.02, found  # else the next line could not fail
+    assert abs(found.llc_mean - expected) < Z * found.mcse, (found, expected)

@@ -1,4 +1,4 @@
-"""What is said of chains: the ESS of a process whose ESS is known, and each case that is flagged."""
+"""The diagnostics of chains: the ESS of a process whose ESS is known, and each case that is flagged."""
 
 import math
 
@@ -36,7 +36,7 @@ def traced(losses: np.ndarray) -> Trace:
     return Trace(losses[:, :0], losses, 0.1, 0.5, 2.0, 1.0)
 
 
-def test_mean_spread_and_error_are_what_they_say():
+def test_mean_spread_and_error_are_those_of_the_draws():
     losses = 3 + autoregressive(0.0, 6, 5000)
     found = summarise("hmc", traced(losses), 10.0, 2.0)
     means = 10 * (losses.mean(1) - 2)
@@ -55,7 +55,7 @@ def test_a_chain_that_does_not_move_has_no_ess_and_is_named():
     assert found.stuck_chains == 1 and found.flags == ("chain 2 does not move",)
 
 
-def test_chains_that_all_stand_still_have_no_ess_either():
+def test_chains_that_do_not_move_have_no_ess_either():
     settings = quick(hmc=HmcSettings(warmup=5, draws=50, step_size=1e6))
     found = estimate("hmc", QUADRATIC, 20.0, 5.0, settings)
     assert found.acceptance == 0 and math.isnan(found.ess) and found.stuck_chains == 32
@@ -83,7 +83,7 @@ def test_a_chain_of_sgld_that_diverges_leaves_the_others_as_they_were():
     assert np.isfinite(one[[0, 2]]).all() and np.allclose(one[[0, 2]], other[[0, 2]], rtol=1e-9)
 
 
-def test_too_few_draws_are_said():
+def test_too_few_draws_are_reported():
     found = summarise("hmc", traced(3 + autoregressive(0.0, 2, 3)), 10.0, 0.0)
     assert math.isnan(found.ess) and found.flags == ("fewer than 4 draws of each chain: too few for ESS and R-hat",)
 

@@ -1,4 +1,4 @@
-"""The samplers and the estimator against what theory says: closed forms, quadrature, and processes with a known ESS.
+"""The samplers and the estimator against theory: closed forms, quadrature, and processes with a known ESS.
 
 Seeds are fixed. Tolerances are Z Monte Carlo standard errors, as the estimate itself reports them: a right sampler
 misses one once in 15,000 seeds.
@@ -45,10 +45,10 @@ def test_a_quadratic_loss_has_the_coefficient_of_its_closed_form(name, gamma):
     assert found.below_w0 == 0 and found.stuck_chains == 0 and found.r_hat < 1.05
 
 
-@pytest.mark.parametrize(("name", "wanted"), [("hmc", 0.8), ("mala", 0.574)])
-def test_the_step_is_adapted_until_the_acceptance_is_the_wanted_one(name, wanted):
+@pytest.mark.parametrize(("name", "expected"), [("hmc", 0.8), ("mala", 0.574)])
+def test_the_step_is_adapted_until_the_acceptance_meets_its_target(name, expected):
     found = estimate(name, QUADRATIC, 20.0, 5.0, quick())
-    assert found.acceptance == pytest.approx(wanted, abs=0.08)
+    assert found.acceptance == pytest.approx(expected, abs=0.08)
 
 
 def test_sgld_has_the_bias_of_its_step_and_no_other():
@@ -128,8 +128,8 @@ def test_least_squares_on_the_diabetes_data(name):
 
 def test_training_finds_the_minimum_of_the_diabetes_data():
     target = diabetes()
-    begun = Target(target.loss, torch.zeros_like(target.w0), target.n, target.data)
-    ended, minimum = descend(begun, ModelSettings(), lambda *_: None)
+    started = Target(target.loss, torch.zeros_like(target.w0), target.n, target.data)
+    ended, minimum = descend(started, ModelSettings(), lambda *_: None)
     assert minimum.reached and minimum.gradient_norm < 1e-10
     assert torch.allclose(ended.w0, target.w0, atol=1e-8)
 
@@ -174,7 +174,7 @@ SINGULAR = {
 def test_singular_losses_have_the_coefficient_that_quadrature_finds_at_this_temperature(shape, name):
     strength, gamma, formula = 20.0, 1.0, SINGULAR[shape]
     target = potential(lambda w: formula(w[..., 0], w[..., 1]), 2)
-    # Shorter steps than is best elsewhere: the arms of these valleys are so narrow that MALA would stand still in them.
+    # Shorter steps than is best elsewhere: the arms of these valleys are so narrow that MALA would not move in them.
     settings = quick(mala=MalaSettings(warmup=40, draws=300, steps_per_draw=8, acceptance=0.9))
     agrees(estimate(name, target, strength, gamma, settings), by_quadrature(formula, strength, gamma))
 
@@ -183,9 +183,9 @@ def test_sgld_comes_within_its_bias_where_the_loss_is_singular():
     strength, gamma, formula = 20.0, 1.0, SINGULAR["x2 y2"]
     target = potential(lambda w: formula(w[..., 0], w[..., 1]), 2)
     found = estimate("sgld", target, strength, gamma, quick())
-    wanted = by_quadrature(formula, strength, gamma)
-    assert found.mcse < 0.05 * wanted
-    assert abs(found.llc_mean - wanted) < Z * found.mcse + 0.05 * wanted
+    expected = by_quadrature(formula, strength, gamma)
+    assert found.mcse < 0.05 * expected
+    assert abs(found.llc_mean - expected) < Z * found.mcse + 0.05 * expected
 
 
 def reduced_rank() -> tuple[Target, float, float]:
@@ -223,9 +223,9 @@ def test_reduced_rank_regression_has_the_coefficient_that_quadrature_finds():
     losses = ((map_ @ bilinear * map_).sum(1) - 2 * map_ @ mixed.flatten() + y.square().sum(1).mean()) / (2 * 0.5**2)
     assert torch.allclose(losses[::9973], target.loss(points[::9973], x, y))
     weights = (-strength * (losses - least) - gamma / 2 * (points - target.w0).square().sum(1)).exp()
-    wanted = (strength * (weights * (losses - least)).sum() / weights.sum()).item()
+    expected = (strength * (weights * (losses - least)).sum() / weights.sum()).item()
     for name in ("hmc", "mala"):
-        agrees(estimate(name, target, strength, gamma, quick()), wanted)
+        agrees(estimate(name, target, strength, gamma, quick()), expected)
 
 
 @pytest.mark.slow
@@ -251,7 +251,7 @@ def test_one_leapfrog_step_is_accepted_as_malas_proposal_is():
     w = torch.randn(50, 3, generator=random_stream(0, "w"), dtype=torch.float64)
     step = 0.1
     sampler = samplers.Mala(posterior, w, MalaSettings(step_size=step), random_stream(0, "move"))
-    there, slope_there, loss_there, probability = sampler._propose(torch.full((50, 1), math.sqrt(step)))
+    there, slope_there, loss_there, probability = sampler.propose(torch.full((50, 1), math.sqrt(step)))
     slope, loss = posterior.gradients(w)
 
     def log_proposal(to: torch.Tensor, origin: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Estimates through the door: what they write and say, how they stop, what is refused before anything starts."""
+"""Estimates by train_run.py: what they write and print, how they stop, what is refused before anything starts."""
 
 import csv
 import json
@@ -147,7 +147,7 @@ def test_a_signal_leaves_with_the_samplers_that_had_finished(tmp_path):
 
 
 @pytest.mark.parametrize("stage", ["adam", "lbfgs", "mala"])
-def test_a_wish_to_stop_is_heard_at_the_next_look_at_the_loss(tmp_path, stage):
+def test_a_stop_request_takes_effect_at_the_next_evaluation_of_the_loss(tmp_path, stage):
     """An iteration of L-BFGS, or a draw, may take many of them, each of a second where the network is large."""
     parts = {"adam": {"adam_steps": 10**6}, "lbfgs": {"adam_steps": 0, "gradient": 1e-300}, "mala": QUICK}[stage]
     endless = {"warmup": 1, "draws": 10**6, "steps_per_draw": 10**6 if stage == "mala" else 1}
@@ -189,18 +189,18 @@ def test_what_cannot_work_is_refused_in_a_sentence(tmp_path, text, sentence):
     assert len(caught.value.problems) == 1 and sentence in caught.value.problems[0]
 
 
-def test_the_keys_of_a_config_without_a_pipeline_tell_that_it_is_one_of_ours(tmp_path):
+def test_a_config_without_a_pipeline_is_recognized_by_its_keys(tmp_path):
     (tmp_path / "c.yaml").write_text("seed: 1\ndata: {n_data: 50}\nmodel: {target_params: 60}\n")
     assert isinstance(configurator.resolve(config_file.read(tmp_path / "c.yaml"), {}), LlcSettings)
 
 
-@pytest.mark.parametrize(("name", "n", "wanted"), [("llc_small", 100, 50), ("llc_base", 20_000, 10_000)])
-def test_the_configs_have_the_sizes_that_their_names_promise(name, n, wanted):
+@pytest.mark.parametrize(("name", "n", "expected"), [("llc_small", 100, 50), ("llc_base", 20_000, 10_000)])
+def test_the_configs_have_the_sizes_that_their_names_promise(name, n, expected):
     settings = configurator.resolve(config_file.read(PROJECT / f"config/llc/{name}.yaml"), {})
     assert isinstance(settings, LlcSettings)
-    assert (settings.data.n_data, settings.model.target_params) == (n, wanted)
+    assert (settings.data.n_data, settings.model.target_params) == (n, expected)
     sizes = layer_sizes(settings.model, settings.data)
-    assert parameter_count(sizes, settings.model.kind) == Regressor(sizes).count == pytest.approx(wanted, rel=0.01)
+    assert parameter_count(sizes, settings.model.kind) == Regressor(sizes).count == pytest.approx(expected, rel=0.01)
 
 
 @pytest.mark.parametrize("kind", ["mlp", "linear"])

@@ -1,4 +1,4 @@
-"""What a run's counts are read from, whatever state its folder is in; and the interval of a share."""
+"""What a run's counts are read from, whatever state its folder is in; and the interval of a ratio."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_records_are_summed(tmp_path: Path, name: str) -> None:
     assert derive(tmp_path) == Counts(Share(2, 3), Share(3, 4), "", {"adversarial": name, "ood": name})
 
 
-def test_each_half_comes_from_the_first_file_that_tells_it(tmp_path: Path) -> None:
+def test_each_half_comes_from_the_first_file_that_has_it(tmp_path: Path) -> None:
     write(tmp_path, "metrics/success_counts.json", {"adversarial_success": 1, "adversarial_total": 2})
     write(tmp_path, "raw/records.jsonl", "".join(ADVERSARIAL))
     write(tmp_path, "predictions.jsonl", "".join([*ADVERSARIAL, *ODD]))
@@ -100,7 +100,7 @@ def test_what_is_not_known_is_none_with_a_note_and_never_nought(tmp_path: Path, 
     assert derive(tmp_path).summary() == "adversarial_success=unknown, ood_success=unknown"
 
 
-def test_a_torn_line_and_rows_that_do_not_say_are_left_out_and_told(tmp_path: Path) -> None:
+def test_a_torn_line_and_incomplete_rows_are_left_out_and_reported(tmp_path: Path) -> None:
     lines = [*ADVERSARIAL, row(is_adversarial=True), row(is_adversarial=1, adversarial_success=0.0), '{"is_adver']
     write(tmp_path, "raw/records.jsonl", "".join(lines))
     found = derive(tmp_path)

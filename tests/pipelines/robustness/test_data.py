@@ -29,7 +29,7 @@ def made(data: Data, **more) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize(("kind", "name", "shape", "classes", "count"), DATASETS)
-def test_the_parts_are_apart_whole_and_of_all_classes(kind, name, shape, classes, count):
+def test_the_splits_are_disjoint_complete_and_of_all_classes(kind, name, shape, classes, count):
     data = rows(kind, name)
     parts = (data.train, data.val, data.test)
     assert data.shape == shape and len(data.names) == classes and sum(map(len, parts)) == count
@@ -87,7 +87,7 @@ def test_a_class_that_is_held_out_is_nowhere_but_in_held_out():
         (("TABULAR", "wine", {"held_out_class": 3}), "numbered from 0 to 2"),
     ],
 )
-def test_a_class_that_cannot_be_held_out_is_a_mistake(given, sentence):
+def test_a_class_that_cannot_be_held_out_is_an_error(given, sentence):
     with pytest.raises(InputError, match=sentence):
         rows(*given[:2], ood=given[2])
 
@@ -112,7 +112,7 @@ def test_feature_shuffle_keeps_each_feature_and_breaks_what_binds_them():
     assert radii[0] > 0.8 * radii[1] and found.dtype == np.float32
 
 
-def test_gaussian_noise_has_the_strength_that_is_asked_for():
+def test_gaussian_noise_has_the_requested_strength():
     data = rows("TABULAR", "breast_cancer")
     (found,) = made(data, kinds=["gaussian_noise"], noise=2.0).values()
     assert (found - data.test.x).std() == pytest.approx(2.0, rel=0.03)
@@ -133,7 +133,7 @@ def test_uniform_wide_fills_a_box_wider_than_the_training_rows():
     assert pixels.mean() == pytest.approx(0.5, abs=0.01) and pixels.min() >= 0 and pixels.max() <= 1
 
 
-def test_patch_shuffle_moves_whole_patches_within_an_image():
+def test_patch_shuffle_moves_complete_patches_within_an_image():
     data = rows("IMAGE", "digits")
     (found,) = made(data, kinds=["patch_shuffle"], patches=4).values()
 
@@ -152,7 +152,7 @@ def test_blur_is_a_gaussian_within_each_image():
     np.testing.assert_allclose(found[3, 0], gaussian_filter(data.test.x[3, 0], 1.2, mode="nearest"), atol=1e-6)
 
 
-def test_a_kind_draws_the_same_whatever_stands_beside_it():
+def test_a_kind_draws_the_same_whatever_other_kinds_there_are():
     data = rows("VECTOR", "rings")
     alone = made(data, kinds=["uniform_wide"])["uniform_wide"]
     assert np.array_equal(alone, made(data, kinds=["gaussian_noise", "uniform_wide"])["uniform_wide"])

@@ -71,8 +71,8 @@ def test_mahalanobis_survives_features_that_never_vary(random):
 def test_energy_and_softmax_by_their_formulas(random):
     logits = 4 * random.standard_normal((50, C))
     rows = outputs(np.zeros((50, D)), logits)
-    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    np.testing.assert_allclose(detectors.maximum_softmax(rows), 1 - shares.max(1), rtol=1e-12)
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(detectors.maximum_softmax(rows), 1 - probabilities.max(1), rtol=1e-12)
     for t in (1.0, 2.5):
         np.testing.assert_allclose(detectors.energy(rows, t), -t * np.log(np.exp(logits / t).sum(1)), rtol=1e-12)
     assert detectors.energy(outputs(np.zeros((1, D)), np.array([[2000.0, 0, 0]])), 1.0).item() == -2000  # no overflow
@@ -100,7 +100,7 @@ def test_a_score_on_the_threshold_is_detected():
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.5, 2.0])
-def test_two_gaussians_are_told_apart_as_theory_says(random, shift):
+def test_two_gaussians_are_separated_as_theory_predicts(random, shift):
     labels = np.repeat([0, 1], 100_000)
     scores = random.standard_normal(200_000) + shift * labels
     assert auroc(labels, scores) == pytest.approx(norm.cdf(shift / np.sqrt(2)), abs=0.005)

@@ -1,4 +1,4 @@
-"""The settings of robustness: what a config may say, in sections too, and what is refused with its place."""
+"""The settings of robustness: what a config may contain, in sections too, and what is refused with its place."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_sections_within_sections(tmp_path: Path) -> None:
     ]
 
 
-def test_what_the_line_changes_in_a_section_is_told(tmp_path: Path) -> None:
+def test_a_change_of_a_section_on_the_command_line_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("dataset_name: VECTOR\nattack: {eps: 0.3}\n")
     checked = ProjectScript().check(config_file.read(path), {"attack.eps": "0.5", "seed": "0"})
@@ -127,9 +127,9 @@ IN_THE_FILE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "said"), IN_THE_FILE)
-def test_a_mistake_in_the_file_is_one_sentence_with_its_line(tmp_path: Path, text: str, said: str) -> None:
-    assert problems(tmp_path, text) == [said]
+@pytest.mark.parametrize(("text", "message"), IN_THE_FILE)
+def test_an_error_in_the_file_is_one_sentence_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    assert problems(tmp_path, text) == [message]
 
 
 ON_THE_LINE = [
@@ -143,10 +143,10 @@ ON_THE_LINE = [
 ]
 
 
-@pytest.mark.parametrize(("overrides", "said"), ON_THE_LINE)
-def test_a_mistake_on_the_line_is_one_sentence_with_its_option(tmp_path: Path, overrides, said: str) -> None:
+@pytest.mark.parametrize(("overrides", "message"), ON_THE_LINE)
+def test_an_error_on_the_command_line_is_one_sentence_with_its_option(tmp_path: Path, overrides, message: str) -> None:
     (found,) = problems(tmp_path, "seed: 1", **overrides)
-    assert found.startswith(said)
+    assert found.startswith(message)
 
 
 def test_mnist_is_taken_where_it_can_be_had(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_dictionary_is_checked_like_a_file() -> None:
         {"dataset_name": "VECTOR", "vector": {"classes": 5}, "width": 300},
     ],
 )
-def test_the_size_of_a_checkpoint_is_foretold(tmp_path: Path, given) -> None:
+def test_the_size_of_a_checkpoint_is_predicted(tmp_path: Path, given) -> None:
     settings = RobustnessSettings(**given)
     rows = data.load(settings)
     network = classifier.build(settings, rows, torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""Whole runs of robustness: the files that they leave, their numbers, how they fail, stop and go on."""
+"""Complete runs of robustness: the files that they leave, their numbers, how they fail, stop and resume."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_the_evaluations_hold_labels_and_raw_scores(finished: Path) -> None:
     }
 
 
-def test_the_metadata_say_what_was_really_used(finished: Path) -> None:
+def test_the_metadata_contain_what_was_really_used(finished: Path) -> None:
     found = read(finished / "metadata.json")
     assert found["status"] == "completed" and found["error"] is None and 0 < found["duration_seconds"] < 100
     assert found["config_path"] == str(finished.parent / "a.json") and found["timestamp"] < found["ended"]
@@ -239,8 +239,8 @@ def test_no_eps_no_success(tmp_path: Path) -> None:
     assert not (tmp_path / "images/roc.png").exists()
 
 
-def test_where_no_row_is_right_none_is_attacked_and_that_is_said(tmp_path: Path) -> None:
-    # A network that learned nothing, and the first test row, which it gets wrong.
+def test_without_a_correct_row_none_is_attacked_and_that_is_reported(tmp_path: Path) -> None:
+    # A network that learned nothing, and the first test row, which it misclassifies.
     assert train.run(settings_of(tmp_path, epochs=1, lr=1e-9, attack={"examples": 1})) == 0
     counts = read(tmp_path / "metrics/success_counts.json")
     assert counts["adversarial_success"] is None and counts["adversarial_total"] is None
@@ -287,7 +287,7 @@ def test_a_failure_half_way_keeps_what_was_found(tmp_path: Path, no_pictures, mo
     assert read(tmp_path / "metadata.json")["status"] == "completed"
 
 
-def test_a_mistake_is_a_sentence_in_every_place(tmp_path: Path) -> None:
+def test_an_error_is_one_sentence_everywhere(tmp_path: Path) -> None:
     child = start(
         config(tmp_path, dataset_name="TABULAR", dataset="breast_cancer", ood={"held_out_class": 1}),
         f"--out_dir={tmp_path / 'out'}",
@@ -322,7 +322,7 @@ def test_a_signal_during_training_saves_what_there_is(tmp_path: Path, signum, co
     assert list((tmp_path / "out").glob("ckpt_robustness_*.pt")) and not (tmp_path / "out/job.json").exists()
 
 
-def test_a_stopped_training_goes_on_bit_for_bit(finished: Path, tmp_path: Path, no_pictures, monkeypatch) -> None:
+def test_a_stopped_training_resumes_bit_for_bit(finished: Path, tmp_path: Path, no_pictures, monkeypatch) -> None:
     before = train.StopRequest.__call__
     asked = iter(range(10**6))
     with monkeypatch.context() as patch:

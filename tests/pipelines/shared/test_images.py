@@ -1,4 +1,4 @@
-"""Image datasets: digits on every machine, MNIST's files as they are published, and what is said without them."""
+"""Image datasets: digits on every machine, MNIST's files as they are published, and the errors without them."""
 
 import gzip
 import hashlib
@@ -49,7 +49,7 @@ def test_digits_are_on_every_machine():
     assert (len(data.train_labels), len(data.test_labels)) == (1437, 360)
     assert data.train_images.shape[1:] == (8, 8) and data.inputs == 64 and data.classes == 10
     assert data.train_images.max() == data.maximum == 16
-    assert min(np.bincount(data.test_labels)) >= 20  # every class is asked about
+    assert min(np.bincount(data.test_labels)) >= 20  # every class is tested
     assert data.source["name"] == "sklearn.datasets.load_digits" and len(data.sha256) == 64
 
 
@@ -69,9 +69,9 @@ def test_mnist_is_read_from_files_at_hand(mnist, tmp_path):
     assert mnist.prepare(folder=tmp_path / "mnist", mirror="http://localhost:9/")
     data = images.open_images(str(tmp_path / "mnist"))
     made_up = list(mnist.made_up.values())
-    for found, wanted in zip((data.train_images, data.train_labels, data.test_images, data.test_labels), made_up,
+    for found, original in zip((data.train_images, data.train_labels, data.test_images, data.test_labels), made_up,
                              strict=True):  # fmt: skip
-        assert found.dtype == np.uint8 and (found == wanted).all()
+        assert found.dtype == np.uint8 and (found == original).all()
     assert data.maximum == 255 and data.inputs == 784 and data.source["files"] == mnist.FILES
     assert not mnist.prepare(folder=tmp_path / "mnist")
 
@@ -94,7 +94,7 @@ def test_a_file_of_another_hash_is_refused(mnist, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("packed", "said"),
+    ("packed", "message"),
     [
         (b"not gzip at all", "not a gzip file"),
         (gzip.compress(b"\x00\x00\x0d\x01" + b"\x00" * 8), "not an idx file of bytes"),
@@ -105,8 +105,8 @@ def test_a_file_of_another_hash_is_refused(mnist, tmp_path):
     ],
     ids=["no gzip", "floats", "empty", "half a header", "half a gzip", "a value too few"],
 )
-def test_a_damaged_file_is_a_sentence(mnist, packed, said):
-    with pytest.raises(InputError, match=said):
+def test_a_damaged_file_is_a_sentence(mnist, packed, message):
+    with pytest.raises(InputError, match=message):
         mnist.parse(packed, "file")
 
 
@@ -137,7 +137,7 @@ def test_images_without_labels_are_refused(tmp_path):
     assert not (tmp_path / "meta.json").exists()
 
 
-def test_a_damaged_dataset_is_a_mistake(tmp_path):
+def test_a_damaged_dataset_is_an_error(tmp_path):
     pixels = np.zeros((3, 2, 2))
     images.prepare_once(tmp_path, lambda: images.Arrays(pixels, np.arange(3), pixels, np.arange(3), 1, {}))
     (tmp_path / "train_images.npy").write_bytes(b"half")

@@ -1,4 +1,4 @@
-"""A small text that a corrector can learn, and the smallest settings that learn it."""
+"""A small text that an error-detection model can learn, and the smallest settings that learn it."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from tests.conftest import Workspace, runs, wait_until
 
 GRACE = ("--grace", "1,0.3,5")
 COMMAND = ("--command", "sh {config} --out {out_dir}")
-#: Says that it runs and waits for the file `go`; SIGINT makes it save and leave.
+#: Reports that it runs and waits for the file `go`; SIGINT makes it save and exit.
 WAITING = """\
 echo $$ >> runs
 trap 'echo saved; exit 0' INT
@@ -28,7 +28,7 @@ def three_jobs(work: Workspace) -> Workspace:
     return work
 
 
-def begun(work: Workspace, *options: str) -> subprocess.Popen[str]:
+def started(work: Workspace, *options: str) -> subprocess.Popen[str]:
     """The batch, once its second job runs."""
     process = work.start("--configs", "c/*.sh", *COMMAND, *GRACE, *options)
     wait_until(lambda: runs(work), "the second job runs")

@@ -1,4 +1,4 @@
-"""The doors of a tree of configs once more: the same command again, beside another, after a stop; users' programs."""
+"""A tree of configs, run again: the same command, beside another one, after a stop; users' programs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from runner.planners.programs import THIN
 from tests.conftest import PROJECT, Workspace, read, wait_until
-from tests.trees import ADDED, ALL, DOCUMENTED, SCRIPT, aggregate, done, door, files, prepare, tree
+from tests.trees import ADDED, ALL, DOCUMENTED, SCRIPT, aggregate, done, files, prepare, run_program, tree
 
 __all__ = ["tree"]  # a fixture
 
@@ -20,24 +20,24 @@ __all__ = ["tree"]  # a fixture
 
 def test_the_same_command_runs_only_what_has_no_result(tree: Workspace) -> None:
     tree.write("config/IMAGE/a.yaml", "fail: true\n")
-    door(tree, "run_all", *SCRIPT, code=1)
-    door(tree, "run_all", *SCRIPT, code=1)
+    run_program(tree, "run_all", *SCRIPT, code=1)
+    run_program(tree, "run_all", *SCRIPT, code=1)
     assert done(tree).count("outputs/IMAGE/a") == 2 and len(done(tree)) == 4
     assert (tree / "outputs/IMAGE/a/attempt_1/raw/records.jsonl").exists()
 
 
-def test_a_dry_run_says_what_is_completed(tree: Workspace) -> None:
-    door(tree, "run_IMAGE", *SCRIPT, code=0)
-    out = door(tree, "run_all", *SCRIPT, "--dry-run", code=0).stdout
+def test_a_dry_run_shows_what_is_completed(tree: Workspace) -> None:
+    run_program(tree, "run_IMAGE", *SCRIPT, code=0)
+    out = run_program(tree, "run_all", *SCRIPT, "--dry-run", code=0).stdout
     assert "2 of them completed earlier and would not run again" in out and out.count(", completed\n") == 2
 
 
-def test_a_changed_config_runs_anew_and_mixes_nothing(tree: Workspace) -> None:
-    door(tree, "run_IMAGE", *SCRIPT, code=0)
+def test_a_changed_config_runs_from_scratch_and_mixes_nothing(tree: Workspace) -> None:
+    run_program(tree, "run_IMAGE", *SCRIPT, code=0)
     old = (tree / "outputs/IMAGE/a/raw/features/scores.npy").read_bytes()
     (tree / "outputs/IMAGE/a/notes-of-mine.txt").write_text("mine")
     tree.write("config/IMAGE/a.yaml", "seed: 8\n")
-    door(tree, "run_IMAGE", *SCRIPT, code=0)
+    run_program(tree, "run_IMAGE", *SCRIPT, code=0)
     assert done(tree).count("outputs/IMAGE/a") == 2 and done(tree).count("outputs/IMAGE/deep/b") == 1
     folder = tree / "outputs/IMAGE/a"
     assert (folder / "attempt_1/raw/features/scores.npy").read_bytes() == old
@@ -46,34 +46,34 @@ def test_a_changed_config_runs_anew_and_mixes_nothing(tree: Workspace) -> None:
     assert (folder / "attempt_1/notes-of-mine.txt").read_text() == "mine"
 
 
-def test_what_another_program_left_in_a_folder_is_put_aside(tree: Workspace) -> None:
+def test_files_of_another_program_in_a_folder_are_archived(tree: Workspace) -> None:
     tree.write("outputs/IMAGE/a/metrics/success_counts.json", "old")
-    door(tree, "run_IMAGE", *SCRIPT, code=0)
+    run_program(tree, "run_IMAGE", *SCRIPT, code=0)
     assert (tree / "outputs/IMAGE/a/attempt_1/metrics/success_counts.json").read_text() == "old"
     assert aggregate(tree)["runs"][0]["adversarial_success"] == 12
 
 
 def test_rerun_runs_everything_again(tree: Workspace) -> None:
     for words in ((), ("--rerun",)):
-        door(tree, "run_IMAGE", *SCRIPT, *words, code=0)
+        run_program(tree, "run_IMAGE", *SCRIPT, *words, code=0)
     assert len(done(tree)) == 4
     assert read(tree / "outputs/IMAGE/a/experiment_result.json")["attempt"] == 2
 
 
 def test_one_subdirectory_leaves_the_record_of_the_others_alone(tree: Workspace) -> None:
     tree.write("config/my-set/c.yaml", "fail: true\n")
-    door(tree, "run_all", *SCRIPT, code=1)
-    door(tree, "run_IMAGE", *SCRIPT, code=0)  # the exit code is about what was asked for
+    run_program(tree, "run_all", *SCRIPT, code=1)
+    run_program(tree, "run_IMAGE", *SCRIPT, code=0)  # the exit code is about the requested jobs
     assert [row["run"] for row in aggregate(tree)["runs"]] == ["IMAGE/a", "IMAGE/deep/b", "my-set/c"]
     assert aggregate(tree)["totals"]["by_status"] == {"completed": 2, "failed": 1}
     (tree / "config/my-set/c.yaml").unlink()
-    door(tree, "run_IMAGE", *SCRIPT, code=0)
+    run_program(tree, "run_IMAGE", *SCRIPT, code=0)
     assert aggregate(tree)["totals"]["runs"] == 2 and (tree / "outputs/my-set/c").exists()
 
 
 def test_commands_about_a_batch_work_on_an_output_root(tree: Workspace) -> None:
     tree.write("config/IMAGE/a.yaml", "fail: true\n")
-    door(tree, "run_all", *SCRIPT, code=1)
+    run_program(tree, "run_all", *SCRIPT, code=1)
     found = json.loads(tree.run("status", "outputs", "--json", code=0).stdout)
     assert {name: job["status"] for name, job in found["jobs"].items()} == {
         "IMAGE/a": "failed", "IMAGE/deep/b": "completed", "my-set/c": "completed",
@@ -87,18 +87,18 @@ def test_commands_about_a_batch_work_on_an_output_root(tree: Workspace) -> None:
 def test_two_at_once_on_one_output_root_are_kept_apart(work: Workspace) -> None:
     prepare(work, IMAGE__a="wait: go")
     process = work.start(*ALL)
-    wait_until((work / "outputs/IMAGE/a/begun").exists, "the first runs")
-    second = door(work, "run_IMAGE", *SCRIPT, code=75)
+    wait_until((work / "outputs/IMAGE/a/started").exists, "the first runs")
+    second = run_program(work, "run_IMAGE", *SCRIPT, code=75)
     assert "outputs: is locked by another runner (pid" in second.stderr and len(second.stderr.splitlines()) == 1
     (work / "go").touch()
     process.communicate(timeout=60)
     assert process.returncode == 0 and len(done(work)) == 1
 
 
-def test_ctrl_c_stops_what_runs_and_the_same_command_goes_on(work: Workspace) -> None:
+def test_ctrl_c_stops_what_runs_and_the_same_command_continues(work: Workspace) -> None:
     prepare(work, IMAGE__a="wait: go", IMAGE__b="seed: 1")
     process = work.start(*ALL, "--grace", "1,1,1")
-    wait_until((work / "outputs/IMAGE/a/begun").exists, "the first runs")
+    wait_until((work / "outputs/IMAGE/a/started").exists, "the first runs")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 130
@@ -111,7 +111,7 @@ def test_ctrl_c_stops_what_runs_and_the_same_command_goes_on(work: Workspace) ->
 def test_a_runner_that_was_killed_is_followed_by_the_same_command(work: Workspace) -> None:
     prepare(work, IMAGE__a="wait: go", IMAGE__b="seed: 1")
     process = work.start(*ALL, "--grace", "1,1,1")
-    wait_until((work / "outputs/IMAGE/a/begun").exists, "the first runs")
+    wait_until((work / "outputs/IMAGE/a/started").exists, "the first runs")
     process.kill()
     process.communicate()
     (work / "go").touch()
@@ -123,7 +123,7 @@ def test_the_background(work: Workspace) -> None:
     prepare(work, IMAGE__a="wait: go")
     out = work.run(*ALL, "--detach", code=0).stdout
     assert "stop outputs" in out
-    wait_until((work / "outputs/IMAGE/a/begun").exists, "it runs")
+    wait_until((work / "outputs/IMAGE/a/started").exists, "it runs")
     assert "running" in work.run("status", "outputs", code=0).stdout
     (work / "go").touch()
     wait_until(lambda: "done;" in work.run("status", "outputs", code=0).stdout, "it is done")
@@ -157,7 +157,7 @@ def own(tree: Workspace) -> Workspace:
 def test_a_program_of_the_users_is_invoked_with_the_documented_flags(own: Workspace) -> None:
     own.write("runners/run_my-set.py", FOREIGN)
     words = ("--max-workers", 2, "--ignore", "*x*", "--device", "cpu", "--export-features", "npy", "--verbose")
-    out = door(own, "run_all", *SCRIPT, *words, code=0).stdout
+    out = run_program(own, "run_all", *SCRIPT, *words, code=0).stdout
     assert "my-set is run by runners/run_my-set.py" in out
     assert json.loads((own / "invoked").read_text()) == [
         "runners/run_my-set.py", "--config-root", "config", "--output-root", "outputs", "--max-workers", "2",
@@ -171,13 +171,13 @@ def test_a_program_of_the_users_is_invoked_with_the_documented_flags(own: Worksp
 
 def test_a_program_that_fails_makes_the_exit_code_1(own: Workspace) -> None:
     own.write("runners/run_my_set.py", "raise SystemExit('no')")
-    assert "run_my-set: failed" in door(own, "run_all", *SCRIPT, code=1).stdout
+    assert "run_my-set: failed" in run_program(own, "run_all", *SCRIPT, code=1).stdout
     assert {row["run"]: row["status"] for row in aggregate(own)["runs"]}["my-set/c"] == "unknown"
 
 
 def test_a_dry_run_invokes_no_program(own: Workspace) -> None:
     own.write("runners/run_my-set.py", FOREIGN)
-    out = door(own, "run_all", *SCRIPT, "--dry-run", code=0).stdout
+    out = run_program(own, "run_all", *SCRIPT, "--dry-run", code=0).stdout
     assert "my-set is run by runners/run_my-set.py" in out and not (own / "invoked").exists()
 
 
@@ -187,8 +187,8 @@ def test_a_program_made_of_ours_runs_in_the_same_root(own: Workspace) -> None:
     own.write("config/my-set/c.yaml", "pipeline: classify\nepochs: 1\nwidth: 16\n")
     text = THIN.replace("str(Path(__file__).resolve().parent.parent)", repr(str(PROJECT)))
     own.write("runners/run_my-set.py", text.replace("(__file__)", "(__file__, seed=40)"))
-    door(own, "run_all", code=0)
+    run_program(own, "run_all", code=0)
     assert read(own / "outputs/my-set/c/experiment_metadata.json")["config"]["seed"] == 40
     assert [(row["run"], row["status"]) for row in aggregate(own)["runs"]] == [("my-set/c", "completed")]
-    door(own, "run_all", code=0)
+    run_program(own, "run_all", code=0)
     assert read(own / "outputs/my-set/c/experiment_result.json")["attempt"] == 1
