@@ -179,7 +179,7 @@ def ours(folder: Path, blocks: int) -> Measured:
     handle = Supervised(Job("job", tuple(child(blocks)), folder / "job"), RunOptions(), {})
     measured = watch(handle.supervisor_pid, began, blocks)
     while not handle.done():
-        handle.hear()
+        handle.read_events()
     record = handle.record()
     if record.status != "completed":
         sys.exit(f"the job did not complete: {record.state}")

@@ -102,7 +102,7 @@ def test_a_dry_run_lists_what_would_be_computed_and_writes_nothing(work: Workspa
     ("words", "message"),
     [
         (["--only", "bb"], "--only bb: no such config; there are a, b"),
-        (["--workers", "0"], "type 1 or more"),
+        (["--workers", "0"], "give 1 or more"),
         (["--report", "--rerun"], "--report computes nothing"),
         (["--re"], "unrecognized arguments: --re"),
     ],
