@@ -146,14 +146,17 @@ def test_links_between_documents_lead_somewhere() -> None:
 def test_the_documents_name_no_option_that_does_not_exist() -> None:
     from pipelines.diffusion.sampling.options import SampleSettings
     from runner.cli.options import parser
+    from runner.core.checkout import load_plugins
     from runner.configs import overrides
     from runner.library import arguments
 
+    load_plugins()  # which name settings of their own
     parsers = (parser(), arguments.parser("main.py"))
     known = {option for one in parsers for action in one._actions for option in action.option_strings}
     places = [path for place in ("bench/*.py", "data/*.py") for path in PROJECT.glob(place)]
     for path in [*places, *map(PROJECT.joinpath, ADD_OPTIONS)]:
         known |= set(re.findall(r'add_argument\(\s*"(--\w+)"', path.read_text()))
+    known |= {"--out_dir"}  # which each job gets
     known |= {f"--{key}" for key in (*SampleSettings.model_fields, *overrides.FLAGS)}
     text = "\n".join(path.read_text() for path in DOCUMENTS)
     mentioned = set(re.findall(r"`(--[a-z][\w-]+)`", text))
