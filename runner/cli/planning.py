@@ -77,7 +77,7 @@ def _as_planned_before(arguments: Arguments, before: Plan) -> Arguments:
     given.mode = given.mode or before.origin.get("mode_typed")
     vars(given).update({**before.origin.get("flags", {}), **simulation_flags(given)})
     overrides = {**before.overrides, **arguments.overrides}
-    if secret := [key for key, text in overrides.items() if text == redact.HIDDEN]:
+    if secret := [key for key, text in overrides.items() if text == redact.REDACTED]:
         raise UserError(*(f"--{key}: it was a secret and was not written down; give it again" for key in secret))
     return replace(arguments, given=given, overrides=overrides)
 

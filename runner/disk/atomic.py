@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any

@@ -7,7 +7,7 @@ import json
 import os
 import stat
 
-TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from typing import Any, BinaryIO
 

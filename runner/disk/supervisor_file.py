@@ -12,7 +12,7 @@ from runner.disk import atomic, layout
 from runner.disk.reading import read_json
 from runner.processes import process_id
 
-TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from typing import Any, Final
 

@@ -52,7 +52,7 @@ def refuse_secrets(jobs: Sequence[Job]) -> None:
     lost = [
         f"{job.name}: its command holds a secret, which was not written down; start it again with {command(job.rerun)}"
         for job in jobs
-        if any(redact.HIDDEN in word for word in job.argv)
+        if any(redact.REDACTED in word for word in job.argv)
     ]
     if lost:
         raise UserError(*lost)

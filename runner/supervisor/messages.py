@@ -9,7 +9,7 @@ import json
 
 from runner.core.result import Result
 
-TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, Final

@@ -13,7 +13,7 @@ from runner.disk import layout
 from runner.disk.reading import read_json, tail
 from runner.supervisor.messages import Request
 
-TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from typing import Any, Final
 

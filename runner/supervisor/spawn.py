@@ -12,7 +12,7 @@ import threading
 
 from runner.processes.signals import Signals
 
-TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from typing import NoReturn
 

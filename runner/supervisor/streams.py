@@ -18,7 +18,7 @@ import time
 from runner.core.clock import Stamp
 from runner.disk.append_log import Log
 
-TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from collections.abc import Callable
 
