@@ -54,9 +54,9 @@ def run_tree(plan: Plan, arguments: Arguments) -> int:
     names = frozenset(job.name for job in plan.jobs)
     with output_root(plan.root) as session:
         whole = _joined(session, plan, given)
-        attempts.clear_batch(whole)
+        attempts.clean_up_batch(whole)
         for job in plan.jobs:
-            attempts.archive_strangers(job)
+            attempts.archive_foreign_files(job)
         selection = session.select(whole, What(names=names, again=given.rerun, limit=given.limit))
         code, here = _run_attached(session, whole, selection, given)
     if programs is None or code > SOME_DID_NOT or not here:

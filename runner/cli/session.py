@@ -72,7 +72,7 @@ class BatchSession:
 
     def begin(self, plan: Plan, selection: Selection) -> None:
         """Write plan.json, clean up after a crash, archive what would be in the way. Raises OSError."""
-        attempts.clear_batch(plan)
+        attempts.clean_up_batch(plan)
         for job in selection.archive:
             attempts.archive_completed(job)
         plan_file.write(plan)
