@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 
+from runner import __version__
 from runner.cli.commands.registry import BATCHES, COMMANDS
 from runner.cli.options import parser as batch_parser
 from runner.cli.parser import command_parser, with_flag
@@ -73,8 +74,6 @@ def _main(words: Sequence[str]) -> int:
         complete()
     name = words[0] if words else ""
     if name == "--version":
-        from runner import __version__
-
         print(f"{program.COMMAND} {__version__}")
         return 0
     if {"-h", "--help"} & set(words) and (not name or name.startswith("-") or name in BATCHES):
