@@ -85,7 +85,7 @@ class Sweep:
         return Selection(
             run=tuple(job for job in jobs if job.name not in kept),
             keep={name: records[name] for name in kept},
-            asked=frozenset(records),
+            selected=frozenset(records),
             archive=tuple(job for job in jobs if job.name in completed - kept),
         )
 
