@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The main door: python run_experiments.py --configs "config/*.py" --device cuda"""
+"""The main entry point: python run_experiments.py --configs "config/*.py" --device cuda"""
 
 import signal
 import sys
@@ -10,8 +10,8 @@ if __name__ == "__main__":
 
         interpreter.use_own()
         from runner.cli.main import main
-    except KeyboardInterrupt:  # before anything was begun
+    except KeyboardInterrupt:  # before anything was started
         sys.exit(128 + signal.SIGINT)
     code = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is recorded: one more Ctrl+C must not change the exit code
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is recorded: another Ctrl+C must not change the exit code
     sys.exit(code)

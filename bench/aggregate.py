@@ -1,4 +1,4 @@
-"""What it takes to gather the results of a large multirun, beside the loop over pandas and OmegaConf that one writes.
+"""The time to gather the results of a large multirun, compared with a simple loop over pandas and OmegaConf.
 
 Promised: 10,000 job folders in under three seconds on two cores. Measured: the folders are written first, as a sweep of
 Hydra's leaves them (config.yaml of 33 lines, metrics_summary.csv with a row for each of two samplers; seed, size and
@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import pandas as pd
 from omegaconf import OmegaConf
-from overhead import scratch, surroundings
+from overhead import environment_info, scratch
 
 from runner import load_results
 
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 found[name] = race(folder)
                 times[name].append(time.perf_counter() - began)
                 busy[name].append(time.process_time() - spent)
-    print(f"{given.jobs} jobs, {given.rounds} rounds, {surroundings(given.dir)}\n")
+    print(f"{given.jobs} jobs, {given.rounds} rounds, {environment_info(given.dir)}\n")
     same = agree(found[OURS], found[THEIRS])
     return 0 if report(times, busy, given.jobs) and same else 1
 
@@ -133,7 +133,7 @@ def pandas_loop(root: str) -> pd.DataFrame:
 
 
 def agree(ours: Sequence[dict[str, Any]], theirs: pd.DataFrame) -> bool:
-    """Whether all that the loop found stands in our rows; says so if not."""
+    """Whether all that the loop found is in our rows; prints a line if not."""
     names = {"n_data": "data.n_data", "params": "model.target_params"}
     rows = {row["name"]: row for row in ours}
     wrong = [

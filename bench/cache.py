@@ -1,4 +1,4 @@
-"""What a result that stands costs: hits per second and the cost of a fingerprint, beside joblib.Memory.
+"""The cost of a cached result: hits per second and the cost of a fingerprint, compared with joblib.Memory.
 
 Promised: at least as fast as joblib.Memory on the same work, in one run. Measured: both take turns, so that a slow
 minute meets both of them; the figures are medians over the rounds. Both know every config already (the round before the
@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import joblib
 import numpy as np
-from overhead import scratch, surroundings
+from overhead import environment_info, scratch
 
 import runner
 from runner.core.canonical import fingerprint, typed
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             },
         }
         times = {what: take_turns(racers, given.rounds) for what, racers in races.items()}
-    print(f"{given.configs} configs, {given.megabytes} MB, {given.rounds} rounds, {surroundings(given.dir)}\n")
+    print(f"{given.configs} configs, {given.megabytes} MB, {given.rounds} rounds, {environment_info(given.dir)}\n")
     held = report(times, given.configs)
     return 0 if held else 1
 

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import torch
-from overhead import scratch, surroundings
+from overhead import environment_info, scratch
 
 import configurator
 from pipelines.llc import chains, samplers
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     target, _ = descend(target, settings.model, lambda *_: None)
     posterior = Posterior(target, target.n * keys.beta(settings), settings.sampler.gamma)
     print(f"{given.chains} chains of {given.draws} draws, {len(target.w0)} parameters, {given.rounds} rounds,"
-          f" {surroundings(given.dir)}\n")  # fmt: skip
+          f" {environment_info(given.dir)}\n")  # fmt: skip
     print(f"{'':<7}{'':<13}{'ESS/s':>10}{'lowest':>10}{'highest':>10}{'ESS':>10}{'seconds':>10}")
     ratios = {}
     for name in settings.sampler.names:

@@ -1,4 +1,4 @@
-"""The runner that one writes in an afternoon, as a peer for the benchmarks. Knows nothing of ours."""
+"""A simple runner, for comparison in the benchmarks. Uses none of ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a job costs: milliseconds that the runner adds to a child that does nothing.
+"""The cost of a job: milliseconds that the runner adds to a child that does nothing.
 
 Promised: at most 40 ms per job more than a bare loop of `subprocess.run`, with everything that a real batch has: a
 supervisor per job, three logs, metadata and result written durably (fsync of the file and of its folder), master log,
@@ -10,7 +10,7 @@ closing a batch of 20 jobs; what is gathered once per batch (versions, git commi
   naive runner       two threads, a line at a time, three logs flushed after every line, a result without fsync
   this runner        engine.run with Local, Journal and Lines, as run_experiments.py starts it
   python -I -S       an interpreter that does nothing: the least that a supervisor can cost
-  supervisor alone   runner/supervisor/__main__.py without an order: the interpreter and the supervisor's imports
+  supervisor alone   runner/supervisor/__main__.py without a request: the interpreter and the supervisor's imports
 
 Files lie on a tmpfs where there is one: a disk that has just deleted much is several times slower and hides the runner.
 """
@@ -61,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         racers = contestants(given.command, Provenance())
         times = take_turns(racers, Path(folder), rounds, given.round)
     medians = {name: statistics.median(found) for name, found in times.items()}
-    print(f"{rounds} rounds of {given.round} jobs, command {shlex.join(given.command)}, {surroundings(given.dir)}\n")
+    print(
+        f"{rounds} rounds of {given.round} jobs, command {shlex.join(given.command)}, {environment_info(given.dir)}\n"
+    )
     print(table(medians, times))
     print("\n" + breakdown(medians))
     more = medians[OURS] - medians[BARE]
@@ -97,8 +99,8 @@ def scratch() -> str:
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()
 
 
-def surroundings(folder: str) -> str:
-    """What the figures depend on besides the code."""
+def environment_info(folder: str) -> str:
+    """The machine, which the figures depend on besides the code."""
     python = ".".join(map(str, sys.version_info[:3]))
     return f"files in {folder}, Python {python}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
 

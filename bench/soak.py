@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-DOOR = Path(__file__).resolve().parent.parent / "run_experiments.py"
+RUNNER = Path(__file__).resolve().parent.parent / "run_experiments.py"
 EVERY = 0.05  # seconds between two samples
 SLACK = {
     "descriptors": 2.0,
@@ -25,7 +25,7 @@ def soak(jobs: int, folder: Path) -> int:
     for number in range(jobs):
         (configs / f"job_{number:04d}.py").write_text("")
     began = time.monotonic()
-    command = [sys.executable, str(DOOR), "--configs", "c/*.py", "--command", "true {config}", "--quiet"]
+    command = [sys.executable, str(RUNNER), "--configs", "c/*.py", "--command", "true {config}", "--quiet"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as engine:
         samples = watch(engine, folder)
     seconds = time.monotonic() - began

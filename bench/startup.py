@@ -1,9 +1,9 @@
-"""How soon a training begins, and how soon it is gone again: against `import torch` alone, interleaved in one run.
+"""How soon a training starts, and how soon it ends: compared with `import torch` alone, interleaved in one run.
 
     python bench/startup.py [--rounds 7]
 
 A job of one step: from launch to its line `iter 1`, and from launch to its exit. The bars: at most 1.25 times the
-launch of an interpreter that imports torch, says so, and exits. Medians.
+launch of an interpreter that imports torch, prints a line, and exits. Medians.
 """
 
 from __future__ import annotations

@@ -39,13 +39,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from naive import naive
-from overhead import NAIVE, OURS, scratch, surroundings
+from overhead import NAIVE, OURS, environment_info, scratch
 
 from runner.core.job import Job
 from runner.core.options import RunOptions
 from runner.executors.supervised import Supervised
 
-SPEED_BAR, CPU_BAR, MEMORY_BAR = 8.0, 8.0, 40.0  # times the naive MB/s, a share of its CPU seconds, MB
+SPEED_BAR, CPU_BAR, MEMORY_BAR = 8.0, 8.0, 40.0  # times the naive MB/s, a fraction of its CPU seconds, MB
 CAT, TEE = "cat > file", "tee file"
 BLOCK = 1_000_000  # bytes the child writes at once: 10,000 lines
 CHILD = f"""
@@ -76,9 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     blocks = max(round(given.gigabytes * 1e9 / BLOCK), 1)
     found = take_turns(given.dir, given.rounds, blocks, max(round(blocks * given.naive_share), 1))
     medians = {name: middle(turns) for name, turns in found.items()}
-    print(f"{blocks * BLOCK / 1e9:g} GB as lines of 100 bytes, {given.rounds} rounds, {surroundings(given.dir)}\n")
+    print(f"{blocks * BLOCK / 1e9:g} GB as lines of 100 bytes, {given.rounds} rounds, {environment_info(given.dir)}\n")
     print(table(medians, found))
-    bars = judge(medians[OURS], medians[NAIVE], max(turn.memory for turn in found[OURS]))
+    bars = limits_met(medians[OURS], medians[NAIVE], max(turn.memory for turn in found[OURS]))
     print("\n" + "\n".join(f"{words}: {'held' if held else 'MISSED'}" for words, held in bars))
     return 0 if all(held for _, held in bars) else 1
 
@@ -99,7 +99,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     if given.gigabytes <= 0 or given.rounds < 1 or not 0 < given.naive_share <= 1:
         parser.error("--gigabytes is above 0, --rounds at least 1, --naive_share above 0 and at most 1")
     if not Path("/proc/self/stat").exists():
-        parser.error("CPU seconds and memory are read from /proc, which Linux has and this system has not")
+        parser.error("CPU seconds and memory are read from /proc, which this system does not have; use Linux")
     if not os.access(given.dir, os.W_OK):
         parser.error(f"--dir {given.dir}: no folder that can be written to")
     needed = round(given.gigabytes * 3e9)
@@ -218,9 +218,9 @@ def cpu_seconds(pid: int) -> float:
 def expect(folder: Path, blocks: int, stamps: tuple[int, int]) -> None:
     """Both logs hold every line, each behind its timestamp of this many bytes; else the figures mean nothing."""
     for name, width in zip(("stdout.log", "combined.log"), stamps, strict=True):
-        size, wanted = (folder / name).stat().st_size, blocks * (BLOCK + BLOCK // 100 * width)
-        if size != wanted:
-            sys.exit(f"{folder / name} has {size} bytes and not {wanted}")
+        size, expected = (folder / name).stat().st_size, blocks * (BLOCK + BLOCK // 100 * width)
+        if size != expected:
+            sys.exit(f"{folder / name} has {size} bytes and not {expected}")
 
 
 def middle(turns: Sequence[Measured]) -> Measured:
@@ -241,7 +241,7 @@ def table(medians: Mapping[str, Measured], found: Mapping[str, Sequence[Measured
     return "\n".join(rows)
 
 
-def judge(ours: Measured, naive: Measured, memory: float) -> list[tuple[str, bool]]:
+def limits_met(ours: Measured, naive: Measured, memory: float) -> list[tuple[str, bool]]:
     """Each bar in words, and whether it is held."""
     faster, cheaper = ours.speed / naive.speed, naive.cpu / ours.cpu
     return [

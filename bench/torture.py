@@ -1,4 +1,4 @@
-"""Kill the runner at random moments, resume until done, and count what went wrong.
+"""Kill the runner at random moments, resume until done, and count the faults.
 
 Batches of short jobs are run by run_experiments.py. Some fail on purpose, some print much, leave grandchildren in
 sessions of their own, save when interrupted, ignore every polite signal, or continue from their checkpoints. SIGKILL
@@ -33,7 +33,7 @@ from soak import soak
 from witness import FAULTS, RUN, Witness, processes
 
 SUPERVISOR = "supervisor/__main__.py"  # in the command line of every supervisor
-DOOR = Path(__file__).resolve().parent.parent / "run_experiments.py"
+RUNNER = Path(__file__).resolve().parent.parent / "run_experiments.py"
 JOB = Path(__file__).with_name("torture_job.py")
 KINDS = ("plain", "fails", "noisy", "saves", "trains", "stubborn", "leaves")
 GRACE = "0.3,0.3,3"
@@ -52,10 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         found = soak(given.soak, folder) if given.soak else torture(given, folder)
     except BaseException:
-        print(f"cut short; the folders stand in {folder}", file=sys.stderr)
+        print(f"cut short; the folders are in {folder}", file=sys.stderr)
         raise
     if found:
-        print(f"the folders stand in {folder}")
+        print(f"the folders are in {folder}")
     else:
         shutil.rmtree(folder)
     return found
@@ -135,7 +135,7 @@ class Batch:
         self._run = uuid.uuid4().hex
         self._expected = {name: "failed" if name.startswith("fails") else "completed" for name in names(given.jobs)}
         self._next_look = 0.0
-        self._frozen: dict[int, float] = {}  # pid of a supervisor -> when it may go on
+        self._frozen: dict[int, float] = {}  # pid of a supervisor -> when it may continue
         configs = folder / "c"
         configs.mkdir(parents=True)
         for name in self._expected:
@@ -168,8 +168,8 @@ class Batch:
         self._conclude()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        """A run: of the batch that stands there, or of a new one."""
-        command = [sys.executable, str(DOOR)]
+        """A run: of the existing batch, or of a new one."""
+        command = [sys.executable, str(RUNNER)]
         if self.witness.batch is None:
             template = f"{sys.executable} -I -S {JOB} {{config}} {{out_dir}}"
             command += ["--configs", "c/*.py", "--command", template, "--resume_args", "{checkpoint}"]
@@ -187,7 +187,7 @@ class Batch:
         deadline = time.monotonic() + DEADLINE
         while not reached():
             if engine.poll() is not None:
-                self._judge_exit(engine.returncode)
+                self._check_exit(engine.returncode)
                 return False
             now = time.monotonic()
             self._thaw(now)
@@ -202,14 +202,14 @@ class Batch:
             time.sleep(POLL)
         return True
 
-    def _judge_exit(self, code: int) -> None:
+    def _check_exit(self, code: int) -> None:
         crashed = b"Traceback" in (self.folder / "runs.log").read_bytes()
         planned = self.witness.batch is not None
         if crashed or code not in (0, 1) or not planned:
             self.witness.accuse("crashed", f"exit code {code}{', with a traceback in runs.log' * crashed}")
 
     def _kill_at_random(self, engine: subprocess.Popen[bytes], rng: random.Random) -> None:
-        """Wait for a moment, kill, and go on; the engine may outlive a kill of its supervisor."""
+        """Wait for a moment, kill, and continue; the engine may outlive a kill of its supervisor."""
         while True:
             word, reached = self._moment(rng)
             if not self._wait(engine, reached):
@@ -229,7 +229,7 @@ class Batch:
         self.witness.look()
 
     def _moment(self, rng: random.Random) -> tuple[str, Callable[[], bool]]:
-        """When to kill: a word for it, and what says that the moment has come."""
+        """When to kill: a name of the moment, and a function that is true once it has come."""
         now = time.monotonic()
         left = self._length * (1 - len(self.witness.completed) / len(self._expected)) + 0.3
         at = now + rng.uniform(0, 0.8 * left)
@@ -274,7 +274,7 @@ class Batch:
             engine.kill()
             return
         for pid, command in processes(self._run, SUPERVISOR if victim == "supervisor" else JOB.name).items():
-            if DOOR.name not in command:  # whose own command line names the job's script
+            if RUNNER.name not in command:  # whose own command line names the job's script
                 send(pid)
 
     def _freeze(self, rng: random.Random) -> None:
@@ -305,7 +305,7 @@ class Batch:
             self.witness.accuse("strays", f"{STRAYS_AFTER:.0f} s after the end of the batch: {left}")
             self._kill_all()
         if self.witness.batch is not None and not self.witness.faults.get("never ended"):
-            self.witness.judge(self._expected)
+            self.witness.check(self._expected)
         self.counts["attempts"] = sum(event["event"] == "begin" for event in self.witness.events())
         log = (self.folder / "experiments/latest/master_log.txt").read_text() if self.witness.batch else ""
         self.counts["adopted"] = log.count("runs already, pid")
@@ -347,7 +347,7 @@ class After:
 
 
 def names(jobs: int) -> list[str]:
-    """`plain_0`, `fails_1`, … in the order in which they run."""
+    """`plain_0`, `fails_1`, … in the sequence in which they run."""
     return [f"{KINDS[number % len(KINDS)]}_{number}" for number in range(jobs)]
 
 

@@ -1,6 +1,6 @@
-"""A job of a torture batch: does a little of what real jobs do, and tells a journal outside the batch when.
+"""A job of a torture batch: does a little of what real jobs do, and records it in a journal outside the batch.
 
-`python -I -S torture_job.py CONFIG OUT_DIR [CHECKPOINT]`; the name of the config says what is done. A journal line is
+`python -I -S torture_job.py CONFIG OUT_DIR [CHECKPOINT]`; the name of the config is the task. A journal line is
 one write with O_APPEND, so a kill leaves it whole or absent. Imports next to nothing: it has to start in milliseconds.
 """
 
@@ -21,22 +21,22 @@ class Journal:
         self._path = os.environ[JOURNAL]
         self._about = {"name": name, "pid": os.getpid(), "start": started(os.getpid()), "mark": os.environ[MARK]}
 
-    def say(self, event: str, **more: object) -> None:
+    def write(self, event: str, **more: object) -> None:
         line = json.dumps({"event": event, "at": time.monotonic(), **self._about, **more}).encode() + b"\n"
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         os.write(descriptor, line)
         os.close(descriptor)
 
     def begin(self, step: int) -> None:
-        """Say that this attempt begins, then look whether another one of the same job lives: at least one sees it."""
-        self.say("begin", step=step)
+        """Record the begin of this attempt, then look for another living one of the same job."""
+        self.write("begin", step=step)
         with open(self._path) as file:
             lines = [json.loads(line) for line in file]
         for line in lines:
             other = line["pid"], line["start"]
             same_job = line["event"] == "begin" and line["name"] == self._about["name"] and other[0] != os.getpid()
             if same_job and started(other[0]) == other[1]:
-                self.say("overlap", other=other[0], other_mark=line["mark"])
+                self.write("overlap", other=other[0], other_mark=line["mark"])
 
 
 def started(pid: int) -> str | None:
@@ -74,7 +74,7 @@ def main(config: str, folder: str, checkpoint: str | None = None) -> int:
         case _:
             time.sleep(0.15)
     code = 3 if kind == "fails" else 0
-    journal.say("end", code=code)
+    journal.write("end", code=code)
     return code
 
 
@@ -86,7 +86,7 @@ def saved_step(checkpoint: str) -> int:
 def save_and_leave(journal: Journal) -> None:
     """Exit code 0 without the work being done: no completion."""
     time.sleep(0.15)
-    journal.say("saved")
+    journal.write("saved")
     os._exit(0)
 
 
@@ -120,7 +120,7 @@ def train(journal: Journal, folder: str, step: int) -> None:
             with open(path + ".part", "w") as file:
                 file.write(str(step))
             os.replace(path + ".part", path)
-            journal.say("checkpoint", step=step)
+            journal.write("checkpoint", step=step)
 
 
 if __name__ == "__main__":

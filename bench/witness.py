@@ -1,4 +1,4 @@
-"""What can be seen of a batch from outside, and what is wrong with it. Trusts nothing that the runner says of itself.
+"""Observe a batch from outside and count its faults. Relies on nothing that the runner records about itself.
 
 It reads the files of the batch again and again, the journal that the jobs write outside of it, and /proc. Uses nothing
 of the runner's code but the names of its files.
@@ -25,8 +25,8 @@ FAULTS = {
     "strays": "processes that outlived their batch",
     "never ended": "runs that did not end in time",
     "crashed": "runs that ended with a traceback or an unknown exit code",
-    "wrong": "records that do not say what happened",
-    "left over": "half-written files that nobody removed",
+    "wrong": "records that differ from what happened",
+    "left over": "partly written files that were not removed",
 }
 
 
@@ -83,7 +83,7 @@ class Witness:
             self.completed.setdefault(path.parent.name, time.monotonic())
 
     def result(self, name: str) -> dict[str, Any] | None:
-        """The result that stands in a job's folder now."""
+        """The result in a job's folder now."""
         try:
             found = json.loads(((self.batch or self.folder) / name / RESULT).read_bytes())
         except (OSError, ValueError):
@@ -97,8 +97,8 @@ class Witness:
         except FileNotFoundError:
             return []
 
-    def judge(self, expected: dict[str, str]) -> None:
-        """All that can be said once the batch has ended; `expected` is the status that each job must have."""
+    def check(self, expected: dict[str, str]) -> None:
+        """The checks after the end of the batch; `expected` is the status that each job must have."""
         self.look()
         events = self.events()
         ended = {event["mark"] for event in events if event["event"] == "end" and event["code"] == 0}
@@ -116,10 +116,10 @@ class Witness:
                     if event["step"] < saved.get(name, 0):
                         self.accuse("wrong", f"{name}: began at step {event['step']}, had saved step {saved[name]}")
         for name in expected:
-            self._judge_job(name, ended)
-        self._judge_end(expected)
+            self._check_job(name, ended)
+        self._check_end(expected)
 
-    def _judge_job(self, name: str, ended: set[str]) -> None:
+    def _check_job(self, name: str, ended: set[str]) -> None:
         assert self.batch is not None
         for path in self.batch.glob(f"{name}/**/{RESULT}"):
             result = json.loads(path.read_bytes())
@@ -131,7 +131,7 @@ class Witness:
             if path.parent.name.startswith(ATTEMPT):
                 self.accuse("run again", f"{name}: {path.parent.name} was archived although it had completed")
 
-    def _judge_end(self, expected: dict[str, str]) -> None:
+    def _check_end(self, expected: dict[str, str]) -> None:
         assert self.batch is not None
         summary = json.loads((self.batch / "experiment_summary.json").read_bytes())
         counts = [summary[key] for key in ("completed", "failed", "errors", "interrupted", "pending")]
@@ -139,9 +139,9 @@ class Witness:
             self.accuse("wrong", f"the summary's counts do not add up: {counts} of {summary['total_experiments']}")
         for name, status in expected.items():
             result = self.result(name) or {}
-            said = summary["results"][name].get("status")
-            if (result.get("status"), said) != (status, status):
-                cause = f"result {result.get('status')}, summary {said}, must be {status}: {result.get('error')}"
+            summarized = summary["results"][name].get("status")
+            if (result.get("status"), summarized) != (status, status):
+                cause = f"result {result.get('status')}, summary {summarized}, must be {status}: {result.get('error')}"
                 self.accuse("wrong", f"{name}: {cause}")
         for path in self.batch.glob("**/.*.tmp"):
             self.accuse("left over", str(path.relative_to(self.batch)))
@@ -150,12 +150,12 @@ class Witness:
 def processes(run: str, word: str = "") -> dict[int, str]:
     """pid -> command of the processes of a run whose command holds `word`; zombies have no environment."""
     found = {}
-    wanted = f"{RUN}={run}".encode()
+    entry = f"{RUN}={run}".encode()
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or int(folder.name) == os.getpid():
             continue
         try:
-            if wanted not in (folder / "environ").read_bytes().split(b"\0"):
+            if entry not in (folder / "environ").read_bytes().split(b"\0"):
                 continue
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:  # it ended, or is somebody else's

@@ -2,7 +2,7 @@
 
 __version__ = "0.2.0"
 
-TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from runner.core.config import Config
     from runner.core.errors import ConfigError, UserError

@@ -37,7 +37,7 @@ def run_pipeline_from_config(
 ) -> dict[str, Any]:
     """Run one config in this process and write its artifacts into `output_dir`; returns the content of metadata.json.
 
-    `settings` win over the config. Raises runner.UserError for errors in it, and the exceptions of its pipeline.
+    `settings` take precedence over the config. Raises runner.UserError for errors in it, and those of its pipeline.
     """
     import configurator
     from runner.configs import inheritance

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The main door under another name: python3 scripts/run_experiment.py --exp SPEC [--resume] [--limit N]"""
+"""The main entry point under another name: python3 scripts/run_experiment.py --exp SPEC [--resume] [--limit N]"""
 
 import runpy
 import sys

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class ExperimentConfig(RobustnessSettings):
-    """The settings of a run. Both readers raise runner.configs.config_file.UserError, whose text names every error."""
+    """The settings of a run. Both readers raise runner.UserError, whose text has every error."""
 
     @classmethod
     def from_yaml(cls, path: str | PathLike[str]) -> Self:

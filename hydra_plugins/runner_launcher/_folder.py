@@ -1,4 +1,4 @@
-"""The folder of a sweep, which one sweep has alone: taken under a lock, checked against what stands in it."""
+"""The folder of a sweep: locked, so that no other sweep uses it, and checked against the jobs recorded in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_plugins.runner_launcher._mistake import Mistake
+from hydra_plugins.runner_launcher._errors import LaunchError
 from runner.cli import inspect
 from runner.core.errors import UserError
 from runner.core.job import Job
@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)
 TRIES = 1000  # sweeps that begin in one second
 
 
-class Running(Mistake):
-    """Another sweep has the folder at this moment."""
+class Running(LaunchError):
+    """Another sweep runs in the folder at this moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """`text` is the folder as the config has it, `before` are the jobs that are gone on with, by name."""
+    """`text` is the folder as the config has it, `before` are the jobs of the sweep that is resumed, by name."""
 
     text: str
     root: Path
@@ -39,13 +39,13 @@ class Folder:
 
     @classmethod
     def take(cls, config: DictConfig, *, resume: bool) -> Folder:
-        """The folder that `config` names or, where another sweep has that and it was not typed, one beside it.
+        """The folder in `config` or, if another sweep has it and it is not from the command line, one beside it.
 
-        Names come from the clock mostly, and two sweeps can begin in one second. Raises Mistake.
+        Names mostly come from the clock, and two sweeps can begin in one second. Raises LaunchError.
         """
         text = str(OmegaConf.select(config, "hydra.sweep.dir"))
-        typed = any(word.lstrip("+").startswith("hydra.sweep.dir=") for word in config.hydra.overrides.hydra)
-        if typed or resume:
+        given = any(word.lstrip("+").startswith("hydra.sweep.dir=") for word in config.hydra.overrides.hydra)
+        if given or resume:
             return cls._taken(text, resume=resume)
         for candidate in (text, *(f"{text}_{number}" for number in range(1, TRIES))):
             if not Path(BatchPaths(candidate).plan).exists():
@@ -53,7 +53,7 @@ class Folder:
                     return cls._taken(candidate, resume=False)
                 except Running:
                     continue
-        raise Mistake(f"hydra.sweep.dir={text}: {TRIES} sweeps have this name; choose another")
+        raise LaunchError(f"hydra.sweep.dir={text}: {TRIES} sweeps have this name; choose another")
 
     @classmethod
     def _taken(cls, text: str, *, resume: bool) -> Folder:
@@ -65,10 +65,10 @@ class Folder:
             raise Running(f"hydra.sweep.dir={text}: another sweep is running there: {held}") from None
         except OSError as error:
             why = f"{error.strerror} ({error.filename})"
-            raise Mistake(f"hydra.sweep.dir={text}: cannot be made or written: {why}") from None
+            raise LaunchError(f"hydra.sweep.dir={text}: cannot be made or written: {why}") from None
         try:
             return cls(text, root, lock, _before(text, root, resume=resume))
-        except Mistake:
+        except LaunchError:
             lock.release()
             raise
 
@@ -76,10 +76,10 @@ class Folder:
         self.lock.release()
 
     def refuse_changes(self, jobs: Sequence[Job]) -> None:
-        """Raise Mistake if a job is not the one that stands in its folder: its results would be mixed with others."""
+        """Raise LaunchError if a job is not the one recorded in its folder: their results would be mixed."""
         if problems := [line for job in jobs for line in self._changes(job)]:
-            mend = "type the command of then, or name another hydra.sweep.dir"
-            raise Mistake(*problems, f"the sweep in {self.text} was another one; {mend}")
+            fix = "use the command of then, or give another hydra.sweep.dir"
+            raise LaunchError(*problems, f"the sweep in {self.text} was another one; {fix}")
 
     def _changes(self, job: Job) -> Iterator[str]:
         earlier = self.before.get(job.name)
@@ -90,17 +90,19 @@ class Folder:
 
 
 def _before(text: str, root: Path, *, resume: bool) -> dict[str, Job]:
-    """What is to be gone on with. Without `resume` the jobs are run anew, and what they left is put aside."""
+    """The jobs that are resumed. Without `resume` all jobs are run again, and earlier attempts are archived."""
     if not Path(BatchPaths(root).plan).exists():
         return {}
     try:
         if resume:
             return {job.name: job for job in recorded.plan(root).jobs}
         if inspect.batch(root).state == WITHOUT_RUNNER:
-            raise Mistake(f"hydra.sweep.dir={text}: a job of an earlier sweep still runs there; name another folder")
+            raise LaunchError(
+                f"hydra.sweep.dir={text}: a job of an earlier sweep still runs there; give another folder"
+            )
     except UserError as error:
-        raise Mistake(*error.problems) from None
-    log.warning(f"{text} holds a sweep already: its jobs are run anew, and what each left moves to attempt_… below it")
+        raise LaunchError(*error.problems) from None
+    log.warning(f"{text} holds a sweep already: its jobs are run again, and what each left moves to attempt_… below it")
     return {}
 
 

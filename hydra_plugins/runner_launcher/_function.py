@@ -1,4 +1,4 @@
-"""The program of a job whose task function was sent here: reads its order and does it."""
+"""The program of a job whose task function was sent to it: reads its job specification and runs it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 def main() -> None:
     """Exit code 1, after a traceback, if the task function raises."""
-    with open(os.environ["RUNNER_HYDRA_JOB"], "rb") as file:  # noqa: PTH123 - pathlib is nothing this needs
+    with open(os.environ["RUNNER_HYDRA_JOB"], "rb") as file:  # noqa: PTH123 - pathlib is not needed
         sys.path[:] = pickle.load(file)  # first: the rest can be read only where its modules are found
         _perform(file)
 
@@ -22,9 +22,9 @@ def _perform(file: BinaryIO) -> None:
     from hydra_plugins.runner_launcher import _order
 
     _order.given()
-    order, context, task, state = pickle.load(file)
+    specification, context, task, state = pickle.load(file)
     Singleton.set_state(state)
-    done = _order.perform(order, context, task, cloudpickle.dumps)
+    done = _order.perform(specification, context, task, cloudpickle.dumps)
     _ = done.return_value  # raises what the task function raised
 
 

@@ -6,23 +6,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hydra_plugins.runner_launcher._mistake import Mistake
+from hydra_plugins.runner_launcher._errors import LaunchError
 from runner.core.options import LOG_TIMESTAMPS, NAMES, RETRY_CAUSES, RunOptions
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`run` are those that plan.json keeps, so that `run_experiments.py --resume` runs the jobs likewise."""
+    """`run` are those that plan.json keeps, so that `run_experiments.py --resume` runs the jobs in the same way."""
 
     resume: bool
     run: RunOptions
 
 
 def checked(given: Mapping[str, Any]) -> Options:
-    """Raises Mistake with a sentence for each option that cannot be meant."""
+    """Raises LaunchError with a sentence for each invalid option."""
     values: dict[str, Any] = {**given, "retry_on": list(given["retry_on"]), "grace": list(given["grace"])}
     if problems := [f"hydra.launcher.{problem}" for problem in _problems(values)]:
-        raise Mistake(*problems)
+        raise LaunchError(*problems)
     values["max_workers"] = values["workers"]  # as run_experiments.py calls it
     return Options(values["resume"], RunOptions().updated({name: values[name] for name in NAMES if name in values}))
 

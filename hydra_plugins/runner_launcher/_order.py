@@ -1,5 +1,6 @@
-"""What goes to a job's process and what comes back: two pickles. They are read by who could have written them only:
-the user's own processes, in the folder of the sweep.
+"""The job specification for a job's process and its return value: two pickles in the folder of the sweep. Only the
+user's own processes, which could have written them, read them. Stored pickles contain the names `_order`, `Order` and
+`Returned`: these must not change.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hydra_plugins.runner_launcher._mistake import JobFailed, Mistake
+from hydra_plugins.runner_launcher._errors import JobFailed, LaunchError
 from runner.disk import atomic
 from runner.disk.layout import JOB_ERROR
 from runner.disk.reading import open_regular
 
-JOB = "RUNNER_HYDRA_JOB"  # in the environment of a process that was started for one job: the file of its order
+JOB = "RUNNER_HYDRA_JOB"  # in the environment of a process that was started for one job: the file of its specification
 RETURNED = "return_value.pkl"  # in the job's folder
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One job. `config` is complete, with the values that resolvers gave already, such as the time of the sweep.
+    """One job's specification. `config` is complete, with values of resolvers, such as the time of the sweep.
 
-    `callbacks` are those of the sweep with what they remember, or None if they cannot be pickled.
+    `callbacks` are those of the sweep with their state, or None if they cannot be pickled.
     """
 
     config: DictConfig
@@ -41,9 +42,9 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """How the task function ended: what it returned, or the exception that left it.
+    """How the task function ended: its return value, or the exception that it raised.
 
-    `lost` says why what it returned did not come through.
+    `lost` is why the return value could not be pickled.
     """
 
     status: JobStatus
@@ -54,33 +55,35 @@ class Returned:
 
 
 def given() -> Path | None:
-    """The order that this process was started for. Taken away: programs that it starts are not."""
+    """The specification that this process was started for. It is removed: programs that this one starts have none."""
     path = os.environ.pop(JOB, None)
     return None if path is None else Path(path)
 
 
 def perform(
-    order: Order, context: HydraContext, task: TaskFunction, dumps: Callable[[Any], bytes] = pickle.dumps
+    specification: Order, context: HydraContext, task: TaskFunction, dumps: Callable[[Any], bytes] = pickle.dumps
 ) -> JobReturn:
-    """Do the job in this process, and leave what it returned in its folder. What it raises is raised by the result."""
+    """Run the job in this process, and write its return value into its folder. The result raises its exception."""
     from hydra.core.utils import run_job
 
     try:
         done = run_job(
-            hydra_context=HydraContext(context.config_loader, order.callbacks or Callbacks(order.config)),
+            hydra_context=HydraContext(
+                context.config_loader, specification.callbacks or Callbacks(specification.config)
+            ),
             task_function=task,
-            config=order.config,
+            config=specification.config,
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
     except SystemExit as left:
         if left.code not in (None, 0):
             raise
-        done = JobReturn(status=JobStatus.COMPLETED)  # sys.exit() is a way to be done
+        done = JobReturn(status=JobStatus.COMPLETED)  # sys.exit() is a normal end
     returned = Returned(done.status, done._return_value, done.working_dir, done.task_name)
     if returned.status is JobStatus.FAILED:
-        _note(order.folder, returned.value)
-    atomic.write_bytes(Path(order.folder) / RETURNED, _portable(returned, dumps))
+        _note(specification.folder, returned.value)
+    atomic.write_bytes(Path(specification.folder) / RETURNED, _portable(returned, dumps))
     return done
 
 
@@ -96,7 +99,7 @@ def _note(folder: str, error: BaseException) -> None:
 
 
 def _portable(returned: Returned, dumps: Callable[[Any], bytes]) -> bytes:
-    """Pickled, and certain to be read again; of what cannot be, words are left."""
+    """Pickled, and checked that it can be read; a value that cannot is replaced by a sentence."""
     try:
         content = dumps(returned)
         pickle.loads(content)
@@ -110,7 +113,7 @@ def _portable(returned: Returned, dumps: Callable[[Any], bytes]) -> bytes:
 
 
 def read_back(folder: Path) -> Returned | None:
-    """What the job in `folder` left; None if it left nothing that can be read."""
+    """What the job in `folder` returned; None if there is nothing that can be read."""
     try:
         with open_regular(str(folder / RETURNED)) as file:
             found = pickle.load(file)
@@ -120,11 +123,12 @@ def read_back(folder: Path) -> Returned | None:
 
 
 def read(path: Path) -> Order:
-    """The order that the launcher wrote. Raises Mistake."""
+    """The specification that the launcher wrote. Raises LaunchError."""
     try:
         with open_regular(str(path)) as file:
             found = pickle.load(file)
     except (OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError) as error:
-        raise Mistake(f"{path}: the order of this job cannot be read ({type(error).__name__}: {error})") from error
+        cause = f"{type(error).__name__}: {error}"
+        raise LaunchError(f"{path}: the specification of this job cannot be read ({cause})") from error
     assert isinstance(found, Order)
     return found

@@ -15,7 +15,7 @@ from hydra.core.utils import filter_overrides
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, flag_override
 
-from hydra_plugins.runner_launcher._mistake import Mistake
+from hydra_plugins.runner_launcher._errors import LaunchError
 from hydra_plugins.runner_launcher._order import JOB
 from hydra_plugins.runner_launcher._program import Start
 from runner.core.job import Job
@@ -35,7 +35,7 @@ class Sweeping:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A job of the engine, and the same job as Hydra knows it."""
+    """A job of the engine, and the same job in Hydra's form."""
 
     job: Job
     number: int
@@ -44,22 +44,22 @@ class Planned:
 
 
 def plan(sweep: Sweeping, batch: Sequence[Sequence[str]], first: int) -> list[Planned]:
-    """The jobs of one batch, numbered from `first`. Raises Mistake, or what Hydra raises for overrides it refuses."""
+    """The jobs of one batch, numbered from `first`. Raises LaunchError, or Hydra's errors on overrides."""
     planned = [_planned(sweep, list(overrides), first + number) for number, overrides in enumerate(batch)]
     if problems := list(_problems(planned)):
-        raise Mistake(*problems)
+        raise LaunchError(*problems)
     return planned
 
 
-def order_file(number: int) -> str:
-    """Where a job's order lies, seen from the folder of the sweep."""
+def specification_file(number: int) -> str:
+    """The file of a job's specification, relative to the folder of the sweep."""
     return f"{OWN}/{number}.pkl"
 
 
 def _planned(sweep: Sweeping, overrides: list[str], number: int) -> Planned:
     config = sweep.context.config_loader.load_sweep_config(sweep.config, overrides)
     assign(config.hydra.job, id=str(number), num=number)
-    assign(config.hydra.sweep, dir=sweep.config.hydra.sweep.dir)  # the one that was taken, if it is not as configured
+    assign(config.hydra.sweep, dir=sweep.config.hydra.sweep.dir)  # the locked one, if it is not as configured
     name = _subdir(config)
     folder = Path(os.path.normpath(sweep.root / name))
     assign(config.hydra.runtime, output_dir=str(folder))
@@ -71,11 +71,13 @@ def _planned(sweep: Sweeping, overrides: list[str], number: int) -> Planned:
         config=_as_json(OmegaConf.to_container(task_config(config), enum_to_str=True)),
         overrides=dict(_named(config.hydra.overrides.task)),
         env={
-            **{key: os.environ[key] for key in ("PYTHONPATH",) if key in os.environ},  # who resumes may have another
+            **{
+                key: os.environ[key] for key in ("PYTHONPATH",) if key in os.environ
+            },  # the process that resumes may have another
             **additions(os.environ, folder, sweep.root.name, name, cache),
-            JOB: str(sweep.root / order_file(number)),
+            JOB: str(sweep.root / specification_file(number)),
         },
-        rerun=(*sweep.start.typed, *filter_overrides(overrides)) if sweep.start.typed else (),
+        rerun=(*sweep.start.by_hand, *filter_overrides(overrides)) if sweep.start.by_hand else (),
     )
     return Planned(job, number, config, tuple(overrides))
 
@@ -87,7 +89,7 @@ def assign(section: DictConfig, **values: Any) -> None:
 
 
 def _subdir(config: DictConfig) -> str:
-    """The name of the job's folder. It may ask for hydra.job.num, so Hydra must know of this job for a moment."""
+    """The name of the job's folder. It may contain hydra.job.num, so Hydra gets the job's config for a moment."""
     before = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(config)
     try:
@@ -111,7 +113,7 @@ def _as_json(value: Any) -> Any:
         return [_as_json(item) for item in value]
     if isinstance(value, Enum):
         return value.name
-    if isinstance(value, float) and not math.isfinite(value):  # JSON has no word for it
+    if isinstance(value, float) and not math.isfinite(value):  # JSON does not have such numbers
         return str(value)
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
@@ -130,4 +132,4 @@ def _problems(planned: Sequence[Planned]) -> Iterator[str]:
             both = f"jobs {other.number} and {one.number} would share {one.job.out_dir}"
             yield f"hydra.sweep.subdir: {both}; let it name what differs, as ${{hydra.job.num}} does"
         if one.job.name in BatchPaths.RESERVED or one.job.name in (".", "", OWN):
-            yield f"hydra.sweep.subdir={one.job.name}: is no folder for a job alone; give each one of its own"
+            yield f"hydra.sweep.subdir={one.job.name}: is not a folder for one job alone; give each job its own"

@@ -15,7 +15,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hydra_plugins.runner_launcher._mistake import Mistake
+from hydra_plugins.runner_launcher._errors import LaunchError
 from hydra_plugins.runner_launcher._order import Order
 from hydra_plugins.runner_launcher.job import CONFIG
 
@@ -24,11 +24,11 @@ FUNCTION = Path(__file__).with_name("_function.py")
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """`argv` starts a process for a job, `order` makes what it is told; `typed` is what a person types to run one."""
+    """`argv` starts a process for a job, `specify` makes its specification; `by_hand` is a command line for one."""
 
     argv: tuple[str, ...]
-    order: Callable[[DictConfig, str], bytes]
-    typed: tuple[str, ...]
+    specify: Callable[[DictConfig, str], bytes]
+    by_hand: tuple[str, ...]
 
 
 def of(context: HydraContext, task: TaskFunction) -> Start:
@@ -37,16 +37,16 @@ def of(context: HydraContext, task: TaskFunction) -> Start:
     program = _running()
     if program is None:
         return Start((sys.executable, str(FUNCTION)), _Shipped(context, task, callbacks), ())
-    said = get_args_parser().parse_known_args()[0]
+    given = get_args_parser().parse_known_args()[0]
     # Without these the program may not find its own configs, and refuse to start.
-    where = _words(("--config-path", said.config_path), ("--config-dir", said.config_dir))
+    where = _words(("--config-path", given.config_path), ("--config-dir", given.config_dir))
     argv = (sys.executable, *program, *where, "--config-name", CONFIG, "--multirun")
-    typed = ("python", *program, *where, *_words(("--config-name", said.config_name)))
-    return Start(argv, lambda config, folder: _dumps(Order(config, folder, callbacks)), typed)
+    by_hand = ("python", *program, *where, *_words(("--config-name", given.config_name)))
+    return Start(argv, lambda config, folder: _dumps(Order(config, folder, callbacks)), by_hand)
 
 
 def _running() -> tuple[str, ...] | None:
-    """The words that start this program, if its command line is what Hydra obeys; None in a test or a notebook."""
+    """The words that start this program, if Hydra reads its command line; None in a test or a notebook."""
     main = sys.modules.get("__main__")
     file = getattr(main, "__file__", None)
     if not file or not sys.argv or Path(sys.argv[0]).absolute() != Path(file).absolute() or not _called_by_hydra_main():
@@ -83,7 +83,7 @@ def _dumps(value: object) -> bytes:
 
 
 class _Shipped:
-    """Makes orders that hold the task function, and what Hydra knows in this process, such as resolvers."""
+    """Makes specifications that contain the task function, and Hydra's state in this process, such as resolvers."""
 
     def __init__(self, context: HydraContext, task: TaskFunction, callbacks: Callbacks | None) -> None:
         self._context = HydraContext(context.config_loader, callbacks or Callbacks())
@@ -96,10 +96,10 @@ class _Shipped:
         import cloudpickle
         from hydra.core.singleton import Singleton
 
-        order: Any = (Order(config, folder, self._callbacks), self._context, self._task, Singleton.get_state())
+        specification: Any = (Order(config, folder, self._callbacks), self._context, self._task, Singleton.get_state())
         try:
-            content: bytes = cloudpickle.dumps(order)
+            content: bytes = cloudpickle.dumps(specification)
         except (TypeError, pickle.PicklingError) as error:
             why = f"the task function cannot be sent to another process ({error}); start it as a program"
-            raise Mistake(why) from error
+            raise LaunchError(why) from error
         return pickle.dumps(sys.path) + content

@@ -1,4 +1,4 @@
-"""One sweep in its folder: takes it, has each batch of jobs run by the engine, and answers as Hydra expects."""
+"""One sweep in its folder: locks it, runs each batch of jobs by the engine, and returns what Hydra expects."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.runner_launcher import _order, _planning, _program
+from hydra_plugins.runner_launcher._errors import JobFailed
 from hydra_plugins.runner_launcher._folder import Folder
 from hydra_plugins.runner_launcher._log_observer import LogObserver
-from hydra_plugins.runner_launcher._mistake import JobFailed
 from hydra_plugins.runner_launcher._options import Options
 from hydra_plugins.runner_launcher._planning import Planned, Sweeping
 from runner.cli.session import held_batch
@@ -70,7 +70,7 @@ class Sweep:
         return Plan(root.name, root, jobs, KIND, self._created_at, options=self._options.run)
 
     def _selected(self, records: Mapping[str, Record], planned: Sequence[Planned]) -> Selection:
-        """A job that completed is kept if it is resumed and what it returned can be read; else it is run again.
+        """A completed job is kept if the sweep is resumed and the return value can be read; else it is run again.
 
         One that runs on another host is not started.
         """
@@ -85,14 +85,14 @@ class Sweep:
         return Selection(
             run=tuple(job for job in jobs if job.name not in kept),
             keep={name: records[name] for name in kept},
-            asked=frozenset(records),
+            selected=frozenset(records),
             archive=tuple(job for job in jobs if job.name in completed - kept),
         )
 
     def _whole(self, plan: Plan, planned: Sequence[Planned], selection: Selection) -> Plan:
         """The plan with the jobs of earlier batches, and the requests of those that are run as its files."""
         requests = {
-            _planning.order_file(one.number): self._sweep.start.order(one.config, str(one.job.out_dir))
+            _planning.specification_file(one.number): self._sweep.start.specify(one.config, str(one.job.out_dir))
             for one in planned
             if one.job.name not in selection.keep
         }
@@ -100,7 +100,7 @@ class Sweep:
 
 
 def _answer(one: Planned, record: Record) -> JobReturn:
-    """What Hydra wants to know of a job."""
+    """A job's result in Hydra's form."""
     returned = _order.read_back(one.job.out_dir) if isinstance(record.state, Finished) else None
     answer = JobReturn(
         overrides=list(one.config.hydra.overrides.task),
@@ -126,5 +126,5 @@ def _why(record: Record) -> str:
     if not isinstance(record.state, Finished):
         return f"job {record.job.name} was not started"
     if record.status == COMPLETED:
-        return f"job {record.job.name} ended without having come to the Hydra application; {where}"
+        return f"job {record.job.name} ended before it reached the Hydra application; {where}"
     return f"job {record.job.name}: {record.status}: {record.state.outcome.error}; {where}"

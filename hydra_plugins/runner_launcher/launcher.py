@@ -22,9 +22,9 @@ class RunnerConf:
     _target_: str = "hydra_plugins.runner_launcher.launcher.RunnerLauncher"
     # How many jobs run at once.
     workers: int = 1
-    # Go on with the sweep in hydra.sweep.dir: jobs that completed are not run again, what they returned is read back.
+    # Resume the sweep in hydra.sweep.dir: completed jobs are not run again, their return values are read.
     resume: bool = False
-    # Seconds after which a job is stopped: since it started, and since it last said something.
+    # Seconds after which a job is stopped: since it started, and since its last output.
     timeout: float | None = None
     stall_timeout: float | None = None
     # Start no further job after the first that does not complete, or after so many.
@@ -36,7 +36,7 @@ class RunnerConf:
     retry_delay: float = 10.0
     # Seconds that a job has after SIGINT, after SIGTERM, and for being killed.
     grace: list[float] = field(default_factory=lambda: [10.0, 5.0, 10.0])
-    # A job goes on when the sweep itself is killed.
+    # A job continues when the sweep itself is killed.
     keep_running: bool = False
     # Which logs get a timestamp a line: all, combined, none.
     log_timestamps: str = "all"

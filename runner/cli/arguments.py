@@ -22,15 +22,15 @@ _NOT_OF_TREES = {
     "exp": "give one of them",
     "command": "a tree is run by a --train_script",
     "name": "its outputs are in --output_root",
-    "base_out_dir": "--output_root says where its outputs are",
+    "base_out_dir": "use --output_root for the folder of its outputs",
 }
-#: Options that a sweep's spec stands for.
+#: Options that are given by a sweep's spec.
 _NOT_OF_SWEEPS = {"configs": "the spec names its configs", "name": "the spec names the experiment"}
 
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """A command line as it was understood. `errors` were found in it already."""
+    """A parsed command line. `errors` were found in it."""
 
     given: argparse.Namespace
     overrides: Mapping[str, str]
@@ -43,7 +43,7 @@ class Arguments:
 
 
 def parse(words: Sequence[str]) -> Arguments:
-    """Options, overrides, and the errors in them. Raises UserError where nothing more can be found out."""
+    """Options, overrides, and the errors in them. Raises UserError where parsing cannot continue."""
     given, rest = parser().parse_known_args(words)
     errors = [f"--{name}: {value.why}" for name, value in vars(given).items() if isinstance(value, Invalid)]
     if given.resume is not None and given.config_root is not None:
@@ -66,7 +66,7 @@ def parse(words: Sequence[str]) -> Arguments:
     if given.train_script and given.command:
         errors.append("--train_script and --command both name what a job runs; give one of them")
     if given.KEY is not None:
-        errors.append(f"--KEY stands for a key of your configs, as in --n_layer {given.KEY}")
+        errors.append(f"--KEY means any key of your configs, as in --n_layer {given.KEY}")
     overrides, wrong = _overrides(given, rest)
     return Arguments(given, overrides, words, errors + wrong)
 
@@ -98,14 +98,14 @@ def _misplaced(given: argparse.Namespace) -> list[str]:
 
 
 def _overrides(given: argparse.Namespace, rest: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """The settings among the options and among what argparse did not know."""
+    """The settings among the options and among the words that argparse did not know."""
     words, others, errors = texts.split(rest)
     errors = [wrong for word in rest if word.startswith("--") and (wrong := _misspelled(word))] or errors
     errors += [f"{word!r} was not expected here; options begin with --, see --help" for word in words]
     documented = documented_settings()
     found = {key: getattr(given, key) for key in documented if getattr(given, key) is not None} | others
     if found.pop("out_dir", None) is not None:
-        errors.append("--out_dir is set by the runner for each job; use --base_out_dir to say where batches go")
+        errors.append("--out_dir is set by the runner for each job; use --base_out_dir for the folder of the batches")
     if found.get("init_from") == "resume":
         errors.append("--init_from resume: each job gets a new folder; use --resume to continue a batch")
     booleans = {"wandb_log", *(key for key, setting in documented.items() if setting.boolean)}
@@ -124,7 +124,7 @@ def _overrides(given: argparse.Namespace, rest: Sequence[str]) -> tuple[dict[str
 
 
 def _not_with_resume(given: argparse.Namespace, rest: Sequence[str]) -> list[str]:
-    """A resumed batch is the batch that was planned."""
+    """Errors for arguments that would change a resumed batch."""
     fixed = (*documented_settings(), *SIMULATION, "mode", "configs", "train_script", "command", "resume_args")
     names = [f"--{key}" for key in fixed if getattr(given, key) is not None]
     names += [word for word in rest if word.startswith("--")]
@@ -134,7 +134,7 @@ def _not_with_resume(given: argparse.Namespace, rest: Sequence[str]) -> list[str
 
 
 def _misspelled(word: str) -> str | None:
-    """A word that was nearly one of our own options would otherwise pass as a key of a script that we cannot read."""
+    """A misspelt option of ours would otherwise pass as a key of a script that we cannot read."""
     others = (*documented_settings(), "exp", "mode", "show")
     own = [action.dest for action in parser()._actions if action.dest not in others]
     key = word.removeprefix("--").partition("=")[0].replace("-", "_")

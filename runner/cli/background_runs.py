@@ -1,4 +1,4 @@
-"""Sweeps in the background, as a folder each: background_runs/<name>_<time>/ with nohup.log and who runs it."""
+"""Sweeps in the background, as a folder each: background_runs/<name>_<time>/ with nohup.log and run.json."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from runner.core.text import plain
 from runner.disk.layout import BACKGROUND_RUNS, RUN_RECORD, BatchPaths
 
 FOLDER = Path(BACKGROUND_RUNS)
-#: What `runner.cli.batches` calls the state of a batch -> what it is called here.
+#: The state of a batch as `status` shows it -> its name here.
 STATES = {"running without a runner": "running", "ended": "failed"}
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Obey the command line; returns the exit code."""
+    """Run the command line; returns the exit code."""
     return command_line.guarded(lambda: _main(sys.argv[1:] if words is None else words), "run_background.py")
 
 
@@ -58,13 +58,13 @@ def _parser() -> ArgumentParser:
 
 
 def _runs() -> Iterator[dict[str, Any]]:
-    """What each run is and what is true of it now, the latest first."""
+    """Each run and its state now, the latest first."""
     records = [(record["started_at"], path.parent.name, record) for path, record in _records()]
     for _, name, record in sorted(records, key=lambda found: found[:2], reverse=True):
         found = inspect.batch_or_error(Path(record["experiment_dir"]))
         state = STATES.get(found.state, found.state)
         about = {key: record.get(key) for key in ("experiment_dir", "spec", "started_at")}
-        pid = (found.runner or {}).get("pid")  # of the runner that has it now; the first one may be gone
+        pid = (found.runner or {}).get("pid")  # of the runner that runs it now; the first one may be gone
         counts = found.error or found.counts()
         yield {"name": name, "state": state, "pid": pid, **about, "counts": counts}
 
@@ -77,7 +77,7 @@ def _records() -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _record(path: Path) -> dict[str, Any] | None:
-    """What run.json says; None for one that is torn, gone, or not ours."""
+    """The content of run.json; None for one that is torn, gone, or not ours."""
     try:
         record: dict[str, Any] = json.loads(path.read_bytes())
         return record if {"experiment_dir", "started_at"} <= record.keys() else None
@@ -99,7 +99,7 @@ def _list(*, as_json: bool) -> int:
 
 
 def _root(named: str) -> Path:
-    """The batch that a run stands for."""
+    """The batch of a run."""
     path = Path(named)
     for folder in (path, FOLDER / path.name) if named else ():
         record = _record(folder / RUN_RECORD)

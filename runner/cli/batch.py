@@ -25,7 +25,7 @@ from runner.reports.summary import summary
 
 
 def main(words: Sequence[str]) -> int:
-    """Plan what the words ask for, then show it, run it, or resume what they name. Returns the exit code."""
+    """Plan the batch of a command line, then show it, run it, or resume it. Returns the exit code."""
     arguments = parse(words)
     given = arguments.given
     if given.resume is not None:
@@ -49,14 +49,14 @@ def run_new(plan: Plan, replan: Callable[[], Plan], given: Namespace) -> int:
 
 
 def run_tree(plan: Plan, arguments: Arguments) -> int:
-    """Run what of a tree of configs has no result yet, then the programs that subdirectories have of their own."""
+    """Run the configs of a tree that do not have a result yet, then the programs for single subdirectories."""
     given, programs = arguments.given, planning.invocations(arguments, plan)
     names = frozenset(job.name for job in plan.jobs)
     with output_root(plan.root) as session:
         whole = _joined(session, plan, given)
-        attempts.clear_batch(whole)
+        attempts.clean_up_batch(whole)
         for job in plan.jobs:
-            attempts.archive_strangers(job)
+            attempts.archive_foreign_files(job)
         selection = session.select(whole, What(names=names, again=given.rerun, limit=given.limit))
         code, here = _run_attached(session, whole, selection, given)
     if programs is None or code > SOME_DID_NOT or not here:
@@ -68,7 +68,7 @@ def run_tree(plan: Plan, arguments: Arguments) -> int:
 
 
 def resume(root: Path, given: Namespace, replan: Callable[[Plan], Plan] | None = None, job: str | None = None) -> int:
-    """Continue a batch: all that did not complete, or `job` alone, whatever its record says.
+    """Continue a batch: all jobs that did not complete, or `job` alone, whatever its status.
 
     `replan` plans a sweep again from its spec, which may have changed since.
     """
@@ -81,7 +81,7 @@ def resume(root: Path, given: Namespace, replan: Callable[[Plan], Plan] | None =
         what = What(given.only, None if job is None else frozenset([job]), again=job is not None)
         selection = session.select(plan, what)
         changes.refuse_secrets(selection.run)
-        if plan is before:  # a plan that was just made has read its configs
+        if plan is before:  # a plan that was made just now has read its configs
             plan = changes.reread(plan, {one.name for one in selection.run}, accept=given.accept_changes)
             selection = selection.of(plan)
         selection = selection.limited(given.limit, session.records(plan) if given.limit else {})
@@ -92,12 +92,12 @@ def resume(root: Path, given: Namespace, replan: Callable[[Plan], Plan] | None =
 
 
 def rerun(root: Path, job: str) -> int:
-    """Run one job of a batch again. Its config is taken as it is now: mostly it was corrected in between."""
+    """Run one job of a batch again. Its config is read again: usually it was corrected since."""
     return resume(root, parser().parse_args(["--resume", str(root), "--accept_changes"]), job=job)
 
 
 def _planned(arguments: Arguments, before: Plan | None = None) -> Plan:
-    """The plan, with its datasets prepared unless nothing may be written."""
+    """The plan; its datasets are prepared, unless nothing may be written."""
     plan = planning.plan(arguments, before)
     if not arguments.given.dry_run:
         preflight.prepare_datasets(plan)
@@ -116,7 +116,7 @@ def _replanning(arguments: Arguments) -> Callable[[Plan], Plan] | None:
 
 
 def _joined(session: BatchSession, plan: Plan, given: Namespace) -> Plan:
-    """The plan with what is recorded of earlier calls for its output root."""
+    """The plan, with the recorded jobs of earlier calls for its output root."""
     if not plan_file.exists(plan.root):
         return plan
     try:
@@ -143,7 +143,7 @@ def _run_attached(session: BatchSession, plan: Plan, selection: Selection, given
     ended = session.run(plan, selection, executor, observers_for(given, plan.options.observers))
     if given.json and not plan.kind.quiet_json:
         print_json(summary(plan, ended.records, clock.now()))
-    return ended.exit_code(selection.asked), True
+    return ended.exit_code(selection.selected), True
 
 
 def _show(plan: Plan, given: Namespace) -> int:

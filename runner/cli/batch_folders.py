@@ -1,4 +1,4 @@
-"""Which batch a person means: a folder, a name, or nothing for the latest one. Reads folders, writes nothing."""
+"""Find the batch that is given as a folder, a name, or not at all: the latest one. Reads folders, writes nothing."""
 
 from __future__ import annotations
 

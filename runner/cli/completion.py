@@ -16,7 +16,7 @@ from runner.core.errors import UserError
 
 
 def complete() -> None:
-    """Answer the shell and end the process; returns only when the shell did not ask."""
+    """Print completions and end the process; returns if the shell did not request any."""
     argcomplete.autocomplete(completion_parser(), always_complete_options="long")
 
 

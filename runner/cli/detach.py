@@ -1,4 +1,4 @@
-"""Let a batch run on without its terminal, and without the process that the user started."""
+"""Run a batch in the background: without its terminal, and without the process that the user started."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def detach(plan: Plan, lock: Lock) -> int | None:
 
 
 def _leave_terminal(plan: Plan, lock: Lock) -> str:
-    """A session of our own, nothing to read, a log to write; returns the log that a person shall follow."""
+    """A session of our own, an empty input, a log for the output; returns the log that the user should follow."""
     paths = layout.BatchPaths(plan.root)
     os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)

@@ -14,7 +14,7 @@ def print_followed(path: Path, grows: Callable[[], bool]) -> int:
     try:
         for line in _lines(path, grows):
             print(line, flush=True)
-    except KeyboardInterrupt:  # ends the looking, not the batch
+    except KeyboardInterrupt:  # ends this command, not the batch
         pass
     return 0
 

@@ -1,4 +1,4 @@
-"""Ask the disk and the processes what is true of a batch now. Changes nothing."""
+"""Read the state of a batch now from the disk and the processes. Changes nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runner.reports.status import BatchStatus, JobStatus, batch_state
 
 
 def batch(root: Path) -> BatchStatus:
-    """The batch in `root`; `running` is said only of a living process. Raises UserError."""
+    """The batch in `root`; `running` means an existing process. Raises UserError."""
     plan = recorded.plan(root)
     lock = layout.BatchPaths(root).lock
     held = holder(lock)
@@ -24,7 +24,7 @@ def batch(root: Path) -> BatchStatus:
 
 
 def batch_or_error(root: Path) -> BatchStatus:
-    """The same; of a batch that cannot be read the error: it must not hide the others."""
+    """The same; for a batch that cannot be read its error, so that the others are still shown."""
     try:
         return batch(root)
     except UserError as error:

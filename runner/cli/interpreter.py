@@ -1,6 +1,6 @@
-"""Which Python runs us: the one that was typed, or the project's own where that one is too old or lacks what we need.
+"""Choose the Python that runs us: the given one, or the project's own if that one is too old or lacks a package.
 
-Written so that an old Python can read it, as is all that is imported before it.
+Written so that an old Python can read it, as are the modules that are imported before it.
 """
 
 import importlib.util
@@ -11,11 +11,11 @@ from pathlib import Path
 OWN = Path(__file__).resolve().parents[2] / ".venv"
 OLDEST = (3, 11)
 NEEDED = ("pydantic", "yaml")  # by the runner itself
-ALSO = ("torch", "numpy")  # by what it trains; a --command may do without
+ALSO = ("torch", "numpy")  # by the project's trainings; a --command may not need them
 
 
 def use_own() -> None:
-    """Start again with .venv/bin/python, if it is there and the present Python will not do.
+    """Start again with .venv/bin/python, if it exists and the present Python is not sufficient.
 
     So `python3 run_experiments.py` works after `make setup`, activated or not, and from cron.
     """
@@ -29,6 +29,6 @@ def use_own() -> None:
     if not old and not set(missing) & set(NEEDED):
         return
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    why = f"is Python {version}, and 3.11 is the oldest that will do" if old else f"has no {missing[0]}"
+    why = f"is Python {version}, and at least 3.11 is needed" if old else f"does not have {missing[0]}"
     print(f"{sys.argv[0]}: {sys.executable} {why}; run make setup", file=sys.stderr)
     sys.exit(2)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 
+from runner import __version__
 from runner.cli.commands.registry import BATCHES, COMMANDS
 from runner.cli.options import parser as batch_parser
 from runner.cli.parser import command_parser, with_flag
@@ -32,7 +33,7 @@ def guarded(command: Callable[[], int], name: str) -> int:
         code = command()
         sys.stdout.flush()
         return code
-    except KeyboardInterrupt:  # before the batch began, when nothing was written; or while somebody looked at it
+    except KeyboardInterrupt:  # before the batch began, when nothing was written; or in a command that only reads
         return SIGNALLED + signal.SIGINT
     except BrokenPipeError:  # `| head` has seen enough
         silence(sys.stdout)
@@ -46,7 +47,7 @@ def guarded(command: Callable[[], int], name: str) -> int:
 
 
 def open_standard_streams() -> None:
-    """Let closed ones of 0 to 2 lead to nowhere: what is opened next would take their place, a log for example."""
+    """Open closed ones of 0 to 2 on /dev/null: otherwise the next open file, such as a log, would get their number."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
@@ -59,7 +60,7 @@ def open_standard_streams() -> None:
 
 
 def silence(stream: object) -> None:
-    """Let a stream that nobody reads any more lead to nowhere; Python would fail at its exit when it flushes it."""
+    """Redirect a stream without a reader to /dev/null; Python would fail at its exit when it flushes it."""
     from runner.observers.plain import silence as redirect  # imported when it is needed: --help is quick
 
     redirect(stream)  # type: ignore[arg-type]
@@ -67,14 +68,12 @@ def silence(stream: object) -> None:
 
 def _main(words: Sequence[str]) -> int:
     load_plugins()
-    if "_ARGCOMPLETE" in os.environ:  # the shell asks what can be typed next
+    if "_ARGCOMPLETE" in os.environ:  # the shell requests completions
         from runner.cli.completion import complete
 
         complete()
     name = words[0] if words else ""
     if name == "--version":
-        from runner import __version__
-
         print(f"{program.COMMAND} {__version__}")
         return 0
     if {"-h", "--help"} & set(words) and (not name or name.startswith("-") or name in BATCHES):

@@ -1,4 +1,4 @@
-"""The values of options: text -> value, or what is wrong with it, so that all errors can be printed at once."""
+"""The values of options: text -> value, or its error, so that all errors can be printed at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runner.core.options import RETRY_CAUSES
 
 @dataclass(frozen=True, slots=True)
 class Invalid:
-    """Stands in the place of a value that cannot be understood."""
+    """In place of a value that is not valid; `why` is the error."""
 
     why: str
 

@@ -18,7 +18,7 @@ SIMULATION = {
     "no_confusion": "draw no confusion matrix",
     "advanced": "compare the runs of the experiment",
 }
-#: Options that mean something for a tree of configs only.
+#: Options for a tree of configs only.
 OF_TREES = ("output_root", "extensions", "ignore", "subdir", "rerun", "runners")
 USAGE = """\
 {program} run CONFIG... [--device cuda] [--KEY VALUE ...] [options]
@@ -41,7 +41,7 @@ examples:
   {program} run "config/**/*.py" --max_iters 100 --n_layer 4 --dry-run
       see what would run: commands, folders, and what the overrides change
   {program} run "c/*.yaml" --command "python t.py -c {{config}} -o {{out_dir}} {{overrides}}"
-      a program that takes its arguments otherwise
+      a program with other options
   {program} sweep lr.yaml --limit 3
       a sweep over settings, three of its runs now; with --resume the next three
 
@@ -51,8 +51,8 @@ what it writes, in experiments/experiment_<date>_<time>/ (experiments/latest poi
              and what the job itself writes: metrics.jsonl, checkpoints
 
 Every option may be spelled with - or _ (--batch-size, --batch_size). Booleans: true, false, 1, 0, yes, no, True, False.
-Ctrl+C asks the running job to save and leave; it has 10 s, then SIGTERM and 5 s more, then it is killed (--grace sets
-these times). A second Ctrl+C kills it at once. The summary is written either way.
+Ctrl+C stops the running job, which saves and leaves: it has 10 s, then SIGTERM and 5 s more, then it is killed (--grace
+sets these times). A second Ctrl+C kills it at once. The summary is written either way.
 
 exit codes:
   0  every job completed (of this call)      2  an error on the command line or in a config; nothing was started
@@ -67,7 +67,7 @@ did not, 2 for an error, 75 if the output folder is locked by another runner, 13
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of batches, whatever command they begin with."""
+    """The parser of batches, for all commands that run one."""
     name = program.name()
     top = Parser(
         prog=name,
@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
 def add_options(top: argparse.ArgumentParser) -> None:
     """Add every option of a batch, group by group."""
     _add_inputs(top.add_argument_group("inputs"))
-    overrides = top.add_argument_group("config overrides", "Any other key of a config is taken likewise.")
+    overrides = top.add_argument_group("config overrides", "Any other key of a config is accepted likewise.")
     for key, setting in documented_settings().items():
         add(overrides, key, metavar="VALUE", help=setting.help)
     add(overrides, "KEY", metavar="VALUE", help="any key of the configs, as --key=value or --key value")
@@ -143,7 +143,7 @@ def _add_resume(group: argparse._ArgumentGroup) -> None:
     add(group, "resume", nargs="?", const="", metavar="BATCH", help="continue a batch (default: the latest)")
     add(group, "only", choices=("failed", "interrupted", "pending"), help="of its jobs, run these only")
     add(group, "accept_changes", action="store_true", help="continue although configs were changed since")
-    checkpoint = 'what lets another script resume from a checkpoint, such as "--load {checkpoint}"'
+    checkpoint = 'arguments that resume another script from a checkpoint, such as "--load {checkpoint}"'
     add(group, "resume_args", metavar="WORDS", help=checkpoint)
 
 
@@ -160,7 +160,7 @@ def add_tree(group: argparse._ArgumentGroup) -> None:
 def help_for_trees(name: str, purpose: str) -> str:
     """The help of the programs in runners/."""
     top = argparse.ArgumentParser(name, description=purpose, epilog=OF_TREES_TOO, formatter_class=Formatter)
-    options = top.add_argument_group("all programs in runners/ take these")
+    options = top.add_argument_group("options of all programs in runners/")
     add(options, "config_root", metavar="DIR", help="folder whose subdirectories hold the configs (default: config)")
     add_tree(options)
     for key, setting in documented_settings().items():

@@ -50,7 +50,7 @@ def add(group: argparse._ActionsContainer, name: str, **settings: object) -> arg
 
 
 def add_base(parser: argparse.ArgumentParser) -> None:
-    """The option that says where batches are."""
+    """The option for the folder of the batches."""
     add(parser, "base_out_dir", default=BASE_OUT_DIR, metavar="DIR", help="folder of the batches: experiments")
 
 

@@ -24,7 +24,7 @@ from runner.planners.command import Command
 from runner.planners.jobs import Request
 
 DEFAULT_SCRIPT = PROJECT / "train_run.py"
-OUTPUTS = "outputs"  # where a tree of configs leaves its outputs
+OUTPUTS = "outputs"  # the default folder for the outputs of a tree of configs
 OWN_SCRIPTS = ("run_experiments.py", "overnight_plugins.py", "train_run.py", "configurator.py", "train.py", "sample.py")
 
 
@@ -69,7 +69,7 @@ def earlier(arguments: Arguments) -> Path | None:
 
 
 def _as_planned_before(arguments: Arguments, before: Plan) -> Arguments:
-    """What a sweep was started with stays, unless it is given again."""
+    """The arguments that a sweep was started with, unless they are given again."""
     given = Namespace(**vars(arguments.given))
     if not given.train_script and not given.command and before.jobs[0].script is not None:
         given.train_script = str(before.jobs[0].script)
@@ -78,7 +78,7 @@ def _as_planned_before(arguments: Arguments, before: Plan) -> Arguments:
     given.mode = given.mode or before.origin.get("mode_typed")
     vars(given).update({**before.origin.get("flags", {}), **simulation_flags(given)})
     overrides = {**before.overrides, **arguments.overrides}
-    if secret := [key for key, text in overrides.items() if text == redact.HIDDEN]:
+    if secret := [key for key, text in overrides.items() if text == redact.REDACTED]:
         raise UserError(*(f"--{key}: it was a secret and was not written down; give it again" for key in secret))
     return replace(arguments, given=given, overrides=overrides)
 
@@ -106,14 +106,14 @@ def _planned(arguments: Arguments, started: Command, base: Path, before: Plan | 
         return sweep.plan(request, varied, now)
     if given.config_root is not None:
         return tree.plan(request, _tree(given, base), now)
-    wanted = files.Files(
+    requested = files.Files(
         patterns=given.configs,
         rerun=lambda config: _rerun(config, arguments.words),
         name=given.name or "experiment",
         own=[*(PROJECT / name for name in OWN_SCRIPTS), *([started.script] if started.script else [])],
         library=PROJECT / "config",
     )
-    return files.plan(replace(request, overrides={**request.overrides, **flags}), wanted, now)
+    return files.plan(replace(request, overrides={**request.overrides, **flags}), requested, now)
 
 
 def _tree(given: Namespace, outputs: Path) -> tree.Tree:
@@ -133,10 +133,10 @@ def _runners(given: Namespace) -> Path:
 
 def invocations(arguments: Arguments, found: Plan) -> Plan | None:
     """The plan that invokes the programs which subdirectories of a tree have of their own; None if there are none."""
-    wanted = _tree(arguments.given, found.root).programs if found.kind.name == "tree" else {}
-    if not wanted:
+    own = _tree(arguments.given, found.root).programs if found.kind.name == "tree" else {}
+    if not own:
         return None
-    return programs.plan(wanted, found.root, _flags(arguments, found.root), Path.cwd(), datetime.now().astimezone())
+    return programs.plan(own, found.root, _flags(arguments, found.root), Path.cwd(), datetime.now().astimezone())
 
 
 def _flags(arguments: Arguments, root: Path) -> list[str]:
@@ -154,33 +154,33 @@ def _flags(arguments: Arguments, root: Path) -> list[str]:
 
 
 def _base(given: Namespace) -> tuple[Path, list[str]]:
-    """The folder of the batches, and what is wrong with it or with the batch's name."""
+    """The folder of the batches, and the errors about it or about the batch's name."""
     named, option = given.base_out_dir, "--base_out_dir"
     if given.config_root is not None:
         named, option = given.output_root or OUTPUTS, "--output_root"
-    wrong = [said] if given.name is not None and (said := files.check_name(given.name)) else []
+    wrong = [error] if given.name is not None and (error := files.check_name(given.name)) else []
     try:
         found = Path.cwd() / Path(named).expanduser()
         return found if given.config_root is None else found.resolve(), wrong  # an output root is found again by it
-    except RuntimeError as error:  # ~nobody
+    except RuntimeError as error:  # ~unknown_user
         cause = str(error).rstrip(".").lower()
-        return Path.cwd(), [*wrong, f"{option} {named}: {cause}; type the whole path"]
+        return Path.cwd(), [*wrong, f"{option} {named}: {cause}; give the whole path"]
 
 
 def _device_errors(arguments: Arguments, found: Plan | None, errors: Sequence[str]) -> list[str]:
-    wanted = {}
+    requested = {}
     if "device" in arguments.overrides and not any(error.startswith("--device") for error in errors):
-        wanted[arguments.overrides["device"]] = f"--device {arguments.overrides['device']}"
+        requested[arguments.overrides["device"]] = f"--device {arguments.overrides['device']}"
     if found is not None:
         for job in found.jobs:
             device = job.config.get("device")
             if isinstance(device, str):
-                wanted.setdefault(device, f"{found.origin.get('spec', job.source_argument)}: device is {device!r}")
-    return preflight.devices(wanted, os.environ)
+                requested.setdefault(device, f"{found.origin.get('spec', job.source_argument)}: device is {device!r}")
+    return preflight.devices(requested, os.environ)
 
 
 def _command(given: Namespace) -> tuple[Command, list[str]]:
-    """How jobs are started, and what is wrong with it."""
+    """How jobs are started, and the errors about it."""
     if given.command:
         wrong = command.errors(given.command)
         return Command(template=() if wrong else tuple(shlex.split(given.command))), wrong

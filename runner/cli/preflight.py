@@ -1,4 +1,4 @@
-"""Can this machine run the plan? Device and disk, checked before anything starts. Each function returns sentences."""
+"""Check whether this machine can run the plan: device and disk, before anything starts. Functions return sentences."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ from runner.core.text import size
 from runner.executors.registry import EXECUTORS
 from runner.observers.registry import OBSERVERS
 
-ROOM = 256 << 20  # bytes that must be free whatever the jobs say
+LEAST_FREE = 256 << 20  # bytes that must be free in any case
 PATIENCE = 60.0  # seconds for `import torch` on a cold disk
 _NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, Windows Subsystem for Linux
-_ASK_TORCH = """
+_COUNT_GPUS = """
 import json, torch
 count = torch.cuda.device_count() if torch.cuda.is_available() else 0
 print(json.dumps([count, torch.version.cuda or torch.version.hip]))
 """
 
 
-def devices(wanted: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
-    """What is wrong with the devices that the jobs ask for; `wanted` says of each who asks for it, in words.
+def devices(requested: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
+    """Errors about the devices of the jobs; `requested` maps each to its place: the option or the config.
 
-    torch is asked in a process of its own, if at all.
+    torch is imported in a process of its own, if at all.
     """
-    found = {device: _misspelled(device) for device in wanted}
-    valid = {device: index for device in wanted if not found[device] and (index := _index(device)) is not None}
+    found = {device: _misspelled(device) for device in requested}
+    valid = {device: index for device in requested if not found[device] and (index := _index(device)) is not None}
     if valid:
         highest = max(valid, key=valid.__getitem__)
         found[highest] = _cuda(valid[highest], environ)
-    if "mps" in wanted and sys.platform != "darwin":
-        found["mps"] = "Apple's GPUs are found on macOS only; type --device cuda or --device cpu"
-    return [f"{wanted[device]}: {problem}" for device, problem in found.items() if problem]
+    if "mps" in requested and sys.platform != "darwin":
+        found["mps"] = "Apple's GPUs are found on macOS only; use --device cuda or --device cpu"
+    return [f"{requested[device]}: {problem}" for device, problem in found.items() if problem]
 
 
 def _misspelled(device: str) -> str | None:
     kind, colon, index = device.partition(":")
     if kind.lower() in ("gpu", "nvidia", "rocm", "hip") or (kind != "cuda" and kind.lower() == "cuda"):
-        return f"the GPU is called cuda here; type --device cuda{colon}{index}"
+        return f"the GPU is called cuda here; use --device cuda{colon}{index}"
     if kind == "cuda" and colon and not index.isdigit():
-        return f"{index!r} is no number of a GPU; type --device cuda:0"
+        return f"{index!r} is not the number of a GPU; use --device cuda:0"
     return None
 
 
@@ -59,25 +59,25 @@ def _index(device: str) -> int | None:
 
 
 def _cuda(highest: int, environ: Mapping[str, str]) -> str | None:
-    instead = "type --device cpu to run without one"
+    instead = "use --device cpu to run without one"
     if environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1"):
         return f"CUDA_VISIBLE_DEVICES hides every GPU; unset it, or {instead}"
     if not any(os.path.exists(node) for node in _NODES):  # noqa: PTH110 - three names, no need of Path
         return f"this machine has no usable GPU (no driver is loaded); {instead}"
     try:
         answer = subprocess.run(
-            [sys.executable, "-c", _ASK_TORCH],
+            [sys.executable, "-c", _COUNT_GPUS],
             capture_output=True, text=True, timeout=PATIENCE, check=True, stdin=subprocess.DEVNULL, env=dict(environ),
         )  # fmt: skip
         count, build = json.loads(answer.stdout.strip().rpartition("\n")[2])
     except (OSError, subprocess.SubprocessError, ValueError):
-        return f"torch cannot be asked for its GPUs with {sys.executable}; {instead}"
+        return f"{sys.executable} cannot import torch, which lists the GPUs; {instead}"
     if build is None:
         return f"the installed torch was built without GPU support; install one with it, or {instead}"
     if count == 0:
         return f"torch finds no usable GPU on this machine; {instead}"
     if highest >= count:
-        return f"there are {count} GPUs, numbered from 0; type --device cuda:{count - 1}"
+        return f"there are {count} GPUs, numbered from 0; use --device cuda:{count - 1}"
     return None
 
 
@@ -103,9 +103,9 @@ def plugins(options: RunOptions) -> list[str]:
 
 
 def disk(base: Path, needed: int = 0, option: str = "--base_out_dir") -> list[str]:
-    """What is wrong with the place where the outputs shall lie: `needed` bytes of checkpoints, and room for logs.
+    """Errors about the folder of the outputs: `needed` are the bytes of checkpoints; logs need some as well.
 
-    `option` is the one that named it.
+    `option` is the one that gives the folder.
     """
     try:
         return [f"{option} {base}: {problem}" for problem in _disk(base, needed)]
@@ -117,14 +117,14 @@ def _disk(base: Path, needed: int) -> list[str]:
     place = base
     while not place.exists() and place != place.parent:
         if place.is_symlink():
-            return [f"{place} is a link that leads nowhere; mend it or name another folder"]
+            return [f"{place} is a link that leads nowhere; fix it or name another folder"]
         place = place.parent
     if not place.is_dir():
         return [f"{place} is a file; name a folder"]
     if not os.access(place, os.W_OK | os.X_OK) or os.statvfs(place).f_flag & os.ST_RDONLY:
         return [f"{place} cannot be written; name another folder or change its permissions"]
     free = shutil.disk_usage(place).free
-    if free < ROOM + needed:
-        want = f"{size(needed)} of checkpoints and {size(ROOM)} for logs" if needed else size(ROOM)
-        return [f"only {size(free)} are free there, {want} are needed; free some or name another"]
+    if free < LEAST_FREE + needed:
+        least = f"{size(needed)} of checkpoints and {size(LEAST_FREE)} for logs" if needed else size(LEAST_FREE)
+        return [f"only {size(free)} are free there, {least} are needed; free some or name another"]
     return []

@@ -27,28 +27,28 @@ ALL_COMPLETED, SOME_DID_NOT, LOCKED, SIGNALLED = 0, 1, 75, 128  # the last: plus
 
 
 class Locked(UserError):
-    """Another runner has the batch."""
+    """The batch is locked by another runner."""
 
     exit_code = LOCKED
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a batch went: a record for each job of the plan, in its order, and the signals that came meanwhile."""
+    """The end of a batch: a record for each job of the plan, in the same sequence, and the signals that came."""
 
     records: Sequence[Record]
     signals: Sequence[int]
 
-    def exit_code(self, asked: Collection[str]) -> int:
-        """128 + N after signal N; else 0 if all jobs in `asked` completed, and 1 if not."""
+    def exit_code(self, selected: Collection[str]) -> int:
+        """128 + N after signal N; else 0 if all `selected` jobs completed, and 1 if not."""
         if self.signals:
             return SIGNALLED + self.signals[0]
-        completed = all(record.status == COMPLETED for record in self.records if record.job.name in asked)
+        completed = all(record.status == COMPLETED for record in self.records if record.job.name in selected)
         return ALL_COMPLETED if completed else SOME_DID_NOT
 
 
 class BatchSession:
-    """One batch while this process has it. The functions below open one; signals are counted for as long as it is open.
+    """One batch while this process runs it. The functions below open one; signals are counted while it is open.
 
     `lock` is None for a batch that takes locks of its own, job by job.
     """
@@ -63,7 +63,7 @@ class BatchSession:
         return recorded.plan(self.root)
 
     def records(self, plan: Plan) -> dict[str, Record]:
-        """What is on the disk of every job; pending where there is nothing, or the result of another job."""
+        """The record of every job on the disk; pending where there is none, or the result of another job."""
         return {job.name: results.read_record(job) for job in plan.jobs}
 
     def select(self, plan: Plan, what: What) -> Selection:
@@ -71,19 +71,19 @@ class BatchSession:
         return select(plan, self.records(plan), what)
 
     def begin(self, plan: Plan, selection: Selection) -> None:
-        """Write plan.json, clean up after a crash, archive what would be in the way. Raises OSError."""
-        attempts.clear_batch(plan)
+        """Clean up after a crash, archive the completed attempts of selected jobs, write plan.json. Raises OSError."""
+        attempts.clean_up_batch(plan)
         for job in selection.archive:
             attempts.archive_completed(job)
         plan_file.write(plan)
 
     def run(self, plan: Plan, selection: Selection, executor: Executor, observers: Sequence[Observer]) -> Ended:
-        """Run what is selected to its end; a job that fails does not stop the others."""
+        """Run the selected jobs to their end; a job that fails does not stop the others."""
         records = loop.run(plan, executor, observers, self._signals, selection.keep)
         return Ended(records, list(self._signals.received))
 
     def rebuild_views(self, plan: Plan) -> None:
-        """Make the files that sum up the batch again, from what is on the disk. Raises OSError."""
+        """Write the files that sum up the batch again, from the records on the disk. Raises OSError."""
         records = list(self.records(plan).values())
         for view in views_of(plan):
             for name, content in view.files(records, clock.now()).items():
@@ -96,7 +96,7 @@ class BatchSession:
 
 @contextmanager
 def new_batch(plan: Plan, replan: Callable[[], Plan]) -> Iterator[tuple[BatchSession, Plan]]:
-    """A folder of its own for a new batch. Where another batch takes it at this moment, `replan` names another one."""
+    """A folder of its own for a new batch. If another batch takes it at this moment, `replan` chooses another one."""
     with stop_requests() as signals:  # from here on something is written: a signal must not cut it short
         while True:
             try:
@@ -121,7 +121,7 @@ def existing_batch(root: Path) -> Iterator[BatchSession]:
 
 @contextmanager
 def output_root(root: Path) -> Iterator[BatchSession]:
-    """A folder that several calls share; it is made if it is not there. Raises Locked or OSError."""
+    """A folder that is used by several calls; it is made if it does not exist. Raises Locked or OSError."""
     with stop_requests() as signals:
         results.open_root(root)
         with _locked(root) as lock:

@@ -15,7 +15,7 @@ from runner.reports.terminal import dry_run
 
 
 def print_plan(plan: Plan, completed: Collection[str], *, as_json: bool) -> None:
-    """Print what would be run; `completed` are the names of jobs that would not."""
+    """Print what would be run; the jobs named in `completed` would not."""
     if as_json:
         print_json(to_json(plan))
     else:

@@ -19,11 +19,11 @@ OUT_DIR_NAMES = ("out_dir", "output_dir", "outdir", "output_folder", "output_pat
                  "out", "result_dir", "results_dir", "log_dir", "logdir", "exp_dir", "work_dir", "default_root_dir",
                  "checkpoint_dir", "ckpt_dir")  # fmt: skip
 MOST_FLAGS = 20
-LOOKS_NEGATIVE = re.compile(r"-\d+|-\d*\.\d+")  # what argparse takes for a number, not for an option
+LOOKS_NEGATIVE = re.compile(r"-\d+|-\d*\.\d+")  # argparse reads such a word as a number, not as an option
 
 
 class _Unknown:
-    """What only the running script knows."""
+    """A value that only the running script knows."""
 
     def __repr__(self) -> str:
         return "UNKNOWN"
@@ -69,7 +69,7 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """All that a script takes. Not `complete` where its text does not show all of them. One that `passes_unknown`
+    """The arguments of a script. Not `complete` where its text does not show all of them. One that `passes_unknown`
     accepts other arguments too (`parse_known_args`)."""
 
     arguments: tuple[Argument, ...]
@@ -101,7 +101,7 @@ class Arguments:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """`words`: for each key, what goes on the command line; nothing where a flag is left out. `values`: what the
+    """`words`: for each key, its words on the command line; none where a flag is left out. `values`: what the
     script makes of it, by dest."""
 
     words: dict[str, tuple[str, ...]]
@@ -136,7 +136,7 @@ def out_dir_option(arguments: Arguments) -> Argument | None:
 def render(
     arguments: Arguments, given: Mapping[str, str], *, script: str = "the script", provided: Collection[str] = ()
 ) -> Rendered:
-    """Raise one UserError with all that the script would refuse. `provided`: the dests that are passed anyway."""
+    """Raise one UserError with every error that the script would find. `provided`: the dests that are passed anyway."""
     words: dict[str, tuple[str, ...]] = {}
     values: dict[str, Any] = {}
     errors: list[str] = []
@@ -288,7 +288,7 @@ def _several(arguments: Arguments, argument: Argument, text: str) -> tuple[tuple
 
 
 def _apart(arguments: Arguments, argument: Argument, word: str, *, alone: bool) -> str:
-    """The word as it can be given by itself, where argparse would take `-1e-5` for an option."""
+    """The word in a form that is valid by itself, where argparse would read `-1e-5` as an option."""
     if alone or not word or (word[0] not in "-+" and word[0] not in arguments.file_prefix):
         return word
     if argument.kind in (int, float):

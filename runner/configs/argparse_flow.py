@@ -1,4 +1,4 @@
-"""Follow the statements of a script as Python would, with what may happen and may not. Runs nothing."""
+"""Follow the statements of a script as Python would, including those that may or may not be run. Runs nothing."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ MAX_STEPS = 200_000
 
 
 class TooMuch(Exception):
-    """The text is longer or more tangled than a script's arguments should be."""
+    """The text is too long or too complex to be followed."""
 
 
 class Flow:
-    """Statements only: a subclass decides what an expression means, and what becomes of a parser that gets lost."""
+    """Statements only: a subclass evaluates expressions, and handles a parser that cannot be followed any more."""
 
     def __init__(self) -> None:
         self._steps = 0
@@ -94,7 +94,7 @@ class Flow:
                 return self._block(final, scope) and reached
             case ast.Global(names=names) | ast.Nonlocal(names=names):
                 for name in names:
-                    self._share(name, scope)
+                    self._global(name, scope)
             case ast.Raise() | ast.Continue() | ast.Break():
                 return False
             case _:
@@ -111,7 +111,7 @@ class Flow:
         return first or second
 
     def _branch(self, body: list[ast.stmt], scope: Scope) -> bool:
-        """What may happen, or not: names keep a value only where both ways leave the same one."""
+        """Statements that may or may not be run: a name keeps its value only if it is the same both ways."""
         before = dict(scope.names)
         self._maybe += 1
         reached = self._block(body, scope)
@@ -169,11 +169,11 @@ class Flow:
                     self._change(node, scope)
 
     def _change(self, node: ast.AST, scope: Scope) -> None:
-        """A list or a dict of this name is not what it was when it was written down."""
+        """A list or a dict of this name has changed since it was assigned."""
         if isinstance(node, ast.Name) and isinstance(scope.find(node.id), (list, dict)):
             scope.owner(node.id).names[node.id] = UNKNOWN
 
-    def _share(self, name: str, scope: Scope) -> None:
+    def _global(self, name: str, scope: Scope) -> None:
         """`global NAME`: a constant of that name may change whenever the function is called."""
         value = scope.find(name)
         if not is_symbol(value):

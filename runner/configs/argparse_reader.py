@@ -1,4 +1,4 @@
-"""Read off its text which arguments an argparse script takes. Follows the calls between its functions; runs nothing."""
+"""Find the arguments of an argparse script in its text. Follows the calls between its functions; runs nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from runner.configs import pythonfile
 from runner.configs.argparse_arguments import UNKNOWN, Arguments
 from runner.configs.argparse_flow import Flow, TooMuch
-from runner.configs.argparse_terms import argument, with_defaults
+from runner.configs.argparse_keywords import argument, with_defaults
 from runner.configs.argparse_values import (
     MAX_DEPTH,
     Class,
@@ -34,7 +34,7 @@ from runner.configs.config_file import read_text
 from runner.configs.static import NotStatic, Static, TooLarge
 
 PARSERS = {"argparse.ArgumentParser"}
-#: What calls with a parser leave as it is.
+#: Functions that do not change a parser.
 HARMLESS = {"print", "isinstance", "type", "id", "vars", "repr", "str", "argcomplete.autocomplete", "len"}
 BUILTINS = {"list", "tuple", "sorted", "range", "dict", "int", "float", "str", "min", "max", "len", "sum", "round"}
 NO_ARGUMENTS = {"print_help", "print_usage", "format_help", "format_usage", "error", "exit", "get_default", "register",
@@ -57,7 +57,7 @@ def read(script: Path) -> Arguments | None:
     return _read(script, text)
 
 
-@lru_cache(maxsize=16)  # each config of a batch asks for it
+@lru_cache(maxsize=16)  # it is needed for each config of a batch
 def _read(script: Path, text: str) -> Arguments | None:
     reader = _Reader()
     try:
@@ -70,7 +70,7 @@ def _read(script: Path, text: str) -> Arguments | None:
 
 
 def _joined(parsers: list[Parser]) -> Arguments | None:
-    """What the command line may hold, from the parsers that look at it."""
+    """The arguments of the command line, from the parsers that read it."""
     strict = [parser for parser in parsers if parser.strict]
     lenient = [parser for parser in parsers if parser.lenient and not parser.strict]
     if not strict and not lenient:
@@ -141,7 +141,7 @@ class _Reader(Flow):
         return value
 
     def _parts(self, node: ast.AST, scope: Scope) -> None:
-        """What is inside something that is not followed: a parser there may get any arguments."""
+        """The parts of an expression or statement that is not followed: a parser in it may get any arguments."""
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.expr):
                 self._escape(self._value(child, scope))
@@ -246,13 +246,13 @@ class _Reader(Flow):
         return UNKNOWN
 
     def _parameters(self, function: Function, args: list[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
-        signature = function.node.args
-        places = [*signature.posonlyargs, *signature.args]
-        names: dict[str, Any] = {one.arg: UNKNOWN for one in (*places, *signature.kwonlyargs)}
-        late = [*zip(reversed(places), reversed(signature.defaults), strict=False),
-                *zip(signature.kwonlyargs, signature.kw_defaults, strict=True)]  # fmt: skip
+        parameters = function.node.args
+        places = [*parameters.posonlyargs, *parameters.args]
+        names: dict[str, Any] = {one.arg: UNKNOWN for one in (*places, *parameters.kwonlyargs)}
+        late = [*zip(reversed(places), reversed(parameters.defaults), strict=False),
+                *zip(parameters.kwonlyargs, parameters.kw_defaults, strict=True)]  # fmt: skip
         names |= {one.arg: self._value(default, function.scope) for one, default in late if default is not None}
-        names |= {extra.arg: UNKNOWN for extra in (signature.vararg, signature.kwarg) if extra is not None}
+        names |= {extra.arg: UNKNOWN for extra in (parameters.vararg, parameters.kwarg) if extra is not None}
         names |= {one.arg: value for one, value in zip(places, args, strict=False)}
         names |= {name: value for name, value in keywords.items() if name in names}
         self._escape((*args[len(places) :], *(value for name, value in keywords.items() if name not in names)))
@@ -261,9 +261,9 @@ class _Reader(Flow):
     # Parsers
 
     def _parser(self, call: ast.Call, scope: Scope) -> Parser:
-        terms = {keyword.arg: keyword.value for keyword in call.keywords}
-        parser = Parser(complete=None not in terms)
-        for name, value in ((name, self._value(node, scope)) for name, node in terms.items() if name != "parents"):
+        keywords = {keyword.arg: keyword.value for keyword in call.keywords}
+        parser = Parser(complete=None not in keywords)
+        for name, value in ((name, self._value(node, scope)) for name, node in keywords.items() if name != "parents"):
             match name, value:
                 case "allow_abbrev", False:
                     parser.abbreviates = False
@@ -277,7 +277,7 @@ class _Reader(Flow):
                     parser.complete = False
                 case "argument_default", _ if value is not None:
                     parser.default = UNKNOWN
-        self._inherit(parser, terms.get("parents"), scope)
+        self._inherit(parser, keywords.get("parents"), scope)
         self.parsers.append(parser)
         return parser
 
@@ -310,8 +310,8 @@ class _Reader(Flow):
 
     def _add(self, owner: Parser | Group, parser: Parser, call: ast.Call, scope: Scope) -> None:
         names = [UNKNOWN if isinstance(arg, ast.Starred) else self._value(arg, scope) for arg in call.args]
-        terms = self._keywords(call, scope)
-        new = argument(names, terms, parser.prefixes, parser.default)
+        keywords = self._keywords(call, scope)
+        new = argument(names, keywords, parser.prefixes, parser.default)
         if new is None:
             parser.complete = False
             return
@@ -320,16 +320,16 @@ class _Reader(Flow):
 
     def _keywords(self, call: ast.Call, scope: Scope) -> dict[str, Any]:
         """By name; under `**` where there are more that are not known."""
-        terms: dict[str, Any] = {}
+        keywords: dict[str, Any] = {}
         for keyword in call.keywords:
             value = self._value(keyword.value, scope)
             if keyword.arg is not None:
-                terms[keyword.arg] = value
+                keywords[keyword.arg] = value
             elif isinstance(value, dict):
-                terms |= value
+                keywords |= value
             else:
-                terms["**"] = UNKNOWN
-        return terms
+                keywords["**"] = UNKNOWN
+        return keywords
 
     def _parsed(self, parser: Parser, strict: bool, call: ast.Call, scope: Scope) -> Any:
         words = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg == "args")][:1]
@@ -348,7 +348,7 @@ class _Reader(Flow):
             raise _Parsed
 
     def _escape(self, value: Any) -> None:
-        """Something gets the parser that may add any arguments to it."""
+        """The parser is passed to code that may add any arguments to it."""
         match value:
             case Parser():
                 value.complete = False

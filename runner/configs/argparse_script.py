@@ -79,7 +79,7 @@ def _mentions_argparse(script: Path) -> bool:
 
 
 def _refused(script: Path, arguments: Arguments) -> Iterator[str]:
-    """What of the command line that the runner makes the script would not take, with the command that it does."""
+    """What the script does not accept of the runner's usual command line, with a command that it accepts."""
     if arguments.passes_unknown or not arguments.complete:
         return
     missing = []

@@ -13,8 +13,8 @@ MAX_DEPTH = 25
 
 @dataclass(eq=False, slots=True)
 class Parser:
-    """What is known of one ArgumentParser. `strict` says how it was asked to parse: each call, and whether with words
-    that it was given."""
+    """What is known of one ArgumentParser. `strict` has an entry for each call of parse_args: True if the call passes
+    words to it."""
 
     complete: bool = True
     abbreviates: bool = True
@@ -27,7 +27,7 @@ class Parser:
     lenient: bool = False
 
     def add(self, new: Argument) -> None:
-        """An option that is there already is replaced, or nothing is known of it: it depends on an `if`."""
+        """An option that exists already is replaced, or becomes unknown: it depends on an `if`."""
         taken = {option for one in self.found if one.options for option in one.options} & set(new.options)
         clash = bool(taken) or any(not one.options and not new.options and one.dest == new.dest for one in self.found)
         if clash and new in self.found:
@@ -113,7 +113,7 @@ SYMBOLS = (Parser, Group, External, Class, Function, Instance, Method)
 
 
 def is_symbol(value: Any) -> bool:
-    """Whether it is not a constant of the script, or holds something that is not."""
+    """Whether it is not a constant of the script, or contains something that is not."""
     return value is UNKNOWN or isinstance(value, SYMBOLS) or (isinstance(value, tuple) and any(map(is_symbol, value)))
 
 
@@ -122,7 +122,7 @@ def holds_parser(value: Any) -> bool:
 
 
 def identity(value: Any) -> Any:
-    """Equal for what makes no difference to a function that gets it."""
+    """Equal for values between which a function cannot distinguish."""
     try:
         hash(value)
     except TypeError:

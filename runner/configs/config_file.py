@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from runner.configs import jsonfile, pythonfile
 from runner.core.errors import UserError
 
 SUFFIXES = (".py", ".yaml", ".yml", ".json")
@@ -16,10 +17,10 @@ MAX_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """`source` is the exact content that was read; `lines` says where a key got its value: a top-level one and, as
-    far as the format allows, one below (`sweep.lr[2]`). `origins` holds the places of keys that another file set
-    instead, `inherited` of those that it has from a file below it; `bases` are these files, with their exact content.
-    An `abstract` one is a base config: it is not run itself (see inheritance.py).
+    """`source` is the exact content that was read; `lines` has the line of each value: of top-level keys and, as far
+    as the format allows, of keys below them (`sweep.lr[2]`). `origins` holds the places of keys that another file set
+    instead, `inherited` of those that come from a base; `bases` are the files of these, with their exact content.
+    `abstract` is the key of that name: True for a base config, which is not run itself (see inheritance.py).
     """
 
     path: Path
@@ -32,7 +33,7 @@ class ConfigFile:
     abstract: bool = False
 
     def place(self, key: str) -> str:
-        """`path:line` of a key, or of the nearest one around it; the path alone where nothing is known."""
+        """`path:line` of a key, or of the nearest one around it; the path alone if no line is known."""
         while key:
             if key in self.origins:
                 return self.origins[key]
@@ -56,15 +57,11 @@ def read(path: Path, *, time_limit: float = 10.0) -> ConfigFile:
     text = _decoded(path, source)
     match path.suffix:
         case ".py":
-            from runner.configs import pythonfile
-
             values, lines = pythonfile.read(path, text, time_limit)
         case ".json":
-            from runner.configs import jsonfile
-
             values, lines = jsonfile.read(path, text)
         case _:
-            from runner.configs import yamlfile
+            from runner.configs import yamlfile  # yaml takes longer to import than all the rest
 
             values, lines = yamlfile.read(path, text)
     return ConfigFile(path, source, values, lines)

@@ -8,13 +8,14 @@ import __future__
 
 import json
 import os
+import resource
 import sys
 import traceback
 import types
 from pathlib import Path
 from typing import Any
 
-MAX_SIZE = 1_000_000  # elements and characters of one value: far above any config, far below any harm
+MAX_SIZE = 1_000_000  # elements and characters of one value: more than any config needs, and harmless
 MAX_DEPTH = 100
 MAX_BITS = 10_000  # Python refuses to print an int of more than 4300 digits
 MAX_MEMORY = 8 * 2**30  # enough to import torch
@@ -28,15 +29,15 @@ class UnsupportedValue(ValueError):
 
 def plain(value: Any) -> Any:
     """The value in JSON's types: tuples become lists, paths become text, scalars of other libraries become numbers."""
-    room = [MAX_SIZE]
-    return _plain(value, room, 0)
+    budget = [MAX_SIZE]
+    return _plain(value, budget, 0)
 
 
-def _plain(value: Any, room: list[int], depth: int) -> Any:
+def _plain(value: Any, budget: list[int], depth: int) -> Any:
     if value is None or isinstance(value, bool):
         return value
-    room[0] -= 1 + (len(value) if isinstance(value, (str, *_CONTAINERS)) else 0)
-    if room[0] < 0:
+    budget[0] -= 1 + (len(value) if isinstance(value, (str, *_CONTAINERS)) else 0)
+    if budget[0] < 0:
         raise UnsupportedValue("is too large for a config; make it smaller, or compute it where it is used")
     if depth > MAX_DEPTH:
         raise UnsupportedValue("is nested too deeply for a config; make it flatter")
@@ -48,13 +49,13 @@ def _plain(value: Any, room: list[int], depth: int) -> Any:
         case str():
             return str(value)
         case list() | tuple() | range():
-            return [_plain(item, room, depth + 1) for item in value]
+            return [_plain(item, budget, depth + 1) for item in value]
         case dict():
-            return {_name(key): _plain(item, room, depth + 1) for key, item in value.items()}
+            return {_name(key): _plain(item, budget, depth + 1) for key, item in value.items()}
         case os.PathLike():
             return os.fspath(value)
     if callable(getattr(value, "tolist", None)):  # a scalar or array of numpy or torch
-        return _plain(value.tolist(), room, depth + 1)
+        return _plain(value.tolist(), budget, depth + 1)
     kind = type(value).__name__
     fix = "write a number, text, list or dict, or begin its name with an underscore"
     raise UnsupportedValue(f"is of type {kind}, which a config cannot hold; {fix}")
@@ -82,7 +83,7 @@ def is_setting(name: str, value: Any) -> bool:
 
 
 def _evaluate(shown: str, source: str) -> dict[str, Any]:
-    # __main__ as under nanoGPT's exec, so that a config sees what it is used to.
+    # __main__ as under nanoGPT's exec, so that a config has the same names as there.
     names: dict[str, Any] = {"__name__": "__main__", "__file__": shown}
     try:
         exec(compile(source, shown, "exec", dont_inherit=True), names)
@@ -108,14 +109,12 @@ def _line(error: BaseException, shown: str) -> int | None:
 
 def _limit_memory() -> None:
     try:
-        import resource
-
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         limit = MAX_MEMORY if hard == resource.RLIM_INFINITY else min(MAX_MEMORY, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    except (ImportError, OSError, ValueError):
-        pass  # without it a config that eats memory is stopped by the time limit alone
+    except (OSError, ValueError):
+        pass  # without it a config that fills the memory is stopped by the time limit alone
 
 
 def _main(shown: str, source: Path, result: Path) -> None:

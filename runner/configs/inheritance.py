@@ -1,8 +1,8 @@
 """Read a config together with its bases: `base: ../_base.yaml` in a YAML or JSON file. Knows no other keys.
 
-`base` is a path, relative to the file that names it; that file may have a base itself. Mappings are merged key by key,
-anything else (lists too) is replaced. `abstract: true` marks a base config, which is
-not run itself; it is not inherited.
+`base` is a path, relative to the file with this key; the base may have a base itself. Mappings are merged key by key,
+anything else (lists too) is replaced. `abstract: true` marks a base config, which is not run itself; the key is not
+inherited.
 """
 
 from __future__ import annotations

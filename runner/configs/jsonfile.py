@@ -1,4 +1,4 @@
-"""Read a JSON config. NaN and Infinity are numbers, a key that is there twice is an error."""
+"""Read a JSON config. NaN and Infinity are numbers, a key that occurs twice is an error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runner.core.errors import UserError, one_line
 
 
 class _Twice(ValueError):
-    """A key that is twice in one object below the top."""
+    """A key that occurs twice in one object below the top."""
 
 
 def read(path: Path, text: str) -> tuple[dict[str, Any], dict[str, int]]:

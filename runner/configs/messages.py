@@ -57,7 +57,7 @@ class Origin:
 def sentences(
     cls: type[BaseModel], origin: Origin, error: ValidationError, given: Mapping[str, Any], *, silent: Collection[str]
 ) -> list[str]:
-    """One sentence for each error, but none for the keys in `silent`, which have theirs already."""
+    """One sentence for each error, but none for the keys in `silent`, which have a sentence already."""
     by_place: dict[str, list[tuple[Any, str]]] = {}
     for detail in error.errors(include_url=False):
         place, value = _place(detail["loc"], given, detail["type"])
@@ -67,7 +67,7 @@ def sentences(
 
 
 def unknown_key(key: str, known: Iterable[str], aliases: Mapping[str, str], list_of_keys: str) -> str:
-    """A sentence on a key that is not known; `list_of_keys` says where the keys are listed."""
+    """A sentence on an unknown key; `list_of_keys` is the command that lists the keys."""
     known = list(known)
     if aliases.get(key) in known:
         return f"unknown key {key!r}; did you mean {aliases[key]!r}?"

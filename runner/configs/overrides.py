@@ -7,6 +7,7 @@ import json
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
@@ -14,11 +15,9 @@ from runner.configs.evaluate import plain
 from runner.core.errors import did_you_mean
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
     from pydantic.fields import FieldInfo
 
-ALIASES = {"wandb_enabled": "wandb_log"}  # what the runner calls its option -> the trainer's key
+ALIASES = {"wandb_enabled": "wandb_log"}  # the runner's option -> the trainer's key
 SYNONYMS = {"learning_rate": "lr", "lr": "learning_rate"}  # one setting under two names
 FLAGS = frozenset({"profile"})  # may be given without a value: --profile is --profile=true
 TRUE_WORDS = frozenset({"true", "1", "yes", "on"})
@@ -68,12 +67,12 @@ def parse(text: str, annotation: Any) -> Any:
 
 
 def describe(annotation: Any) -> str:
-    """What a field of this type takes, in words."""
+    """What a field of this type accepts, in words."""
     return " or ".join(dict.fromkeys(_noun(member) for member in _members(annotation)))
 
 
 def choices(annotation: Any) -> list[str]:
-    """The allowed words where the type names them."""
+    """The allowed words, where the type lists them."""
     literals = [member for member in _members(annotation) if get_origin(member) is Literal]
     return [choice for literal in literals for choice in get_args(literal) if isinstance(choice, str)]
 
@@ -143,7 +142,7 @@ def meaning(text: str) -> Any:
 
 
 def only_boolean(annotation: Any) -> bool:
-    """True for a field that takes true and false, and no other text."""
+    """True for a field that accepts true and false, and no other text."""
     members = _members(annotation)
     return bool in members and str not in members and Any not in members
 
@@ -169,8 +168,6 @@ def integer(text: str) -> int:
 
 
 def _decimal(text: str) -> Decimal:
-    from decimal import Decimal, InvalidOperation
-
     try:
         return Decimal(text)
     except InvalidOperation:

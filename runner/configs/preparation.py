@@ -1,4 +1,4 @@
-"""Make what jobs need before the first of them starts, such as datasets: each by a program of its own."""
+"""Prepare what jobs need before the first of them starts, such as datasets: each by a program of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runner.core.job import Job
 
 
 def preparations(jobs: Iterable[Job]) -> list[Preparation]:
-    """What these jobs need and is not there yet, each once."""
+    """What these jobs need and does not exist yet, each once."""
     jobs = list(jobs)
     adapters = {script: recognize(script) for script in {job.script for job in jobs}}
     needed = [adapters[job.script].unprepared(job.config) for job in jobs]

@@ -29,7 +29,7 @@ def read(path: Path, text: str, time_limit: float) -> Values:
     try:
         values, unsupported = _settings(_static(path, tree))
     except NotStatic:
-        from runner.configs import child
+        from runner.configs import child  # subprocess and tempfile, which most configs do not need
 
         values, unsupported = _from_child(path, child.evaluate(path, text, time_limit), time_limit)
     if unsupported:

@@ -1,4 +1,4 @@
-"""The kinds of training scripts, and the settings that --help names. Light: the command line imports it at once."""
+"""The kinds of training scripts, and the settings that --help lists. Light: the command line always imports it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SCRIPTS: Registry[Recognizer] = Registry(
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A key of the configs that --help names. `of_trees`: the programs in runners/ name it in their help, too."""
+    """A key of the configs that --help lists. `of_trees`: the programs in runners/ list it in their help, too."""
 
     help: str
     boolean: bool = False
@@ -51,5 +51,5 @@ SETTINGS: Registry[Mapping[str, Setting]] = Registry(
 
 
 def documented_settings() -> dict[str, Setting]:
-    """The settings that --help names: the common ones, and those that this checkout registered."""
+    """The settings that --help lists: the common ones, and those that this checkout registered."""
     return {key: setting for name in SETTINGS.local_names() for key, setting in SETTINGS.get(name).items()}

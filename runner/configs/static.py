@@ -18,7 +18,7 @@ class NotStatic(Exception):
 
 
 class TooLarge(Exception):
-    """Evaluating this would eat the memory or never end."""
+    """Evaluating this would fill the memory or never end."""
 
 
 _BINARY: dict[type[ast.operator], tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]] = {
@@ -44,7 +44,7 @@ _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
 
 
 def _singleton(value: Any) -> Any:
-    """Whether two equal numbers or texts are one object is up to Python and cannot be predicted here."""
+    """Whether two equal numbers or texts are one object depends on Python and cannot be predicted here."""
     if value is None or isinstance(value, bool):
         return value
     raise NotStatic
@@ -172,7 +172,7 @@ class Static:
         if _growth(op, left, right):
             raise TooLarge
         if isinstance(op, ast.Mod) and isinstance(left, (str, bytes)):
-            raise NotStatic  # '%999999999d': as large as it likes
+            raise NotStatic  # '%999999999d': of any size
         return _sized(_BINARY[type(op)][in_place](left, right))
 
     def _either(self, stop_at: bool, nodes: Iterable[ast.expr]) -> Any:
@@ -253,7 +253,7 @@ class Static:
 
 
 def _growth(op: ast.operator, left: Any, right: Any) -> bool:
-    """Whether the operation would build something huge; asked before it is done."""
+    """Whether the result of the operation would be huge; to be called before it is done."""
     match op, left, right:
         case ast.Pow(), int(), int():
             return right > 0 and abs(left) > 1 and left.bit_length() * right > 2 * MAX_BITS
@@ -267,27 +267,27 @@ def _growth(op: ast.operator, left: Any, right: Any) -> bool:
 
 
 def _sized(value: Any) -> Any:
-    """The value itself, when all of it is within bounds. A list that holds itself twice, and again, counts in full."""
-    room, todo = MAX_SIZE, [value]
+    """The value itself, when all of it is within bounds. A list that is contained several times counts each time."""
+    budget, todo = MAX_SIZE, [value]
     while todo:
         match todo.pop():
             case bool() | float() | None:
-                room -= 1
+                budget -= 1
             case int() as number:
-                room -= 1
+                budget -= 1
                 if number.bit_length() > MAX_BITS:
                     raise TooLarge
             case str() | bytes() | range() as text:
-                room -= 1 + len(text)
+                budget -= 1 + len(text)
             case list() | tuple() as items:
-                room -= 1 + len(items)
-                if room >= 0:
+                budget -= 1 + len(items)
+                if budget >= 0:
                     todo.extend(items)
             case dict() as mapping:
-                room -= 1 + len(mapping)
-                if room >= 0:
+                budget -= 1 + len(mapping)
+                if budget >= 0:
                     todo.extend(mapping)
                     todo.extend(mapping.values())
-        if room < 0:
+        if budget < 0:
             raise TooLarge
     return value

@@ -1,4 +1,4 @@
-"""What the runner asks about a training script before it starts one. An adapter answers; it never runs the script."""
+"""What the runner has to know of a training script before the start: a protocol. An adapter never runs the script."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from runner.configs import config_file
 from runner.configs.config_file import ConfigFile
 from runner.configs.overrides import ALIASES, found
 
-RESUME = ("--init_from=resume",)  # nanoGPT's word for "continue from the checkpoint in out_dir"
+RESUME = ("--init_from=resume",)  # in nanoGPT: resume from the checkpoint in out_dir
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A config that the script accepts, and the words that go on the command line.
+    """A config that the script accepts, and its words on the command line.
 
     `config` is resolved. `overrides` holds the exact texts to pass, as --key=value unless there are `words`;
     `changes` is key -> (old, new) where they change the config. `warnings` are shown before the batch begins.
@@ -29,7 +29,7 @@ class Checked:
     words: tuple[str, ...] | None = None
     out_dir_option: str = "--out_dir"
     disk_bytes: int = 0  # what the job will keep on the disk, where that is known
-    resume_args: tuple[str, ...] = ()  # what makes it continue from a checkpoint, where that is known
+    resume_args: tuple[str, ...] = ()  # arguments that resume it from a checkpoint, where these are known
     folder: Path | None = None  # where the script has to be run, where that is known
 
     @property
@@ -40,7 +40,7 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A config of a tree that is not run unless its subdirectory is named; `trains` names what it is for."""
+    """A config of a tree that is not run unless its subdirectory is given; `trains` is what it is for."""
 
     trains: str
 
@@ -66,7 +66,7 @@ class TrainingScript(Protocol):
         return config_file.read(path)
 
     def check(self, config: ConfigFile, overrides: Mapping[str, str]) -> Checked:
-        """Raise one UserError with every error that the script would find, as far as can be told."""
+        """Raise one UserError with every error that the script would find, as far as that can be known."""
         ...
 
     def keys(self, config: ConfigFile) -> Collection[str] | None:
@@ -78,7 +78,7 @@ class TrainingScript(Protocol):
         return ()
 
     def unprepared(self, config: Mapping[str, Any]) -> Preparation | None:
-        """What has to be made, such as a dataset, before a job with this resolved config can start."""
+        """What has to be prepared, such as a dataset, before a job with this resolved config can start."""
         return None
 
     def unmet_requirements(self) -> list[str]:
@@ -90,7 +90,7 @@ class TrainingScript(Protocol):
     ) -> Mapping[str, str] | LeftOut:
         """The overrides for a config in this subdirectory of a tree: those given, and what the subdirectory means.
 
-        `named`: the subdirectory was named on the command line. Raises UserError.
+        `named`: the subdirectory was given on the command line. Raises UserError.
         """
         return overrides
 

@@ -1,4 +1,4 @@
-"""A program of which nothing is known: it takes every override as the user wrote it."""
+"""An unknown program: it gets every override as the user wrote it."""
 
 from __future__ import annotations
 

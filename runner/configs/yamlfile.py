@@ -1,10 +1,10 @@
-"""Read a YAML config as people mean it.
+"""Read a YAML config as its author expects.
 
 - `1e-3`, `.5`, `2.` are floats; `1_000` is an int; `.inf`, `-.inf`, `.nan` as in YAML.
 - Only true and false (in any case) are booleans; on, off, yes and no are text. null, ~ and nothing are None.
 - `12:30:45` is text, dates are text. A number with a leading zero is text (`007`, `010`): it is a name more often
   than an octal number. `0x1f`, `0o17`, `0b1` are ints.
-- A key that is there twice is an error. Anchors, aliases and `<<` work.
+- A key that occurs twice is an error. Anchors, aliases and `<<` work.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ _QUICK = _quick_loader()
 
 
 def values(text: str) -> dict[str, Any]:
-    """What a program wrote: the values alone, quickly. Raises ValueError for what is not a mapping."""
+    """The values of a file that a program wrote, quickly and without lines. Raises ValueError for another value."""
     loader = _QUICK(text)
     try:
         found = loader.get_single_data()
@@ -155,7 +155,7 @@ def _lines(node: yaml.Node, place: str = "", depth: int = 3) -> dict[str, int]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts quotes around whatever the reader above, or one of YAML 1.1, would not take for text."""
+    """Puts quotes around whatever the reader above, or one of YAML 1.1, would not read as text."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012, PyYAML's attribute
         sign: [*_Loader.yaml_implicit_resolvers.get(sign, []), *yaml.SafeDumper.yaml_implicit_resolvers.get(sign, [])]

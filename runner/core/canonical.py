@@ -19,20 +19,20 @@ _PLAIN = (str, bool, int, NoneType)
 
 
 class NotCanonical(TypeError):
-    """A value that has no canonical form. `where` is the path of its key: `model.layers[2].init`."""
+    """A value that does not have a canonical form. `where` is the path of its key: `model.layers[2].init`."""
 
     def __init__(self, why: str, where: str = "") -> None:
         super().__init__(f"{where}: {why}" if where else why)
         self.why, self.where = why, where
 
     def below(self, step: str) -> NotCanonical:
-        """The same mistake, seen from one container further out."""
+        """The same error, seen from one container further out."""
         joint = "." if self.where and not self.where.startswith("[") else ""
         return NotCanonical(self.why, f"{step}{joint}{self.where}")
 
 
 def canonical(value: Any) -> str:
-    """JSON values as one text: keys sorted, floats by repr, and 1, 1.0 and True told apart. Others as their str()."""
+    """JSON values as one text: keys sorted, floats by repr, 1, 1.0 and True distinguished. Others as their str()."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
 
 
@@ -47,10 +47,10 @@ def digest(text: str) -> str:
 
 
 def typed(value: Any) -> Any:
-    """The value as JSON values that say what it was; two values have the same form only if they are equal in type too.
+    """The value as JSON values that keep its type; two values have the same form only if they are equal in type too.
 
-    What JSON knows stands for itself. Everything else is an object with one key that begins with `$`: `{"$tuple":
-    [...]}`, `{"$path": "..."}`, `{"$float": "nan"}`. The content of arrays stands there as its SHA-256.
+    What JSON knows is kept as it is. Everything else is an object with one key that begins with `$`: `{"$tuple":
+    [...]}`, `{"$path": "..."}`, `{"$float": "nan"}`. The content of an array is written as its SHA-256.
     Raises NotCanonical.
     """
     try:
@@ -101,7 +101,7 @@ def _items(values: Iterable[Any]) -> list[Any]:
     done: list[Any] = []
     try:
         for item in values:
-            done.append(_typed(item))  # noqa: PERF401 - its length says where a mistake is
+            done.append(_typed(item))  # noqa: PERF401 - its length is the index of an error
     except NotCanonical as error:
         raise error.below(f"[{len(done)}]") from None
     return done
@@ -125,7 +125,7 @@ def _numpy(numpy: Any, value: Any) -> dict[str, Any] | None:
     else:
         return None
     if value.dtype.hasobject:
-        raise NotCanonical("an array of Python objects has no canonical form; use a list")
+        raise NotCanonical("an array of Python objects does not have a canonical form; use a list")
     flat = numpy.ascontiguousarray(value).reshape(-1).view(numpy.uint8) if value.size else b""
     dtype = repr(numpy.lib.format.dtype_to_descr(value.dtype))
     return {tag: _content(dtype, value.shape, flat)}
@@ -135,7 +135,7 @@ def _torch(torch: Any, value: Any) -> dict[str, Any] | None:
     if type(value) not in (torch.Tensor, torch.nn.Parameter):
         return None
     if value.layout != torch.strided or value.is_quantized or value.is_meta:
-        raise NotCanonical("a tensor that is sparse, quantized or without content has no canonical form")
+        raise NotCanonical("a tensor that is sparse, quantized or without content does not have a canonical form")
     dense = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
     flat = dense.reshape(-1).view(torch.uint8).numpy() if dense.numel() else b""
     return {"$tensor": _content(str(value.dtype).removeprefix("torch."), value.shape, flat)}
@@ -151,4 +151,5 @@ def _content(dtype: str, shape: Iterable[int], flat: Any) -> dict[str, Any]:
 def _complaint(value: Any) -> str:
     known = "JSON values, tuple, Path, Enum, dataclasses, numpy arrays and torch tensors"
     kind = type(value)
-    return f"a value of type {kind.__module__}.{kind.__qualname__} has no canonical form; a config can hold {known}"
+    value_type = f"{kind.__module__}.{kind.__qualname__}"
+    return f"a value of type {value_type} does not have a canonical form; a config can hold {known}"

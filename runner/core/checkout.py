@@ -13,7 +13,7 @@ PLUGINS = "overnight_plugins"  # a module beside the package, with a function `r
 
 @cache
 def load_plugins() -> None:
-    """Let the checkout add its entries to the registries, once; an installed runner has no such module."""
+    """Let the checkout add its entries to the registries, once; an installed runner does not have such a module."""
     path = PROJECT / f"{PLUGINS}.py"
     if not path.is_file():
         return

@@ -1,4 +1,4 @@
-"""The time as records and log lines say it. Durations come from time.monotonic, never from here."""
+"""The time as records and log lines show it. Durations come from time.monotonic, never from here."""
 
 import time
 

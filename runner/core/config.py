@@ -22,10 +22,10 @@ class Config(dict[str, Value]):
     """`config["lr"]` and `config.lr` are the same value. Mappings inside, in lists and tuples too, become Configs.
 
     A key that is called like a method of dict (`items`, `copy`) is reached by `config["items"]` only. Making a Config
-    copies what it is made from, so that nobody else's dict changes with it. The values of a `Config[float]` are floats.
+    copies what it is made from, so that no other dict changes with it. The values of a `Config[float]` are floats.
     """
 
-    if TYPE_CHECKING:  # what the library adds to each config that a function gets
+    if TYPE_CHECKING:  # the library adds these to each config that a function gets
         name: str
         out_dir: Path
 
@@ -33,7 +33,7 @@ class Config(dict[str, Value]):
         super().__init__({key: copied(value) for key, value in dict(values, **more).items()})
 
     def __getattr__(self, name: str) -> Value:
-        if name.startswith("__"):  # what pickle and copy ask every object for
+        if name.startswith("__"):  # pickle and copy look for such attributes in every object
             raise AttributeError(name)
         try:
             return self[name]

@@ -1,4 +1,4 @@
-"""What is said about an error of the user: sentences, each with its place, its cause and a fix. One printer for all."""
+"""Errors of the user: sentences, each with its place, its cause and a fix. One printer for all."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MOST_DIFFERENCES = 20
 
 
 def changed(differences: Sequence[str], what_to_do: str) -> UserError:
-    """The error for configs that are not what they were; the last sentence says what to do."""
+    """The error for configs that have changed; the last sentence is the fix."""
     more = len(differences) - MOST_DIFFERENCES
     rest = [f"and {more} more differences"] if more > 0 else []
     return UserError(*differences[:MOST_DIFFERENCES], *rest, what_to_do, counted=False)
@@ -48,7 +48,7 @@ def print_error(error: UserError, program: str) -> int:
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str | None:
-    """The candidate that `word` most probably stands for, or None when none is near."""
+    """The candidate that `word` most probably means, or None if none is near."""
     squeezed = {_squeeze(candidate): candidate for candidate in sorted(candidates, reverse=True)}
     if (same := squeezed.get(_squeeze(word))) is not None:
         return same

@@ -17,9 +17,9 @@ from runner.core.plan_kind import PlanKind
 class Job:
     """One command and where its outputs lie.
 
-    `config` is the resolved config (JSON values), `changes` says what the overrides changed in it (key -> old, new),
+    `config` is the resolved config (JSON values), `changes` is what the overrides changed in it (key -> old, new),
     `files` are inputs that are placed in `out_dir` before the start, `env` holds additions to the environment only,
-    `rerun` is the command line that runs this job alone once more.
+    `rerun` is the command line that runs this job alone again.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Job:
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path = field(default_factory=Path.cwd)
     rerun: tuple[str, ...] = ()
-    resume_args: tuple[str, ...] = ()  # appended when a later attempt can go on from a checkpoint
+    resume_args: tuple[str, ...] = ()  # appended if a later attempt can resume from a checkpoint
     disk_bytes: int = 0  # what it will keep on the disk, where that is known
     _fingerprint: str | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -46,7 +46,7 @@ class Job:
     def fingerprint(self) -> str:
         """Two jobs with one fingerprint do the same work: name, resolved config and command without the folder.
 
-        Computed when it is first asked for, and once.
+        Computed once, when it is first read.
         """
         known = self._fingerprint
         if known is None:
@@ -74,7 +74,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The jobs of one batch in their order. `root` is the batch folder, `kind` says which entry point planned it.
+    """The jobs of one batch in their order. `root` is the batch folder, `kind` is that of the entry point.
 
     Raises ValueError when two jobs share a name or a folder (also on file systems that ignore case).
     """

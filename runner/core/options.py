@@ -48,7 +48,7 @@ class RunOptions:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """The options of a record: what it does not name has its default, what nobody knows any more is left out.
+        """The options of a record: a missing one has its default, an unknown one is left out.
 
         Raises TypeError for a record that is not a mapping.
         """

@@ -1,4 +1,4 @@
-"""What the batches of one entry point have of their own. Data only; each planner defines its kind."""
+"""What is special about the batches of one entry point. Data only; each planner defines its kind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class PlanKind:
     """A kind of plan: `name` is what plan.json calls it.
 
     `views` name the files that sum up a batch (runner/reports/registry.py), `listing` how its jobs are shown on a
-    terminal (runner/reports/terminal.py). `stop_by` says what stops a batch in the background: its name, its folder, or
+    terminal (runner/reports/terminal.py). `stop_by` is what stops a batch in the background: its name, its folder, or
     `run_background.py`, which keeps a folder for each such batch.
     """
 

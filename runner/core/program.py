@@ -1,4 +1,4 @@
-"""How this program was started, and so what a person types to start it again."""
+"""How this program was started, and the command line that starts it again."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from runner.core.checkout import PROJECT
 from runner.core.text import command, shown
 
 COMMAND = "overnight"  # what pip installs
-SCRIPT = "run_experiments.py"  # what stands in a checkout
+SCRIPT = "run_experiments.py"  # the entry point in a checkout
 
 
 def name() -> str:
-    """What error messages begin with."""
+    """The beginning of error messages."""
     started = Path(sys.argv[0]).name if sys.argv else ""
     return started if started == COMMAND else f"python -m {__package__.partition('.')[0]}" if _by_module() else SCRIPT
 
@@ -34,7 +34,7 @@ def exact_words() -> tuple[str, ...]:
 
 
 def script_words() -> tuple[str, ...]:
-    """The same for a record that others read: not by the file that happens to have started us."""
+    """The same for a record that others read: without the path of the file that started us."""
     return (shown(sys.executable), *words()[1:]) if len(words()) > 1 else words()
 
 

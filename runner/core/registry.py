@@ -24,8 +24,8 @@ T = TypeVar("T")
 class Registry(Generic[T]):
     """`group` names the entry points, `noun` what an entry is called in a sentence.
 
-    A built-in entry is given as `module:name`, or `module`, and imported when it is used. Entry points are looked at
-    only for a name that is not known otherwise, and when all names are asked for: the search costs milliseconds.
+    A built-in entry is given as `module:name`, or `module`, and imported when it is used. Entry points are searched
+    only for an unknown name, and for the list of all names: the search costs milliseconds.
     """
 
     def __init__(self, group: str, noun: str, built_in: Mapping[str, str]) -> None:
@@ -53,7 +53,7 @@ class Registry(Generic[T]):
             raise UserError(f"unknown {self._noun} {name!r}; {hint}")
         try:
             return offers[0].load()  # type: ignore[no-any-return]
-        except Exception as error:  # whatever somebody else's module raises
+        except Exception as error:  # whatever another package's module raises
             cause = f"cannot be loaded ({type(error).__name__}: {error})"
             raise UserError(f"{self._noun} {name!r}, {offers[0].value}: {cause}; fix or uninstall it") from None
 

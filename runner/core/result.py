@@ -5,7 +5,7 @@ A Result keeps every entry that it was read with, so that what a newer version w
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
@@ -23,7 +23,7 @@ class Result:
     def from_json(cls, record: Mapping[str, Any]) -> Result:
         """Raises ValueError for what is not the result of a job that has ended."""
         if not isinstance(record.get("status"), str):
-            raise ValueError("is not a result: it has no status")
+            raise ValueError("is not a result: it does not have a status")
         return cls(record)
 
     def to_json(self) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class Result:
 
     @property
     def status(self) -> str:
-        """How it ended, as docs/file-formats.md lists it; empty if it has not."""
+        """How it ended, as docs/file-formats.md lists it; empty before its end."""
         return self._text("status") or ""
 
     @property
@@ -82,7 +82,7 @@ class Result:
 
     @property
     def command(self) -> tuple[str, ...]:
-        """The command that ran, with secrets hidden."""
+        """The command that ran, with secrets replaced."""
         return tuple(self._entries.get("command") or ())
 
     @property

@@ -1,4 +1,4 @@
-"""The states of a job. A state carries exactly its own data, so that a wrong one cannot be said."""
+"""The states of a job. A state carries exactly its own data, so that an invalid one cannot be expressed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ COMPLETED, FAILED, KILLED, TIMEOUT, STALLED, INTERRUPTED, ERROR = (
     "failed",  # another exit code
     "killed",  # died by a signal that the runner did not send
     "timeout",  # ran longer than --timeout allows
-    "stalled",  # said nothing and measured nothing for as long as --stall_timeout allows
-    "interrupted",  # the batch was told to stop
+    "stalled",  # printed nothing and measured nothing for as long as --stall_timeout allows
+    "interrupted",  # the batch got a stop request
     "error",  # could not be started, or the runner lost it
 )
 
@@ -34,12 +34,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Not begun."""
+    """Not started."""
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Begun. `started_at` is ISO 8601 with zone."""
+    """Started. `started_at` is ISO 8601 with zone."""
 
     started_at: str
     pid: int

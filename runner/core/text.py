@@ -56,7 +56,7 @@ def _escape(sign: str) -> str:
 
 
 def shown(path: str | Path, cwd: Path | None = None) -> str:
-    """The path as a person in `cwd` (default: the current directory) would type it."""
+    """The path relative to `cwd` (default: the current directory) if it is below it, else absolute."""
     path, cwd = Path(path), cwd or Path.cwd()
     return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
 

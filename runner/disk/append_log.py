@@ -10,7 +10,7 @@ _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLL
 
 
 class Log:
-    """One file that is appended to. A write that fails costs its bytes and is remembered; it never raises."""
+    """One file that is appended to. A write that fails loses its bytes and is remembered; it never raises."""
 
     def __init__(self, path: str) -> None:
         self.path = path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def write_bytes(path: str | os.PathLike[str], content: bytes, *, durable: bool = True) -> None:
     """Replace `path` by `content`, durably: temporary file in the same folder, fsync, rename, fsync of the folder.
 
-    Raises OSError; the old file, if there was one, is then unchanged. Not `durable`: whole for every reader, but it may
-    be gone after a loss of power, as the processes are that it speaks of.
+    Raises OSError; the old file, if there was one, is then unchanged. Not `durable`: complete for every reader, but it
+    may be gone after a loss of power, as are the processes that it describes.
     """
     path = os.fspath(path)
     folder = os.path.dirname(path) or "."
@@ -43,14 +43,14 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, *, durable: bool =
 
 
 def write_json(path: str | os.PathLike[str], record: Mapping[str, Any], *, durable: bool = True) -> None:
-    """Replace `path` by `record` as JSON. Other values than JSON knows are written as their str()."""
+    """Replace `path` by `record` as JSON. Values that JSON does not have are written as their str()."""
     write_bytes(path, (as_json(record) + "\n").encode(), durable=durable)
 
 
 def as_json(record: Any) -> str:
-    """JSON that every reader takes: NaN and infinities, which it cannot say, become null.
+    """JSON that every reader accepts: NaN and infinities, which it does not have, become null.
 
-    A byte of a file name that is no UTF-8 becomes an escape such as \\udce9, from which Python reads the name again.
+    A byte of a file name that is not UTF-8 becomes an escape such as \\udce9, from which Python reads the name again.
     """
     try:
         text = json.dumps(record, indent=2, ensure_ascii=False, default=str, allow_nan=False)
@@ -87,7 +87,7 @@ def end_torn_line(path: str | os.PathLike[str]) -> None:
     """End the last line of a growing file where a crash cut it short, so that the next one begins on its own."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:  # there is none yet, or it cannot be written, which the next writing will say
+    except OSError:  # there is none yet, or it cannot be written, which the next write will report
         return
     try:
         size = os.fstat(descriptor).st_size

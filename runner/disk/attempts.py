@@ -19,18 +19,18 @@ from runner.disk.reading import final_checkpoint, read_json
 from runner.disk.supervisor_file import SupervisorRecord
 from runner.processes import process_tree
 
-CLEANED_WITHIN = 5.0  # seconds that a supervisor may need for what a job left behind, once it has recorded the end
+CLEANED_WITHIN = 5.0  # seconds that a supervisor may need to clean up after a job whose end it has recorded
 
 
-def begin(job: Job, facts: Mapping[str, Any]) -> Attempt:
-    """Make the job's folder ready for its next attempt, and write what is known before the start.
+def begin(job: Job, provenance: Mapping[str, Any]) -> Attempt:
+    """Prepare the job's folder for its next attempt, and write what is known before the start.
 
     Raises OSError, also for a job that runs on another host.
     """
     if job.out_dir.is_symlink():
         raise OSError(errno.ELOOP, "the job's folder is a link", str(job.out_dir))
     job.out_dir.mkdir(parents=True, exist_ok=True)
-    clear(job)
+    clean_up(job)
     number = last(job) + 1
     before = results.read_result(job)
     earlier = number > 1 and (before is None or before.status != COMPLETED)  # a completed job is re-run from scratch
@@ -39,15 +39,15 @@ def begin(job: Job, facts: Mapping[str, Any]) -> Attempt:
     for name, content in job.files.items():
         atomic.write_bytes(job.out_dir / name, content)
     attempt = Attempt(job, number, command(job, checkpoint), {**job.env, process_tree.MARK: uuid.uuid4().hex})
-    atomic.write_json(job.out_dir / layout.METADATA, results.metadata(attempt, facts))
+    atomic.write_json(job.out_dir / layout.METADATA, results.metadata(attempt, provenance))
     return attempt
 
 
 def command(job: Job, checkpoint: str | None) -> tuple[str, ...]:
-    """The planned command; with the job's copy of a config that was edited since; and with what makes it continue."""
+    """The planned command, with the job's own copy of a config that was edited, and the arguments that resume it."""
     argv = job.argv
     if job.source is not None and job.snapshot is not None and _edited(job, job.source):
-        # The exact copy of a config does not find its base beside itself.
+        # The exact copy of a config cannot be used alone if it has a base.
         alone = layout.RESOLVED if layout.RESOLVED in job.files else job.snapshot
         copy = str(job.out_dir / alone)
         argv = tuple(copy if argument == job.source_argument else argument for argument in argv)
@@ -61,7 +61,7 @@ def command(job: Job, checkpoint: str | None) -> tuple[str, ...]:
 
 
 def _edited(job: Job, source: Path) -> bool:
-    """True if the config, or a base of it, is no longer what was planned."""
+    """True if the config, or a base of it, has changed since it was planned."""
     planned = {source: job.files.get(job.snapshot or ""), **job.bases}
     try:
         return any(content is not None and path.read_bytes() != content for path, content in planned.items())
@@ -70,7 +70,7 @@ def _edited(job: Job, source: Path) -> bool:
 
 
 def last(job: Job) -> int:
-    """The number of the latest attempt of which anything is left; 0 if there was none."""
+    """The number of the latest attempt that left a file; 0 if there was none."""
     folders = job.out_dir.glob(f"{layout.ATTEMPT}*")
     numbers = [int(text) for path in folders if (text := path.name.removeprefix(layout.ATTEMPT)).isdecimal()]
     return max([*numbers, _current(job) or 0])
@@ -107,18 +107,18 @@ def archive_attempt(job: Job, *, whole: bool) -> None:
     atomic.sync_folder(job.out_dir)
 
 
-def archive_strangers(job: Job) -> None:
-    """Archive what another program left in the folder of a job that never ran there.
+def archive_foreign_files(job: Job) -> None:
+    """Archive the files of another program in the folder of a job that never ran there.
 
-    Nothing of it is lost, or taken for the job's own.
+    None of them is lost, or mistaken for one of the job.
     """
     if not job.out_dir.is_dir() or job.out_dir.is_symlink() or _current(job) is not None:
         return
-    strangers = [path for path in job.out_dir.iterdir() if path.name not in job.files and not _is_archive(path)]
-    if strangers:
+    foreign = [path for path in job.out_dir.iterdir() if path.name not in job.files and not _is_archive(path)]
+    if foreign:
         archive = job.out_dir / f"{layout.ATTEMPT}{last(job) + 1}"
         archive.mkdir()
-        for path in strangers:
+        for path in foreign:
             path.rename(archive / path.name)
         atomic.sync_folder(job.out_dir)
 
@@ -133,10 +133,10 @@ def archive_completed(job: Job) -> None:
         archive_attempt(job, whole=True)
 
 
-def clear(job: Job) -> None:
-    """Remove what a crash left: half-written files, and processes of an attempt whose end nobody recorded.
+def clean_up(job: Job) -> None:
+    """Remove what a crash left: partly written files, and processes of an attempt whose end was not recorded.
 
-    Raises OSError for a job that runs on another host, of which nothing may be touched.
+    Raises OSError for a job that runs on another host; its files must not be changed.
     """
     if (other := results.runs_on_other_host(job)) is not None:
         raise OSError(errno.EBUSY, f"the job runs on {other.host}", str(job.out_dir / layout.SUPERVISOR))
@@ -146,8 +146,8 @@ def clear(job: Job) -> None:
         process_tree.kill_marked(mark)
 
 
-def clear_batch(plan: Plan) -> None:
-    """Remove what a crash of the engine left, and what was left running by supervisors that are gone.
+def clean_up_batch(plan: Plan) -> None:
+    """Remove what a crash of the engine left, and kill the jobs of supervisors that are gone.
 
     Jobs that run on another host are left alone.
     """

@@ -9,24 +9,24 @@ METRICS = "metrics.jsonl"
 STDOUT, STDERR, COMBINED = "stdout.log", "stderr.log", "combined.log"
 LOGS = (STDOUT, STDERR, COMBINED)
 JOB_ERROR = "error.json"  # written by the job itself, if it wants to explain its failure
-JOB_REPORT = "job.json"  # written by the job itself, if it wants to say where else its outputs lie
+JOB_REPORT = "job.json"  # written by the job itself, if its outputs are in another folder
 SUPERVISOR = "supervisor.json"  # which processes run the job, and on which host
 ATTEMPT = "attempt_"  # folders of earlier attempts: attempt_1, attempt_2, …
 RUNNER_OWNED = (*LOGS, RESULT, METADATA, ERROR_DETAILS, SUPERVISOR, JOB_ERROR, JOB_REPORT)
 RESOLVED = "config_resolved.yaml"  # every setting of the job: its config with what that builds on, defaults, overrides
-LATEST = "latest"  # in the base folder: a link to the newest batch
+LATEST = "latest"  # in the base folder: a link to the latest batch
 CONFIGS = "configs"  # in a sweep's folder: the resolved config of each run, run_000.yaml, …
 SPEC = "spec.yaml"  # in a sweep's folder: the spec as it was read
 SUMMARY = "experiment_summary.json"  # in a batch's folder: view over its jobs
 EXPERIMENT = "experiment.json"  # in a sweep's folder: view over its runs
 BACKGROUND_RUNS = "background_runs"  # in the folder where a sweep was started: a folder for each that was detached
 NOHUP_LOG, RUN_RECORD = "nohup.log", "run.json"  # in such a folder: a link to its runner.log, and who runs it
-PLAN = "plan.json"  # in a batch's folder: what was asked for
+PLAN = "plan.json"  # in a batch's folder: its jobs and its run options
 RUN_METADATA, RUN_METRICS = "metadata.json", "metrics/metrics.json"  # written by a run of a tree of configs itself
 MULTIRUN = "multirun.yaml"  # in the folder of a sweep of Hydra's
 HYDRA, HYDRA_CONFIG, SUMMARY_CSV = ".hydra", "config.yaml", "metrics_summary.csv"  # in the folder of a job of Hydra's
 PICKLE, META = "result.pkl", "meta.json"  # in the folder of a config of the library: what it returned, and about it
-OWN = ".runner"  # in the library's output folder: locks/, and aside/ for results that are being computed anew
+OWN = ".runner"  # in the library's output folder: locks/, and aside/ for results that are being computed again
 INDUCTOR_CACHE = ".inductor_cache"  # in the base folder: what torch.compile may use again
 
 
@@ -79,7 +79,7 @@ class BatchPaths:
 
     __slots__ = ("folder",)
 
-    #: No job may be called like one of these: its folder would be where the file belongs.
+    #: A job must not have one of these names: its folder would be where the file belongs.
     RESERVED = frozenset({"master_log.txt", "plan.json", "experiment_summary.json", "runner.log"})
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:

@@ -1,7 +1,7 @@
 """One runner per batch folder: a lock that the kernel releases when its holder ends, however it ends.
 
 The holder writes who it is into the file, and empties it when it releases the lock. Over a shared disk the kernel need
-not see the locks of other hosts: there, what is written counts.
+not see the locks of other hosts: there, the written record counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from runner.core import clock
 from runner.disk.reading import read_json
 from runner.processes import process_id
 
-GLANCE = 0.2  # seconds; somebody who only looks whether it is held has it for microseconds
+GLANCE = 0.2  # seconds; a process that only checks whether it is held has it for microseconds
 
 
 class Held(Exception):
@@ -26,16 +26,16 @@ class Held(Exception):
 
     def __init__(self, holder: dict[str, Any], path: str) -> None:
         who = f"pid {holder.get('pid', '?')} on {holder.get('host', '?')} since {holder.get('since', '?')}"
-        # Only the kernel of its own host can tell whether it still runs.
+        # Only the kernel of its own host knows whether it still runs.
         hint = f"; if it does not run there any more, delete {path}" if _is_of_other_host(holder) else ""
         super().__init__(who + hint)
         self.holder = holder
 
 
 class Lock:
-    """Held from its making to `release`; a process that is forked meanwhile holds it too. Raises Held or OSError.
+    """Held from its creation to `release`; a process that is forked meanwhile holds it too. Raises Held or OSError.
 
-    `patience` is for how many seconds it is tried.
+    `patience` is the number of seconds for which it is tried.
     """
 
     def __init__(self, path: str, patience: float = GLANCE) -> None:
@@ -50,7 +50,7 @@ class Lock:
         self.record_holder()
 
     def _take(self, path: str) -> bool:
-        """True once nobody holds the lock, here or on another host."""
+        """True once no other process holds the lock, here or on another host."""
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -74,7 +74,7 @@ class Lock:
         if self._mine:
             try:
                 os.ftruncate(self._descriptor, 0)  # a record that stays is that of a holder that was killed
-            except OSError:  # the disk was taken away; nobody will read it there
+            except OSError:  # the disk is gone, and the record with it
                 pass
         os.close(self._descriptor)
 
@@ -88,7 +88,7 @@ class Lock:
 
 
 def holder(path: str) -> dict[str, Any] | None:
-    """Who holds the lock now; None if nobody does. A record of another host counts: it was not released."""
+    """Who holds the lock now; None if it is free. A record of another host counts: it was not released."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -109,7 +109,7 @@ def other_host(holder: Mapping[str, Any]) -> str | None:
 
 
 def was_left(path: str) -> bool:
-    """True if nobody holds the lock, and the last holder did not release it itself: it was killed."""
+    """True if the lock is free, and the last holder did not release it itself: it was killed."""
     recorded = bool(_read(path))
     return recorded and holder(path) is None  # in this order: another process may take it meanwhile
 
@@ -119,5 +119,5 @@ def _is_of_other_host(holder: Mapping[str, Any]) -> bool:
 
 
 def _read(path: str) -> dict[str, Any]:
-    """Empty while nobody holds it, or for a moment while it is being written."""
+    """Empty while it is free, and for a moment while it is being written."""
     return read_json(path)

@@ -1,4 +1,4 @@
-"""plan.json: what was asked for. Written once when a batch starts, read by everything that continues it."""
+"""plan.json: the jobs and the run options of a batch. Written once at its start, read by all that continues it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCHEMA = 1
 
 
 def write(plan: Plan) -> None:
-    """Write the inputs of the whole batch, then plan.json, which says that they are all there. Raises OSError."""
+    """Write the inputs of the whole batch, then plan.json: once it exists, they are complete. Raises OSError."""
     for name, content in plan.files.items():
         path = plan.root / name
         path.parent.mkdir(exist_ok=True)
@@ -48,11 +48,11 @@ def read(root: Path, kind_named: Callable[[str], PlanKind]) -> Plan:
 
 
 def to_json(plan: Plan) -> dict[str, Any]:
-    """The record of a plan. Secrets are hidden in it."""
+    """The record of a plan, without its secrets."""
     return {
         "schema": SCHEMA,
         "name": plan.name,
-        "door": plan.kind.name,
+        "door": plan.kind.name,  # the key of version 0.1.0
         "created_at": plan.created_at,
         "experiment_dir": str(plan.root),
         "global_overrides": dict(plan.overrides),

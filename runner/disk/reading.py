@@ -7,7 +7,7 @@ import json
 import os
 import stat
 
-TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
@@ -18,7 +18,7 @@ LARGEST = 1 << 24  # bytes of a record of one job
 def open_regular(path: str) -> BinaryIO:
     """Open a file that a job may have made. Raises OSError for what is not a regular file.
 
-    A pipe would block us for ever, and a link to /dev/zero has no end.
+    A pipe would block us for ever, and a link to /dev/zero does not end.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -41,7 +41,7 @@ def open_batch(root: Path) -> None:
 
 
 def open_root(root: Path) -> None:
-    """Make an output root that may be there already, and sweep away what a crash left half-written. Raises OSError."""
+    """Make an output root that may exist already, and remove partly written files of a crash. Raises OSError."""
     root.mkdir(parents=True, exist_ok=True)
     for path in root.glob("_*/.*.tmp"):  # beside the views
         path.unlink(missing_ok=True)
@@ -56,8 +56,8 @@ def write_view(path: Path, content: Mapping[str, Any] | bytes) -> None:
         atomic.write_json(path, content)
 
 
-def metadata(attempt: Attempt, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """experiment_metadata.json: the job as it was planned, and the facts of this machine."""
+def metadata(attempt: Attempt, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """experiment_metadata.json: the job as it was planned, and its provenance."""
     job = attempt.job
     return {
         "schema": SCHEMA,
@@ -72,7 +72,7 @@ def metadata(attempt: Attempt, facts: Mapping[str, Any]) -> dict[str, Any]:
         "fingerprint": job.fingerprint,
         "environment": redact.mapping(attempt.env),
         "start_time": clock.now(),
-        **facts,
+        **provenance,
     }
 
 
@@ -146,7 +146,7 @@ def finished(job: Job) -> Record | None:
 def read_record(job: Job) -> Record:
     """What is recorded of a job: how it ended, that it runs on another host, or that it is still to be run.
 
-    A job that runs on this host is one of the last: it is adopted when its turn comes.
+    A job that runs on this host is still to be run: the engine adopts it instead of starting it.
     """
     result = read_result(job)
     if result is None and (other := runs_on_other_host(job)) is not None:
@@ -157,7 +157,7 @@ def read_record(job: Job) -> Record:
 
 
 def runs_on_other_host(job: Job) -> SupervisorRecord | None:
-    """Who runs a job on another host, as far as we can know: no end is recorded; None if nobody does."""
+    """The supervisor of a job on another host, as far as we can know: no end is recorded; None if there is none."""
     found = supervisor_file.read(job.out_dir)
     return found if found is not None and found.on_other_host and read_result(job) is None else None
 
@@ -172,9 +172,9 @@ def running_elsewhere(record: Record) -> str | None:
 
 
 def unfinished(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """What is true of a job without a result: `status` is running (said of a living process only), lost or pending.
+    """The state of a job without a result: `status` is running (of an existing process only), lost or pending.
 
-    `host` is there if it is another host, whose processes cannot be seen from here: that one counts as living.
+    `host` is given for another host, whose processes cannot be seen from here: they count as existing.
     """
     found = supervisor_file.read(folder)
     if found is None:

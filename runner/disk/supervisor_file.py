@@ -12,7 +12,7 @@ from runner.disk import atomic, layout
 from runner.disk.reading import read_json
 from runner.processes import process_id
 
-TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from typing import Any, Final
 
@@ -63,7 +63,7 @@ class SupervisorRecord:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> SupervisorRecord:
-        """A record that names no host is one of this host. Raises ValueError for what is not a record."""
+        """A record without a host is one of this host. Raises ValueError for what is not a record."""
         try:
             return cls(
                 supervisor=_pid_record(record["supervisor"]),
@@ -80,7 +80,7 @@ class SupervisorRecord:
 
     @property
     def on_other_host(self) -> bool:
-        """True if nobody here can tell whether these processes live."""
+        """True if it cannot be known here whether these processes live."""
         return self.host != process_id.host()
 
     @property

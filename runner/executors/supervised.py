@@ -1,4 +1,4 @@
-"""The engine's side of a supervisor: start one, read its events, ask it to stop, and record the end if it dies."""
+"""The engine's side of a supervisor: start one, read its events, stop it, and record the end if it dies."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def patience_after(options: RunOptions, how: Literal["stop", "kill"]) -> float:
 class Supervised:
     """One job under its supervisor. A Handle of the engine; owns two pipes and a process."""
 
-    def __init__(self, job: Job, options: RunOptions, facts: Mapping[str, Any]) -> None:
-        """Begin the job's next attempt. Raises OSError when that cannot be done."""
+    def __init__(self, job: Job, options: RunOptions, provenance: Mapping[str, Any]) -> None:
+        """Begin the job's next attempt. Raises OSError if that fails."""
         self.job = job
-        self.attempt = attempts.begin(job, facts)
+        self.attempt = attempts.begin(job, provenance)
         self.pid: int | None = None
         self.started_at: str | None = None
         self._options = options
@@ -67,7 +67,7 @@ class Supervised:
         self._send(self._request(known).to_line())
 
     def _write_pid_record(self, known: Result) -> None:
-        """Name the supervisor in the job's folder before it gets its request.
+        """Record the supervisor in the job's folder before it gets its request.
 
         If we are killed before the request, it does nothing; after it, the next engine finds it, however early.
         """
@@ -134,7 +134,7 @@ class Supervised:
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None
             stream.close()
-        if self._result is None:  # it died before it was done: what it looked after must not outlive it
+        if self._result is None:  # it died before the job's end: no process of the job must outlive it
             process_tree.kill_marked(self.attempt.env[process_tree.MARK])
             supervisor_file.remove(self.job.out_dir)
         result = self._result or results.read_result(self.job) or self._record_lost()
@@ -157,7 +157,7 @@ class Supervised:
         return result
 
     def stop(self, how: Literal["stop", "kill"]) -> None:
-        """Ask the job to save and leave (`stop`), or end its whole tree now (`kill`)."""
+        """Request that the job saves and leaves (`stop`), or end its whole tree now (`kill`)."""
         self._overdue_at = time.monotonic() + patience_after(self._options, how)
         self._send((messages.STOP if how == "stop" else messages.KILL) + b"\n")
 
@@ -186,15 +186,15 @@ class Adopted:
         self._options = options
         # Its control pipe is closed: it is stopping its job, unless that is to keep running.
         self._overdue_at = None if found.keep_running else time.monotonic() + patience_after(options, "stop")
-        # A pidfd cannot come to mean another process.
+        # A pidfd never refers to another process.
         self._descriptor = os.pidfd_open(found.supervisor_pid) if hasattr(os, "pidfd_open") else -1
 
     def fileno(self) -> int:
-        """Readable when the supervisor has ended; -1 where the system cannot tell, and it has to be asked."""
+        """Readable when the supervisor has ended; -1 on a system without pidfds, where `done` has to be polled."""
         return self._descriptor
 
     def read_events(self) -> None:
-        """It sends none; `done` asks."""
+        """It sends none; `done` looks for the process."""
 
     def done(self) -> bool:
         if self.pid is None and (found := supervisor_file.read(self.job.out_dir)) is not None:

@@ -142,7 +142,7 @@ class CachedExecutor:
             return
         if found.why and not found.outdated:
             self._notify(f"{one.job.name}: {found.why}; the folder's content is archived, and it is computed again.")
-        attempts.clear(one.job)  # processes of an earlier attempt, before its records are moved
+        attempts.clean_up(one.job)  # processes of an earlier attempt, before its records are moved
         cache.make_room(one.job.out_dir, found)
         started = self._inner.submit(one.job, lease)
         if isinstance(started, Record):

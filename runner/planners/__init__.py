@@ -1,1 +1,1 @@
-"""Each entry point: what a user asked for -> a Plan, or every error in it. Plans write nothing and run nothing."""
+"""Each entry point: a user's request -> a Plan, or every error in it. Planners write nothing and run nothing."""

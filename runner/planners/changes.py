@@ -48,11 +48,11 @@ def replanned(before: Plan, now: Plan, *, accept: bool) -> Plan:
 
 
 def refuse_secrets(jobs: Sequence[Job]) -> None:
-    """Raise UserError for jobs whose command held a secret: it was not written down, so they cannot run again."""
+    """Raise UserError for jobs whose command had a secret: it was not recorded, so they cannot run again."""
     lost = [
         f"{job.name}: its command holds a secret, which was not written down; start it again with {command(job.rerun)}"
         for job in jobs
-        if any(redact.HIDDEN in word for word in job.argv)
+        if any(redact.REDACTED in word for word in job.argv)
     ]
     if lost:
         raise UserError(*lost)
@@ -98,7 +98,7 @@ def _reread_unknown(job: Job, source: Path) -> tuple[Job, list[str]]:
 
 
 def digest(content: bytes) -> str:
-    """What tells the contents of two files apart."""
+    """The digest by which the contents of two files are compared."""
     return hashlib.sha256(content).hexdigest()
 
 

@@ -1,7 +1,7 @@
 """A folder of configs -> the configs in its subdirectories, and the name that each has in a mirrored tree. Reads names.
 
 `config/images/deep/x.yaml` is called `images/deep/x`. Files and folders whose names begin with a dot or an underscore
-are ignored, and so is a file that is called base: these are bases of other configs.
+are ignored, and so is a file that is called base: they are base configs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Where configs are looked for. `subdirs`: only these; empty: all. `ignore` holds patterns of files.
+    """Where to search for configs. `subdirs`: only these; empty: all. `ignore` has patterns of files.
 
     `outputs` is a folder that is ignored: runs keep copies of their configs.
     """

@@ -21,12 +21,12 @@ def additions(environ: Mapping[str, str], out_dir: Path, batch: str, job: str, c
         "TQDM_MININTERVAL": "1",  # seconds between two states of a progress bar: a log is not a screen
     }
     if not has_wandb_key(environ):
-        added["WANDB_MODE"] = "offline"  # without a key wandb would ask for one, and nobody is there to answer
+        added["WANDB_MODE"] = "offline"  # without a key wandb would prompt for one, and wait for ever
     return {name: value for name, value in added.items() if name not in environ}
 
 
 def has_wandb_key(environ: Mapping[str, str], default_server: str = "") -> bool:
-    """True if wandb would log in without asking: a key in the environment, or one in .netrc for its server.
+    """True if wandb would log in without a prompt: a key in the environment, or one in .netrc for its server.
 
     `default_server` is the URL that the installed wandb uses unless WANDB_BASE_URL names another; where it is not
     known, a key for any server of wandb counts.

@@ -11,14 +11,14 @@ from typing import Any
 
 Assignment = dict[str, Any]
 
-LISTED = 100_000  # of at most so many combinations a list is made to draw from
+LISTED = 100_000  # a sample of at most so many combinations is drawn from a list of all
 TRIES = 100  # draws for each run of a sample, at the most
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """What is varied. `axes` are in their order, the last one changes fastest; each holds alternatives, and each
-    alternative sets one key (of `sweep`) or several at once (of `zip`)."""
+    """What is varied. The last of `axes` changes fastest; each has alternatives, and each alternative sets one key (of
+    `sweep`) or several at once (of `zip`)."""
 
     axes: Sequence[Sequence[Assignment]] = ()
     exclude: Sequence[Assignment] = ()
@@ -35,7 +35,7 @@ class Grid:
                 yield dict(run)
 
     def __len__(self) -> int:
-        """The most runs that can come out, known without making them."""
+        """The maximal number of runs, known without making them."""
         size = self._size if self.sample is None else min(self._size, self.sample[0])
         return (size + len(self.include)) * max(len(self.repeat), 1)
 

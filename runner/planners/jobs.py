@@ -33,7 +33,7 @@ class Request:
     command: Command
     cwd: Path
     environ: Mapping[str, str]
-    resume_args: tuple[str, ...] = ()  # of other people's scripts
+    resume_args: tuple[str, ...] = ()  # of scripts whose own are not known
     options: RunOptions = field(default_factory=RunOptions)
 
 
@@ -54,7 +54,7 @@ def job(
     out_dir = root / name
     cwd = checked.folder or request.cwd
     argument = shown(source, cwd)
-    if argument.startswith("-"):  # so that no program takes the file for an option
+    if argument.startswith("-"):  # so that no program reads the file name as an option
         argument = f"./{argument}"
     snapshot = safe(f"config_used{source.suffix}")
     command = request.command.seen_from(cwd)

@@ -1,4 +1,4 @@
-"""Patterns on the command line -> config files, in the order that a person expects."""
+"""Patterns on the command line -> config files, in natural order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def expand(
 ) -> tuple[list[Path], list[str], list[str]]:
     """Files (absolute, each once, in the order given), notices, and errors.
 
-    A pattern's own matches are in natural order. A bare name that is not in `cwd` is looked for below `library`.
+    A pattern's own matches are in natural order. A bare name that is not in `cwd` is searched below `library`.
     Files in `own` are scripts of the project: they are named in a notice and left out.
     """
     files: dict[Path, Path] = {}  # resolved -> as found: one file under two names runs once
@@ -27,11 +27,14 @@ def expand(
     mine = {path.resolve() for path in own}
     for pattern in patterns:
         if not pattern:
-            errors.append("--configs: an empty name; name configs, or a pattern of them in quotes")
+            errors.append("--configs: an empty name; give configs, or a pattern of them in quotes")
             continue
         try:
             found = _matches(pattern, cwd)
-        except (OSError, RuntimeError) as error:  # a name that is too long, a folder that cannot be read, ~nobody
+        except (
+            OSError,
+            RuntimeError,
+        ) as error:  # a name that is too long, a folder that cannot be read, an unknown ~user
             errors.append(f"{pattern}: {getattr(error, 'strerror', None) or error}; check the path")
             continue
         if not found and library is not None and not glob.has_magic(pattern) and "/" not in pattern:

@@ -16,7 +16,7 @@ from runner.planners.jobs import free_folder
 
 KIND = PlanKind("programs", quiet_json=True)
 FOLDER = "_runners"  # in the output root: the programs' output
-#: A program that only hands its subdirectory to the runner. It needs no process of its own.
+#: A program that only passes its subdirectory to the runner. It does not need a process of its own.
 THIN = """
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""plan.json of a batch -> its Plan, with the kind that it was planned by."""
+"""plan.json of a batch -> its Plan, with its kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def plan(root: Path) -> Plan:
 
 
 def kind_named(name: str) -> PlanKind:
-    """The kind; a plain one for a plugin that is not installed here: its jobs run all the same."""
+    """The kind; a default one for a plugin that is not installed here: its jobs run all the same."""
     try:
         return KINDS.get(name)
     except UserError:

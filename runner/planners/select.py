@@ -1,7 +1,7 @@
-"""Which jobs of a plan are run, and which keep the record that they have. Pure.
+"""Which jobs of a plan are run, and which keep their existing record. Pure.
 
 Everything that continues earlier work is this one function: a resumed batch, one job again, a sweep after its spec has
-changed, a tree of configs once more.
+changed, a tree of configs that is run again.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from runner.core.state import COMPLETED, INTERRUPTED, PENDING, RUNNING, Record
 
 @dataclass(frozen=True, slots=True)
 class What:
-    """What a user wants of a plan. `only` is a word of --only; `names` are the jobs in question, None: all.
+    """Which jobs a user selects. `only` is a word of --only; `names` are the selected jobs, None: all.
 
-    `again`: a job that completed is run as well.
+    `again`: a completed job is run as well.
     """
 
     only: str | None = None
@@ -28,14 +28,14 @@ class What:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """`run` are the jobs to be run, `keep` the records of all others; the exit code is about the jobs in `asked`.
+    """`run` are the jobs to be run, `keep` the records of all others; `selected` jobs decide the exit code.
 
-    `archive` are those of `run` that completed: their attempts are put into folders of their own first.
+    `archive` are those of `run` that completed: their previous attempts are archived first.
     """
 
     run: tuple[Job, ...]
     keep: Mapping[str, Record]
-    asked: frozenset[str]
+    selected: frozenset[str]
     archive: tuple[Job, ...] = ()
 
     def of(self, plan: Plan) -> Selection:
@@ -45,9 +45,9 @@ class Selection:
         return replace(self, run=run, archive=archive)
 
     def limited(self, limit: int | None, records: Mapping[str, Record]) -> Selection:
-        """At most `limit` of the jobs to be run, first those that never came to an end.
+        """At most `limit` of the jobs to be run, first those that never ended.
 
-        So repeated calls get past a job that fails every time.
+        So a job that fails every time does not block repeated calls.
         """
         if limit is None:
             return self
@@ -58,19 +58,19 @@ class Selection:
             self,
             run=tuple(job for job in self.run if job.name in names),
             keep={**self.keep, **left},
-            asked=names,
+            selected=names,
             archive=tuple(job for job in self.archive if job.name in names),
         )
 
 
 def select(plan: Plan, records: Mapping[str, Record], what: What = What()) -> Selection:
-    """The jobs to be run. `records` hold what is on the disk of every job; pending where nothing counts."""
+    """The jobs to be run. `records` are those on the disk, of every job; pending where there is no valid one."""
     run = tuple(job for job in plan.jobs if not _stays(records[job.name], what))
     names = {job.name for job in run}
     keep = {job.name: records[job.name] for job in plan.jobs if job.name not in names}
-    asked = frozenset(job.name for job in plan.jobs) if what.names is None else what.names
+    selected = frozenset(job.name for job in plan.jobs) if what.names is None else what.names
     archive = tuple(job for job in run if records[job.name].status == COMPLETED)
-    return Selection(run, keep, asked, archive).limited(what.limit, records)
+    return Selection(run, keep, selected, archive).limited(what.limit, records)
 
 
 def _stays(record: Record, what: What) -> bool:

@@ -33,9 +33,9 @@ KIND = PlanKind("spec", views=("summary", "experiment"), listing="comparison", s
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Which spec, and what the command line says about it: another mode, flags of a simulation. `home` is the project;
-    `root` and `earlier` are the folder and the jobs of an experiment that is resumed; `rerun` builds the command line
-    that runs one job again."""
+    """Which spec, and the arguments about it: another mode, flags of a simulation. `home` is the project; `root` and
+    `earlier` are the folder and the jobs of an experiment that is resumed; `rerun` builds the command line that runs
+    one job again."""
 
     spec: Path
     rerun: Callable[[Path, str], tuple[str, ...]]
@@ -92,7 +92,7 @@ def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
             "experiment": spec.name,
             "spec": shown(sweep.spec, request.cwd),
             "mode": mode,
-            "mode_typed": sweep.mode,  # on the command line, as the flags
+            "mode_typed": sweep.mode,  # the key of version 0.1.0; from the command line, as the flags
             "flags": dict(sweep.flags),
             "command": shlex.join(redact.argv(request.command.template)) or None,
         },
@@ -101,7 +101,7 @@ def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
 
 
 def _overridden(spec: Spec, request: Request) -> list[str]:
-    """What the command line sets for all runs although the spec varies it."""
+    """Errors for keys that the command line sets for all runs although the spec varies them."""
     given = {key.replace("-", "_") for key in request.overrides}
     varied = [key for key in {**spec.sweep, **spec.zip} if key in given]
     return [f"--{key}: the spec varies {key}; change it there, or leave this out" for key in varied]
@@ -133,9 +133,9 @@ def _job(request: Request, sweep: Sweep, root: Path, name: str, run: _Resolved) 
 
 
 def _names(configs: Sequence[Mapping[str, Any]], earlier: Sequence[Job]) -> list[str]:
-    """run_000, run_001, …; a run that an earlier plan had keeps its name, and takes its results along.
+    """run_000, run_001, …; a run that an earlier plan had keeps its name, and so its results.
 
-    Other runs take the names that are left over, in order, and then new ones.
+    Other runs get the remaining names, one after another, and then new ones.
     """
     known: defaultdict[str, list[str]] = defaultdict(list)
     for job in earlier:
@@ -172,7 +172,7 @@ def _notes(spec: Spec, sweep: Sweep, mode: str) -> list[str]:
         notes.append(f"mode is {mode}, from the command line; the spec has {spec.mode}")
     if sweep.flags and mode != "simulation":
         given = ", ".join(f"--{flag}" for flag in sweep.flags)
-        notes.append(f"{given}: left out, since it has a meaning in mode simulation only")
+        notes.append(f"{given}: left out, since it is used in mode simulation only")
     return notes
 
 

@@ -15,8 +15,8 @@ from runner.core.text import shown
 from runner.planners.grid import Assignment
 from runner.planners.sweep_spec import Spec
 
-MOST = 10_000  # runs: more than anybody waits for, fewer than fill the memory
-#: Settings of a training that something else decides, and what that is.
+MOST = 10_000  # runs: more than a machine can finish, fewer than fill the memory
+#: Settings of a training that something else decides -> what decides them.
 DECIDED = {
     "mode": "the spec's own key 'mode' sets it for all runs",
     "out_dir": "each run has a folder of its own",
@@ -31,7 +31,7 @@ class Run:
 
 
 def expand(spec: Spec, file: ConfigFile, script: TrainingScript, cwd: Path, home: Path) -> list[Run]:
-    """All runs of a spec by `script`, in order. `home` is where its configs may be too. Raises UserError."""
+    """All runs of a spec by `script`. `home` is a further folder of its configs. Raises UserError."""
     grid = spec.grid
     if len(grid) > MOST:
         place = next((file.place(key) for key in ("sweep", "zip", "repeat") if key in file.values), str(file.path))

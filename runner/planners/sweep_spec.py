@@ -1,4 +1,4 @@
-"""The file of a sweep: its keys, and the sentences about its errors. Knows nothing of jobs."""
+"""The file of a sweep: its keys and its errors, as sentences. Knows nothing of jobs."""
 
 from __future__ import annotations
 

@@ -74,10 +74,10 @@ def plan(request: Request, tree: Tree, now: datetime) -> Plan:
 
 
 def joined(now: Plan, before: Plan) -> Plan:
-    """`now`, and the jobs of earlier calls for this output root that are not planned again, as they were.
+    """`now`, and the jobs of earlier calls for this output root that are not planned again, unchanged.
 
     So there is one record of all that was run there, whichever subdirectories are run this time. A job whose config is
-    gone leaves the record; its folder stays.
+    gone is removed from the record; its folder stays.
     """
     planned = {job.name.casefold() for job in now.jobs}
     kept = [job for job in before.jobs if job.name.casefold() not in planned and job.source and job.source.is_file()]
@@ -127,7 +127,7 @@ def _job(
 
 
 def _other(one: Found, request: Request, tree: Tree) -> dict[str, Any]:
-    """The record in plan.json of a config that a program of the user's own runs."""
+    """The record in plan.json of a config that the user's own program runs."""
     return {
         "name": one.name,
         "config_path": str(one.path),

@@ -1,1 +1,1 @@
-"""What the kernel tells about processes, and signals to them. Standard library only; every supervisor imports it."""
+"""What the kernel knows of processes, and signals to them. Standard library only; every supervisor imports it."""

@@ -1,4 +1,4 @@
-"""Tell a process from a later one with the same number. A pid record is [pid, start time, boot].
+"""Distinguish a process from a later one with the same number. A pid record is [pid, start time, boot].
 
 Standard library only; every supervisor imports it.
 """
@@ -8,18 +8,18 @@ from __future__ import annotations
 import os
 import sys
 
-TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 def host() -> str:
-    """The name of this host: what socket.gethostname says, without the cost of its import."""
+    """The name of this host, as socket.gethostname, without the cost of its import."""
     return os.uname().nodename
 
 
 def of(pid: int) -> list[str] | None:
-    """The pid record of a process that is there; None for one that is not, or is a zombie."""
+    """The pid record of a process; None if it does not exist, or is a zombie."""
     if sys.platform.startswith("linux"):
         try:
             with open(f"/proc/{pid}/stat", "rb") as file:
@@ -43,7 +43,7 @@ def own() -> list[str]:
 
 
 def alive(record: Sequence[str] | None) -> bool:
-    """True if the very process that had this pid record is still there, on this host."""
+    """True if the process of this pid record still exists, on this host."""
     return record is not None and of(int(record[0])) == list(record)
 
 
@@ -58,6 +58,6 @@ def _boot() -> str:
 def _of_by_ps(pid: int) -> list[str] | None:
     import subprocess  # macOS only
 
-    asked = ["ps", "-o", "state=,lstart=", "-p", str(pid)]
-    state, _, started = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip().partition(" ")
+    argv = ["ps", "-o", "state=,lstart=", "-p", str(pid)]
+    state, _, started = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip().partition(" ")
     return None if not state or state.startswith("Z") else [str(pid), started.strip(), ""]

@@ -49,14 +49,14 @@ def descendants(root: int) -> list[int]:
 
 def marked(mark: str) -> list[int]:
     """The processes whose environment holds this job's mark (Linux; elsewhere none are found)."""
-    wanted = f"{MARK}={mark}".encode()
+    entry = f"{MARK}={mark}".encode()
     found = []
     if sys.platform.startswith("linux"):
         for name in os.listdir("/proc"):
             if name.isdigit():
                 try:
                     with open(f"/proc/{name}/environ", "rb") as file:
-                        if wanted in file.read().split(b"\0"):
+                        if entry in file.read().split(b"\0"):
                             found.append(int(name))
                 except OSError:  # it ended, or belongs to another user
                     continue
@@ -93,7 +93,7 @@ def kill_marked(mark: str) -> None:
         found += new
     send(found, signal.SIGKILL)
     deadline = time.monotonic() + GONE_WITHIN
-    while marked(mark) and time.monotonic() < deadline:  # what it held, GPU memory say, is free only then
+    while marked(mark) and time.monotonic() < deadline:  # only then is free what it held, such as GPU memory
         time.sleep(0.01)
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 
-TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType, TracebackType

@@ -1,4 +1,4 @@
-"""The runs of a sweep as a table: what they differ in and, once they ran, what came of it. Pure."""
+"""The runs of a sweep as a table: what they differ in and, once they ran, their results. Pure."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from runner.core.job import Job
 from runner.core.state import COMPLETED, Finished, Record
 from runner.core.text import count, plain
 
-METRICS = ("val/loss", "val/accuracy")  # those that a table shows; the first also says which run is best, the lowest
-MOST = 40  # rows at the end of a sweep: what fits on a screen and is still read
+METRICS = ("val/loss", "val/accuracy")  # those that a table shows; the run with the lowest value of the first is best
+MOST = 40  # rows at the end of a sweep, which fit on a screen
 CELL = 40  # characters
 
 
@@ -52,7 +52,7 @@ def _varied(jobs: Sequence[Job]) -> tuple[list[str], list[dict[str, Any]]]:
 
 
 def _metrics(record: Record) -> dict[str, float]:
-    """The metrics of a completed run that are numbers; none of a run that has not all that are compared."""
+    """The metrics of a completed run that are numbers; none of a run without the first one."""
     if not isinstance(record.state, Finished) or record.status != COMPLETED:
         return {}
     values = record.state.result.final_metrics

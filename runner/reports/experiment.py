@@ -40,7 +40,7 @@ def experiment(plan: Plan, records: Sequence[Record], timestamp: str) -> dict[st
 
 
 def _run(record: Record) -> dict[str, Any]:
-    """One run; `status` has the four words of a sweep, `outcome` says precisely how it ended."""
+    """One run; `status` has the four words of a sweep, `outcome` is the exact status at its end."""
     entry: dict[str, Any] = {
         "name": record.job.name,
         "status": record.status,

@@ -19,11 +19,11 @@ from runner.disk.reading import LARGEST, read_bytes, read_json
 from runner.reports import plainpickle
 from runner.reports.table import Table, flat, row
 
-COMPLETED, INCOMPLETE = "completed", "incomplete"  # the second: a job of Hydra's that has left no metrics
+COMPLETED, INCOMPLETE = "completed", "incomplete"  # the second: a job of Hydra without metrics
 LARGEST_PLAN = 1 << 30  # bytes
 REMEMBERED = 100_000  # pieces of YAML
 _TOP_LEVEL = re.compile(r"^(?=[A-Za-z_])", re.MULTILINE)
-_KNITTED = re.compile(r"[&*%]|<<|---")  # what lets one piece of a YAML file depend on another
+_LINKED = re.compile(r"[&*%]|<<|---")  # by these one piece of a YAML file may depend on another
 _DIGITS = re.compile(r"(\d+)")
 
 Row = dict[str, Any]
@@ -32,8 +32,8 @@ Row = dict[str, Any]
 def load_results(*folders: str | os.PathLike[str]) -> Table:
     """A row for each job below the folders: `name`, `status`, its config, what it measured, `seconds`, `out_dir`.
 
-    `status` is as in experiment_result.json, or `pending`, `running`, `lost`, and of a job of Hydra's that no runner of
-    ours recorded `completed` or `incomplete`. A job that runs on another host has that host as `running_on`. Keys of
+    `status` is as in experiment_result.json, or `pending`, `running`, `lost`, and of a job of Hydra that this runner
+    did not record `completed` or `incomplete`. A job that runs on another host has that host as `running_on`. Keys of
     nested configs are `optimizer.lr`, those of a metrics_summary.csv `<sampler>_<column>`. Names are paths below the
     folder if there is one, whole ones if there are several.
     """
@@ -75,7 +75,7 @@ class Reader:
     def _inside(self, folder: str, folders: Iterable[str], above: str, taken: set[str]) -> Iterator[Row]:
         for name in sorted(set(folders) - taken, key=_natural):
             path = f"{folder}/{name}"
-            # One folder a job, thousands of them: asking for its files by name is quicker than a look at all of them.
+            # One folder a job, thousands of them: to open its files by name is quicker than to list all of them.
             found = self.numbered(path, f"{above}{name}") if name.isdecimal() else None
             if found is not None:
                 yield found
@@ -92,7 +92,7 @@ class Reader:
         return self._row(folder, f"{above}{name}", result, _mapping(entry.get("config")))
 
     def job(self, folder: str, name: str, files: set[str]) -> Row | None:
-        """The job whose folder this is; None if it is none."""
+        """The job in this folder; None if there is none."""
         if layout.RESULT in files or layout.METADATA in files:
             result = read_json(f"{folder}/{layout.RESULT}") or results.unfinished(folder)
             return self._row(folder, name, result, _mapping(read_json(f"{folder}/{layout.METADATA}").get("config")))
@@ -106,7 +106,7 @@ class Reader:
         return None
 
     def numbered(self, folder: str, name: str) -> Row | None:
-        """The job of Hydra's whose folder this is; None if it is none."""
+        """The job of Hydra in this folder; None if there is none."""
         config = self._config(f"{folder}/{layout.HYDRA_CONFIG}")
         if config is None:
             if not Path(folder, layout.HYDRA).is_dir():
@@ -121,7 +121,7 @@ class Reader:
         return self._made(folder, name, str(status), result, config, metrics)
 
     def _cached(self, folder: str, name: str) -> Row:
-        """A config of the library. Of its result what is plain can be read without running anything."""
+        """A config of the library. Of its result only plain values are read, so that no code is run."""
         meta = read_json(f"{folder}/{layout.META}")
         content = _read(f"{folder}/{layout.PICKLE}") if meta.get("status") == COMPLETED else None
         try:
@@ -140,7 +140,7 @@ class Reader:
         return made
 
     def _config(self, path: str) -> dict[str, Any] | None:
-        """The values of a YAML file; None if there is none, and no values if it cannot be understood."""
+        """The values of a YAML file; None if there is none, and no values if it is not valid."""
         text = _read(path)
         if text is None:
             return None
@@ -152,7 +152,7 @@ class Reader:
 
     def in_pieces(self, text: str) -> dict[str, Any] | None:
         """The values of a YAML file, read key by key of its top level; None where it has to be read as a whole."""
-        if _KNITTED.search(text):
+        if _LINKED.search(text):
             return None
         values: dict[str, Any] = {}
         for piece in _TOP_LEVEL.split(text):
@@ -180,8 +180,8 @@ def _metrics(folder: str, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _summary(text: str) -> dict[str, Any]:
-    """A table with a row for each sampler, called by its first cell -> <sampler>_<column>, column by column: of too
-    many for a screen the first of each sampler are seen."""
+    """A table with a row for each sampler, named by its first cell -> <sampler>_<column>, column by column: if not all
+    fit on a screen, the first ones of each sampler are shown."""
     lines = csv.reader(text.splitlines())
     columns, samplers = next(lines, []), [cells for cells in lines if cells]
     return {
@@ -208,10 +208,10 @@ def _listed(folder: str) -> tuple[list[str], set[str]]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 names.add(entry.name)
-                hidden = entry.name.startswith((".", "_", layout.ATTEMPT))
-                if not hidden and entry.is_dir(follow_symlinks=False):
+                skipped = entry.name.startswith((".", "_", layout.ATTEMPT))
+                if not skipped and entry.is_dir(follow_symlinks=False):
                     folders.append(entry.name)
-    except OSError:  # one that is closed to us must not hide the others
+    except OSError:  # one that cannot be read must not hide the others
         pass
     return folders, names
 

@@ -1,4 +1,4 @@
-"""Read a pickle of plain values: numbers, text, lists, dicts, and numbers of numpy's. Runs no code that it names."""
+"""Read a pickle of plain values: numbers, text, lists, dicts, and numbers of numpy. Runs none of the code in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 DEEPEST, MOST = 100, 1 << 20  # levels of a value, and entries of a level: by references, few bytes can mean any number
 
-#: numpy's kinds of numbers -> struct's letters.
+#: The kinds of numbers of numpy -> the letters of struct.
 _LETTERS = {
     "b1": "?", "i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I", "u8": "Q",
     "f2": "e", "f4": "f", "f8": "d",
@@ -19,20 +19,20 @@ _LETTERS = {
 
 
 class _Dtype:
-    """The type of a number of numpy's, as far as it says how its bytes are read."""
+    """The type of a number of numpy: how its bytes are read."""
 
     def __init__(self, kind: str, *more: object) -> None:
         self.letter = _LETTERS.get(kind)
-        self.order = "="
+        self.byte_order = "="
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.order = {"<": "<", ">": ">"}.get(str(state[1]), "=")
+        self.byte_order = {"<": "<", ">": ">"}.get(str(state[1]), "=")
 
 
 def _scalar(dtype: _Dtype, content: bytes) -> Any:
     if not isinstance(dtype, _Dtype) or dtype.letter is None:
-        raise pickle.UnpicklingError("is no number")
-    return struct.unpack(dtype.order + dtype.letter, content)[0]
+        raise pickle.UnpicklingError("is not a number")
+    return struct.unpack(dtype.byte_order + dtype.letter, content)[0]
 
 
 class _Unpickler(pickle.Unpickler):
@@ -42,11 +42,11 @@ class _Unpickler(pickle.Unpickler):
                 return _Dtype
             case (("numpy._core.multiarray" | "numpy.core.multiarray"), "scalar"):
                 return _scalar
-        raise pickle.UnpicklingError(f"{module}.{name} is no plain value")
+        raise pickle.UnpicklingError(f"{module}.{name} is not a plain value")
 
 
 def loads(content: bytes) -> Any:
-    """The value; raises ValueError for one that is not plain, or for what is no pickle."""
+    """The value; raises ValueError for one that is not plain, or for content that is not a pickle."""
     try:
         return bounded(_Unpickler(io.BytesIO(content)).load(), len(content))
     except Exception as error:  # whatever a damaged pickle raises
@@ -54,7 +54,7 @@ def loads(content: bytes) -> Any:
 
 
 def bounded(value: Any, size: int) -> Any:
-    """The value, read from so many bytes. Raises ValueError for one that holds itself, or more than can be shown."""
+    """The value, read from so many bytes. Raises ValueError for one that contains itself, or more than can be shown."""
     most, level = max(MOST, size), [value]
     for _ in range(DEEPEST):
         level = list(islice((inner for one in level for inner in _entries(one)), most + 1))
@@ -62,7 +62,7 @@ def bounded(value: Any, size: int) -> Any:
             return value
         if len(level) > most:
             break
-    raise ValueError("is nested too deeply, or holds too much")
+    raise ValueError("is nested too deeply, or is too large")
 
 
 def _entries(value: Any) -> Iterator[Any]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # a checkout registers its views for every command, --help to
 
 
 class View(Protocol):
-    """One view of one batch. It may remember what it read of a job that has ended."""
+    """One view of one batch. It may cache what it read of a job that has ended."""
 
     on_start: bool  # made again when a job starts, too, and not only when one ends
 

@@ -1,4 +1,4 @@
-"""What is true of a batch now, as values and as lines of text. Pure: cli/inspect.py asks disk and processes."""
+"""The state of a batch now, as values and as lines of text. Pure: cli/inspect.py reads disk and processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WITHOUT_RUNNER = "running without a runner"
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """One job. `ended`: it has a result, which says the rest; else only a running or lost one has a process."""
+    """One job. `ended`: it has a result, with the other entries; else only a running or lost one has a process."""
 
     status: str
     ended: bool = False
@@ -54,7 +54,7 @@ class JobStatus:
 
 @dataclass(frozen=True, slots=True)
 class BatchStatus:
-    """A batch and its jobs. `runner` is who holds its lock; `error` says why it cannot be read."""
+    """A batch and its jobs. `runner` is the holder of its lock; `error` is why it cannot be read."""
 
     name: str
     folder: str

@@ -38,7 +38,7 @@ class SummaryView:
 
 
 def counts(records: Iterable[Record]) -> dict[str, int]:
-    """How many jobs ended how. `failed` ran and did not succeed; `errors` never really ran."""
+    """The number of jobs by their ends. `failed` ran and did not succeed; `errors` could not start, or were lost."""
     by_status = Counter(record.status for record in records)
     return {
         "completed": by_status[COMPLETED],

@@ -6,21 +6,21 @@ import importlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_PLAIN = (str, int, float, bool, list, type(None))  # most values by far, and quicker told than what is no Mapping
+_PLAIN = (str, int, float, bool, list, type(None))  # most values; this check is quicker than one for a Mapping
 
 
 class Table(list[dict[str, Any]]):
-    """Rows in the order of the configs; a list of dicts like any other. `measured`: the columns that are results."""
+    """Rows in the sequence of the configs: a list of dicts. `measured`: the columns that are results."""
 
     measured: frozenset[str] = frozenset()
 
     @property
     def columns(self) -> list[str]:
-        """Every key of every row, in the order in which they come first."""
+        """Every key of every row, sorted by first occurrence."""
         return list(dict.fromkeys(key for row in self for key in row))
 
     def to_frame(self) -> Any:
-        """A pandas.DataFrame. Raises ImportError, with what mends it, if pandas is not installed."""
+        """A pandas.DataFrame. Raises ImportError, with the fix, if pandas is not installed."""
         try:
             pandas = importlib.import_module("pandas")
         except ImportError as error:

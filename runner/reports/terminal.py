@@ -1,4 +1,4 @@
-"""What a person reads of a batch: what would run, how a job ended, and how all of it went. Pure."""
+"""Text about a batch for people: what would run, how a job ended, and how all jobs ended. Pure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def headline(record: Record) -> str:
 
 
 def why(status: str, error: str | None) -> str:
-    """The error of a job as it stands behind its status, which it does not say again: `(ended by SIGINT)`."""
+    """The error of a job as text after its status, without the status itself: `(ended by SIGINT)`."""
     return plain((error or "").removeprefix(status).lstrip(), CAUSE_WIDTH)
 
 
@@ -93,7 +93,7 @@ LISTINGS: Mapping[str, Listing] = {
 
 
 def footprint(plan: Plan) -> list[str]:
-    """What the batch will write beside its logs, as a line; none where its jobs do not say."""
+    """What the batch will write beside its logs, as a line; no line if that is not known."""
     needed = sum(job.disk_bytes for job in plan.jobs)
     return [f"Disk: up to {size(needed)} of checkpoints"] if needed else []
 
@@ -104,7 +104,7 @@ def _where(job: Job) -> str:
 
 
 def report(plan: Plan, records: Sequence[Record], seconds: float, stopped: str | None) -> str:
-    """What a person reads at the end: failed jobs first, each with its cause, its logs and how to run it again."""
+    """The report at the end: failed jobs first, each with its cause, its logs and how to run it again."""
     bad = [record for record in records if isinstance(record.state, Finished) and record.status != COMPLETED]
     elsewhere = {record.job.name: line for record in records if (line := running_elsewhere(record))}
     unfinished = [record for record in records if not isinstance(record.state, Finished)]

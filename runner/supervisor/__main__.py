@@ -78,7 +78,7 @@ def supervise(request: Request, control: ControlPipe, signals: Signals) -> int:
 
 
 def write_pid_records(request: Request, pid: int, times: Stopwatch) -> None:
-    """Say in the job's folder which processes run it."""
+    """Write into the job's folder which processes run it."""
     record = SupervisorRecord(
         supervisor=process_id.own(),
         job=process_id.of_child(pid),
@@ -92,25 +92,25 @@ def write_pid_records(request: Request, pid: int, times: Stopwatch) -> None:
 
 
 def clean_up(streams: Streams) -> None:
-    """Give what the job left behind half of DRAIN to leave by itself; then end it: its pipes and its processes."""
+    """Give the processes that the job left behind half of DRAIN to end and to close its pipes; then end them."""
     began = time.monotonic()
-    asked = False
+    terminated = False
     while time.monotonic() < began + DRAIN:
         empty = alone()
         if empty and streams.done:
             return
         if time.monotonic() > began + DRAIN / 2:
-            if asked:
+            if terminated:
                 process_tree.kill_below(os.getpid())
             else:
                 process_tree.send(process_tree.descendants(os.getpid()), signal.SIGTERM)
-                asked = True
-        time.sleep(0.02 if not asked else 0.2)
+                terminated = True
+        time.sleep(0.02 if not terminated else 0.2)
     process_tree.kill_below(os.getpid())
 
 
 def alone() -> bool:
-    """True when no process below us is left. Orphans come to us (subreaper), so our own children are all there are."""
+    """True if no process below us is left. Orphans come to us (subreaper), so we have only our own children."""
     process_tree.reap(None)
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -122,15 +122,15 @@ def alone() -> bool:
 def explained(
     request: Request, times: Stopwatch, end: Ending, sentence: str | None, streams: Streams
 ) -> tuple[Result, str]:
-    """The result with what the job itself says of its end, and the job's traceback."""
+    """The result with the job's own explanation of its end, and the job's traceback."""
     details = ""
     if end.status != "completed":
         paths = layout.JobPaths(request.out_dir)
         words, details = outcome.explain(paths, clock.WIDTH if request.log_timestamps == "all" else 0)
         if words.startswith("KeyboardInterrupt") and end.status != "failed":
-            words = details = ""  # that is what our own SIGINT made it say
+            words = details = ""  # our own SIGINT is the cause
         if words and end.status in ("timeout", "stalled"):
-            sentence = f"{sentence}; its last words: {words}"
+            sentence = f"{sentence}; its last output: {words}"
         elif words and end.status != "interrupted":
             sentence = f"{sentence}: {words}"
     return result_of(request, times, end, sentence, streams), details
@@ -174,7 +174,7 @@ def persist(paths: layout.JobPaths, result: Result, details: str) -> str | None:
         except OSError as error:
             if time.monotonic() > deadline:
                 return f"{paths.result}: {error.strerror or error}"
-            if isinstance(error, FileNotFoundError):  # somebody deleted the folder; the end shall be known all the same
+            if isinstance(error, FileNotFoundError):  # the folder was deleted; the end is recorded all the same
                 os.makedirs(paths.folder, exist_ok=True)
             time.sleep(0.25)
 

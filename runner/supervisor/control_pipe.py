@@ -1,4 +1,4 @@
-"""The two ends of a supervisor's talk with its engine: standard input for commands, standard output for events."""
+"""The two pipes between a supervisor and its engine: standard input for commands, standard output for events."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from runner.disk.atomic import write_all
 from runner.supervisor.messages import Ended, Request, Started
 
-GONE = b"gone"  # what ControlPipe says when the engine has closed its end
+GONE = b"gone"  # what ControlPipe returns when the engine has closed its end
 
 
 class ControlPipe:
@@ -18,7 +18,7 @@ class ControlPipe:
         self.open = True
 
     def read_request(self) -> Request | None:
-        """The first line; None if the engine left before it gave us something to do."""
+        """The first line; None if the engine ended before it sent one."""
         while b"\n" not in self._text:
             block = os.read(0, 1 << 16)
             if not block:

@@ -9,12 +9,12 @@ import json
 
 from runner.core.result import Result
 
-TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, Final
 
-STOP, KILL = b"stop", b"kill"  # what follows a request on the control pipe: save and leave; end everything now
+STOP, KILL = b"stop", b"kill"  # commands after a request on the control pipe: save and leave; end everything now
 
 
 class Request:
@@ -74,7 +74,7 @@ class Started:
 
 
 class Ended:
-    """The job has ended. `unwritten` says why its result could not be written; None if it was."""
+    """The job has ended. `unwritten` is why its result could not be written; None if it was."""
 
     __slots__ = ("result", "unwritten")
 

@@ -1,4 +1,4 @@
-"""What the end of a job is recorded as: exit status, last output and artefacts -> the entries of its result.
+"""How the end of a job is recorded: exit status, last output and artefacts -> the entries of its result.
 
 Reads the job's folder, writes nothing. Standard library only, imported by every supervisor.
 """
@@ -13,7 +13,7 @@ from runner.disk import layout
 from runner.disk.reading import read_json, tail
 from runner.supervisor.messages import Request
 
-TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from typing import Any, Final
 
@@ -37,7 +37,7 @@ class Ending:
 def ending(wait_status: int, stopped_because: str | None) -> Ending:
     """A wait status, and the reason if the runner stopped the job -> how the job ended.
 
-    `completed` is said of an observed exit code 0 only, and never of a job that got a stop request before it ended.
+    `completed` is an observed exit code 0 only, and never a job that got a stop request before it ended.
     """
     code = os.waitstatus_to_exitcode(wait_status)
     name = signal_name(-code) if code < 0 else None
@@ -56,7 +56,7 @@ def signal_name(number: int) -> str:
 def traceback(lines: list[str]) -> tuple[str, str]:
     """The last Python traceback among these lines, with what led to it: its message, and its text to the end.
 
-    Both are empty if there is none; the message is empty too if the job went on to say other things, since a traceback
+    Both are empty if there is none; the message is empty too if the job printed other lines after it, since a traceback
     that was only logged need not be the cause of the end.
     """
     starts = [number for number, line in enumerate(lines) if line.lstrip(" +|").startswith(TRACEBACK)]
@@ -71,24 +71,24 @@ def traceback(lines: list[str]) -> tuple[str, str]:
     begin = starts.pop()
     while starts and any(line.startswith(CHAINED) for line in lines[starts[-1] : begin]):
         begin = starts.pop()  # "During handling of the above exception, another exception occurred"
-    said = " ".join(line.strip() for line in lines[message:after] if line.strip())
+    text = " ".join(line.strip() for line in lines[message:after] if line.strip())
     if message >= len(lines):  # of an exception group every line is indented
-        said = next((line.lstrip(" |") for line in lines[begin:] if "ExceptionGroup: " in line), "")
-    return (said[:LINE_WIDTH] if after >= len(lines) else ""), "\n".join(lines[begin:]).rstrip() + "\n"
+        text = next((line.lstrip(" |") for line in lines[begin:] if "ExceptionGroup: " in line), "")
+    return (text[:LINE_WIDTH] if after >= len(lines) else ""), "\n".join(lines[begin:]).rstrip() + "\n"
 
 
 def _indented(line: str) -> bool:
     return not line or line[0] in " \t"
 
 
-def last_words(lines: list[str]) -> str:
-    """The last lines that say something, as one sentence."""
-    said = [line.strip()[:LINE_WIDTH] for line in lines if line.strip()]
-    return " | ".join(said[-LAST_LINES:])
+def last_output(lines: list[str]) -> str:
+    """The last lines that are not empty, as one sentence."""
+    filled = [line.strip()[:LINE_WIDTH] for line in lines if line.strip()]
+    return " | ".join(filled[-LAST_LINES:])
 
 
 def cause(end: Ending, request: Request) -> str | None:
-    """Why a job did not complete, before its own words are added."""
+    """Why a job did not complete, before its own explanation is added."""
     match end.status:
         case "completed":
             return None
@@ -107,14 +107,14 @@ def cause(end: Ending, request: Request) -> str | None:
 
 
 def explain(paths: layout.JobPaths, skip: int) -> tuple[str, str]:
-    """The job's own last words and its traceback, each empty if there is none."""
+    """The job's own explanation and its traceback, each empty if there is none."""
     reported = read_json(paths[layout.JOB_ERROR])
     if reported.get("message"):
         words = f"{reported.get('type', 'error')}: {reported['message']}"
         return words, str(reported.get("traceback") or "")
     lines = tail(paths.stderr, skip)
     message, trace = traceback(lines)
-    return message or last_words(lines) or last_words(tail(paths.stdout, skip)), trace
+    return message or last_output(lines) or last_output(tail(paths.stdout, skip)), trace
 
 
 def final_metrics(path: str) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def final_metrics(path: str) -> dict[str, Any]:
     for line in tail(path):
         try:
             row = json.loads(line)
-        except (ValueError, RecursionError):  # a row torn by a crash, or no JSON at all
+        except (ValueError, RecursionError):  # a row torn by a crash, or not JSON
             continue
         if isinstance(row, dict):
             metrics.update({key: value for key, value in row.items() if not _absurd(value)})
@@ -136,6 +136,6 @@ def _absurd(value: Any) -> bool:
 
 
 def run_dir(paths: layout.JobPaths) -> str | None:
-    """Where else the outputs of the job lie, if it said so."""
-    said = read_json(paths[layout.JOB_REPORT]).get("run_dir")
-    return said if isinstance(said, str) else None
+    """The other folder with outputs of the job, if it reported one."""
+    reported = read_json(paths[layout.JOB_REPORT]).get("run_dir")
+    return reported if isinstance(reported, str) else None

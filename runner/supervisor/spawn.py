@@ -12,7 +12,7 @@ import threading
 
 from runner.processes.signals import Signals
 
-TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from typing import NoReturn
 
@@ -32,13 +32,13 @@ def pipe() -> tuple[int, int]:
 
 
 def prctl(option: int, value: int) -> None:
-    """Linux only; elsewhere the process group and the control pipe have to do."""
+    """Linux only; elsewhere only the process group and the control pipe are used."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 def spawn(argv: list[str], env: dict[str, str], cwd: str, stdout: int, stderr: int) -> int:
-    """Start the job in a session of its own; raises the OSError that its exec met.
+    """Start the job in a session of its own; raises the OSError of its exec.
 
     fork and not subprocess: PR_SET_PDEATHSIG must be set between fork and exec, and this process has one thread still.
     """
@@ -60,7 +60,7 @@ def spawn(argv: list[str], env: dict[str, str], cwd: str, stdout: int, stderr: i
 def _become(
     argv: list[str], env: dict[str, str], cwd: str, outputs: tuple[int, int], report: int, parent: int
 ) -> NoReturn:
-    """In the child: turn into the job, or report why not."""
+    """In the child: exec the job, or report why that failed."""
     where = ""
     try:
         os.setsid()

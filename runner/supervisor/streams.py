@@ -18,18 +18,18 @@ import time
 from runner.core.clock import Stamp
 from runner.disk.append_log import Log
 
-TYPE_CHECKING = False  # what typing.TYPE_CHECKING says, without the cost of its import
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BLOCK = 1 << 16  # bytes asked of a pipe at once: what malloc keeps at hand, so that no block costs page faults
+BLOCK = 1 << 16  # bytes read from a pipe at once: a size that malloc reuses, so that no block costs page faults
 HELD = 1 << 16  # bytes of an unfinished line kept back from combined.log at most
 VISIBLE_AFTER = 0.1  # seconds until an unfinished line is shown in combined.log
 BAR_EVERY = 1.0  # seconds between two states of a progress bar in combined.log
 
 
 class Combined:
-    """combined.log, shared by the two readers: keeps lines whole and says which stream each came from."""
+    """combined.log, shared by the two readers: keeps lines whole and marks each with its stream."""
 
     def __init__(self, log: Log, *, stamped: bool) -> None:
         self._log = log
@@ -59,7 +59,7 @@ class Combined:
 
 
 class _Folder:
-    """What one stream still owes to combined.log: an unfinished line, or the last state of a progress bar."""
+    """What one stream has not yet written to combined.log: an unfinished line, or the last state of a progress bar."""
 
     def __init__(self, stream: bytes, combined: Combined) -> None:
         self._stream = stream
@@ -71,7 +71,7 @@ class _Folder:
 
     @property
     def due_in(self) -> float | None:
-        """Seconds until `flush` should be called; None when nothing is owed."""
+        """Seconds until `flush` should be called; None when nothing is held."""
         if self._held in (b"", b"\r"):
             return None
         due = max(self._next_bar, self._due) if b"\r" in self._held else self._due
@@ -99,7 +99,7 @@ class _Folder:
             self.flush()
 
     def flush(self) -> None:
-        """Show what is owed as far as it is there."""
+        """Write what is held."""
         if b"\r" in self._held:
             state = _last_state(self._held)
             if state and state != self._shown_bar:
@@ -124,7 +124,7 @@ class _Folder:
 
 
 def _last_state(line: bytes) -> bytes:
-    """The text that a terminal would show of a line with carriage returns (roughly: the last non-empty piece)."""
+    """The text of a line with carriage returns that a terminal would show (roughly: the last non-empty piece)."""
     return line.rstrip(b"\r").rpartition(b"\r")[2]
 
 

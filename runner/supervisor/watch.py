@@ -62,7 +62,7 @@ class Watch:
             process_tree.reap(self._pid)
             if self._escalation.exhausted:
                 self.unkillable = [self._pid, *process_tree.descendants(os.getpid())]
-                return signal.SIGKILL  # as a wait status: died by SIGKILL, as far as we could bring it
+                return signal.SIGKILL  # as a wait status: died by SIGKILL, which is all that we could do
 
     def _obey(self, commands: list[bytes]) -> None:
         for command in commands:

@@ -68,7 +68,7 @@ def tell(folder: Path, event: str, **more: object) -> None:
 
 
 def found(witness: Witness) -> set[str]:
-    witness.judge({"a": "completed"})
+    witness.check({"a": "completed"})
     return set(witness.faults)
 
 

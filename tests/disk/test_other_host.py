@@ -129,7 +129,7 @@ def test_neither_adoption_nor_a_new_attempt_touches_a_job_of_another_host(elsewh
     job = next(job for job in plan.jobs if job.name == "b")
     path = elsewhere.batch / "b" / "supervisor.json"
     assert adopt(job, RunOptions()) is None
-    attempts.clear_batch(plan)
+    attempts.clean_up_batch(plan)
     with pytest.raises(OSError, match=f"runs on {OTHER}"):
         attempts.begin(job, {})
     lost = results.lost(attempts.Attempt(job, 1, job.argv, {}), "could not be started")

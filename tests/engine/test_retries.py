@@ -77,7 +77,7 @@ def test_a_silent_job_is_stalled(work: Workspace) -> None:
     began = time.monotonic()
     work.run("--configs", "c/a.sh", *COMMAND, "--stall_timeout", "0.5", "--grace", "0.1,0.1,5", code=1)
     assert work.result("a")["status"] == "stalled" and "0.5 s without output or metrics" in work.result("a")["error"]
-    assert "its last words: once" in work.result("a")["error"] and work.summary["failed"] == 1
+    assert "its last output: once" in work.result("a")["error"] and work.summary["failed"] == 1
     assert 0.5 < time.monotonic() - began < 6
 
 

@@ -182,7 +182,7 @@ def test_errors_are_reported_before_anything_starts(tree: Workspace) -> None:
         (("--config-root", "empty"), "there is no config (yaml, yml, json) in its subdirectories"),
         (("--config-root", "config", "--ignore", "*"), "that no --ignore excludes (1 pattern)"),
         (("--config-root", "config", "--configs", "x.yaml"), "--configs does not go with --config_root; give one"),
-        (("--config-root", "config", "--base_out_dir", "x"), "--output_root says where its outputs are"),
+        (("--config-root", "config", "--base_out_dir", "x"), "use --output_root for"),
         (("--config-root", "config", "--max-workers", "0"), "--max_workers: '0' is not a whole number above 0"),
         (("--config-root", "config", "--resume"), "is continued by the same command"),
         (("--configs", "config/IMAGE/a.yaml", "--ignore", "x"), "--ignore goes with --config_root"),

@@ -181,7 +181,7 @@ def test_a_config_that_asks_for_cuda_is_checked_too(work: Workspace) -> None:
 
 def test_a_gpu_is_called_cuda(echo: Workspace) -> None:
     done = echo.run("--configs", "c/a.py", "--train_script", "echo.py", "--device", "gpu", code=2)
-    assert "type --device cuda" in done.stderr
+    assert "use --device cuda" in done.stderr
 
 
 def test_a_config_is_never_executed_in_the_orchestrator(echo: Workspace) -> None:

@@ -72,9 +72,9 @@ def test_what_is_run_of_one_job_in_each_state(what: What, run: str) -> None:
 def test_the_exit_code_is_about_all_jobs_but_with_a_limit_or_names_about_those() -> None:
     planned = plan("abc")
     found = records(planned, COMPLETED, FAILED, PENDING)
-    assert select(planned, found).asked == set("abc")
-    assert select(planned, found, What(limit=1)).asked == {"c"}
-    assert select(planned, found, What(names=frozenset("ab"))).asked == set("ab")
+    assert select(planned, found).selected == set("abc")
+    assert select(planned, found, What(limit=1)).selected == {"c"}
+    assert select(planned, found, What(names=frozenset("ab"))).selected == set("ab")
 
 
 def test_a_completed_job_that_runs_again_is_archived_first() -> None:

@@ -1,1 +1,1 @@
-"""One file a command, with `add_arguments` and `main`."""
+"""One file for each command, with `add_arguments` and `main`."""

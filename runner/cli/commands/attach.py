@@ -20,6 +20,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(given: Namespace) -> int:
-    """Print the master log as it grows, until no runner has the batch any more."""
+    """Print the master log as it grows, until no runner runs the batch any more."""
     paths = BatchPaths(find(base_folder(given), given.batch))
     return print_followed(Path(paths.master_log), lambda: holder(paths.lock) is not None)

@@ -9,16 +9,16 @@ from runner.core.registry import Registry
 
 
 class Command(Protocol):
-    """`HELP` is one line on it; `add_arguments` gives a parser its options, for the command, help and completion."""
+    """`HELP` is one line on it; `add_arguments` adds its options to a parser, for the command, help and completion."""
 
     HELP: str
 
     def add_arguments(self, parser: ArgumentParser) -> None: ...
     def main(self, given: Namespace) -> int:
-        """Do it; returns the exit code. Raises UserError."""
+        """Run the command; returns the exit code. Raises UserError."""
 
 
-#: Commands that stand for an option of a batch, `run CONFIG...` for `--configs CONFIG...`: they share all options.
+#: Commands that are an option of a batch, `run CONFIG...` is `--configs CONFIG...`: they have the same options.
 BATCHES = {"run": "--configs", "sweep": "--exp", "tree": "--config-root", "resume": "--resume"}
 NAMES = ("list", "status", "tail", "attach", "stop", "rerun", "table")
 COMMANDS: Registry[Command] = Registry(

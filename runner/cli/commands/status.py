@@ -10,7 +10,7 @@ from runner.cli.batch_folders import find
 from runner.cli.parser import add, add_base, base_folder
 from runner.cli.show import print_json
 
-HELP = "the jobs of a batch, as they really are"
+HELP = "the jobs of a batch and their states now"
 
 
 def add_arguments(parser: ArgumentParser) -> None:

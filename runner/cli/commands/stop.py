@@ -38,7 +38,7 @@ def main(given: Namespace) -> int:
 
 
 def stop(root: Path, *, now: bool, drain: bool) -> int:
-    """Ask the runner of a batch to stop, wait until it has, and print the state of the batch."""
+    """Send a stop request to the runner of a batch, wait until it has ended, and print the state of the batch."""
     plan = recorded.plan(root)
     held = holder(BatchPaths(root).lock)
     if held is None:

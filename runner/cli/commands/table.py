@@ -1,4 +1,4 @@
-"""`table FOLDER...`: the jobs of any folders of results as a table."""
+"""`table FOLDER...`: the jobs in any folders of results as a table."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Any folders will do: a batch, all of experiments/, a tree of outputs, a multirun
 """
 
 
-HELP = "the jobs in any folders as a table: what differed, what came of it"
+HELP = "the jobs in any folders as a table: settings that differ, and results"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("folders", nargs="+", metavar="FOLDER")
     parser.add_argument("--csv", metavar="FILE", help="write the table to FILE instead; - is standard output")
     parser.add_argument("--json", action="store_true", help="print all rows with all their columns as JSON")
-    parser.add_argument("--sort", metavar="KEY", help="order by this column; what has no value there comes last")
+    parser.add_argument("--sort", metavar="KEY", help="sort by this column; rows without a value come last")
     parser.add_argument("--reverse", action="store_true", help="the largest first")
     parser.add_argument("--columns", nargs="+", metavar="KEY", help='these columns, or patterns of them, as in "val/*"')
 
@@ -68,12 +68,12 @@ def main(given: Namespace) -> int:
     return 0
 
 
-def _columns(found: Rows, wanted: Sequence[str] | None, most: int | None) -> list[str]:
-    """The columns that are shown; without a choice at most `most` of what was measured."""
-    if wanted is None:
-        return _telling(found, most)
+def _columns(found: Rows, chosen: Sequence[str] | None, most: int | None) -> list[str]:
+    """The columns that are shown; without a choice at most `most` of the measurements."""
+    if chosen is None:
+        return _informative(found, most)
     columns: list[str] = []
-    for pattern in wanted:
+    for pattern in chosen:
         matches = [name for name in found.columns if name == pattern] or [
             name for name in found.columns if fnmatchcase(name, pattern)
         ]
@@ -83,11 +83,11 @@ def _columns(found: Rows, wanted: Sequence[str] | None, most: int | None) -> lis
     return list(dict.fromkeys(columns))
 
 
-def _telling(found: Rows, most: int | None) -> list[str]:
-    """The keys in which configs differ and all that was measured, between which job it is and how it ended.
+def _informative(found: Rows, most: int | None) -> list[str]:
+    """The name, the keys in which configs differ, the measurements, the status and the seconds.
 
-    First comes how good the result is (losses and accuracies of an evaluation), then what a job says first of all, then
-    the details of nested records.
+    Of the measurements the quality of the result comes first (losses and accuracies of an evaluation), then those at
+    the top level of the record, then the nested ones.
     """
     inner = [column for column in found.columns if column not in (*FIRST, *LAST, *BOOKKEEPING)]
     config = [column for column in inner if column not in found.measured]
@@ -97,7 +97,7 @@ def _telling(found: Rows, most: int | None) -> list[str]:
 
 
 def _place(column: str) -> tuple[bool, bool]:
-    """Of a measurement among the others: False comes first."""
+    """The sort key of a measurement: False comes first."""
     return column not in (*comparison.METRICS, *FINAL), "." in column
 
 
@@ -117,7 +117,7 @@ def _sorted(found: Rows, key: str | None, *, backwards: bool) -> list[dict[str, 
 
 
 def _there(value: Any) -> bool:
-    return value is not None and value == value  # NaN has no place in an order
+    return value is not None and value == value  # NaN cannot be sorted
 
 
 def _rank(value: Any) -> tuple[bool, float, str]:
@@ -155,7 +155,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _save(path: Path, content: bytes) -> None:
-    """A file is written whole; a pipe or a device, such as /dev/stdout, is written to and never replaced."""
+    """A file is replaced atomically; a pipe or a device, such as /dev/stdout, is written to and never replaced."""
     if path.exists() and not path.is_file():
         path.write_bytes(content)
     else:

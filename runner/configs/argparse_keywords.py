@@ -15,12 +15,12 @@ ACTIONS = {"store", "store_const", "store_true", "store_false", "append", "appen
 SIMPLE: dict[str, type] = {"int": int, "float": float, "str": str}
 PATHS = {"Path", "pathlib.Path", "pathlib.PurePath", "os.path.abspath", "os.path.expanduser", "os.path.realpath",
          "os.path.normpath", "os.fspath"}  # fmt: skip
-#: str2bool, bool_flag, strtobool, parse_boolean: what people call a function that reads `false` as False.
+#: str2bool, bool_flag, strtobool, parse_boolean: usual names of a function that reads `false` as False.
 BOOLEAN = re.compile(r"_?(str|string|s|parse|to|as|is|get)?_?(2|to)?_?bool(ean)?(_?(flag|type|arg|string|str|value))?")
 
 
-def argument(names: Sequence[Any], terms: Mapping[str, Any], prefixes: str, default: Any) -> Argument | None:
-    """None where its names are not known. `terms` may have a `**`: keywords that the text does not show.
+def argument(names: Sequence[Any], keywords: Mapping[str, Any], prefixes: str, default: Any) -> Argument | None:
+    """None where its names are not known. `keywords` may have a `**`: keywords that the text does not show.
 
     A value that is not known is UNKNOWN; `default` is that of arguments without one.
     """
@@ -29,19 +29,19 @@ def argument(names: Sequence[Any], terms: Mapping[str, Any], prefixes: str, defa
     options = tuple(name for name in names if name[0] in prefixes)
     if len(options) != len(names) and (options or len(names) != 1):
         return None
-    dest = terms.get("dest") or (_dest(options, prefixes) if options else next(iter(names), None))
+    dest = keywords.get("dest") or (_dest(options, prefixes) if options else next(iter(names), None))
     if not isinstance(dest, str) or not dest:
         return None
-    if "**" in terms:
+    if "**" in keywords:
         return Argument(dest, options, None, default=UNKNOWN, action="unknown")
-    return _known(Argument(dest, options), terms, default)
+    return _known(Argument(dest, options), keywords, default)
 
 
-def with_defaults(found: Iterable[Argument], terms: Mapping[str, Any]) -> list[Argument]:
+def with_defaults(found: Iterable[Argument], keywords: Mapping[str, Any]) -> list[Argument]:
     """The arguments after `set_defaults`."""
-    if "**" in terms:
+    if "**" in keywords:
         return [replace(one, default=UNKNOWN) for one in found]
-    return [replace(one, default=_plain(terms[one.dest])) if one.dest in terms else one for one in found]
+    return [replace(one, default=_plain(keywords[one.dest])) if one.dest in keywords else one for one in found]
 
 
 def _dest(options: Sequence[str], prefixes: str) -> str:
@@ -49,15 +49,15 @@ def _dest(options: Sequence[str], prefixes: str) -> str:
     return (long or options)[0].lstrip(prefixes).replace("-", "_")
 
 
-def _known(bare: Argument, terms: Mapping[str, Any], default: Any) -> Argument:
-    action = _action(terms.get("action", "store"))
+def _known(bare: Argument, keywords: Mapping[str, Any], default: Any) -> Argument:
+    action = _action(keywords.get("action", "store"))
     if action in ("store_true", "store_false"):
         const = action == "store_true"
         default = not const if default is None else default
-        return replace(bare, kind=bool, action=action, const=const, default=_plain(terms.get("default", default)),
-                       required=terms.get("required") is True)  # fmt: skip
-    kind, truthy = _kind(terms.get("type"))
-    nargs = _nargs(terms.get("nargs"))
+        return replace(bare, kind=bool, action=action, const=const, default=_plain(keywords.get("default", default)),
+                       required=keywords.get("required") is True)  # fmt: skip
+    kind, truthy = _kind(keywords.get("type"))
+    nargs = _nargs(keywords.get("nargs"))
     if nargs is UNKNOWN:
         action, nargs = "unknown", None
     if action == "boolean":
@@ -65,14 +65,14 @@ def _known(bare: Argument, terms: Mapping[str, Any], default: Any) -> Argument:
     return replace(
         bare,
         options=_with_negatives(bare.options) if action == "boolean" else bare.options,
-        kind=None if action == "unknown" and "type" not in terms else kind,
+        kind=None if action == "unknown" and "type" not in keywords else kind,
         truthy=truthy,
-        choices=_choices(terms.get("choices")),
-        default=_default(terms.get("default", default), kind),
+        choices=_choices(keywords.get("choices")),
+        default=_default(keywords.get("default", default), kind),
         nargs=nargs,
         action=action,
-        const=_plain(terms.get("const")),
-        required=terms.get("required") is True
+        const=_plain(keywords.get("const")),
+        required=keywords.get("required") is True
         if bare.options
         else nargs not in ("?", "*", "...") and action == "store",
     )
@@ -117,7 +117,7 @@ def _choices(value: Any) -> tuple[Any, ...] | None:
 
 
 def _default(value: Any, kind: type | None) -> Any:
-    """argparse hands a default that is a text to the type, as if it were given."""
+    """argparse converts a default that is a text by the type, as if it were given."""
     if isinstance(value, str) and kind in (int, float):
         try:
             return kind(value)
