@@ -19,7 +19,7 @@ for number in (signal.SIGINT, signal.SIGHUP):
     signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 PROJECT = Path(__file__).resolve().parent.parent
-DOOR = PROJECT / "run_experiments.py"
+RUN_EXPERIMENTS = PROJECT / "run_experiments.py"
 DEADLINE = 30.0
 ECHO = "import sys; print('\\n'.join(sys.argv[1:]))\n"
 
@@ -43,7 +43,7 @@ def alive(pid: int) -> bool:
 
 
 class Workspace:
-    """A folder to run in, with helpers that write files and start the door."""
+    """A folder to run in, with helpers that write files and start run_experiments.py."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,17 +59,17 @@ class Workspace:
         return path
 
     def start(self, *arguments: object, **settings: Any) -> subprocess.Popen[str]:
-        """The door, running; its output is read as text."""
+        """run_experiments.py, running; its output is read as text."""
         settings.setdefault("stdout", subprocess.PIPE)
         settings.setdefault("stderr", subprocess.PIPE)
         environment = {**os.environ, "TERM": "dumb", **settings.pop("env", {})}
-        command = [sys.executable, str(DOOR), *map(str, arguments)]
+        command = [sys.executable, str(RUN_EXPERIMENTS), *map(str, arguments)]
         process = subprocess.Popen(command, cwd=self.folder, text=True, env=environment, **settings)
         self.started.append(process)
         return process
 
     def run(self, *arguments: object, code: int | None = None, **settings: Any) -> subprocess.CompletedProcess[str]:
-        """The door, run to its end; `code` is the exit code that it must have."""
+        """run_experiments.py, run to its end; `code` is the exit code that it must have."""
         process = self.start(*arguments, **settings)
         out, err = process.communicate(timeout=120)
         if code is not None:
@@ -78,7 +78,7 @@ class Workspace:
 
     @property
     def batch(self) -> Path:
-        """The newest batch."""
+        """The latest batch."""
         return (self.folder / "experiments" / "latest").resolve()
 
     @property
@@ -109,7 +109,7 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 
 def signalled_at(child: subprocess.Popen[str], begin: str, number: int) -> tuple[str, str]:
-    """Send a signal when a line that begins so is printed; the rest of what the child said, once it has ended."""
+    """Send a signal when a line that begins so is printed; the rest of its output, once it has ended."""
     assert child.stdout is not None
     try:
         for line in child.stdout:
@@ -122,7 +122,7 @@ def signalled_at(child: subprocess.Popen[str], begin: str, number: int) -> tuple
 
 
 def insist(process: subprocess.Popen[str], work: Workspace) -> None:
-    """Ctrl+C until it is taken for a second wish: one that comes at once counts as an echo of the first."""
+    """Ctrl+C until it counts as a second request: one that comes at once counts as an echo of the first."""
 
     def taken() -> bool:
         process.send_signal(signal.SIGINT)
@@ -133,7 +133,7 @@ def insist(process: subprocess.Popen[str], work: Workspace) -> None:
 
 @pytest.fixture(autouse=True)
 def no_variables_left_behind() -> Iterator[None]:
-    """torch sets variables when it first steps an optimizer, and a door that a later test starts would inherit them."""
+    """torch sets variables when it first steps an optimizer, and what a later test starts would inherit them."""
     before = set(os.environ)
     yield
     for name in set(os.environ) - before:

@@ -46,11 +46,11 @@ def supervised(request: Request, *program: str) -> subprocess.Popen[bytes]:
 def ended(process: subprocess.Popen[bytes], code: int = 0) -> Ended:
     """The last event of a supervisor, once it is done; its control pipe is open until then."""
     assert process.stdout is not None and process.stdin is not None
-    said = process.stdout.read()
-    assert process.wait(30) == code, said.decode()
+    output = process.stdout.read()
+    assert process.wait(30) == code, output.decode()
     process.stdin.close()
     process.stdout.close()
-    last = read_event(said.splitlines()[-1])
+    last = read_event(output.splitlines()[-1])
     assert isinstance(last, Ended)
     return last
 

@@ -225,7 +225,7 @@ def test_a_resume_continues_from_checkpoints_and_a_second_one_has_nothing_to_do(
     assert read(folder / "2_broken/experiment_result.json")["attempt"] == 3
 
 
-def test_a_batch_whose_jobs_still_fail_says_so(batches: Released) -> None:
+def test_a_batch_whose_jobs_still_fail_reports_it(batches: Released) -> None:
     batches.experiments("--resume", str(batches.batch("lr_sweep")), "--only", "failed", code=1)
     assert first_words(batches.starts) == ["run_001"]
     assert counted(batches.status(batches.batch("lr_sweep"))["jobs"].values()) == FOUR

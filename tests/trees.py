@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import PROJECT, Workspace
 
-#: Stands for the pipeline: seeded arrays, counts, records; `fail: true` ends it in the middle, `wait: FILE` holds it.
+#: Imitates the pipeline: seeded arrays, counts, records; `fail: true` ends it in the middle, `wait: FILE` holds it.
 JOB = """\
 import json, pathlib, sys, time
 import numpy as np
@@ -29,7 +29,7 @@ rows = [{'sample_id': n, 'is_adversarial': n < 5, 'adversarial_success': n < 3 i
 written = rows[:7 if 'fail' in settings else 10]
 (out / 'raw' / 'records.jsonl').write_text(''.join(json.dumps(row) + '\\n' for row in written))
 if 'wait' in settings:
-    (out / 'begun').touch()
+    (out / 'started').touch()
     while not pathlib.Path(settings['wait']).exists(): time.sleep(0.02)
 if 'fail' in settings:
     (out / 'logs' / 'error.txt').write_text('broken')
@@ -71,7 +71,9 @@ def tree(work: Workspace) -> Workspace:
     return prepare(work, IMAGE__a="seed: 1", IMAGE__deep__b="seed: 2", **{"my-set__c": "seed: 3"})
 
 
-def door(work: Workspace, name: str, *words: object, code: int | None = None) -> subprocess.CompletedProcess[str]:
+def run_program(
+    work: Workspace, name: str, *words: object, code: int | None = None
+) -> subprocess.CompletedProcess[str]:
     """A program of runners/, run to its end."""
     command = [sys.executable, f"runners/{name}.py", *map(str, words)]
     process = subprocess.run(command, cwd=work.folder, capture_output=True, text=True, timeout=120, check=False)
@@ -82,7 +84,7 @@ def door(work: Workspace, name: str, *words: object, code: int | None = None) ->
 SCRIPT = ("--train_script", "job.py")
 
 
-#: What the document says a run leaves, as far as the script of these tests writes it, and what the runner adds.
+#: What a run leaves according to the document, as far as the script of these tests writes it, and what the runner adds.
 DOCUMENTED = {
     "raw/features/scores.npy", "raw/records.jsonl", "metrics/metrics.json", "metrics/success_counts.json",
     "metadata.json",

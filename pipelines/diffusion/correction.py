@@ -79,10 +79,10 @@ class Correction:
         return Batch(inputs, None, targets, torch.ones_like(targets, dtype=torch.float32) / (rows * length))
 
     def evaluate(self, model: nn.Module, stop: Callable[[], bool] = lambda: False) -> CorrectionEvaluation | None:
-        return evaluate(model, *self._windows, classes=self.classes, dtype=self._dtype, stop=stop)
+        return evaluate(model, *self.windows, classes=self.classes, dtype=self._dtype, stop=stop)
 
     @cached_property
-    def _windows(self) -> tuple[PlantedErrors, PlantedErrors]:
+    def windows(self) -> tuple[PlantedErrors, PlantedErrors]:
         """Built at the first evaluation, so that the first step does not wait for them."""
         each = self._settings.eval_iters
         # Fewer windows of training text are enough: their loss is only a reference for the validation loss.
@@ -96,10 +96,10 @@ class Correction:
         """With as many windows for each kind of corruption as the validation text has."""
         each = -(-len(self._text.val) // (self._settings.block_size * BINS))
         windows = self._planted(self._text.val, each)
-        return evaluate(model, windows, self._windows[1], classes=self.classes, dtype=self._dtype, stop=stop)
+        return evaluate(model, windows, self.windows[1], classes=self.classes, dtype=self._dtype, stop=stop)
 
     def introduction(self) -> str:
-        val, _ = self._windows
+        val, _ = self.windows
         rate, entropy = val.base_rate, val.entropy
         return (
             f"wrong characters: {rate:.1%} of the validation windows; a guess that knows only this fraction costs"

@@ -40,10 +40,10 @@ class MaskedPrediction:
         self._table = stage_table(self._stages, device) if self._stages else None
         self._corpus = Corpus(text.train, device)
         self._generator = torch.Generator(device)
-        self._batches = Batches(settings, text, self)
+        self.batches = Batches(settings, text, self)
 
     def draw(self, iteration: int, micro_batch: int, stage: int) -> Batch:
-        return self._batches.draw(iteration, micro_batch, stage)
+        return self.batches.draw(iteration, micro_batch, stage)
 
     def build(self, starts: np.ndarray, numbers: range, stage: int, rng: np.random.Generator) -> Batch:
         groups, rows = starts.shape

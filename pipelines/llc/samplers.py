@@ -149,14 +149,14 @@ class Trajectories(Sampler):
 
     def _move(self, step: Tensor) -> Tensor:  # (C, 1) -> (C, 1)
         """One trajectory of each chain, accepted or not; the probabilities of acceptance."""
-        w, slope, loss, probability = self._propose(step)
+        w, slope, loss, probability = self.propose(step)
         accepted = torch.rand(len(w), generator=self._random, dtype=w.dtype, device=w.device) < probability
         self.w = torch.where(accepted[:, None], w, self.w)
         self._slope = torch.where(accepted[:, None], slope, self._slope)
         self._loss = torch.where(accepted, loss, self._loss)
         return probability[:, None]
 
-    def _propose(self, step: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def propose(self, step: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Where a trajectory ends: point, gradient and loss, and min(1, exp(H - H')), 0 where H' is not finite."""
         draw = {"generator": self._random, "dtype": self.w.dtype, "device": self.w.device}
         momentum = torch.randn(self.w.shape, **draw)
@@ -175,7 +175,7 @@ class Trajectories(Sampler):
 
     def _trial_acceptance(self, step: Tensor) -> Tensor:  # (C, 1) -> (C, 1)
         """The probabilities of accepting trajectories that are not accepted."""
-        return self._propose(step)[3][:, None]
+        return self.propose(step)[3][:, None]
 
 
 class Hmc(Trajectories):

@@ -133,6 +133,8 @@ def _run(session: BatchSession, plan: Plan, selection: Selection, given: Namespa
 
 def _run_attached(session: BatchSession, plan: Plan, selection: Selection, given: Namespace) -> tuple[int, bool]:
     """The exit code, and whether this process ran the batch: with --detach another one does."""
+    if errors := preflight.plugins(plan.options):  # of a resumed batch; nothing was written yet
+        raise UserError(*errors)
     session.begin(plan, selection)
     assert session.lock is not None
     if given.detach and (left := detach(plan, session.lock)) is not None:

@@ -45,6 +45,7 @@ def plan(arguments: Arguments, before: Plan | None = None) -> Plan:
         found = _planned(arguments, command_, base, before)
     except UserError as error:
         errors += error.problems
+    errors += preflight.plugins(run_options(arguments.given))
     errors += _device_errors(arguments, found, errors)
     option = "--output_root" if arguments.given.config_root is not None else "--base_out_dir"
     errors += preflight.disk(base, sum(job.disk_bytes for job in found.jobs) if found else 0, option)

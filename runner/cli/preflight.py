@@ -13,7 +13,10 @@ from pathlib import Path
 from runner.configs.preparation import preparations, prepare
 from runner.core.errors import UserError
 from runner.core.job import Plan
+from runner.core.options import RunOptions
 from runner.core.text import size
+from runner.executors.registry import EXECUTORS
+from runner.observers.registry import OBSERVERS
 
 LEAST_FREE = 256 << 20  # bytes that must be free in any case
 PATIENCE = 60.0  # seconds for `import torch` on a cold disk
@@ -85,6 +88,18 @@ def prepare_datasets(plan: Plan) -> None:
     """
     if errors := prepare(preparations(plan.jobs)):
         raise UserError(*errors)
+
+
+def plugins(options: RunOptions) -> list[str]:
+    """What is wrong with the names of the executor and of the observers."""
+    errors: list[str] = []
+    for registry, names in ((EXECUTORS, (options.executor,)), (OBSERVERS, options.observers)):
+        for name in names:
+            try:
+                registry.get(name)
+            except UserError as error:
+                errors += error.problems
+    return errors
 
 
 def disk(base: Path, needed: int = 0, option: str = "--base_out_dir") -> list[str]:

@@ -43,16 +43,19 @@ class Registry(Generic[T]):
         """The entry. Raises UserError for an unknown name, and for a plugin that cannot be imported."""
         if name in self._targets:
             return _load(self._targets[name])  # type: ignore[no-any-return]
-        found = self._offered.get(name)
-        if found is None:
+        offers = self._offered.get(name, [])
+        if len(offers) > 1:
+            values = " and ".join(sorted(point.value for point in offers))
+            raise UserError(f"{self._noun} {name!r} is offered by two packages, as {values}; uninstall one of them")
+        if not offers:
             names = self.names()
             hint = did_you_mean(name, names) or f"there are {', '.join(names) or 'none'}"
             raise UserError(f"unknown {self._noun} {name!r}; {hint}")
         try:
-            return found.load()  # type: ignore[no-any-return]
+            return offers[0].load()  # type: ignore[no-any-return]
         except Exception as error:  # whatever another package's module raises
             cause = f"cannot be loaded ({type(error).__name__}: {error})"
-            raise UserError(f"{self._noun} {name!r}, {found.value}: {cause}; fix or uninstall it") from None
+            raise UserError(f"{self._noun} {name!r}, {offers[0].value}: {cause}; fix or uninstall it") from None
 
     def names(self) -> list[str]:
         """Every name: built-in, registered, and offered by installed packages."""
@@ -69,10 +72,11 @@ class Registry(Generic[T]):
         yield from self._built_in
 
     @cached_property
-    def _offered(self) -> dict[str, EntryPoint]:
+    def _offered(self) -> dict[str, list[EntryPoint]]:
         from importlib.metadata import entry_points  # tens of milliseconds, which --help must not cost
 
-        return {point.name: point for point in entry_points(group=self.group)}
+        points = entry_points(group=self.group)
+        return {name: [*points.select(name=name)] for name in points.names}
 
 
 def _load(target: str) -> Any:

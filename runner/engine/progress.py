@@ -26,7 +26,7 @@ _VALIDATION = re.compile(r"\bval(?:idation)?[ _/]loss[ :=]+(-?\d[\d.]*(?:[eE][+-
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Iterations done and asked for, the last losses, and iterations per second; None where nothing is known."""
+    """Iterations done and planned, the last losses, and iterations per second; None where nothing is known."""
 
     iteration: int | None = None
     total: int | None = None
@@ -58,7 +58,7 @@ class Follower:
         """Update `progress`; returns the output lines that came since the last call, without their timestamps."""
         for line in self._metrics.lines():
             self._take_row(line)
-        lines = [_said(line) for line in self._output.lines()]
+        lines = [_without_prefix(line) for line in self._output.lines()]
         if not self._measured:
             for line in lines:
                 self._take_line(line)
@@ -111,15 +111,15 @@ def _loss(row: Mapping[str, Any], *names: str) -> float | None:
     return next((_number(row[name]) for name in names if isinstance(row.get(name), int | float)), None)
 
 
-def _number(said: Any) -> float | None:
+def _number(value: Any) -> float | None:
     """What a job wrote as a number, `2.31.` at the end of a sentence included; None if it is none after all."""
     try:
-        return float(said.rstrip(".") if isinstance(said, str) else said)
+        return float(value.rstrip(".") if isinstance(value, str) else value)
     except (ValueError, OverflowError):
         return None
 
 
-def _said(line: str) -> str:
+def _without_prefix(line: str) -> str:
     """A line of combined.log without its timestamp and the name of its stream."""
     for name in ("[stdout] ", "[stderr] "):
         before, found, text = line.partition(name)
@@ -140,7 +140,7 @@ class _Tail:
         try:
             with open_regular(self._path) as file:  # opened each time: it may be gone and come again
                 end = file.seek(0, 2)
-                if end - self._at > BLOCK:  # too much to read on time: go on near its end
+                if end - self._at > BLOCK:  # too much to read on time: continue near its end
                     self._at, self._rest = end - BLOCK, b""
                 file.seek(self._at)
                 block = file.read(BLOCK)

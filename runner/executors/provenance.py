@@ -13,11 +13,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 import runner
 from runner.core.checkout import PROJECT
 from runner.core.job import Job
 
-DISTRIBUTION = "overnight"
 PACKAGES = ("torch", "numpy", "pydantic", "pyyaml", "rich", "psutil", "wandb", "tiktoken")
 PATIENCE = 5.0  # seconds for a program that is asked
 
@@ -31,7 +32,7 @@ class Provenance:
     def __init__(self, jobs: Iterable[Job] = ()) -> None:
         self._checkouts: dict[Path | None, dict[str, Any] | None] = {None: None}
         self._folders: dict[Path, Path | None] = {}
-        self._common = {**machine(), "runner_version": runner_version(), "runner_git": self._git(PROJECT)}
+        self._common = {**machine(), "runner_version": runner.__version__, "runner_git": self._git(PROJECT)}
         for job in jobs:
             self._git(code_folder(job))
 
@@ -67,21 +68,9 @@ def machine() -> dict[str, Any]:
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
-        "memory_bytes": _memory(),
+        "memory_bytes": psutil.virtual_memory().total,
         "gpus": gpus(),
     }
-
-
-def runner_version() -> str:
-    """The version of the runner itself."""
-    return _version(DISTRIBUTION) or runner.__version__
-
-
-def _memory() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError):  # a system that does not know these names
-        return None
 
 
 def _version(package: str) -> str | None:

@@ -14,7 +14,7 @@ from runner.engine.protocols import Executor
 class ExecutorFactory(Protocol):
     """An entry of the registry: a function, or a class whose constructor takes these two arguments.
 
-    `provenance` returns what experiment_metadata.json of a job says of the machine and the code, as JSON values.
+    `provenance` returns what experiment_metadata.json of a job contains about the machine and the code: JSON values.
     """
 
     def __call__(self, options: RunOptions, provenance: Callable[[Job], Mapping[str, Any]]) -> Executor: ...

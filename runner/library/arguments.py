@@ -1,4 +1,4 @@
-"""The command line of a script that calls `experiment.run()`: words -> what is asked for. Reads no sys.argv itself."""
+"""The command line of a script that calls `experiment.run()`: words -> options. Does not read sys.argv itself."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from runner.core.errors import UserError
+
 EPILOG = """\
 Results are kept in the output folder, OUT/NAME-HASH/result.pkl; a config that has one is not computed again.
-Exit code: 0 if every config has a result, 1 if one has none, 2 for a mistake in what was typed or in a config,
+Exit code: 0 if every config has a result, 1 if one has none, 2 for an error in the arguments or in a config,
 128 + N after signal N (130 for Ctrl+C).
 """
 
 
-class Misused(ValueError):
-    """What was typed makes no sense; the message says why."""
-
-
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Given:
     """What is to be done with the configs. `workers` above 1 means a process of its own for each."""
 
     report: bool = False
@@ -38,7 +36,7 @@ class Asked:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
-        raise Misused(message)
+        raise _unusable(message)
 
 
 def parser(program: str) -> argparse.ArgumentParser:
@@ -46,44 +44,48 @@ def parser(program: str) -> argparse.ArgumentParser:
         prog=program, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     add = found.add_argument
-    add("--report", action="store_true", help="compute nothing, only report on the results that stand")
-    add("--rerun", action="store_true", help="compute every config again; an old result stays until the new one stands")
-    add("--dry-run", action="store_true", help="say what would be computed and why, and write nothing")
-    add("--only", nargs="+", default=[], metavar="NAME", help="these configs and no others")
+    add("--report", action="store_true", help="compute nothing, only report on the existing results")
+    add("--rerun", action="store_true", help="compute every config again; an old result stays until there is a new one")
+    add("--dry-run", action="store_true", help="print what would be computed and why, and write nothing")
+    add("--only", nargs="+", default=[], metavar="NAME", help="only these configs")
     add("--workers", type=_positive, default=1, metavar="N", help="N configs at once; more than one implies --isolate")
     add("--isolate", action="store_true", help="each config in a process of its own, with logs, under supervision")
     add(
         "--code",
         choices=("ignore", "warn", "rerun"),
         default="warn",
-        help="what to do with a result when the code has changed since: say nothing, use it and say so (default), or "
+        help="when the code has changed since a result was computed: use it, use it and print a warning (default), or "
         "compute it again",
     )
     return found
 
 
-def parse(words: Sequence[str], program: str) -> Asked:
-    """Raises Misused; --help prints itself and ends the program."""
-    given: Mapping[str, Any] = vars(parser(program).parse_args(list(words)))
-    asked = Asked(**{**given, "only": tuple(given["only"])})
-    if asked.report and (asked.rerun or asked.isolate or asked.workers > 1 or asked.dry_run):
-        raise Misused("--report computes nothing; type it without --rerun, --dry-run, --isolate and --workers")
-    return asked
+def parse(words: Sequence[str], program: str) -> Given:
+    """Raises UserError; --help prints itself and ends the program."""
+    values: Mapping[str, Any] = vars(parser(program).parse_args(list(words)))
+    given = Given(**{**values, "only": tuple(values["only"])})
+    if given.report and (given.rerun or given.isolate or given.workers > 1 or given.dry_run):
+        raise _unusable("--report computes nothing; use it without --rerun, --dry-run, --isolate and --workers")
+    return given
+
+
+def _unusable(cause: str) -> UserError:
+    return UserError(f"{cause}; --help explains")
 
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes; type 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes; give 1 or more")
     return int(text)
 
 
 def program_of(scope: Mapping[str, Any], argv: Sequence[str]) -> Path | None:
-    """The file of the main program, if the code with these globals is it and `argv` was typed for it; else None.
+    """The file of the main program, if the code with these globals is it and `argv` are its arguments; else None.
 
-    A notebook, a prompt and `python -c` are no such file; nor is a module that another program imported or ran.
+    A notebook, a prompt and `python -c` are not such a file; nor is a module that another program imported or ran.
     """
     file = scope.get("__file__")
     if scope.get("__name__") != "__main__" or not file or not argv or not argv[0]:
         return None
-    typed = Path(argv[0])
-    return Path(file) if typed.exists() and typed.resolve() == Path(file).resolve() else None
+    started = Path(argv[0])
+    return Path(file) if started.exists() and started.resolve() == Path(file).resolve() else None

@@ -1,7 +1,7 @@
-"""Results of the library on disk: look one up, keep one, put an old one aside. Runs nothing, and takes no lock.
+"""Results of the library on disk: look one up, keep one, archive an old one. Runs nothing, and takes no lock.
 
-A result stands when meta.json says so and result.pkl has the checksum that meta.json gives. The checksum is there
-against torn and damaged files; it does not make a pickle safe that somebody else has put there.
+There is a result when meta.json says `completed` and result.pkl has the checksum that meta.json gives. The
+checksum protects against torn and damaged files; it does not make a pickle safe that somebody else has put there.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class CachePolicy:
-    """Which results are good enough: of changed code, and begun not before `since` (ISO 8601)."""
+    """Which results are used: those of changed code or not, and those that started at `since` (ISO 8601) or later."""
 
     code: Code = "warn"
     since: str | None = None
@@ -48,7 +48,7 @@ class CachePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A result that stands. `stale`: the code has changed since."""
+    """An existing result. `stale`: the code has changed since."""
 
     value: Any
     meta: Mapping[str, Any]
@@ -59,8 +59,8 @@ class Hit:
 class Miss:
     """No result that can be used.
 
-    `outdated`: one stands, but it is not wanted. `foreign`: it is another function's, and not to be touched.
-    Otherwise what is there is worth nothing.
+    `outdated`: there is one, but it must be computed again. `foreign`: it belongs to another function, and must not be
+    touched. Otherwise what is there has no value.
     """
 
     why: str | None = None
@@ -69,19 +69,19 @@ class Miss:
 
 
 def look(folder: Path, key: Key, policy: CachePolicy = CachePolicy()) -> Hit | Miss:
-    """What stands in `folder`. Never raises for what it finds there, whatever that is."""
+    """The result in `folder`. Never raises for what it finds there, whatever that is."""
     meta = read_meta(folder)
     if meta is None:
         return Miss("meta.json cannot be read" if (folder / layout.META).exists() else None)
     if meta.get("status") != "completed":
         return Miss()
     if meta.get("hash") != key.digest or canonical(meta.get("config")) != key.text:
-        return Miss("meta.json speaks of another config")
+        return Miss("meta.json is of another config")
     if policy.since is not None and not str(meta.get("start_time")) >= policy.since:
         return Miss("is to be computed again", outdated=True)
     if meta.get("function") != key.function and meta.get("code") != key.code:  # the second: its file was renamed
         why = f"{folder} holds a result of {meta.get('function')}, not of {key.function}"
-        return Miss(f"{why}; give each its own output_dir, or type --rerun", foreign=True)
+        return Miss(f"{why}; give each its own output_dir, or use --rerun", foreign=True)
     if meta.get("version") != key.version:
         return Miss(f"version {meta.get('version')} became {key.version}", outdated=True)
     stale = meta.get("code") != key.code and policy.code != "ignore"
@@ -105,7 +105,7 @@ def read_meta(folder: Path) -> dict[str, Any] | None:
 
 
 def keep(folder: Path, key: Key, value: Any, times: Mapping[str, Any], versions: Mapping[str, str]) -> None:
-    """Write a result so that it stands at once or not at all. Raises OSError, or whatever pickling raises."""
+    """Write a result so that it is there as a whole or not at all. Raises OSError, or whatever pickling raises."""
     content = pickle.dumps(value, protocol=5)
     atomic.write_bytes(folder / layout.PICKLE, content)
     checksum = hashlib.sha256(content).hexdigest()
@@ -125,7 +125,7 @@ def fail(folder: Path, key: Key, error: BaseException, times: Mapping[str, Any],
 
 
 def _from_the_function(error: BaseException) -> BaseException:
-    """The error without the frames of this library, which nobody has to look for a mistake in."""
+    """The error without the frames of this library, where nobody has to look for an error."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("runner."):
         trace = trace.tb_next
@@ -164,12 +164,12 @@ def lock(folder: Path, digest: str) -> Path:
     return folder.parent / layout.OWN / "locks" / digest
 
 
-def _aside(folder: Path) -> Path:
+def _archive(folder: Path) -> Path:
     return folder.parent / layout.OWN / "aside" / folder.name
 
 
-def asides(root: Path) -> set[str]:
-    """The names of the folders of which an old result was put aside."""
+def archived(root: Path) -> set[str]:
+    """The names of the folders of which an old result was archived."""
     try:
         return {path.name for path in (root / layout.OWN / "aside").iterdir()}
     except OSError:
@@ -177,36 +177,36 @@ def asides(root: Path) -> set[str]:
 
 
 def make_room(folder: Path, found: Miss) -> None:
-    """Make `folder` an empty one: the result that stands there is put aside, what else is there becomes an attempt."""
+    """Make `folder` empty: an existing result is archived, what else is there becomes an attempt."""
     if found.outdated:
-        aside = _aside(folder)
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        if aside.exists():  # older still
-            shutil.rmtree(aside)
-        folder.rename(aside)
+        archive = _archive(folder)
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        if archive.exists():  # older still
+            shutil.rmtree(archive)
+        folder.rename(archive)
     folder.mkdir(parents=True, exist_ok=True)
-    _set_apart(folder)
+    _archive_attempt(folder)
 
 
 def recover(folder: Path) -> None:
-    """Decide between a result that was put aside and what stands in its place. Call with the lock held.
+    """Decide between an archived result and what is in its place now. Call with the lock held.
 
     A new result takes its place, and a failure waits for one; anything else is what a stop or a crash left.
     """
-    aside = _aside(folder)
-    if not aside.exists():
+    archive = _archive(folder)
+    if not archive.exists():
         return
     meta = read_meta(folder) or {}
     if meta.get("status") == "completed":
-        shutil.rmtree(aside)
+        shutil.rmtree(archive)
     elif not (folder / layout.JOB_ERROR).exists():
         if folder.exists():
-            folder.rename(_next_attempt(aside))
-        aside.rename(folder)
+            folder.rename(_next_attempt(archive))
+        archive.rename(folder)
 
 
 def copy_duplicate(folder: Path, key: Key, policy: CachePolicy) -> bool:
-    """Take over the result of an equal config with another name, if one stands beside `folder`."""
+    """Copy the result of an equal config with another name, if there is one beside `folder`."""
     for other in _duplicates(folder, key.digest):
         found = look(other, key, policy)
         if isinstance(found, Hit) and not found.stale:
@@ -229,7 +229,7 @@ def _duplicates(folder: Path, digest: str) -> Iterator[Path]:
     yield from (folder.parent / name for name in names if name != folder.name)
 
 
-def _set_apart(folder: Path) -> None:
+def _archive_attempt(folder: Path) -> None:
     """Move what an earlier attempt left into a folder of its own: nothing is lost, and nothing is in the way."""
     left = [path for path in folder.iterdir() if not path.name.startswith(layout.ATTEMPT)]
     if left:

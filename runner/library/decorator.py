@@ -19,11 +19,11 @@ from runner.core.text import count, plain, shown
 from runner.disk.layout import INDUCTOR_CACHE, JOB_ERROR, OWN
 from runner.library import code_fingerprint, evaluation
 from runner.library import plan as planner
-from runner.library.arguments import Asked, Misused, parse, program_of
+from runner.library.arguments import Given, parse, program_of
 from runner.library.cache import CachePolicy, Hit, Miss
 from runner.library.console import LISTED, Console
 from runner.library.evaluation import Evaluated
-from runner.library.plan import Call, Wanted
+from runner.library.plan import Call, Request
 from runner.planners.environment import additions
 from runner.reports.table import Table, row
 
@@ -86,9 +86,9 @@ class Experiment(Generic[C, R]):
     ) -> list[R]:
         """Compute what is missing, report, and return the results in the order of the configs.
 
-        `args` are words of the command line, such as `["--rerun"]`; without them those that were typed count, if this
-        is called by the main program, and none otherwise. The main program ends with an exit code where something is
-        wrong; elsewhere UserError, Incomplete or KeyboardInterrupt is raised.
+        `args` are words of the command line, such as `["--rerun"]`. Without them those of the command line count if
+        this is called by the main program, and none otherwise. The main program ends with an exit code if there is an
+        error; elsewhere UserError, Incomplete or KeyboardInterrupt is raised.
         """
         scope = sys._getframe(1).f_globals
         program = program_of(scope, sys.argv)
@@ -97,18 +97,18 @@ class Experiment(Generic[C, R]):
         self._configs, self._report = configs or self._configs, report or self._report
         self._out = Path(output_dir)
         try:
-            asked = _asked(words, program)
-            plan, calls = self._planned(asked, _command(program, scope) if asked.isolated else ())
-            if asked.dry_run:
-                _show(calls, asked)
+            given = parse(words, program.name if program else "experiment.run")
+            plan, calls = self._planned(given, _command(program, scope) if given.isolated else ())
+            if given.dry_run:
+                _show(calls, given)
                 return [] if program is None else sys.exit(0)
             if program is not None and (folder := _started_for()) is not None:
                 return self._one(folder, plan, calls, console)
-            if asked.report:
-                known = evaluation.existing_results(calls, CachePolicy(asked.code), console)
+            if given.report:
+                known = evaluation.existing_results(calls, CachePolicy(given.code), console)
             else:
-                console = Console(sys.stderr, logs=asked.isolated)
-                known = evaluation.evaluate(self.function, plan, calls, asked, console)
+                console = Console(sys.stderr, logs=given.isolated)
+                known = evaluation.evaluate(self.function, plan, calls, given, console)
         except UserError as error:
             if program is None:
                 raise
@@ -126,23 +126,23 @@ class Experiment(Generic[C, R]):
         configs: Callable[[], Iterable[C] | Iterable[Mapping[str, Any]]] | None = None,
         output_dir: str | os.PathLike[str] | None = None,
     ) -> Table:
-        """A row for each config, with its result if one stands. Computes nothing.
+        """A row for each config, with its result if there is one. Computes nothing.
 
         Configs and folder are those of the last `run` if they are not given. Beside the keys of config and result a row
         has `name`, `status` (`completed`, `failed` or `missing`), `seconds`, `stale` and `out_dir`.
         """
         self._configs = configs or self._configs
         self._out = Path(output_dir) if output_dir is not None else self._out
-        _, calls = self._planned(Asked(), ())
+        _, calls = self._planned(Given(), ())
         found = evaluation.look_up(calls, CachePolicy(), write=False)
         return Table(_row(call, found[call.job.name]) for call in calls)
 
-    def _planned(self, asked: Asked, command: tuple[str, ...]) -> tuple[Plan, list[Call]]:
+    def _planned(self, given: Given, command: tuple[str, ...]) -> tuple[Plan, list[Call]]:
         if self._configs is None:
             own = self.function.__name__
             raise UserError(f"{own} has no configs; decorate a function with @{own}.configs, or give run(configs=…)")
         root = Path.cwd() / self._out.expanduser()
-        wanted = Wanted(
+        request = Request(
             function=self.function,
             root=root,
             code=code_fingerprint.fingerprint(self.function),
@@ -150,31 +150,31 @@ class Experiment(Generic[C, R]):
             argv=command,
             env=lambda folder, name: _environment(root, folder, name) if command else {},
         )
-        plan, calls = planner.plan(self._configs(), wanted, clock.now())
-        if not asked.only:
+        plan, calls = planner.plan(self._configs(), request, clock.now())
+        if not given.only:
             return plan, calls
         names = [call.name for call in calls]
         there = f"there are {', '.join(names[:LISTED])}"
         unknown = [
             f"--only {name}: no such config; {did_you_mean(name, names) or there}"
-            for name in asked.only
+            for name in given.only
             if name not in names
         ]
         if unknown:
             raise UserError(*unknown)
-        chosen = [call for call in calls if call.name in asked.only]
+        chosen = [call for call in calls if call.name in given.only]
         folders = {call.job.out_dir for call in chosen}
         return dataclasses.replace(plan, jobs=tuple(job for job in plan.jobs if job.out_dir in folders)), chosen
 
     def _one(self, folder: str, plan: Plan, calls: list[Call], console: Console) -> list[R]:
         """In a process that was started for one config: compute it and leave.
 
-        A script with several experiments comes here for each of them; what stands before the wanted one is computed.
+        A script with several experiments comes here for each of them; those before the right one are computed.
         """
         for call in calls:
             if str(call.job.out_dir) == folder:
                 sys.exit(evaluation.compute(self.function, call))
-        known = evaluation.evaluate(self.function, plan, calls, Asked(code="ignore"), console)
+        known = evaluation.evaluate(self.function, plan, calls, Given(code="ignore"), console)
         return [known.hits[call.job.name].value for call in calls if call.job.name in known.hits]
 
     def _reported(self, calls: Sequence[Call], known: Evaluated, console: Console, program: Path | None) -> list[R]:
@@ -211,21 +211,14 @@ def experiment(function: Callable[[Any], Any] | None = None, /, *, version: str 
 
     A result of another `version` counts as none: change it when old results have become wrong.
     """
-    said = None if version is None else str(version)
-    return _decorated(function, said) if function is not None else lambda it: _decorated(it, said)
+    text = None if version is None else str(version)
+    return _decorated(function, text) if function is not None else lambda it: _decorated(it, text)
 
 
 def _decorated(function: Any, version: str | None) -> Experiment[Any, Any]:
     if not callable(function) or not hasattr(function, "__qualname__"):
         raise TypeError(f"@runner.experiment decorates a function that takes a config, not {function!r}")
     return Experiment(function, version)
-
-
-def _asked(words: Sequence[str], program: Path | None) -> Asked:
-    try:
-        return parse(words, program.name if program else "experiment.run")
-    except Misused as error:
-        raise UserError(f"{error}; --help explains") from None
 
 
 def _command(program: Path | None, scope: Mapping[str, Any]) -> tuple[str, ...]:
@@ -255,19 +248,19 @@ def _takes_missing(report: Callable[..., object]) -> bool:
         return False
 
 
-def _show(calls: Sequence[Call], asked: Asked) -> None:
+def _show(calls: Sequence[Call], given: Given) -> None:
     """Print what a run would do with each config."""
-    policy = CachePolicy(asked.code, clock.now() if asked.rerun else None)
+    policy = CachePolicy(given.code, clock.now() if given.rerun else None)
     found = evaluation.look_up(calls, policy, write=False)
     names = [plain(call.name, NAME_WIDTH) for call in calls]
     width = max(map(len, names), default=0)
     for name, call in zip(names, calls, strict=True):
         match found[call.job.name]:
             case Hit(stale=stale):
-                said = "stands, but the code has changed since" if stale else "stands"
+                text = "has a result, but the code has changed since" if stale else "has a result"
             case Miss(why=why):
-                said = f"would be computed: {why}" if why else "would be computed"
-        print(f"{name:<{width}}  {said}  {plain(shown(call.job.out_dir))}")
+                text = f"would be computed: {why}" if why else "would be computed"
+        print(f"{name:<{width}}  {text}  {plain(shown(call.job.out_dir))}")
     todo = sum(isinstance(it, Miss) for it in found.values())
     print(f"{count(todo, 'config')} of {len(found)} would be computed. Nothing was written.")
 

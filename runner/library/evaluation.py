@@ -23,7 +23,7 @@ from runner.executors.inline import Inline, perform
 from runner.executors.local import Local
 from runner.executors.provenance import Provenance
 from runner.library import cache
-from runner.library.arguments import Asked
+from runner.library.arguments import Given
 from runner.library.cache import CachePolicy, Hit, Miss
 from runner.library.cached_executor import CachedExecutor, cached
 from runner.library.console import LISTED, Console
@@ -77,10 +77,10 @@ def versions() -> dict[str, str]:
 def look_up(calls: Sequence[Call], policy: CachePolicy, *, write: bool = True) -> dict[str, Hit | Miss]:
     """What there is of each job, by its name. `write`: results that a crash left in the archive are put back first."""
     found: dict[str, Hit | Miss] = {}
-    aside = cache.asides(calls[0].job.out_dir.parent) if calls and write else set()
+    archived = cache.archived(calls[0].job.out_dir.parent) if calls and write else set()
     for call in calls:
         if call.job.name not in found:
-            if call.job.out_dir.name in aside:
+            if call.job.out_dir.name in archived:
                 _recover(call)
             found[call.job.name] = cache.look(call.job.out_dir, call.key, policy)
     return found
@@ -97,23 +97,23 @@ def _recover(call: Call) -> None:
 
 
 def evaluate(
-    function: Callable[[Any], Any], plan: Plan, calls: Sequence[Call], asked: Asked, console: Console
+    function: Callable[[Any], Any], plan: Plan, calls: Sequence[Call], given: Given, console: Console
 ) -> Evaluated:
     """Bring every call to a result, as far as that can be done."""
-    policy = CachePolicy(asked.code, clock.now() if asked.rerun else None)
-    existing = {} if asked.rerun else look_up(calls, policy)
+    policy = CachePolicy(given.code, clock.now() if given.rerun else None)
+    existing = {} if given.rerun else look_up(calls, policy)
     hits = {name: found for name, found in existing.items() if isinstance(found, Hit)}
     _print_stale(hits, console)
-    known = {job.name: cached(job, hits[job.name]) for job in plan.jobs if job.name in hits}
+    kept = {job.name: cached(job, hits[job.name]) for job in plan.jobs if job.name in hits}
     keys = {call.job.name: call.key for call in calls}
     with held_batch(plan.root, None) as session:
-        if asked.isolated and len(known) < len(plan.jobs):
-            inner: Executor = Local(RunOptions(max_workers=asked.workers), Provenance(plan.jobs))
+        if given.isolated and len(kept) < len(plan.jobs):
+            inner: Executor = Local(RunOptions(max_workers=given.workers), Provenance(plan.jobs))
         else:
             inner = Inline(Work(function, calls), session.signals)
-        executor = CachedExecutor(inner, asked.workers, keys, policy, console.print)
-        run = tuple(job for job in plan.jobs if job.name not in known)
-        selection = Selection(run, known, frozenset(job.name for job in plan.jobs))
+        executor = CachedExecutor(inner, given.workers, keys, policy, console.print)
+        run = tuple(job for job in plan.jobs if job.name not in kept)
+        selection = Selection(run, kept, frozenset(job.name for job in plan.jobs))
         ended = session.run(plan, selection, executor, [console])
     _print_stale(executor.found, console)
     records = {record.job.name: record for record in ended.records}

@@ -20,7 +20,7 @@ from runner.library.cache import Key
 from runner.planners.names import safe
 
 KIND = PlanKind("calls", views=())
-ADDED = ("name", "out_dir")  # keys of a config that say nothing about the work
+ADDED = ("name", "out_dir")  # keys of a config that do not change the work
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Request:
     """What all configs have in common. `argv` and `env` run the one with a given folder in a process of its own."""
 
     function: Callable[..., Any]
@@ -49,16 +49,16 @@ class Wanted:
     env: Callable[[Path, str], Mapping[str, str]] = lambda folder, name: {}
 
 
-def plan(configs: Iterable[Any], wanted: Wanted, created_at: str) -> tuple[Plan, list[Call]]:
-    """The plan, and a call for each config in its order. Raises UserError with everything that is wrong."""
+def plan(configs: Iterable[Any], request: Request, created_at: str) -> tuple[Plan, list[Call]]:
+    """The plan, and a call for each config in its order. Raises UserError with all errors."""
     problems: list[str] = []
     keys: list[tuple[Any, Key]] = []
-    function = home(wanted.function)
+    function = home(request.function)
     forms: dict[str, tuple[str, str]] = {}  # hash -> canonical text, and what has it
     for number, config in enumerate(configs):
         where = f"config {number + 1}"
         try:
-            name, form = _read(config, wanted.function.__name__)
+            name, form = _read(config, request.function.__name__)
         except NotCanonical as error:
             problems.append(f"{where}, {error}")
             continue
@@ -73,12 +73,12 @@ def plan(configs: Iterable[Any], wanted: Wanted, created_at: str) -> tuple[Plan,
         if redact.may_hold(text):
             form = redact.mapping({"": form})[""]
             text = canonical(form)
-        keys.append((config, Key(name, hashed, form, text, function, wanted.code, wanted.version)))
+        keys.append((config, Key(name, hashed, form, text, function, request.code, request.version)))
     if problems:
         raise UserError(*problems)
-    calls = _calls(keys, wanted)
+    calls = _calls(keys, request)
     jobs = {call.job.name: call.job for call in calls}
-    return Plan(wanted.function.__name__, wanted.root, tuple(jobs.values()), KIND, created_at), calls
+    return Plan(request.function.__name__, request.root, tuple(jobs.values()), KIND, created_at), calls
 
 
 def _read(config: Any, function: str) -> tuple[str, Any]:
@@ -96,7 +96,7 @@ def _read(config: Any, function: str) -> tuple[str, Any]:
     return name, form if isinstance(config, Mapping) else {"$dataclass": [home(type(config)), form]}
 
 
-def _calls(keys: list[tuple[Any, Key]], wanted: Wanted) -> list[Call]:
+def _calls(keys: list[tuple[Any, Key]], request: Request) -> list[Call]:
     names = [safe(key.name) for _, key in keys]
     folders = [f"{name}-{key.digest}" for name, (_, key) in zip(names, keys, strict=True)]
     distinct = {folder.casefold(): name.casefold() for name, folder in zip(names, folders, strict=True)}
@@ -106,13 +106,13 @@ def _calls(keys: list[tuple[Any, Key]], wanted: Wanted) -> list[Call]:
     for (config, key), name, folder in zip(keys, names, folders, strict=True):
         place = folder.casefold()  # also where the file system ignores case
         if place not in jobs:
-            out_dir = wanted.root / folder
+            out_dir = request.root / folder
             jobs[place] = Job(
                 name=name if used[name.casefold()] == 1 else folder,
-                argv=wanted.argv,
+                argv=request.argv,
                 out_dir=out_dir,
                 config=key.config,
-                env=wanted.env(out_dir, key.name),
+                env=request.env(out_dir, key.name),
             )
         calls.append(Call(key.name, _given(config, key.name, jobs[place].out_dir), key, jobs[place]))
     return calls

@@ -1,1 +1,1 @@
-"""Who is told what happens: the records of a batch, a terminal, a log."""
+"""Who receives the events of a batch: its master log and views, a terminal, plain lines. Decides nothing."""

@@ -46,7 +46,7 @@ class BatchState:
         self._not_run = 0  # jobs that have not ended, and that this batch does not run
 
     def apply(self, event: Event) -> None:
-        """Take over what an event says."""
+        """Take over what an event brings."""
         match event:
             case JobProgressed(job, progress):
                 self.progress[job.name] = progress

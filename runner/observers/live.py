@@ -50,7 +50,7 @@ class Screen(Lines):
             self._guard(self._display.start)
 
     def _tick(self) -> None:
-        """Draw the table, which stands for the heartbeat."""
+        """Draw the table, which takes the place of the heartbeat."""
         if self._clock() >= self._next_draw:
             self._next_draw = self._clock() + REFRESH
             self._guard(lambda: self._display.update(self._table(), refresh=True))

@@ -37,7 +37,7 @@ def load_results(*folders: str | os.PathLike[str]) -> Table:
     nested configs are `optimizer.lr`, those of a metrics_summary.csv `<sampler>_<column>`. Names are paths below the
     folder if there is one, whole ones if there are several.
     """
-    reader = _Reader()
+    reader = Reader()
     rows: list[Row] = []
     for given in folders:
         folder = os.fspath(given)
@@ -51,7 +51,7 @@ def load_results(*folders: str | os.PathLike[str]) -> Table:
     return table
 
 
-class _Reader:
+class Reader:
     """Remembers pieces of YAML: of the configs of a sweep most are equal."""
 
     def __init__(self) -> None:
@@ -145,12 +145,12 @@ class _Reader:
         if text is None:
             return None
         try:
-            read = self._in_pieces(text.decode())
+            read = self.in_pieces(text.decode())
             return read or _mapping(plainpickle.bounded(yamlfile.values(text.decode()), len(text)))
         except ValueError:
             return {}
 
-    def _in_pieces(self, text: str) -> dict[str, Any] | None:
+    def in_pieces(self, text: str) -> dict[str, Any] | None:
         """The values of a YAML file, read key by key of its top level; None where it has to be read as a whole."""
         if _LINKED.search(text):
             return None

@@ -54,8 +54,8 @@ def test_what_was_left_is_resumed_by_its_word(work: Workspace) -> None:
     work.write("train.py", SCRIPT)
     work.write("config/a.py", "")
     work.write("config/b.py", "")
-    said = overnight(work, "run", "config/a.py", "config/b.py", "--train-script", "train.py", "--limit", "1").stdout
-    assert "python -m runner resume" in said  # what the report says can be typed as it is
+    output = overnight(work, "run", "config/a.py", "config/b.py", "--train-script", "train.py", "--limit", "1").stdout
+    assert "python -m runner resume" in output  # the command in the report works as it is
     overnight(work, "resume", work.batch.name)
     assert (work.batch / "b" / "seen").exists()
     assert "2 completed" in overnight(work, "list").stdout

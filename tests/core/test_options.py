@@ -1,4 +1,4 @@
-"""Run options: one value, written and read whole."""
+"""Run options: one value, written and read as a whole."""
 
 from __future__ import annotations
 

@@ -58,6 +58,15 @@ def test_a_plugin_that_cannot_be_imported_is_one_sentence(packages: Path) -> Non
     assert "'broken'" in sentence and "no_such_module" in sentence and "uninstall" in sentence
 
 
+def test_a_name_that_two_packages_offer_is_an_error_that_names_both(packages: Path) -> None:
+    metadata = packages / "other-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[test.things]\nfar = other_things:FAR\n")
+    with pytest.raises(UserError, match="extra_things:FAR and other_things:FAR"):
+        things().get("far")
+
+
 def test_an_unknown_name_gets_the_nearest_one() -> None:
     with pytest.raises(UserError, match=r"unknown thing 'jion'; did you mean 'join'\?"):
         things().get("jion")

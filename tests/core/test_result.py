@@ -38,7 +38,7 @@ def test_a_record_without_a_status_is_not_a_result(record: dict[str, Any]) -> No
         Result.from_json(record)
 
 
-def test_a_result_that_lacks_entries_says_what_is_known() -> None:
+def test_a_result_that_lacks_entries_keeps_what_is_known() -> None:
     result = Result.from_json({"status": "failed", "final_metrics": None, "attempt": None})
     assert (result.attempt, result.seconds, result.final_metrics, result.command) == (1, 0.0, {}, ())
     assert (result.return_code, result.signal, result.error, result.run_dir) == (None, None, None, None)
@@ -51,7 +51,7 @@ def test_a_changed_result_leaves_the_old_one_as_it_was() -> None:
     assert before.status == "completed"
 
 
-def test_a_fingerprint_is_computed_once_and_only_when_it_is_asked_for(
+def test_a_fingerprint_is_computed_once_and_only_when_it_is_needed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     computed: list[object] = []

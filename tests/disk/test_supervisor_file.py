@@ -1,4 +1,4 @@
-"""supervisor.json as a value: what it says, and what is read from a file that a crash or a job left in its place."""
+"""supervisor.json as a value: its entries, and what is read from a file that a crash or a job left in its place."""
 
 from __future__ import annotations
 

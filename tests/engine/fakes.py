@@ -45,7 +45,7 @@ class Clock:
         return self.now
 
     def advance(self, seconds: float, moments: Sequence[float]) -> None:
-        """Go on by so many seconds, or to the first moment before."""
+        """Move forward by so many seconds, or to the first moment before."""
         goal = self.now + seconds
         self.now = min([goal, *(moment for moment in (*moments, *(it for it, _ in self._at)) if self.now < moment)])
         while self._at and self._at[0][0] <= self.now:
@@ -79,7 +79,7 @@ class FakeHandle:
 
 
 class FakeExecutor:
-    """Jobs do what a word says, one word an attempt: a status, with `:3` after three seconds instead of one.
+    """Jobs do what a word stands for, one word an attempt: a status, with `:3` after three seconds instead of one.
 
     `endless` runs until it is stopped; with a `!` a job ends only by itself, or when it is killed. `refused` cannot be
     started, `found` has completed already, `broken` is a fault of the executor.

@@ -21,7 +21,7 @@ from tests.engine.fakes import NOWHERE, ended, job
 
 
 class Moment:
-    """A clock that stands still until it is set."""
+    """A clock that does not move until it is set."""
 
     now = 0.0
 

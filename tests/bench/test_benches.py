@@ -1,0 +1,71 @@
+"""The benches run, and print what they promise to print. What they measure decides nothing here."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT
+
+PROGRAMS = {
+    "overhead.py": (["--jobs", "4", "--round", "2"], ["bare loop", "this runner", "the bar is 40 ms"]),
+    "cache.py": (
+        ["--configs", "9", "--megabytes", "1", "--rounds", "1"],
+        ["this runner", "joblib.Memory", "the bar is 1"],
+    ),
+    "aggregate.py": (
+        ["--jobs", "60", "--rounds", "1"],
+        ["pandas loop", "0 values differ; in numeric order: True", "the bar is 3 s"],
+    ),
+    "llc.py": (
+        ["--chains", "2", "--draws", "4", "--rounds", "1"],
+        ["sgld   all at once", "mala   a loop", "the bar is 3"],
+    ),
+    "streaming.py": (["--gigabytes", "0.01", "--rounds", "1"], ["cat > file", "naive runner", "the bar is 8"]),
+}
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_bench_prints_its_table_and_its_bars(tmp_path: Path, program: str) -> None:
+    options, expected = PROGRAMS[program]
+    done = run(str(PROJECT / "bench" / program), *options, "--dir", str(tmp_path))
+    assert done.returncode in (0, 1) and done.stderr == ""  # 1: a bar is missed, on a machine that is busy
+    assert [words for words in expected if words not in done.stdout] == []
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_the_bench_of_the_start_prints_both_ratios() -> None:
+    done = run(str(PROJECT / "bench/startup.py"), "--rounds", "1")
+    assert done.returncode in (0, 1) and done.stderr == ""
+    assert all(words in done.stdout for words in ("to the first step", "to the exit", "the bar is 1.25"))
+
+
+@pytest.mark.slow
+def test_the_bench_of_the_trainer_prints_its_table() -> None:
+    small = ["--layers", "1", "--width", "32", "--heads", "2", "--batch", "2", "--length", "16", "--compile", "false"]
+    done = run(str(PROJECT / "bench/trainer.py"), *small, "--rounds", "1", "--steps", "2", "--device", "cpu")
+    assert done.returncode in (0, 1) and done.stderr == ""
+    output = ("reference, eager, float32", "ours, eager, bfloat16", "times the eager")
+    assert all(words in done.stdout for words in output)
+
+
+@pytest.mark.slow
+def test_the_bench_of_quality_measures_both(tmp_path: Path) -> None:
+    config = tmp_path / "tiny.py"
+    config.write_text(
+        "dataset = 'pydoc_char'\ntraining_type = 'elbo'\nblock_size = 64\nbatch_size = 4\nn_layer = 1\nn_head = 2\n"
+        "n_embd = 16\noptimizer = 'muon'\n"
+    )
+    done = run(
+        str(PROJECT / "bench/trainer.py"), "--quality", "--minutes", "0.02", "--config", str(config), "--device", "cpu"
+    )
+    assert done.returncode in (0, 1) and done.stderr == ""
+    assert "plain loop, " in done.stdout and "ours, " in done.stdout and "the bar is 0.1" in done.stdout

@@ -1,0 +1,574 @@
+"""Scripts with argparse as people write them: what is read off their text, and what reaches them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runner.configs import argparse_reader
+from runner.configs.argparse_arguments import UNKNOWN, Argument, Arguments, config_option, out_dir_option, render
+from runner.core.errors import UserError
+
+
+def read(folder: Path, text: str, name: str = "train.py") -> Arguments | None:
+    script = folder / name
+    script.write_text(text)
+    return argparse_reader.read(script)
+
+
+def arguments(folder: Path, text: str) -> Arguments:
+    found = read(folder, text)
+    assert found is not None
+    return found
+
+
+def problems(found: Arguments, provided: tuple[str, ...] = (), **overrides: str) -> list[str]:
+    with pytest.raises(UserError) as raised:
+        render(found, overrides, script="train.py", provided=provided)
+    return list(raised.value.problems)
+
+
+# Shapes. Each script prints what argparse made of its command line; `cases` are overrides that it accepts.
+
+SHOW = "import json\nprint(json.dumps(vars(args), default=str))\n"
+#: name -> (text, complete, passes unknown, overrides to try)
+SHAPES: dict[str, tuple[str, bool, bool, list[dict[str, str]]]] = {
+    "at the top level": (
+        "import argparse\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--lr', type=float, default=1e-3)\n"
+        "parser.add_argument('--batch-size', type=int, default=8)\n"
+        "parser.add_argument('--name', default='x')\nargs = parser.parse_args()\n" + SHOW,
+        True, False, [{}, {"lr": "3e-4", "batch_size": "1e2", "name": "-a b=c"}, {"lr": "-.5"}, {"lr": "inf"}],
+    ),
+    "under main": (
+        "from argparse import ArgumentParser\nif __name__ == '__main__':\n    p = ArgumentParser('x')\n"
+        "    p.add_argument('-b', '--batch_size', type=int, default=1)\n    p.add_argument('-e', type=int, default=1)\n"
+        "    args = p.parse_args()\n    " + SHOW.replace("\n", "\n    "),
+        True, False, [{"batch_size": "4", "e": "-3"}, {"b": "4"}],
+    ),
+    "a function that builds a parser, as a parent": (
+        "import argparse\n"
+        "def get_args_parser():\n"
+        "    parser = argparse.ArgumentParser('training and evaluation', add_help=False)\n"
+        "    parser.add_argument('--model', default='base', type=str, metavar='MODEL', help='which')\n"
+        "    parser.add_argument('--opt-betas', default=None, type=float, nargs='+')\n"
+        "    parser.add_argument('--repeated-aug', action='store_true')\n"
+        "    parser.add_argument('--no-repeated-aug', action='store_false', dest='repeated_aug')\n"
+        "    parser.set_defaults(repeated_aug=True)\n    return parser\n"
+        "def main(args):\n    " + SHOW.replace("\n", "\n    ") + "\n"
+        "if __name__ == '__main__':\n"
+        "    parser = argparse.ArgumentParser('script', parents=[get_args_parser()])\n"
+        "    args = parser.parse_args()\n    main(args)\n",
+        True, False,
+        [{"opt_betas": "[0.9, 0.95]", "repeated_aug": "false"}, {"opt-betas".replace("-", "_"): "0.9,-1e-5"},
+         {"repeated_aug": "true", "model": "large"}, {"no_repeated_aug": "true"}, {"opt_betas": "-1e-5"}],
+    ),
+    "groups, exclusive ones too": (
+        "import argparse\ndef parse_args():\n    parser = argparse.ArgumentParser()\n"
+        "    group = parser.add_argument_group('optimizer', 'its settings')\n"
+        "    group.add_argument('--weight_decay', type=float, default=0.0)\n"
+        "    data = group.add_mutually_exclusive_group()\n"
+        "    data.add_argument('--dataset', default='a')\n    data.add_argument('--data_file')\n"
+        "    parser.add_argument_group('more').add_argument('--seed', type=int, default=1337)\n"
+        "    return parser.parse_args()\nargs = parse_args()\n" + SHOW,
+        True, False, [{"weight_decay": "0.1", "dataset": "b", "seed": "1"}, {"data_file": "f"}],
+    ),
+    "helper functions that take the parser": (
+        "import argparse\n"
+        "def add_model_args(parser, width=64):\n    parser.add_argument('--width', type=int, default=width)\n"
+        "    add_more(group=parser)\n    return parser\n"
+        "def add_more(group):\n    add = group.add_argument\n    add('--depth', default=2, type=int)\n"
+        "def main(argv=None):\n    parser = add_model_args(argparse.ArgumentParser())\n"
+        "    args = parser.parse_args(argv)\n    " + SHOW.replace("\n", "\n    ") + "\nmain()\n",
+        True, False, [{"width": "128", "depth": "3"}],
+    ),
+    "choices": (
+        "import argparse\nMODELS = ['mlp', 'cnn']\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--model', choices=MODELS, default=MODELS[0])\n"
+        "parser.add_argument('--depth', type=int, choices=[18, 34, 50], default=18)\n"
+        "parser.add_argument('--level', type=int, choices=range(3))\n"
+        "parser.add_argument('--blocks', type=int, nargs='*', choices=(1, 2, 4), default=[])\n"
+        "args = parser.parse_args()\n" + SHOW,
+        True, False, [{"model": "cnn", "depth": "34", "level": "2"}, {"depth": "5e1", "blocks": "1 2 4"},
+                      {"blocks": "[]"}],
+    ),
+    "words for booleans": (
+        "import argparse\n"
+        "def str2bool(v):\n    if v.lower() in ('yes', 'true', 't', '1'):\n        return True\n"
+        "    if v.lower() in ('no', 'false', 'f', '0'):\n        return False\n"
+        "    raise argparse.ArgumentTypeError('expected a boolean')\n"
+        "parser = argparse.ArgumentParser()\nparser.add_argument('--amp', type=str2bool, default=True)\n"
+        "parser.add_argument('--ema', type=str2bool, nargs='?', const=True, default=False)\n"
+        "parser.add_argument('--trap', type=bool, default=True)\n"
+        "parser.add_argument('--cuda', type=lambda text: text == 'yes', default=False)\n"
+        "args = parser.parse_args()\n" + SHOW,
+        True, False, [{"amp": "False", "ema": "yes", "trap": "false", "cuda": "no"}, {"trap": "1"}],
+    ),
+    "flags": (
+        "import argparse\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--amp', action='store_true')\n"
+        "parser.add_argument('--no-cuda', action='store_true', default=False)\n"
+        "parser.add_argument('--shuffle', action='store_false')\n"
+        "parser.add_argument('--no-compile', dest='compile', action='store_false')\n"
+        "parser.add_argument('--fast', action='store_const', const='fast', default='slow', dest='mode')\n"
+        "parser.add_argument('-v', '--verbose', action='count', default=0)\n"
+        "args = parser.parse_args()\n" + SHOW,
+        True, False,
+        [{"amp": "true", "no_cuda": "yes", "shuffle": "false", "compile": "false", "verbose": "2", "mode": "fast"},
+         {"amp": "false", "no_cuda": "0", "shuffle": "true", "compile": "true", "mode": "slow", "v": "true"},
+         {"no_compile": "true", "fast": "true"}, {"no_compile": "false", "fast": "false"}],
+    ),
+    "an optional boolean": (
+        "import argparse\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--compile-model', '-c', action=argparse.BooleanOptionalAction, default=True)\n"
+        "parser.add_argument('--log', action=argparse.BooleanOptionalAction)\nargs = parser.parse_args()\n" + SHOW,
+        True, False, [{"compile_model": "false", "log": "true"}, {"no_log": "true"}, {"no_log": "false", "c": "off"}],
+    ),
+    "lists": (
+        "import argparse\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--betas', type=float, nargs=2, default=(0.9, 0.999))\n"
+        "parser.add_argument('--layers', type=int, nargs='+', default=[1])\n"
+        "parser.add_argument('--one', nargs=1)\n"
+        "parser.add_argument('--tag', action='append', default=['first'])\n"
+        "parser.add_argument('--more', action='extend', nargs='+', type=int, default=[0])\n"
+        "args = parser.parse_args()\n" + SHOW,
+        True, False,
+        [{"betas": "(0.9, 0.95)", "layers": "-1 2 3"}, {"tag": "a", "one": "-x", "more": "1 2"},
+         {"tag": "['b', '-c']", "layers": "-7", "betas": "-1e-7 2e-3"}],
+    ),
+    "a dest of another name": (
+        "import argparse\nparser = argparse.ArgumentParser(allow_abbrev=False)\n"
+        "parser.add_argument('--lr', '--learning-rate', dest='rate', type=float, default=0.1)\n"
+        "parser.add_argument('-bs', type=int, default=4, dest='batch')\nargs = parser.parse_args()\n" + SHOW,
+        True, False, [{"lr": "1"}, {"learning_rate": "2"}, {"rate": "3", "bs": "7"}, {"batch": "9"}],
+    ),
+    "abbreviations": (
+        "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--warmup-iters', type=int)\n"
+        "parser.add_argument('--warm', type=int)\nargs = parser.parse_args()\n" + SHOW,
+        True, False, [{"warm": "1", "warmup": "2"}],
+    ),
+    "required ones": (
+        "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--data', required=True)\n"
+        "parser.add_argument('--seed', type=int, default='7')\nargs = parser.parse_args()\n" + SHOW,
+        True, False, [{"data": "folder"}],
+    ),
+    "known arguments only": (
+        "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--lr', type=float, default=1.0)\n"
+        "args, rest = parser.parse_known_args()\n" + SHOW,
+        True, True, [{"lr": "2", "other": "3"}],
+    ),
+    "a parser for the config and another one for the rest": (
+        "import argparse\n"
+        "config_parser = parser = argparse.ArgumentParser(add_help=False)\n"
+        "parser.add_argument('-c', '--config', default='', type=str)\n"
+        "parser = argparse.ArgumentParser()\ngroup = parser.add_argument_group('data')\n"
+        "group.add_argument('--workers', type=int, default=4)\n"
+        "def _parse_args():\n    early, remaining = config_parser.parse_known_args()\n"
+        "    if early.config:\n        with open(early.config) as file:\n"
+        "            parser.set_defaults(**{'a': file.read()})\n"
+        "    args = parser.parse_args(remaining)\n    args.config = early.config\n    return args\n"
+        "def main():\n    args = _parse_args()\n    " + SHOW.replace("\n", "\n    ") + "\n"
+        "if __name__ == '__main__':\n    main()\n",
+        True, False, [{"workers": "0"}],
+    ),
+    "an argument for other words": (
+        "import argparse\ndef parse_args(input_args=None):\n    parser = argparse.ArgumentParser()\n"
+        "    parser.add_argument('--rank', type=int, default=4)\n"
+        "    if input_args is not None:\n        args = parser.parse_args(input_args)\n"
+        "    else:\n        args = parser.parse_args()\n    return args\nargs = parse_args()\n" + SHOW,
+        True, False, [{"rank": "8"}],
+    ),
+    "a method of a class": (
+        "import argparse\nclass Options:\n    def __init__(self):\n"
+        "        self.parser = argparse.ArgumentParser()\n        self.initialize()\n"
+        "    def initialize(self):\n        self.parser.add_argument('--size', type=int, default=1)\n"
+        "    @staticmethod\n    def more(parser):\n        parser.add_argument('--zoom', type=float, default=1.0)\n"
+        "    def parse(self):\n        self.more(self.parser)\n        return self.parser.parse_args()\n"
+        "class TrainOptions(Options):\n    def initialize(self):\n        Options.initialize(self)\n"
+        "        self.parser.add_argument('--epochs', type=int, default=2)\n"
+        "args = TrainOptions().parse()\n" + SHOW,
+        True, False, [{"size": "2", "zoom": "2", "epochs": "9"}],
+    ),
+    "a positional config": (
+        "import argparse\nfrom pathlib import Path\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('config', type=Path, nargs='?')\nparser.add_argument('--out', type=Path)\n"
+        "args = parser.parse_args()\n" + SHOW,
+        True, False, [{"out": "a/b"}],
+    ),
+    "a loop": (
+        "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--lr', type=float, default=1.0)\n"
+        "i = 0\nfor name in ('a', 'b'):\n    parser.add_argument(f'--{name}{i}', type=int, default=i)\n    i += 1\n"
+        "args = parser.parse_args()\n" + SHOW,
+        False, False, [{"lr": "2", "a0": "3"}],
+    ),
+    "a loop over a dict, in a comprehension": (
+        "import argparse\nparser = argparse.ArgumentParser()\nDEFAULTS = {'lr': 1.0}\nkey = 'seed'\n"
+        "parser.add_argument('--' + key, type=int)\n"
+        "[parser.add_argument('--' + key, type=type(value), default=value) for key, value in DEFAULTS.items()]\n"
+        "args = parser.parse_args()\n" + SHOW,
+        False, False, [{"lr": "2", "seed": "5"}],
+    ),
+    "keywords from elsewhere": (
+        "import argparse\nparser = argparse.ArgumentParser()\nterms = dict(type=float)\n"
+        "parser.add_argument('--lr', **terms)\nparser.add_argument('--seed', **{'default': 3, 'help': 'x'})\n"
+        "args = parser.parse_args()\n" + SHOW,
+        True, False, [{"lr": "2.5", "seed": "x"}],
+    ),
+    "arguments from elsewhere": (
+        "import argparse\nclass Library:\n    add = staticmethod(lambda parser: parser.add_argument('--extra'))\n"
+        "parser = argparse.ArgumentParser()\nparser.add_argument('--seed', type=int, default=1)\n"
+        "Library.add(parser)\nargs = parser.parse_args()\n" + SHOW,
+        False, False, [{"seed": "2", "extra": "e"}],
+    ),
+    "subparsers": (
+        "import argparse, sys\nparser = argparse.ArgumentParser()\nparser.add_argument('--seed', type=int, default=1)\n"
+        "sub = parser.add_subparsers(dest='command')\nsub.add_parser('train').add_argument('--lr', type=float)\n"
+        "args = parser.parse_args()\n" + SHOW,
+        False, False, [{"seed": "3"}],
+    ),
+    "a condition": (
+        "import argparse, os\nparser = argparse.ArgumentParser()\n"
+        "if 'NEVER_SET_HERE' in os.environ:\n    parser.add_argument('--scale', type=float, required=True)\n"
+        "else:\n    parser.add_argument('--scale', type=int, default=3)\nargs = parser.parse_args()\n" + SHOW,
+        True, False, [{}, {"scale": "4"}],
+    ),
+    "a subclass": (
+        "import argparse\nclass Parser(argparse.ArgumentParser):\n"
+        "    def error(self, message):\n        raise SystemExit(3)\n"
+        "parser = Parser()\nparser.add_argument('--seed', type=int)\nargs = parser.parse_args()\n" + SHOW,
+        False, False, [{"seed": "3"}],
+    ),
+    "a function that a launcher calls": (
+        "from argparse import ArgumentParser as AP\nimport functools\n"
+        "def record(function):\n    return function\n"
+        "@record\ndef main():\n    parser = AP()\n    parser.add_argument('--n', type=int, default=1)\n"
+        "    args = parser.parse_args()\n    " + SHOW.replace("\n", "\n    ") + "\n"
+        "functools.partial(main)()\n",
+        True, False, [{"n": "5"}],
+    ),
+    "other prefixes": (
+        "import argparse\nparser = argparse.ArgumentParser(prefix_chars='+-', fromfile_prefix_chars='@')\n"
+        "parser.add_argument('++gamma', type=float, default=0.1)\nparser.add_argument('--files', nargs='+')\n"
+        "args = parser.parse_args()\n" + SHOW,
+        True, False, [{"gamma": "0.5", "files": "a b"}, {"files": "@a"}],
+    ),
+    "resolved conflicts": (
+        "import argparse\nparser = argparse.ArgumentParser(conflict_handler='resolve')\n"
+        "parser.add_argument('--lr', type=float, default=1.0)\nparser.add_argument('--lr', type=int, default=2)\n"
+        "args = parser.parse_args()\n" + SHOW,
+        True, False, [{"lr": "4"}],
+    ),
+    "an action of its own": (
+        "import argparse\nclass KeyValue(argparse.Action):\n"
+        "    def __call__(self, parser, space, value, option=None):\n"
+        "        setattr(space, self.dest, dict([value.split('=')]))\n"
+        "parser = argparse.ArgumentParser()\nparser.add_argument('--pair', action=KeyValue)\n"
+        "args = parser.parse_args()\n" + SHOW,
+        True, False, [{"pair": "a=b"}],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_script_is_read_as_far_as_its_text_is_static(tmp_path: Path, shape: str) -> None:
+    text, complete, passes, _ = SHAPES[shape]
+    found = arguments(tmp_path, text)
+    assert (found.complete, found.passes_unknown) == (complete, passes)
+    assert found.arguments
+
+
+CASES = [(shape, case) for shape, (_, _, _, cases) in SHAPES.items() for case in cases]
+
+
+@pytest.mark.parametrize(
+    ("shape", "overrides"), CASES, ids=[f"{shape} {number}" for number, (shape, _) in enumerate(CASES)]
+)
+def test_argparse_makes_of_the_words_what_was_predicted(tmp_path: Path, shape: str, overrides: dict[str, str]) -> None:
+    found = arguments(tmp_path, SHAPES[shape][0])
+    rendered = render(found, overrides)
+    assert set(rendered.words) == set(overrides)
+    parsed = run(tmp_path, rendered.line)
+    known = {one.dest: one for one in found.arguments if one.kind is not None}
+    predicted = {dest: value for dest, value in rendered.values.items() if dest in known}
+    untouched = {dest: one.default for dest, one in known.items() if dest not in rendered.values}
+    for dest, value in (untouched | predicted).items():
+        if value is not UNKNOWN:
+            assert parsed[dest] == json.loads(json.dumps(value)), dest
+
+
+def run(folder: Path, words: tuple[str, ...]) -> dict[str, Any]:
+    command = [sys.executable, "-S", "train.py", *words]
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, (words, ran.stderr)
+    parsed: dict[str, Any] = json.loads(ran.stdout)
+    return parsed
+
+
+# What a script would refuse
+
+REFUSING = """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument('config')
+parser.add_argument('--batch-size', type=int)
+parser.add_argument('--lr', type=float)
+parser.add_argument('--model', choices=['small', 'large'])
+parser.add_argument('--depth', type=int, choices=[18, 34])
+parser.add_argument('--amp', action='store_true', default=True)
+parser.add_argument('--ema', action='store_true')
+parser.add_argument('--mode', action='store_const', const='fast', default='slow')
+parser.add_argument('-v', action='count')
+parser.add_argument('--betas', type=float, nargs=2)
+parser.add_argument('--layers', type=int, nargs='+')
+parser.add_argument('--names', nargs='*')
+parser.add_argument('--rest', nargs=argparse.REMAINDER)
+parser.add_argument('--pairs', nargs=2, action='append')
+parser.add_argument('--version', action='version', version='1')
+either = parser.add_mutually_exclusive_group()
+either.add_argument('--a')
+either.add_argument('--b')
+args = parser.parse_args()
+"""
+REFUSED = [
+    ("batchsize", "3", "--batchsize: unknown key; did you mean --batch_size?"),
+    ("zzz", "3", "--zzz: unknown key; train.py does not define it"),
+    ("batch_size", "abc", "--batch_size must be a whole number, not 'abc'"),
+    ("batch_size", "none", "--batch_size must be a whole number, not 'none'"),
+    ("batch_size", "1.5", "--batch_size must be a whole number, not '1.5'"),
+    ("lr", "fast", "--lr must be a number, not 'fast'"),
+    ("model", "larg", "--model must be one of 'small', 'large', not 'larg'; did you mean 'large'?"),
+    ("depth", "20", "--depth must be one of 18, 34, not '20'"),
+    ("amp", "false", "--amp cannot be set to False: the script has only --amp; leave it out"),
+    ("ema", "maybe", "--ema must be true or false, not 'maybe'"),
+    ("mode", "odd", "--mode cannot be set to 'odd': the script has only --mode; give one of ['fast']"),
+    ("v", "99", "--v must be from 0 to 20, not 99"),
+    ("betas", "0.9", "--betas must be 2 values, not 1"),
+    ("betas", "0.9 x", "--betas must be a number, not 'x'"),
+    ("layers", "[]", "--layers must be at least one value, not none"),
+    ("names", "a -b", "--names: argparse would not take '-b' for a value; pass it with --command"),
+    ("rest", "a", "--rest: takes the rest of the command line; pass it with --command"),
+    ("pairs", "a b", "--pairs: takes lists of values, which an override cannot express; pass it with --command"),
+    ("version", "true", "--version: ends the script at once; leave it out"),
+    ("config", "x.yaml", "--config: is the positional argument 'config', not an option; pass it with --command"),
+]
+
+
+@pytest.mark.parametrize(("key", "text", "expected"), REFUSED, ids=[f"{key}={text}" for key, text, _ in REFUSED])
+def test_what_argparse_would_refuse_is_an_error_before_the_start(
+    tmp_path: Path, key: str, text: str, expected: str
+) -> None:
+    assert problems(arguments(tmp_path, REFUSING), ("config",), **{key: text}) == [expected]
+
+
+def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
+    expected = problems(arguments(tmp_path, REFUSING), lr="x", zzz="1", a="1", b="2")
+    assert expected == [
+        "--lr must be a number, not 'x'",
+        "--zzz: unknown key; train.py does not define it",
+        "--b and --a exclude each other; give one of them",
+        "train.py requires the positional argument 'config'; pass it with --command",
+    ]
+
+
+def test_a_required_option_that_is_not_given_is_an_error_before_the_start(tmp_path: Path) -> None:
+    found = arguments(tmp_path, SHAPES["required ones"][0])
+    assert problems(found) == ["--data: train.py requires it; give it a value"]
+    assert render(found, {}, provided=("data",)).line == ()
+
+
+def test_an_unknown_key_passes_where_the_script_lets_it_or_where_the_text_does_not_show_it(tmp_path: Path) -> None:
+    for shape, expected in (
+        ("known arguments only", "--lrr: train.py does not define it, but accepts it; did you mean --lr?"),
+        ("a loop", "--lrr: passed as it is, since the text of train.py does not show all of its arguments"),
+    ):
+        found = arguments(tmp_path, SHAPES[shape][0])
+        rendered = render(found, {"lrr": "[1, 2]"}, script="train.py")
+        assert (rendered.line, rendered.warnings) == (("--lrr=[1, 2]",), (expected,))
+        assert problems(found, lr="x") == ["--lr must be a number, not 'x'"]
+
+
+def test_a_flag_whose_default_is_not_known_is_not_left_out_for_false(tmp_path: Path) -> None:
+    text = (
+        "import argparse, os\np = argparse.ArgumentParser()\np.add_argument('--amp', action='store_true', default=%s)\n"
+    )
+    found = arguments(tmp_path, text % "os.cpu_count() > 1" + "p.parse_args()\n")
+    assert len(problems(found, amp="false")) == 1
+    assert render(found, {"amp": "true"}).line == ("--amp",)
+
+
+def test_options_are_written_as_the_script_spells_them(tmp_path: Path) -> None:
+    found = arguments(tmp_path, SHAPES["a dest of another name"][0])
+    assert render(found, {"learning_rate": "1e-3", "batch": "2"}).line == ("--lr=1e-3", "-bs=2")
+    assert set(found.options) == {"--lr", "--learning-rate", "-bs"}
+
+
+# Where the config and the outputs go
+
+CONFIGS = [
+    ("p.add_argument('data')\np.add_argument('--config-file')", "config_file"),
+    ("p.add_argument('config')\np.add_argument('--cfg')", "config"),
+    ("p.add_argument('-c', '--cfg', dest='settings')", "settings"),
+    ("p.add_argument('recipe')", "recipe"),
+    ("p.add_argument('--config', action='store_true')", None),
+    ("p.add_argument('--lr')", None),
+]
+
+
+@pytest.mark.parametrize(("text", "dest"), CONFIGS)
+def test_how_the_config_is_passed(tmp_path: Path, text: str, dest: str | None) -> None:
+    found = arguments(tmp_path, f"import argparse\np = argparse.ArgumentParser()\n{text}\np.parse_args()\n")
+    option = config_option(found)
+    assert (option.dest if option else None) == dest
+
+
+def test_where_the_outputs_go() -> None:
+    folder = Argument("folder", ("-o", "--output-dir"))
+    assert out_dir_option(Arguments((Argument("out_dir"), Argument("lr", ("--lr",)), folder))) is folder
+    assert out_dir_option(Arguments((Argument("lr", ("--lr",)),))) is None
+
+
+# What is not read
+
+OTHERS = [
+    "import os\nprint(os.sys.argv)  # no argparse\n",
+    "from transformers import HfArgumentParser\n# like argparse\n"
+    "parser = HfArgumentParser(int)\nparser.parse_args_into_dataclasses()\n",
+    "from jsonargparse import ArgumentParser\nparser = ArgumentParser()\n"
+    "parser.add_argument('--lr')\nparser.parse_args()\n",
+    "import simple_parsing as argparse\nparser = argparse.ArgumentParser()\nparser.parse_args()\n",
+    "import argparse, click\n@click.command()\n@click.option('--lr')\ndef main(lr): pass\nmain()\n",
+    "import argparse\na = argparse.ArgumentParser()\nb = argparse.ArgumentParser()\na.add_argument('--lr')\n",
+]
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_a_script_without_argparse_is_not_read(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, text) is None
+
+
+def test_only_python_is_read(tmp_path: Path) -> None:
+    text = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr')\np.parse_args()\n"
+    assert read(tmp_path, text, "train.sh") is None
+    assert read(tmp_path, text, "train") is None
+    assert read(tmp_path, "#!/usr/bin/env python3\n" + text, "train") is not None
+    with pytest.raises(UserError, match=r"train\.py:2: invalid syntax"):
+        read(tmp_path, "import argparse\nx = = 1\n")
+
+
+CHANGED = [
+    "names.append('b')", "names += ['b']", "names[0] = 'b'", "def f():\n    global names\n    names = ['b']\nf()",
+    "if names:\n    names = ['b']", "for names in (['a'], ['b']):\n    pass", "with open('x') as names:\n    pass",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGED)
+def test_choices_that_the_script_changes_are_not_checked(tmp_path: Path, change: str) -> None:
+    text = (
+        f"import argparse\nnames = ['a']\n{change}\np = argparse.ArgumentParser()\n"
+        "p.add_argument('--name', choices=names)\np.parse_args()\n"
+    )
+    assert render(arguments(tmp_path, text), {"name": "b"}).line == ("--name=b",)
+    assert problems(arguments(tmp_path, text.replace(change, "")), name="b") == ["--name must be 'a', not 'b'"]
+
+
+UNCERTAIN = [
+    "def make():\n    if os.sep:\n        return p\n    return q\nmake().add_argument('--x')\n",
+    "one = p if os.sep else q\none.add_argument('--x')\n",
+    "both = [p, q]\nboth[0].add_argument('--x')\n",
+    "table = {}\ntable['p'] = p\ntable['p'].add_argument('--x')\n",
+    "for one in (p, q):\n    one.add_argument('--x')\n",
+    "os.parser = p\nos.parser.add_argument('--x')\n",
+    "add = lambda *words: p.add_argument(*words)\nadd('--x')\n",
+    "add = p.add_argument\nos.call(add, '--x')\n",
+]
+
+
+@pytest.mark.parametrize("text", UNCERTAIN)
+def test_a_parser_that_may_get_more_arguments_is_not_complete(tmp_path: Path, text: str) -> None:
+    start = "import argparse, os\np = argparse.ArgumentParser()\nq = argparse.ArgumentParser()\n"
+    assert not arguments(tmp_path, f"{start}{text}p.parse_args()\n").complete
+
+
+def test_words_of_its_own_are_not_the_command_line(tmp_path: Path) -> None:
+    text = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr')\np.parse_args([])\n"
+    found = arguments(tmp_path, text)
+    assert not found.complete
+
+
+def test_nothing_is_executed(tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    text = f"import argparse\nopen({str(marker)!r}, 'w')\np = argparse.ArgumentParser()\np.parse_args()\n"
+    assert arguments(tmp_path, text).complete
+    assert not marker.exists()
+
+
+TANGLED = {
+    "calls without end": "def f(n):\n    g(n)\n    f(n + 1)\ndef g(n):\n    f(n)\n    f(n * 2)\nf(1)\n",
+    "calls that double": "".join(f"def f{i}(x):\n    f{i + 1}(x + 1)\n    f{i + 1}(x + 2)\n" for i in range(30))
+    + "f0(0)\n",
+    "a huge value": "x = [0] * 10 ** 8\ny = 10 ** 10 ** 10\nz = [[i] * 1000 for i in range(10 ** 6)]\n",
+    "depth": "x = " + "(" * 80 + "a" + ".b)" * 80 + "\n",
+    "length": "x = f(a, b, [c, d], {'e': g})\n" * 10_000,
+    "classes that are their own base": "class A(A): pass\nclass B(A):\n    pass\nA = B\nclass A(A): pass\nA().x(1)\n",
+}
+
+
+@pytest.mark.parametrize("shape", TANGLED)
+def test_reading_ends_soon_whatever_the_text_is(tmp_path: Path, shape: str) -> None:
+    began = time.monotonic()
+    parser = "p = argparse.ArgumentParser()\np.add_argument('--lr', type=float)\n"
+    read(tmp_path, f"import argparse\n{parser}{TANGLED[shape]}p.parse_args()\n")
+    assert time.monotonic() - began < 5
+
+
+PIECES = st.sampled_from(
+    [
+        "parser = argparse.ArgumentParser()", "parser.add_argument('--a', type=int, choices=[1, x])", "x = parser",
+        "def f(x=parser, *y, **z):", "class C(x):", "for x in parser:", "if x:", "else:", "return parser, x", "x.y = x",
+        "with parser as x:", "args = parser.parse_args(x)", "x, *y = x", "x += 1", "del x", "match x:", "case [x]:",
+        "parser.add_argument(*x, **y)", "x(parser, *x, **x)", "try:", "except x:", "global parser", "C().f(x)", "f(x)",
+        "parser.set_defaults(**x)", "x = [parser for x in y]", "x = lambda parser: parser", "import argparse as x",
+        "from argparse import *", "g = x.add_mutually_exclusive_group()", "g.add_argument('a', '--b')", "x = {1: [x]}",
+        "parser.add_argument('-a', nargs=x, default=[x], action='count', const={})", "while x:", "f = f(f)", "x = C",
+        "parser = argparse.ArgumentParser(parents=x, prefix_chars=1, **x)", "parser.add_argument(dest='')", "lambda: x",
+        "parser.add_argument('a', type=bool, choices=[[1], {}], default='1')", "raise x", "break", "await x", "y = -1",
+    ]
+)  # fmt: skip
+LINES = st.lists(st.tuples(st.integers(0, 3), PIECES).map(lambda line: "    " * line[0] + line[1]), max_size=14)
+
+
+def script_of(lines: list[str]) -> str:
+    """A script with those of the lines that Python takes; a `pass` closes each block."""
+    begin = "import argparse\nparser = argparse.ArgumentParser()\nx = ['a']\n"
+    text = begin
+    for line in lines:
+        depth = (len(line) - len(line.lstrip())) // 4
+        more = f"{text}{line}\n" + ("    " * (depth + 1) + "pass\n" if line.endswith(":") else "")
+        try:
+            compile(more, "any.py", "exec", dont_inherit=True)
+        except SyntaxError:
+            continue
+        text = more
+    return text + "args = parser.parse_args()\n"
+
+
+@settings(deadline=None, max_examples=300)
+@given(LINES)
+def test_any_script_is_read_without_an_exception(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> None:
+    script = tmp_path_factory.getbasetemp() / "any.py"
+    script.write_text(script_of(lines))
+    found = argparse_reader.read(script)
+    try:
+        rendered = render(found or Arguments(()), {"a": "1", "b": "2", "x": "3"})
+    except UserError as error:
+        assert all(problem.startswith(("--", "the script ")) for problem in error.problems)
+    else:
+        assert rendered.words.keys() == {"a", "b", "x"}

@@ -1,0 +1,310 @@
+"""The samplers against a joint distribution that is known: what they draw, in which order, what they leave alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise, product
+
+import pytest
+import torch
+from torch import Tensor
+
+from model import sampling
+from model.drawing import Draw, gumbel, nucleus
+
+SIZE, LENGTH = 3, 4
+MASK = SIZE
+TEXTS = torch.tensor(list(product(range(SIZE), repeat=LENGTH)))  # (81, 4): all there are
+DRAWS = 30_000
+# Of 80 degrees of freedom, a chi-square statistic is above this once in ten thousand times.
+LIMIT = 133.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def joint() -> Tensor:  # (81,)
+    """Far from independent: neighbours prefer to be equal, on top of weights of chance."""
+    weights = torch.rand(len(TEXTS), generator=torch.Generator().manual_seed(5), dtype=torch.float64) + 0.2
+    weights *= 3.0 ** (TEXTS[:, 1:] == TEXTS[:, :-1]).sum(1)
+    return weights / weights.sum()
+
+
+class Oracle:
+    """The exact conditional distribution of each position given those that can be seen, by enumeration."""
+
+    def __init__(self, joint: Tensor) -> None:
+        self.joint, self.calls, self.rows = joint, 0, 0
+        self.answers = torch.nn.functional.one_hot(TEXTS, SIZE).double()  # (81, T, V)
+
+    def __call__(self, ids: Tensor) -> Tensor:  # (B, T) -> (B, T, V)
+        self.calls, self.rows = self.calls + 1, self.rows + len(ids)
+        fits = ((ids[:, None] == TEXTS) | (ids[:, None] == MASK)).all(-1)  # (B, 81)
+        return torch.einsum("bn,ntv->btv", fits * self.joint, self.answers).log()
+
+
+def drawing(seed: int = 1, **options: float) -> Draw:
+    return Draw(torch.Generator().manual_seed(seed), **options)
+
+
+def hidden(*rows: list[int]) -> Tensor:
+    return torch.tensor(rows)
+
+
+def finish(sampler: Callable[..., sampling.Decoding], predict: sampling.Predict, ids: Tensor, **options) -> Tensor:
+    *_, last = sampler(predict, ids, ids == MASK, **options)
+    return last
+
+
+def chi_square(drawn: Tensor, expected: Tensor) -> float:  # (N, T), (81,) -> statistic
+    numbers = (drawn * SIZE ** torch.arange(LENGTH - 1, -1, -1)).sum(1)
+    observed = torch.bincount(numbers, minlength=len(TEXTS))
+    expected_counts = expected * len(drawn)
+    return float(((observed - expected_counts) ** 2 / expected_counts).sum())
+
+
+# What is drawn.
+
+
+@pytest.mark.parametrize(
+    ("sampler", "steps"),
+    [
+        (sampling.first_hitting, LENGTH),
+        (sampling.ancestral, 400),
+        (partial(sampling.remasking, eta=0.01), 400),
+        (partial(sampling.remasking, schedule="rescale", eta=0.01), 400),
+        (partial(sampling.remasking, eta=0.0), 400),
+    ],
+)
+def test_a_sampler_draws_from_the_exact_joint_distribution(joint, sampler, steps):
+    start = torch.full((DRAWS, LENGTH), MASK)
+    drawn = finish(sampler, Oracle(joint), start, mask_id=MASK, draw=drawing(), steps=steps)
+    assert chi_square(drawn, joint) < LIMIT
+
+
+def test_that_test_can_tell_characters_drawn_together_from_the_joint(joint):
+    for sampler in (sampling.first_hitting, sampling.ancestral, sampling.confidence):
+        start = torch.full((DRAWS, LENGTH), MASK)
+        drawn = finish(sampler, Oracle(joint), start, mask_id=MASK, draw=drawing(), steps=1)
+        assert chi_square(drawn, joint) > 10 * LIMIT
+
+
+@pytest.mark.parametrize("sampler", [sampling.first_hitting, sampling.remasking, sampling.ancestral])
+def test_what_is_given_is_kept_and_conditioned_on(joint, sampler):
+    start = torch.tensor([[MASK, 2, MASK, 0]]).expand(DRAWS, -1)
+    steps = LENGTH if sampler is sampling.first_hitting else 300
+    drawn = finish(sampler, Oracle(joint), start, mask_id=MASK, draw=drawing(), steps=steps)
+    assert (drawn[:, 1] == 2).all() and (drawn[:, 3] == 0).all()
+    conditional = joint * (TEXTS[:, 1] == 2) * (TEXTS[:, 3] == 0)
+    possible = conditional > 0
+    numbers = (drawn * SIZE ** torch.arange(LENGTH - 1, -1, -1)).sum(1)
+    shares = torch.bincount(numbers, minlength=len(TEXTS)) / DRAWS
+    # Nine outcomes: the standard deviation of a fraction is below 0.003.
+    assert (shares - conditional / conditional.sum()).abs().max() < 0.012
+    assert shares[~possible].sum() == 0
+
+
+def test_left_to_right_blocks_of_one_are_exact_as_well(joint):
+    sampler = sampling.in_blocks(partial(sampling.confidence, mask_id=MASK, draw=drawing(), steps=1), 1)
+    drawn = finish(sampler, Oracle(joint), torch.full((DRAWS, LENGTH), MASK))
+    assert chi_square(drawn, joint) < LIMIT
+
+
+# How the network is called.
+
+
+@pytest.mark.parametrize("steps, calls", [(LENGTH, LENGTH), (100, LENGTH), (2, 2), (3, 3), (1, 1)])
+def test_first_hitting_asks_once_for_each_transition_and_the_length_at_most(joint, steps, calls):
+    oracle = Oracle(joint)
+    seen = list(
+        sampling.first_hitting(
+            oracle, start := torch.full((7, LENGTH), MASK), start == MASK, mask_id=MASK, draw=drawing(), steps=steps
+        )
+    )
+    assert oracle.calls == len(seen) == calls
+    appeared = [(ids != MASK).sum(1).tolist() for ids in seen]
+    assert all(len(set(counts)) == 1 for counts in appeared) and appeared[-1] == [LENGTH] * 7
+
+
+def test_ancestral_asks_only_about_rows_in_which_something_appears(joint):
+    oracle = Oracle(joint)
+    start = torch.full((5, LENGTH), MASK)
+    list(sampling.ancestral(oracle, start, start == MASK, mask_id=MASK, draw=drawing(), steps=1000))
+    assert oracle.calls <= oracle.rows <= 5 * LENGTH
+
+
+def test_steps_that_were_given_away_do_not_change_and_end_without_a_mask(joint):
+    start = torch.full((3, LENGTH), MASK)
+    steps = sampling.remasking(Oracle(joint), start, start == MASK, mask_id=MASK, draw=drawing(), steps=50, eta=0.5)
+    seen, copies = [], []
+    for ids in steps:
+        seen.append(ids)
+        copies.append(ids.clone())
+    assert all(map(torch.equal, seen, copies))
+    assert (start == MASK).all() and not (seen[-1] == MASK).any()
+    assert any(((before != MASK) & (after == MASK)).any() for before, after in pairwise(seen))
+
+
+# Orders.
+
+PROBABILITIES = torch.tensor([[0.52, 0.29, 0.19], [0.46, 0.43, 0.11], [0.49, 0.01, 0.5], [0.4, 0.3, 0.3]])
+#: The order in which positions should appear, by each measure: worked out by hand from the rows above.
+BY = {"probability": [0, 2, 1, 3], "margin": [0, 3, 1, 2], "entropy": [2, 1, 0, 3]}
+
+
+@pytest.mark.parametrize("order", list(BY))
+def test_confidence_takes_the_surest_position_first(order):
+    start = torch.full((2, LENGTH), MASK)
+    options = {"mask_id": MASK, "draw": drawing(temperature=0), "steps": LENGTH, "order": order}
+    answer = PROBABILITIES.log()
+    steps = sampling.confidence(lambda ids: answer.expand(len(ids), -1, -1), start, start == MASK, **options)
+    before, appeared = start, []
+    for ids in steps:
+        assert (ids[0] == ids[1]).all()
+        appeared += (ids != before)[0].nonzero().flatten().tolist()
+        before = ids
+    assert appeared == BY[order]
+    assert before[0].tolist() == [0, 0, 2, 0]
+
+
+def test_confidence_keeps_as_many_in_each_step_and_the_rest_first():
+    start = torch.full((1, 7), MASK)
+    steps = sampling.confidence(
+        lambda ids: torch.rand(*ids.shape, SIZE), start, start == MASK, mask_id=MASK, draw=drawing(), steps=3
+    )
+    assert [int((ids != MASK).sum()) for ids in steps] == [3, 5, 7]
+
+
+def uniform(ids: Tensor) -> Tensor:
+    return torch.zeros(*ids.shape, SIZE)
+
+
+@pytest.mark.parametrize("inner", [sampling.ancestral, sampling.first_hitting, sampling.confidence, sampling.remasking])
+def test_a_block_begins_when_the_one_to_its_left_is_finished(inner):
+    start = torch.tensor([[1, 1] + [MASK] * 4 + [2] + [MASK] * 3])
+    sampler = sampling.in_blocks(partial(inner, mask_id=MASK, draw=drawing(), steps=5), 3)
+    blocks = [slice(2, 5), slice(5, 8), slice(8, 10)]  # counted from the first masked position
+    last = start
+    for last in sampler(uniform, start, start == MASK):
+        left = [int((last[:, block] == MASK).sum()) for block in blocks]
+        assert sum(0 < count < full for count, full in zip(left, (3, 2, 2), strict=True)) <= 1
+        assert left == sorted(left) or left[0] == 0
+        if left[0]:
+            assert left[1:] == [2, 2]
+        if left[1]:
+            assert left[2] == 2
+        assert last[0, [0, 1, 6]].tolist() == [1, 1, 2]
+    assert not (last == MASK).any()
+
+
+def test_windows_show_the_network_no_more_than_their_size_and_keep_given_tokens():
+    widths, contexts = [], []
+
+    def predict(ids: Tensor) -> Tensor:
+        widths.append(ids.shape[1])
+        contexts.append(int((ids[0] != MASK).cumprod(0).sum()))
+        return uniform(ids)
+
+    start = torch.full((2, 21), MASK)
+    start[:, 12] = 1
+    inner = partial(sampling.first_hitting, mask_id=MASK, draw=drawing(), steps=100)
+    steps = list(sampling.in_windows(inner, 8, mask_id=MASK)(predict, start, start == MASK))
+    assert set(widths) == {8} and all(ids.shape == start.shape for ids in steps)
+    assert not (steps[-1] == MASK).any() and (steps[-1][:, 12] == 1).all()
+    assert len(steps) == 20  # one position each, and none twice
+    assert min(contexts[8:]) >= 4  # from the second window on, half of it is there already
+
+
+# Correction.
+
+TRUTH = torch.tensor([[0, 1, 2, 0, 1, 2, 0, 1]])
+
+
+def knows(ids: Tensor) -> Tensor:
+    return torch.nn.functional.one_hot(TRUTH, SIZE).float().log().expand(len(ids), -1, -1)
+
+
+def careless(predict: sampling.Predict, ids: Tensor, where: Tensor) -> sampling.Decoding:
+    """Correct except at positions 2 and 5, where it errs whenever it fills the complete text."""
+    text = TRUTH.clone()
+    if where.sum() > 3:
+        text[0, 2], text[0, 5] = 0, 1
+    yield torch.where(where, text, ids)
+
+
+def test_a_perfect_error_detection_model_fixes_errors_and_keeps_given_tokens():
+    start = torch.full_like(TRUTH, MASK)
+    start[0, 0] = 2  # given, and an error: it is kept
+    calls = []
+
+    def wrong(ids: Tensor) -> Tensor:
+        calls.append(ids)
+        return (ids != TRUTH).float()
+
+    sampler = sampling.corrected(careless, wrong, mask_id=MASK, rounds=5)
+    steps = list(sampler(knows, start, start == MASK))
+    assert (steps[0] != TRUTH)[0].nonzero().flatten().tolist() == [0, 2, 5]
+    assert steps[1][0].tolist() == [2, 1, MASK, 0, 1, MASK, 0, 1]
+    assert steps[-1][0].tolist() == [2, *TRUTH[0, 1:].tolist()]
+    assert len(calls) == 2  # once to find, once to find nothing
+
+
+def test_correction_rounds_are_limited_if_errors_are_always_found():
+    calls = []
+
+    def wrong(ids: Tensor) -> Tensor:
+        calls.append(ids)
+        return torch.ones(ids.shape)
+
+    start = torch.full((2, 6), MASK)
+    inner = partial(sampling.first_hitting, mask_id=MASK, draw=drawing(), steps=2)
+    *_, last = sampling.corrected(inner, wrong, mask_id=MASK, rounds=3)(uniform, start, start == MASK)
+    assert len(calls) == 3 and not (last == MASK).any()
+
+
+# Drawing one character.
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_gumbel_noise_draws_from_the_softmax_at_a_temperature(temperature):
+    logits = torch.randn(65, generator=torch.Generator().manual_seed(3))
+    n = 100_000
+    drawn = drawing(temperature=temperature)(logits.expand(n, -1))
+    expected = (logits.double() / temperature).softmax(-1)
+    shares = torch.bincount(drawn, minlength=65) / n
+    statistic = float((n * (shares - expected) ** 2 / expected).sum())
+    assert statistic < 115  # 64 degrees of freedom: above that once in ten thousand times
+    surprise = -expected.log()
+    entropy = (expected * surprise).sum()
+    error = (expected * (surprise - entropy) ** 2).sum().sqrt() / n**0.5
+    assert abs(surprise[drawn].mean() - entropy) < 4 * error
+
+
+def test_the_noise_is_finer_than_float32():
+    """A float32 uniform number is a multiple of 2^-24, and the largest noise that it can make is 16.6."""
+    noise = gumbel(torch.Size([1000]), torch.Generator().manual_seed(0))
+    assert noise.dtype == torch.float64
+    numbers = (-(-noise).exp()).exp() * 2**24
+    assert ((numbers - numbers.round()).abs() > 1e-3).float().mean() > 0.9
+
+
+def test_temperature_zero_is_the_likeliest_and_near_it_nothing_overflows():
+    logits = torch.tensor([[3.0, 1.0, 2.9], [-1e30, -5.0, -4.0]])
+    assert drawing(temperature=0)(logits).tolist() == [0, 2]
+    assert drawing(temperature=1e-300)(logits).tolist() == [0, 2]
+
+
+def test_top_p_rules_out_what_the_likelier_ones_make_superfluous():
+    scores = torch.tensor([[0.15, 0.5, 0.05, 0.3]]).log()
+    for top_p, left in ((0.1, [1]), (0.5, [1]), (0.51, [1, 3]), (0.8001, [0, 1, 3]), (0.99, [0, 1, 2, 3])):
+        assert nucleus(scores, top_p)[0].isfinite().nonzero().flatten().tolist() == left
+    drawn = drawing(top_p=0.7)(scores.expand(20_000, -1))
+    assert set(drawn.tolist()) == {1, 3}
+    assert (drawn == 1).float().mean() == pytest.approx(0.625, abs=0.015)
