@@ -146,8 +146,8 @@ def test_links_between_documents_lead_somewhere() -> None:
 def test_the_documents_name_no_option_that_does_not_exist() -> None:
     from pipelines.diffusion.sampling.options import SampleSettings
     from runner.cli.options import parser
-    from runner.core.checkout import load_plugins
     from runner.configs import overrides
+    from runner.core.checkout import load_plugins
     from runner.library import arguments
 
     load_plugins()  # which name settings of their own
