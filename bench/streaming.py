@@ -242,7 +242,7 @@ def table(medians: Mapping[str, Measured], found: Mapping[str, Sequence[Measured
 
 
 def limits_met(ours: Measured, naive: Measured, memory: float) -> list[tuple[str, bool]]:
-    """Each bar in words, and whether it is held."""
+    """Each limit in words, and whether it is met."""
     faster, cheaper = ours.speed / naive.speed, naive.cpu / ours.cpu
     return [
         (f"{faster:.1f} times the naive MB/s; the bar is {SPEED_BAR:g}", faster >= SPEED_BAR),

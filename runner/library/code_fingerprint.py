@@ -36,7 +36,7 @@ class _Survey:
 
     def __init__(self) -> None:
         self.found: dict[str, str] = {}
-        self.modules: dict[Path, str] = {}  # the text says the dotted name: a project may be moved
+        self.modules: dict[Path, str] = {}  # the text has the dotted name: a project may be moved
 
     def add(self, thing: Any) -> None:
         """A function or a class, and everything of the project that it names."""
@@ -44,7 +44,7 @@ class _Survey:
         if name in self.found:
             return
         tree = _tree(thing)
-        if tree is None:  # typed into a prompt, or made by exec: there is no text
+        if tree is None:  # from a prompt, or made by exec: it does not have a text
             code = getattr(thing, "__code__", None)
             self.found[name] = _bytecode(code) if code else ""
             return
@@ -76,7 +76,7 @@ class _Survey:
             self.found[f"{name} ="] = repr(sorted(map(repr, value)) if isinstance(value, frozenset) else value)
 
     def _module(self, path: Path | None) -> None:
-        """A file of the project, and those that it imports, wherever in it that is said."""
+        """A file of the project, and those that it imports, wherever the import is."""
         if path is None or path in self.modules:
             return
         try:

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from runner.core import clock
 from runner.core.config import Config
-from runner.core.errors import UserError, did_you_mean
+from runner.core.errors import UserError, did_you_mean, print_error
 from runner.core.job import Plan
 from runner.core.text import count, plain, shown
 from runner.disk.layout import INDUCTOR_CACHE, JOB_ERROR, OWN
@@ -112,9 +112,7 @@ class Experiment(Generic[C, R]):
         except UserError as error:
             if program is None:
                 raise
-            for problem in error.problems:
-                console.print(f"{program.name}: {problem}")
-            sys.exit(2)
+            sys.exit(print_error(error, program.name))
         if known.signal is not None:
             if program is None:
                 raise KeyboardInterrupt

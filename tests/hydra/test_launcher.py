@@ -288,9 +288,9 @@ ConfigStore.instance().store(group="hydra/sweeper", name="listener", node={"_tar
     ],
 )
 def test_options_that_cannot_be_meant(name: str, value: object, sentence: str) -> None:
-    from hydra_plugins.runner_launcher import _mistake, _options, launcher
+    from hydra_plugins.runner_launcher import _errors, _options, launcher
 
-    with pytest.raises(_mistake.Mistake) as mistake:
+    with pytest.raises(_errors.LaunchError) as mistake:
         _options.checked({**vars(launcher.RunnerConf()), name: value})
     assert str(mistake.value).startswith(sentence)
 
