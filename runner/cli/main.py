@@ -30,6 +30,7 @@ def guarded(command: Callable[[], int], name: str) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell starts us with SIGINT ignored
     open_standard_streams()
     try:
+        load_plugins()
         code = command()
         sys.stdout.flush()
         return code
@@ -67,7 +68,6 @@ def silence(stream: object) -> None:
 
 
 def _main(words: Sequence[str]) -> int:
-    load_plugins()
     if "_ARGCOMPLETE" in os.environ:  # the shell requests completions
         from runner.cli.completion import complete
 
