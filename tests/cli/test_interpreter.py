@@ -39,7 +39,7 @@ def test_without_an_environment_that_is_one_sentence(tmp_path: Path, bare: Path)
     (tmp_path / "runner").symlink_to(PROJECT / "runner")
     program = "import pathlib, runner.cli.interpreter as it; it.OWN = pathlib.Path('nowhere'); it.use_own()"
     done = subprocess.run([bare, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and done.stderr == f"-c: {bare} has no pydantic; run make setup\n"
+    assert done.returncode == 2 and done.stderr == f"-c: {bare} does not have pydantic; run make setup\n"
 
 
 @pytest.mark.parametrize(("own", "expected"), [(True, "own\n"), (False, "on\n")])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.core.job import Job
+from runner.core.result import Result
 from runner.core.state import Finished, Outcome, Record
 from runner.reports import comparison
 
@@ -15,7 +16,7 @@ def job(number: int, **config: Any) -> Job:
 
 
 def ended(job: Job, status: str = "completed", **metrics: float) -> Record:
-    return Record(job, Finished(None, "", 1.0, Outcome(status), {"final_metrics": metrics}))
+    return Record(job, Finished(None, "", 1.0, Outcome(status), Result({"final_metrics": metrics})))
 
 
 def test_only_what_differs_has_a_column_and_what_the_spec_sets_comes_first() -> None:
