@@ -19,7 +19,7 @@ from runner.core.checkout import PROJECT
 from runner.core.errors import UserError
 from runner.core.job import Plan
 from runner.core.text import shown
-from runner.planners import command, discovery, files, programs, sweep, tree
+from runner.planners import command, discovery, files, programs, tree
 from runner.planners.command import Command
 from runner.planners.jobs import Request
 
@@ -65,6 +65,8 @@ def earlier(arguments: Arguments) -> Path | None:
         raise UserError(*arguments.errors, *wrong)
     if given.resume:
         return batch_folders.find(base, given.resume)
+    from runner.planners import sweep  # a fifth of a second for pydantic, which only sweeps need
+
     return batch_folders.latest_of(base, sweep.name(Path(shown(_spec(given)))))
 
 
@@ -100,6 +102,8 @@ def _planned(arguments: Arguments, started: Command, base: Path, before: Plan | 
     )
     now, flags = datetime.now().astimezone(), simulation_flags(given)
     if given.exp is not None:
+        from runner.planners import sweep  # as above
+
         varied = sweep.Sweep(_spec(given), _again, PROJECT, given.mode, flags)
         if before is not None:
             varied = replace(varied, root=before.root, earlier=before.jobs)
