@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from runner.cli.option_types import Invalid
@@ -36,10 +36,6 @@ class Arguments:
     overrides: Mapping[str, str]
     words: Sequence[str]
     errors: Sequence[str] = ()
-
-    def with_given(self, **values: Any) -> Arguments:
-        """The same with other values of some options."""
-        return replace(self, given=argparse.Namespace(**{**vars(self.given), **values}))
 
 
 def parse(words: Sequence[str]) -> Arguments:
