@@ -18,6 +18,9 @@ import pytest
 for number in (signal.SIGINT, signal.SIGHUP):
     signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
+# Two tests run at a time on two cores: more threads than cores wait for each other, and take several times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 PROJECT = Path(__file__).resolve().parent.parent
 RUN_EXPERIMENTS = PROJECT / "run_experiments.py"
 DEADLINE = 30.0

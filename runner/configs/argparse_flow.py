@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
@@ -28,21 +29,24 @@ class TooMuch(Exception):
     """The text is too long or too complex to be followed."""
 
 
-class Flow:
+class Flow(ABC):
     """Statements only: a subclass evaluates expressions, and handles a parser that cannot be followed any more."""
 
     def __init__(self) -> None:
         self._steps = 0
         self._maybe = 0  # within how many conditions
 
+    @abstractmethod
     def _value(self, node: ast.expr, scope: Scope) -> Any:
-        raise NotImplementedError
+        """What an expression is, as far as its text shows it."""
 
+    @abstractmethod
     def _parts(self, node: ast.AST, scope: Scope) -> None:
-        raise NotImplementedError
+        """Follow the expressions below a node whose own value does not matter."""
 
+    @abstractmethod
     def _escape(self, value: Any) -> None:
-        raise NotImplementedError
+        """A value that may be a parser is passed to code that cannot be followed."""
 
     def _step(self, number: int = 1) -> None:
         self._steps += number

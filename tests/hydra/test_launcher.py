@@ -290,9 +290,9 @@ ConfigStore.instance().store(group="hydra/sweeper", name="listener", node={"_tar
 def test_options_that_cannot_be_meant(name: str, value: object, sentence: str) -> None:
     from hydra_plugins.runner_launcher import _errors, _options, launcher
 
-    with pytest.raises(_errors.LaunchError) as mistake:
+    with pytest.raises(_errors.LaunchError) as error:
         _options.checked({**vars(launcher.RunnerConf()), name: value})
-    assert str(mistake.value).startswith(sentence)
+    assert str(error.value).startswith(sentence)
 
 
 def test_errors_are_sentences(app: Workspace) -> None:

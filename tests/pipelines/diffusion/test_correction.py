@@ -36,16 +36,6 @@ def text(tmp_path_factory) -> Path:
     return write_text(tmp_path_factory.mktemp("data") / "text")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"
-    yield
-    torch.set_num_threads(before)
-    del os.environ["OMP_NUM_THREADS"]
-
-
 def train_here(text: Path, out_dir: Path, **changes) -> int:
     return run(settings_of(text, out_dir=str(out_dir), **changes))
 
