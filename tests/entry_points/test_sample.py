@@ -35,16 +35,6 @@ TINY = {
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"
-    yield
-    torch.set_num_threads(before)
-    del os.environ["OMP_NUM_THREADS"]
-
-
 @pytest.fixture(scope="module")
 def batch(tmp_path_factory) -> Path:
     """A batch folder with one job, trained on a text of fifteen words."""

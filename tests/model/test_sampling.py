@@ -21,14 +21,6 @@ DRAWS = 30_000
 LIMIT = 133.0
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def joint() -> Tensor:  # (81,)
     """Far from independent: neighbours prefer to be equal, on top of weights of chance."""

@@ -3,7 +3,6 @@
 import itertools
 import json
 import math
-import os
 import re
 import signal
 import subprocess
@@ -28,15 +27,6 @@ TINY = {
     "device": "cpu",
 }  # fmt: skip
 STEPS = 5  # of an epoch: four batches of 20 and one of 10
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """The networks here are so small that a second thread costs more than it brings."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +70,7 @@ def same(one: dict, other: dict) -> None:
 def start(*words: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(PROJECT / "train_run.py"), *map(str, words)], stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 

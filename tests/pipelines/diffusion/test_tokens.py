@@ -222,8 +222,7 @@ def test_the_size_of_checkpoints_includes_the_vocabulary(tmp_path, place):
 
 def python(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *map(str, words)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False, env=environment)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
 
 
 def config(work: Workspace, name: str, **changes) -> Path:
@@ -333,7 +332,7 @@ def test_the_two_documented_lines_prepare_a_text_and_train(work, book, tokenizer
     words = lines[2 if tokenizer == "bpe" else 1].split()[2:]
     work.write("config/quickstart/easy.py", (PROJECT / "config/quickstart/easy.py").read_text())
     typed = [book.name if word == "book.txt" else word for word in words]
-    done = work.run(*typed, "--max_iters", 2, "--eval_iters", 1, code=0, env={"OMP_NUM_THREADS": "1"})
+    done = work.run(*typed, "--max_iters", 2, "--eval_iters", 1, code=0)
     assert done.stderr.count(f"preparing dataset {book.name} …") == 1 and work.result("easy")["status"] == "completed"
     (folder,) = tokenization.PREPARED.glob(f"{book.stem}-*")
     assert folder.name.startswith(f"{book.stem}-{tokenizer}")

@@ -34,13 +34,12 @@ from tests.pipelines.diffusion.test_training import (
     config,
     finish,
     no_wandb_server,
-    one_thread,
     rows_of,
     text,
     train_here,
 )
 
-__all__ = ["no_wandb_server", "one_thread", "text"]  # fixtures
+__all__ = ["no_wandb_server", "text"]  # fixtures
 CPU = torch.device("cpu")
 
 
@@ -301,7 +300,7 @@ def torchrun(count: int, path: Path, *options: str) -> subprocess.CompletedProce
     return subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={count}", "--master_port=0",
          "--rdzv_backend=c10d", "--rdzv_endpoint=localhost:0", str(PROJECT / "train_run.py"), str(path), *options],
-        capture_output=True, text=True, timeout=170, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False,
+        capture_output=True, text=True, timeout=170, check=False,
     )  # fmt: skip
 
 

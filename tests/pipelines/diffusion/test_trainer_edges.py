@@ -22,13 +22,12 @@ from tests.pipelines.diffusion.test_training import (
     config,
     finish,
     no_wandb_server,
-    one_thread,
     rows_of,
     text,
     train_here,
 )
 
-__all__ = ["no_wandb_server", "one_thread", "text"]  # fixtures
+__all__ = ["no_wandb_server", "text"]  # fixtures
 
 
 @pytest.mark.parametrize("training_type", ["elbo", "unmasking"])

@@ -1,6 +1,5 @@
 """What the tests of the samplers share: short settings, losses whose coefficient is known, how close is close."""
 
-import pytest
 import torch
 
 from pipelines.llc import chains, samplers
@@ -12,14 +11,6 @@ from pipelines.llc.target import Target, random_stream
 Z = 4.0
 N = 100
 CURVATURES = torch.tensor([0.0, 0.1, 0.5, 1.0, 2.0, 4.0], dtype=torch.float64)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def quick(chains: int = 32, **parts) -> SamplerSettings:

@@ -12,9 +12,7 @@ from pipelines.llc.diagnostics import effective, summarise
 from pipelines.llc.posterior import Posterior
 from pipelines.llc.settings import HmcSettings, SgldSettings
 from pipelines.llc.target import random_stream
-from tests.pipelines.llc.quadratic import QUADRATIC, estimate, one_thread, potential, quick
-
-__all__ = ["one_thread"]  # a fixture
+from tests.pipelines.llc.quadratic import QUADRATIC, estimate, potential, quick
 
 
 def autoregressive(correlation: float, chains: int, draws: int) -> np.ndarray:

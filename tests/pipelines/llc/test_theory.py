@@ -25,13 +25,9 @@ from tests.pipelines.llc.quadratic import (
     agrees,
     estimate,
     exact,
-    one_thread,
     potential,
     quick,
 )
-
-__all__ = ["one_thread"]  # a fixture
-
 
 # Quadratic losses.
 

@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -47,7 +46,7 @@ def table(out_dir: Path) -> dict[str, dict[str, str]]:
 def start(*words: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(PROJECT / "train_run.py"), *map(str, words)], stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ def settings_of(out_dir: Path, **changes: Any) -> RobustnessSettings:
 def start(*words: object, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(PROJECT / "train_run.py"), *map(str, words)], stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        stderr=subprocess.PIPE, text=True, env={**os.environ, **environment},
     )  # fmt: skip
 
 
