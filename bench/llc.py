@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{'':<7}{'':<13}{'ESS/s':>10}{'lowest':>10}{'highest':>10}{'ESS':>10}{'seconds':>10}")
     ratios = {}
     for name in settings.sampler.names:
-        ready = with_its_step(name, posterior, settings, given.draws)
+        ready = with_its_step(name, posterior, settings, given.draws, given.warmup)
         rounds = take_turns(name, posterior, ready, given.chains, given.rounds)
         ratios[name] = report(name, rounds)
     print()
@@ -81,6 +81,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--chains", type=int, default=8, metavar="N", help="chains (default 8)")
     parser.add_argument("--draws", type=int, default=200, metavar="N", help="draws kept of each chain (default 200)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds that are counted (default 5)")
+    parser.add_argument("--warmup", type=int, metavar="N", help="draws that find each step (default: the config's)")
     parser.add_argument("--dir", default=scratch(), help="named in the heading; no files are written")
     given = parser.parse_args(argv)
     if min(given.chains, given.rounds) < 1 or given.draws < 4:
@@ -88,11 +89,13 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return given
 
 
-def with_its_step(name: str, posterior: Posterior, settings: LlcSettings, draws: int) -> SamplerSettings:
+def with_its_step(
+    name: str, posterior: Posterior, settings: LlcSettings, draws: int, warmup: int | None
+) -> SamplerSettings:
     """The settings with the step that a warm-up has found, and chains that begin at w0: no more warm-up is needed."""
     part = getattr(settings.sampler, name)
     found = samplers.build(name, posterior, settings.sampler, random_stream(0, "step"))
-    trace = chains.run(found, part.warmup, 1)
+    trace = chains.run(found, part.warmup if warmup is None else warmup, 1)
     fixed = part.model_copy(update={"step_size": trace.step_size, "draws": draws, "warmup": max(draws // 10, 1)})
     return settings.sampler.model_copy(update={name: fixed, "spread": 0.0})
 

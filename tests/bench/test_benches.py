@@ -21,7 +21,7 @@ PROGRAMS = {
         ["pandas loop", "0 values differ; in numeric order: True", "the bar is 3 s"],
     ),
     "llc.py": (
-        ["--chains", "2", "--draws", "4", "--rounds", "1"],
+        ["--chains", "2", "--draws", "4", "--rounds", "1", "--warmup", "20"],
         ["sgld   all at once", "mala   a loop", "the bar is 3"],
     ),
     "streaming.py": (["--gigabytes", "0.01", "--rounds", "1"], ["cat > file", "naive runner", "the bar is 8"]),
