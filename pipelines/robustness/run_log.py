@@ -17,7 +17,7 @@ from pipelines.robustness.settings import RobustnessSettings
 from pipelines.shared.errors import InputError
 from runner.core import clock
 from runner.disk import atomic
-from runner.executors import provenance
+from runner.executors.git_state import git
 
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = ("torch", "numpy", "scikit-learn", "scipy", "matplotlib", "pydantic")
@@ -38,7 +38,7 @@ class RunLog:
             "config_path": settings.config_path,
             "command": sys.argv,
             "settings": settings.model_dump(mode="json"),
-            "git": provenance.git(PROJECT),
+            "git": git(PROJECT),
             "versions": {"python": sys.version.split()[0], **{name: version(name) for name in PACKAGES}},
         }
         self._stack = contextlib.ExitStack()

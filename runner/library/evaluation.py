@@ -18,10 +18,10 @@ from runner.core.text import listed
 from runner.disk import layout
 from runner.disk.lock import Held, Lock
 from runner.engine.protocols import Executor
-from runner.executors import provenance
 from runner.executors.inline import Inline, perform
 from runner.executors.local import Local
 from runner.executors.provenance import Provenance
+from runner.executors.python_environment import PACKAGES
 from runner.library import cache
 from runner.library.arguments import Given
 from runner.library.cache import CachePolicy, Hit, Miss
@@ -70,7 +70,7 @@ class Work:
 
 def versions() -> dict[str, str]:
     """Of Python, and of the packages that are loaded already."""
-    loaded = {name: getattr(sys.modules.get(name), "__version__", None) for name in provenance.PACKAGES}
+    loaded = {name: getattr(sys.modules.get(name), "__version__", None) for name in PACKAGES}
     return {"python": platform.python_version(), **{name: str(it) for name, it in loaded.items() if it is not None}}
 
 
