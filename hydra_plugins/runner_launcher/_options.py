@@ -21,6 +21,7 @@ class Options:
 def checked(given: Mapping[str, Any]) -> Options:
     """Raises LaunchError with a sentence for each invalid option."""
     values: dict[str, Any] = {**given, "retry_on": list(given["retry_on"]), "grace": list(given["grace"])}
+    values["not_secret"] = list(given["not_secret"])
     if problems := [f"hydra.launcher.{problem}" for problem in _problems(values)]:
         raise LaunchError(*problems)
     values["max_workers"] = values["workers"]  # as run_experiments.py calls it

@@ -31,6 +31,7 @@ class Sweeping:
     config: DictConfig
     context: HydraContext
     start: Start
+    not_secret: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ def _planned(sweep: Sweeping, overrides: list[str], number: int) -> Planned:
             JOB: str(sweep.root / specification_file(number)),
         },
         rerun=(*sweep.start.by_hand, *filter_overrides(overrides)) if sweep.start.by_hand else (),
+        not_secret=sweep.not_secret,
     )
     return Planned(job, number, config, tuple(overrides))
 

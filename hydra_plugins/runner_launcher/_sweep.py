@@ -41,7 +41,8 @@ class Sweep:
         self._folder = Folder.take(config, resume=options.resume)
         atexit.register(self._folder.release)
         _planning.assign(config.hydra.sweep, dir=self._folder.text)
-        self._sweep = Sweeping(self._folder.root, config, context, _program.of(context, task))
+        start = _program.of(context, task)
+        self._sweep = Sweeping(self._folder.root, config, context, start, options.run.not_secret)
         self._created_at = clock.now()
         self._earlier: list[Record] = []  # of earlier batches of this sweep
 

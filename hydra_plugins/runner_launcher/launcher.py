@@ -40,6 +40,8 @@ class RunnerConf:
     keep_running: bool = False
     # Which logs get a timestamp a line: all, combined, none.
     log_timestamps: str = "all"
+    # Keys whose values are recorded although they look like secrets.
+    not_secret: list[str] = field(default_factory=list)
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="runner", node=RunnerConf, provider="runner")

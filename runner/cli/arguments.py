@@ -13,6 +13,7 @@ from runner.cli.options import OF_TREES, SIMULATION, parser
 from runner.cli.parser import BASE_OUT_DIR
 from runner.configs import overrides as texts
 from runner.configs.registry import documented_settings
+from runner.core import redact
 from runner.core.errors import UserError
 from runner.core.options import NAMES, RunOptions
 
@@ -24,6 +25,7 @@ _NOT_OF_TREES = {
     "name": "its outputs are in --output_root",
     "base_out_dir": "use --output_root for the folder of its outputs",
 }
+_REPLACED = f"{redact.REDACTED} stands for a secret that was not written down; give the value itself"
 #: Options that are given by a sweep's spec.
 _NOT_OF_SWEEPS = {"configs": "the spec names its configs", "name": "the spec names the experiment"}
 
@@ -110,12 +112,18 @@ def _overrides(given: argparse.Namespace, rest: Sequence[str]) -> tuple[dict[str
             found[key] = str(texts.boolean(found[key]))
         except ValueError:
             errors.append(f"--{key} {found.pop(key)}: is neither true nor false")
+    errors += [f"--{key} {text}: {_REPLACED}" for key, text in found.items() if redact.unrecorded([f"--{key}={text}"])]
     for key, text in simulation_flags(given).items():
         try:
             setattr(given, key, str(texts.boolean(text)))
         except ValueError:
             errors.append(f"--{key} {text}: is neither true nor false")
             setattr(given, key, None)
+    errors += [
+        f"--{option}: {_REPLACED}"
+        for option in ("command", "resume_args")
+        if (words := vars(given)[option]) is not None and redact.unrecorded([words])
+    ]
     return found, errors
 
 

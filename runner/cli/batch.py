@@ -73,14 +73,14 @@ def resume(root: Path, given: Namespace, replan: Callable[[Plan], Plan] | None =
     `replan` plans a sweep again from its spec, which may have changed since.
     """
     with existing_batch(root) as session:
-        before = session.recorded()
+        before = session.recorded().declaring(given.not_secret or ())
         plan = changes.replanned(before, replan(before), accept=given.accept_changes) if replan else before
         names = [planned.name for planned in plan.jobs]
         if job is not None and job not in names:
             raise UserError(batch_folders.no_such_job(job, names))
         what = What(given.only, None if job is None else frozenset([job]), again=job is not None)
         selection = session.select(plan, what)
-        changes.refuse_secrets(selection.run)
+        changes.refuse_secrets(plan, selection.run)
         if plan is before:  # a plan that was made just now has read its configs
             plan = changes.reread(plan, {one.name for one in selection.run}, accept=given.accept_changes)
             selection = selection.of(plan)

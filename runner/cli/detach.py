@@ -70,7 +70,7 @@ def _register(plan: Plan) -> str | None:
         "schema": results.SCHEMA,
         "experiment_dir": str(plan.root),
         "spec": plan.origin.get("spec"),
-        "command": redact.argv(sys.argv),
+        "command": redact.argv(sys.argv, plan.options.not_secret),
         "pid": int(pid),
         "process_start_time": start,
         "boot_id": boot,

@@ -133,6 +133,8 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     add(group, "log_timestamps", choices=LOG_TIMESTAMPS, help=logs)
     json = "print the summary (or, with --dry-run, the plan) as JSON on standard output"
     add(group, "json", action="store_true", help=json)
+    secret = "KEY is not a secret, whatever its value looks like: record it; repeatable"
+    add(group, "not_secret", action="append", metavar="KEY", help=secret)
     add(group, "quiet", action="store_true", help="print only what failed, and the end")
     add(group, "verbose", action="store_true", help="print what the jobs print, too")
     more = "send the events of the batch to this observer of a plugin too; repeatable"

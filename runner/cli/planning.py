@@ -77,6 +77,9 @@ def _as_planned_before(arguments: Arguments, before: Plan) -> Arguments:
         given.train_script = str(before.jobs[0].script)
     elif not given.train_script and not given.command:
         given.command = before.origin.get("command")
+        if given.command and redact.unrecorded([given.command]):
+            raise UserError("--command: it held a secret, which was not written down; give it again")
+    given.not_secret = [*before.options.not_secret, *(given.not_secret or [])]
     given.mode = given.mode or before.origin.get("mode_typed")
     vars(given).update({**before.origin.get("flags", {}), **simulation_flags(given)})
     overrides = {**before.overrides, **arguments.overrides}

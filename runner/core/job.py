@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from runner.core import redact
+from runner.core import earlier_redaction, redact
 from runner.core.canonical import fingerprint
 from runner.core.options import RunOptions
 from runner.core.plan_kind import PlanKind
@@ -40,6 +40,9 @@ class Job:
     rerun: tuple[str, ...] = ()
     resume_args: tuple[str, ...] = ()  # appended if a later attempt can resume from a checkpoint
     disk_bytes: int = 0  # what it will keep on the disk, where that is known
+    not_secret: tuple[str, ...] = ()  # names whose values are recorded, whatever they look like
+    # The names of secrets in the command of a job that was read from its record: it cannot be started with them.
+    unrecorded: tuple[str, ...] = field(default=(), compare=False)
     _fingerprint: str | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
@@ -50,10 +53,27 @@ class Job:
         """
         known = self._fingerprint
         if known is None:
-            command = [self._without_folder(argument) for argument in redact.argv(self.argv)]
-            known = fingerprint({"name": self.name, "config": redact.mapping(self.config), "argv": command})
+            command, config = redact.argv(self.argv, self.not_secret), redact.mapping(self.config, self.not_secret)
+            known = self._fingerprint_of(command, config)
             object.__setattr__(self, "_fingerprint", known)
         return known
+
+    def with_fingerprint(self, recorded: str) -> Job:
+        """The job as it is recorded: what is hidden by now may not have been hidden then, and the other way round."""
+        job = replace(self)
+        object.__setattr__(job, "_fingerprint", recorded)
+        return job
+
+    def is_work_of(self, recorded: str | None) -> bool:
+        """Whether a fingerprint, also one of version 0.1.0, is that of this work."""
+        if recorded is None or recorded == self.fingerprint:
+            return recorded is not None
+        command, config = earlier_redaction.argv(self.argv), earlier_redaction.mapping(self.config)
+        return recorded == self._fingerprint_of(command, config)
+
+    def _fingerprint_of(self, command: Sequence[str], config: Mapping[str, Any]) -> str:
+        words = [self._without_folder(argument) for argument in command]
+        return fingerprint({"name": self.name, "config": config, "argv": words})
 
     def _without_folder(self, argument: str) -> str:
         folder = str(self.out_dir)
@@ -89,6 +109,14 @@ class Plan:
     options: RunOptions = field(default_factory=RunOptions)
     origin: Mapping[str, Any] = field(default_factory=dict)  # what a sweep or a tree was planned from
     files: Mapping[str, bytes] = field(default_factory=dict, compare=False)  # placed in `root` before the first start
+
+    def declaring(self, not_secret: Sequence[str]) -> Plan:
+        """The same plan, whose jobs record the values of these names too, whatever they look like."""
+        options = self.options.updated({"not_secret": not_secret})
+        if options == self.options:
+            return self
+        jobs = tuple(replace(job, not_secret=options.not_secret) for job in self.jobs)
+        return replace(self, options=options, jobs=jobs)
 
     def __post_init__(self) -> None:
         for what, values in (

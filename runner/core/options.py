@@ -31,6 +31,7 @@ class RunOptions:
     max_workers: int = 1
     executor: str = "local"
     observers: tuple[str, ...] = ()  # beside the ones that every batch has
+    not_secret: tuple[str, ...] = ()  # names whose values are recorded although they look like secrets
 
     @property
     def failure_limit(self) -> int | None:
@@ -57,6 +58,8 @@ class RunOptions:
     def updated(self, given: Mapping[str, Any]) -> Self:
         """The same options with those that are given. A limit of failures replaces an earlier --fail-fast."""
         values: dict[str, Any] = {name: tuple(it) if isinstance(it, list) else it for name, it in given.items()}
+        if "not_secret" in values:  # what was declared once stays declared
+            values["not_secret"] = tuple(dict.fromkeys((*self.not_secret, *values["not_secret"])))
         if values.get("max_failures") is not None:
             values.setdefault("fail_fast", False)
         return replace(self, **values)

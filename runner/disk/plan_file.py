@@ -64,25 +64,33 @@ def to_json(plan: Plan) -> dict[str, Any]:
 
 
 def _job_to_json(job: Job) -> dict[str, Any]:
+    shown = job.not_secret
     return {
         "name": job.name,
-        "command": redact.argv(job.argv),
+        "command": redact.argv(job.argv, shown),
         "experiment_dir": str(job.out_dir),
         "config_path": str(job.source) if job.source else None,
-        "config": redact.mapping(job.config),
-        "overrides": redact.mapping(job.overrides),
-        "changes": redact.mapping({key: new for key, (_, new) in job.changes.items()}),
-        "changed_from": redact.mapping({key: old for key, (old, _) in job.changes.items()}),
-        "environment": redact.mapping(job.env),
+        "config": redact.mapping(job.config, shown),
+        "overrides": redact.mapping(job.overrides, shown),
+        "changes": redact.mapping({key: new for key, (_, new) in job.changes.items()}, shown),
+        "changed_from": redact.mapping({key: old for key, (old, _) in job.changes.items()}, shown),
+        "environment": redact.mapping(job.env, shown),
         "working_dir": str(job.cwd),
         "fingerprint": job.fingerprint,
         "script": str(job.script) if job.script else None,
         "config_argument": job.source_argument,
         "config_copy": job.snapshot,
-        "resume_args": list(job.resume_args),
-        "rerun": redact.argv(job.rerun),
+        "resume_args": redact.argv(job.resume_args, shown),
+        "unrecorded": _unrecorded(job),
+        "rerun": redact.fill_in(job.rerun, shown),
         "disk_bytes": job.disk_bytes,
     }
+
+
+def _unrecorded(job: Job) -> list[str]:
+    """The names of the secrets in the command, which are not recorded: it cannot be started from this record."""
+    words = (*job.argv, *job.resume_args)
+    return list(dict.fromkeys((*job.unrecorded, *redact.hidden_names(words, job.not_secret))))
 
 
 def from_json(record: Mapping[str, Any], root: Path, kind_named: Callable[[str], PlanKind]) -> Plan:
@@ -92,20 +100,21 @@ def from_json(record: Mapping[str, Any], root: Path, kind_named: Callable[[str],
         raise UserError(f"{path}: was written by another version (schema {record['schema']}); use that one")
     if Path(record["experiment_dir"]) != root:
         raise UserError(f"{shown(root)}: was {record['experiment_dir']} when it was planned; move it back there")
+    options = RunOptions.from_json(record["options"])
     return Plan(
         name=record["name"],
         root=root,
-        jobs=tuple(_job_from_json(root, entry) for entry in record["jobs"]),
+        jobs=tuple(_job_from_json(root, entry, options) for entry in record["jobs"]),
         kind=kind_named(record["door"]),
         created_at=record["created_at"],
         overrides=record["global_overrides"],
         notices=tuple(record.get("notices", ())),
-        options=RunOptions.from_json(record["options"]),
+        options=options,
         origin=record.get("origin", {}),
     )
 
 
-def _job_from_json(root: Path, entry: Mapping[str, Any]) -> Job:
+def _job_from_json(root: Path, entry: Mapping[str, Any], options: RunOptions) -> Job:
     before = entry.get("changed_from", {})  # 0.1.0 kept the new values only
     job = Job(
         name=entry["name"],
@@ -120,11 +129,13 @@ def _job_from_json(root: Path, entry: Mapping[str, Any]) -> Job:
         snapshot=entry["config_copy"],
         env=entry["environment"],
         cwd=Path(entry["working_dir"]),
-        rerun=tuple(entry["rerun"]),
+        rerun=tuple(redact.with_places(entry["rerun"])),
         resume_args=tuple(entry["resume_args"]),
         disk_bytes=entry.get("disk_bytes", 0),
+        not_secret=options.not_secret,
+        unrecorded=tuple(entry.get("unrecorded", redact.unrecorded(entry["command"]))),  # 0.1.0 has no such key
     )
-    return replace(job, files=_copies(job))
+    return replace(job, files=_copies(job)).with_fingerprint(entry.get("fingerprint", job.fingerprint))
 
 
 def _copies(job: Job) -> dict[str, bytes]:

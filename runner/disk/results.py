@@ -64,13 +64,13 @@ def metadata(attempt: Attempt, provenance: Mapping[str, Any]) -> dict[str, Any]:
         "config_name": job.name,
         "config_path": str(job.source) if job.source else None,
         "experiment_dir": str(job.out_dir),
-        "command": redact.argv(attempt.argv),
+        "command": redact.argv(attempt.argv, job.not_secret),
         "attempt": attempt.number,
         "working_dir": str(job.cwd),
-        "overrides": redact.mapping(job.overrides),
-        "config": redact.mapping(job.config),
+        "overrides": redact.mapping(job.overrides, job.not_secret),
+        "config": redact.mapping(job.config, job.not_secret),
         "fingerprint": job.fingerprint,
-        "environment": redact.mapping(attempt.env),
+        "environment": redact.mapping(attempt.env, job.not_secret),
         "start_time": clock.now(),
         **provenance,
     }
@@ -86,7 +86,7 @@ def entries(attempt: Attempt) -> Result:
             "config_path": str(job.source) if job.source else None,
             "experiment_dir": str(job.out_dir),
             "log_files": {name.removesuffix(".log"): str(job.out_dir / name) for name in layout.LOGS},
-            "command": redact.argv(attempt.argv),
+            "command": redact.argv(attempt.argv, job.not_secret),
             "attempt": attempt.number,
             "fingerprint": job.fingerprint,
         }
@@ -138,7 +138,7 @@ def record(job: Job, result: Result) -> Record:
 def finished(job: Job) -> Record | None:
     """The record of a job that is done: it completed, and the result in its folder is of the same work."""
     result = read_result(job)
-    if result is None or result.status != COMPLETED or result.fingerprint != job.fingerprint:
+    if result is None or result.status != COMPLETED or not job.is_work_of(result.fingerprint):
         return None
     return replace(record(job, result), cached=True)
 
@@ -151,7 +151,7 @@ def read_record(job: Job) -> Record:
     result = read_result(job)
     if result is None and (other := runs_on_other_host(job)) is not None:
         return Record(job, Running(other.started_at or "", other.job_pid or 0, other.argv, other.host), other.attempt)
-    if result is None or result.fingerprint != job.fingerprint:  # the second: it was another job then
+    if result is None or not job.is_work_of(result.fingerprint):  # the second: it was another job then
         return Record(job)
     return replace(record(job, result), cached=True)
 

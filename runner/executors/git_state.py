@@ -11,9 +11,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
+from runner.disk import layout
+
 Standing = Literal["tracked", "untracked", "ignored"]
 PATIENCE = 5.0  # seconds for a program that is asked
-PLAN = "plan.json"  # a folder with such a file is a batch, and the configs in it are copies
+
 #: An untracked file with one of these suffixes is code that the commit does not contain.
 CODE = (
     "py", "pyx", "pyi", "ipynb", "sh", "bash", "zsh", "c", "cc", "cpp", "cu", "cuh", "h", "hpp", "go", "java", "jl",
@@ -63,7 +65,7 @@ def _holds_code(checkout: Path, untracked: Iterable[str]) -> bool:
     for name in untracked:
         folders = Path(name).parents
         for folder in folders:
-            batches.setdefault(folder, (checkout / folder / PLAN).exists())
+            batches.setdefault(folder, (checkout / folder / layout.PLAN).exists())
         if not any(batches[folder] for folder in folders):
             return True
     return False

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from runner.core import redact
 from runner.core.canonical import canonical
 from runner.disk import atomic, layout
 from runner.disk.reading import read_bytes, read_json
@@ -75,7 +76,8 @@ def look(folder: Path, key: Key, policy: CachePolicy = CachePolicy()) -> Hit | M
         return Miss("meta.json cannot be read" if (folder / layout.META).exists() else None)
     if meta.get("status") != "completed":
         return Miss()
-    if meta.get("hash") != key.digest or canonical(meta.get("config")) != key.text:
+    config = meta.get("config")
+    if meta.get("hash") != key.digest or (canonical(config) != key.text and not redact.agree(config, key.config)):
         return Miss("meta.json is of another config")
     if policy.since is not None and not str(meta.get("start_time")) >= policy.since:
         return Miss("is to be computed again", outdated=True)

@@ -120,7 +120,7 @@ class Journal:
         assert isinstance(record.state, Running)
         name = record.job.name
         self._write(f"[{self.state.number(name)}/{self.state.total}] {name}: started, pid {record.state.pid}")
-        self._write(f"{name}: command {command(redact.argv(record.state.argv))}")
+        self._write(f"{name}: command {command(redact.argv(record.state.argv, record.job.not_secret))}")
         self._stale = self._stale or any(view.on_start for view in self._views)
 
     def _log_output(self, name: str, lines: Sequence[str]) -> None:

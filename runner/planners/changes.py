@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from runner.configs.scripts import recognize
-from runner.core import redact
+from runner.core import program, redact
 from runner.core.errors import UserError, changed
 from runner.core.job import Job, Plan
-from runner.core.text import command, plain, shown
+from runner.core.text import command, listed, plain, shown
 from runner.planners.jobs import copies
 
 DIGEST = "config_sha256"  # the one entry of a config whose format only the job itself can read
@@ -40,32 +40,63 @@ def replanned(before: Plan, now: Plan, *, accept: bool) -> Plan:
     lines = [line for name, job in later.items() if name in earlier for line in differences(name, earlier[name], job)]
     lines += [f"{name}: is new" for name in later if name not in earlier]
     lines += [f"{name}: is not in the spec any more" for name in earlier if name not in later]
-    if not lines:
+    if not lines and not any(job.unrecorded for job in before.jobs):
         return before
+    now = same_work(now, before)
+    if not lines:  # what was not recorded was given again
+        return replace(now, created_at=before.created_at, options=before.options)
     if not accept:
         raise changed(lines, "the runs changed since the experiment began; use --accept_changes to continue")
     return replace(now, created_at=before.created_at)
 
 
-def refuse_secrets(jobs: Sequence[Job]) -> None:
+def refuse_secrets(plan: Plan, jobs: Sequence[Job]) -> None:
     """Raise UserError for jobs whose command had a secret: it was not recorded, so they cannot run again."""
     lost = [
-        f"{job.name}: its command holds a secret, which was not written down; start it again with {command(job.rerun)}"
+        f"{job.name}: its command holds a secret, which was not written down{_named(job)}; {_again(plan, job)}"
         for job in jobs
-        if any(redact.REDACTED in word for word in job.argv)
+        if job.unrecorded
     ]
     if lost:
         raise UserError(*lost)
 
 
+def _named(job: Job) -> str:
+    names = [f"--{name}" for name in job.unrecorded if name]
+    return f" ({listed(names, 3)})" if names else ""
+
+
+def _again(plan: Plan, job: Job) -> str:
+    """What to do about a job whose command is not recorded as a whole."""
+    names = [name for name in job.unrecorded if name]
+    unless = f", with --not_secret {names[0]} if it is not one" if names else ""
+    places = redact.with_places([f"--{name}={redact.REDACTED}" for name in names])
+    if spec := plan.origin.get("spec"):
+        resume = [*program.exact_words(), "--exp", spec, "--resume", shown(plan.root), *places]
+        return f"continue with {command(resume)}{unless}"
+    if "config_root" in plan.origin:
+        return f"give it again, by the command that ran the tree{unless}"
+    return f"start it again with {command(job.rerun)}{unless}"
+
+
+def same_work(now: Plan, before: Plan) -> Plan:
+    """`now`, with the recorded fingerprints of the jobs that do the same work as before."""
+    earlier = {job.name: job.fingerprint for job in before.jobs}
+    jobs = (
+        job.with_fingerprint(earlier[job.name]) if job.name in earlier and job.is_work_of(earlier[job.name]) else job
+        for job in now.jobs
+    )
+    return replace(now, jobs=tuple(jobs))
+
+
 def differences(what: str, before: Job, now: Job) -> list[str]:
     """A line for each key that has another value now: `config/easy.py: learning_rate 0.001 -> 0.01`."""
-    return list(_differences(what, before.config, redact.mapping(now.config)))
+    return list(_differences(what, before.config, redact.mapping(now.config, now.not_secret)))
 
 
 def _differences(what: str, old: dict[str, Any] | Any, new: dict[str, Any]) -> Iterator[str]:
     for key in {**old, **new}:
-        if repr(old.get(key)) != repr(new.get(key)):
+        if not redact.agree(old.get(key), new.get(key)):
             yield f"{what}: {key} {_value(old.get(key))} -> {_value(new.get(key))}"
 
 
@@ -82,8 +113,8 @@ def _reread(job: Job, *, resolved: bool) -> tuple[Job, list[str]]:
     except UserError as error:
         return job, list(error.problems)
     bases = {Path.cwd() / path: content for path, content in config.bases.items()}
-    files = copies(job.snapshot, config, checked, resolved=resolved) if job.snapshot else job.files
-    now = replace(job, config=redact.mapping(checked.config), files=files, bases=bases)
+    files = copies(job.snapshot, config, checked, job.not_secret, resolved=resolved) if job.snapshot else job.files
+    now = replace(job, config=redact.mapping(checked.config, job.not_secret), files=files, bases=bases)
     return now, differences(shown(job.source), job, now)
 
 

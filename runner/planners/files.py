@@ -53,7 +53,7 @@ def plan(request: Request, files: Files, now: datetime) -> Plan:
             checked = script.check(config, request.overrides)
             rerun = files.rerun(shown(path, request.cwd))
             planned.append(jobs.job(request, root, name, config, checked, path, rerun))
-            notices += checked.warnings
+            notices += [*checked.warnings, *jobs.warnings_of_secrets(config, request.options.not_secret)]
         except UserError as error:
             errors += error.problems
     if bases:
@@ -67,7 +67,7 @@ def plan(request: Request, files: Files, now: datetime) -> Plan:
         jobs=tuple(planned),
         kind=KIND,
         created_at=clock.iso(now.timestamp()),
-        overrides=redact.mapping(request.overrides),
+        overrides=redact.mapping(request.overrides, request.options.not_secret),
         notices=tuple(dict.fromkeys(notices)),
         options=request.options,
     )

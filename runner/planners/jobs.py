@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def job(
 
     `checked` is what the script makes of it; `rerun` is the command line that runs this job alone again.
     """
-    _refuse_secrets(config)
+    _refuse_secrets(config, request.options.not_secret)
     out_dir = root / name
     cwd = checked.folder or request.cwd
     argument = shown(source, cwd)
@@ -70,7 +70,7 @@ def job(
         source=source,
         source_argument=argument,
         snapshot=snapshot,
-        files=copies(snapshot, config, checked),
+        files=copies(snapshot, config, checked, request.options.not_secret),
         bases={request.cwd / path: content for path, content in config.bases.items()},
         env=additions(request.environ, out_dir, root.name, name, request.base / layout.INDUCTOR_CACHE),
         cwd=cwd,
@@ -78,24 +78,47 @@ def job(
         disk_bytes=checked.disk_bytes,
         script=request.command.script,
         resume_args=request.resume_args or checked.resume_args,
+        not_secret=request.options.not_secret,
     )
 
 
-def copies(snapshot: str, config: ConfigFile, checked: Checked, *, resolved: bool = False) -> dict[str, bytes]:
-    """The exact copy of a config; where it has a base, or with `resolved`, all settings as one file too."""
+def copies(
+    snapshot: str, config: ConfigFile, checked: Checked, shown_names: Sequence[str] = (), *, resolved: bool = False
+) -> dict[str, bytes]:
+    """The exact copy of a config; where it has a base, or with `resolved`, all settings as one file too.
+
+    Secrets of the command line are not in it; what the config itself holds is, as in the exact copy.
+    """
     files = {snapshot: config.source}
     if config.bases or resolved:
-        values = {key: value for key, value in redact.mapping(checked.config).items() if key != "out_dir"}
+        recorded = redact.mapping(checked.config, shown_names)
+        given = {key.partition(".")[0] for key in checked.overrides}
+        values = {key: recorded[key] if key in given else value for key, value in checked.config.items()}
+        values.pop("out_dir", None)
         origin = f"# every setting of this job; from {shown(config.path)}\n".encode(errors="backslashreplace")
         files[layout.RESOLVED] = origin + yamlfile.write(values).encode()
     return files
 
 
-def _refuse_secrets(config: ConfigFile) -> None:
-    cause = "looks like a secret, and configs are copied beside their results; put it into the environment instead"
-    secrets = [key for key, value in config.values.items() if redact.mapping({key: value}) != {key: value}]
-    if secrets:
-        raise UserError(*(f"{config.place(key)}: {key!r} {cause}" for key in secrets))
+def warnings_of_secrets(config: ConfigFile, not_secret: Sequence[str]) -> list[str]:
+    """A note on each value that is hidden in the records, but not in the copy of its config."""
+    cause = "may be a secret: it is hidden in the records, and is in the copy of the config all the same"
+    fix = "put it into the environment, or give --not_secret"
+    return [f"{config.place(key)}: {key!r} {cause}; {fix} {key}" for key in redact.doubtful(config.values, not_secret)]
+
+
+def _refuse_secrets(config: ConfigFile, not_secret: Sequence[str]) -> None:
+    """Raise UserError for a config that holds a secret, also one that it deletes or has in a remark."""
+    found = [(config.place(key), key) for key in redact.certain(config.values, not_secret)]
+    if not found and redact.may_hold(source := config.source.decode(errors="replace")):
+        found = [(f"{config.path}:{line}", name) for line, name in redact.certain_in_text(source, not_secret)]
+    if found:
+        raise UserError(*(f"{place}: {_looks_like_a_secret(name)}" for place, name in found))
+
+
+def _looks_like_a_secret(name: str) -> str:
+    cause = "looks like a secret, and configs are copied beside their results; put it into the environment"
+    return f"{name!r} {cause}, or give --not_secret {name}" if name else f"the line holds what {cause}"
 
 
 def free_folder(base: Path, name: str) -> Path:

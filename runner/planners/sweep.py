@@ -16,7 +16,7 @@ from runner.configs.config_file import ConfigFile
 from runner.configs.messages import Origin
 from runner.configs.scripts import recognize
 from runner.configs.training_script import Checked, TrainingScript
-from runner.core import clock, redact
+from runner.core import clock, earlier_redaction, redact
 from runner.core.canonical import canonical
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
@@ -77,7 +77,10 @@ def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
             errors += error.problems
     if errors:
         raise UserError(*sorted(dict.fromkeys(errors), key=Origin(file, {}).order))
-    names = _names([one.checked.config for one in resolved], sweep.earlier)
+    names = _names([one.checked.config for one in resolved], sweep.earlier, request.options.not_secret)
+    doubts = dict.fromkeys(
+        line for one in resolved for line in jobs.warnings_of_secrets(one.config, request.options.not_secret)
+    )
     planned = [_job(request, sweep, root, name, one) for name, one in zip(names, resolved, strict=True)]
     return Plan(
         name=root.name,
@@ -85,8 +88,8 @@ def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
         jobs=tuple(planned),
         kind=KIND,
         created_at=clock.iso(now.timestamp()),
-        overrides=redact.mapping(request.overrides),
-        notices=(*_notes(spec, sweep, mode), *_duplicates(planned), *_unread(spec, script, planned)),
+        overrides=redact.mapping(request.overrides, request.options.not_secret),
+        notices=(*_notes(spec, sweep, mode), *_duplicates(planned), *_unread(spec, script, planned), *doubts),
         options=request.options,
         origin={
             "experiment": spec.name,
@@ -94,7 +97,7 @@ def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
             "mode": mode,
             "mode_typed": sweep.mode,  # the key of version 0.1.0; from the command line, as the flags
             "flags": dict(sweep.flags),
-            "command": shlex.join(redact.argv(request.command.template)) or None,
+            "command": shlex.join(redact.argv(request.command.template, request.options.not_secret)) or None,
         },
         files={layout.SPEC: file.source} | {_placed(job, root): job.files[str(job.snapshot)] for job in planned},
     )
@@ -132,7 +135,7 @@ def _job(request: Request, sweep: Sweep, root: Path, name: str, run: _Resolved) 
     return jobs.job(request, root, name, run.config, run.checked, source, sweep.rerun(root, name))
 
 
-def _names(configs: Sequence[Mapping[str, Any]], earlier: Sequence[Job]) -> list[str]:
+def _names(configs: Sequence[Mapping[str, Any]], earlier: Sequence[Job], shown: Sequence[str]) -> list[str]:
     """run_000, run_001, …; a run that an earlier plan had keeps its name, and so its results.
 
     Other runs get the remaining names, one after another, and then new ones.
@@ -140,8 +143,11 @@ def _names(configs: Sequence[Mapping[str, Any]], earlier: Sequence[Job]) -> list
     known: defaultdict[str, list[str]] = defaultdict(list)
     for job in earlier:
         known[canonical(job.config)].append(job.name)
-    keys = [canonical(redact.mapping(config)) for config in configs]
-    kept = [known[key].pop(0) if known[key] else None for key in keys]
+    kept: list[str | None] = []
+    for config in configs:
+        forms = (redact.mapping(config, shown), config, earlier_redaction.mapping(config))  # as it may be recorded
+        names = next((names for form in forms if (names := known[canonical(form)])), None)
+        kept.append(names.pop(0) if names else None)
     taken = {name for name in kept if name is not None}
     left = [job.name for job in earlier if job.name not in taken]
     fresh = iter(left + [f"run_{number:03d}" for number in range(len(earlier), len(earlier) + len(configs))])

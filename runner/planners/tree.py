@@ -20,7 +20,7 @@ from runner.core.errors import UserError
 from runner.core.job import Job, Plan
 from runner.core.plan_kind import PlanKind
 from runner.core.text import count, shown
-from runner.planners import jobs
+from runner.planners import changes, jobs
 from runner.planners.discovery import Found, Search, discover
 from runner.planners.files import left_out
 from runner.planners.jobs import Request
@@ -63,7 +63,7 @@ def plan(request: Request, tree: Tree, now: datetime) -> Plan:
         jobs=tuple(sorted_.jobs),
         kind=KIND,
         created_at=clock.iso(now.timestamp()),
-        overrides=redact.mapping(request.overrides),
+        overrides=redact.mapping(request.overrides, request.options.not_secret),
         notices=(*_notices(tree, sorted_), *_renamed(found), *dict.fromkeys(sorted_.notices)),
         options=request.options,
         origin={
@@ -88,7 +88,7 @@ def joined(now: Plan, before: Plan) -> Plan:
         if other["name"].casefold() not in known and Path(other["config_path"]).is_file()
     ]
     origin = {**now.origin, "others": [*now.origin["others"], *others]}
-    return replace(now, jobs=(*now.jobs, *kept), origin=origin)
+    return replace(now, jobs=(*changes.same_work(now, before).jobs, *kept), origin=origin)
 
 
 def _sort(request: Request, tree: Tree, found: Sequence[Found]) -> tuple[_Sorted, list[str]]:
@@ -122,8 +122,8 @@ def _job(
     checked = script.check(config, overrides)
     job = jobs.job(request, request.base, one.name, config, checked, one.path, tree.rerun(request.base, one.name))
     if job.snapshot is not None and script.resolves:
-        job = replace(job, files=jobs.copies(job.snapshot, config, checked, resolved=True))
-    return job, checked.warnings
+        job = replace(job, files=jobs.copies(job.snapshot, config, checked, job.not_secret, resolved=True))
+    return job, [*checked.warnings, *jobs.warnings_of_secrets(config, job.not_secret)]
 
 
 def _other(one: Found, request: Request, tree: Tree) -> dict[str, Any]:

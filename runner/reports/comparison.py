@@ -44,7 +44,7 @@ def outcomes(records: Sequence[Record]) -> list[str]:
 
 def _varied(jobs: Sequence[Job]) -> tuple[list[str], list[dict[str, Any]]]:
     """The keys in which jobs differ, those that the spec sets first, and the config of each job."""
-    configs = [redact.mapping(job.config) for job in jobs]
+    configs = [redact.mapping(job.config, job.not_secret) for job in jobs]
     known = dict.fromkeys(key for job in jobs for key in job.changes)
     for config in configs:
         known |= dict.fromkeys(config)

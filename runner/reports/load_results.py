@@ -48,6 +48,7 @@ def load_results(*folders: str | os.PathLike[str]) -> Table:
         rows += reader.below(str(path), above, path.absolute().name)
     table = Table(rows)
     table.measured = frozenset(reader.measured & set(table.columns))
+    table.not_secret = frozenset(reader.not_secret)
     return table
 
 
@@ -56,13 +57,17 @@ class Reader:
 
     def __init__(self) -> None:
         self.measured: set[str] = set()
+        self.not_secret: set[str] = set()
         self._pieces: dict[str, dict[str, Any]] = {}
 
     def below(self, folder: str, above: str, own: str) -> Iterator[Row]:
         """The row of a folder, called `own`, or those of the folders in it, whose names begin with `above`."""
         folders, files = _listed(folder)
         if layout.PLAN in files:
-            jobs = read_json(f"{folder}/{layout.PLAN}", LARGEST_PLAN).get("jobs")
+            plan = read_json(f"{folder}/{layout.PLAN}", LARGEST_PLAN)
+            jobs = plan.get("jobs")
+            declared = _mapping(plan.get("options")).get("not_secret")
+            self.not_secret |= set(map(str, declared)) if isinstance(declared, list) else set()
             entries = [entry for entry in jobs if isinstance(entry, dict)] if isinstance(jobs, list) else []
             yield from (self.planned(folder, entry, above) for entry in entries)
             taken = {str(entry.get("name")).partition("/")[0] for entry in entries}

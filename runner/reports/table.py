@@ -13,6 +13,7 @@ class Table(list[dict[str, Any]]):
     """Rows in the sequence of the configs: a list of dicts. `measured`: the columns that are results."""
 
     measured: frozenset[str] = frozenset()
+    not_secret: frozenset[str] = frozenset()  # names that the batches declared to be no secrets
 
     @property
     def columns(self) -> list[str]:

@@ -63,11 +63,11 @@ def _planned_jobs(jobs: Sequence[Job], completed: Collection[str]) -> list[str]:
     for number, job in enumerate(jobs, 1):
         lines += [
             f"{number}. {plain(job.name)}",
-            f"   {_where(job)}{command(redact.argv(job.argv))}",
+            f"   {_where(job)}{command(redact.argv(job.argv, job.not_secret))}",
             f"   folder   {plain(shown(job.out_dir))}" + (", completed" if job.name in completed else ""),
         ]
-        before = redact.mapping({key: old for key, (old, _) in job.changes.items()})
-        after = redact.mapping({key: new for key, (_, new) in job.changes.items()})
+        before = redact.mapping({key: old for key, (old, _) in job.changes.items()}, job.not_secret)
+        after = redact.mapping({key: new for key, (_, new) in job.changes.items()}, job.not_secret)
         for key in after:
             old, new = (comparison.shown(values[key], VALUE_WIDTH) for values in (before, after))
             lines.append(f"   changes  {key} {old} -> {new}")
@@ -79,7 +79,12 @@ def _planned_runs(jobs: Sequence[Job], completed: Collection[str]) -> list[str]:
     """A table of what differs between the runs, and the first command."""
     if not jobs:
         return []
-    return [*comparison.planned(jobs), "", "the first:", f"   {_where(jobs[0])}{command(redact.argv(jobs[0].argv))}"]
+    return [
+        *comparison.planned(jobs),
+        "",
+        "the first:",
+        f"   {_where(jobs[0])}{command(redact.argv(jobs[0].argv, jobs[0].not_secret))}",
+    ]
 
 
 def _completed_jobs(records: Sequence[Record]) -> list[str]:
@@ -113,7 +118,7 @@ def report(plan: Plan, records: Sequence[Record], seconds: float, stopped: str |
     for record in bad:
         lines += [f"✗ {headline(record)}", f"    logs   {shown(record.job.out_dir)}"]
         if record.job.rerun:
-            lines.append(f"    again  {command(redact.argv(record.job.rerun))}")
+            lines.append(f"    again  {command(redact.fill_in(record.job.rerun, record.job.not_secret))}")
     lines += LISTINGS[plan.kind.listing].ended(records)
     lines += [f"- {plain(line)}" for line in elsewhere.values()]
     if pending:

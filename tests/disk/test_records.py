@@ -173,7 +173,7 @@ def test_no_secret_of_a_template_or_a_nested_config_reaches_a_file(work: Workspa
     work.write("b.py", "wandb = dict(api_key='hush')\n")
     work.write("job.py", "")
     done = work.run("--configs", "b.py", "--train_script", "job.py", code=2)
-    assert "b.py:1: 'wandb' looks like a secret" in done.stderr
+    assert "b.py:1: 'wandb.api_key' looks like a secret" in done.stderr
 
 
 def test_numbers_that_json_cannot_hold_become_null(work: Workspace) -> None:

@@ -13,7 +13,10 @@ FOLDER = "cannot be the name of a folder; use up to 100 letters, digits and . _ 
 WHOLE = "a key is replaced as a whole; give the full value of 'net' instead"
 ONE_OF = "cannot be used with configs, which lists each run; use one of the two"
 CUBE = "sweep:\n" + "".join(f"  {key}: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n" for key in "abcdef")
-SECRET = "looks like a secret, and configs are copied beside their results; put it into the environment instead"
+SECRET = (
+    "looks like a secret, and configs are copied beside their results; put it into the environment, "
+    "or give --not_secret hf_token"
+)
 ALL_AT_ONCE = """\
 name: a/b
 mode: trainin

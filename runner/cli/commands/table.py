@@ -6,7 +6,7 @@ import csv
 import io
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ def main(given: Namespace) -> int:
     columns = _columns(found, given.columns, most=MOST if given.csv is None else None)
     rows = _sorted(found, given.sort, backwards=given.reverse)
     try:
-        _write(given, columns, rows)
+        _write(given, columns, rows, found.not_secret)
         sys.stdout.flush()
     except BrokenPipeError:  # `| head` has seen enough
         raise
@@ -126,18 +126,18 @@ def _rank(value: Any) -> tuple[bool, float, str]:
     return not number, float(value) if number else 0.0, "" if number else str(value)
 
 
-def _write(given: Namespace, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+def _write(given: Namespace, columns: Sequence[str], rows: Sequence[dict[str, Any]], shown: Collection[str]) -> None:
     if given.json:
-        print(atomic.as_json([redact.mapping(row) for row in rows]))
+        print(atomic.as_json([redact.mapping(row, shown) for row in rows]))
     elif given.csv is not None:
-        text = _csv(columns, rows)
+        text = _csv(columns, rows, shown)
         if given.csv == "-":
             print(text, end="")
         else:
             _save(Path(given.csv), text.encode(errors="backslashreplace"))
             print(f"{count(len(rows), 'row')} in {given.csv}")
     else:
-        print_table(columns, [[_cell(column, row) for column in columns] for row in rows])
+        print_table(columns, [[_cell(column, row, shown) for column in columns] for row in rows])
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -162,16 +162,16 @@ def _save(path: Path, content: bytes) -> None:
         atomic.write_bytes(path.resolve(), content)
 
 
-def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
+def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]], shown: Collection[str]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(redact.mapping(row) for row in rows)
+    writer.writerows(redact.mapping(row, shown) for row in rows)
     return text.getvalue()
 
 
-def _cell(column: str, row: dict[str, Any]) -> str:
-    value = redact.mapping({column: row.get(column)})[column]
+def _cell(column: str, row: dict[str, Any], shown: Collection[str]) -> str:
+    value = redact.mapping({column: row.get(column)}, shown)[column]
     if value is None:
         return ""
     if column == "status" and row.get("running_on"):
