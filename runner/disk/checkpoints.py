@@ -2,6 +2,7 @@
 
 A checkpoint is a file, or a folder that a trainer saves as a whole. It counts when it is complete: not empty, not a
 temporary one. The search is bounded, follows no link to a folder, and no link that leads out of the job's folder.
+Every supervisor does it, so regular expressions are compiled only once there is something to look at closely.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
+from functools import cache
 
 from runner.disk import layout
 
@@ -25,9 +27,9 @@ USUAL = (
     "**/checkpoint-[0-9]*/",  # of Hugging Face's Trainer
     "**/checkpoint_[0-9]*/",  # of accelerate
 )  # fmt: skip
-COMPLETE = re.compile(r"trainer_state\.json|random_states_\d+\.pkl")  # written last by the two
-WEIGHTS = re.compile(r".*\.safetensors|pytorch_model.*\.bin|(?:optimizer|scheduler)\.(?:pt|bin)|training_args\.bin")
-TEMPORARY = re.compile(r"^\.|(?:^|[._-])(?:tmp|temp|part|partial|incomplete)(?:$|[._-])", re.IGNORECASE)
+COMPLETE = r"trainer_state\.json|random_states_\d+\.pkl"  # written last by the two
+WEIGHTS = r".*\.safetensors|pytorch_model.*\.bin|(?:optimizer|scheduler)\.(?:pt|bin)|training_args\.bin"
+TEMPORARY = r"(?i)^\.|(?:^|[._-])(?:tmp|temp|part|partial|incomplete)(?:$|[._-])"
 PASSED_OVER = ("wandb", "__pycache__", "node_modules")
 DEEPEST = 6  # folders below the job's
 MOST_ENTRIES = 200_000  # after so many no further folder is opened
@@ -62,9 +64,7 @@ def is_pattern(text: str) -> bool:
 
 def _matching(folder: str, patterns: Sequence[str]) -> Iterator[os.DirEntry[str]]:
     """The files and folders that match. A folder that matches is one checkpoint: it is not opened."""
-    last_part = re.compile("|".join(_expression(pattern.rstrip("/").rpartition("/")[2]) for pattern in patterns))
-    of_files = re.compile("|".join(_expression(it) for it in patterns if not it.endswith("/")) or r"(?!)")
-    of_folders = re.compile("|".join(_expression(pattern.rstrip("/")) for pattern in patterns))
+    near = {_ends(pattern.rstrip("/").rpartition("/")[2]) for pattern in patterns}
     deepest = DEEPEST if any("**" in it for it in patterns) else max(it.rstrip("/").count("/") for it in patterns)
     waiting: deque[tuple[str, int]] = deque([(folder, 0)])
     seen = 0
@@ -75,18 +75,33 @@ def _matching(folder: str, patterns: Sequence[str]) -> Iterator[os.DirEntry[str]
             is_folder = entry.is_dir(follow_symlinks=False)
             if is_folder and _is_passed_over(entry.name, depth):
                 continue
-            if last_part.fullmatch(entry.name):
-                relative = entry.path[len(folder) + 1 :]
-                if (of_folders if is_folder else of_files).fullmatch(relative):
-                    yield entry
-                    continue
+            close = any(entry.name.startswith(begin) and entry.name.endswith(end) for begin, end in near)
+            if close and _matches(entry.path[len(folder) + 1 :], patterns, is_folder=is_folder):
+                yield entry
+                continue
             if is_folder and depth < deepest:
                 waiting.append((entry.path, depth + 1))
 
 
+def _ends(pattern: str) -> tuple[str, str]:
+    """What a name that matches begins and ends with: ckpt*.pt is ("ckpt", ".pt")."""
+    special = [place for place, sign in enumerate(pattern) if sign in "*?[]"]
+    return (pattern[: special[0]], pattern[special[-1] + 1 :]) if special else (pattern, pattern)
+
+
+def _matches(path: str, patterns: Sequence[str], *, is_folder: bool) -> bool:
+    fitting = tuple(pattern.rstrip("/") for pattern in patterns if is_folder or not pattern.endswith("/"))
+    return bool(fitting) and _compiled(fitting).fullmatch(path) is not None
+
+
+@cache
+def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(_expression, patterns)))
+
+
 def _is_passed_over(name: str, depth: int) -> bool:
     earlier_attempt = depth == 0 and name.startswith(layout.ATTEMPT)
-    return earlier_attempt or name in PASSED_OVER or TEMPORARY.search(name) is not None
+    return earlier_attempt or name in PASSED_OVER or re.search(TEMPORARY, name) is not None
 
 
 def _entries(path: str) -> list[os.DirEntry[str]]:
@@ -99,7 +114,7 @@ def _entries(path: str) -> list[os.DirEntry[str]]:
 
 def _age(folder: str, entry: os.DirEntry[str], *, strict: bool) -> int | None:
     """When a checkpoint was written, in nanoseconds; None for what is not complete, or leads out of the folder."""
-    if TEMPORARY.search(entry.name):
+    if re.search(TEMPORARY, entry.name):
         return None
     try:
         if entry.is_dir(follow_symlinks=False):
@@ -114,9 +129,9 @@ def _age(folder: str, entry: os.DirEntry[str], *, strict: bool) -> int | None:
 
 def _age_of_folder(path: str, *, strict: bool) -> int | None:
     files = [entry for entry in _entries(path) if entry.is_file(follow_symlinks=False)]
-    complete = any(COMPLETE.fullmatch(entry.name) for entry in files)
+    complete = any(re.fullmatch(COMPLETE, entry.name) for entry in files)
     of_a_trainer = re.search(r"[/\\]checkpoint[-_]\d+$", path) is not None
-    if not complete and of_a_trainer and (strict or any(WEIGHTS.fullmatch(entry.name) for entry in files)):
+    if not complete and of_a_trainer and (strict or any(re.fullmatch(WEIGHTS, entry.name) for entry in files)):
         return None
     return max((entry.stat().st_mtime_ns for entry in files if entry.stat().st_size), default=None)
 
