@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +43,7 @@ class Arguments:
 def parse(words: Sequence[str]) -> Arguments:
     """Options, overrides, and the errors in them. Raises UserError where parsing cannot continue."""
     given, rest = parser().parse_known_args(words)
-    errors = [f"--{name}: {value.why}" for name, value in vars(given).items() if isinstance(value, Invalid)]
+    errors = [f"--{name}: {value.why}" for name, value in _values(given) if isinstance(value, Invalid)]
     if given.resume is not None and given.config_root is not None:
         raise UserError(*errors, "--resume: a tree of configs is continued by the same command without --resume")
     if given.resume is not None and given.exp is None:
@@ -67,6 +67,12 @@ def parse(words: Sequence[str]) -> Arguments:
         errors.append(f"--KEY means any key of your configs, as in --n_layer {given.KEY}")
     overrides, wrong = _overrides(given, rest)
     return Arguments(given, overrides, words, errors + wrong)
+
+
+def _values(given: argparse.Namespace) -> Iterator[tuple[str, Any]]:
+    """Every option with its value; one that was given several times with each of them."""
+    for name, value in vars(given).items():
+        yield from ((name, one) for one in (value if isinstance(value, list) else [value]))
 
 
 def run_options(given: argparse.Namespace) -> RunOptions:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.core.options import RETRY_CAUSES
+from runner.disk.checkpoints import is_pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,12 @@ def causes(text: str) -> list[str]:
     if not words or any(word not in RETRY_CAUSES for word in words):
         raise ArgumentTypeError(f"{text!r} is not a list of causes; name some of {', '.join(RETRY_CAUSES)}")
     return words
+
+
+def checkpoints(text: str) -> str:
+    if not is_pattern(text):
+        raise ArgumentTypeError(f"{text!r} is not a pattern below a job's folder, such as '**/*.ckpt'")
+    return text
 
 
 def positive(text: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from runner.cli.option_types import causes, collected, grace, positive, seconds
+from runner.cli.option_types import causes, checkpoints, collected, grace, positive, seconds
 from runner.cli.parser import BASE_OUT_DIR, Formatter, Parser, add
 from runner.configs.registry import documented_settings
 from runner.core import program
@@ -147,6 +147,8 @@ def _add_resume(group: argparse._ArgumentGroup) -> None:
     add(group, "accept_changes", action="store_true", help="continue although configs were changed since")
     checkpoint = 'arguments that resume another script from a checkpoint, such as "--load {checkpoint}"'
     add(group, "resume_args", metavar="WORDS", help=checkpoint)
+    files = 'which files or folders of a job are checkpoints, such as "**/*.ckpt"; repeatable (default: the usual ones)'
+    add(group, "checkpoints", action="append", type=collected(checkpoints), metavar="GLOB", help=files)
 
 
 def add_tree(group: argparse._ArgumentGroup) -> None:

@@ -14,7 +14,7 @@ from runner.cli import batch_folders, preflight
 from runner.cli.arguments import Arguments, run_options, simulation_flags
 from runner.configs.registry import documented_settings
 from runner.configs.scripts import recognize
-from runner.core import program, redact
+from runner.core import program, redact, resume_words
 from runner.core.checkout import PROJECT
 from runner.core.errors import UserError
 from runner.core.job import Plan
@@ -36,7 +36,7 @@ def plan(arguments: Arguments, before: Plan | None = None) -> Plan:
     if before is not None:
         arguments = _as_planned_before(arguments, before)
     command_, errors = _command(arguments.given)
-    errors = [*arguments.errors, *errors]
+    errors = [*arguments.errors, *errors, *resume_words.errors(arguments.given.resume_args or "")]
     base, wrong = _base(arguments.given)
     errors += wrong
     found = None
@@ -100,7 +100,7 @@ def _planned(arguments: Arguments, started: Command, base: Path, before: Plan | 
         command=started,
         cwd=cwd,
         environ=os.environ,
-        resume_args=tuple(shlex.split(given.resume_args or "")),
+        resume_args=resume_words.split(given.resume_args or ""),
         options=run_options(given),
     )
     now, flags = datetime.now().astimezone(), simulation_flags(given)

@@ -11,13 +11,9 @@ from typing import Any, Literal
 
 from runner.configs import overrides
 from runner.configs.overrides import InvalidValue
+from runner.core.argument_names import CONFIG_NAMES, OUT_DIR_NAMES
 from runner.core.errors import UserError, did_you_mean, one_line
 
-CONFIG_NAMES = ("config", "cfg", "config_file", "config_path", "cfg_file", "cfg_path", "conf", "conf_file",
-                "configs", "yaml", "yaml_file", "yaml_path", "yml", "json_file")  # fmt: skip
-OUT_DIR_NAMES = ("out_dir", "output_dir", "outdir", "output_folder", "output_path", "save_dir", "save_path", "output",
-                 "out", "result_dir", "results_dir", "log_dir", "logdir", "exp_dir", "work_dir", "default_root_dir",
-                 "checkpoint_dir", "ckpt_dir")  # fmt: skip
 MOST_FLAGS = 20
 LOOKS_NEGATIVE = re.compile(r"-\d+|-\d*\.\d+")  # argparse reads such a word as a number, not as an option
 

@@ -84,12 +84,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One start of a job: its number from 1, the command and the additions to the environment as they are this time."""
+    """One start of a job: its number from 1, the command and the additions to the environment as they are this time.
+
+    `note` is a sentence for the user about this start; empty if there is nothing to say.
+    """
 
     job: Job
     number: int
     argv: tuple[str, ...]
     env: Mapping[str, str]
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ class RunOptions:
     grace: tuple[float, float, float] = (10.0, 5.0, 10.0)  # after SIGINT, after SIGTERM, and to kill the whole tree
     keep_running: bool = False  # a job continues when the engine is gone
     log_timestamps: str = "all"
+    checkpoints: tuple[str, ...] = ()  # patterns of what counts as one, below a job's folder; none: the usual ones
     max_workers: int = 1
     executor: str = "local"
     observers: tuple[str, ...] = ()  # beside the ones that every batch has

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+#: Causes of failures that are sure: the program refused its command line; the memory of the machine ran out.
+COMMAND_LINE, HOST_OOM = "command_line", "host_oom"
+
 
 class Result:
     """Frozen. Before a job has ended its result has only the entries that are known before its start."""
@@ -58,6 +61,16 @@ class Result:
     @property
     def error(self) -> str | None:
         return self._text("error")
+
+    @property
+    def cause(self) -> str | None:
+        """A word for why it failed, where that is sure."""
+        return self._text("cause")
+
+    @property
+    def command_signal(self) -> str | None:
+        """The signal that killed the command of its shell or container, as the exit code says."""
+        return self._text("command_signal")
 
     @property
     def start_time(self) -> str | None:

@@ -24,12 +24,17 @@ PENDING, RUNNING = "pending", "running"  # of a job that has not ended
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job ended: `status` is one of the words above; `exit_code` and `signal` exclude each other."""
+    """How a job ended: `status` is one of the words above; `exit_code` and `signal` exclude each other.
+
+    `command_signal` and `cause` are as in its result.
+    """
 
     status: str
     exit_code: int | None = None
     signal: str | None = None
     error: str | None = None
+    command_signal: str | None = None
+    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,24 +8,30 @@ from __future__ import annotations
 import errno
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from runner.core import resume_words
 from runner.core.job import Attempt, Job, Plan
 from runner.core.state import COMPLETED
 from runner.disk import atomic, layout, results, supervisor_file
-from runner.disk.reading import final_checkpoint, read_json
+from runner.disk.checkpoints import latest_checkpoint
+from runner.disk.reading import read_json
 from runner.disk.supervisor_file import SupervisorRecord
 from runner.processes import process_tree
 
 CLEANED_WITHIN = 5.0  # seconds that a supervisor may need to clean up after a job whose end it has recorded
 
 
-def begin(job: Job, provenance: Mapping[str, Any]) -> Attempt:
+NO_CHECKPOINT = "no checkpoint found; starts from the beginning"
+
+
+def begin(job: Job, provenance: Mapping[str, Any], checkpoints: Sequence[str] = ()) -> Attempt:
     """Prepare the job's folder for its next attempt, and write what is known before the start.
 
-    Raises OSError, also for a job that runs on another host.
+    `checkpoints` are patterns of what counts as one; none: the usual ones. Raises OSError, also for a job that runs on
+    another host.
     """
     if job.out_dir.is_symlink():
         raise OSError(errno.ELOOP, "the job's folder is a link", str(job.out_dir))
@@ -34,11 +40,14 @@ def begin(job: Job, provenance: Mapping[str, Any]) -> Attempt:
     number = last(job) + 1
     before = results.read_result(job)
     earlier = number > 1 and (before is None or before.status != COMPLETED)  # a completed job is re-run from scratch
-    checkpoint = final_checkpoint(str(job.out_dir)) if job.resume_args and earlier else None
+    resumes = bool(job.resume_args) and earlier
+    checkpoint = latest_checkpoint(str(job.out_dir), checkpoints) if resumes else None
     archive_attempt(job, whole=checkpoint is None)
     for name, content in job.files.items():
         atomic.write_bytes(job.out_dir / name, content)
-    attempt = Attempt(job, number, command(job, checkpoint), {**job.env, process_tree.MARK: uuid.uuid4().hex})
+    environment = {**job.env, process_tree.MARK: uuid.uuid4().hex}
+    note = NO_CHECKPOINT if resumes and checkpoint is None else ""
+    attempt = Attempt(job, number, command(job, checkpoint), environment, note)
     atomic.write_json(job.out_dir / layout.METADATA, results.metadata(attempt, provenance))
     return attempt
 
@@ -47,17 +56,24 @@ def command(job: Job, checkpoint: str | None) -> tuple[str, ...]:
     """The planned command, with the job's own copy of a config that was edited, and the arguments that resume it."""
     argv = job.argv
     if job.source is not None and job.snapshot is not None and _edited(job, job.source):
-        # The exact copy of a config cannot be used alone if it has a base.
-        alone = layout.RESOLVED if layout.RESOLVED in job.files else job.snapshot
-        copy = str(job.out_dir / alone)
+        copy = _own_copy(job) or ""
         argv = tuple(copy if argument == job.source_argument else argument for argument in argv)
     if checkpoint is None:
         return argv
-    values = {"{checkpoint}": checkpoint, "{out_dir}": str(job.out_dir)}
-    more = list(job.resume_args)
-    for placeholder, value in values.items():
-        more = [word.replace(placeholder, value) for word in more]
-    return (*argv, *more)
+    return (*argv, *resume_words.filled(job.resume_args, checkpoint=checkpoint, out_dir=str(job.out_dir)))
+
+
+def config_argument(attempt: Attempt) -> str | None:
+    """The word of the attempt's command that is its config; None if it is a part of a word, or not there."""
+    words = (attempt.job.source_argument, _own_copy(attempt.job))
+    return next((word for word in words if word and word in attempt.argv), None)
+
+
+def _own_copy(job: Job) -> str | None:
+    """The path of the config's copy in the job's folder, as a program can use it."""
+    # The exact copy of a config cannot be used alone if it has a base.
+    alone = layout.RESOLVED if layout.RESOLVED in job.files else job.snapshot
+    return None if alone is None else str(job.out_dir / alone)
 
 
 def _edited(job: Job, source: Path) -> bool:

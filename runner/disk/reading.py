@@ -42,8 +42,8 @@ def read_json(path: str, largest: int = LARGEST) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def tail(path: str, skip: int = 0, size: int = TAIL) -> list[str]:
-    """The last whole lines of a log, each without its first `skip` characters."""
+def last_lines(path: str, size: int = TAIL) -> list[bytes]:
+    """The last whole lines of a log, as they are."""
     try:
         with open_regular(path) as file:
             end = file.seek(0, os.SEEK_END)
@@ -53,21 +53,14 @@ def tail(path: str, skip: int = 0, size: int = TAIL) -> list[str]:
         return []
     if end > size:
         del lines[0]  # its beginning lies before what was read
-    return [line[skip:].decode(errors="replace").rpartition("\r")[2].rstrip() for line in lines]
+    return lines
 
 
-def final_checkpoint(folder: str) -> str | None:
-    """The latest *.pt file in the job's folder."""
-    try:
-        with os.scandir(folder) as entries:
-            found = [(_modified(entry), entry.name) for entry in entries if entry.name.endswith(".pt")]
-    except OSError:
-        return None
-    return os.path.join(folder, max(found)[1]) if found else None
+def text(line: bytes, skip: int = 0) -> str:
+    """What a terminal shows of a line, without its first `skip` bytes."""
+    return line[skip:].decode(errors="replace").rstrip().rpartition("\r")[2]
 
 
-def _modified(entry: os.DirEntry[str]) -> int:
-    try:
-        return entry.stat().st_mtime_ns
-    except OSError:  # a link that leads nowhere
-        return -1
+def tail(path: str, skip: int = 0, size: int = TAIL) -> list[str]:
+    """The last whole lines of a log, each without its first `skip` bytes."""
+    return [text(line, skip) for line in last_lines(path, size)]

@@ -130,7 +130,9 @@ def read_result(job: Job) -> Result | None:
 
 def record(job: Job, result: Result) -> Record:
     """The record of a job that ended with this result."""
-    outcome = Outcome(result.status, result.return_code, result.signal, result.error)
+    outcome = Outcome(
+        result.status, result.return_code, result.signal, result.error, result.command_signal, result.cause
+    )
     state = Finished(result.start_time, result.end_time or "", result.seconds, outcome, result)
     return Record(job, state, result.attempt)
 

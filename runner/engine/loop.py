@@ -21,7 +21,7 @@ from runner.engine.events import (
     Notice,
     Tick,
 )
-from runner.engine.policy import delay_after
+from runner.engine.policy import delay_after, fails_for_all
 from runner.engine.progress import Follower
 from runner.engine.protocols import Executor, FixedPlan, Handle, JobSource, Observer, StopRequests, Wait
 from runner.engine.queue import Queue
@@ -143,8 +143,10 @@ class _Batch:
             handle = self._executor.submit(job, lease)
             if isinstance(handle, Record):
                 self._end(handle)
-            else:
-                self._running[handle] = Follower(job)
+                continue
+            self._running[handle] = Follower(job)
+            if handle.attempt.note:
+                self._send(Notice(f"{job.name}: {handle.attempt.note}"))
 
     def _add(self, job: Job) -> None:
         if job.name not in self.records:
@@ -212,13 +214,14 @@ class _Batch:
     def _end(self, record: Record) -> None:
         """Keep the record of a job that ended, and decide what follows from it."""
         name, status = record.job.name, record.status
+        assert isinstance(record.state, Finished)
         adopted = name not in self._tries
         tries = self._tries.get(name, 1)
-        delay = None if self._stopped else delay_after(self._options, status, tries, adopted=adopted)
+        delay = None if self._stopped else delay_after(self._options, record.state.outcome, tries, adopted=adopted)
         self.records[name] = record
         self._send(JobEnded(record, again=delay is not None))
         if delay is None:
-            self._count_failure(status)
+            self._count_failure(record)
         elif status == INTERRUPTED:  # it was adopted, and lost its engine
             self._queue.put_back(record.job)
         else:
@@ -227,10 +230,12 @@ class _Batch:
             retry = f"retry {tries} of {self._options.retries}"
             self._send(Notice(f"{name} is tried again in {duration(delay)}, {retry}."))
 
-    def _count_failure(self, status: str) -> None:
-        if status == COMPLETED or self._stopped:
+    def _count_failure(self, record: Record) -> None:
+        if record.status == COMPLETED or self._stopped:
             return
         self._failures += 1
         limit = self._options.failure_limit
         if limit is not None and self._failures >= limit:
             self.stop_starting(f"{count(self._failures, 'job')} did not complete, which is the limit")
+        elif not self._queue.empty and fails_for_all(record, self.records.values()):
+            self.stop_starting("all other jobs have the same command line, which its program refused")

@@ -1,11 +1,22 @@
-"""When a job is tried again. Pure."""
+"""What follows from the end of a job: whether it is tried again, whether the others would end the same way. Pure."""
 
 from __future__ import annotations
 
-from runner.core.options import RunOptions
-from runner.core.state import INTERRUPTED
+import re
+from collections.abc import Iterable
+from pathlib import PurePath
+
+from runner.core.job import Job
+from runner.core.options import RETRY_CAUSES, RunOptions
+from runner.core.result import COMMAND_LINE
+from runner.core.state import COMPLETED, INTERRUPTED, Finished, Outcome, Record
 
 LONGEST_DELAY = 600.0  # seconds
+#: Programs that start another one, which is the next word; and words that they take themselves.
+_STARTERS = re.compile(
+    r"python[\d.]*|(?:ba|da|z|k)?sh|node|deno|bun|Rscript|julia|perl|ruby|env|time|nice|exec|nohup|timeout|stdbuf|"
+    r"torchrun|accelerate|launch|uv|poetry|conda|pixi|run|srun|mpirun|mpiexec|xvfb-run|-.*|[\d.]+|\w+=.*"
+)
 
 
 def retry_delay(options: RunOptions, tries: int) -> float:
@@ -13,13 +24,54 @@ def retry_delay(options: RunOptions, tries: int) -> float:
     return float(min(options.retry_delay * 2 ** (tries - 1), LONGEST_DELAY))
 
 
-def delay_after(options: RunOptions, status: str, tries: int, *, adopted: bool) -> float | None:
+def delay_after(options: RunOptions, outcome: Outcome, tries: int, *, adopted: bool) -> float | None:
     """Seconds until a job that ended so is started again; None if it is not.
 
-    An adopted job that was interrupted lost its engine, which is no failure: it starts again at once.
+    An adopted job that was interrupted lost its engine, which is no failure: it starts again at once. A command line
+    that was refused is refused again.
     """
-    if adopted and status == INTERRUPTED:
+    if adopted and outcome.status == INTERRUPTED:
         return 0.0
-    if status in options.retry_statuses and tries <= options.retries:
-        return retry_delay(options, tries)
-    return None
+    if tries > options.retries or outcome.cause == COMMAND_LINE:
+        return None
+    killed = outcome.command_signal is not None and RETRY_CAUSES["signal"] in options.retry_statuses
+    return retry_delay(options, tries) if killed or outcome.status in options.retry_statuses else None
+
+
+def fails_for_all(failed: Record, records: Iterable[Record]) -> bool:
+    """True if a program refused its command line, which all jobs have, but for what is their own.
+
+    If another job of this call completed with it, something else was wrong.
+    """
+    if not isinstance(failed.state, Finished) or failed.state.outcome.cause != COMMAND_LINE:
+        return False
+    shape = _shape(failed.job)
+    alike = all(_shape(record.job) == shape and not _completed_now(record) for record in records)
+    return alike and not _runs_its_config(shape)
+
+
+def _completed_now(record: Record) -> bool:
+    return isinstance(record.state, Finished) and record.status == COMPLETED and not record.cached
+
+
+def _shape(job: Job) -> tuple[str, ...]:
+    """The command without what belongs to this job alone: its config, its folder, its name."""
+    values = {str(job.out_dir): "{out_dir}"}
+    if job.out_dir.is_relative_to(job.cwd):
+        values[str(job.out_dir.relative_to(job.cwd))] = "{out_dir}"
+    for config in (str(job.source or ""), job.source_argument):
+        if config:
+            values[config] = "{config}"
+    words = []
+    for word in job.argv:
+        for value, placeholder in values.items():
+            word = word.replace(value, placeholder)
+        option, equals, value = word.rpartition("=")
+        words.append(f"{option}{equals}{{name}}" if value == job.name else word)
+    return tuple(words)
+
+
+def _runs_its_config(shape: tuple[str, ...]) -> bool:
+    """True for `python {config}`: each job is another program."""
+    before = next((place for place, word in enumerate(shape) if "{config}" in word), len(shape))
+    return before < len(shape) and all(_STARTERS.fullmatch(PurePath(word).name) for word in shape[:before])

@@ -43,7 +43,7 @@ class Supervised:
     def __init__(self, job: Job, options: RunOptions, provenance: Mapping[str, Any]) -> None:
         """Begin the job's next attempt. Raises OSError if that fails."""
         self.job = job
-        self.attempt = attempts.begin(job, provenance)
+        self.attempt = attempts.begin(job, provenance, options.checkpoints)
         self.pid: int | None = None
         self.started_at: str | None = None
         self._options = options
@@ -94,6 +94,10 @@ class Supervised:
             grace=self._options.grace,
             log_timestamps=self._options.log_timestamps,
             result=known,
+            checkpoints=self._options.checkpoints,
+            config=attempts.config_argument(self.attempt),
+            own=(self.job.name, str(self.job.out_dir)),
+            script=None if self.job.script is None else str(self.job.script),
         )
 
     @property

@@ -16,17 +16,17 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
 import signal
 import time
 
-from runner.core import clock
 from runner.core.result import Result
 from runner.core.stopwatch import Stopwatch
 from runner.disk import atomic, layout, supervisor_file
-from runner.disk.reading import final_checkpoint
+from runner.disk.checkpoints import latest_checkpoint
 from runner.disk.supervisor_file import SupervisorRecord
 from runner.processes import process_id, process_tree
 from runner.processes.signals import Signals
-from runner.supervisor import outcome
+from runner.supervisor import explanation, outcome
 from runner.supervisor.control_pipe import ControlPipe, notify
 from runner.supervisor.messages import Ended, Request, Started
+from runner.supervisor.out_of_memory import KillCounters
 from runner.supervisor.outcome import Ending
 from runner.supervisor.spawn import PR_SET_CHILD_SUBREAPER, pipe, prctl, spawn
 from runner.supervisor.streams import Streams
@@ -51,6 +51,7 @@ def supervise(request: Request, control: ControlPipe, signals: Signals) -> int:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     paths = layout.JobPaths(request.out_dir)
     times = Stopwatch()
+    kills = KillCounters()
     out, err = pipe(), pipe()
     streams = Streams(out[0], err[0], (paths.stdout, paths.stderr, paths.combined), request.log_timestamps)
     try:
@@ -68,13 +69,13 @@ def supervise(request: Request, control: ControlPipe, signals: Signals) -> int:
     times.stop()
     if not (streams.join(0.05) and alone()):
         # The exit is recorded before anything else is waited for.
-        persist(paths, *explained(request, times, end, outcome.cause(end, request), streams))
+        persist(paths, *explained(request, times, end, outcome.cause(end, request), streams, kills))
         clean_up(streams)
     streams.finish(0.2)
     sentence = outcome.cause(end, request)
     if watch.unkillable:
         sentence = f"{sentence}; processes {watch.unkillable} could not be killed"
-    return finish(request, *explained(request, times, end, sentence, streams))
+    return finish(request, *explained(request, times, end, sentence, streams, kills))
 
 
 def write_pid_records(request: Request, pid: int, times: Stopwatch) -> None:
@@ -120,20 +121,22 @@ def alone() -> bool:
 
 
 def explained(
-    request: Request, times: Stopwatch, end: Ending, sentence: str | None, streams: Streams
+    request: Request, times: Stopwatch, end: Ending, sentence: str | None, streams: Streams, kills: KillCounters
 ) -> tuple[Result, str]:
     """The result with the job's own explanation of its end, and the job's traceback."""
-    details = ""
-    if end.status != "completed":
-        paths = layout.JobPaths(request.out_dir)
-        words, details = outcome.explain(paths, clock.WIDTH if request.log_timestamps == "all" else 0)
-        if words.startswith("KeyboardInterrupt") and end.status != "failed":
-            words = details = ""  # our own SIGINT is the cause
-        if words and end.status in ("timeout", "stalled"):
-            sentence = f"{sentence}; its last output: {words}"
-        elif words and end.status != "interrupted":
-            sentence = f"{sentence}: {words}"
-    return result_of(request, times, end, sentence, streams), details
+    result = result_of(request, times, end, sentence, streams)
+    if end.status == "completed":
+        return result, ""
+    why = explanation.explain(end, request, kills)
+    words, details = why.text, why.traceback
+    if words.startswith("KeyboardInterrupt") and end.status != "failed":
+        words = details = ""  # our own SIGINT is the cause
+    if words and end.status in ("timeout", "stalled"):
+        sentence = f"{sentence}; its last output: {words}"
+    elif words and end.status != "interrupted":
+        sentence = f"{sentence}: {words}"
+    sure = {"cause": why.cause} if why.cause and end.status != "interrupted" else {}
+    return result.updated(error=sentence, **sure), details
 
 
 def result_of(request: Request, times: Stopwatch, end: Ending, sentence: str | None, streams: Streams) -> Result:
@@ -146,11 +149,13 @@ def result_of(request: Request, times: Stopwatch, end: Ending, sentence: str | N
         signal=end.signal,
         **times.read(),
         error=sentence,
-        final_checkpoint=final_checkpoint(paths.folder),
+        final_checkpoint=latest_checkpoint(paths.folder, request.checkpoints),
         final_metrics=outcome.final_metrics(paths.metrics),
         run_dir=outcome.run_dir(paths),
     )
-    return result.updated(log_errors=streams.errors) if streams.errors else result
+    command_signal = {"command_signal": end.command_signal} if end.command_signal else {}
+    log_errors = {"log_errors": streams.errors} if streams.errors else {}
+    return result.updated(**command_signal, **log_errors)
 
 
 def finish(request: Request, result: Result, details: str) -> int:

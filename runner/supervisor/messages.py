@@ -18,11 +18,15 @@ STOP, KILL = b"stop", b"kill"  # commands after a request on the control pipe: s
 
 
 class Request:
-    """One job for one supervisor. `result` has the entries of its result that are known before it starts."""
+    """One job for one supervisor. `result` has the entries of its result that are known before it starts.
+
+    `checkpoints` are patterns of the files that count as one; none: the usual ones. `config` is the word of `argv` for
+    its config, `own` are values that only this job has, `script` is its training script, each where there is one.
+    """
 
     __slots__ = (
-        "argv", "cwd", "env", "grace", "keep_running", "log_timestamps", "out_dir", "result", "stall_timeout",
-        "timeout",
+        "argv", "checkpoints", "config", "cwd", "env", "grace", "keep_running", "log_timestamps", "out_dir", "own",
+        "result", "script", "stall_timeout", "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -38,6 +42,10 @@ class Request:
         grace: Sequence[float],
         log_timestamps: str,
         result: Result,
+        checkpoints: Sequence[str] = (),
+        config: str | None = None,
+        own: Sequence[str] = (),
+        script: str | None = None,
     ) -> None:
         self.argv: Final = list(argv)
         self.env: Final = dict(env)
@@ -49,6 +57,10 @@ class Request:
         self.grace: Final = list(grace)
         self.log_timestamps: Final = log_timestamps
         self.result: Final = result
+        self.checkpoints: Final = list(checkpoints)
+        self.config: Final = config
+        self.own: Final = list(own)
+        self.script: Final = script
 
     def to_line(self) -> bytes:
         values = {name: getattr(self, name) for name in self.__slots__}

@@ -11,27 +11,27 @@ import signal
 
 from runner.disk import layout
 from runner.disk.reading import read_json, tail
+from runner.supervisor import exit_codes
 from runner.supervisor.messages import Request
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from typing import Any, Final
 
-LAST_LINES = 5  # lines of stderr in an error sentence
-LINE_WIDTH = 300
-TRACEBACK = ("Traceback (most recent call last)", "Exception Group Traceback (most recent call last)")
-CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
-
-
 class Ending:
-    """How a job ended: one of the statuses of a result; `return_code` and `signal` exclude each other."""
+    """How a job ended: one of the statuses of a result; `return_code` and `signal` exclude each other.
 
-    __slots__ = ("return_code", "signal", "status")
+    `command_signal` is the signal that killed the command of a shell or container, as its exit code says.
+    """
+
+    __slots__ = ("command_signal", "return_code", "signal", "status")
 
     def __init__(self, status: str, return_code: int | None = None, signal: str | None = None) -> None:
         self.status: Final = status
         self.return_code: Final = return_code
         self.signal: Final = signal
+        of_itself = return_code if status == "failed" else None  # and not of our stop request
+        self.command_signal: Final = exit_codes.signal_behind(of_itself or 0)
 
 
 def ending(wait_status: int, stopped_because: str | None) -> Ending:
@@ -53,40 +53,6 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def traceback(lines: list[str]) -> tuple[str, str]:
-    """The last Python traceback among these lines, with what led to it: its message, and its text to the end.
-
-    Both are empty if there is none; the message is empty too if the job printed other lines after it, since a traceback
-    that was only logged need not be the cause of the end.
-    """
-    starts = [number for number, line in enumerate(lines) if line.lstrip(" +|").startswith(TRACEBACK)]
-    if not starts:
-        return "", ""
-    message = starts[-1] + 1
-    while message < len(lines) and _indented(lines[message]):
-        message += 1
-    after = message + 1
-    while after < len(lines) and _indented(lines[after]):
-        after += 1
-    begin = starts.pop()
-    while starts and any(line.startswith(CHAINED) for line in lines[starts[-1] : begin]):
-        begin = starts.pop()  # "During handling of the above exception, another exception occurred"
-    text = " ".join(line.strip() for line in lines[message:after] if line.strip())
-    if message >= len(lines):  # of an exception group every line is indented
-        text = next((line.lstrip(" |") for line in lines[begin:] if "ExceptionGroup: " in line), "")
-    return (text[:LINE_WIDTH] if after >= len(lines) else ""), "\n".join(lines[begin:]).rstrip() + "\n"
-
-
-def _indented(line: str) -> bool:
-    return not line or line[0] in " \t"
-
-
-def last_output(lines: list[str]) -> str:
-    """The last lines that are not empty, as one sentence."""
-    filled = [line.strip()[:LINE_WIDTH] for line in lines if line.strip()]
-    return " | ".join(filled[-LAST_LINES:])
-
-
 def cause(end: Ending, request: Request) -> str | None:
     """Why a job did not complete, before its own explanation is added."""
     match end.status:
@@ -100,21 +66,11 @@ def cause(end: Ending, request: Request) -> str | None:
         case "interrupted":
             return "interrupted" + (f" (ended by {end.signal})" if end.signal else "")
         case "killed":
-            hint = "; the kernel does this when memory runs out" if end.signal == "SIGKILL" else ""
-            return f"killed by {end.signal}{hint}"
+            sender = " (not sent by this runner)" if end.signal in ("SIGKILL", "SIGTERM") else ""
+            return f"killed by {end.signal}{sender}"
         case _:
-            return f"exit code {end.return_code}"
-
-
-def explain(paths: layout.JobPaths, skip: int) -> tuple[str, str]:
-    """The job's own explanation and its traceback, each empty if there is none."""
-    reported = read_json(paths[layout.JOB_ERROR])
-    if reported.get("message"):
-        words = f"{reported.get('type', 'error')}: {reported['message']}"
-        return words, str(reported.get("traceback") or "")
-    lines = tail(paths.stderr, skip)
-    message, trace = traceback(lines)
-    return message or last_output(lines) or last_output(tail(paths.stdout, skip)), trace
+            meaning = f": its command was killed by {end.command_signal}" if end.command_signal else ""
+            return f"exit code {end.return_code}{meaning}"
 
 
 def final_metrics(path: str) -> dict[str, Any]:

@@ -1,0 +1,72 @@
+"""Evidence that memory ran out: the kernel's counters of processes that it killed for that, and what was printed.
+
+SIGKILL alone is no evidence: anybody can send it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
+if TYPE_CHECKING:
+    from typing import Final
+
+VMSTAT, CGROUPS, OWN = "/proc/vmstat", "/sys/fs/cgroup", "/proc/self/cgroup"
+#: Kernel, shells, Slurm, libraries: what they print when memory ran out.
+PRINTED = (
+    r"out of memory|cannot allocate memory|\bMemoryError\b|std::bad_alloc|can't allocate memory|not enough memory|"
+    r"oom[-_ ]?kill|\bOOM\b|Killed process \d+"
+)
+
+
+class KillCounters:
+    """What the counters were when this was made. A job runs in the cgroup of its supervisor, which makes it before."""
+
+    __slots__ = ("_before",)
+
+    def __init__(self) -> None:
+        self._before: Final = _read()
+
+    def risen(self) -> str | None:
+        """The counter that rose since, in words; None if none did, or if there is none."""
+        now = _read()
+        for path, before in self._before.items():
+            if now.get(path, before) > before:
+                return f"oom_kill in {path} rose from {before} to {now[path]}"
+        return None
+
+
+def printed(lines: list[str]) -> str | None:
+    """The last line that says that memory ran out; None if there is none."""
+    return next((line.strip() for line in reversed(lines) if re.search(PRINTED, line, re.IGNORECASE)), None)
+
+
+def _read() -> dict[str, int]:
+    """path -> number of processes that were killed; first that of the own cgroup."""
+    counts = {}
+    for path in (*cgroup_files(), VMSTAT):
+        try:
+            with open(path) as file:
+                values = dict(line.split(maxsplit=1) for line in file if line.startswith("oom_kill "))
+            counts[path] = int(values["oom_kill"])
+        except (OSError, ValueError, KeyError):  # not this system, or not for us to read
+            continue
+    return counts
+
+
+def cgroup_files() -> list[str]:
+    """The files with the counters of the cgroup of this process, of version 1 or 2."""
+    try:
+        with open(OWN) as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return []
+    files = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            files += [os.path.join(CGROUPS, path.strip("/"), "memory.events")]
+        elif "memory" in controllers.split(","):
+            files += [os.path.join(CGROUPS, "memory", path.strip("/"), "memory.oom_control")]
+    return files
