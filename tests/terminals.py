@@ -34,11 +34,11 @@ class Terminal:
         os.write(self._leader, text.encode())
 
     def expect(self, pattern: str, what: str, seconds: float = DEADLINE) -> str:
-        """Wait until the pattern was written, and return all up to its end; later calls see only what came after it."""
+        """Wait until the pattern was written; all up to its end is returned and forgotten."""
         deadline = time.monotonic() + seconds
-        while (found := re.search(pattern, self.written)) is None:
+        while (found := re.search(pattern, self.written, re.DOTALL)) is None:
             left = deadline - time.monotonic()
-            assert left > 0 and self._read(left), f"{what}: not within {seconds} s\n{self.written!r}"
+            assert left > 0 and self._read(left), f"{what}: not within {seconds} s\n{self.written[-1500:]!r}"
         before, self.written = self.written[: found.end()], self.written[found.end() :]
         return before
 
@@ -58,7 +58,7 @@ class Terminal:
             block = os.read(self._leader, 1 << 16)
         except OSError:  # the other side is closed
             return False
-        self.written += block.decode(errors="replace")
+        self.written = re.sub(r"\x1b\[[0-9;]*m", "", self.written + block.decode(errors="replace"))  # without colours
         return bool(block)
 
     def close(self) -> None:
