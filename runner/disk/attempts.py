@@ -22,10 +22,11 @@ from runner.processes import process_tree
 CLEANED_WITHIN = 5.0  # seconds that a supervisor may need to clean up after a job whose end it has recorded
 
 
-def begin(job: Job, provenance: Mapping[str, Any]) -> Attempt:
+def begin(job: Job, provenance: Mapping[str, Any], environment: Mapping[str, str]) -> Attempt:
     """Prepare the job's folder for its next attempt, and write what is known before the start.
 
-    Raises OSError, also for a job that runs on another host.
+    `environment` is added to that of the job, for this attempt. Raises OSError, also for a job that runs on another
+    host.
     """
     if job.out_dir.is_symlink():
         raise OSError(errno.ELOOP, "the job's folder is a link", str(job.out_dir))
@@ -38,7 +39,8 @@ def begin(job: Job, provenance: Mapping[str, Any]) -> Attempt:
     archive_attempt(job, whole=checkpoint is None)
     for name, content in job.files.items():
         atomic.write_bytes(job.out_dir / name, content)
-    attempt = Attempt(job, number, command(job, checkpoint), {**job.env, process_tree.MARK: uuid.uuid4().hex})
+    added = {**environment, **job.env, process_tree.MARK: uuid.uuid4().hex}
+    attempt = Attempt(job, number, command(job, checkpoint), added)
     atomic.write_json(job.out_dir / layout.METADATA, results.metadata(attempt, provenance))
     return attempt
 
