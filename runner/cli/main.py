@@ -15,6 +15,7 @@ from runner.cli.parser import command_parser, with_flag
 from runner.core import program
 from runner.core.checkout import load_plugins
 from runner.core.errors import UserError, did_you_mean, print_error
+from runner.processes.signals import unblock
 
 SIGNALLED = 128  # plus the number of the signal
 
@@ -30,6 +31,7 @@ def guarded(command: Callable[[], int], name: str) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell starts us with SIGINT ignored
     open_standard_streams()
     try:
+        unblock()
         load_plugins()
         code = command()
         sys.stdout.flush()

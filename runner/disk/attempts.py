@@ -27,11 +27,13 @@ CLEANED_WITHIN = 5.0  # seconds that a supervisor may need to clean up after a j
 NO_CHECKPOINT = "no checkpoint found; starts from the beginning"
 
 
-def begin(job: Job, provenance: Mapping[str, Any], checkpoints: Sequence[str] = ()) -> Attempt:
+def begin(
+    job: Job, provenance: Mapping[str, Any], environment: Mapping[str, str], checkpoints: Sequence[str] = ()
+) -> Attempt:
     """Prepare the job's folder for its next attempt, and write what is known before the start.
 
-    `checkpoints` are patterns of what counts as one; none: the usual ones. Raises OSError, also for a job that runs on
-    another host.
+    `environment` is added to that of the job, for this attempt. `checkpoints` are patterns of what counts as one; none:
+    the usual ones. Raises OSError, also for a job that runs on another host.
     """
     if job.out_dir.is_symlink():
         raise OSError(errno.ELOOP, "the job's folder is a link", str(job.out_dir))
@@ -45,9 +47,9 @@ def begin(job: Job, provenance: Mapping[str, Any], checkpoints: Sequence[str] = 
     archive_attempt(job, whole=checkpoint is None)
     for name, content in job.files.items():
         atomic.write_bytes(job.out_dir / name, content)
-    environment = {**job.env, process_tree.MARK: uuid.uuid4().hex}
+    added = {**environment, **job.env, process_tree.MARK: uuid.uuid4().hex}
     note = NO_CHECKPOINT if resumes and checkpoint is None else ""
-    attempt = Attempt(job, number, command(job, checkpoint), environment, note)
+    attempt = Attempt(job, number, command(job, checkpoint), added, note)
     atomic.write_json(job.out_dir / layout.METADATA, results.metadata(attempt, provenance))
     return attempt
 

@@ -18,7 +18,8 @@ from runner.core.result import Result
 from runner.core.state import COMPLETED, ERROR, Record
 from runner.disk import attempts, results, supervisor_file
 from runner.disk.supervisor_file import SupervisorRecord
-from runner.processes import process_id, process_tree
+from runner.planners.environment import threads
+from runner.processes import cpus, process_id, process_tree
 from runner.processes.signals import Signals
 from runner.supervisor import messages
 from runner.supervisor.messages import Ended, Request, Started
@@ -43,7 +44,8 @@ class Supervised:
     def __init__(self, job: Job, options: RunOptions, provenance: Mapping[str, Any]) -> None:
         """Begin the job's next attempt. Raises OSError if that fails."""
         self.job = job
-        self.attempt = attempts.begin(job, provenance, options.checkpoints)
+        added = threads({**os.environ, **job.env}, options.max_workers, cpus.usable())
+        self.attempt = attempts.begin(job, provenance, added, options.checkpoints)
         self.pid: int | None = None
         self.started_at: str | None = None
         self._options = options

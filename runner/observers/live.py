@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Literal, TextIO
 
-from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -15,7 +13,8 @@ from runner.core.state import COMPLETED, INTERRUPTED, PENDING, RUNNING, Finished
 from runner.core.text import count, duration, plain
 from runner.engine.events import BatchEnded, BatchStarted, Event
 from runner.observers.batch_state import NO_PROGRESS
-from runner.observers.plain import Lines, silence
+from runner.observers.display import Display
+from runner.observers.plain import Lines
 from runner.observers.registry import ObserverContext
 
 REFRESH = 0.25  # seconds between two drawings
@@ -33,47 +32,43 @@ def make(context: ObserverContext) -> Screen:
 
 
 class Screen(Lines):
-    """Lines that scroll by above a table of the jobs, which is drawn again at most four times a second."""
+    """Lines that scroll by above a table of the jobs, which is drawn again at most four times a second.
+
+    In the background of its terminal there is no table, and a heartbeat instead of it.
+    """
 
     def __init__(self, stream: TextIO, *, verbose: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(stream, verbose=verbose, clock=clock)
-        self._console = Console(file=stream, highlight=False)
-        self._display = Live(console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+        self._display = Display(stream)
         self._next_draw = 0.0
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, BatchEnded):
-            self._guard(lambda: self._display.update(Text(""), refresh=True))
-            self._guard(self._display.stop)
+            self._display.close()
         super().__call__(event)
         if isinstance(event, BatchStarted):
-            self._guard(self._display.start)
+            self._display.open()
 
     def _tick(self) -> None:
-        """Draw the table, which takes the place of the heartbeat."""
-        if self._clock() >= self._next_draw:
+        if not self._display.visible():
+            super()._tick()
+        elif self._clock() >= self._next_draw:
             self._next_draw = self._clock() + REFRESH
-            self._guard(lambda: self._display.update(self._table(), refresh=True))
+            self._display.draw(self._table())
 
     def _print(self, text: str) -> None:
         style = {"✗": "red", "✓": "green"}.get(text[:1], "")
-        self._guard(lambda: self._console.print(Text(plain(text), style=style), soft_wrap=True))
-
-    def _guard(self, draw: Callable[[], None]) -> None:
-        try:
-            draw()
-        except (OSError, ValueError):
-            silence(self._stream)
+        self._display.print(Text(plain(text), style=style))
 
     def _table(self) -> Table:
-        columns, name_width = self._columns(self._console.size.width)
+        columns, name_width = self._columns(self._display.width)
         table = Table(box=None, pad_edge=False, header_style="dim", caption=self._caption(), caption_justify="left")
         for heading in columns:
             width = {"job": name_width, "state": self._state_width()}.get(heading)
             side: Literal["left", "right"] = "left" if heading in ("job", "state") else "right"
             table.add_column(heading, justify=side, no_wrap=True, overflow="ellipsis", max_width=width)
-        caption_rows = 1 + len(self._caption()) // max(self._console.size.width, 1)
-        for name in self._visible(max(self._console.size.height - 3 - caption_rows, 1)):
+        caption_rows = 1 + len(self._caption()) // max(self._display.width, 1)
+        for name in self._visible(max(self._display.height - 3 - caption_rows, 1)):
             record = self.state.records[name]
             cells = (Text(plain(cell)) for cell in map(self._row(record).__getitem__, columns))
             table.add_row(*cells, style=STYLES.get(record.status, "red"))
@@ -93,7 +88,7 @@ class Screen(Lines):
 
     def _state_width(self) -> int:
         longest = max((len(_waiting(reason)) for reason in self.state.reasons.values() if reason), default=0)
-        return max(WIDTHS["state"], min(longest, MOST_STATE, self._console.size.width // 2))
+        return max(WIDTHS["state"], min(longest, MOST_STATE, self._display.width // 2))
 
     def _visible(self, rows: int) -> list[str]:
         """Running jobs, then those that did not complete, then the latest completed, then the next to come."""

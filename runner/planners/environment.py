@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+OPENMP = "OMP_NUM_THREADS"
+#: What the libraries of numeric programs read for their number of threads: OpenMP (PyTorch), MKL, OpenBLAS (NumPy),
+#: numexpr (pandas), Apple's Accelerate.
+THREADS = (OPENMP, "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 SERVERS = ("api.wandb.ai", "api.forge.coreweave.com")  # where versions of wandb log in by default
 
 
@@ -23,6 +27,16 @@ def additions(environ: Mapping[str, str], out_dir: Path, batch: str, job: str, c
     if not has_wandb_key(environ):
         added["WANDB_MODE"] = "offline"  # without a key wandb would prompt for one, and wait for ever
     return {name: value for name, value in added.items() if name not in environ}
+
+
+def threads(environ: Mapping[str, str], workers: int, cpus: float) -> dict[str, str]:
+    """Each of several jobs gets its part of the CPUs: by default each would start a thread for every one of them.
+
+    Nothing is added where the user has set one of the variables: some libraries read several of them.
+    """
+    if workers == 1 or any(name in environ for name in THREADS):
+        return {}
+    return dict.fromkeys(THREADS, str(max(1, int(cpus / workers))))
 
 
 def has_wandb_key(environ: Mapping[str, str], default_server: str = "") -> bool:

@@ -9,31 +9,55 @@ GONE_WITHIN = 5.0  # seconds that a killed process may take to be gone
 MARK = "RUNNER_JOB_ID"  # each job gets a unique value: whatever it starts inherits it, in a session of its own too
 
 
-def parents() -> dict[int, int]:
-    """Process id -> id of its parent, of all processes that can be seen; zombies are left out."""
+class Process:
+    """One that can be seen, and is no zombie. Not a dataclass: every supervisor imports this file."""
+
+    __slots__ = ("group", "parent", "pid", "session")
+
+    def __init__(self, pid: int, parent: int, group: int, session: int) -> None:
+        self.pid = pid
+        self.parent = parent
+        self.group = group
+        self.session = session
+
+
+def processes() -> list[Process]:
+    """All processes that can be seen; zombies are left out."""
     if not sys.platform.startswith("linux"):
-        return _parents_by_ps()
-    found = {}
+        return _processes_by_ps()
+    found = []
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
         try:
             with open(f"/proc/{name}/stat", "rb") as file:
-                # "pid (name) state ppid ...": the name may hold spaces and parentheses.
-                state, parent = file.read().rpartition(b")")[2].split()[:2]
+                # "pid (name) state ppid pgrp session ...": the name may hold spaces and parentheses.
+                state, *ids = file.read().rpartition(b")")[2].split(None, 4)[:4]
         except OSError:  # it ended while we looked
             continue
         if state not in (b"Z", b"X"):
-            found[int(name)] = int(parent)
+            found.append(Process(int(name), *map(int, ids)))
     return found
 
 
-def _parents_by_ps() -> dict[int, int]:
+def _processes_by_ps() -> list[Process]:
     import subprocess  # macOS only: every supervisor imports this file
 
-    table = subprocess.run(["ps", "-axo", "pid=,ppid=,state="], capture_output=True, text=True, check=False).stdout
+    argv = ["ps", "-axo", "pid=,ppid=,pgid=,state="]
+    table = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
     rows = [line.split() for line in table.splitlines()]
-    return {int(pid): int(parent) for pid, parent, state in rows if not state.startswith("Z")}
+    # Sessions have no numbers there: each group counts as one.
+    return [Process(int(p), int(pp), int(pg), int(pg)) for p, pp, pg, state in rows if not state.startswith("Z")]
+
+
+def parents() -> dict[int, int]:
+    """Process id -> id of its parent, of all processes that can be seen; zombies are left out."""
+    return {process.pid: process.parent for process in processes()}
+
+
+def session(leader: int) -> list[Process]:
+    """The processes of a session that is led by this one."""
+    return [process for process in processes() if process.session == leader]
 
 
 def descendants(root: int) -> list[int]:
@@ -70,6 +94,14 @@ def send(pids: list[int], number: int) -> None:
             os.kill(pid, number)
         except (ProcessLookupError, PermissionError):
             continue
+
+
+def send_group(leader: int, number: int) -> None:
+    """Send a signal to a process group, if there is one."""
+    try:
+        os.killpg(leader, number)
+    except (ProcessLookupError, PermissionError):
+        pass
 
 
 def kill_below(root: int) -> list[int]:

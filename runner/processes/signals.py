@@ -14,8 +14,19 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+def unblock() -> None:
+    """Receive all signals: which ones are blocked is inherited, and a blocked Ctrl+C would never arrive."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def hangup_ignored() -> bool:
+    """True under `nohup` and `trap '' HUP`: somebody wants this process to outlive its terminal."""
+    return signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+
+
 class Signals:
-    """Installed for a `with` block, also where the parent had them ignored, as `sh -c '... &'` does with SIGINT."""
+    """Installed for a `with` block, also where the parent had them blocked, or ignored, as `sh -c '... &'` does with
+    SIGINT. Only a SIGHUP that is ignored stays ignored."""
 
     CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     DRAIN = signal.SIGUSR1  # finish what runs, start nothing more
@@ -34,7 +45,9 @@ class Signals:
 
     def __enter__(self) -> Signals:
         for number in (*self.CAUGHT, self.DRAIN, self.AT_ONCE):
-            self._before[number] = signal.signal(number, self._note)
+            if number != signal.SIGHUP or not hangup_ignored():
+                self._before[number] = signal.signal(number, self._note)
+        self._blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, (*self._before, signal.SIGCHLD))
         # An ignored SIGCHLD is inherited, and makes every exit code of a child read as 0.
         self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
@@ -44,6 +57,7 @@ class Signals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         signal.set_wakeup_fd(self._wakeup)
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._blocked)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         os.close(self._read)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from runner.core.state import COMPLETED, Finished, Record
 from runner.core.text import command, count, duration, listed, plain, shown, size
 from runner.disk.layout import BatchPaths
 from runner.disk.results import running_elsewhere
+from runner.planners import environment
+from runner.processes import cpus
 from runner.reports import comparison
 from runner.reports.summary import counts
 
@@ -98,9 +101,16 @@ LISTINGS: Mapping[str, Listing] = {
 
 
 def footprint(plan: Plan) -> list[str]:
-    """What the batch will write beside its logs, as a line; no line if that is not known."""
+    """What the batch will write beside its logs, if that is known, and its threads, if it divides them: a line each."""
     needed = sum(job.disk_bytes for job in plan.jobs)
-    return [f"Disk: up to {size(needed)} of checkpoints"] if needed else []
+    lines = [f"Disk: up to {size(needed)} of checkpoints"] if needed else []
+    environ = {**os.environ, **(plan.jobs[0].env if plan.jobs else {})}
+    workers = plan.options.max_workers
+    divided = environment.threads(environ, workers, cpus.usable()) if plan.options.executor == "local" else {}
+    if divided:
+        each = count(int(divided[environment.OPENMP]), "CPU thread")
+        lines.append(f"{workers} jobs at a time, {each} each ({environment.OPENMP})")
+    return lines
 
 
 def _where(job: Job) -> str:

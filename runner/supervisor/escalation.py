@@ -7,15 +7,17 @@ import signal
 import time
 
 from runner.processes import process_tree
+from runner.processes.interrupt import interrupt
 
 INTERRUPT, TERMINATE, KILL = 0, 1, 2  # the steps
 KILL_AGAIN = 0.05  # seconds between two looks at a tree that is being killed
 
 
 class StopEscalation:
-    """SIGINT to the job, then SIGTERM and SIGCONT to its group, then its whole tree is killed.
+    """SIGINT to the job's session, as a terminal sends it, then SIGTERM, then its whole tree is killed.
 
-    `grace` has the seconds after each step until the next one; after the last, until the tree counts as unkillable.
+    The job leads the session, and must not have been waited for: its id would be free for another process. `grace` has
+    the seconds after each step until the next one; after the last, until the tree counts as unkillable.
     """
 
     def __init__(self, pid: int, grace: list[float]) -> None:
@@ -44,17 +46,19 @@ class StopEscalation:
             return
         self._steps[self._level]()
 
+    @property
+    def begun(self) -> bool:
+        """True once the job was asked to stop."""
+        return self._level >= INTERRUPT
+
     def _interrupt(self) -> None:
-        for number in (signal.SIGINT, signal.SIGCONT):  # a stopped process would take its SIGINT only when continued
-            process_tree.send([self._pid], number)
+        interrupt(self._pid)
         self.next_at = time.monotonic() + self._grace[INTERRUPT]
 
     def _terminate(self) -> None:
         for number in (signal.SIGTERM, signal.SIGCONT):  # SIGCONT: a stopped process receives nothing else
-            try:
-                os.killpg(self._pid, number)
-            except (ProcessLookupError, PermissionError):
-                pass
+            for group in {self._pid, *(one.group for one in process_tree.session(self._pid))}:
+                process_tree.send_group(group, number)
         self.next_at = time.monotonic() + self._grace[TERMINATE]
 
     def _kill(self) -> None:

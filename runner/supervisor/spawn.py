@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 
-from runner.processes.signals import Signals
+from runner.processes.signals import Signals, hangup_ignored, unblock
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
@@ -67,9 +67,7 @@ def _become(
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # the supervisor died before the line above took hold
             os._exit(127)
-        signal.set_wakeup_fd(-1)
-        for number in (*Signals.CAUGHT, Signals.DRAIN, Signals.AT_ONCE, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)
+        _reset_signals()
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (outputs[0], 1), (outputs[1], 2)):
             os.dup2(source, target)
@@ -81,6 +79,17 @@ def _become(
         os.write(report, f"{error.errno or errno.EIO} {where}".encode())
     finally:
         os._exit(127)
+
+
+def _reset_signals() -> None:
+    """As a shell starts a program; a SIGHUP that was ignored from the start stays ignored."""
+    signal.set_wakeup_fd(-1)
+    reset = {*Signals.CAUGHT, Signals.DRAIN, Signals.AT_ONCE, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ}
+    if hangup_ignored():
+        reset.remove(signal.SIGHUP)
+    for number in reset:
+        signal.signal(number, signal.SIG_DFL)
+    unblock()
 
 
 def exit_descriptor(pid: int) -> int:

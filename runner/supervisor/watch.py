@@ -18,6 +18,7 @@ from runner.supervisor.spawn import exit_descriptor
 from runner.supervisor.streams import Streams
 
 LONGEST_POLL = 2000.0  # milliseconds; zombies that the job's tree left behind are reaped this often
+SESSION_POLL = 100.0  # milliseconds between two looks at a session whose leader has left
 LOOKS = 8  # at the metrics in the time that a job may be silent, so that it is stopped at most an eighth too late
 
 
@@ -31,11 +32,16 @@ class Watch:
         stall = request.stall_timeout
         self._silence = Silence(stall, streams, layout.JobPaths(request.out_dir).metrics) if stall else None
         self._keep_running = request.keep_running
+        self._exited = False  # after a stop request: what it started in its session may still be at work
         self.because: str | None = None  # why the job was stopped: interrupted, timeout or stalled
         self.unkillable: list[int] = []
 
     def until_exit(self, control: ControlPipe, signals: Signals) -> int:
-        """The wait status of the job. Its exit is noticed at once, by its pidfd or by a thread that waits."""
+        """The wait status of the job. Its exit is noticed at once, by its pidfd or by a thread that waits.
+
+        A job that was asked to stop may be a shell or a launcher that leaves before what it started: then the rest of
+        its session has the time that is left to it.
+        """
         exited = exit_descriptor(self._pid)
         poll = select.poll()
         for descriptor in (exited, 0, signals.fileno()):
@@ -44,7 +50,10 @@ class Watch:
         while True:
             ready = {descriptor for descriptor, _ in poll.poll(self._patience())}
             if exited in ready:
-                return os.waitpid(self._pid, 0)[1]
+                if not self._escalation.begun:
+                    return self._exit_status()
+                poll.unregister(exited)
+                self._exited = True
             if 0 in ready:
                 self._obey(control.commands())
                 if not control.open:
@@ -52,17 +61,26 @@ class Watch:
             if signals.fileno() in ready:
                 signals.drain()
                 self._stop("interrupted", INTERRUPT if len(signals.received) == 1 else KILL)
-            if self._limit and time.monotonic() >= self._limit:
-                self._stop("timeout", INTERRUPT)
-                self._limit = None
-            if self._silence and self._silence.lasts():
-                self._stop("stalled", INTERRUPT)
-                self._silence = None
+            self._check_limits()
             self._escalation.tick()
             process_tree.reap(self._pid)
+            if self._exited and not process_tree.session(self._pid):
+                return self._exit_status()
             if self._escalation.exhausted:
-                self.unkillable = [self._pid, *process_tree.descendants(os.getpid())]
-                return signal.SIGKILL  # as a wait status: died by SIGKILL, which is all that we could do
+                self.unkillable = process_tree.descendants(os.getpid())
+                # As a wait status: died by SIGKILL, which is all that we could do.
+                return self._exit_status() if self._exited else signal.SIGKILL
+
+    def _exit_status(self) -> int:
+        return os.waitpid(self._pid, 0)[1]
+
+    def _check_limits(self) -> None:
+        if self._limit and time.monotonic() >= self._limit:
+            self._stop("timeout", INTERRUPT)
+            self._limit = None
+        if self._silence and self._silence.lasts():
+            self._stop("stalled", INTERRUPT)
+            self._silence = None
 
     def _obey(self, commands: list[bytes]) -> None:
         for command in commands:
@@ -78,7 +96,8 @@ class Watch:
         """Milliseconds until something is due."""
         silence = self._silence.next_look if self._silence else None
         due = [moment for moment in (self._limit, silence, self._escalation.next_at) if moment is not None]
-        return min(max(min(due) - time.monotonic(), 0) * 1000 + 1, LONGEST_POLL) if due else LONGEST_POLL
+        longest = SESSION_POLL if self._exited else LONGEST_POLL
+        return min(max(min(due) - time.monotonic(), 0) * 1000 + 1, longest) if due else longest
 
 
 class Silence:

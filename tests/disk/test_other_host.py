@@ -131,7 +131,7 @@ def test_neither_adoption_nor_a_new_attempt_touches_a_job_of_another_host(elsewh
     assert adopt(job, RunOptions()) is None
     attempts.clean_up_batch(plan)
     with pytest.raises(OSError, match=f"runs on {OTHER}"):
-        attempts.begin(job, {})
+        attempts.begin(job, {}, {})
     lost = results.lost(attempts.Attempt(job, 1, job.argv, {}), "could not be started")
     assert OTHER in (results.write_result(job, lost) or "")
     assert path.exists() and not (elsewhere.batch / "b" / "experiment_result.json").exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.planners.environment import additions, has_wandb_key
+from runner.planners.environment import THREADS, additions, has_wandb_key, threads
 
 FORGE = "https://api.forge.coreweave.com"
 OWN = "https://logs.example.org:8080"
@@ -49,3 +49,20 @@ def test_without_a_key_wandb_is_offline_and_what_the_user_set_stays(tmp_path: Pa
     assert added["WANDB_MODE"] == "offline" and added["WANDB_RUN_GROUP"] == "batch" and "WANDB_DIR" not in added
     assert "WANDB_MODE" not in additions({**environ, "WANDB_API_KEY": "x"}, tmp_path, "b", "j", tmp_path)
     assert "WANDB_MODE" not in additions({**environ, "WANDB_MODE": "online"}, tmp_path, "b", "j", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("workers", "cpus", "expected"),
+    [(2, 8.0, "4"), (4, 2.0, "1"), (2, 1.5, "1"), (3, 16.0, "5"), (2, 64.0, "32")],
+)
+def test_jobs_that_run_side_by_side_divide_the_cpus(workers: int, cpus: float, expected: str) -> None:
+    assert threads({}, workers, cpus) == dict.fromkeys(THREADS, expected)
+
+
+def test_one_job_at_a_time_has_the_threads_that_its_libraries_choose() -> None:
+    assert threads({}, 1, 8.0) == {}
+
+
+@pytest.mark.parametrize("name", THREADS)
+def test_a_number_of_threads_that_the_user_has_set_is_not_mixed_with_ours(name: str) -> None:
+    assert threads({name: "3"}, 2, 8.0) == {}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import time
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from runner.cli.batch_folders import find
@@ -17,12 +16,19 @@ from runner.core.text import plain, shown
 from runner.disk import results, supervisor_file
 from runner.disk.layout import BatchPaths
 from runner.disk.lock import holder, other_host
+from runner.executors.supervised import patience_after
 from runner.planners import recorded
-from runner.processes import process_id
+from runner.processes import ending
 from runner.processes.signals import Signals
 
 HELP = "stop a batch: the running job saves and leaves"
-POLL = 0.2  # seconds between two looks at a process
+SLACK = 10.0  # seconds that a runner may take to write its records when its jobs have ended
+
+
+class NotEnded(UserError):
+    """What was asked to end is still there."""
+
+    exit_code = 1
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -45,14 +51,22 @@ def stop(root: Path, *, now: bool, drain: bool) -> int:
         return _stop_jobs(plan, now=now, drain=drain)
     if (host := other_host(held)) is not None:
         raise UserError(f"{shown(root)}: runs on {host}; stop it there")
-    who = held.get("identity")
-    if process_id.alive(who):
-        os.kill(int(held["pid"]), Signals.DRAIN if drain else Signals.AT_ONCE if now else signal.SIGTERM)
+    if who := held.get("identity"):
+        ending.request(who, Signals.DRAIN if drain else Signals.AT_ONCE if now else signal.SIGTERM)
     doing = "no further job is started; waiting for the one that runs" if drain else "stopping"
     print(f"{shown(root)}: {doing}", flush=True)
-    while process_id.alive(who):
-        time.sleep(POLL)
+    _wait(plan, [who] if who else [], now=now, drain=drain)
     return status.show(root)
+
+
+def _wait(plan: Plan, processes: Sequence[Sequence[str]], *, now: bool, drain: bool) -> None:
+    """Wait until the processes have ended; raises NotEnded when they should have, and have not."""
+    patience = None if drain else patience_after(plan.options, "kill" if now else "stop") + SLACK
+    if left := ending.wait(processes, patience):
+        pids = " ".join(map(str, left))
+        cause = f"{shown(plan.root)}: process {pids} has not ended within {patience:g} s"
+        harder = "" if now else "stop --now kills the jobs at once; "
+        raise NotEnded(f"{cause}; {harder}kill -KILL {pids} ends it, and what it runs is stopped then")
 
 
 def _stop_jobs(plan: Plan, *, now: bool, drain: bool) -> int:
@@ -71,9 +85,8 @@ def _stop_jobs(plan: Plan, *, now: bool, drain: bool) -> int:
         print(f"{shown(plan.root)}: no runner would start another job; {names} runs on until it ends")
         return 0
     print(f"{shown(plan.root)}: stopping {names}", flush=True)
-    for who in found.values():
-        if who.alive:
-            os.kill(who.supervisor_pid, Signals.AT_ONCE if now else signal.SIGTERM)
-    while any(who.alive for who in found.values()):
-        time.sleep(POLL)
+    supervisors = [who.supervisor for who in found.values()]
+    for supervisor in supervisors:
+        ending.request(supervisor, Signals.AT_ONCE if now else signal.SIGTERM)
+    _wait(plan, supervisors, now=now, drain=drain)
     return status.show(plan.root)
