@@ -25,7 +25,11 @@ _NOT_OF_TREES = {
     "base_out_dir": "use --output_root for the folder of its outputs",
 }
 #: Options that are given by a sweep's spec.
-_NOT_OF_SWEEPS = {"configs": "the spec names its configs", "name": "the spec names the experiment"}
+_NOT_OF_SWEEPS = {
+    "configs": "the spec names its configs",
+    "name": "the spec names the experiment",
+    "exclude": "the key exclude of the spec leaves out runs",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,8 @@ def _overrides(given: argparse.Namespace, rest: Sequence[str]) -> tuple[dict[str
 
 def _not_with_resume(given: argparse.Namespace, rest: Sequence[str]) -> list[str]:
     """Errors for arguments that would change a resumed batch."""
-    fixed = (*documented_settings(), *SIMULATION, "mode", "configs", "train_script", "command", "resume_args")
+    own = ("mode", "configs", "exclude", "train_script", "command", "resume_args")
+    fixed = (*documented_settings(), *SIMULATION, *own)
     names = [f"--{key}" for key in fixed if getattr(given, key) is not None]
     names += [word for word in rest if word.startswith("--")]
     if names:

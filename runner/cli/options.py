@@ -19,7 +19,7 @@ SIMULATION = {
     "advanced": "compare the runs of the experiment",
 }
 #: Options for a tree of configs only.
-OF_TREES = ("output_root", "extensions", "ignore", "subdir", "rerun", "runners")
+OF_TREES = ("output_root", "extensions", "subdir", "rerun", "runners")
 USAGE = """\
 {program} run CONFIG... [--device cuda] [--KEY VALUE ...] [options]
        {program} sweep SPEC [--resume [DIR]] [--limit N] [options]
@@ -100,8 +100,9 @@ def add_options(top: argparse.ArgumentParser) -> None:
 
 
 def _add_inputs(group: argparse._ArgumentGroup) -> None:
-    patterns = 'config files, or patterns such as "config/**/*.py" in quotes'
+    patterns = 'config files, patterns such as "config/**/*.py" in quotes, or @FILE with one of these a line'
     add(group, "configs", nargs="+", metavar="CONFIG", help=patterns)
+    add_exclude(group)
     add(group, "exp", metavar="SPEC", help="instead of configs: a sweep spec, see docs/sweeps.md")
     add(group, "config_root", metavar="DIR", help="instead of configs: run the configs in DIR's subdirectories")
     add(group, "train_script", metavar="PATH", help="the program that runs one config (in a checkout: train_run.py)")
@@ -147,11 +148,16 @@ def _add_resume(group: argparse._ArgumentGroup) -> None:
     add(group, "resume_args", metavar="WORDS", help=checkpoint)
 
 
+def add_exclude(group: argparse._ArgumentGroup) -> None:
+    """--exclude, which trees first called --ignore."""
+    left_out = 'leave out files, by name or path, as in "*template*"; repeatable; --ignore is the same'
+    group.add_argument("--exclude", "--ignore", action="append", dest="exclude", metavar="PATTERN", help=left_out)
+
+
 def add_tree(group: argparse._ArgumentGroup) -> None:
     """The options of OF_TREES."""
     add(group, "output_root", metavar="DIR", help="where the outputs go, in folders as those of the configs: outputs")
     add(group, "extensions", metavar="LIST", help="kinds of configs, with commas between them: yaml,yml,json")
-    add(group, "ignore", action="append", metavar="PATTERN", help='leave out files, as in "*template*"; repeatable')
     add(group, "subdir", action="append", metavar="NAME", help="this subdirectory, whatever it trains; repeatable")
     add(group, "rerun", action="store_true", help="run again what completed earlier, too")
     add(group, "runners", metavar="DIR", help="folder of programs run_<subdir>.py (default: runners)")
@@ -162,6 +168,7 @@ def help_for_trees(name: str, purpose: str) -> str:
     top = argparse.ArgumentParser(name, description=purpose, epilog=OF_TREES_TOO, formatter_class=Formatter)
     options = top.add_argument_group("options of all programs in runners/")
     add(options, "config_root", metavar="DIR", help="folder whose subdirectories hold the configs (default: config)")
+    add_exclude(options)
     add_tree(options)
     for key, setting in documented_settings().items():
         if setting.of_trees:

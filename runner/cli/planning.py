@@ -12,6 +12,7 @@ from pathlib import Path
 
 from runner.cli import batch_folders, preflight
 from runner.cli.arguments import Arguments, run_options, simulation_flags
+from runner.cli.searching import Searching
 from runner.configs.registry import documented_settings
 from runner.configs.scripts import recognize
 from runner.core import program, redact
@@ -22,6 +23,7 @@ from runner.core.text import shown
 from runner.planners import command, discovery, files, programs, tree
 from runner.planners.command import Command
 from runner.planners.jobs import Request
+from runner.planners.patterns import Search
 
 DEFAULT_SCRIPT = PROJECT / "train_run.py"
 OUTPUTS = "outputs"  # the default folder for the outputs of a tree of configs
@@ -110,21 +112,27 @@ def _planned(arguments: Arguments, started: Command, base: Path, before: Plan | 
         return sweep.plan(request, varied, now)
     if given.config_root is not None:
         return tree.plan(request, _tree(given, base), now)
-    requested = files.Files(
-        patterns=given.configs,
-        rerun=lambda config: _rerun(config, arguments.words),
-        name=given.name or "experiment",
-        own=[*(PROJECT / name for name in OWN_SCRIPTS), *([started.script] if started.script else [])],
-        library=PROJECT / "config",
-    )
-    return files.plan(replace(request, overrides={**request.overrides, **flags}), requested, now)
+    with Searching() as searching:
+        requested = files.Files(
+            patterns=given.configs,
+            search=Search(
+                cwd=cwd,
+                own=[*(PROJECT / name for name in OWN_SCRIPTS), *([started.script] if started.script else [])],
+                library=PROJECT / "config",
+                exclude=given.exclude or (),
+                visit=searching,
+            ),
+            rerun=lambda config: _rerun(config, arguments.words),
+            name=given.name or "experiment",
+        )
+        return files.plan(replace(request, overrides={**request.overrides, **flags}), requested, now)
 
 
 def _tree(given: Namespace, outputs: Path) -> tree.Tree:
     search = discovery.Search(
         Path.cwd() / Path(given.config_root).expanduser(),
         given.extensions if given.extensions is not None else discovery.EXTENSIONS,
-        given.ignore or (),
+        given.exclude or (),
         given.subdir or (),
         outputs,
     )
@@ -149,7 +157,7 @@ def _flags(arguments: Arguments, root: Path) -> list[str]:
     flags = ["--config-root", given["config_root"], "--output-root", shown(root)]
     for name in ("extensions", "max_workers"):
         flags += [f"--{name.replace('_', '-')}", str(given[name])] if given[name] is not None else []
-    flags += [word for pattern in given["ignore"] or () for word in ("--ignore", pattern)]
+    flags += [word for pattern in given["exclude"] or () for word in ("--ignore", pattern)]
     flags += [f"--{name}" for name in ("rerun", "verbose") if given[name]]
     for key, text in arguments.overrides.items():
         of_trees = key in documented and documented[key].of_trees
@@ -212,7 +220,7 @@ def _rerun(config: str, arguments: Sequence[str]) -> tuple[str, ...]:
     for word in arguments:
         if word.startswith("--"):
             name, equals, _ = word.partition("=")
-            inside = name == "--configs"
+            inside = name in ("--configs", "--exclude", "--ignore")
             if inside and not equals:
                 continue
         if not inside and word != "--detach":
