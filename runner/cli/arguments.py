@@ -53,8 +53,8 @@ def parse(words: Sequence[str]) -> Arguments:
         if errors:
             raise UserError(*errors)
         return Arguments(given, {}, words)
-    if given.resume is None and (given.only or given.accept_changes):
-        errors.append("--only and --accept_changes need --resume")
+    if given.resume is None and (given.only or given.accept_changes or given.accept_moved):
+        errors.append("--only, --accept_changes and --accept_moved need --resume")
     errors += _misplaced(given)
     if not given.configs and given.exp is None and given.config_root is None:
         example = '--configs "config/*.py"'

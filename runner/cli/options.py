@@ -24,9 +24,9 @@ USAGE = """\
 {program} run CONFIG... [--device cuda] [--KEY VALUE ...] [options]
        {program} sweep SPEC [--resume [DIR]] [--limit N] [options]
        {program} tree DIR [--output-root outputs] [--subdir NAME] [options]
-       {program} resume [BATCH] [--only failed|interrupted|pending] [--accept-changes]
+       {program} resume [BATCH] [--only failed|interrupted|pending] [--accept-changes] [--accept-moved]
        {program} list | status [BATCH] | attach [BATCH] | tail [BATCH] [JOB] | stop [BATCH] [--now|--drain]
-       {indent} | rerun BATCH JOB | table FOLDER...
+       {indent} | rerun [BATCH] JOB | table [FOLDER...]
        {program} --configs CONFIG... | --exp SPEC | --config-root DIR | --resume [BATCH]     the same, as options"""
 DESCRIPTION = """\
 Run training jobs, one config after another. Each job runs in a process of its own; its output goes to logs that can be
@@ -144,6 +144,7 @@ def _add_resume(group: argparse._ArgumentGroup) -> None:
     add(group, "resume", nargs="?", const="", metavar="BATCH", help="continue a batch (default: the latest)")
     add(group, "only", choices=("failed", "interrupted", "pending"), help="of its jobs, run these only")
     add(group, "accept_changes", action="store_true", help="continue although configs were changed since")
+    add(group, "accept_moved", action="store_true", help="continue although the batch was moved or copied since")
     checkpoint = 'arguments that resume another script from a checkpoint, such as "--load {checkpoint}"'
     add(group, "resume_args", metavar="WORDS", help=checkpoint)
 

@@ -40,6 +40,7 @@ class Job:
     rerun: tuple[str, ...] = ()
     resume_args: tuple[str, ...] = ()  # appended if a later attempt can resume from a checkpoint
     disk_bytes: int = 0  # what it will keep on the disk, where that is known
+    planned_as: str | None = None  # its fingerprint before its batch was moved: paths changed, the work is the same
     _fingerprint: str | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
@@ -48,7 +49,7 @@ class Job:
 
         Computed once, when it is first read.
         """
-        known = self._fingerprint
+        known = self.planned_as or self._fingerprint
         if known is None:
             command = [self._without_folder(argument) for argument in redact.argv(self.argv)]
             known = fingerprint({"name": self.name, "config": redact.mapping(self.config), "argv": command})
@@ -89,6 +90,8 @@ class Plan:
     options: RunOptions = field(default_factory=RunOptions)
     origin: Mapping[str, Any] = field(default_factory=dict)  # what a sweep or a tree was planned from
     files: Mapping[str, bytes] = field(default_factory=dict, compare=False)  # placed in `root` before the first start
+    cwd: Path = field(default_factory=Path.cwd)  # where the user was when it was planned
+    moved_from: Path | None = None  # where `root` was then, if it is another folder now
 
     def __post_init__(self) -> None:
         for what, values in (
