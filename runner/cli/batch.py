@@ -82,7 +82,7 @@ def resume(root: Path, given: Namespace, replan: Callable[[Plan], Plan] | None =
             raise UserError(batch_folders.no_such_job(job, names))
         what = What(given.only, None if job is None else frozenset([job]), again=job is not None)
         selection = session.select(plan, what)
-        changes.refuse_secrets(selection.run)
+        changes.refuse_secrets(selection.run, before.cwd)
         if before.moved_from is not None:
             _refuse_running(selection.run)
             changes.refuse_missing(selection.run)

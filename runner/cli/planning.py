@@ -225,9 +225,9 @@ def _rerun(config: str, arguments: Sequence[str]) -> tuple[str, ...]:
                 continue
         if not inside and word != "--detach":
             kept.append(word)
-    return (*program.exact_words(), "--configs", config, *kept)
+    return (*program.words(), "--configs", config, *kept)
 
 
 def _again(root: Path, job: str) -> tuple[str, ...]:
     """The command line that runs one job of a batch again."""
-    return (*program.script_words(), "rerun", shown(root), job)
+    return (*program.words(), "rerun", shown(root), job)

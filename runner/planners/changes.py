@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from runner.configs.scripts import recognize
-from runner.core import redact
+from runner.core import program, redact
 from runner.core.errors import UserError, changed
 from runner.core.job import Job, Plan
-from runner.core.text import command, plain, shown
+from runner.core.text import plain, shown
 from runner.planners.jobs import copies
 
 DIGEST = "config_sha256"  # the one entry of a config whose format only the job itself can read
@@ -68,10 +68,14 @@ def refuse_missing(jobs: Sequence[Job]) -> None:
         raise UserError(*lost.values())
 
 
-def refuse_secrets(jobs: Sequence[Job]) -> None:
-    """Raise UserError for jobs whose command had a secret: it was not recorded, so they cannot run again."""
+def refuse_secrets(jobs: Sequence[Job], cwd: Path) -> None:
+    """Raise UserError for jobs whose command had a secret: it was not recorded, so they cannot run again.
+
+    `cwd` is where the batch was planned.
+    """
     lost = [
-        f"{job.name}: its command holds a secret, which was not written down; start it again with {command(job.rerun)}"
+        f"{job.name}: its command holds a secret, which was not written down; start it again with "
+        + program.pasted(job.rerun, cwd)
         for job in jobs
         if any(redact.REDACTED in word for word in job.argv)
     ]

@@ -26,7 +26,7 @@ from runner.planners.exclusion import Exclusion
 from runner.planners.files import left_out
 from runner.planners.jobs import Request
 
-KIND = PlanKind("tree", stop_by="folder", keeps_resolved=True)
+KIND = PlanKind("tree", keeps_resolved=True)
 
 
 @dataclass(frozen=True, slots=True)
