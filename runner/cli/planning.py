@@ -41,14 +41,19 @@ def plan(arguments: Arguments, before: Plan | None = None) -> Plan:
     errors = [*arguments.errors, *errors]
     base, wrong = _base(arguments.given)
     errors += wrong
-    found = None
+    found, recognized = None, None
     try:
-        errors += recognize(command_.script).unmet_requirements()
+        recognized = recognize(command_.script)
+        errors += recognized.unmet_requirements()
         found = _planned(arguments, command_, base, before)
     except UserError as error:
         errors += error.problems
     errors += preflight.plugins(run_options(arguments.given))
-    errors += _device_errors(arguments, found, errors)
+    devices = _devices(arguments, found, errors)
+    if recognized is not None and recognized.needs_device:
+        errors += preflight.devices(devices, os.environ)
+    elif found is not None:
+        found = replace(found, notices=(*found.notices, *preflight.device_notes(devices, os.environ)))
     option = "--output_root" if arguments.given.config_root is not None else "--base_out_dir"
     errors += preflight.disk(base, sum(job.disk_bytes for job in found.jobs) if found else 0, option)
     if errors or found is None:
@@ -179,7 +184,8 @@ def _base(given: Namespace) -> tuple[Path, list[str]]:
         return Path.cwd(), [*wrong, f"{option} {named}: {cause}; give the whole path"]
 
 
-def _device_errors(arguments: Arguments, found: Plan | None, errors: Sequence[str]) -> list[str]:
+def _devices(arguments: Arguments, found: Plan | None, errors: Sequence[str]) -> dict[str, str]:
+    """The devices of the jobs -> the place that names each: the option or the config."""
     requested = {}
     if "device" in arguments.overrides and not any(error.startswith("--device") for error in errors):
         requested[arguments.overrides["device"]] = f"--device {arguments.overrides['device']}"
@@ -188,7 +194,7 @@ def _device_errors(arguments: Arguments, found: Plan | None, errors: Sequence[st
             device = job.config.get("device")
             if isinstance(device, str):
                 requested.setdefault(device, f"{found.origin.get('spec', job.source_argument)}: device is {device!r}")
-    return preflight.devices(requested, os.environ)
+    return requested
 
 
 def _command(given: Namespace) -> tuple[Command, list[str]]:
