@@ -43,6 +43,8 @@ def read(root: Path, kind_named: Callable[[str], PlanKind]) -> Plan:
         raise UserError(f"{shown(root)}: is not a batch (it has no plan.json); name the folder of one") from None
     except UserError:
         raise
+    except PermissionError:
+        raise UserError(f"{shown(path)}: cannot be read; it belongs to another user, or is protected") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         cause = f"{type(error).__name__}: {error}"
         raise UserError(f"{shown(path)}: cannot be read ({cause}); start a new batch") from None
