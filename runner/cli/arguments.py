@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runner.cli.option_types import Invalid
+from runner.cli.option_types import Default, Invalid
 from runner.cli.options import OF_TREES, SIMULATION, parser
 from runner.cli.parser import BASE_OUT_DIR
 from runner.configs import overrides as texts
@@ -44,6 +45,7 @@ class Arguments:
 
 def parse(words: Sequence[str]) -> Arguments:
     """Options, overrides, and the errors in them. Raises UserError where parsing cannot continue."""
+    words = _configs_meant(words)
     given, rest = parser().parse_known_args(words)
     errors = [f"--{name}: {value.why}" for name, value in vars(given).items() if isinstance(value, Invalid)]
     if given.resume is not None and given.config_root is not None:
@@ -71,6 +73,14 @@ def parse(words: Sequence[str]) -> Arguments:
     return Arguments(given, overrides, words, errors + wrong)
 
 
+def _configs_meant(words: Sequence[str]) -> Sequence[str]:
+    """--config means --configs, unless the input is named otherwise: then it is a key of the configs."""
+    named = {word.partition("=")[0].replace("-", "_").lstrip("_") for word in words if word.startswith("--")}
+    if named & {"configs", "exp", "config_root", "resume"}:
+        return words
+    return [re.sub(r"^--config(?==|$)", "--configs", word) for word in words]
+
+
 def run_options(given: argparse.Namespace) -> RunOptions:
     """The run options that were given, and the defaults of all others."""
     return RunOptions().updated(given_options(given))
@@ -78,7 +88,8 @@ def run_options(given: argparse.Namespace) -> RunOptions:
 
 def given_options(given: argparse.Namespace) -> dict[str, Any]:
     """The run options that were given."""
-    return {name: value for name in NAMES if (value := getattr(given, name)) not in (None, False)}
+    found = {name: value for name in NAMES if (value := getattr(given, name)) is not None and value is not False}
+    return {name: getattr(RunOptions(), name) if value is Default else value for name, value in found.items()}
 
 
 def simulation_flags(given: argparse.Namespace) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from runner.cli.option_types import causes, collected, grace, positive, seconds
+from runner.cli.option_types import Default, causes, collected, grace, natural, positive, seconds
 from runner.cli.parser import BASE_OUT_DIR, Formatter, Parser, add
 from runner.configs.registry import documented_settings
 from runner.core import program
@@ -18,6 +18,8 @@ SIMULATION = {
     "no_confusion": "draw no confusion matrix",
     "advanced": "compare the runs of the experiment",
 }
+#: Options that --no-… takes back: a resumed batch keeps them otherwise.
+TAKEN_BACK = ("timeout", "stall_timeout", "fail_fast", "max_failures", "keep_running")
 #: Options for a tree of configs only.
 OF_TREES = ("output_root", "extensions", "subdir", "rerun", "runners")
 USAGE = """\
@@ -87,16 +89,21 @@ def add_options(top: argparse.ArgumentParser) -> None:
     _add_inputs(top.add_argument_group("inputs"))
     overrides = top.add_argument_group("config overrides", "Any other key of a config is accepted likewise.")
     for key, setting in documented_settings().items():
-        add(overrides, key, metavar="VALUE", help=setting.help)
+        alone = {"nargs": "?", "const": "true"} if setting.boolean else {}
+        add(overrides, key, metavar="VALUE", help=setting.help, **alone)
     add(overrides, "KEY", metavar="VALUE", help="any key of the configs, as --key=value or --key value")
     _add_execution(top.add_argument_group("execution"))
     _add_output(top.add_argument_group("output"))
-    _add_resume(top.add_argument_group("resume"))
+    _add_resume(top.add_argument_group("resume", f"A batch keeps its options; {_taken_back()} take them back."))
     sweeps = top.add_argument_group("sweeps", "The last four are for mode simulation.")
     add(sweeps, "mode", choices=("training", "simulation"), help="another mode than the spec has")
     for key, text in SIMULATION.items():
         add(sweeps, key, nargs="?", const="true", metavar="BOOL", help=text)
     add_tree(top.add_argument_group("trees"))
+
+
+def _taken_back() -> str:
+    return ", ".join(f"--no-{name.replace('_', '-')}" for name in TAKEN_BACK) + " and --retries 0"
 
 
 def _add_inputs(group: argparse._ArgumentGroup) -> None:
@@ -115,16 +122,19 @@ def _add_execution(group: argparse._ArgumentGroup) -> None:
     add(group, "dry_run", action="store_true", help="print commands, folders and changes; start and write nothing")
     add(group, "detach", action="store_true", help="run in the background, also after logout")
     add(group, "max_workers", type=number, metavar="N", help="N jobs at a time (default: 1)")
-    add(group, "timeout", type=time, metavar="SECONDS", help="stop a job that runs longer")
-    add(group, "stall_timeout", type=time, metavar="SECONDS", help="stop a job that is silent for so long")
+    add(group, "timeout", type=time, metavar="TIME", help="stop a job that runs longer; as 90, 30m, 2h or 1d")
+    add(group, "stall_timeout", type=time, metavar="TIME", help="stop a job that is silent for so long")
     add(group, "fail_fast", action="store_true", help="start no further job after the first that does not complete")
     add(group, "max_failures", type=number, metavar="N", help="the same after N such jobs")
-    add(group, "retries", type=number, metavar="N", help="try a job again, up to N times")
+    add(group, "retries", type=collected(natural), metavar="N", help="try a job again, up to N times (default: 0)")
     add(group, "retry_on", type=collected(causes), metavar="CAUSES", help=f"after which ends: {RETRY_ON}")
-    add(group, "retry_delay", type=time, metavar="SECONDS", help="before the first retry, then doubled: 10")
-    add(group, "grace", type=collected(grace), metavar="A,B,C", help="seconds after SIGINT, SIGTERM, KILL: 10,5,10")
+    add(group, "retry_delay", type=time, metavar="TIME", help="before the first retry, then doubled: 10")
+    add(group, "grace", type=collected(grace), metavar="A,B,C", help="times after SIGINT, SIGTERM, KILL: 10,5,10")
     add(group, "keep_running", action="store_true", default=None, help="a job continues when the runner is killed")
     add(group, "executor", metavar="NAME", help="where jobs run: local, or the name of a plugin's executor")
+    for name in TAKEN_BACK:
+        spellings = dict.fromkeys([f"--no-{name.replace('_', '-')}", f"--no_{name}"])
+        group.add_argument(*spellings, action="store_const", const=Default, dest=name, help=argparse.SUPPRESS)
 
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
