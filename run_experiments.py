@@ -3,8 +3,10 @@
 
 import signal
 import sys
+from pathlib import Path
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with PYTHONSAFEPATH
     try:
         from runner.cli import interpreter
 

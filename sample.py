@@ -12,6 +12,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with PYTHONSAFEPATH
+
 import configurator
 from pipelines.diffusion.sampling.load import require_model
 from pipelines.diffusion.sampling.options import SampleSettings, described

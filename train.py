@@ -2,6 +2,9 @@
 """Estimate local learning coefficients: python train.py model=small, or a sweep: python train.py -m model=small,base"""
 
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with PYTHONSAFEPATH
 
 from runner.cli import interpreter
 

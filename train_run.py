@@ -10,7 +10,10 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with PYTHONSAFEPATH
 
 # A short job is mostly start-up. Loading modules produces no garbage, and collecting takes a tenth of the time;
 # pydantic searches all installed packages for plugins, which are not needed.

@@ -39,6 +39,7 @@ class ProjectScript(TrainingScript):
     """train_run.py."""
 
     resolves = True
+    needs_device = True
 
     def read(self, path: Path) -> ConfigFile:
         return inheritance.read(path)

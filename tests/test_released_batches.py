@@ -209,6 +209,17 @@ def test_a_resume_runs_what_did_not_complete_and_nothing_else(batches: Released,
     assert_all_completed(batches, name)
 
 
+@pytest.mark.parametrize("name", ["files", "killed_sweep"])
+def test_a_batch_that_was_moved_with_its_project_is_read_and_continued(batches: Released, name: str) -> None:
+    batches.repair()
+    batches.folder = batches.folder.rename(batches.folder.with_name(f"{name}_moved"))
+    assert counted(batches.status(batches.batch(name))["jobs"].values()) == BATCHES[name][1]
+    batches.experiments("--resume", str(batches.batch(name)), code=2)
+    batches.experiments("--resume", str(batches.batch(name)), "--accept_moved")
+    assert first_words(batches.starts) == [Path(job).name for job in not_completed_then(name)]
+    assert_all_completed(batches, name)
+
+
 def test_a_resume_continues_from_checkpoints_and_a_second_one_has_nothing_to_do(batches: Released) -> None:
     batches.repair()
     batches.experiments("--resume", str(batches.batch("files")))

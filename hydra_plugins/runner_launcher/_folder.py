@@ -95,7 +95,9 @@ def _before(text: str, root: Path, *, resume: bool) -> dict[str, Job]:
         return {}
     try:
         if resume:
-            return {job.name: job for job in recorded.plan(root).jobs}
+            plan = recorded.plan(root)
+            changes.refuse_moved(plan)
+            return {job.name: job for job in plan.jobs}
         if inspect.batch(root).state == WITHOUT_RUNNER:
             raise LaunchError(
                 f"hydra.sweep.dir={text}: a job of an earlier sweep still runs there; give another folder"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runner.cli.option_types import Invalid
+from runner.cli.option_types import Default, Invalid
 from runner.cli.options import OF_TREES, SIMULATION, parser
 from runner.cli.parser import BASE_OUT_DIR
 from runner.configs import overrides as texts
@@ -27,7 +28,11 @@ _NOT_OF_TREES = {
 }
 _REPLACED = f"{redact.REDACTED} stands for a secret that was not written down; give the value itself"
 #: Options that are given by a sweep's spec.
-_NOT_OF_SWEEPS = {"configs": "the spec names its configs", "name": "the spec names the experiment"}
+_NOT_OF_SWEEPS = {
+    "configs": "the spec names its configs",
+    "name": "the spec names the experiment",
+    "exclude": "the key exclude of the spec leaves out runs",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class Arguments:
 
 def parse(words: Sequence[str]) -> Arguments:
     """Options, overrides, and the errors in them. Raises UserError where parsing cannot continue."""
+    words = _configs_meant(words)
     given, rest = parser().parse_known_args(words)
     errors = [f"--{name}: {value.why}" for name, value in _values(given) if isinstance(value, Invalid)]
     if given.resume is not None and given.config_root is not None:
@@ -51,8 +57,8 @@ def parse(words: Sequence[str]) -> Arguments:
         if errors:
             raise UserError(*errors)
         return Arguments(given, {}, words)
-    if given.resume is None and (given.only or given.accept_changes):
-        errors.append("--only and --accept_changes need --resume")
+    if given.resume is None and (given.only or given.accept_changes or given.accept_moved):
+        errors.append("--only, --accept_changes and --accept_moved need --resume")
     errors += _misplaced(given)
     if not given.configs and given.exp is None and given.config_root is None:
         example = '--configs "config/*.py"'
@@ -75,6 +81,14 @@ def _values(given: argparse.Namespace) -> Iterator[tuple[str, Any]]:
         yield from ((name, one) for one in (value if isinstance(value, list) else [value]))
 
 
+def _configs_meant(words: Sequence[str]) -> Sequence[str]:
+    """--config means --configs, unless the input is named otherwise: then it is a key of the configs."""
+    named = {word.partition("=")[0].replace("-", "_").lstrip("_") for word in words if word.startswith("--")}
+    if named & {"configs", "exp", "config_root", "resume"}:
+        return words
+    return [re.sub(r"^--config(?==|$)", "--configs", word) for word in words]
+
+
 def run_options(given: argparse.Namespace) -> RunOptions:
     """The run options that were given, and the defaults of all others."""
     return RunOptions().updated(given_options(given))
@@ -82,7 +96,8 @@ def run_options(given: argparse.Namespace) -> RunOptions:
 
 def given_options(given: argparse.Namespace) -> dict[str, Any]:
     """The run options that were given."""
-    return {name: value for name in NAMES if (value := getattr(given, name)) not in (None, False)}
+    found = {name: value for name in NAMES if (value := getattr(given, name)) is not None and value is not False}
+    return {name: getattr(RunOptions(), name) if value is Default else value for name, value in found.items()}
 
 
 def simulation_flags(given: argparse.Namespace) -> dict[str, str]:
@@ -135,7 +150,8 @@ def _overrides(given: argparse.Namespace, rest: Sequence[str]) -> tuple[dict[str
 
 def _not_with_resume(given: argparse.Namespace, rest: Sequence[str]) -> list[str]:
     """Errors for arguments that would change a resumed batch."""
-    fixed = (*documented_settings(), *SIMULATION, "mode", "configs", "train_script", "command", "resume_args")
+    own = ("mode", "configs", "exclude", "train_script", "command", "resume_args")
+    fixed = (*documented_settings(), *SIMULATION, *own)
     names = [f"--{key}" for key in fixed if getattr(given, key) is not None]
     names += [word for word in rest if word.startswith("--")]
     if names:

@@ -15,8 +15,8 @@ from runner.cli.session import SOME_DID_NOT, BatchSession, existing_batch, new_b
 from runner.cli.show import observers_for, print_json, print_plan
 from runner.core import clock
 from runner.core.errors import UserError
-from runner.core.job import Plan
-from runner.disk import attempts, plan_file, results
+from runner.core.job import Job, Plan
+from runner.disk import attempts, plan_file, results, supervisor_file
 from runner.executors.provenance import Provenance
 from runner.executors.registry import EXECUTORS
 from runner.planners import changes, tree
@@ -74,6 +74,8 @@ def resume(root: Path, given: Namespace, replan: Callable[[Plan], Plan] | None =
     """
     with existing_batch(root) as session:
         before = session.recorded().declaring(given.not_secret or ())
+        if not given.accept_moved:
+            changes.refuse_moved(before)
         plan = changes.replanned(before, replan(before), accept=given.accept_changes) if replan else before
         names = [planned.name for planned in plan.jobs]
         if job is not None and job not in names:
@@ -81,6 +83,9 @@ def resume(root: Path, given: Namespace, replan: Callable[[Plan], Plan] | None =
         what = What(given.only, None if job is None else frozenset([job]), again=job is not None)
         selection = session.select(plan, what)
         changes.refuse_secrets(plan, selection.run)
+        if before.moved_from is not None:
+            _refuse_running(selection.run)
+            changes.refuse_missing(selection.run)
         if plan is before:  # a plan that was made just now has read its configs
             plan = changes.reread(plan, {one.name for one in selection.run}, accept=given.accept_changes)
             selection = selection.of(plan)
@@ -91,9 +96,18 @@ def resume(root: Path, given: Namespace, replan: Callable[[Plan], Plan] | None =
         return _run(session, plan, selection, given)
 
 
-def rerun(root: Path, job: str) -> int:
+def rerun(root: Path, job: str, *, accept_moved: bool = False) -> int:
     """Run one job of a batch again. Its config is read again: usually it was corrected since."""
-    return resume(root, parser().parse_args(["--resume", str(root), "--accept_changes"]), job=job)
+    words = ["--resume", str(root), "--accept_changes", *(["--accept_moved"] if accept_moved else [])]
+    return resume(root, parser().parse_args(words), job=job)
+
+
+def _refuse_running(jobs: Sequence[Job]) -> None:
+    """Raise UserError for jobs of a moved batch that run: they write to where it was."""
+    found = {job.name: who for job in jobs if (who := supervisor_file.read(job.out_dir)) is not None and who.alive}
+    if found:
+        cause = "still runs, and writes to where the batch was"
+        raise UserError(*(f"{name}: {cause}; stop it (pid {who.supervisor_pid})" for name, who in found.items()))
 
 
 def _planned(arguments: Arguments, before: Plan | None = None) -> Plan:
@@ -120,7 +134,9 @@ def _joined(session: BatchSession, plan: Plan, given: Namespace) -> Plan:
     if not plan_file.exists(plan.root):
         return plan
     try:
-        return tree.joined(plan, session.recorded())
+        before = session.recorded()
+        changes.refuse_moved(before)
+        return tree.joined(plan, before)
     except UserError as error:  # the folder was moved, or is of another version: results are found all the same
         if not given.json:
             print(f"Note: {error.problems[0].partition(';')[0]}; a new record is started")

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from runner.core.errors import UserError, did_you_mean
-from runner.core.text import shown
-from runner.disk import layout
+from runner.core.text import listed, shown
+from runner.disk import layout, plan_file
 from runner.planners import recorded
 
 
@@ -19,18 +19,35 @@ def batches(base: Path) -> Iterator[Path]:
 
 
 def find(base: Path, named: str) -> Path:
-    """The batch that `named` means: a folder, a name in `base`, or, if empty, the latest. Raises UserError."""
+    """The batch that is meant by a folder, a name in `base` or its beginning; empty: the latest. Raises UserError."""
+    named_paths = [Path.cwd() / Path(named).expanduser(), base / named] if named else [base / layout.LATEST]
+    for path in named_paths:
+        if plan_file.exists(path):
+            return _without_link(path)
     known = {path.name: path for path in batches(base)}
-    if not named:
+    if named in ("", layout.LATEST):
         if not known:
             raise UserError(f"{shown(base)}: there is no batch yet")
-        latest = base / layout.LATEST
-        return latest.resolve() if (latest / "plan.json").exists() else next(iter(known.values()))
-    for path in (Path.cwd() / Path(named).expanduser(), base / named):
+        return next(iter(known.values()))
+    begun = [name for name in known if name.startswith(named)]
+    if len(begun) == 1:
+        return known[begun[0]]
+    if begun:
+        raise UserError(f"{named}: several batches begin like this: {listed(begun, 5)}; give more of the name")
+    for path in named_paths:
         if path.is_dir():
-            return path.resolve()
-    hint = did_you_mean(named, known) or f"there are {', '.join(list(known)[:3]) or 'none'}"
+            return path
+    hint = did_you_mean(named, known) or f"there are {listed(list(known), 3) or 'none'}"
     raise UserError(f"{named}: no such batch; {hint}")
+
+
+def _without_link(path: Path) -> Path:
+    """`latest` as the folder that it points to, in the words that were used."""
+    if not path.is_symlink():
+        return path
+    target = path.resolve()
+    beside = path.with_name(target.name)
+    return beside if beside.exists() and beside.samefile(target) else target
 
 
 def latest_of(base: Path, experiment: str) -> Path | None:
@@ -46,4 +63,4 @@ def latest_of(base: Path, experiment: str) -> Path | None:
 
 def no_such_job(named: str, names: Sequence[str]) -> str:
     """A sentence on a name that no job has."""
-    return f"{named}: no such job; {did_you_mean(named, names) or 'there are ' + ', '.join(names[:5])}"
+    return f"{named}: no such job; {did_you_mean(named, names) or 'there are ' + listed(names, 5)}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from runner.core import clock, program, redact
 from runner.core.checkout import PROJECT
 from runner.core.job import Plan
-from runner.core.text import command, count, shown
+from runner.core.text import count, shown
 from runner.disk import atomic, layout, results
 from runner.disk.lock import Lock
 from runner.processes import process_id
@@ -49,7 +49,7 @@ def _print(plan: Plan, followed: bytes) -> int:
         print(f"{plan.name} could not go into the background; nothing was started", file=sys.stderr)
         return 1
     print(f"{plan.name} runs in the background: {count(len(plan.jobs), 'job')} in {shown(plan.root)}")
-    print(f"follow it: tail -f {shown(os.fsdecode(followed))}")
+    print(f"follow it: {program.pasted(['tail', '-f', shown(os.fsdecode(followed))])}")
     print(f"stop it:   {_stopping(plan)}")
     return 0
 
@@ -58,8 +58,8 @@ def _stopping(plan: Plan) -> str:
     """The command line that stops the batch."""
     by_record = PROJECT / "scripts" / "run_background.py"
     if plan.kind.stop_by == "run_background.py" and by_record.is_file():
-        return command(["python", shown(by_record), "--stop", shown(plan.root)])
-    return program.stop_command(plan.name if plan.kind.stop_by == "name" else shown(plan.root))
+        return program.pasted((*program.script_words(by_record), "--stop", shown(plan.root)))
+    return program.offered("stop", plan.root)
 
 
 def _register(plan: Plan) -> str | None:

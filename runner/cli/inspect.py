@@ -20,7 +20,7 @@ def batch(root: Path) -> BatchStatus:
     jobs = {one.name: job(one) for one in plan.jobs}
     states = [one.status for one in jobs.values()]
     state = batch_state(states, locked=held is not None, left=held is None and was_left(lock))
-    return BatchStatus(plan.name, str(root), plan.created_at, state, held, jobs)
+    return BatchStatus(plan.name, str(plan.root), plan.created_at, state, held, jobs)
 
 
 def batch_or_error(root: Path) -> BatchStatus:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
+from pathlib import Path
 
 from runner import __version__
 from runner.cli.commands.registry import BATCHES, COMMANDS
@@ -18,6 +20,13 @@ from runner.core.errors import UserError, did_you_mean, print_error
 from runner.processes.signals import unblock
 
 SIGNALLED = 128  # plus the number of the signal
+DASHES = "–—−"  # what word processors make of a hyphen
+FILES = (".py", ".yaml", ".yml", ".json", ".toml", ".sh")  # what may be a config
+#: What other programs call our commands.
+OTHER_WORDS = {
+    "ls": "list", "ps": "list", "logs": "tail", "log": "tail", "follow": "tail", "watch": "attach", "kill": "stop",
+    "cancel": "stop", "start": "run", "continue": "resume", "retry": "resume", "results": "table", "compare": "table",
+}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,8 +54,19 @@ def guarded(command: Callable[[], int], name: str) -> int:
         return print_error(error, name)
     except OSError as error:
         silence(sys.stdout)
-        place = error.filename or "the current folder, or the output"
-        return print_error(UserError(f"{place}: {error.strerror}"), name)
+        return print_error(UserError(_explained(error)), name)
+
+
+def _explained(error: OSError) -> str:
+    """A sentence on what the system refused."""
+    try:
+        Path.cwd()
+    except OSError:
+        return "the current folder does not exist any more; change to another one"
+    if error.errno == errno.EPERM and not error.filename:  # of a signal
+        return "the batch runs as another user; use this command as that user"
+    hint = "; it belongs to another user, or is protected" if isinstance(error, PermissionError) else ""
+    return f"{error.filename or 'the output'}: {error.strerror}{hint}"
 
 
 def open_standard_streams() -> None:
@@ -69,12 +89,39 @@ def silence(stream: object) -> None:
     redirect(stream)  # type: ignore[arg-type]
 
 
+def _command_first(words: Sequence[str]) -> Sequence[str]:
+    """`--base_out_dir DIR status` as `status --base_out_dir DIR`. Raises UserError for dashes that are not hyphens."""
+    for word in words:
+        if word[:1] in DASHES and word.lstrip(DASHES)[:1].isalpha():
+            raise UserError(f"{word}: begins with a dash that is not a hyphen; write --{word.lstrip(DASHES)}")
+    first = words[0].replace("-", "_") if words else ""
+    length = 1 if first.startswith("__base_out_dir=") else 2 if first == "__base_out_dir" else 0
+    if length and len(words) > length and words[length] in (*BATCHES, *COMMANDS.names()):
+        return [words[length], *words[:length], *words[length + 1 :]]
+    return words
+
+
+def _hint(name: str) -> str:
+    """What somebody meant by a word that is not a command."""
+    known = [*BATCHES, *COMMANDS.names()]
+    if name in OTHER_WORDS:
+        return f"did you mean {OTHER_WORDS[name]!r}?"
+    if Path(name).exists() or Path(name).suffix in FILES or "*" in name:
+        return f"to run configs, give {program.offered('run', name)}"
+    return did_you_mean(name, known) or f"there are {', '.join(known)}"
+
+
 def _main(words: Sequence[str]) -> int:
     if "_ARGCOMPLETE" in os.environ:  # the shell requests completions
         from runner.cli.completion import complete
 
         complete()
+    words = _command_first(words)
     name = words[0] if words else ""
+    if name == "help":
+        name, words = "--help", [*words[1:], "--help"]
+        if words[0] in COMMANDS.names():
+            name = words[0]
     if name == "--version":
         print(f"{program.COMMAND} {__version__}")
         return 0
@@ -86,9 +133,7 @@ def _main(words: Sequence[str]) -> int:
 
         return batch.main(with_flag(BATCHES[name], words[1:]) if name in BATCHES else words)
     if name not in COMMANDS.local_names() and name not in COMMANDS.names():
-        known = [*BATCHES, *COMMANDS.names()]
-        hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
-        raise UserError(f"{name}: no such command; {hint}")
+        raise UserError(f"{name}: no such command; {_hint(name)}")
     command = COMMANDS.get(name)
     parser = command_parser(name, command.HELP)
     command.add_arguments(parser)

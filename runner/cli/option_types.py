@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.core.options import RETRY_CAUSES
+from runner.core.text import seconds as text_seconds
 from runner.disk.checkpoints import is_pattern
+
+
+class Default:
+    """In place of a value: what a batch kept of this option is taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +36,17 @@ def collected(read: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 def seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    value = text_seconds(text)
+    if value is None or not 0 < value < float("inf"):
+        raise ArgumentTypeError(f"{text!r} is not a time above 0, such as 90 (seconds), 30m, 2h or 1d")
     return value
 
 
 def grace(text: str) -> tuple[float, ...]:
-    try:
-        times = tuple(float(word) for word in text.split(","))
-    except ValueError:
-        times = ()
-    if len(times) != 3 or not all(0 <= value < float("inf") for value in times):
-        raise ArgumentTypeError(f"{text!r} is not three numbers of seconds, such as 10,5,10")
+    given = [text_seconds(word.strip()) for word in text.split(",")]
+    times = tuple(value for value in given if value is not None and 0 <= value < float("inf"))
+    if len(given) != 3 or len(times) != 3:
+        raise ArgumentTypeError(f"{text!r} is not three times, such as 10,5,10 or 2m,30s,10s")
     return times
 
 
@@ -61,6 +61,12 @@ def checkpoints(text: str) -> str:
     if not is_pattern(text):
         raise ArgumentTypeError(f"{text!r} is not a pattern below a job's folder, such as '**/*.ckpt'")
     return text
+
+
+def natural(text: str) -> int:
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is not a whole number, or 0")
+    return int(text)
 
 
 def positive(text: str) -> int:

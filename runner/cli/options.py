@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from runner.cli.option_types import causes, checkpoints, collected, grace, positive, seconds
+from runner.cli.option_types import Default, causes, checkpoints, collected, grace, natural, positive, seconds
 from runner.cli.parser import BASE_OUT_DIR, Formatter, Parser, add
 from runner.configs.registry import documented_settings
 from runner.core import program
@@ -18,15 +18,17 @@ SIMULATION = {
     "no_confusion": "draw no confusion matrix",
     "advanced": "compare the runs of the experiment",
 }
+#: Options that --no-… takes back: a resumed batch keeps them otherwise.
+TAKEN_BACK = ("timeout", "stall_timeout", "fail_fast", "max_failures", "keep_running")
 #: Options for a tree of configs only.
-OF_TREES = ("output_root", "extensions", "ignore", "subdir", "rerun", "runners")
+OF_TREES = ("output_root", "extensions", "subdir", "rerun", "runners")
 USAGE = """\
 {program} run CONFIG... [--device cuda] [--KEY VALUE ...] [options]
        {program} sweep SPEC [--resume [DIR]] [--limit N] [options]
        {program} tree DIR [--output-root outputs] [--subdir NAME] [options]
-       {program} resume [BATCH] [--only failed|interrupted|pending] [--accept-changes]
+       {program} resume [BATCH] [--only failed|interrupted|pending] [--accept-changes] [--accept-moved]
        {program} list | status [BATCH] | attach [BATCH] | tail [BATCH] [JOB] | stop [BATCH] [--now|--drain]
-       {indent} | rerun BATCH JOB | table FOLDER...
+       {indent} | rerun [BATCH] JOB | table [FOLDER...]
        {program} --configs CONFIG... | --exp SPEC | --config-root DIR | --resume [BATCH]     the same, as options"""
 DESCRIPTION = """\
 Run training jobs, one config after another. Each job runs in a process of its own; its output goes to logs that can be
@@ -87,11 +89,12 @@ def add_options(top: argparse.ArgumentParser) -> None:
     _add_inputs(top.add_argument_group("inputs"))
     overrides = top.add_argument_group("config overrides", "Any other key of a config is accepted likewise.")
     for key, setting in documented_settings().items():
-        add(overrides, key, metavar="VALUE", help=setting.help)
+        alone = {"nargs": "?", "const": "true"} if setting.boolean else {}
+        add(overrides, key, metavar="VALUE", help=setting.help, **alone)
     add(overrides, "KEY", metavar="VALUE", help="any key of the configs, as --key=value or --key value")
     _add_execution(top.add_argument_group("execution"))
     _add_output(top.add_argument_group("output"))
-    _add_resume(top.add_argument_group("resume"))
+    _add_resume(top.add_argument_group("resume", f"A batch keeps its options; {_taken_back()} take them back."))
     sweeps = top.add_argument_group("sweeps", "The last four are for mode simulation.")
     add(sweeps, "mode", choices=("training", "simulation"), help="another mode than the spec has")
     for key, text in SIMULATION.items():
@@ -99,9 +102,14 @@ def add_options(top: argparse.ArgumentParser) -> None:
     add_tree(top.add_argument_group("trees"))
 
 
+def _taken_back() -> str:
+    return ", ".join(f"--no-{name.replace('_', '-')}" for name in TAKEN_BACK) + " and --retries 0"
+
+
 def _add_inputs(group: argparse._ArgumentGroup) -> None:
-    patterns = 'config files, or patterns such as "config/**/*.py" in quotes'
+    patterns = 'config files, patterns such as "config/**/*.py" in quotes, or @FILE with one of these a line'
     add(group, "configs", nargs="+", metavar="CONFIG", help=patterns)
+    add_exclude(group)
     add(group, "exp", metavar="SPEC", help="instead of configs: a sweep spec, see docs/sweeps.md")
     add(group, "config_root", metavar="DIR", help="instead of configs: run the configs in DIR's subdirectories")
     add(group, "train_script", metavar="PATH", help="the program that runs one config (in a checkout: train_run.py)")
@@ -114,16 +122,19 @@ def _add_execution(group: argparse._ArgumentGroup) -> None:
     add(group, "dry_run", action="store_true", help="print commands, folders and changes; start and write nothing")
     add(group, "detach", action="store_true", help="run in the background, also after logout")
     add(group, "max_workers", type=number, metavar="N", help="N jobs at a time (default: 1)")
-    add(group, "timeout", type=time, metavar="SECONDS", help="stop a job that runs longer")
-    add(group, "stall_timeout", type=time, metavar="SECONDS", help="stop a job that is silent for so long")
+    add(group, "timeout", type=time, metavar="TIME", help="stop a job that runs longer; as 90, 30m, 2h or 1d")
+    add(group, "stall_timeout", type=time, metavar="TIME", help="stop a job that is silent for so long")
     add(group, "fail_fast", action="store_true", help="start no further job after the first that does not complete")
     add(group, "max_failures", type=number, metavar="N", help="the same after N such jobs")
-    add(group, "retries", type=number, metavar="N", help="try a job again, up to N times")
+    add(group, "retries", type=collected(natural), metavar="N", help="try a job again, up to N times (default: 0)")
     add(group, "retry_on", type=collected(causes), metavar="CAUSES", help=f"after which ends: {RETRY_ON}")
-    add(group, "retry_delay", type=time, metavar="SECONDS", help="before the first retry, then doubled: 10")
-    add(group, "grace", type=collected(grace), metavar="A,B,C", help="seconds after SIGINT, SIGTERM, KILL: 10,5,10")
+    add(group, "retry_delay", type=time, metavar="TIME", help="before the first retry, then doubled: 10")
+    add(group, "grace", type=collected(grace), metavar="A,B,C", help="times after SIGINT, SIGTERM, KILL: 10,5,10")
     add(group, "keep_running", action="store_true", default=None, help="a job continues when the runner is killed")
     add(group, "executor", metavar="NAME", help="where jobs run: local, or the name of a plugin's executor")
+    for name in TAKEN_BACK:
+        spellings = dict.fromkeys([f"--no-{name.replace('_', '-')}", f"--no_{name}"])
+        group.add_argument(*spellings, action="store_const", const=Default, dest=name, help=argparse.SUPPRESS)
 
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
@@ -145,17 +156,23 @@ def _add_resume(group: argparse._ArgumentGroup) -> None:
     add(group, "resume", nargs="?", const="", metavar="BATCH", help="continue a batch (default: the latest)")
     add(group, "only", choices=("failed", "interrupted", "pending"), help="of its jobs, run these only")
     add(group, "accept_changes", action="store_true", help="continue although configs were changed since")
+    add(group, "accept_moved", action="store_true", help="continue although the batch was moved or copied since")
     checkpoint = 'arguments that resume another script from a checkpoint, such as "--load {checkpoint}"'
     add(group, "resume_args", metavar="WORDS", help=checkpoint)
     files = 'which files or folders of a job are checkpoints, such as "**/*.ckpt"; repeatable (default: the usual ones)'
     add(group, "checkpoints", action="append", type=collected(checkpoints), metavar="GLOB", help=files)
 
 
+def add_exclude(group: argparse._ArgumentGroup) -> None:
+    """--exclude, which trees first called --ignore."""
+    left_out = 'leave out files, by name or path, as in "*template*"; repeatable; --ignore is the same'
+    group.add_argument("--exclude", "--ignore", action="append", dest="exclude", metavar="PATTERN", help=left_out)
+
+
 def add_tree(group: argparse._ArgumentGroup) -> None:
     """The options of OF_TREES."""
     add(group, "output_root", metavar="DIR", help="where the outputs go, in folders as those of the configs: outputs")
     add(group, "extensions", metavar="LIST", help="kinds of configs, with commas between them: yaml,yml,json")
-    add(group, "ignore", action="append", metavar="PATTERN", help='leave out files, as in "*template*"; repeatable')
     add(group, "subdir", action="append", metavar="NAME", help="this subdirectory, whatever it trains; repeatable")
     add(group, "rerun", action="store_true", help="run again what completed earlier, too")
     add(group, "runners", metavar="DIR", help="folder of programs run_<subdir>.py (default: runners)")
@@ -166,6 +183,7 @@ def help_for_trees(name: str, purpose: str) -> str:
     top = argparse.ArgumentParser(name, description=purpose, epilog=OF_TREES_TOO, formatter_class=Formatter)
     options = top.add_argument_group("options of all programs in runners/")
     add(options, "config_root", metavar="DIR", help="folder whose subdirectories hold the configs (default: config)")
+    add_exclude(options)
     add_tree(options)
     for key, setting in documented_settings().items():
         if setting.of_trees:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from runner.cli import batch_folders, preflight
 from runner.cli.arguments import Arguments, run_options, simulation_flags
+from runner.cli.searching import Searching
 from runner.configs.registry import documented_settings
 from runner.configs.scripts import recognize
 from runner.core import program, redact, resume_words
@@ -22,6 +23,7 @@ from runner.core.text import shown
 from runner.planners import command, discovery, files, programs, tree
 from runner.planners.command import Command
 from runner.planners.jobs import Request
+from runner.planners.patterns import Search
 
 DEFAULT_SCRIPT = PROJECT / "train_run.py"
 OUTPUTS = "outputs"  # the default folder for the outputs of a tree of configs
@@ -39,14 +41,19 @@ def plan(arguments: Arguments, before: Plan | None = None) -> Plan:
     errors = [*arguments.errors, *errors, *resume_words.errors(arguments.given.resume_args or "")]
     base, wrong = _base(arguments.given)
     errors += wrong
-    found = None
+    found, recognized = None, None
     try:
-        errors += recognize(command_.script).unmet_requirements()
+        recognized = recognize(command_.script)
+        errors += recognized.unmet_requirements()
         found = _planned(arguments, command_, base, before)
     except UserError as error:
         errors += error.problems
     errors += preflight.plugins(run_options(arguments.given))
-    errors += _device_errors(arguments, found, errors)
+    devices = _devices(arguments, found, errors)
+    if recognized is not None and recognized.needs_device:
+        errors += preflight.devices(devices, os.environ)
+    elif found is not None:
+        found = replace(found, notices=(*found.notices, *preflight.device_notes(devices, os.environ)))
     option = "--output_root" if arguments.given.config_root is not None else "--base_out_dir"
     errors += preflight.disk(base, sum(job.disk_bytes for job in found.jobs) if found else 0, option)
     if errors or found is None:
@@ -113,21 +120,27 @@ def _planned(arguments: Arguments, started: Command, base: Path, before: Plan | 
         return sweep.plan(request, varied, now)
     if given.config_root is not None:
         return tree.plan(request, _tree(given, base), now)
-    requested = files.Files(
-        patterns=given.configs,
-        rerun=lambda config: _rerun(config, arguments.words),
-        name=given.name or "experiment",
-        own=[*(PROJECT / name for name in OWN_SCRIPTS), *([started.script] if started.script else [])],
-        library=PROJECT / "config",
-    )
-    return files.plan(replace(request, overrides={**request.overrides, **flags}), requested, now)
+    with Searching() as searching:
+        requested = files.Files(
+            patterns=given.configs,
+            search=Search(
+                cwd=cwd,
+                own=[*(PROJECT / name for name in OWN_SCRIPTS), *([started.script] if started.script else [])],
+                library=PROJECT / "config",
+                exclude=given.exclude or (),
+                visit=searching,
+            ),
+            rerun=lambda config: _rerun(config, arguments.words),
+            name=given.name or "experiment",
+        )
+        return files.plan(replace(request, overrides={**request.overrides, **flags}), requested, now)
 
 
 def _tree(given: Namespace, outputs: Path) -> tree.Tree:
     search = discovery.Search(
         Path.cwd() / Path(given.config_root).expanduser(),
         given.extensions if given.extensions is not None else discovery.EXTENSIONS,
-        given.ignore or (),
+        given.exclude or (),
         given.subdir or (),
         outputs,
     )
@@ -152,7 +165,7 @@ def _flags(arguments: Arguments, root: Path) -> list[str]:
     flags = ["--config-root", given["config_root"], "--output-root", shown(root)]
     for name in ("extensions", "max_workers"):
         flags += [f"--{name.replace('_', '-')}", str(given[name])] if given[name] is not None else []
-    flags += [word for pattern in given["ignore"] or () for word in ("--ignore", pattern)]
+    flags += [word for pattern in given["exclude"] or () for word in ("--ignore", pattern)]
     flags += [f"--{name}" for name in ("rerun", "verbose") if given[name]]
     for key, text in arguments.overrides.items():
         of_trees = key in documented and documented[key].of_trees
@@ -174,7 +187,8 @@ def _base(given: Namespace) -> tuple[Path, list[str]]:
         return Path.cwd(), [*wrong, f"{option} {named}: {cause}; give the whole path"]
 
 
-def _device_errors(arguments: Arguments, found: Plan | None, errors: Sequence[str]) -> list[str]:
+def _devices(arguments: Arguments, found: Plan | None, errors: Sequence[str]) -> dict[str, str]:
+    """The devices of the jobs -> the place that names each: the option or the config."""
     requested = {}
     if "device" in arguments.overrides and not any(error.startswith("--device") for error in errors):
         requested[arguments.overrides["device"]] = f"--device {arguments.overrides['device']}"
@@ -183,7 +197,7 @@ def _device_errors(arguments: Arguments, found: Plan | None, errors: Sequence[st
             device = job.config.get("device")
             if isinstance(device, str):
                 requested.setdefault(device, f"{found.origin.get('spec', job.source_argument)}: device is {device!r}")
-    return preflight.devices(requested, os.environ)
+    return requested
 
 
 def _command(given: Namespace) -> tuple[Command, list[str]]:
@@ -215,14 +229,14 @@ def _rerun(config: str, arguments: Sequence[str]) -> tuple[str, ...]:
     for word in arguments:
         if word.startswith("--"):
             name, equals, _ = word.partition("=")
-            inside = name == "--configs"
+            inside = name in ("--configs", "--exclude", "--ignore")
             if inside and not equals:
                 continue
         if not inside and word != "--detach":
             kept.append(word)
-    return (*program.exact_words(), "--configs", config, *kept)
+    return (*program.words(), "--configs", config, *kept)
 
 
 def _again(root: Path, job: str) -> tuple[str, ...]:
     """The command line that runs one job of a batch again."""
-    return (*program.script_words(), "rerun", shown(root), job)
+    return (*program.words(), "rerun", shown(root), job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,6 +44,15 @@ def devices(requested: Mapping[str, str], environ: Mapping[str, str]) -> list[st
     return [f"{requested[device]}: {problem}" for device, problem in found.items() if problem]
 
 
+def device_notes(requested: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
+    """What a program that is not ours may not find here. It may run elsewhere, or do without; torch is not imported."""
+    return [
+        f"{place}, but {problem}; right if the job runs elsewhere or does without"
+        for device, place in requested.items()
+        if re.fullmatch(r"cuda(:\d+)?", device) and (problem := _no_gpu(environ))
+    ]
+
+
 def _misspelled(device: str) -> str | None:
     kind, colon, index = device.partition(":")
     if kind.lower() in ("gpu", "nvidia", "rocm", "hip") or (kind != "cuda" and kind.lower() == "cuda"):
@@ -58,12 +68,19 @@ def _index(device: str) -> int | None:
     return int(index or 0) if kind == "cuda" else None
 
 
+def _no_gpu(environ: Mapping[str, str]) -> str | None:
+    """Why no program here can find a GPU; None if one may."""
+    if environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1"):
+        return "CUDA_VISIBLE_DEVICES hides every GPU"
+    if not any(os.path.exists(node) for node in _NODES):  # noqa: PTH110 - three names, no need of Path
+        return "this machine has no usable GPU (no driver is loaded)"
+    return None
+
+
 def _cuda(highest: int, environ: Mapping[str, str]) -> str | None:
     instead = "use --device cpu to run without one"
-    if environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1"):
-        return f"CUDA_VISIBLE_DEVICES hides every GPU; unset it, or {instead}"
-    if not any(os.path.exists(node) for node in _NODES):  # noqa: PTH110 - three names, no need of Path
-        return f"this machine has no usable GPU (no driver is loaded); {instead}"
+    if missing := _no_gpu(environ):
+        return f"{missing}; {instead}"
     try:
         answer = subprocess.run(
             [sys.executable, "-c", _COUNT_GPUS],

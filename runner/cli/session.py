@@ -114,7 +114,7 @@ def new_batch(plan: Plan, replan: Callable[[], Plan]) -> Iterator[tuple[BatchSes
 @contextmanager
 def existing_batch(root: Path) -> Iterator[BatchSession]:
     """The batch in `root`, to continue it. Raises UserError, Locked or OSError."""
-    recorded.plan(root)  # a folder that is not a batch gets no lock file either
+    root = recorded.plan(root).root  # a folder that is not a batch gets no lock file either
     with stop_requests() as signals, _locked(root) as lock:
         yield BatchSession(root, lock, signals)
 

@@ -57,9 +57,12 @@ class TrainingScript(Protocol):
     """One training script. An adapter derives from this class and has `check`; the rest has defaults.
 
     `resolves`: the config that `check` returns holds every setting, so a file of it is a job's whole input.
+    `needs_device`: it runs on this machine and fails without the `device` of its config, so a missing one is an error
+    before the start. Others may call a device by another name, do without one, or run elsewhere.
     """
 
     resolves: bool = False
+    needs_device: bool = False
 
     def read(self, path: Path) -> ConfigFile:
         """The config as the script reads it. Raises UserError."""

@@ -43,6 +43,7 @@ class Job:
     not_secret: tuple[str, ...] = ()  # names whose values are recorded, whatever they look like
     # The names of secrets in the command of a job that was read from its record: it cannot be started with them.
     unrecorded: tuple[str, ...] = field(default=(), compare=False)
+    planned_as: str | None = None  # its fingerprint before its batch was moved: paths changed, the work is the same
     _fingerprint: str | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
@@ -51,7 +52,7 @@ class Job:
 
         Computed once, when it is first read.
         """
-        known = self._fingerprint
+        known = self.planned_as or self._fingerprint
         if known is None:
             command, config = redact.argv(self.argv, self.not_secret), redact.mapping(self.config, self.not_secret)
             known = self._fingerprint_of(command, config)
@@ -113,6 +114,8 @@ class Plan:
     options: RunOptions = field(default_factory=RunOptions)
     origin: Mapping[str, Any] = field(default_factory=dict)  # what a sweep or a tree was planned from
     files: Mapping[str, bytes] = field(default_factory=dict, compare=False)  # placed in `root` before the first start
+    cwd: Path = field(default_factory=Path.cwd)  # where the user was when it was planned
+    moved_from: Path | None = None  # where `root` was then, if it is another folder now
 
     def declaring(self, not_secret: Sequence[str]) -> Plan:
         """The same plan, whose jobs record the values of these names too, whatever they look like."""

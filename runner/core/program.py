@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from runner.core.checkout import PROJECT
@@ -19,34 +21,49 @@ def name() -> str:
 
 
 def words() -> tuple[str, ...]:
-    """The words that start it, from the current folder."""
+    """The words that start it in the shell of the user, from the current folder."""
     if _by_module():
-        return ("python", "-m", __package__.partition(".")[0])
-    if Path(sys.argv[0]).name == COMMAND or not (PROJECT / SCRIPT).is_file():
-        return (COMMAND,)
-    return ("python", shown(PROJECT / SCRIPT))
+        return (_python(), "-m", __package__.partition(".")[0])
+    started = Path(sys.argv[0])
+    if started.name == COMMAND:
+        return (COMMAND,) if shutil.which(COMMAND) == str(started.absolute()) else (shown(started.absolute()),)
+    if (PROJECT / SCRIPT).is_file():
+        return (_python(), shown(PROJECT / SCRIPT))
+    return (COMMAND,) if shutil.which(COMMAND) else (_python(), "-m", __package__.partition(".")[0])
 
 
-def exact_words() -> tuple[str, ...]:
-    """The words that start it as it was started now, with the same Python."""
-    python = shown(sys.executable)
-    return (python, *words()[1:]) if _by_module() else (python, str(Path(sys.argv[0])))
+def offered(*arguments: str | Path) -> str:
+    """A command line of ours that can be pasted where the user stands. A path may be one of a batch."""
+    return pasted((*words(), *(_word(argument) for argument in arguments)))
 
 
-def script_words() -> tuple[str, ...]:
-    """The same for a record that others read: without the path of the file that started us."""
-    return (shown(sys.executable), *words()[1:]) if len(words()) > 1 else words()
+def pasted(argv: Sequence[str], folder: Path | None = None) -> str:
+    """A command line that can be pasted where the user stands; `folder` is where it has to be run."""
+    there = "" if folder in (None, Path.cwd()) else f"cd {command([str(folder)])} && "
+    return there + command(argv)
 
 
 def resume_command(root: Path) -> str:
     """The command line that resumes a batch."""
-    by_script = words()[-1].endswith(SCRIPT)
-    return command([*words(), "--resume" if by_script else "resume", shown(root)])
+    return offered("--resume" if words()[-1].endswith(SCRIPT) else "resume", root)
 
 
-def stop_command(batch: str) -> str:
-    """The command line that stops a batch in the background, given by its name or its folder."""
-    return command([*words(), "stop", batch])
+def script_words(script: Path) -> tuple[str, ...]:
+    """The words that start another script of this checkout."""
+    return (_python(), shown(script))
+
+
+def _python() -> str:
+    """The word for this Python: as it was given, if the shell finds it by that."""
+    given = sys.orig_argv[0]
+    return given if shutil.which(given) == sys.executable else shown(sys.executable)
+
+
+def _word(argument: str | Path) -> str:
+    if isinstance(argument, str):
+        return argument
+    path = shown(argument)
+    return f"./{path}" if path.startswith("-") else path  # so that it is not read as an option
 
 
 def _by_module() -> bool:

@@ -39,6 +39,23 @@ def duration(seconds: float) -> str:
     return f"{days} d {hours:02d} h"
 
 
+_UNITS = {"d": 86400.0, "h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0}
+_AMOUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?(d|h|min|m|s)(?![a-z]) ?", re.IGNORECASE)
+
+
+def seconds(text: str) -> float | None:
+    """`90`, `90s`, `30m`, `2h`, `1h30m`, `1.5 d` as seconds; None for what is not a duration."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    amounts = [(match[1], match[2].lower()) for match in _AMOUNT.finditer(text)]
+    units = [list(_UNITS).index(unit) for _, unit in amounts]
+    if not amounts or _AMOUNT.sub("", text).strip() or units != sorted(set(units)):
+        return None
+    return sum(float(amount) * _UNITS[unit] for amount, unit in amounts)
+
+
 def command(argv: Sequence[str]) -> str:
     """A command line that can be pasted into a shell, and that no control character in it can falsify."""
     return " ".join(map(_quoted, argv))

@@ -15,6 +15,7 @@ from runner.core.options import RunOptions
 from runner.core.plan_kind import PlanKind
 from runner.core.text import shown
 from runner.disk import atomic, layout
+from runner.disk.moved import Move, is_same
 
 SCHEMA = 1
 
@@ -42,6 +43,8 @@ def read(root: Path, kind_named: Callable[[str], PlanKind]) -> Plan:
         raise UserError(f"{shown(root)}: is not a batch (it has no plan.json); name the folder of one") from None
     except UserError:
         raise
+    except PermissionError:
+        raise UserError(f"{shown(path)}: cannot be read; it belongs to another user, or is protected") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         cause = f"{type(error).__name__}: {error}"
         raise UserError(f"{shown(path)}: cannot be read ({cause}); start a new batch") from None
@@ -55,6 +58,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "door": plan.kind.name,  # the key of version 0.1.0
         "created_at": plan.created_at,
         "experiment_dir": str(plan.root),
+        "working_dir": str(plan.cwd),
         "global_overrides": dict(plan.overrides),
         "options": plan.options.to_json(),
         "origin": dict(plan.origin),
@@ -84,6 +88,7 @@ def _job_to_json(job: Job) -> dict[str, Any]:
         "unrecorded": _unrecorded(job),
         "rerun": redact.fill_in(job.rerun, shown),
         "disk_bytes": job.disk_bytes,
+        "planned_as": job.planned_as,
     }
 
 
@@ -94,29 +99,39 @@ def _unrecorded(job: Job) -> list[str]:
 
 
 def from_json(record: Mapping[str, Any], root: Path, kind_named: Callable[[str], PlanKind]) -> Plan:
-    """The plan of a record, equal to the one that was written. Raises UserError, KeyError, TypeError or ValueError."""
+    """The plan of a record, equal to the one that was written. Raises UserError, KeyError, TypeError or ValueError.
+
+    The plan of a batch that was moved or copied is that of the present place, with `moved_from`.
+    """
     if record["schema"] != SCHEMA:
         path = shown(layout.BatchPaths(root).plan)
         raise UserError(f"{path}: was written by another version (schema {record['schema']}); use that one")
-    if Path(record["experiment_dir"]) != root:
-        raise UserError(f"{shown(root)}: was {record['experiment_dir']} when it was planned; move it back there")
+    before = Path(record["experiment_dir"])
+    root = before if is_same(before, root) else root.resolve()
+    move = None if root == before else Move(before, root)
     options = RunOptions.from_json(record["options"])
+    jobs = [_job_from_json(before, entry, options) for entry in record["jobs"]]
+    if move is not None:
+        jobs = [move.job(job, str(entry["fingerprint"])) for job, entry in zip(jobs, record["jobs"], strict=True)]
+    cwd = Path(record.get("working_dir") or (jobs[0].cwd if jobs else before.parent))  # 0.1.0 has that of the jobs only
     return Plan(
         name=record["name"],
         root=root,
-        jobs=tuple(_job_from_json(root, entry, options) for entry in record["jobs"]),
+        jobs=tuple(_complete(job, entry) for job, entry in zip(jobs, record["jobs"], strict=True)),
         kind=kind_named(record["door"]),
         created_at=record["created_at"],
         overrides=record["global_overrides"],
         notices=tuple(record.get("notices", ())),
         options=options,
         origin=record.get("origin", {}),
+        cwd=cwd if move is None else move.folder(cwd),
+        moved_from=None if move is None else before,
     )
 
 
 def _job_from_json(root: Path, entry: Mapping[str, Any], options: RunOptions) -> Job:
     before = entry.get("changed_from", {})  # 0.1.0 kept the new values only
-    job = Job(
+    return Job(
         name=entry["name"],
         argv=tuple(entry["command"]),
         out_dir=root / entry["name"],
@@ -134,8 +149,14 @@ def _job_from_json(root: Path, entry: Mapping[str, Any], options: RunOptions) ->
         disk_bytes=entry.get("disk_bytes", 0),
         not_secret=options.not_secret,
         unrecorded=tuple(entry.get("unrecorded", redact.unrecorded(entry["command"]))),  # 0.1.0 has no such key
+        planned_as=entry.get("planned_as"),
     )
-    return replace(job, files=_copies(job)).with_fingerprint(entry.get("fingerprint", job.fingerprint))
+
+
+def _complete(job: Job, entry: Mapping[str, Any]) -> Job:
+    """The job with the content of its config, and with the fingerprint that it was given."""
+    whole = replace(job, files=_copies(job))
+    return whole.with_fingerprint(entry["fingerprint"]) if entry.get("fingerprint") else whole
 
 
 def _copies(job: Job) -> dict[str, bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TextIO
 
+from runner.core.program import pasted
 from runner.core.state import COMPLETED, INTERRUPTED, PENDING, Finished, Record
 from runner.core.text import count, duration, listed, plain, shown
 from runner.disk.layout import ERROR_DETAILS, JobPaths
@@ -36,7 +37,7 @@ class Console:
         match event:
             case JobStarted(record):
                 out_dir = record.job.out_dir
-                where = f"tail -f {shown(JobPaths(out_dir).combined)}" if self._logs else shown(out_dir)
+                where = pasted(["tail", "-f", shown(JobPaths(out_dir).combined)]) if self._logs else shown(out_dir)
                 self.print(f"{record.job.name}: started, {where}")
             case JobEnded(record) if not record.cached:  # those are one number at the end: there may be thousands
                 self._print_end(record)

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import TextIO
 
 from runner.core.job import Plan
+from runner.core.program import pasted
 from runner.core.state import COMPLETED, Record
-from runner.core.text import command, count, duration, plain, shown
+from runner.core.text import count, duration, plain, shown
 from runner.disk.layout import JobPaths
 from runner.engine.events import (
     BatchEnded,
@@ -113,8 +114,8 @@ class Lines:
 
     def _print_start(self, record: Record) -> None:
         name = record.job.name
-        log = command([shown(JobPaths(record.job.out_dir).combined)])
-        self._print(f"[{self.state.number(name)}/{self.state.total}] {name}: started, tail -f {log}")
+        follow = pasted(["tail", "-f", shown(JobPaths(record.job.out_dir).combined)])
+        self._print(f"[{self.state.number(name)}/{self.state.total}] {name}: started, {follow}")
 
     def _print_end(self, record: Record, *, again: bool) -> None:
         if not self._brief or record.status != COMPLETED:

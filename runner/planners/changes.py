@@ -13,7 +13,7 @@ from runner.configs.scripts import recognize
 from runner.core import program, redact
 from runner.core.errors import UserError, changed
 from runner.core.job import Job, Plan
-from runner.core.text import command, listed, plain, shown
+from runner.core.text import listed, plain, shown
 from runner.planners.jobs import copies
 
 DIGEST = "config_sha256"  # the one entry of a config whose format only the job itself can read
@@ -47,7 +47,28 @@ def replanned(before: Plan, now: Plan, *, accept: bool) -> Plan:
         return replace(now, created_at=before.created_at, options=before.options)
     if not accept:
         raise changed(lines, "the runs changed since the experiment began; use --accept_changes to continue")
-    return replace(now, created_at=before.created_at)
+    same = {name: one for name, one in earlier.items() if name in later and not differences(name, one, later[name])}
+    jobs = [replace(job, planned_as=same[job.name].planned_as) if job.name in same else job for job in now.jobs]
+    return replace(now, created_at=before.created_at, jobs=tuple(jobs))
+
+
+def refuse_moved(plan: Plan) -> None:
+    """Raise UserError for a batch that is not where it was planned: it may be a copy of one that is still used."""
+    if plan.moved_from is not None:
+        cause = f"was {plan.moved_from} when it was planned"
+        raise UserError(f"{shown(plan.root)}: {cause}; use --accept_moved to continue it where it is now")
+
+
+def refuse_missing(jobs: Sequence[Job]) -> None:
+    """Raise UserError for jobs of a moved batch whose config or script did not come along."""
+    lost = {
+        path: f"{job.name}: {path} is not there, and there is no copy of it; put it there, or at {job.cwd}"
+        for job in jobs
+        for path in (job.source, job.script)
+        if path is not None and not path.exists()
+    }
+    if lost:
+        raise UserError(*lost.values())
 
 
 def refuse_secrets(plan: Plan, jobs: Sequence[Job]) -> None:
@@ -72,11 +93,10 @@ def _again(plan: Plan, job: Job) -> str:
     unless = f", with --not_secret {names[0]} if it is not one" if names else ""
     places = redact.with_places([f"--{name}={redact.REDACTED}" for name in names])
     if spec := plan.origin.get("spec"):
-        resume = [*program.exact_words(), "--exp", spec, "--resume", shown(plan.root), *places]
-        return f"continue with {command(resume)}{unless}"
+        return f"continue with {program.offered('--exp', spec, '--resume', plan.root, *places)}{unless}"
     if "config_root" in plan.origin:
         return f"give it again, by the command that ran the tree{unless}"
-    return f"start it again with {command(job.rerun)}{unless}"
+    return f"start it again with {program.pasted(job.rerun, plan.cwd)}{unless}"
 
 
 def same_work(now: Plan, before: Plan) -> Plan:
@@ -115,7 +135,8 @@ def _reread(job: Job, *, resolved: bool) -> tuple[Job, list[str]]:
     bases = {Path.cwd() / path: content for path, content in config.bases.items()}
     files = copies(job.snapshot, config, checked, job.not_secret, resolved=resolved) if job.snapshot else job.files
     now = replace(job, config=redact.mapping(checked.config, job.not_secret), files=files, bases=bases)
-    return now, differences(shown(job.source), job, now)
+    found = differences(shown(job.source), job, now)
+    return (replace(now, planned_as=None) if found else now), found
 
 
 def _reread_unknown(job: Job, source: Path) -> tuple[Job, list[str]]:
@@ -125,7 +146,8 @@ def _reread_unknown(job: Job, source: Path) -> tuple[Job, list[str]]:
         return job, [f"{shown(source)}: cannot be read ({error.strerror})"]
     if now == job.config[DIGEST]:
         return job, []
-    return replace(job, config={**job.config, DIGEST: now}), [f"{shown(source)}: its content has changed"]
+    changed_job = replace(job, config={**job.config, DIGEST: now}, planned_as=None)
+    return changed_job, [f"{shown(source)}: its content has changed"]
 
 
 def digest(content: bytes) -> str:

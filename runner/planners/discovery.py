@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from runner.configs.config_file import SUFFIXES
 from runner.core.errors import UserError, did_you_mean
 from runner.core.text import shown
-from runner.planners.patterns import natural
+from runner.planners.exclusion import Exclusion
+from runner.planners.matching import is_private, natural
 
 EXTENSIONS = "yaml,yml,json"
 
@@ -43,15 +43,19 @@ class Search:
     outputs: Path | None = None
 
 
-def discover(search: Search) -> list[Found]:
-    """Every config, in natural order within each subdirectory. Raises UserError."""
+def discover(search: Search, exclusion: Exclusion | None = None) -> list[Found]:
+    """Every config, in natural order within each subdirectory. Raises UserError.
+
+    `exclusion` is given by who wants to know which patterns of `search.ignore` matched.
+    """
     suffixes = _suffixes(search.extensions)
-    return [found for subdir in subdirs(search) for found in _within(search, subdir, suffixes)]
+    excluded = exclusion or Exclusion(search.ignore, search.root)
+    return [found for subdir in subdirs(search) for found in _within(search, subdir, suffixes, excluded)]
 
 
 def is_base(name: str) -> bool:
     """True for a base config, by its name: `_x.yaml`, `base.yaml`, `base.small.json`."""
-    return name.startswith("_") or name.partition(".")[0] == "base"
+    return is_private(name) or name.partition(".")[0] == "base"
 
 
 def _suffixes(extensions: str) -> list[str]:
@@ -78,11 +82,11 @@ def subdirs(search: Search) -> list[str]:
     return [name for name in known if not search.subdirs or name in search.subdirs]
 
 
-def _within(search: Search, subdir: str, suffixes: Sequence[str]) -> Iterator[Found]:
+def _within(search: Search, subdir: str, suffixes: Sequence[str], excluded: Exclusion) -> Iterator[Found]:
     files: dict[Path, list[str]] = {}
     for place, below, names in os.walk(search.root / subdir):
         below[:] = [name for name in below if _is_searched(search, Path(place, name))]
-        if kept := [name for name in names if _is_config(search, Path(place, name), suffixes)]:
+        if kept := [name for name in names if _is_config(Path(place, name), suffixes, excluded)]:
             files[Path(place)] = kept
     for folder in sorted(files, key=natural):
         inside = folder.relative_to(search.root)
@@ -96,11 +100,10 @@ def _is_searched(search: Search, folder: Path) -> bool:
     return not folder.name.startswith((".", "_")) and (search.outputs is None or folder.resolve() != search.outputs)
 
 
-def _is_config(search: Search, path: Path, suffixes: Sequence[str]) -> bool:
+def _is_config(path: Path, suffixes: Sequence[str], excluded: Exclusion) -> bool:
     if path.suffix.lower() not in suffixes or path.name.startswith(".") or is_base(path.name) or not path.is_file():
         return False
-    inside = str(path.relative_to(search.root))
-    return not any(fnmatchcase(path.name, pattern) or fnmatchcase(inside, pattern) for pattern in search.ignore)
+    return path not in excluded
 
 
 def _folders(files: Sequence[str], suffixes: Sequence[str], taken: set[str]) -> dict[str, str]:

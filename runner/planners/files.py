@@ -21,26 +21,25 @@ from runner.disk import layout
 from runner.planners import changes, jobs
 from runner.planners.jobs import Request, free_folder
 from runner.planners.names import distinct
-from runner.planners.patterns import expand
+from runner.planners.patterns import Search, expand
 
 KIND = PlanKind("files")
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Which configs. `own` are scripts of the project, not configs; `library` is searched for bare names; `rerun`
-    builds the command line that runs one config alone again."""
+    """Which configs. `rerun` builds the command line that runs one config alone again."""
 
     patterns: Sequence[str]
+    search: Search
     rerun: Callable[[str], tuple[str, ...]]
     name: str = "experiment"
-    own: Sequence[Path] = ()
-    library: Path | None = None
 
 
 def plan(request: Request, files: Files, now: datetime) -> Plan:
     """The plan for all configs. Raises UserError with every error."""
-    paths, notices, errors = expand(files.patterns, request.cwd, files.own, files.library)
+    found = expand(files.patterns, files.search)
+    paths, notices, errors = found.files, found.notices, found.errors
     root = free_folder(request.base, f"{files.name}_{now:%Y%m%d_%H%M%S}")
     script = recognize(request.command.script)
     planned, bases = [], []

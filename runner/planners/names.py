@@ -30,6 +30,8 @@ def _apart(group: Sequence[Path]) -> list[str]:
         names = [safe("-".join([*path.parts[-depth:-1], path.stem]).lstrip("/-")) for path in group]
         if len({name.casefold() for name in names}) == len(names):
             return names
+    if len({path.suffix for path in group}) == 1:  # Run.py and run.py side by side: a number is appended
+        return [safe(path.stem) for path in group]
     return [safe(f"{path.stem}-{path.suffix.lstrip('.')}") for path in group]  # x.py and x.yaml side by side
 
 

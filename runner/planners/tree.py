@@ -22,10 +22,11 @@ from runner.core.plan_kind import PlanKind
 from runner.core.text import count, shown
 from runner.planners import changes, jobs
 from runner.planners.discovery import Found, Search, discover
+from runner.planners.exclusion import Exclusion
 from runner.planners.files import left_out
 from runner.planners.jobs import Request
 
-KIND = PlanKind("tree", stop_by="folder", keeps_resolved=True)
+KIND = PlanKind("tree", keeps_resolved=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ class _Sorted:
 
 def plan(request: Request, tree: Tree, now: datetime) -> Plan:
     """The plan for all configs of the tree; `request.base` is the output root. Raises UserError with every error."""
-    found = discover(tree.search)
+    exclusion = Exclusion(tree.search.ignore, tree.search.root)
+    found = discover(tree.search, exclusion)
     sorted_, errors = _sort(request, tree, found)
     if errors:
         raise UserError(*dict.fromkeys(errors))
@@ -64,7 +66,9 @@ def plan(request: Request, tree: Tree, now: datetime) -> Plan:
         kind=KIND,
         created_at=clock.iso(now.timestamp()),
         overrides=redact.mapping(request.overrides, request.options.not_secret),
-        notices=(*_notices(tree, sorted_), *_renamed(found), *dict.fromkeys(sorted_.notices)),
+        notices=(
+            *_notices(tree, sorted_), *_renamed(found), *dict.fromkeys(sorted_.notices), *exclusion.unused(),
+        ),
         options=request.options,
         origin={
             "config_root": str(tree.search.root),

@@ -10,7 +10,7 @@ from pathlib import Path
 from runner.core import program, redact
 from runner.core.job import Job, Plan
 from runner.core.state import COMPLETED, Finished, Record
-from runner.core.text import command, count, duration, listed, plain, shown, size
+from runner.core.text import count, duration, listed, plain, shown, size
 from runner.disk.layout import BatchPaths
 from runner.disk.results import running_elsewhere
 from runner.planners import environment
@@ -66,7 +66,7 @@ def _planned_jobs(jobs: Sequence[Job], completed: Collection[str]) -> list[str]:
     for number, job in enumerate(jobs, 1):
         lines += [
             f"{number}. {plain(job.name)}",
-            f"   {_where(job)}{command(redact.argv(job.argv, job.not_secret))}",
+            f"   {program.pasted(redact.argv(job.argv, job.not_secret), job.cwd)}",
             f"   folder   {plain(shown(job.out_dir))}" + (", completed" if job.name in completed else ""),
         ]
         before = redact.mapping({key: old for key, (old, _) in job.changes.items()}, job.not_secret)
@@ -82,12 +82,8 @@ def _planned_runs(jobs: Sequence[Job], completed: Collection[str]) -> list[str]:
     """A table of what differs between the runs, and the first command."""
     if not jobs:
         return []
-    return [
-        *comparison.planned(jobs),
-        "",
-        "the first:",
-        f"   {_where(jobs[0])}{command(redact.argv(jobs[0].argv, jobs[0].not_secret))}",
-    ]
+    first = program.pasted(redact.argv(jobs[0].argv, jobs[0].not_secret), jobs[0].cwd)
+    return [*comparison.planned(jobs), "", "the first:", f"   {first}"]
 
 
 def _completed_jobs(records: Sequence[Record]) -> list[str]:
@@ -113,11 +109,6 @@ def footprint(plan: Plan) -> list[str]:
     return lines
 
 
-def _where(job: Job) -> str:
-    """`cd folder && ` for a job that is not run in the current folder."""
-    return "" if job.cwd == Path.cwd() else f"cd {command([str(job.cwd)])} && "
-
-
 def report(plan: Plan, records: Sequence[Record], seconds: float, stopped: str | None) -> str:
     """The report at the end: failed jobs first, each with its cause, its logs and how to run it again."""
     bad = [record for record in records if isinstance(record.state, Finished) and record.status != COMPLETED]
@@ -128,7 +119,7 @@ def report(plan: Plan, records: Sequence[Record], seconds: float, stopped: str |
     for record in bad:
         lines += [f"✗ {headline(record)}", f"    logs   {shown(record.job.out_dir)}"]
         if record.job.rerun:
-            lines.append(f"    again  {command(redact.fill_in(record.job.rerun, record.job.not_secret))}")
+            lines.append(f"    again  {_again(plan, record.job)}")
     lines += LISTINGS[plan.kind.listing].ended(records)
     lines += [f"- {plain(line)}" for line in elsewhere.values()]
     if pending:
@@ -138,6 +129,13 @@ def report(plan: Plan, records: Sequence[Record], seconds: float, stopped: str |
     if bad or unfinished:
         lines.append(f"Resume:  {program.resume_command(plan.root)}")
     return "\n".join(lines)
+
+
+def _again(plan: Plan, job: Job) -> str:
+    """The command line that runs a job again. The one that was planned is right in the folder where it was planned."""
+    if plan.cwd == Path.cwd() and job.planned_as is None:
+        return program.pasted(redact.fill_in(job.rerun, job.not_secret))
+    return program.offered("rerun", plan.root, job.name)
 
 
 def _total(records: Sequence[Record], seconds: float) -> str:

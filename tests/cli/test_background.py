@@ -377,13 +377,15 @@ def test_an_unknown_name_is_one_sentence(two: Workspace, arguments: list[str], m
     assert sorted(path.name for path in (two / "c").iterdir()) == ["a.sh", "b.sh", "moderate.sh"]
 
 
-@pytest.mark.parametrize("command", ["status", "attach", "tail", "stop"])
+@pytest.mark.parametrize(
+    "command", ["status", "attach", "tail", "stop", "rerun one", "table", "resume", "status latest", "table latest"]
+)
 def test_without_any_batch_that_is_reported(work: Workspace, command: str) -> None:
-    done = work.run(command, code=2)
+    done = work.run(*command.split(), code=2)
     assert "there is no batch yet" in done.stderr and list(work.folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("arguments", [["rerun"], ["rerun", "one"], ["stop", "--now", "--drain"], ["list", "one"]])
-def test_invalid_arguments_are_explained(work: Workspace, arguments: list[str]) -> None:
-    done = work.run(*arguments, code=2)
+@pytest.mark.parametrize("arguments", ["rerun", "rerun 1 2 3", "stop --now --drain", "list one"])
+def test_invalid_arguments_are_explained(work: Workspace, arguments: str) -> None:
+    done = work.run(*arguments.split(), code=2)
     assert "--help" in done.stderr and len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr

@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROJECT, Workspace
+from tests.conftest import PROJECT, Workspace, wait_until
 
 SCRIPT = "import sys\nprint(sys.argv[1:])\nopen(sys.argv[2].partition('=')[2] + '/seen', 'w').close()\n"
 
@@ -129,3 +132,126 @@ def test_the_shell_completes_commands_options_and_batches(trained: Workspace) ->
     assert {"status ", "stop "} <= completed("overnight st") or {"status", "stop"} <= completed("overnight st")
     assert any(word.startswith("--json") for word in completed("overnight status --j"))
     assert any(word.startswith(trained.batch.name) for word in completed("overnight status e"))
+
+
+@pytest.mark.parametrize("program", ["run_experiments.py list", "train_run.py --help", "configurator.py --help",
+                                     "sample.py --help", "scripts/run_experiment.py list"])  # fmt: skip
+def test_the_entry_points_work_with_a_safe_path(work: Workspace, program: str) -> None:
+    """PYTHONSAFEPATH leaves the folder of the script out of the path of modules."""
+    name, *words = program.split()
+    done = subprocess.run(
+        [sys.executable, str(PROJECT / name), *words],
+        cwd=work.folder, env={**os.environ, "PYTHONSAFEPATH": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_batch_with_a_safe_path(work: Workspace) -> None:
+    work.write("train.py", SCRIPT)
+    work.write("a.py", "import math\nlr = math.sqrt(4)\n")
+    work.run("--configs", "a.py", "--train_script", "train.py", code=0, env={"PYTHONSAFEPATH": "1"})
+    assert work.summary["completed"] == 1
+
+
+@pytest.mark.parametrize("words", [("status",), ("list",), ("--configs", "a.py"), ("table",), ("stop",), ("resume",)])
+def test_in_a_folder_that_was_deleted_is_one_sentence(work: Workspace, words: tuple[str, ...]) -> None:
+    gone = work / "gone"
+    gone.mkdir()
+    deleted = f'cd "{gone}" && rmdir "{gone}" && exec "$@"'
+    for program in ([sys.executable, str(PROJECT / "run_experiments.py")], [sys.executable, "-m", "runner"]):
+        gone.mkdir(exist_ok=True)
+        done = subprocess.run(
+            ["bash", "-c", deleted, "bash", *program, *words],
+            env={**os.environ, "PYTHONPATH": str(PROJECT)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+        assert "the current folder does not exist any more" in done.stderr
+
+
+@pytest.fixture
+def shared() -> Iterator[Workspace]:
+    """A folder that every user of the machine can read; those of pytest are private."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        workspace = Workspace(Path(folder))
+        yield workspace
+        for process in workspace.started:
+            process.terminate()
+            process.communicate(timeout=60)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_a_batch_of_another_user_is_one_sentence(shared: Workspace) -> None:
+    work = shared
+    work.write("job.py", "import time\nwhile True: time.sleep(0.05)\n")
+    work.write("a.py", "x = 1\n")
+    work.start("--configs", "a.py", "--train_script", "job.py")
+    wait_until((work / "experiments/latest/a/supervisor.json").exists, "it runs")
+    program = (
+        "import os, sys; from runner.cli.main import main; from runner.cli import batch, inspect; "
+        "import runner.cli.commands.stop, runner.cli.commands.list, runner.planners.sweep, runner.cli.commands.rerun; "
+        "os.setgid(65534); os.setuid(65534); sys.exit(main(sys.argv[1:]))"
+    )
+
+    def as_nobody(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", program, *words],
+            cwd=work.folder, env={**os.environ, "PYTHONPATH": str(PROJECT)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    for words in (("stop",), ("stop", "--now")):
+        done = as_nobody(*words)
+        assert done.returncode == 2 and "runs as another user" in done.stderr and "Traceback" not in done.stderr
+    (work.batch / "plan.json").chmod(0o600)
+    for words in (("status",), ("stop",), ("resume",), ("rerun", "a")):
+        done = as_nobody(*words)
+        assert done.returncode == 2 and "belongs to another user" in done.stderr and "Traceback" not in done.stderr
+    done = as_nobody("list")
+    assert done.returncode == 0 and "unreadable" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (("ls",), "did you mean 'list'?"),
+        (("logs",), "did you mean 'tail'?"),
+        (("a.py",), "to run configs, give"),
+        (("c/*.yaml",), "to run configs, give"),
+        (("–configs", "a.py"), "begins with a dash that is not a hyphen; write --configs"),
+        (("run", "a.py", "—dry-run"), "write --dry-run"),
+    ],
+)
+def test_what_was_meant_by_other_words(work: Workspace, words: tuple[str, ...], answer: str) -> None:
+    done = overnight(work, *words, code=2)
+    assert answer in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_words_that_are_understood_as_well(trained: Workspace) -> None:
+    assert overnight(trained, "help").stdout == overnight(trained, "--help").stdout
+    assert overnight(trained, "help", "status").stdout == overnight(trained, "status", "--help").stdout
+    for option in (("--base_out_dir", "experiments"), ("--base-out-dir=experiments",)):
+        assert "2 completed" in overnight(trained, *option, "status").stdout
+    for option in (("--config", "config/a.py"), ("--config=config/a.py",)):
+        out = overnight(trained, *option, "--train_script", "train.py", "--dry-run").stdout
+        assert "1 job would run" in out
+    out = overnight(trained, "run", "config/a.py", "--train_script", "train.py", "--config", "x", "--dry-run", code=2)
+    assert "did you mean --configs?" in out.stderr  # the configs are named already
+
+
+def test_the_beginning_of_a_name_is_enough(trained: Workspace) -> None:
+    overnight(trained, "run", "config/a.py", "--train_script", "train.py", "--name", "night")
+    overnight(trained, "run", "config/a.py", "--train_script", "train.py", "--name", "nine")
+    for words in (("status", "nig"), ("tail", "nig", "a"), ("attach", "nig"), ("stop", "nig"), ("rerun", "nig", "a"),
+                  ("resume", "nig"), ("table", "nig"), ("table", "exper")):  # fmt: skip
+        overnight(trained, *words)
+    for words in (("status", "ni"), ("table", "ni"), ("resume", "ni")):
+        err = overnight(trained, *words, code=2).stderr
+        assert "several batches begin like this: nine_" in err and "night_" in err
+    assert "night_" in overnight(trained, "status", "nigth", code=2).stderr
+
+
+def test_the_latest_batch_is_the_default(trained: Workspace) -> None:
+    assert overnight(trained, "table").stdout == overnight(trained, "table", "latest").stdout
+    overnight(trained, "rerun", "b")
+    assert (trained.batch / "b" / "attempt_1").exists()

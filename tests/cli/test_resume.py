@@ -263,6 +263,30 @@ def test_a_batch_that_was_moved_is_refused_with_where_it_was(work: Workspace) ->
     assert f"was {before} when it was planned" in output
 
 
+def options_of(work: Workspace) -> dict[str, object]:
+    found: dict[str, object] = read(work.batch / "plan.json")["options"]
+    return found
+
+
+def test_what_a_batch_keeps_can_be_taken_back(work: Workspace) -> None:
+    work.write("c/a.sh", "exit 1")
+    kept = ("--timeout", "2h", "--stall_timeout", "1h30m", "--retries", 1, "--retry_delay", "0.01s", "--fail_fast")
+    work.run("--configs", "c/a.sh", *COMMAND, *kept, "--keep_running", "--grace", "2m,5,10s", code=1)
+    before = options_of(work)
+    assert (before["timeout"], before["stall_timeout"], before["retry_delay"]) == (7200.0, 5400.0, 0.01)
+    assert before["grace"] == [120.0, 5.0, 10.0] and before["retries"] == 1
+    work.run("--resume", code=1)
+    assert options_of(work) == before
+    back = ("--no-timeout", "--no_stall_timeout", "--retries", 0, "--no-fail-fast", "--no-keep-running")
+    work.run("--resume", *back, "--max_failures", 3, code=1)
+    assert len(list((work.batch / "a").glob("attempt_*"))) == 4  # 2 + 2 + 1 in all, the last of them in the folder
+    after = options_of(work)
+    taken = {"timeout": None, "stall_timeout": None, "retries": 0, "fail_fast": False, "keep_running": False}
+    assert after == {**before, **taken, "max_failures": 3}
+    work.run("--resume", "--no-max-failures", "--timeout", "1d", code=1)
+    assert options_of(work) == {**after, "max_failures": None, "timeout": 86400.0}
+
+
 def test_a_secret_that_was_not_written_down_cannot_be_used_again(work: Workspace) -> None:
     work.write("job.py", "import sys; open('seen', 'a').write(sys.argv[-1] + '\\n'); sys.exit(1)")
     work.write("a.py", "x = 1\n")

@@ -118,4 +118,4 @@ def test_each_step_of_the_escalation_has_its_time(
 def test_a_grace_that_is_none_is_refused(work: Workspace, grace: str) -> None:
     work.write("c/a.sh", "")
     done = work.run("--configs", "c/a.sh", *COMMAND, f"--grace={grace}", code=2)
-    assert "three numbers of seconds" in done.stderr and not (work / "experiments").exists()
+    assert "is not three times" in done.stderr and not (work / "experiments").exists()

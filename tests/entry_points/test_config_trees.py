@@ -185,7 +185,7 @@ def test_errors_are_reported_before_anything_starts(tree: Workspace) -> None:
         (("--config-root", "config", "--base_out_dir", "x"), "use --output_root for"),
         (("--config-root", "config", "--max-workers", "0"), "--max_workers: '0' is not a whole number above 0"),
         (("--config-root", "config", "--resume"), "is continued by the same command"),
-        (("--configs", "config/IMAGE/a.yaml", "--ignore", "x"), "--ignore goes with --config_root"),
+        (("--configs", "config/IMAGE/a.yaml", "--subdir", "x"), "--subdir goes with --config_root"),
         (("--config-root", "config", "--output-root", "job.py"), "--output_root"),
         (("--config-root", "config", "--output-root", "config"), "is the folder of the configs; name another one"),
     ],

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ECHO, PROJECT, Workspace
+from tests.conftest import PROJECT, Workspace
 
 NANOGPT = """\
 out_dir = 'out'
@@ -175,13 +175,27 @@ def test_cuda_without_a_gpu_is_refused_with_what_to_type_instead(work: Workspace
 @pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has a GPU")
 def test_a_config_that_asks_for_cuda_is_checked_too(work: Workspace) -> None:
     work.write("a.py", "device = 'cuda'\n")
-    work.write("echo.py", ECHO)
-    assert "no usable GPU" in work.run("--configs", "a.py", "--train_script", "echo.py", code=2).stderr
+    assert "no usable GPU" in work.run("--configs", "a.py", code=2).stderr
 
 
-def test_a_gpu_is_called_cuda(echo: Workspace) -> None:
-    done = echo.run("--configs", "c/a.py", "--train_script", "echo.py", "--device", "gpu", code=2)
-    assert "use --device cuda" in done.stderr
+def test_a_gpu_is_called_cuda(work: Workspace) -> None:
+    assert "did you mean 'cuda'?" in work.run("--configs", "easy_first.py", "--device", "gpu", code=2).stderr
+
+
+@pytest.mark.parametrize("script", [("--train_script", "echo.py"), ("--command", "ssh box train {config}")])
+@pytest.mark.parametrize("device", ["gpu", "cuda", "cuda:9", "tpu", "mps", "cuda:x", "GPU:0"])
+def test_of_other_programs_a_device_is_at_most_noted(echo: Workspace, script: tuple[str, str], device: str) -> None:
+    """LightGBM and JAX have a gpu, a command may run on another machine, and a script may do without."""
+    echo.write("ssh", "")
+    (echo / "ssh").chmod(0o755)
+    echo.write("c/a.yaml", f"device: {device}\n")
+    path = {"PATH": f"{echo.folder}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": ""}
+    for given in (("--configs", "c/a.yaml"), ("--configs", "c/a.yaml", "--device", device)):
+        if "--device" in given and script[0] == "--command":
+            script = (script[0], f"{script[1]} {{overrides}}")
+        out = echo.run(*given, *script, "--dry-run", code=0, env=path).stdout
+        noted = "hides every GPU; right if the job runs elsewhere" in out
+        assert noted == (device in ("cuda", "cuda:9")), out
 
 
 def test_a_config_is_never_executed_in_the_orchestrator(echo: Workspace) -> None:
@@ -232,8 +246,8 @@ def test_an_output_folder_that_is_a_file_is_refused(echo: Workspace) -> None:
     [
         (["--configs"], "expected at least one argument"),
         ([], "--configs is missing"),
-        (["--configs", "c/a.py", "--timeout", "soon"], "not a number of seconds"),
-        (["--configs", "c/a.py", "--timeout", "-1"], "not a number of seconds"),
+        (["--configs", "c/a.py", "--timeout", "soon"], "is not a time above 0"),
+        (["--configs", "c/a.py", "--timeout", "-1"], "is not a time above 0"),
         (["--configs", "c/a.py", "--max_failures", "0"], "not a whole number above 0"),
         (["--configs", "c/a.py", "--compile", "maybe"], "--compile maybe: is neither true nor false"),
         (["--configs", "c/a.py", "--foo"], "--foo: has no value; write --foo=VALUE"),

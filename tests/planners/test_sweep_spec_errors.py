@@ -123,7 +123,7 @@ def test_ten_errors_get_ten_sentences(work: Workspace) -> None:
         (["--mode", "train"], "argument --mode: invalid choice"),
         (["--limit", "0"], "--limit: '0' is not a whole number above 0"),
         (["--show", "perhaps"], "--show perhaps: is neither true nor false"),
-        (["--only", "failed"], "--only and --accept_changes need --resume"),
+        (["--only", "failed"], "--only, --accept_changes and --accept_moved need --resume"),
     ],
 )
 def test_options_of_other_commands_are_refused(work: Workspace, options: list[str], expected: str) -> None:

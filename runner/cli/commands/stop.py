@@ -46,6 +46,7 @@ def main(given: Namespace) -> int:
 def stop(root: Path, *, now: bool, drain: bool) -> int:
     """Send a stop request to the runner of a batch, wait until it has ended, and print the state of the batch."""
     plan = recorded.plan(root)
+    root = plan.root
     held = holder(BatchPaths(root).lock)
     if held is None:
         return _stop_jobs(plan, now=now, drain=drain)

@@ -15,10 +15,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from runner.cli.batch_folders import batches, find
+from runner.cli.parser import add_base, base_folder
 from runner.core import redact
 from runner.core.errors import UserError, did_you_mean
-from runner.core.text import count, duration
-from runner.disk import atomic
+from runner.core.text import count, duration, shown
+from runner.disk import atomic, layout
 from runner.reports import comparison
 from runner.reports.load_results import load_results
 from runner.reports.table import Table as Rows
@@ -31,7 +33,8 @@ PURPOSE = "One row for each job in these folders, whatever started it, those tha
 EPILOG = """\
 Without --columns the table has the keys in which the configs differ, what was measured (on a screen at most twelve of
 it), and the seconds.
-Any folders will do: a batch, all of experiments/, a tree of outputs, a multirun of Hydra, out/ of the library.
+Any folders will do: a batch, all of experiments/, a tree of outputs, a multirun of Hydra, out/ of the library. A batch
+may be given by its name or the beginning of it; without a folder it is the latest one.
 """
 
 
@@ -40,7 +43,8 @@ HELP = "the jobs in any folders as a table: settings that differ, and results"
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.description, parser.epilog = PURPOSE, EPILOG
-    parser.add_argument("folders", nargs="+", metavar="FOLDER")
+    add_base(parser)
+    parser.add_argument("folders", nargs="*", metavar="FOLDER", help="default: the latest batch")
     parser.add_argument("--csv", metavar="FILE", help="write the table to FILE instead; - is standard output")
     parser.add_argument("--json", action="store_true", help="print all rows with all their columns as JSON")
     parser.add_argument("--sort", metavar="KEY", help="sort by this column; rows without a value come last")
@@ -49,12 +53,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(given: Namespace) -> int:
+    folders = [_folder(given, folder) for folder in given.folders or [""]]
     try:
-        found = load_results(*given.folders)
+        found = load_results(*folders)
     except NotADirectoryError as error:
         raise UserError(f"{error.filename}: {error.strerror}") from None
     if not found:
-        raise UserError(f"{', '.join(given.folders)}: there is no result of a job in it; name another folder")
+        raise UserError(f"{', '.join(folders)}: there is no result of a job in it; name another folder")
     columns = _columns(found, given.columns, most=MOST if given.csv is None else None)
     rows = _sorted(found, given.sort, backwards=given.reverse)
     try:
@@ -68,12 +73,21 @@ def main(given: Namespace) -> int:
     return 0
 
 
+def _folder(given: Namespace, named: str) -> str:
+    """A folder, or that of the batch that is called or begins so; what is neither is left, for the error about it."""
+    base = base_folder(given)
+    known = [layout.LATEST, *(root.name for root in batches(base))]
+    if named and (Path(named).is_dir() or not any(name.startswith(named) for name in known)):
+        return named
+    return shown(find(base, named))
+
+
 def _columns(found: Rows, chosen: Sequence[str] | None, most: int | None) -> list[str]:
     """The columns that are shown; without a choice at most `most` of the measurements."""
     if chosen is None:
         return _informative(found, most)
     columns: list[str] = []
-    for pattern in chosen:
+    for pattern in _named(chosen, found):
         matches = [name for name in found.columns if name == pattern] or [
             name for name in found.columns if fnmatchcase(name, pattern)
         ]
@@ -81,6 +95,11 @@ def _columns(found: Rows, chosen: Sequence[str] | None, most: int | None) -> lis
             raise UserError(f"--columns: {_no_column(pattern, found)}")
         columns += matches
     return list(dict.fromkeys(columns))
+
+
+def _named(chosen: Sequence[str], found: Rows) -> list[str]:
+    """The names and patterns of columns, also those in one word: `lr,val/loss`."""
+    return [part for word in chosen for part in ([word] if word in found.columns else word.split(",")) if part]
 
 
 def _informative(found: Rows, most: int | None) -> list[str]:

@@ -1,0 +1,40 @@
+"""Show on a terminal that the search for configs takes long."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+from runner.core.text import plain, shown
+
+PATIENCE = 1.5  # seconds of silence
+EVERY = 0.2  # seconds between two states of the line
+WIDTH = 60
+
+
+class Searching:
+    """Called with each folder that is searched; its line on standard error is erased at the end."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + PATIENCE
+        self._folders = 0
+        self._shown = False
+
+    def __call__(self, folder: Path) -> None:
+        self._folders += 1
+        if time.monotonic() >= self._next and sys.stderr.isatty():
+            self._next = time.monotonic() + EVERY
+            self._shown = True
+            line = f"searching for configs: {self._folders} folders, now {plain(shown(folder), WIDTH)}"
+            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Searching:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
