@@ -74,6 +74,7 @@ def resume(root: Path, given: Namespace, replan: Callable[[Plan], Plan] | None =
     """
     with existing_batch(root) as session:
         before = session.recorded()
+        before = replace(before, options=before.options.updated(given_options(given)))
         plan = changes.replanned(before, replan(before), accept=given.accept_changes) if replan else before
         names = [planned.name for planned in plan.jobs]
         if job is not None and job not in names:
@@ -85,7 +86,6 @@ def resume(root: Path, given: Namespace, replan: Callable[[Plan], Plan] | None =
             plan = changes.reread(plan, {one.name for one in selection.run}, accept=given.accept_changes)
             selection = selection.of(plan)
         selection = selection.limited(given.limit, session.records(plan) if given.limit else {})
-        plan = replace(plan, options=plan.options.updated(given_options(given)))
         if given.dry_run:
             return _show(replace(plan, jobs=selection.run), given)
         return _run(session, plan, selection, given)

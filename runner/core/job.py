@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from runner.core import redact
 from runner.core.canonical import fingerprint
@@ -30,6 +30,8 @@ class Job:
     changes: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     source: Path | None = None  # the config file, and how `argv` calls it
     source_argument: str | None = None
+    runs_resolved: bool = False  # `argv` then names a file of the whole config instead
+    volatile: tuple[str, ...] = ()  # keys whose values differ at each evaluation: they do not count as changes
     script: Path | None = None  # the training script, where one is known
     snapshot: str | None = None  # the entry of `files` that is the exact copy of `source`
     # The files that `source` builds on, as they were read. Contents are no part of what two jobs are compared by.
@@ -51,8 +53,15 @@ class Job:
         known = self._fingerprint
         if known is None:
             command = [self._without_folder(argument) for argument in redact.argv(self.argv)]
-            known = fingerprint({"name": self.name, "config": redact.mapping(self.config), "argv": command})
+            config = {key: value for key, value in self.config.items() if key not in self.volatile}
+            known = fingerprint({"name": self.name, "config": redact.mapping(config), "argv": command})
             object.__setattr__(self, "_fingerprint", known)
+        return known
+
+    def known_as(self, fingerprint: str) -> Self:
+        """This job with the fingerprint that was recorded for it: a record may hold less than what it was made of."""
+        known = replace(self)
+        object.__setattr__(known, "_fingerprint", fingerprint)
         return known
 
     def _without_folder(self, argument: str) -> str:

@@ -44,9 +44,12 @@ def begin(job: Job, provenance: Mapping[str, Any]) -> Attempt:
 
 
 def command(job: Job, checkpoint: str | None) -> tuple[str, ...]:
-    """The planned command, with the job's own copy of a config that was edited, and the arguments that resume it."""
+    """The planned command, with the job's own copy of a config that was edited, and the arguments that resume it.
+
+    A config that was executed to read it is replaced by its values: executed once more it might have others.
+    """
     argv = job.argv
-    if job.source is not None and job.snapshot is not None and _edited(job, job.source):
+    if job.source is not None and job.snapshot is not None and (job.runs_resolved or _edited(job, job.source)):
         # The exact copy of a config cannot be used alone if it has a base.
         alone = layout.RESOLVED if layout.RESOLVED in job.files else job.snapshot
         copy = str(job.out_dir / alone)

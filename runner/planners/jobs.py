@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from runner.configs import yamlfile
 from runner.configs.config_file import ConfigFile
@@ -71,6 +72,8 @@ def job(
         source_argument=argument,
         snapshot=snapshot,
         files=copies(snapshot, config, checked),
+        runs_resolved=checked.runs_resolved,
+        volatile=checked.volatile,
         bases={request.cwd / path: content for path, content in config.bases.items()},
         env=additions(request.environ, out_dir, root.name, name, request.base / layout.INDUCTOR_CACHE),
         cwd=cwd,
@@ -84,11 +87,25 @@ def job(
 def copies(snapshot: str, config: ConfigFile, checked: Checked, *, resolved: bool = False) -> dict[str, bytes]:
     """The exact copy of a config; where it has a base, or with `resolved`, all settings as one file too."""
     files = {snapshot: config.source}
-    if config.bases or resolved:
-        values = {key: value for key, value in redact.mapping(checked.config).items() if key != "out_dir"}
-        origin = f"# every setting of this job; from {shown(config.path)}\n".encode(errors="backslashreplace")
-        files[layout.RESOLVED] = origin + yamlfile.write(values).encode()
+    if config.bases or resolved or checked.runs_resolved:
+        files[layout.RESOLVED] = _resolved(checked.config, config.path)
     return files
+
+
+def _resolved(config: Mapping[str, Any], origin: Path) -> bytes:
+    """All settings of a job as one file."""
+    values = {key: value for key, value in redact.mapping(config).items() if key != "out_dir"}
+    line = f"# every setting of this job; from {shown(origin)}\n".encode(errors="backslashreplace")
+    return line + yamlfile.write(values).encode()
+
+
+def with_values(job: Job, values: Mapping[str, Any]) -> Job:
+    """The job with these values in its config, and in the file of its settings if it has one."""
+    config = {**job.config, **values}
+    files = dict(job.files)
+    if layout.RESOLVED in files and job.source is not None:
+        files[layout.RESOLVED] = _resolved(config, job.source)
+    return replace(job, config=config, files=files)
 
 
 def _refuse_secrets(config: ConfigFile) -> None:
