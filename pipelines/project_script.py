@@ -12,6 +12,7 @@ from typing import Any
 import configurator
 from runner.configs import inheritance
 from runner.configs.config_file import ConfigFile
+from runner.configs.evaluator import Evaluator
 from runner.configs.overrides import InvalidValue, parse
 from runner.configs.training_script import (
     RESUME,
@@ -41,8 +42,8 @@ class ProjectScript(TrainingScript):
     resolves = True
     needs_device = True
 
-    def read(self, path: Path) -> ConfigFile:
-        return inheritance.read(path)
+    def read(self, path: Path, evaluator: Evaluator) -> ConfigFile:
+        return inheritance.read(path, evaluator)
 
     def check(self, config: ConfigFile, overrides: Mapping[str, str]) -> Checked:
         given = normalized(overrides)

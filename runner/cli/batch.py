@@ -76,6 +76,7 @@ def resume(root: Path, given: Namespace, replan: Callable[[Plan], Plan] | None =
         before = session.recorded().declaring(given.not_secret or ())
         if not given.accept_moved:
             changes.refuse_moved(before)
+        before = replace(before, options=before.options.updated(given_options(given)))
         plan = changes.replanned(before, replan(before), accept=given.accept_changes) if replan else before
         names = [planned.name for planned in plan.jobs]
         if job is not None and job not in names:
@@ -90,7 +91,6 @@ def resume(root: Path, given: Namespace, replan: Callable[[Plan], Plan] | None =
             plan = changes.reread(plan, {one.name for one in selection.run}, accept=given.accept_changes)
             selection = selection.of(plan)
         selection = selection.limited(given.limit, session.records(plan) if given.limit else {})
-        plan = replace(plan, options=plan.options.updated(given_options(given)))
         if given.dry_run:
             return _show(replace(plan, jobs=selection.run), given)
         return _run(session, plan, selection, given)

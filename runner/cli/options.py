@@ -130,6 +130,7 @@ def _add_execution(group: argparse._ArgumentGroup) -> None:
     add(group, "retry_on", type=collected(causes), metavar="CAUSES", help=f"after which ends: {RETRY_ON}")
     add(group, "retry_delay", type=time, metavar="TIME", help="before the first retry, then doubled: 10")
     add(group, "grace", type=collected(grace), metavar="A,B,C", help="times after SIGINT, SIGTERM, KILL: 10,5,10")
+    add(group, "config_timeout", type=time, metavar="TIME", help="to evaluate a config that runs code (default: 10)")
     add(group, "keep_running", action="store_true", default=None, help="a job continues when the runner is killed")
     add(group, "executor", metavar="NAME", help="where jobs run: local, or the name of a plugin's executor")
     for name in TAKEN_BACK:

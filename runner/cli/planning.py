@@ -108,7 +108,7 @@ def _planned(arguments: Arguments, started: Command, base: Path, before: Plan | 
         cwd=cwd,
         environ=os.environ,
         resume_args=resume_words.split(given.resume_args or ""),
-        options=run_options(given),
+        options=run_options(given) if before is None else before.options,
     )
     now, flags = datetime.now().astimezone(), simulation_flags(given)
     if given.exp is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,15 @@ class ArgparseScript(TrainingScript):
 
     script: Path
     arguments: Arguments | None
+
+    def context(self) -> None:
+        """Its configs are not executed: it reads them itself."""
+
+    def spec_keys(self, config: ConfigFile) -> Collection[str] | None:
+        """What its parser knows, and what the config has: how it reads that is not known."""
+        if self.arguments is None or self.arguments.passes_unknown or not self.arguments.complete:
+            return None
+        return {*config.values, *(key for one in self.arguments.arguments for key in (one.dest, *one.keys))}
 
     def check(self, config: ConfigFile, overrides: Mapping[str, str]) -> Checked:
         if self.arguments is None:

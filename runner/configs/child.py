@@ -1,4 +1,4 @@
-"""Evaluate a Python config in a child that has a time limit. Knows nothing of what the values mean."""
+"""Evaluate Python configs in a child program that has a time limit for each. Knows nothing of what the values mean."""
 
 from __future__ import annotations
 
@@ -8,46 +8,134 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
+
+from runner.configs.evaluator import Answer, Task
 
 PROGRAM = Path(__file__).with_name("evaluate.py")
+AT_ONCE = max(2, min(8, os.cpu_count() or 2))  # configs that a child executes at the same time
 
 
-def evaluate(path: Path, text: str, time_limit: float) -> dict[str, Any] | None:
-    """What evaluate.py wrote; None when the time was over. A child that died is an answer with an `error` too."""
-    with tempfile.TemporaryDirectory(prefix="config-") as folder:
-        source, result = Path(folder, "source.py"), Path(folder, "result.json")
-        source.write_text(text, encoding="utf-8", newline="")
-        code = _run([str(path), str(source), str(result)], time_limit)
-        if code is None:
-            return None
-        if not result.exists():
-            return {"error": "RuntimeError", "message": f"its evaluation died ({_death(code)})", "line": None}
-        answer: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
-        return answer
+def evaluate(tasks: Sequence[Task], time_limit: float, *, twice: bool) -> list[list[Answer]]:
+    """The answers to each task, one or two. The second is that of another process, at a later time.
+
+    It begins when the first evaluations have ended, whose effects on files it must not disturb, and leaves out those
+    that failed.
+    """
+    with ExitStack() as stack:
+        first = stack.enter_context(_Round(tasks, time_limit, later=False))
+        second = stack.enter_context(_Round(tasks, time_limit, later=True)) if twice else None
+        answers = first.answers(range(len(tasks)))
+        done = [number for number, answer in answers.items() if answer.error is None and not answer.late]
+        again = second.answers(done) if second is not None else {}
+    return [[answers[number], *([again[number]] if number in again else [])] for number in range(len(tasks))]
 
 
-def _run(arguments: list[str], time_limit: float) -> int | None:
-    # By -c, not by its path: a script's own folder would come first among the config's imports, the current one last.
-    # -B: a dry run writes nothing, not even __pycache__ beside the modules that a config imports.
-    process = subprocess.Popen(
-        [sys.executable, "-B", "-c", PROGRAM.read_text(encoding="utf-8"), *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        return process.wait(time_limit)
-    except subprocess.TimeoutExpired:
-        return None
-    finally:
+class _Round:
+    """One evaluation of all tasks, in a child of its own, which ends with this object."""
+
+    def __init__(self, tasks: Sequence[Task], time_limit: float, *, later: bool) -> None:
+        self._tasks = tasks
+        self._options = {"limit": time_limit, "at_once": AT_ONCE, "later": later}
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory(prefix="configs-")
+        stems = [Path(self._folder.name, str(number)) for number in range(len(self._tasks))]
+        self._requests = [_request(task, stem) for task, stem in zip(self._tasks, stems, strict=True)]
+        self._modules = _shared(self._tasks, self._requests)
+        self._start(self._modules)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+        self._folder.cleanup()
+
+    def answers(self, numbers: Sequence[int]) -> dict[int, Answer]:
+        """Those to some of the tasks. If a shared import ended the child, what is left is evaluated without it."""
+        results = {number: Path(self._requests[number]["result"]) for number in numbers}
+        self._do(numbers)
+        left = [number for number, result in results.items() if not result.exists()]
+        if left and self._modules:
+            self._end()
+            self._start([])
+            self._do(left)
+        return {number: _answer(result) for number, result in results.items()}
+
+    def _start(self, modules: Sequence[str]) -> None:
+        # -P: no folder of the user's comes before those of Python, so that a file called json.py there is not taken
+        # for the module. -B: a dry run writes nothing, not even __pycache__ beside the modules that a config imports.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-B", str(PROGRAM)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self._send({**self._options, "tasks": self._requests, "modules": modules})
+
+    def _do(self, numbers: Sequence[int]) -> None:
+        self._send(list(numbers))
+        self._process.wait()
+
+    def _send(self, line: Any) -> None:
+        assert self._process.stdin is not None
         try:
-            os.killpg(process.pid, signal.SIGKILL)  # not the child alone: what it started would live on
-        except ProcessLookupError:  # nothing was left
+            self._process.stdin.write(json.dumps(line).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:  # it has ended: nothing is answered
             pass
-        process.wait()
+
+    def _end(self) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.close()  # it stops what is still running
+        except BrokenPipeError:
+            pass
+        self._process.wait()
+
+
+def _request(task: Task, stem: Path) -> dict[str, Any]:
+    """A task as evaluate.py reads it, with the text of the config in a file."""
+    source = stem.with_suffix(".py")
+    source.write_text(task.text, encoding="utf-8", newline="")
+    context = task.context
+    absent = [name for name in context.environ if name not in os.environ]
+    return {
+        "shown": str(task.path),
+        "source": str(source),
+        "result": str(stem.with_suffix(".json")),
+        "folder": str(context.folder or Path.cwd()),
+        "file": context.file or str(task.path),
+        "names": context.names,
+        "imports": [statement for name, statement in context.imports.items() if name in task.read],
+        "assigned": sorted(task.assigned),
+        "environ": {name: str(int.from_bytes(os.urandom(4))) for name in absent},
+    }
+
+
+def _shared(tasks: Sequence[Task], requests: Sequence[dict[str, Any]]) -> list[str]:
+    """The modules that several configs import, without those that a file of the user's hides."""
+    counted = Counter(name for task in tasks for name in task.modules)
+    folders = {request["folder"] for request in requests}
+    places = {name: [Path(folder, file) for folder in folders for file in (name, f"{name}.py")] for name in counted}
+    return [name for name, number in counted.items() if number > 1 and not any(map(Path.exists, places[name]))]
+
+
+def _answer(result: Path) -> Answer:
+    try:
+        found = json.loads(result.read_bytes())
+    except FileNotFoundError:
+        return Answer(error="RuntimeError", message="its evaluation could not be started")
+    if "died" in found:
+        return Answer(error="RuntimeError", message=f"its evaluation died ({_death(found['died'])})")
+    return Answer(**found)
 
 
 def _death(code: int) -> str:

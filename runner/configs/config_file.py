@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from runner.configs import jsonfile, pythonfile
+from runner.configs.evaluator import Context, Evaluator
 from runner.core.errors import UserError
 
 SUFFIXES = (".py", ".yaml", ".yml", ".json")
 MAX_BYTES = 16 * 1024 * 1024
+DIGEST = "config_sha256"  # among the values of a config that is not known completely
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,8 @@ class ConfigFile:
     as the format allows, of keys below them (`sweep.lr[2]`). `origins` holds the places of keys that another file set
     instead, `inherited` of those that come from a base; `bases` are the files of these, with their exact content.
     `abstract` is the key of that name: True for a base config, which is not run itself (see inheritance.py).
+    `evaluated`: a part of it was executed; `volatile` are the keys that have another value at each evaluation.
+    `partial` is why `values` are not all of it: it stands for more than the runner can read.
     """
 
     path: Path
@@ -31,6 +36,9 @@ class ConfigFile:
     inherited: Mapping[str, str] = field(default_factory=dict)
     bases: Mapping[Path, bytes] = field(default_factory=dict)
     abstract: bool = False
+    evaluated: bool = False
+    volatile: tuple[str, ...] = ()
+    partial: str | None = None
 
     def place(self, key: str) -> str:
         """`path:line` of a key, or of the nearest one around it; the path alone if no line is known."""
@@ -45,51 +53,73 @@ class ConfigFile:
         return str(self.path)
 
 
-def read(path: Path, *, time_limit: float = 10.0) -> ConfigFile:
+def read(path: Path, evaluator: Evaluator | None = None, context: Context | None = None) -> ConfigFile:
     """The file alone, without its bases. Raises UserError for one that cannot be read or understood.
 
-    A .py file is never executed here: what cannot be read from its text is evaluated in a child process that
-    has `time_limit` seconds.
+    A .py file is never executed here: what cannot be read from its text is evaluated in a child process, in `context`.
     """
     if path.suffix not in SUFFIXES:
         raise UserError(f"{path}: unknown kind of config {path.suffix!r}; name it {', '.join(SUFFIXES)}")
-    source = _content(path)
-    text = _decoded(path, source)
-    match path.suffix:
-        case ".py":
-            values, lines = pythonfile.read(path, text, time_limit)
-        case ".json":
-            values, lines = jsonfile.read(path, text)
-        case _:
-            from runner.configs import yamlfile  # yaml takes longer to import than all the rest
+    source = content(path)
+    text = decoded(path, source)
+    if path.suffix != ".py":
+        return ConfigFile(path, source, *parsed(path, text))
+    found = pythonfile.read(path, text, evaluator or Evaluator(), context or Context())
+    if found.partial is not None:
+        return partly(path, source, found.values, found.lines, found.partial)
+    return ConfigFile(path, source, found.values, found.lines, evaluated=found.evaluated, volatile=found.volatile)
 
-            values, lines = yamlfile.read(path, text)
-    return ConfigFile(path, source, values, lines)
+
+def partly(path: Path, source: bytes, values: dict[str, Any], lines: dict[str, int], why: str | None) -> ConfigFile:
+    """A config that cannot be read completely: its digest stands for what is not known of it."""
+    return ConfigFile(path, source, {**values, DIGEST: digest(source)}, lines, partial=why)
+
+
+def digest(content: bytes) -> str:
+    """The digest by which the contents of two files are compared."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def parsed(path: Path, text: str) -> tuple[dict[str, Any], dict[str, int]]:
+    """The values and lines of a YAML or JSON file. Raises UserError."""
+    if path.suffix == ".json":
+        return jsonfile.read(path, text)
+    found: tuple[dict[str, Any], dict[str, int]] = yaml_reader().read(path, text)
+    return found
+
+
+def yaml_reader() -> Any:
+    """The module that reads YAML."""
+    from runner.configs import yamlfile  # yaml takes longer to import than all the rest
+
+    return yamlfile
 
 
 def read_text(path: Path) -> str:
     """The text of any source file; raises UserError for one that is not text."""
-    return _decoded(path, _content(path))
+    return decoded(path, content(path))
 
 
-def _content(path: Path) -> bytes:
+def content(path: Path, largest: int = MAX_BYTES) -> bytes:
+    """The bytes of a regular file. Raises UserError."""
     try:
         if path.is_dir():
             raise UserError(f"{path}: is a directory; name a file in it")
         if path.exists() and not path.is_file():
             raise UserError(f"{path}: is not a regular file; copy it to one")
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            found = file.read(largest + 1)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; check the name") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the file and its permissions") from None
-    if len(content) > MAX_BYTES:
-        raise UserError(f"{path}: is larger than {MAX_BYTES // 2**20} MiB; a config should be smaller")
-    return content
+    if len(found) > largest:
+        raise UserError(f"{path}: is larger than {largest // 2**20} MiB; a config should be smaller")
+    return found
 
 
-def _decoded(path: Path, source: bytes) -> str:
+def decoded(path: Path, source: bytes) -> str:
+    """The text of a file; raises UserError for one that is not text."""
     if (at := source.find(b"\0")) >= 0:
         raise UserError(f"{path}:{_line(source, at)}: contains a NUL byte; is this a text file?")
     try:

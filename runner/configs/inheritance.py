@@ -16,31 +16,32 @@ from typing import Any
 
 from runner.configs import config_file
 from runner.configs.config_file import ConfigFile
+from runner.configs.evaluator import Evaluator
 from runner.core.errors import UserError, one_line
 
 BASE, ABSTRACT = "base", "abstract"
 INHERITING = (".yaml", ".yml", ".json")
 
 
-def read(path: Path, *, time_limit: float = 10.0) -> ConfigFile:
+def read(path: Path, evaluator: Evaluator | None = None) -> ConfigFile:
     """The config with the values that it inherits, and with the place of each key. Raises UserError."""
-    chain = _chain(path, time_limit)
+    chain = _chain(path, evaluator or Evaluator())
     merged = _own(chain[-1])
     for below in reversed(chain[:-1]):
         merged = _merged(merged, _own(below))
     return replace(merged, bases={base.path: base.source for base in chain[1:]})
 
 
-def _chain(path: Path, time_limit: float) -> list[ConfigFile]:
+def _chain(path: Path, evaluator: Evaluator) -> list[ConfigFile]:
     """The file, its base, the base of that, and so on."""
-    chain = [config_file.read(path, time_limit=time_limit)]
+    chain = [config_file.read(path, evaluator)]
     while (base := _base(chain[-1])) is not None:
         place = chain[-1].place(BASE)
         if any(_same(base, one.path) for one in chain):
             names = " -> ".join(str(one) for one in (*(one.path for one in chain), base))
             raise UserError(f"{place}: the bases form a circle: {names}; remove one of them")
         try:
-            chain.append(config_file.read(base, time_limit=time_limit))
+            chain.append(config_file.read(base, evaluator))
         except UserError as error:
             about_it = f"{base}: "  # not about a line in it
             raise UserError(
@@ -83,7 +84,13 @@ def _merged(base: ConfigFile, file: ConfigFile) -> ConfigFile:
     """`file` over `base`. Of each key that comes from the base, its place in the base is kept."""
     keys = {*_keys(base.values), *base.lines, *base.inherited}
     inherited = {key: base.place(key) for key in keys if not _replaced(key, base.values, file.values)}
-    return replace(file, values=deep(base.values, file.values), inherited=inherited)
+    return replace(
+        file,
+        values=deep(base.values, file.values),
+        inherited=inherited,
+        evaluated=base.evaluated or file.evaluated,
+        volatile=(*(key for key in base.volatile if key not in file.values), *file.volatile),
+    )
 
 
 def deep(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

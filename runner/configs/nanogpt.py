@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.configs import overrides, pythonfile
-from runner.configs.config_file import ConfigFile, read_text
+from runner.configs import bindings, overrides, pythonfile
+from runner.configs.config_file import DIGEST, ConfigFile, read_text
 from runner.configs.evaluate import UnsupportedValue, plain
+from runner.configs.evaluator import Context
 from runner.configs.overrides import InvalidValue
 from runner.configs.static import NotStatic, Static, TooLarge
 from runner.configs.training_script import RESUME, Checked, TrainingScript, changes, normalized, renamed
 from runner.core.errors import UserError, did_you_mean
+from runner.processes import process_tree
+
+#: Variables of a job's environment that differ from job to job: to read them is to have another value each time.
+ENVIRON = ("WANDB_DIR", "WANDB_RUN_GROUP", "WANDB_NAME", "TORCHINDUCTOR_CACHE_DIR", process_tree.MARK)
 
 
 class _Unknown:
@@ -42,6 +48,18 @@ class NanoGptScript(TrainingScript):
 
     script: Path
     known: Mapping[str, Key]
+    imports: Mapping[str, str]  # name -> statement
+
+    def context(self) -> Context:
+        """The config is executed among the script's own names, in the folder where the job will run."""
+        return Context(
+            folder=self._folder(),
+            file=str(self.script.resolve()),
+            names=self._defaults(),
+            imports=self.imports,
+            unknown=frozenset(name for name, key in self.known.items() if key.default is UNKNOWN),
+            environ=ENVIRON,
+        )
 
     def keys(self, config: ConfigFile) -> set[str]:
         return set(self.known)
@@ -57,12 +75,14 @@ class NanoGptScript(TrainingScript):
                 errors.append(f"--{key}{'' if str(error).startswith(':') else ' '}{error}")
         if errors:
             raise UserError(*errors)
-        defaults = {name: key.default for name, key in self.known.items() if key.default is not UNKNOWN}
-        before = defaults | config.values
+        before = self._defaults() | config.values
         resolved = before | values
         resume = RESUME if "init_from" in self.known else ()
         differences = changes(before, resolved, texts)
         return Checked(resolved, texts, differences, tuple(warnings), resume_args=resume, folder=self._folder())
+
+    def _defaults(self) -> dict[str, Any]:
+        return {name: key.default for name, key in self.known.items() if key.default is not UNKNOWN}
 
     def _argument(self, key: str, text: str) -> tuple[str, Any]:
         if key not in self.known:
@@ -78,8 +98,12 @@ class NanoGptScript(TrainingScript):
 
 def recognize(script: Path) -> NanoGptScript | None:
     """The adapter, if the script follows the convention. Raises UserError for a script that cannot be parsed."""
-    known = keys(script)
-    return None if known is None else NanoGptScript(script, known)
+    tree = _parsed(script)
+    known = None if tree is None else keys(tree)
+    if tree is None or known is None:
+        return None
+    before = itertools.takewhile(lambda statement: not _configures(statement), tree.body)
+    return NanoGptScript(script, known, bindings.imported(before))
 
 
 def _check_file(script: Path, keys: Collection[str], config: ConfigFile) -> tuple[list[str], list[str]]:
@@ -89,7 +113,7 @@ def _check_file(script: Path, keys: Collection[str], config: ConfigFile) -> tupl
     if config.path.suffix != ".py":
         errors.append(f"{config.path}: {script} executes its config as Python; write a .py config")
     for key in config.values:
-        if key in keys:
+        if key in keys or key == DIGEST:
             continue
         if (hint := did_you_mean(key, keys)) is not None:
             errors.append(f"{config.place(key)}: unknown key {key!r}; {hint}")
@@ -98,16 +122,21 @@ def _check_file(script: Path, keys: Collection[str], config: ConfigFile) -> tupl
     return errors, warnings
 
 
-def keys(script: Path) -> dict[str, Key] | None:
-    """The script's keys; None when it does not follow the convention. Raises UserError if unreadable."""
+def _parsed(script: Path) -> ast.Module | None:
+    """The text of a Python script; None for another kind of program."""
     if script.suffix not in (".py", ""):
         return None
     text = read_text(script)
     if script.suffix == "" and "python" not in text.partition("\n")[0]:
         return None
+    return pythonfile.parse(script, text)
+
+
+def keys(tree: ast.Module) -> dict[str, Key] | None:
+    """The script's keys; None when it does not follow the convention."""
     found: dict[str, Key] = {}
     reader = Static()
-    for statement in pythonfile.parse(script, text).body:
+    for statement in tree.body:
         if _configures(statement):
             if isinstance(statement, (ast.If, ast.Try)):
                 found = dict.fromkeys(_stored(statement), Key()) | found

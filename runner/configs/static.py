@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import operator
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from runner.configs.evaluate import MAX_BITS, MAX_SIZE
@@ -62,18 +62,18 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.In: lambda item, container: item in container,
     ast.NotIn: lambda item, container: item not in container,
 }
-_BUILTINS: dict[str, Callable[..., Any]] = {
+BUILTINS: dict[str, Callable[..., Any]] = {
     builtin.__name__: builtin
     for builtin in (abs, bool, dict, float, int, len, list, max, min, range, round, sorted, str, sum, tuple)
 }
 
 
 class Static:
-    """Runs statement after statement; `names` holds what they assigned. A failure of any kind is NotStatic:
-    the child then finds the same error and reports it in Python's words."""
+    """Runs statement after statement; `names` holds what was set before and what they assigned. A failure of any kind
+    is NotStatic: the child then finds the same error and reports it in Python's words."""
 
-    def __init__(self) -> None:
-        self.names: dict[str, Any] = {}
+    def __init__(self, names: Mapping[str, Any] | None = None) -> None:
+        self.names: dict[str, Any] = dict(names or {})
         self._steps = 0
 
     def run(self, statement: ast.stmt) -> None:
@@ -217,7 +217,7 @@ class Static:
         return format(value, shape)
 
     def _call(self, name: str, nodes: Iterable[ast.expr], keywords: Iterable[ast.keyword]) -> Any:
-        if name in self.names or name not in _BUILTINS:
+        if name in self.names or name not in BUILTINS:
             raise NotStatic
         args = [self._value(node) for node in nodes]
         named = {keyword.arg: self._value(keyword.value) for keyword in keywords}
@@ -227,7 +227,7 @@ class Static:
             raise NotStatic  # round(5, -10**9) computes 10**10**9
         if name == "sum" and not all(isinstance(item, (int, float)) for item in args[0]):
             raise NotStatic  # summing lists is quadratic
-        return _BUILTINS[name](*args, **{str(key): value for key, value in named.items()})
+        return BUILTINS[name](*args, **{str(key): value for key, value in named.items()})
 
     def _comprehension(self, item: ast.expr, generators: list[ast.comprehension]) -> list[Any]:
         outside = dict(self.names)

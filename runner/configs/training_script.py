@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from runner.configs import config_file
+from runner.configs import config_file, opaque
 from runner.configs.config_file import ConfigFile
+from runner.configs.evaluator import Context, Evaluator
 from runner.configs.overrides import ALIASES, found
 
 RESUME = ("--init_from=resume",)  # in nanoGPT: resume from the checkpoint in out_dir
@@ -20,6 +21,8 @@ class Checked:
 
     `config` is resolved. `overrides` holds the exact texts to pass, as --key=value unless there are `words`;
     `changes` is key -> (old, new) where they change the config. `warnings` are shown before the batch begins.
+    `volatile` are the keys of the config file that have another value at each evaluation. `runs_resolved`: the job gets
+    `config` as a file instead of the one that was read, so that what was recorded is what runs.
     """
 
     config: dict[str, Any]
@@ -31,6 +34,8 @@ class Checked:
     disk_bytes: int = 0  # what the job will keep on the disk, where that is known
     resume_args: tuple[str, ...] = ()  # arguments that resume it from a checkpoint, where these are known
     folder: Path | None = None  # where the script has to be run, where that is known
+    volatile: tuple[str, ...] = ()
+    runs_resolved: bool = False
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -64,9 +69,14 @@ class TrainingScript(Protocol):
     resolves: bool = False
     needs_device: bool = False
 
-    def read(self, path: Path) -> ConfigFile:
+    def context(self) -> Context | None:
+        """What a Python config finds when this script executes it; None: configs are never executed to be read."""
+        return Context()
+
+    def read(self, path: Path, evaluator: Evaluator) -> ConfigFile:
         """The config as the script reads it. Raises UserError."""
-        return config_file.read(path)
+        context = self.context()
+        return opaque.read(path) if context is None else config_file.read(path, evaluator, context)
 
     def check(self, config: ConfigFile, overrides: Mapping[str, str]) -> Checked:
         """Raise one UserError with every error that the script would find, as far as that can be known."""
@@ -75,6 +85,10 @@ class TrainingScript(Protocol):
     def keys(self, config: ConfigFile) -> Collection[str] | None:
         """The keys that a config may set; None where that is not known. Raises UserError."""
         return None
+
+    def spec_keys(self, config: ConfigFile) -> Collection[str] | None:
+        """The keys that a sweep may set for runs that start from this config; None where `check` finds unknown ones."""
+        return None if self.resolves else self.keys(config)
 
     def unread(self, config: Mapping[str, Any]) -> Collection[str]:
         """The keys of a resolved config that change nothing about this job."""
@@ -96,6 +110,20 @@ class TrainingScript(Protocol):
         `named`: the subdirectory was given on the command line. Raises UserError.
         """
         return overrides
+
+
+def checked(script: TrainingScript, config: ConfigFile, overrides: Mapping[str, str]) -> Checked:
+    """What the script makes of a config, and which of it can be recorded. Raises UserError.
+
+    A script that resolves gets what was evaluated here; another one evaluates its config itself, and a value that is
+    another one each time is then not known.
+    """
+    found = script.check(config, overrides)
+    volatile = tuple(key for key in config.volatile if key not in found.overrides)
+    if script.resolves:
+        return replace(found, volatile=volatile, runs_resolved=config.evaluated)
+    known = {key: value for key, value in found.config.items() if key not in volatile}
+    return replace(found, config=known, volatile=volatile)
 
 
 def normalized(overrides: Mapping[str, str]) -> dict[str, str]:

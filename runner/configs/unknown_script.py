@@ -13,7 +13,10 @@ from runner.configs.training_script import Checked, TrainingScript, changes, nor
 
 @dataclass(frozen=True, slots=True)
 class UnknownScript(TrainingScript):
-    """Any program."""
+    """Any program. It reads its config itself."""
+
+    def context(self) -> None:
+        """Its configs are not executed: they may be programs."""
 
     def check(self, config: ConfigFile, overrides: Mapping[str, str]) -> Checked:
         given = normalized(overrides)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,44 @@ def read(path: Path, text: str) -> tuple[dict[str, Any], dict[str, int]]:
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def readable(source: bytes) -> dict[str, Any]:
+    """What is understood at the top of a file that `read` refuses; nothing where its keys are not certain."""
+    try:
+        loader = _Loader(source.decode("utf-8-sig"))
+    except (UnicodeDecodeError, yaml.YAMLError):
+        return {}
+    try:
+        node = loader.get_single_node()
+        if not isinstance(node, yaml.MappingNode) or not all(_is_name(key) for key, _ in node.value):
+            return {}
+        counts = Counter(key.value for key, _ in node.value)
+        return {
+            key.value: value
+            for key, inner in node.value
+            if counts[key.value] == 1 and (value := _value(loader, inner)) is not _NOT_READABLE
+        }
+    except (yaml.YAMLError, RecursionError):
+        return {}
+    finally:
+        loader.dispose()
+
+
+_NOT_READABLE = object()
+
+
+def _is_name(key: yaml.Node) -> bool:
+    return isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge"
+
+
+def _value(loader: _Loader, node: yaml.Node) -> Any:
+    try:
+        return plain(loader.construct_document(node))
+    except (yaml.YAMLError, UnsupportedValue, RecursionError):
+        loader.constructed_objects, loader.recursive_objects = {}, {}  # of what it could not finish
+        loader.state_generators, loader.deep_construct = [], False
+        return _NOT_READABLE
 
 
 def _top(path: Path, node: yaml.Node, loader: _Loader) -> tuple[dict[str, Any], dict[str, int]]:

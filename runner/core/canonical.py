@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path, PurePath, PureWindowsPath
@@ -15,6 +15,8 @@ from typing import Any
 
 from runner.core.config import Config
 
+FLOAT, DICT = "$float", "$dict"  # tags of values that JSON does not have
+NOT_FINITE = ("inf", "-inf", "nan")
 _PLAIN = (str, bool, int, NoneType)
 
 
@@ -46,6 +48,34 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
+def tagged(value: Any) -> Any:
+    """JSON values as every reader of JSON accepts them: a float that is not finite is `{"$float": "inf"}`."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {FLOAT: repr(value)}
+    if isinstance(value, Mapping):
+        found = {key: item if type(item) in _PLAIN else tagged(item) for key, item in value.items()}
+        return {DICT: [[key, item] for key, item in found.items()]} if _is_tag(value) else found
+    return [tagged(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def untagged(value: Any) -> Any:
+    """What `tagged` was given. Values that are not tagged are unchanged, those of earlier records too."""
+    if isinstance(value, list):
+        return [untagged(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if not _is_tag(value):
+        return {key: item if type(item) in _PLAIN else untagged(item) for key, item in value.items()}
+    if isinstance(text := value.get(FLOAT), str):
+        return float(text) if text in NOT_FINITE else value
+    pairs = value.get(DICT)
+    return {key: untagged(item) for key, item in pairs} if isinstance(pairs, list) else value
+
+
+def _is_tag(value: Mapping[str, Any]) -> bool:
+    return len(value) == 1 and (FLOAT in value or DICT in value)
+
+
 def typed(value: Any) -> Any:
     """The value as JSON values that keep its type; two values have the same form only if they are equal in type too.
 
@@ -64,7 +94,7 @@ def _typed(value: Any) -> Any:
     if kind in _PLAIN:
         return value
     if kind is float:
-        return value if math.isfinite(value) else {"$float": repr(value)}
+        return value if math.isfinite(value) else {FLOAT: repr(value)}
     if kind is dict or kind is Config:
         return _mapping(value)
     if kind is list:
@@ -94,7 +124,7 @@ def _mapping(values: dict[Any, Any]) -> dict[str, Any]:
         raise error.below(key if type(key) is str else f"[{key!r}]") from None
     if all(type(key) is str and not key.startswith("$") for key in values):
         return dict(pairs)
-    return {"$dict": [list(pair) for pair in sorted(pairs, key=lambda pair: canonical(pair[0]))]}
+    return {DICT: [list(pair) for pair in sorted(pairs, key=lambda pair: canonical(pair[0]))]}
 
 
 def _items(values: Iterable[Any]) -> list[Any]:

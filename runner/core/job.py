@@ -30,6 +30,8 @@ class Job:
     changes: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     source: Path | None = None  # the config file, and how `argv` calls it
     source_argument: str | None = None
+    runs_resolved: bool = False  # `argv` then names a file of the whole config instead
+    volatile: tuple[str, ...] = ()  # keys whose values differ at each evaluation: they do not count as changes
     script: Path | None = None  # the training script, where one is known
     snapshot: str | None = None  # the entry of `files` that is the exact copy of `source`
     # The files that `source` builds on, as they were read. Contents are no part of what two jobs are compared by.
@@ -54,13 +56,13 @@ class Job:
         """
         known = self.planned_as or self._fingerprint
         if known is None:
-            command, config = redact.argv(self.argv, self.not_secret), redact.mapping(self.config, self.not_secret)
+            command, config = redact.argv(self.argv, self.not_secret), redact.mapping(self._counted(), self.not_secret)
             known = self._fingerprint_of(command, config)
             object.__setattr__(self, "_fingerprint", known)
         return known
 
     def with_fingerprint(self, recorded: str) -> Job:
-        """The job as it is recorded: what is hidden by now may not have been hidden then, and the other way round."""
+        """The job as it is recorded: a record may hold less than what it was made of, and what is hidden may differ."""
         job = replace(self)
         object.__setattr__(job, "_fingerprint", recorded)
         return job
@@ -69,8 +71,12 @@ class Job:
         """Whether a fingerprint, also one of version 0.1.0, is that of this work."""
         if recorded is None or recorded == self.fingerprint:
             return recorded is not None
-        command, config = earlier_redaction.argv(self.argv), earlier_redaction.mapping(self.config)
+        command, config = earlier_redaction.argv(self.argv), earlier_redaction.mapping(self._counted())
         return recorded == self._fingerprint_of(command, config)
+
+    def _counted(self) -> dict[str, Any]:
+        """The config without what has another value at each evaluation."""
+        return {key: value for key, value in self.config.items() if key not in self.volatile}
 
     def _fingerprint_of(self, command: Sequence[str], config: Mapping[str, Any]) -> str:
         words = [self._without_folder(argument) for argument in command]

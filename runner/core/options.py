@@ -26,6 +26,7 @@ class RunOptions:
     retry_on: tuple[str, ...] = ("failed", "signal", "timeout", "stalled")
     retry_delay: float = 10.0
     grace: tuple[float, float, float] = (10.0, 5.0, 10.0)  # after SIGINT, after SIGTERM, and to kill the whole tree
+    config_timeout: float = 10.0  # to evaluate one config that has to be executed
     keep_running: bool = False  # a job continues when the engine is gone
     log_timestamps: str = "all"
     checkpoints: tuple[str, ...] = ()  # patterns of what counts as one, below a job's folder; none: the usual ones

@@ -55,9 +55,12 @@ def begin(
 
 
 def command(job: Job, checkpoint: str | None) -> tuple[str, ...]:
-    """The planned command, with the job's own copy of a config that was edited, and the arguments that resume it."""
+    """The planned command, with the job's own copy of a config that was edited, and the arguments that resume it.
+
+    A config that was executed to read it is replaced by its values: executed once more it might have others.
+    """
     argv = job.argv
-    if job.source is not None and job.snapshot is not None and _edited(job, job.source):
+    if job.source is not None and job.snapshot is not None and (job.runs_resolved or _edited(job, job.source)):
         copy = _own_copy(job) or ""
         argv = tuple(copy if argument == job.source_argument else argument for argument in argv)
     if checkpoint is None:

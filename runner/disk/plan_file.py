@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.core import redact
+from runner.core.canonical import tagged, untagged
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
 from runner.core.options import RunOptions
@@ -74,13 +75,15 @@ def _job_to_json(job: Job) -> dict[str, Any]:
         "command": redact.argv(job.argv, shown),
         "experiment_dir": str(job.out_dir),
         "config_path": str(job.source) if job.source else None,
-        "config": redact.mapping(job.config, shown),
+        "config": tagged(redact.mapping(job.config, shown)),
         "overrides": redact.mapping(job.overrides, shown),
-        "changes": redact.mapping({key: new for key, (_, new) in job.changes.items()}, shown),
-        "changed_from": redact.mapping({key: old for key, (old, _) in job.changes.items()}, shown),
+        "changes": tagged(redact.mapping({key: new for key, (_, new) in job.changes.items()}, shown)),
+        "changed_from": tagged(redact.mapping({key: old for key, (old, _) in job.changes.items()}, shown)),
         "environment": redact.mapping(job.env, shown),
         "working_dir": str(job.cwd),
         "fingerprint": job.fingerprint,
+        "volatile": list(job.volatile),
+        "runs_resolved": job.runs_resolved,
         "script": str(job.script) if job.script else None,
         "config_argument": job.source_argument,
         "config_copy": job.snapshot,
@@ -130,14 +133,14 @@ def from_json(record: Mapping[str, Any], root: Path, kind_named: Callable[[str],
 
 
 def _job_from_json(root: Path, entry: Mapping[str, Any], options: RunOptions) -> Job:
-    before = entry.get("changed_from", {})  # 0.1.0 kept the new values only
+    before = untagged(entry.get("changed_from", {}))  # 0.1.0 kept the new values only
     return Job(
         name=entry["name"],
         argv=tuple(entry["command"]),
         out_dir=root / entry["name"],
-        config=entry["config"],
+        config=untagged(entry["config"]),
         overrides=entry["overrides"],
-        changes={key: (before.get(key), new) for key, new in entry.get("changes", {}).items()},
+        changes={key: (before.get(key), new) for key, new in untagged(entry.get("changes", {})).items()},
         source=Path(entry["config_path"]) if entry["config_path"] else None,
         source_argument=entry["config_argument"],
         script=Path(entry["script"]) if entry["script"] else None,
@@ -150,13 +153,14 @@ def _job_from_json(root: Path, entry: Mapping[str, Any], options: RunOptions) ->
         not_secret=options.not_secret,
         unrecorded=tuple(entry.get("unrecorded", redact.unrecorded(entry["command"]))),  # 0.1.0 has no such key
         planned_as=entry.get("planned_as"),
+        volatile=tuple(entry.get("volatile", ())),
+        runs_resolved=entry.get("runs_resolved", False),
     )
 
 
 def _complete(job: Job, entry: Mapping[str, Any]) -> Job:
     """The job with the content of its config, and with the fingerprint that it was given."""
-    whole = replace(job, files=_copies(job))
-    return whole.with_fingerprint(entry["fingerprint"]) if entry.get("fingerprint") else whole
+    return replace(job, files=_copies(job)).with_fingerprint(entry["fingerprint"])
 
 
 def _copies(job: Job) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.core import clock, redact
+from runner.core.canonical import tagged
 from runner.core.job import Attempt, Job
 from runner.core.result import Result
 from runner.core.state import COMPLETED, ERROR, Finished, Outcome, Record, Running
@@ -68,7 +69,8 @@ def metadata(attempt: Attempt, provenance: Mapping[str, Any]) -> dict[str, Any]:
         "attempt": attempt.number,
         "working_dir": str(job.cwd),
         "overrides": redact.mapping(job.overrides, job.not_secret),
-        "config": redact.mapping(job.config, job.not_secret),
+        "config": tagged(redact.mapping(job.config, job.not_secret)),
+        "volatile": list(job.volatile),
         "fingerprint": job.fingerprint,
         "environment": redact.mapping(attempt.env, job.not_secret),
         "start_time": clock.now(),

@@ -2,33 +2,56 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from runner.configs.config_file import DIGEST, ConfigFile, digest
+from runner.configs.reading import found, read_all
 from runner.configs.scripts import recognize
+from runner.configs.training_script import TrainingScript, checked
 from runner.core import program, redact
 from runner.core.errors import UserError, changed
 from runner.core.job import Job, Plan
 from runner.core.text import listed, plain, shown
 from runner.planners.jobs import copies
 
-DIGEST = "config_sha256"  # the one entry of a config whose format only the job itself can read
+Read = ConfigFile | UserError
 
 
 def reread(plan: Plan, names: Collection[str], *, accept: bool) -> Plan:
     """The plan with the configs of these jobs as they are now. Raises UserError for a change that is not accepted."""
+    configs = _read_again([job for job in plan.jobs if job.name in names], plan.options.config_timeout)
     jobs, lines = [], []
     for job in plan.jobs:
-        now, differing = _reread(job, resolved=plan.kind.keeps_resolved) if job.name in names else (job, [])
+        again = configs.get(job.name)
+        now, differing = (job, []) if again is None else _reread(job, *again, resolved=plan.kind.keeps_resolved)
         jobs.append(now)
         lines += differing
     if lines and not accept:
         raise changed(lines, "the configs changed since the batch was planned; use --accept_changes to continue")
     return replace(plan, jobs=tuple(jobs))
+
+
+def _read_again(jobs: Sequence[Job], time_limit: float) -> dict[str, tuple[TrainingScript | None, Read]]:
+    """The config of each job that has one: by its name, the script and what it reads now."""
+    by_script: defaultdict[Path | None, list[tuple[str, Path]]] = defaultdict(list)
+    for job in jobs:
+        if job.source is not None:
+            by_script[job.script].append((job.name, Path(shown(job.source))))
+    again: dict[str, tuple[TrainingScript | None, Read]] = {}
+    for path, named in by_script.items():
+        try:
+            script = recognize(path)
+        except UserError as error:
+            again |= {name: (None, error) for name, _ in named}
+            continue
+        configs = read_all(script, [source for _, source in named], time_limit)
+        again |= {name: (script, config) for (name, _), config in zip(named, configs, strict=True)}
+    return again
 
 
 def replanned(before: Plan, now: Plan, *, accept: bool) -> Plan:
@@ -111,48 +134,61 @@ def same_work(now: Plan, before: Plan) -> Plan:
 
 def differences(what: str, before: Job, now: Job) -> list[str]:
     """A line for each key that has another value now: `config/easy.py: learning_rate 0.001 -> 0.01`."""
-    return list(_differences(what, before.config, redact.mapping(now.config, now.not_secret)))
+    return list(_differences(what, before, now))
 
 
-def _differences(what: str, old: dict[str, Any] | Any, new: dict[str, Any]) -> Iterator[str]:
+def _differences(what: str, before: Job, now: Job) -> Iterator[str]:
+    old, new = before.config, redact.mapping(now.config, now.not_secret)
     for key in {**old, **new}:
-        if not redact.agree(old.get(key), new.get(key)):
+        volatile = key in before.volatile and key in now.volatile
+        if not volatile and not redact.agree(old.get(key), new.get(key)):
             yield f"{what}: {key} {_value(old.get(key))} -> {_value(new.get(key))}"
 
 
-def _reread(job: Job, *, resolved: bool) -> tuple[Job, list[str]]:
+def _reread(job: Job, script: TrainingScript | None, read: Read, *, resolved: bool) -> tuple[Job, list[str]]:
     """The job as its config is now, and a line for each difference. `resolved`: all settings are kept as one file."""
-    if job.source is None:
-        return job, []
-    if DIGEST in job.config:
-        return _reread_unknown(job, job.source)
     try:
-        script = recognize(job.script)
-        config = script.read(Path(shown(job.source)))
-        checked = script.check(config, job.overrides)
+        config = pinned(found(read), job)
+        if _same_content(job, config):
+            return job, []
+        assert script is not None  # else there was an error
+        result = checked(script, config, job.overrides)
     except UserError as error:
         return job, list(error.problems)
     bases = {Path.cwd() / path: content for path, content in config.bases.items()}
-    files = copies(job.snapshot, config, checked, job.not_secret, resolved=resolved) if job.snapshot else job.files
-    now = replace(job, config=redact.mapping(checked.config, job.not_secret), files=files, bases=bases)
-    found = differences(shown(job.source), job, now)
-    return (replace(now, planned_as=None) if found else now), found
+    files = copies(job.snapshot, config, result, job.not_secret, resolved=resolved) if job.snapshot else job.files
+    now = replace(
+        job,
+        config=redact.mapping(result.config, job.not_secret),
+        files=files,
+        bases=bases,
+        runs_resolved=result.runs_resolved,
+        volatile=result.volatile,
+    )
+    lines = differences(shown(config.path), job, now)
+    if not lines or (job.planned_as is None and now.fingerprint == job.fingerprint):
+        return now, []
+    if DIGEST in job.config or DIGEST in now.config:
+        lines = [f"{shown(config.path)}: its content has changed", *(it for it in lines if DIGEST not in it)]
+    return replace(now, planned_as=None), lines
 
 
-def _reread_unknown(job: Job, source: Path) -> tuple[Job, list[str]]:
-    try:
-        now = digest(source.read_bytes())
-    except OSError as error:
-        return job, [f"{shown(source)}: cannot be read ({error.strerror})"]
-    if now == job.config[DIGEST]:
-        return job, []
-    changed_job = replace(job, config={**job.config, DIGEST: now}, planned_as=None)
-    return changed_job, [f"{shown(source)}: its content has changed"]
+def pinned(config: ConfigFile, job: Job) -> ConfigFile:
+    """The config with the recorded values of the keys that would have another one at each evaluation."""
+    kept = {key: job.config[key] for key in config.volatile if key in job.volatile and key in job.config}
+    return replace(config, values={**config.values, **kept}) if kept else config
 
 
-def digest(content: bytes) -> str:
-    """The digest by which the contents of two files are compared."""
-    return hashlib.sha256(content).hexdigest()
+def _same_content(job: Job, config: ConfigFile) -> bool:
+    """Whether a config that is not known completely is the one that was planned."""
+    if config.partial is None and DIGEST not in job.config:
+        return False
+    if DIGEST in job.config:
+        return bool(digest(config.source) == job.config[DIGEST])
+    try:  # it was planned by a version that executed it
+        return job.snapshot is not None and (job.out_dir / job.snapshot).read_bytes() == config.source
+    except OSError:
+        return False
 
 
 def _value(value: Any) -> str:

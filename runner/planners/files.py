@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from runner.configs import config_file
+from runner.configs import reading
 from runner.configs.config_file import ConfigFile
+from runner.configs.reading import found, read_all
 from runner.configs.scripts import recognize
-from runner.configs.training_script import TrainingScript
+from runner.configs.training_script import TrainingScript, checked
 from runner.core import clock, redact
 from runner.core.errors import UserError
 from runner.core.job import Plan
 from runner.core.plan_kind import PlanKind
 from runner.core.text import shown
 from runner.disk import layout
-from runner.planners import changes, jobs
+from runner.planners import jobs
 from runner.planners.jobs import Request, free_folder
 from runner.planners.names import distinct
 from runner.planners.patterns import Search, expand
@@ -38,23 +39,26 @@ class Files:
 
 def plan(request: Request, files: Files, now: datetime) -> Plan:
     """The plan for all configs. Raises UserError with every error."""
-    found = expand(files.patterns, files.search)
-    paths, notices, errors = found.files, found.notices, found.errors
+    expanded = expand(files.patterns, files.search)
+    paths, notices, errors = expanded.files, expanded.notices, expanded.errors
     root = free_folder(request.base, f"{files.name}_{now:%Y%m%d_%H%M%S}")
     script = recognize(request.command.script)
-    planned, bases = [], []
-    for path, name in zip(paths, distinct(paths, layout.BatchPaths.RESERVED), strict=True):
+    planned, bases, used = [], [], []
+    names = distinct(paths, layout.BatchPaths.RESERVED)
+    for path, name, read in zip(paths, names, _read(script, paths, request), strict=True):
         try:
-            config = _read(script, path, request)
+            config = found(read)
             if config.abstract:
                 bases.append(shown(path, request.cwd))
                 continue
-            checked = script.check(config, request.overrides)
+            result = checked(script, config, request.overrides)
             rerun = files.rerun(shown(path, request.cwd))
-            planned.append(jobs.job(request, root, name, config, checked, path, rerun))
-            notices += [*checked.warnings, *jobs.warnings_of_secrets(config, request.options.not_secret)]
+            planned.append(jobs.job(request, root, name, config, result, path, rerun))
+            used.append(config)
+            notices += [*result.warnings, *jobs.warnings_of_secrets(config, request.options.not_secret)]
         except UserError as error:
             errors += error.problems
+    notices += reading.notices(script, used, request.overrides)
     if bases:
         notices.append(left_out(bases))
         errors += [] if planned or errors else [f"--configs: all are {left_out(bases)}; name a config that has a base"]
@@ -77,11 +81,8 @@ def left_out(bases: Sequence[str]) -> str:
     return f"left out, since they are base configs (abstract: true): {', '.join(bases)}"
 
 
-def _read(script: TrainingScript, path: Path, request: Request) -> ConfigFile:
-    if request.command.script is None and path.suffix not in config_file.SUFFIXES:
-        content = path.read_bytes()  # a --command may take a file of any format
-        return ConfigFile(path, content, {changes.DIGEST: changes.digest(content)}, {})
-    return script.read(Path(shown(path, request.cwd)))
+def _read(script: TrainingScript, paths: Sequence[Path], request: Request) -> list[ConfigFile | UserError]:
+    return read_all(script, [Path(shown(path, request.cwd)) for path in paths], request.options.config_timeout)
 
 
 def check_name(name: str) -> str | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from runner.configs import yamlfile
 from runner.configs.config_file import ConfigFile
@@ -71,6 +72,8 @@ def job(
         source_argument=argument,
         snapshot=snapshot,
         files=copies(snapshot, config, checked, request.options.not_secret),
+        runs_resolved=checked.runs_resolved,
+        volatile=checked.volatile,
         bases={request.cwd / path: content for path, content in config.bases.items()},
         env=additions(request.environ, out_dir, root.name, name, request.base / layout.INDUCTOR_CACHE),
         cwd=cwd,
@@ -90,14 +93,29 @@ def copies(
     Secrets of the command line are not in it; what the config itself holds is, as in the exact copy.
     """
     files = {snapshot: config.source}
-    if config.bases or resolved:
-        recorded = redact.mapping(checked.config, shown_names)
-        given = {key.partition(".")[0] for key in checked.overrides}
-        values = {key: recorded[key] if key in given else value for key, value in checked.config.items()}
-        values.pop("out_dir", None)
-        origin = f"# every setting of this job; from {shown(config.path)}\n".encode(errors="backslashreplace")
-        files[layout.RESOLVED] = origin + yamlfile.write(values).encode()
+    if config.bases or resolved or checked.runs_resolved:
+        files[layout.RESOLVED] = _resolved(checked.config, config.path, checked.overrides, shown_names)
     return files
+
+
+def _resolved(
+    config: Mapping[str, Any], origin: Path, overrides: Mapping[str, str], shown_names: Sequence[str]
+) -> bytes:
+    """All settings of a job as one file."""
+    recorded = redact.mapping(config, shown_names)
+    given = {key.partition(".")[0] for key in overrides}
+    values = {key: recorded[key] if key in given else value for key, value in config.items() if key != "out_dir"}
+    line = f"# every setting of this job; from {shown(origin)}\n".encode(errors="backslashreplace")
+    return line + yamlfile.write(values).encode()
+
+
+def with_values(job: Job, values: Mapping[str, Any]) -> Job:
+    """The job with these values in its config, and in the file of its settings if it has one."""
+    config = {**job.config, **values}
+    files = dict(job.files)
+    if layout.RESOLVED in files and job.source is not None:
+        files[layout.RESOLVED] = _resolved(config, job.source, job.overrides, job.not_secret)
+    return replace(job, config=config, files=files)
 
 
 def warnings_of_secrets(config: ConfigFile, not_secret: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from runner.configs import yamlfile
+from runner.configs import reading, yamlfile
 from runner.configs.config_file import ConfigFile
 from runner.configs.messages import Origin
 from runner.configs.scripts import recognize
@@ -24,8 +24,10 @@ from runner.core.plan_kind import PlanKind
 from runner.core.text import count, listed, shown
 from runner.disk import layout
 from runner.planners import jobs, sweep_runs, sweep_spec
+from runner.planners.changes import pinned
 from runner.planners.grid import duplicates
 from runner.planners.jobs import Request, free_folder
+from runner.planners.sweep_runs import Run
 from runner.planners.sweep_spec import Spec
 
 KIND = PlanKind("spec", views=("summary", "experiment"), listing="comparison", stop_by="run_background.py")
@@ -50,6 +52,8 @@ class Sweep:
 class _Resolved:
     """A run before it has a name: the config file that will be written, and what the script makes of it."""
 
+    base: ConfigFile
+    merged: ConfigFile
     config: ConfigFile
     suffix: str
     checked: Checked
@@ -68,8 +72,10 @@ def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
     script = recognize(request.command.script)
     flags = sweep.flags if mode == "simulation" else {}
     errors = list(_overridden(spec, request))
+    runs = sweep_runs.expand(spec, file, script, request.cwd, sweep.home, request.options.config_timeout)
+    errors += sweep_runs.unknown(spec, file, script, request.command.shown, runs)
     resolved: list[_Resolved] = []
-    for run in sweep_runs.expand(spec, file, script, request.cwd, sweep.home):
+    for run in runs:
         try:
             merged = sweep_runs.in_mode(script, run, mode, "--mode" if sweep.mode else file.place("mode"))
             resolved.append(_resolve(request, script, run.base, merged, flags))
@@ -77,7 +83,8 @@ def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
             errors += error.problems
     if errors:
         raise UserError(*sorted(dict.fromkeys(errors), key=Origin(file, {}).order))
-    names = _names([one.checked.config for one in resolved], sweep.earlier, request.options.not_secret)
+    names = _names([one.checked for one in resolved], sweep.earlier, request.options.not_secret)
+    resolved = _pinned(request, script, flags, dict(zip(names, resolved, strict=True)), sweep.earlier)
     doubts = dict.fromkeys(
         line for one in resolved for line in jobs.warnings_of_secrets(one.config, request.options.not_secret)
     )
@@ -89,7 +96,10 @@ def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
         kind=KIND,
         created_at=clock.iso(now.timestamp()),
         overrides=redact.mapping(request.overrides, request.options.not_secret),
-        notices=(*_notes(spec, sweep, mode), *_duplicates(planned), *_unread(spec, script, planned), *doubts),
+        notices=(
+            *_notes(spec, sweep, mode), *_volatile(runs), *_duplicates(planned), *_unread(spec, script, planned),
+            *doubts,
+        ),
         options=request.options,
         origin={
             "experiment": spec.name,
@@ -127,7 +137,25 @@ def _resolve(
     checked = script.check(config, flags if script.resolves else {**request.overrides, **flags})
     changes = {key: (base.values.get(key), values[key]) for key in (*merged.origins, *full.overrides) if key in values}
     changes = {key: (old, new) for key, (old, new) in changes.items() if repr(old) != repr(new)}
-    return _Resolved(config, suffix, replace(checked, changes=changes))
+    volatile = tuple(key for key in merged.volatile if key not in full.overrides)
+    return _Resolved(base, merged, config, suffix, replace(checked, changes=changes, volatile=volatile))
+
+
+def _pinned(
+    request: Request,
+    script: TrainingScript,
+    flags: Mapping[str, str],
+    resolved: Mapping[str, _Resolved],
+    earlier: Sequence[Job],
+) -> list[_Resolved]:
+    """The runs; one that an earlier plan had keeps the values that are others at each evaluation of its base."""
+    before = {job.name: job for job in earlier}
+    runs = []
+    for name, run in resolved.items():
+        merged = pinned(run.merged, before[name]) if name in before else run.merged
+        same = merged is run.merged
+        runs.append(run if same else _resolve(request, script, run.base, merged, flags))
+    return runs
 
 
 def _job(request: Request, sweep: Sweep, root: Path, name: str, run: _Resolved) -> Job:
@@ -135,23 +163,29 @@ def _job(request: Request, sweep: Sweep, root: Path, name: str, run: _Resolved) 
     return jobs.job(request, root, name, run.config, run.checked, source, sweep.rerun(root, name))
 
 
-def _names(configs: Sequence[Mapping[str, Any]], earlier: Sequence[Job], shown: Sequence[str]) -> list[str]:
+def _names(runs: Sequence[Checked], earlier: Sequence[Job], shown: Sequence[str]) -> list[str]:
     """run_000, run_001, …; a run that an earlier plan had keeps its name, and so its results.
 
     Other runs get the remaining names, one after another, and then new ones.
     """
     known: defaultdict[str, list[str]] = defaultdict(list)
     for job in earlier:
-        known[canonical(job.config)].append(job.name)
+        known[_key(job.config, job.volatile)].append(job.name)
     kept: list[str | None] = []
-    for config in configs:
+    for run in runs:
+        config = run.config
         forms = (redact.mapping(config, shown), config, earlier_redaction.mapping(config))  # as it may be recorded
-        names = next((names for form in forms if (names := known[canonical(form)])), None)
+        names = next((names for form in forms if (names := known[_key(form, run.volatile)])), None)
         kept.append(names.pop(0) if names else None)
     taken = {name for name in kept if name is not None}
     left = [job.name for job in earlier if job.name not in taken]
-    fresh = iter(left + [f"run_{number:03d}" for number in range(len(earlier), len(earlier) + len(configs))])
+    fresh = iter(left + [f"run_{number:03d}" for number in range(len(earlier), len(earlier) + len(runs))])
     return [name if name is not None else next(fresh) for name in kept]
+
+
+def _key(config: Mapping[str, Any], volatile: Sequence[str]) -> str:
+    """Equal for runs that do the same work."""
+    return canonical({key: value for key, value in config.items() if key not in volatile})
 
 
 def _written(values: Mapping[str, Any], suffix: str, base: Path) -> bytes:
@@ -180,6 +214,12 @@ def _notes(spec: Spec, sweep: Sweep, mode: str) -> list[str]:
         given = ", ".join(f"--{flag}" for flag in sweep.flags)
         notes.append(f"{given}: left out, since it is used in mode simulation only")
     return notes
+
+
+def _volatile(runs: Sequence[Run]) -> list[str]:
+    """A note on each base whose evaluation has another result each time: the spec's runs share one of them."""
+    bases = {run.base.path: run.base for run in runs if run.merged.volatile}
+    return reading.drawn(list(bases.values()), (), "each run gets what is recorded")
 
 
 def _duplicates(planned: Sequence[Job]) -> list[str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runner.configs.config_file import ConfigFile
+from runner.configs import reading
+from runner.configs.config_file import DIGEST, ConfigFile
+from runner.configs.reading import read_all
 from runner.configs.training_script import TrainingScript
-from runner.core.errors import UserError
+from runner.core.errors import UserError, did_you_mean
 from runner.core.text import shown
 from runner.planners.grid import Assignment
 from runner.planners.sweep_spec import Spec
@@ -30,28 +32,53 @@ class Run:
     merged: ConfigFile  # with the place of each key
 
 
-def expand(spec: Spec, file: ConfigFile, script: TrainingScript, cwd: Path, home: Path) -> list[Run]:
-    """All runs of a spec by `script`. `home` is a further folder of its configs. Raises UserError."""
+def expand(spec: Spec, file: ConfigFile, script: TrainingScript, cwd: Path, home: Path, time_limit: float) -> list[Run]:
+    """All runs of a spec by `script`. `home` is a further folder of its configs, `time_limit` is in seconds for each
+    that has to be executed. Raises UserError."""
     grid = spec.grid
     if len(grid) > MOST:
         place = next((file.place(key) for key in ("sweep", "zip", "repeat") if key in file.values), str(file.path))
         raise UserError(f"{place}: makes {len(grid)} runs, and at most {MOST} are allowed; vary less, or take a sample")
-    bases = _bases(spec, file, script, cwd, home)
+    bases = _bases(spec, file, script, cwd, home, time_limit)
     assignments = list(grid)
     if not assignments:
         raise UserError(f"{file.place('exclude')}: exclude leaves no run; exclude less")
     return [Run(base, _merged(base, spec, file, assignment)) for base in bases for assignment in assignments]
 
 
-def _bases(spec: Spec, file: ConfigFile, script: TrainingScript, cwd: Path, home: Path) -> list[ConfigFile]:
+def unknown(spec: Spec, file: ConfigFile, script: TrainingScript, name: str, runs: Sequence[Run]) -> list[str]:
+    """Errors for keys that the spec sets and the script, called `name`, does not have: no run would differ by them."""
+    bases = {run.base.path: run.base for run in runs}
+    known: set[str] = set()
+    for base in bases.values():
+        if (keys := script.spec_keys(base)) is None:
+            return []
+        known |= set(keys)
+    parts: list[tuple[str, Mapping[str, Any]]] = [("sweep", spec.sweep), ("zip", spec.zip)]
+    parts += [("fixed_overrides", spec.fixed_overrides)]
+    parts += [(f"include[{number}]", included) for number, included in enumerate(spec.include)]
+    named = [(f"{part}.{key}", key) for part, values in parts for key in values]
+    named += [("repeat", "seed")] if spec.seeds else []
+    return [
+        f"{file.place(place)}: unknown key {key!r}; {did_you_mean(key, known) or f'{name} does not define it'}"
+        for place, key in named
+        if key not in known
+    ]
+
+
+def _bases(
+    spec: Spec, file: ConfigFile, script: TrainingScript, cwd: Path, home: Path, time_limit: float
+) -> list[ConfigFile]:
     named = [("base_config", str(spec.base_config))]
     if spec.configs is not None:
         named = [(f"configs[{number}]", text) for number, text in enumerate(spec.configs)]
     bases: list[ConfigFile] = []
     errors: list[str] = []
-    for key, text in named:
+    places = [_place(file, text, cwd, home) for _, text in named]
+    read = read_all(script, [Path(shown(place, cwd)) for place in places], time_limit)
+    for (key, text), one in zip(named, read, strict=True):
         try:
-            bases.append(_base(file, text, script, cwd, home))
+            bases.append(_base(text, one))
         except UserError as error:
             errors += [f"{file.place(key)}: {it}" for it in error.problems]
     if errors:
@@ -59,13 +86,17 @@ def _bases(spec: Spec, file: ConfigFile, script: TrainingScript, cwd: Path, home
     return bases
 
 
-def _base(file: ConfigFile, text: str, script: TrainingScript, cwd: Path, home: Path) -> ConfigFile:
+def _place(file: ConfigFile, text: str, cwd: Path, home: Path) -> Path:
     """A config that the spec names: in the current folder or, if it is not there, beside the spec or in the project."""
     places = [cwd / text, cwd / file.path.parent / text, home / text]
-    path = next((place for place in places if place.exists()), places[0])
-    if path.is_dir():
-        raise UserError(f"{text}: is a folder; name a config in it")
-    found = script.read(Path(shown(path, cwd)))
+    return next((place for place in places if place.exists()), places[0])
+
+
+def _base(text: str, read: ConfigFile | UserError) -> ConfigFile:
+    found = reading.found(read)
+    if found.partial is not None or DIGEST in found.values:
+        cause = f"a sweep needs all of its values ({found.partial or 'it is of another kind'})"
+        raise UserError(f"{text}: {cause}; write them out, in YAML or as plain assignments")
     if {"name", "mode"} <= found.values.keys() and {"base_config", "configs"} & found.values.keys():
         raise UserError(f"{text}: is a sweep spec itself; name a config")
     return found
@@ -78,7 +109,8 @@ def _merged(base: ConfigFile, spec: Spec, file: ConfigFile, assignment: Assignme
     origins |= {key: file.place(_where(spec, key, value)) for key, value in assignment.items()}
     lines = {place: line for place, line in base.lines.items() if _head(place) not in given}
     inherited = {place: where for place, where in base.inherited.items() if _head(place) not in given}
-    return ConfigFile(base.path, b"", {**base.values, **given}, lines, origins, inherited)
+    volatile = tuple(key for key in base.volatile if key not in given)
+    return ConfigFile(base.path, b"", {**base.values, **given}, lines, origins, inherited, volatile=volatile)
 
 
 def _head(place: str) -> str:

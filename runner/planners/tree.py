@@ -12,9 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from runner.configs import reading
 from runner.configs.config_file import ConfigFile
+from runner.configs.reading import read_all
 from runner.configs.scripts import recognize
-from runner.configs.training_script import LeftOut, TrainingScript
+from runner.configs.training_script import LeftOut, TrainingScript, checked
 from runner.core import clock, redact
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
@@ -92,19 +94,31 @@ def joined(now: Plan, before: Plan) -> Plan:
         if other["name"].casefold() not in known and Path(other["config_path"]).is_file()
     ]
     origin = {**now.origin, "others": [*now.origin["others"], *others]}
-    return replace(now, jobs=(*changes.same_work(now, before).jobs, *kept), origin=origin)
+    earlier = {job.name: job for job in before.jobs}
+    same = changes.same_work(now, before).jobs
+    planned_now = [_as_recorded(job, earlier[job.name]) if job.name in earlier else job for job in same]
+    return replace(now, jobs=(*planned_now, *kept), origin=origin)
+
+
+def _as_recorded(now: Job, before: Job) -> Job:
+    """The job, with the recorded values of what has another value at each evaluation."""
+    if not now.volatile or now.fingerprint != before.fingerprint:
+        return now
+    kept = {key: before.config[key] for key in now.volatile if key in before.config}
+    return jobs.with_values(now, kept).with_fingerprint(before.fingerprint)
 
 
 def _sort(request: Request, tree: Tree, found: Sequence[Found]) -> tuple[_Sorted, list[str]]:
     sorted_ = _Sorted([], [], [], [], [])
     errors: list[str] = []
     script = recognize(request.command.script)
-    for one in found:
-        if one.subdir in tree.programs:
-            sorted_.others.append(one)
-            continue
+    sorted_.others.extend(one for one in found if one.subdir in tree.programs)
+    ours = [one for one in found if one.subdir not in tree.programs]
+    paths = [Path(shown(one.path, request.cwd)) for one in ours]
+    used: list[ConfigFile] = []
+    for one, read in zip(ours, read_all(script, paths, request.options.config_timeout), strict=True):
         try:
-            config = script.read(Path(shown(one.path, request.cwd)))
+            config = reading.found(read)
             if config.abstract:
                 sorted_.bases.append(one)
                 continue
@@ -114,20 +128,22 @@ def _sort(request: Request, tree: Tree, found: Sequence[Found]) -> tuple[_Sorted
                 continue
             job, warnings = _job(request, tree, script, one, config, overrides)
             sorted_.jobs.append(job)
+            used.append(config)
             sorted_.notices.extend(warnings)
         except UserError as error:
             errors += error.problems
+    sorted_.notices.extend(reading.notices(script, used, request.overrides))
     return sorted_, errors
 
 
 def _job(
     request: Request, tree: Tree, script: TrainingScript, one: Found, config: ConfigFile, overrides: Mapping[str, str]
 ) -> tuple[Job, Sequence[str]]:
-    checked = script.check(config, overrides)
-    job = jobs.job(request, request.base, one.name, config, checked, one.path, tree.rerun(request.base, one.name))
+    result = checked(script, config, overrides)
+    job = jobs.job(request, request.base, one.name, config, result, one.path, tree.rerun(request.base, one.name))
     if job.snapshot is not None and script.resolves:
-        job = replace(job, files=jobs.copies(job.snapshot, config, checked, job.not_secret, resolved=True))
-    return job, [*checked.warnings, *jobs.warnings_of_secrets(config, job.not_secret)]
+        job = replace(job, files=jobs.copies(job.snapshot, config, result, job.not_secret, resolved=True))
+    return job, [*result.warnings, *jobs.warnings_of_secrets(config, job.not_secret)]
 
 
 def _other(one: Found, request: Request, tree: Tree) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.configs import yamlfile
+from runner.core.canonical import untagged
 from runner.disk import layout, results
 from runner.disk.reading import LARGEST, read_bytes, read_json
 from runner.reports import plainpickle
@@ -94,13 +95,13 @@ class Reader:
         result = read_json(f"{folder}/{layout.RESULT}")
         if result.get("fingerprint") != entry.get("fingerprint"):
             result = results.unfinished(folder)  # what is there was another job
-        return self._row(folder, f"{above}{name}", result, _mapping(entry.get("config")))
+        return self._row(folder, f"{above}{name}", result, _config_of(entry))
 
     def job(self, folder: str, name: str, files: set[str]) -> Row | None:
         """The job in this folder; None if there is none."""
         if layout.RESULT in files or layout.METADATA in files:
             result = read_json(f"{folder}/{layout.RESULT}") or results.unfinished(folder)
-            return self._row(folder, name, result, _mapping(read_json(f"{folder}/{layout.METADATA}").get("config")))
+            return self._row(folder, name, result, _config_of(read_json(f"{folder}/{layout.METADATA}")))
         if layout.META in files:
             return self._cached(folder, name)
         if layout.RUN_METADATA in files:
@@ -230,6 +231,11 @@ def _read(path: str) -> bytes | None:
         return read_bytes(path, LARGEST)
     except OSError:
         return None
+
+
+def _config_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The config in a record of this runner."""
+    return _mapping(untagged(record.get("config")))
 
 
 def _mapping(value: Any) -> dict[str, Any]:

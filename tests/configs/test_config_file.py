@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.configs.config_file import ConfigFile, read
+from runner.configs.evaluator import Evaluator
 from runner.configs.static import NotStatic, Static
 from runner.core.errors import UserError, nearest
 from tests.conftest import PROJECT
@@ -197,7 +198,7 @@ def test_a_config_that_never_ends_is_stopped_with_all_that_it_started(tmp_path: 
         f"open({str(pid_file)!r}, 'w').write(str(child.pid))\nwhile True: pass\n"
     )
     with pytest.raises(UserError, match=r"x\.py: did not finish within 1 s; "):
-        read(path, time_limit=1)
+        read(path, Evaluator(1))
     assert _is_gone(int(pid_file.read_text()))
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from runner.configs import registry, scripts
 from runner.configs.config_file import ConfigFile
+from runner.configs.evaluator import Evaluator
 from runner.configs.preparation import preparations, prepare
 from runner.configs.registry import SCRIPTS
 from runner.configs.scripts import recognize
@@ -107,7 +108,7 @@ def test_what_cannot_be_made_is_an_error_with_the_programs_last_line() -> None:
 
 def test_a_tree_runs_one_pipeline_unless_its_subdirectory_is_named() -> None:
     adapter = recognize(PROJECT / "train_run.py")
-    config = adapter.read(PROJECT / "config/llc/" / next((PROJECT / "config/llc").glob("*.yaml")).name)
+    config = adapter.read(PROJECT / "config/llc/" / next((PROJECT / "config/llc").glob("*.yaml")).name, Evaluator())
     assert adapter.for_tree(config, "llc", {}, named=False) == LeftOut("llc")
     assert adapter.for_tree(config, "llc", {"seed": "3"}, named=True) == {"seed": "3"}
     empty = ConfigFile(Path("a.yaml"), b"", {}, {})
