@@ -24,6 +24,7 @@ LEAST_NUMBER = 10**5  # a password may be a number, but a smaller one is a setti
 _CLEAR = frozenset((
     "password", "passwords", "passwd", "passphrase", "passcode", "pwd", "secret", "secrets", "credential",
     "credentials", "apikey", "apikeys", "accesskey", "secretkey", "privatekey", "authtoken", "accesstoken", "bearer",
+    "authorization",
 ))  # fmt: skip
 _CLEAR_ENDS = ("password", "passwd", "passphrase", "apikey", "secret")
 #: Before `key` or `token` at the end of a name: together they are the name of a secret.
@@ -36,6 +37,11 @@ _OF_KEYS = frozenset(("api", "access", "secret", "private", "signing", "encrypti
 _OF_TOKENS = frozenset((
     "api", "access", "auth", "refresh", "bearer", "session", "login", "personal", "oauth", "oauth2", "jwt", "csrf",
     "deploy", "registry", "sas", "security", "secret", "private", "vault",
+))  # fmt: skip
+#: Before `pass` at the end of a name.
+_LOGINS = frozenset((
+    "db", "user", "admin", "root", "login", "smtp", "ftp", "ssh", "sudo", "sql", "mysql", "pg", "postgres", "redis",
+    "mongo", "http", "proxy",
 ))  # fmt: skip
 #: Words by which a name may be that of a secret, wherever they stand in it.
 _STRONG = frozenset(("password", "passwords", "passwd", "passphrase", "pwd", "secret", "secrets", "credential",
@@ -100,6 +106,8 @@ def kind(name: str) -> _Kind:
     if end in ("key", "keys") and before in _SERVICES | _OF_KEYS:
         return "clear"
     if (end == "token" and before in _SERVICES | _OF_TOKENS) or (end == "tokens" and before in _OF_TOKENS):
+        return "clear"
+    if end == "pass" and before in _LOGINS:
         return "clear"
     if last == ["token"]:
         return "bare"
@@ -177,7 +185,7 @@ def _shapes(text: str) -> Iterator[tuple[int, int]]:
         if not is_trivial(match[2]):
             yield match.span(2)
     for match in _users().finditer(text):
-        if looks_random(match[1], 16):
+        if looks_random(match[1], 16) or (len(match[1]) >= 32 and _hexadecimal().fullmatch(match[1])):
             yield match.span(1)
     for match in _headers().finditer(text):
         if not is_trivial(match[match.lastindex or 0]):

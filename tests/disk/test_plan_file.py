@@ -79,3 +79,30 @@ def test_a_record_that_cannot_be_used_is_one_sentence(tmp_path: Path, damage, ca
 def test_a_folder_without_a_plan_is_not_a_batch(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not a batch"):
         recorded.plan(tmp_path)
+
+
+def test_the_secrets_of_a_command_are_missed_when_it_is_read_back_also_in_a_plan_of_0_1_0(tmp_path: Path) -> None:
+    plan = planned(tmp_path / "batch")
+    words = ("python", "t.py", "--hf_token", "hush", "--glob=data/***/x")
+    plan = replace(plan, jobs=(replace(plan.jobs[0], argv=words, rerun=("run", "--hf_token=hush", "--x")),))
+    plan.root.mkdir()
+    plan_file.write(plan)
+    record = json.loads((plan.root / "plan.json").read_text())
+    assert record["jobs"][0]["unrecorded"] == ["hf_token"] and "hush" not in json.dumps(record)
+    found = recorded.plan(plan.root).jobs[0]
+    assert (found.unrecorded, found.rerun) == (("hf_token",), ("run", "--hf_token=YOUR_TOKEN", "--x"))
+    assert found.fingerprint == plan.jobs[0].fingerprint
+    del record["jobs"][0]["unrecorded"]
+    record["jobs"][0]["rerun"] = ["run", "--hf_token=***", "--x"]
+    (plan.root / "plan.json").write_text(json.dumps(record))
+    earlier = recorded.plan(plan.root).jobs[0]
+    assert (earlier.unrecorded, earlier.rerun) == (found.unrecorded, found.rerun)
+
+
+def test_a_job_keeps_the_fingerprint_of_its_record(tmp_path: Path) -> None:
+    plan = planned(tmp_path / "batch")
+    plan.root.mkdir()
+    record = plan_file.to_json(plan)
+    record["jobs"][0]["fingerprint"] = "0123456789abcdef"
+    (plan.root / "plan.json").write_text(json.dumps(record))
+    assert recorded.plan(plan.root).jobs[0].fingerprint == "0123456789abcdef"

@@ -239,6 +239,18 @@ def test_odd_ends(app: Workspace) -> None:
     assert "#2: the function that it returned cannot be pickled" in out
 
 
+def test_secrets_do_not_reach_the_records_and_declared_names_do(app: Workspace) -> None:
+    declared = "hydra.launcher.not_secret=[api_key]"
+    sweep(app, "seed=1,2", "+wandb_api_key=hush1", "++model.hf_token=hush2", "+api_key=shown", declared)
+    records = [*(app / "sweep").glob("*.json"), *(app / "sweep").glob("[01]/*.json"), app / "sweep/master_log.txt"]
+    assert len(records) >= 6 and not any("hush" in path.read_text() for path in records)
+    metadata = read(app / "sweep/0/experiment_metadata.json")
+    assert metadata["overrides"]["+wandb_api_key"] == "***" and metadata["config"]["model"]["hf_token"] == "***"
+    assert metadata["config"]["api_key"] == "shown"
+    again = read(app / "sweep/plan.json")["jobs"][0]["rerun"]
+    assert "+wandb_api_key=YOUR_KEY" in again and "++model.hf_token=YOUR_TOKEN" in again and "+api_key=shown" in again
+
+
 def test_what_the_jobs_returned_reaches_the_sweeper(app: Workspace) -> None:
     app.write("hydra_plugins/listener.py", LISTENER)  # beside ours: all plugins are in that package
     sweep(app, "seed=1,2", "do=unlucky", "hydra/sweeper=listener")

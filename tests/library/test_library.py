@@ -274,6 +274,16 @@ def test_the_quick_search_for_secrets_misses_none(name: str) -> None:
     assert redact.is_secret(name, "x") and redact.may_hold(f'{{"{name}":"x"}}') and not redact.may_hold('{"lr":0.1}')
 
 
+def test_a_result_is_used_although_its_record_hides_what_is_no_secret_today(work: Workspace) -> None:
+    script(work, "return 1", "[{'name': 'a', 'pad_token': '<pad>', 'n': {'sort_key': 'loss'}}]")
+    run(work)
+    path = folder(work, "a") / "meta.json"
+    assert '"<pad>"' in path.read_text()
+    path.write_text(path.read_text().replace('"<pad>"', '"***"').replace('"loss"', '"***"'))  # as 0.1.0 wrote it
+    run(work)
+    assert computed(work) == ["a"]
+
+
 def test_secrets_reach_no_record(work: Workspace) -> None:
     script(work, "return 1", "[{'name': 'a', 'x': 1, 'hf_token': 'abc123xyz'}]")
     run(work)
