@@ -80,6 +80,8 @@ def earlier(arguments: Arguments) -> Path | None:
 def _as_planned_before(arguments: Arguments, before: Plan) -> Arguments:
     """The arguments that a sweep was started with, unless they are given again."""
     given = Namespace(**vars(arguments.given))
+    if not given.train_script and not given.command and not given.resume_args:
+        given.resume_args = shlex.join(before.jobs[0].resume_args)
     if not given.train_script and not given.command and before.jobs[0].script is not None:
         given.train_script = str(before.jobs[0].script)
     elif not given.train_script and not given.command:

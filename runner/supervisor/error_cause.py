@@ -73,7 +73,7 @@ class _Stream:
             self.died_of = signal[0]
             return
         self.rest = [line for place, line in enumerate(self.rest) if place >= end and place not in covered]
-        if went_on or any(line_kinds.is_progress(line) and not line_kinds.is_bar(line) for line in self.rest):
+        if went_on or any(map(_goes_on, self.rest)):
             return
         if all(map(may_follow, self.rest)):
             self.died_of = chosen.message[:WIDTH]
@@ -98,6 +98,11 @@ def _by_process(lines: list[str]) -> tuple[list[tuple[int, int, str, tracebacks.
         if (one := tracebacks.the_cause(chains)) is not None:
             last.append((own[one.begin], own[one.end - 1] + 1, "\n".join(text[one.begin :]).rstrip() + "\n", one))
     return sorted(last, key=lambda found: (found[3].of_launcher, found[0])), covered
+
+
+def _goes_on(line: str) -> bool:
+    """A line of a training that works, also one of its log."""
+    return line_kinds.is_progress(line) and not (line_kinds.is_bar(line) or line_kinds.is_footer(line))
 
 
 def may_follow(line: str) -> bool:

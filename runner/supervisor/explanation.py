@@ -5,6 +5,7 @@ Reads the job's folder, writes nothing. A cause that is sure has a word in the r
 
 from __future__ import annotations
 
+import re
 import signal
 
 from runner.core import clock
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
+KILLED_CHILD = r"signal: Killed|SIGKILL|exit ?code:? -9"  # what a job says of a process of its own that was killed
 LAST = 50  # lines of each stream in which words about memory count
 WORKED_ON = 1.0  # seconds by which the output of a training is later than a traceback that was only logged
 
@@ -58,6 +60,8 @@ def explain(end: Ending, request: Request, kills: KillCounters) -> Explanation:
     words = "" if end.command_signal and _only_names(end.command_signal, found.text) else found.text
     if "SIGKILL" in (end.signal, end.command_signal) and (memory := _memory(kills, [*stdout[-LAST:], *stderr[-LAST:]])):
         return Explanation(memory.text, found.traceback, memory.cause)
+    if re.search(KILLED_CHILD, words) and (counter := kills.risen()):
+        return Explanation(f"{words}; memory ran out ({counter})", found.traceback, HOST_OOM)
     return Explanation(words, found.traceback)
 
 

@@ -36,6 +36,7 @@ FOOTER = (
     r"|^(?:Primary job|mpirun)|^note: run with `RUST_BACKTRACE|^stack backtrace:|^goroutine \d+ "
     r"|\b(?:training|run|job|script|process|program|main|experiment) (?:has )?(?:failed|aborted|terminated|crashed)\W*$"
     r"|^\W*(?:exiting|shutting down|cleaning up|terminating)\b"
+    r"|^Set the environment variable HYDRA|^For simplicity, JAX has removed"
     r"|^(?:try|for) (?:['\"`]|more information|detailed information)|^Pass --help"
 )
 #: The lines of torchrun's table after a failure.
@@ -94,6 +95,9 @@ def clean(lines: list[str]) -> list[str]:
             inside = re.match(r"\s*[╭┌┏][─━ ]*(?:\w+ )?(?:error|unrecognized|invalid|missing)", line, re.I) is not None
         elif inside and line.lstrip().startswith(("│", "┃")):
             line = line.strip(" │┃")
+        before, traceback, after = line.partition("Traceback (most recent call last):")
+        if traceback and not after and is_bar(before):  # a bar does not end its line
+            line = traceback
         cleaned.append(line[:LONGEST])
     return cleaned
 

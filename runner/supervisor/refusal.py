@@ -80,7 +80,8 @@ def sentence(
         place = f"{option} {{config}}"
     template = [_shown(word) for word in argv[: list(argv).index(config)]] + [place]
     if not out_dir:
-        template.append(f"{next(word for word in argv if '=' in word).partition('=')[0]} {{out_dir}}")
+        given = next((word for word in argv if "=" in word and _key(word) in OUT_DIR_NAMES), "--out_dir=")
+        template.append(f"{given.partition('=')[0]} {{out_dir}}")
     elif (option := _known([name for name in OUT_DIR_NAMES if name not in map(_key, out_dir)], options)) is not None:
         template.append(f"{option} {{out_dir}}")
     return f'{cause}; start it with --command "{" ".join([*template, "{overrides}"])}"'

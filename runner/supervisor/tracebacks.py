@@ -21,7 +21,7 @@ OF_LAUNCHERS = r"ChildFailedError|CalledProcessError: Command|SignalException|Pr
 CONTINUED = (
     r"^(?:CUDA kernel errors might be|For debugging consider passing|Compile with `TORCH_USE_CUDA_DSA|Device-side as|"
     r"Search for `cudaError|If reserved but unallocated|See (?:documentation|https?:)|You can suppress this|Set TORCH|"
-    r"from user code|Please (?:note|see|refer)|This (?:error|could|can|may)|Set the environment|Exception raised from|"
+    r"from user code|Please (?:note|see|refer)|This (?:error|could|can|may)|Exception raised from|"
     r"frame #\d+|C\+\+ Capture|For further information visit|The (?:above|following))"
 )
 OPEN = r"(?::|validation errors? for .*|errors? found.*)$"

@@ -93,3 +93,16 @@ def test_braces_are_written_twice(trainer: Workspace) -> None:
     trainer.run("--resume", code=0)
     path = trainer.batch / "a" / "last.ckpt"
     assert (trainer / "args").read_text().splitlines()[1].endswith(f' --state {{"path":"{path}"}}')
+
+
+def test_a_sweep_that_is_resumed_keeps_the_arguments_that_resume_its_jobs(trainer: Workspace) -> None:
+    trainer.write("saves", "last.ckpt")
+    trainer.write("base.yaml", "lr: 1\n")
+    trainer.write("s.yaml", "name: s\nmode: training\nbase_config: base.yaml\nsweep:\n  lr: [1, 2]\n")
+    sweep = ("--exp", "s.yaml", "--command", TEMPLATE, "--resume_args=--load {checkpoint}", "--limit", "1")
+    trainer.run(*sweep, code=1)
+    trainer.write("mended", "")
+    trainer.run("--exp", "s.yaml", "--resume", code=0)
+    arguments = (trainer / "args").read_text().splitlines()
+    loaded = f" --load {trainer.batch}/run_000/last.ckpt"
+    assert len(arguments) == 3 and sum(line.endswith(loaded) for line in arguments) == 1

@@ -12,7 +12,7 @@ from runner.core.result import COMMAND_LINE
 from runner.core.state import COMPLETED, FAILED, Finished, Outcome, Record
 from runner.engine.policy import delay_after, fails_for_all
 
-ROOT = Path("/work/b")
+ROOT = Path("/project/b")
 
 
 def job(name: str, *words: str) -> Job:
@@ -23,8 +23,8 @@ def job(name: str, *words: str) -> Job:
         for placeholder, value in values.items():
             word = word.replace(placeholder, value)
         argv.append(word)
-    source = Path(f"/work/c/{name}.py")
-    return Job(name, tuple(argv), ROOT / name, source=source, source_argument=f"c/{name}.py", cwd=Path("/work"))
+    source = Path(f"/project/c/{name}.py")
+    return Job(name, tuple(argv), ROOT / name, source=source, source_argument=f"c/{name}.py", cwd=Path("/project"))
 
 
 def ended(job: Job, status: str = FAILED, cause: str | None = None, *, cached: bool = False) -> Record:
@@ -38,7 +38,7 @@ SCRIPT = ("python", "t.py", "{config}", "--out_dir={out_dir}", "--lr=1")
     ("words", "all_fail"),
     [
         (SCRIPT, True),
-        (("./t.sh", "{config}", "/work/{out_dir}"), True),
+        (("./t.sh", "{config}", "/project/{out_dir}"), True),
         (("python", "-m", "pkg.train", "--cfg={config}", "--name={name}"), True),
         (("torchrun", "--nproc_per_node=2", "t.py", "{config}"), True),
         (("python", "{config}", "--out_dir={out_dir}"), False),  # each is a program of its own

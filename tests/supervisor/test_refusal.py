@@ -86,6 +86,13 @@ def test_the_sentence_says_what_to_type(words: list[str], usage: list[str], scri
     assert said in sentence and sentence.count(";") == 1
 
 
+def test_the_words_of_a_launcher_stay_in_front_of_the_script() -> None:
+    argv = ("torchrun", "--nproc_per_node=2", "t.py", "c/a.py", "--out_dir=/x/a")
+    sentence = refusal.sentence([CONFIG], "unrecognized arguments", ["[--config FILE]"], argv, "c/a.py", "t.py")
+    command = "torchrun --nproc_per_node=2 t.py --config {config} --out_dir {out_dir} {overrides}"
+    assert sentence.endswith(f'start it with --command "{command}"')
+
+
 def test_a_word_with_blanks_is_quoted_in_the_command() -> None:
     argv = (sys.executable, "my dir/t.py", "c/a.py", "--out_dir=x")
     sentence = refusal.sentence([OUT], "no such option", [], argv, "c/a.py", "my dir/t.py")
