@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from runner.core.checkout import PROJECT
@@ -26,10 +27,10 @@ def words() -> tuple[str, ...]:
         return (_python(), "-m", __package__.partition(".")[0])
     started = Path(sys.argv[0])
     if started.name == COMMAND:
-        return (COMMAND,) if shutil.which(COMMAND) == str(started.absolute()) else (shown(started.absolute()),)
+        return (COMMAND,) if _found(COMMAND) == str(started.absolute()) else (shown(started.absolute()),)
     if (PROJECT / SCRIPT).is_file():
         return (_python(), shown(PROJECT / SCRIPT))
-    return (COMMAND,) if shutil.which(COMMAND) else (_python(), "-m", __package__.partition(".")[0])
+    return (COMMAND,) if _found(COMMAND) else (_python(), "-m", __package__.partition(".")[0])
 
 
 def offered(*arguments: str | Path) -> str:
@@ -56,7 +57,13 @@ def script_words(script: Path) -> tuple[str, ...]:
 def _python() -> str:
     """The word for this Python: as it was given, if the shell finds it by that."""
     given = sys.orig_argv[0]
-    return given if shutil.which(given) == sys.executable else shown(sys.executable)
+    return given if _found(given) == sys.executable else shown(sys.executable)
+
+
+@cache
+def _found(word: str) -> str | None:
+    """What the shell finds by this word; every job of a large batch asks."""
+    return shutil.which(word)
 
 
 def _word(argument: str | Path) -> str:

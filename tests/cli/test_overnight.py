@@ -247,7 +247,7 @@ def test_the_beginning_of_a_name_is_enough(trained: Workspace) -> None:
         overnight(trained, *words)
     for words in (("status", "ni"), ("table", "ni"), ("resume", "ni")):
         err = overnight(trained, *words, code=2).stderr
-        assert "several batches begin like this: nine_" in err and "night_" in err
+        assert "several batches begin like this: " in err and "nine_" in err and "night_" in err
     assert "night_" in overnight(trained, "status", "nigth", code=2).stderr
 
 
