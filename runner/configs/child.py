@@ -31,7 +31,7 @@ def evaluate(tasks: Sequence[Task], time_limit: float, *, twice: bool) -> list[l
         first = stack.enter_context(_Round(tasks, time_limit, later=False))
         second = stack.enter_context(_Round(tasks, time_limit, later=True)) if twice else None
         answers = first.answers(range(len(tasks)))
-        done = [number for number, answer in answers.items() if answer.error is None and not answer.late]
+        done = [number for number, answer in answers.items() if answer.succeeded]
         again = second.answers(done) if second is not None else {}
     return [[answers[number], *([again[number]] if number in again else [])] for number in range(len(tasks))]
 
@@ -58,15 +58,17 @@ class _Round:
         self._folder.cleanup()
 
     def answers(self, numbers: Sequence[int]) -> dict[int, Answer]:
-        """Those to some of the tasks. If a shared import ended the child, what is left is evaluated without it."""
-        results = {number: Path(self._requests[number]["result"]) for number in numbers}
-        self._do(numbers)
-        left = [number for number, result in results.items() if not result.exists()]
-        if left and self._modules:
+        """Those to some of the tasks. What fails is evaluated again without shared imports, if there are any.
+
+        One of them may have ended the child, or may not work in a fork of the process that imported it.
+        """
+        found = self._done(numbers)
+        failed = [number for number, answer in found.items() if not answer.succeeded]
+        if failed and self._modules:
             self._end()
             self._start([])
-            self._do(left)
-        return {number: _answer(result) for number, result in results.items()}
+            found |= self._done(failed)
+        return found
 
     def _start(self, modules: Sequence[str]) -> None:
         # -P: no folder of the user's comes before those of Python, so that a file called json.py there is not taken
@@ -80,9 +82,13 @@ class _Round:
         )
         self._send({**self._options, "tasks": self._requests, "modules": modules})
 
-    def _do(self, numbers: Sequence[int]) -> None:
+    def _done(self, numbers: Sequence[int]) -> dict[int, Answer]:
+        results = {number: Path(self._requests[number]["result"]) for number in numbers}
+        for result in results.values():
+            result.unlink(missing_ok=True)
         self._send(list(numbers))
         self._process.wait()
+        return {number: _answer(result) for number, result in results.items()}
 
     def _send(self, line: Any) -> None:
         assert self._process.stdin is not None
@@ -121,8 +127,8 @@ def _request(task: Task, stem: Path) -> dict[str, Any]:
 
 
 def _shared(tasks: Sequence[Task], requests: Sequence[dict[str, Any]]) -> list[str]:
-    """The modules that several configs import, without those that a file of the user's hides."""
-    counted = Counter(name for task in tasks for name in task.modules)
+    """The modules that several configs import, without Python's own, and those that a file of the user's hides."""
+    counted = Counter(name for task in tasks for name in task.modules if name not in sys.stdlib_module_names)
     folders = {request["folder"] for request in requests}
     places = {name: [Path(folder, file) for folder in folders for file in (name, f"{name}.py")] for name in counted}
     return [name for name, number in counted.items() if number > 1 and not any(map(Path.exists, places[name]))]

@@ -56,6 +56,11 @@ class Answer:
     missing: str | None = None
     late: bool = False
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether it came to its end."""
+        return self.error is None and not self.late
+
 
 class Evaluator:
     """Evaluates each config once; `twice`: a second time too, to find the values that differ at each evaluation."""
@@ -84,7 +89,7 @@ class Evaluator:
 
 def _differing(first: Answer, second: Answer) -> tuple[str, ...]:
     """The names with two values; none if the second evaluation failed where the first did not."""
-    if first.error is not None or second.error is not None or first.late or second.late:
+    if not (first.succeeded and second.succeeded):
         return ()
     names = {**first.values, **second.values}
     # By repr: 1 and True are equal, and nan is not even equal to itself.

@@ -140,7 +140,8 @@ def _settings(names: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 def _refuse_error(path: Path, answer: Answer, time_limit: float, context: Context) -> None:
     if answer.late:
         cause = f"did not finish within {time_limit:g} s"
-        raise UserError(f"{path}: {cause}; a config should only assign values, or needs more time (--config_timeout)")
+        fix = "let it only assign values, or give the batch a longer --config_timeout"
+        raise UserError(f"{path}: {cause}; {fix}")
     if (kind := answer.error) is not None:
         place = f"{path}:{answer.line}" if answer.line else str(path)
         message = one_line(answer.message)

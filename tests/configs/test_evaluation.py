@@ -105,7 +105,7 @@ def test_one_config_does_not_take_the_answers_of_the_others(folder: Path) -> Non
     found = read(good.format(1), *bad, good.format(2), time_limit=3)
     assert [str(it) if isinstance(it, UserError) else it.values["x"] for it in found] == [
         1,
-        "c1.py: did not finish within 3 s; a config should only assign values, or needs more time (--config_timeout)",
+        "c1.py: did not finish within 3 s; let it only assign values, or give the batch a longer --config_timeout",
         "c2.py: RuntimeError: its evaluation died (SIGKILL); correct this line",
         "c3.py: RuntimeError: its evaluation died (exit code 3); correct this line",
         "c4.py:1: ZeroDivisionError: division by zero; correct this line",
@@ -143,6 +143,15 @@ def test_a_package_that_cannot_be_imported_is_the_error_of_those_that_do(
     installed(folder, monkeypatch, "broken", text)
     found = read("import broken\nx = 1\n", "import broken\nx = 1\n", "import math\nx = 3\n", time_limit=2)
     assert [isinstance(config, UserError) for config in found] == [True, True, False]
+
+
+def test_a_package_that_does_not_work_in_a_fork_is_imported_by_each_config(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "import os\nhome = os.getpid()\ndef work():\n    while os.getpid() != home: pass\n    return 5\n"
+    installed(folder, monkeypatch, "heavy", text)
+    found = read(*["import heavy\nx = heavy.work()\n"] * 2, time_limit=3)
+    assert [config.values["x"] for config in found if isinstance(config, ConfigFile)] == [5, 5]
 
 
 def test_random_numbers_of_a_shared_package_are_not_shared(folder: Path) -> None:
