@@ -27,6 +27,7 @@ def request(out_dir: Path, *argv: str, timeout: float | None = None, stall_timeo
     return Request(
         argv=argv, env={}, cwd=str(out_dir.parent), out_dir=str(out_dir), timeout=timeout, stall_timeout=stall_timeout,
         keep_running=False, grace=[0.3, 0.3, 5], log_timestamps="all",
+        formats=[], path=[], metric_patterns=[],
         result=Result({"config_name": "a", "attempt": 1, "command": list(argv), "fingerprint": "f"}),
     )  # fmt: skip
 

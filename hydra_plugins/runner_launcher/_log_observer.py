@@ -54,7 +54,7 @@ class LogObserver:
 
 def _log_end(record: Record) -> None:
     if record.status == COMPLETED:
-        log.info(f"\t#{terminal.headline(record)}")
+        log.log(logging.WARNING if record.warnings else logging.INFO, f"\t#{terminal.headline(record)}")
     else:
         log.error(f"\t#{terminal.headline(record)}; its logs: {shown(record.job.out_dir)}")
 

@@ -78,7 +78,8 @@ def parse(words: Sequence[str]) -> Arguments:
 def _values(given: argparse.Namespace) -> Iterator[tuple[str, Any]]:
     """Every option with its value; one that was given several times with each of them."""
     for name, value in vars(given).items():
-        yield from ((name, one) for one in (value if isinstance(value, list) else [value]))
+        option = {"metric_patterns": "metric_pattern"}.get(name, name)
+        yield from ((option, one) for one in (value if isinstance(value, list) else [value]))
 
 
 def _configs_meant(words: Sequence[str]) -> Sequence[str]:

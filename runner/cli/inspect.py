@@ -42,6 +42,8 @@ def job(planned: Job) -> JobStatus:
             seconds=result.seconds,
             error=result.error,
             metrics=result.final_metrics,
+            best=result.best_metrics,
+            warnings=result.warnings,
         )
     found = results.unfinished(planned.out_dir)
     return JobStatus(found["status"], attempt=found.get("attempt"), pid=found.get("pid"), host=found.get("host"))

@@ -10,6 +10,7 @@ from typing import Any
 from runner.core.options import RETRY_CAUSES
 from runner.core.text import seconds as text_seconds
 from runner.disk.checkpoints import is_pattern
+from runner.output.pattern import Pattern
 
 
 class Default:
@@ -67,6 +68,14 @@ def natural(text: str) -> int:
     if not text.isdecimal():
         raise ArgumentTypeError(f"{text!r} is not a whole number, or 0")
     return int(text)
+
+
+def metric_pattern(text: str) -> str:
+    try:
+        Pattern(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} {error}") from None
+    return text
 
 
 def positive(text: str) -> int:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from runner.cli.option_types import Default, causes, checkpoints, collected, grace, natural, positive, seconds
+from runner.cli.option_types import (
+    Default,
+    causes,
+    checkpoints,
+    collected,
+    grace,
+    metric_pattern,
+    natural,
+    positive,
+    seconds,
+)
 from runner.cli.parser import BASE_OUT_DIR, Formatter, Parser, add
 from runner.configs.registry import documented_settings
 from runner.core import program
@@ -149,6 +159,11 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     add(group, "not_secret", action="append", metavar="KEY", help=secret)
     add(group, "quiet", action="store_true", help="print only what failed, and the end")
     add(group, "verbose", action="store_true", help="print what the jobs print, too")
+    pattern = r"how the output says a metric, as in '(?P<val_loss>[\d.]+) at (?P<step>\d+)'; repeatable"
+    group.add_argument(
+        "--metric-pattern", "--metric_pattern", action="append", dest="metric_patterns", type=collected(metric_pattern),
+        metavar="REGEX", help=pattern,
+    )  # fmt: skip
     more = "send the events of the batch to this observer of a plugin too; repeatable"
     group.add_argument("--observer", action="append", dest="observers", metavar="NAME", help=more)
 

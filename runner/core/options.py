@@ -30,6 +30,7 @@ class RunOptions:
     keep_running: bool = False  # a job continues when the engine is gone
     log_timestamps: str = "all"
     checkpoints: tuple[str, ...] = ()  # patterns of what counts as one, below a job's folder; none: the usual ones
+    metric_patterns: tuple[str, ...] = ()  # regular expressions that read metrics in lines of output
     max_workers: int = 1
     executor: str = "local"
     observers: tuple[str, ...] = ()  # beside the ones that every batch has

@@ -71,6 +71,15 @@ class Registry(Generic[T]):
         yield from [name for name in self._offered if name not in self._targets]
         yield from self._built_in
 
+    def targets(self) -> list[str]:
+        """Every entry as `module:name`, where the first one that fits is taken; for a process that imports them."""
+        values = {name: points[0].value for name, points in self._offered.items()}
+        return [self._targets.get(name) or values[name] for name in self.by_priority()]
+
+    def beyond(self) -> bool:
+        """Whether there are entries beside the built-in ones."""
+        return bool(self._offered) or len(self._targets) > len(self._built_in)
+
     @cached_property
     def _offered(self) -> dict[str, list[EntryPoint]]:
         from importlib.metadata import entry_points  # tens of milliseconds, which --help must not cost

@@ -107,6 +107,18 @@ class Result:
         found = self._entries.get("final_metrics")
         return found if isinstance(found, dict) else {}
 
+    @property
+    def best_metrics(self) -> Mapping[str, Any]:
+        """Name -> `value`, `iter`, `better`; empty for a result of version 0.1.0."""
+        found = self._entries.get("best_metrics")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences on what went wrong without ending the job: a loss that is NaN, a log that was cut."""
+        found = self._entries.get("warnings")
+        return tuple(map(str, found)) if isinstance(found, list) else ()
+
     def _text(self, key: str) -> str | None:
         value = self._entries.get(key)
         return value if value is None else str(value)

@@ -85,3 +85,8 @@ class Record:
                 return RUNNING
             case Finished(outcome=outcome):
                 return outcome.status
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What went wrong although the job went on: a loss that is NaN, a log that was cut."""
+        return self.state.result.warnings if isinstance(self.state, Finished) else ()

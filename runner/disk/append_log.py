@@ -14,7 +14,8 @@ class Log:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.error: str | None = None
+        self.name = os.path.basename(path)
+        self.cause: str | None = None  # of the first write that failed
         self.lost = 0
         self._descriptor = -1
         try:
@@ -33,6 +34,11 @@ class Log:
         except OSError as error:
             self._remember(error, total - written)
 
+    @property
+    def error(self) -> str | None:
+        """`stdout.log: No space left on device`; None if every write succeeded."""
+        return f"{self.name}: {self.cause}" if self.cause else None
+
     def _remember(self, error: OSError, lost: int) -> None:
-        self.error = self.error or f"{os.path.basename(self.path)}: {error.strerror or error}"
+        self.cause = self.cause or error.strerror or str(error)
         self.lost += lost

@@ -6,13 +6,14 @@ RESULT = "experiment_result.json"
 METADATA = "experiment_metadata.json"
 ERROR_DETAILS = "error_details.txt"
 METRICS = "metrics.jsonl"
+PARSED_METRICS = "parsed_metrics.jsonl"  # what the supervisor understood of the output, of a job without the above
 STDOUT, STDERR, COMBINED = "stdout.log", "stderr.log", "combined.log"
 LOGS = (STDOUT, STDERR, COMBINED)
 JOB_ERROR = "error.json"  # written by the job itself, if it wants to explain its failure
 JOB_REPORT = "job.json"  # written by the job itself, if its outputs are in another folder
 SUPERVISOR = "supervisor.json"  # which processes run the job, and on which host
 ATTEMPT = "attempt_"  # folders of earlier attempts: attempt_1, attempt_2, …
-RUNNER_OWNED = (*LOGS, RESULT, METADATA, ERROR_DETAILS, SUPERVISOR, JOB_ERROR, JOB_REPORT)
+RUNNER_OWNED = (*LOGS, RESULT, METADATA, ERROR_DETAILS, SUPERVISOR, JOB_ERROR, JOB_REPORT, PARSED_METRICS)
 RESOLVED = "config_resolved.yaml"  # every setting of the job: its config with what that builds on, defaults, overrides
 LATEST = "latest"  # in the base folder: a link to the latest batch
 CONFIGS = "configs"  # in a sweep's folder: the resolved config of each run, run_000.yaml, …
@@ -60,6 +61,10 @@ class JobPaths:
     @property
     def metrics(self) -> str:
         return self[METRICS]
+
+    @property
+    def parsed_metrics(self) -> str:
+        return self[PARSED_METRICS]
 
     @property
     def stdout(self) -> str:

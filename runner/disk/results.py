@@ -107,6 +107,8 @@ def lost(attempt: Attempt, error: str, started_at: str | None = None) -> Result:
         error=error,
         final_checkpoint=None,
         final_metrics={},
+        best_metrics={},
+        warnings=[],
         run_dir=None,
     )
 

@@ -18,6 +18,7 @@ from runner.core.result import Result
 from runner.core.state import COMPLETED, ERROR, Record
 from runner.disk import attempts, results, supervisor_file
 from runner.disk.supervisor_file import SupervisorRecord
+from runner.output.registry import FORMATS
 from runner.planners.environment import threads
 from runner.processes import cpus, process_id, process_tree
 from runner.processes.signals import Signals
@@ -95,6 +96,9 @@ class Supervised:
             keep_running=self._options.keep_running,
             grace=self._options.grace,
             log_timestamps=self._options.log_timestamps,
+            formats=FORMATS.targets(),
+            path=[path for path in sys.path if path] if FORMATS.beyond() else [],
+            metric_patterns=self._options.metric_patterns,
             result=known,
             checkpoints=self._options.checkpoints,
             config=attempts.config_argument(self.attempt),

@@ -23,6 +23,7 @@ WIDTHS = {"job": 0, "state": 11, "iter": 13, "loss": 8, "val loss": 8, "speed": 
 DROPPED = ("speed", "val loss", "elapsed", "ETA", "loss")  # on a narrow screen, in this order
 GAP, LEAST_NAME, MOST_STATE = 2, 16, 40
 STYLES = {RUNNING: "bold", COMPLETED: "green", PENDING: "dim", INTERRUPTED: "yellow"}
+WARNED = "yellow"  # a job with a warning, such as a loss that is NaN
 RANK = {RUNNING: 0, COMPLETED: 2, PENDING: 3}  # what is shown first when there are too many; failed ones are 1
 
 
@@ -56,8 +57,8 @@ class Screen(Lines):
             self._next_draw = self._clock() + REFRESH
             self._display.draw(self._table())
 
-    def _print(self, text: str) -> None:
-        style = {"✗": "red", "✓": "green"}.get(text[:1], "")
+    def _print(self, text: str, *, warning: bool = False) -> None:
+        style = WARNED if warning else {"✗": "red", "✓": "green", "!": WARNED}.get(text[:1], "")
         self._display.print(Text(plain(text), style=style))
 
     def _table(self) -> Table:
@@ -71,8 +72,14 @@ class Screen(Lines):
         for name in self._visible(max(self._display.height - 3 - caption_rows, 1)):
             record = self.state.records[name]
             cells = (Text(plain(cell)) for cell in map(self._row(record).__getitem__, columns))
-            table.add_row(*cells, style=STYLES.get(record.status, "red"))
+            table.add_row(*cells, style=self._style(record))
         return table
+
+    def _style(self, record: Record) -> str:
+        progress = self.state.progress.get(record.job.name, NO_PROGRESS)
+        running = isinstance(record.state, Running) and not progress.finite
+        warned = record.status == COMPLETED and record.warnings
+        return WARNED if running or warned else STYLES.get(record.status, "red")
 
     def _columns(self, width: int) -> tuple[list[str], int]:
         """The columns that fit, and what is left for the names: the least important go first."""
@@ -109,7 +116,7 @@ class Screen(Lines):
         total = f"/{progress.total}" if progress.total else ""
         return {
             "job": name,
-            "state": _waiting(reason) if reason else record.status,
+            "state": _waiting(reason) if reason else record.status + (" !" if record.warnings else ""),
             "iter": "" if progress.iteration is None else f"{progress.iteration}{total}",
             "loss": "" if progress.loss is None else f"{progress.loss:.4f}",
             "val loss": "" if progress.val_loss is None else f"{progress.val_loss:.4f}",

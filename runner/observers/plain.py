@@ -118,9 +118,9 @@ class Lines:
         self._print(f"[{self.state.number(name)}/{self.state.total}] {name}: started, {follow}")
 
     def _print_end(self, record: Record, *, again: bool) -> None:
-        if not self._brief or record.status != COMPLETED:
+        if not self._brief or record.status != COMPLETED or record.warnings:
             number = "" if again else f"[{self.state.ended}/{self.state.total}] "
-            self._print(f"{number}{terminal.headline(record)}")
+            self._print(f"{number}{terminal.headline(record)}", warning=bool(record.warnings))
 
     def _tick(self) -> None:
         if not self._brief and self._clock() >= self._next_heartbeat:
@@ -134,7 +134,8 @@ class Lines:
         for line in report.splitlines():
             self._print(line)
 
-    def _print(self, text: str) -> None:
+    def _print(self, text: str, *, warning: bool = False) -> None:
+        """Print a line. `warning`: it is about a job with one, which a terminal shows in another colour."""
         try:
             print(plain(text), file=self._stream, flush=True)
         except (OSError, ValueError):  # `| head` has seen enough, or the terminal is gone: the batch continues

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from runner.core.state import COMPLETED, Finished, Record
 from runner.core.text import count, plain
 
 METRICS = ("val/loss", "val/accuracy")  # those that a table shows; the run with the lowest value of the first is best
+COLUMNS = tuple(column for name in METRICS for column in (name, f"best {name}"))
 MOST = 40  # rows at the end of a sweep, which fit on a screen
 CELL = 40  # characters
 
@@ -23,22 +25,28 @@ def planned(jobs: Sequence[Job]) -> list[str]:
 
 
 def outcomes(records: Sequence[Record]) -> list[str]:
-    """The same with the metrics of each run, its status where it did not complete, and which run is best."""
+    """The same with the metrics of each run, its status where it did not complete, and which run is best.
+
+    The best values of the runs are columns of their own where they are not the last ones.
+    """
     keys, configs = _varied([record.job for record in records])
     found = [_metrics(record) for record in records]
-    metrics = [name for name in METRICS if any(name in values for values in found)]
+    metrics = [name for name in COLUMNS if any(_tells(name, values) for values in found)]
     rows = []
     for record, config, values in zip(records, configs, found, strict=True):
         measured = [f"{values[name]:.4f}" if name in values else "" for name in metrics]
-        status = "" if record.status == COMPLETED else record.status
+        ends = [] if record.status == COMPLETED else [record.status]
+        status = ", ".join([*ends, *(f"warning: {plain(text, CELL)}" for text in record.warnings[:1])])
         rows.append([record.job.name, *_cells(keys, config), *measured, status])
     lines = table(["run", *keys, *metrics, ""], rows[:MOST])
     if len(rows) > MOST:
         lines.append(f"and {count(len(rows) - MOST, 'run')} more, in experiment.json")
-    done = [(values[METRICS[0]], record.job.name) for record, values in zip(records, found, strict=True) if values]
-    if len(done) > 1 and METRICS[0] in metrics:
-        value, name = min(done)
-        lines.append(f"lowest {METRICS[0]}: {name}, {value:.4f}")
+    named = [(values, record.job.name) for record, values in zip(records, found, strict=True)]
+    for metric in (METRICS[0], f"best {METRICS[0]}"):
+        done = [(values[metric], name) for values, name in named if math.isfinite(values.get(metric, math.nan))]
+        if len(done) > 1 and metric in metrics:
+            value, name = min(done)
+            lines.append(f"lowest {metric}: {name}, {value:.4f}")
     return lines
 
 
@@ -57,7 +65,20 @@ def _metrics(record: Record) -> dict[str, float]:
         return {}
     values = record.state.result.final_metrics
     found = {name: float(values[name]) for name in METRICS if isinstance(values.get(name), int | float)}
-    return found if METRICS[0] in found else {}
+    if METRICS[0] not in found:
+        return {}
+    for name in METRICS:
+        best = record.state.result.best_metrics.get(name)
+        value = best.get("value") if isinstance(best, dict) else None
+        if isinstance(value, int | float):
+            found[f"best {name}"] = float(value)
+    return found
+
+
+def _tells(name: str, values: Mapping[str, float]) -> bool:
+    """Whether a run has this metric; a best value counts only where it is not the last one."""
+    last = name.removeprefix("best ")
+    return name in values and (name == last or values[name] != values.get(last))
 
 
 def _cells(keys: Sequence[str], config: Mapping[str, Any]) -> list[str]:

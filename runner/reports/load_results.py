@@ -139,7 +139,9 @@ class Reader:
 
     def _made(self, folder: str, name: str, status: str, about: Row, config: Row, result: Any) -> Row:
         host = {"running_on": about["host"]} if status == "running" and "host" in about else {}
-        more = {"seconds": about.get("duration_seconds"), "out_dir": folder, **host}
+        found = about.get("warnings")
+        warnings = {"warnings": found} if isinstance(found, list) and found else {}
+        more = {"seconds": about.get("duration_seconds"), "out_dir": folder, **host, **warnings}
         made = row(name, status, config, result, more)
         for key, _ in flat(result) if isinstance(result, dict) else [("result", None)]:
             self.measured.add(f"result.{key}" if f"result.{key}" in made else key)
@@ -178,11 +180,22 @@ class Reader:
 
 
 def _metrics(folder: str, result: Mapping[str, Any]) -> dict[str, Any]:
-    """What a job measured: the last values of metrics.jsonl, metrics/metrics.json, and metrics_summary.csv."""
+    """What a job measured: last and best values, metrics/metrics.json, and metrics_summary.csv."""
     found = _mapping(result.get("final_metrics"))
+    found = found | _best(_mapping(result.get("best_metrics")))
     found = found | {key: it for key, it in read_json(f"{folder}/{layout.RUN_METRICS}").items() if key not in found}
     summary = _read(f"{folder}/{layout.SUMMARY_CSV}")
     return found if summary is None else found | _summary(summary.decode(errors="replace"))
+
+
+def _best(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """`best/val/loss` and `best/val/loss/iter` for each metric that has a better and a worse."""
+    found: dict[str, Any] = {}
+    for name, entry in metrics.items():
+        if isinstance(entry, dict):
+            found[f"best/{name}"] = entry.get("value")
+            found[f"best/{name}/iter"] = entry.get("iter")
+    return found
 
 
 def _summary(text: str) -> dict[str, Any]:

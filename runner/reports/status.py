@@ -8,7 +8,7 @@ from typing import Any
 
 from runner.core.state import COMPLETED, PENDING, RUNNING
 from runner.core.text import duration, plain
-from runner.reports.terminal import why
+from runner.reports.terminal import warned, why
 
 WITHOUT_RUNNER = "running without a runner"
 
@@ -23,6 +23,8 @@ class JobStatus:
     seconds: float | None = None
     error: str | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    best: Mapping[str, Any] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
     pid: int | None = None
     host: str | None = None  # of a process on another host
 
@@ -35,6 +37,8 @@ class JobStatus:
                 "error": self.error,
                 "attempt": self.attempt,
                 "final_metrics": dict(self.metrics),
+                "best_metrics": dict(self.best),
+                "warnings": list(self.warnings),
             }
         if self.status == PENDING:
             return {"status": self.status}
@@ -49,7 +53,7 @@ class JobStatus:
         if (self.attempt or 1) > 1:
             words.append(f"(attempt {self.attempt})")
         words.append(why(self.status, self.error))
-        return f"  {plain(name):<38} {' '.join(filter(None, words))}"
+        return f"  {plain(name):<38} {' '.join(filter(None, words))}{warned(self.warnings)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +76,11 @@ class BatchStatus:
         return {**about, "state": self.state, "runner": self.runner, "jobs": jobs, **error}
 
     def counts(self) -> str:
-        """`2 completed, 1 failed`"""
+        """`2 completed (1 with warnings), 1 failed`"""
         states = [job.status for job in self.jobs.values()]
-        return ", ".join(f"{states.count(word)} {word}" for word in dict.fromkeys(states))
+        number = sum(job.status == COMPLETED and bool(job.warnings) for job in self.jobs.values())
+        more = {COMPLETED: f" ({number} with warnings)"} if number else {}
+        return ", ".join(f"{states.count(word)} {word}{more.get(word, '')}" for word in dict.fromkeys(states))
 
     def lines(self) -> Iterator[str]:
         """What `status` prints."""

@@ -49,6 +49,11 @@ def counts(records: Iterable[Record]) -> dict[str, int]:
     }
 
 
+def warned_number(records: Iterable[Record]) -> int:
+    """The number of jobs that completed with a warning."""
+    return sum(record.status == COMPLETED and bool(record.warnings) for record in records)
+
+
 def summary(plan: Plan, records: Sequence[Record], timestamp: str) -> dict[str, Any]:
     """experiment_summary.json."""
     return {
@@ -59,6 +64,7 @@ def summary(plan: Plan, records: Sequence[Record], timestamp: str) -> dict[str, 
         "global_overrides": dict(plan.overrides),
         "total_experiments": len(records),
         **counts(records),
+        "completed_with_warnings": warned_number(records),
         "results": {record.job.name: _entry(record) for record in records},
     }
 

@@ -16,7 +16,7 @@ from runner.disk.results import running_elsewhere
 from runner.planners import environment
 from runner.processes import cpus
 from runner.reports import comparison
-from runner.reports.summary import counts
+from runner.reports.summary import counts, warned_number
 
 CAUSE_WIDTH = 400
 VALUE_WIDTH = 60
@@ -27,7 +27,7 @@ def headline(record: Record) -> str:
     name = plain(record.job.name)
     assert isinstance(record.state, Finished)
     if record.cached:
-        return f"{name}: {record.status} earlier"
+        return f"{name}: {record.status} earlier{warned(record.warnings)}"
     text = f"{name}: {record.status} in {duration(record.state.seconds)}"
     if record.attempt > 1:
         text += f" (attempt {record.attempt})"
@@ -35,7 +35,13 @@ def headline(record: Record) -> str:
     if isinstance(value, int | float):
         text += f", val loss {value:.4f}"
     cause = why(record.status, record.state.outcome.error)
-    return f"{text}: {cause}" if cause else text
+    return (f"{text}: {cause}" if cause else text) + warned(record.warnings)
+
+
+def warned(warnings: Sequence[str]) -> str:
+    """The warnings of a job as text behind how it ended; empty if there are none."""
+    word = "warning" if len(warnings) == 1 else "warnings"
+    return f"; {word}: {plain(', '.join(warnings), CAUSE_WIDTH)}" if warnings else ""
 
 
 def why(status: str, error: str | None) -> str:
@@ -87,7 +93,9 @@ def _planned_runs(jobs: Sequence[Job], completed: Collection[str]) -> list[str]:
 
 
 def _completed_jobs(records: Sequence[Record]) -> list[str]:
-    return [f"✓ {headline(record)}" for record in records if record.status == COMPLETED]
+    """A line for each job that completed, those with a warning last."""
+    done = sorted((record for record in records if record.status == COMPLETED), key=lambda one: bool(one.warnings))
+    return [f"{'!' if record.warnings else '✓'} {headline(record)}" for record in done]
 
 
 LISTINGS: Mapping[str, Listing] = {
@@ -139,8 +147,10 @@ def _again(plan: Plan, job: Job) -> str:
 
 
 def _total(records: Sequence[Record], seconds: float) -> str:
+    warnings = warned_number(records)
+    more = {COMPLETED: f" ({warnings} with warnings)"} if warnings else {}
     numbers = [
-        count(number, "error") if word == "errors" else f"{number} {word}"
+        count(number, "error") if word == "errors" else f"{number} {word}{more.get(word, '')}"
         for word, number in counts(records).items()
         if number
     ]

@@ -28,9 +28,14 @@ from runner.supervisor.control_pipe import ControlPipe, notify
 from runner.supervisor.messages import Ended, Request, Started
 from runner.supervisor.out_of_memory import KillCounters
 from runner.supervisor.outcome import Ending
+from runner.supervisor.output_reader import OutputReader
 from runner.supervisor.spawn import PR_SET_CHILD_SUBREAPER, pipe, prctl, spawn
 from runner.supervisor.streams import Streams
 from runner.supervisor.watch import Watch
+
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
+if TYPE_CHECKING:
+    from typing import Any
 
 DRAIN = 2.0  # seconds that processes left behind by a job may hold its pipes, and live
 RECORD_RETRIES = 3.0  # seconds in which a result that cannot be written is tried again
@@ -53,29 +58,33 @@ def supervise(request: Request, control: ControlPipe, signals: Signals) -> int:
     times = Stopwatch()
     kills = KillCounters()
     out, err = pipe(), pipe()
-    streams = Streams(out[0], err[0], (paths.stdout, paths.stderr, paths.combined), request.log_timestamps)
+    sys.path += request.path
+    output = OutputReader(paths, request.formats, request.metric_patterns)
+    logs = (paths.stdout, paths.stderr, paths.combined)
+    streams = Streams(out[0], err[0], logs, request.log_timestamps, output.feed)
     try:
         pid = spawn(request.argv, request.env, request.cwd, out[1], err[1])
     except OSError as error:
         why = f"cannot start {request.argv[0]!r}: {error.strerror or error}"
-        return finish(request, result_of(request, times, Ending("error"), why, streams), "")
+        return finish(request, result_of(request, times, Ending("error"), why, streams, output), "")
     os.close(out[1])
     os.close(err[1])
     write_pid_records(request, pid, times)
     notify(Started(pid, times.start))
     streams.start()
+    output.start()
     watch = Watch(pid, request, streams)
     end = outcome.ending(watch.until_exit(control, signals), watch.because)
     times.stop()
     if not (streams.join(0.05) and alone()):
         # The exit is recorded before anything else is waited for.
-        persist(paths, *explained(request, times, end, outcome.cause(end, request), streams, kills))
+        persist(paths, *explained(request, times, end, outcome.cause(end, request), streams, kills, output))
         clean_up(streams)
     streams.finish(0.2)
     sentence = outcome.cause(end, request)
     if watch.unkillable:
         sentence = f"{sentence}; processes {watch.unkillable} could not be killed"
-    return finish(request, *explained(request, times, end, sentence, streams, kills))
+    return finish(request, *explained(request, times, end, sentence, streams, kills, output))
 
 
 def write_pid_records(request: Request, pid: int, times: Stopwatch) -> None:
@@ -121,10 +130,16 @@ def alone() -> bool:
 
 
 def explained(
-    request: Request, times: Stopwatch, end: Ending, sentence: str | None, streams: Streams, kills: KillCounters
+    request: Request,
+    times: Stopwatch,
+    end: Ending,
+    sentence: str | None,
+    streams: Streams,
+    kills: KillCounters,
+    output: OutputReader,
 ) -> tuple[Result, str]:
     """The result with the job's own explanation of its end, and the job's traceback."""
-    result = result_of(request, times, end, sentence, streams)
+    result = result_of(request, times, end, sentence, streams, output)
     if end.status == "completed":
         return result, ""
     why = explanation.explain(end, request, kills)
@@ -139,10 +154,13 @@ def explained(
     return result.updated(error=sentence, **sure), details
 
 
-def result_of(request: Request, times: Stopwatch, end: Ending, sentence: str | None, streams: Streams) -> Result:
+def result_of(
+    request: Request, times: Stopwatch, end: Ending, sentence: str | None, streams: Streams, output: OutputReader
+) -> Result:
     """The result as far as it is known now."""
     paths = layout.JobPaths(request.out_dir)
     times.stop()
+    measured = output.measured()
     result = request.result.updated(
         status=end.status,
         return_code=end.return_code,
@@ -150,12 +168,17 @@ def result_of(request: Request, times: Stopwatch, end: Ending, sentence: str | N
         **times.read(),
         error=sentence,
         final_checkpoint=latest_checkpoint(paths.folder, request.checkpoints),
-        final_metrics=outcome.final_metrics(paths.metrics),
+        final_metrics=measured.final,
+        best_metrics=measured.best,
+        warnings=[*measured.warnings, *streams.cuts],
         run_dir=outcome.run_dir(paths),
     )
-    command_signal = {"command_signal": end.command_signal} if end.command_signal else {}
-    log_errors = {"log_errors": streams.errors} if streams.errors else {}
-    return result.updated(**command_signal, **log_errors)
+    more: dict[str, Any] = {"command_signal": end.command_signal} if end.command_signal else {}
+    if streams.errors:
+        more["log_errors"] = streams.errors
+    if measured.skipped:
+        more["unread_bytes"] = measured.skipped
+    return result.updated(**more)
 
 
 def finish(request: Request, result: Result, details: str) -> int:

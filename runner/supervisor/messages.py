@@ -20,13 +20,14 @@ STOP, KILL = b"stop", b"kill"  # commands after a request on the control pipe: s
 class Request:
     """One job for one supervisor. `result` has the entries of its result that are known before it starts.
 
-    `checkpoints` are patterns of the files that count as one; none: the usual ones. `config` is the word of `argv` for
-    its config, `own` are values that only this job has, `script` is its training script, each where there is one.
+    `formats` are the line formats as `module:name`; `path` is where Python finds those of plugins. `checkpoints` are
+    patterns of the files that count as one; none: the usual ones. `config` is the word of `argv` for its config, `own`
+    are values that only this job has, `script` is its training script, each where there is one.
     """
 
     __slots__ = (
-        "argv", "checkpoints", "config", "cwd", "env", "grace", "keep_running", "log_timestamps", "out_dir", "own",
-        "result", "script", "stall_timeout", "timeout",
+        "argv", "checkpoints", "config", "cwd", "env", "formats", "grace", "keep_running", "log_timestamps",
+        "metric_patterns", "out_dir", "own", "path", "result", "script", "stall_timeout", "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -41,6 +42,9 @@ class Request:
         keep_running: bool,
         grace: Sequence[float],
         log_timestamps: str,
+        formats: Sequence[str],
+        path: Sequence[str],
+        metric_patterns: Sequence[str],
         result: Result,
         checkpoints: Sequence[str] = (),
         config: str | None = None,
@@ -56,6 +60,9 @@ class Request:
         self.keep_running: Final = keep_running
         self.grace: Final = list(grace)
         self.log_timestamps: Final = log_timestamps
+        self.formats: Final = list(formats)
+        self.path: Final = list(path)
+        self.metric_patterns: Final = list(metric_patterns)
         self.result: Final = result
         self.checkpoints: Final = list(checkpoints)
         self.config: Final = config

@@ -14,6 +14,7 @@ import os
 import select
 import threading
 import time
+from functools import partial
 
 from runner.core.clock import Stamp
 from runner.disk.append_log import Log
@@ -131,13 +132,24 @@ def _last_state(line: bytes) -> bytes:
 class Reader(threading.Thread):
     """Reads one pipe to its end, or until `leave` becomes readable and the pipe is empty."""
 
-    def __init__(self, pipe: int, stream: str, log: Log, combined: Combined, leave: int, *, stamped: bool) -> None:
+    def __init__(
+        self,
+        pipe: int,
+        stream: str,
+        log: Log,
+        combined: Combined,
+        leave: int,
+        also: Callable[[bytes], None],
+        *,
+        stamped: bool,
+    ) -> None:
         super().__init__(name=f"read-{stream}", daemon=True)
         self._pipe = pipe
         self._log = log
         self._stamp = Stamp() if stamped else None
         self._folder = _Folder(f"[{stream}] ".encode(), combined)
         self._leave = leave
+        self._also = also
         self._at_line_start = True
         self.last_read = time.monotonic()
 
@@ -171,6 +183,7 @@ class Reader(threading.Thread):
         self.last_read = time.monotonic()
         self._log.write(*self._stamped(block))
         self._folder.feed(block)
+        self._also(block)
 
     def _stamped(self, block: bytes) -> tuple[bytes | memoryview, ...]:
         """The block with a timestamp before each line, as pieces: a view is cut without copying."""
@@ -187,17 +200,27 @@ class Reader(threading.Thread):
 
 
 class Streams:
-    """The two pipes of one job and its three logs. `timestamps` is `all`, `combined` or `none`."""
+    """The two pipes of one job and its three logs. `timestamps` is `all`, `combined` or `none`.
 
-    def __init__(self, stdout: int, stderr: int, paths: tuple[str, str, str], timestamps: str) -> None:
+    `also` gets each block with the number of its stream, 0 or 1, and must return at once.
+    """
+
+    def __init__(
+        self,
+        stdout: int,
+        stderr: int,
+        paths: tuple[str, str, str],
+        timestamps: str,
+        also: Callable[[int, bytes], None],
+    ) -> None:
         self._leave, self._finish = os.pipe()
         out, err, both = (Log(path) for path in paths)
         self.logs = (out, err, both)
         self._combined = Combined(both, stamped=timestamps != "none")
         stamped = timestamps == "all"
         self._readers = (
-            Reader(stdout, "stdout", out, self._combined, self._leave, stamped=stamped),
-            Reader(stderr, "stderr", err, self._combined, self._leave, stamped=stamped),
+            Reader(stdout, "stdout", out, self._combined, self._leave, partial(also, 0), stamped=stamped),
+            Reader(stderr, "stderr", err, self._combined, self._leave, partial(also, 1), stamped=stamped),
         )
 
     def start(self) -> None:
@@ -230,3 +253,8 @@ class Streams:
     def errors(self) -> list[str]:
         """A sentence for each log that could not be written in full."""
         return [f"{log.error} ({log.lost} bytes lost)" for log in self.logs if log.error]
+
+    @property
+    def cuts(self) -> list[str]:
+        """A sentence for each log that lacks a part of the output."""
+        return [f"{log.name} was cut: {log.cause}, {log.lost} bytes lost" for log in self.logs if log.lost]

@@ -180,7 +180,7 @@ def test_numbers_that_json_cannot_hold_become_null(work: Workspace) -> None:
     work.write("c/a.sh", 'echo \'{"iter": 1, "val/loss": NaN, "x": [Infinity, 1]}\' > $2/metrics.jsonl')
     work.run("--configs", "c/a.sh", "--command", "sh {config} --out {out_dir}", code=0)
     for path in (work.batch / "experiment_summary.json", work.batch / "a" / "experiment_result.json"):
-        assert not re.search(r"NaN|Infinity", path.read_text())
+        json.loads(path.read_text(), parse_constant=pytest.fail)  # NaN is only in the sentence of the warning
     assert work.result("a")["final_metrics"] == {"iter": 1, "val/loss": None, "x": [None, 1]}
 
 

@@ -288,7 +288,7 @@ EVENTS = (BatchStarted, JobAdded, JobWaiting, JobStarted, JobProgressed, JobEnde
 @pytest.mark.parametrize("kind", EVENTS)
 def test_an_observer_that_raises_is_reported_once_and_dropped(kind: type[Event], tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "combined.log").write_text("iter 3: loss 2.5000\n")
+    (tmp_path / "a" / "parsed_metrics.jsonl").write_text('{"iter": 3, "train/loss": 2.5}\n')
     undisturbed = Batch(EVENTFUL, root=tmp_path).run()
     failing, other = Failing(kind), Recorder()
     batch = Batch(EVENTFUL, failing, other, root=tmp_path).run()

@@ -101,6 +101,16 @@ def test_a_script_adapter_checks_overrides_before_the_start(work: Workspace, ins
     assert "ran with ['--depth=3']" in (work.batch / "a" / "stdout.log").read_text()
 
 
+def test_a_line_format_reads_what_no_other_does(work: Workspace, installed: Path) -> None:
+    lines = "print('columns: t energy')\nfor t in (1, 2): print('=', t, -3.25 - t)\nprint('step 3: loss 2.5')\n"
+    work.write("train.py", JOB + lines)
+    overnight(work, installed, *RUN)
+    result = work.result("a")
+    assert result["final_metrics"] == {"iter": 3, "energy": -5.25, "train/loss": 2.5}
+    (warning,) = result["warnings"]
+    assert "the line format example_plugin.no_such_module:read cannot be used: ModuleNotFoundError" in warning
+
+
 @pytest.mark.parametrize(
     ("words", "cause"),
     [

@@ -261,40 +261,37 @@ def test_the_reason_why_a_job_waits_is_shown(tmp_path: Path, monkeypatch: pytest
 def test_progress_is_read_from_metrics_if_there_are_any(tmp_path: Path) -> None:
     job = Job("a", ("true",), tmp_path, config={"max_iters": 50})
     follower = Follower(job)
-    (tmp_path / "combined.log").write_text("2026-11-20T21:44:55.123 [stdout] iter 7: loss 9.0, time 1ms\n")
+    (tmp_path / "parsed_metrics.jsonl").write_text('{"iter": 7, "train/loss": 9.0}\n')
     follower.advance()
     assert follower.progress == Progress(7, 50, 9.0)
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"iter": 10, "train/loss": 2.5}\n{"iter": 10, "val/loss": 2.25, "max_iters": 60}\n{"iter": 1')
     follower.advance()
     assert follower.progress == Progress(10, 60, 2.5, 2.25)
-    with (tmp_path / "combined.log").open("a") as file:
-        file.write("2026-11-20T21:44:55.123 [stdout] iter 8: loss 8.0, time 1ms\n")
+    with (tmp_path / "parsed_metrics.jsonl").open("a") as file:
+        file.write('{"iter": 8, "train/loss": 8.0}\n')
+    (tmp_path / "combined.log").write_text("2026-11-20T21:44:55.123 [stdout] iter 8: loss 8.0, time 1ms\n")
     assert follower.advance() == ["iter 8: loss 8.0, time 1ms"]
     assert follower.progress == Progress(10, 60, 2.5, 2.25)  # what was measured is better than what was printed
 
 
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("iter 10: loss 2.5000, time 12.00ms, mfu 1.00%", Progress(10, None, 2.5)),
-        ("step 250: train loss 2.1, val loss 2.3", Progress(250, None, 2.1, 2.3)),
-        ("Iteration 5/100 | loss=1.5e-1", Progress(5, 100, 0.15)),
-        ("step: 12, loss: nan", Progress(12, None, float("nan"))),
-        ("the first step of many", Progress()),
-        ("loss 3.0", Progress()),
-    ],
-)
-def test_progress_is_read_from_lines_of_other_peoples_scripts(tmp_path: Path, line: str, expected: Progress) -> None:
+@pytest.mark.parametrize("name", ["parsed_metrics.jsonl", "metrics.jsonl"])
+def test_a_loss_that_is_null_is_not_a_number(tmp_path: Path, name: str) -> None:
     follower = Follower(Job("a", ("true",), tmp_path))
-    (tmp_path / "combined.log").write_text(f"2026-11-20T21:44:55.123 [stdout] {line}\n")
+    (tmp_path / name).write_text('{"iter": 7, "train/loss": 9.0}\n')
     follower.advance()
-    assert repr(follower.progress) == repr(expected)
+    assert follower.progress.finite
+    with (tmp_path / name).open("a") as file:
+        file.write('{"iter": 8, "train/loss": null}\n')
+    follower.advance()
+    assert repr(follower.progress) == repr(Progress(8, None, float("nan"))) and not follower.progress.finite
 
 
 def test_a_log_that_grows_faster_than_it_can_be_read_is_skipped_to_its_end(tmp_path: Path) -> None:
     follower = Follower(Job("a", ("true",), tmp_path))
     (tmp_path / "combined.log").write_text("".join(f"[stdout] iter {n}: loss 1.0, x\n" for n in range(200_000)))
+    rows = "".join(f'{{"iter": {n}, "train/loss": 1.0}}\n' for n in range(200_000))
+    (tmp_path / "parsed_metrics.jsonl").write_text(rows)
     assert len(follower.advance()) < 5000
     assert follower.progress.iteration == 199_999
 

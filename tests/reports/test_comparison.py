@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,27 @@ def test_runs_are_shown_with_their_metrics_or_why_they_have_none_and_the_best_is
         "run_002  3   1.0000    0.7000",
         "run_003  4                           pending",
         "lowest val/loss: run_002, 1.0000",
+    ]
+
+
+def test_the_best_values_are_columns_where_they_are_not_the_last_ones() -> None:
+    best = {"val/loss": {"value": 0.5, "iter": 20, "better": "min"}}
+    entries = [
+        {"final_metrics": {"val/loss": 2.0}, "best_metrics": best},
+        {"final_metrics": {"val/loss": 1.0}, "best_metrics": {"val/loss": {"value": 1.0, "iter": 9, "better": "min"}}},
+        {"final_metrics": {"val/loss": math.nan}, "warnings": ["val loss is NaN since iteration 40"]},
+    ]
+    records = [
+        Record(job(number, lr=number), Finished(None, "", 1.0, Outcome("completed"), Result(entry)))
+        for number, entry in enumerate(entries)
+    ]
+    assert comparison.outcomes(records) == [
+        "run      lr  val/loss  best val/loss",
+        "run_000  0   2.0000    0.5000",
+        "run_001  1   1.0000    1.0000",
+        "run_002  2   nan                      warning: val loss is NaN since iteration 40",
+        "lowest val/loss: run_001, 1.0000",
+        "lowest best val/loss: run_000, 0.5000",
     ]
 
 

@@ -36,8 +36,13 @@ class Piped:
         for path in self.paths:
             path.unlink(missing_ok=True)
         (out, self.out), (err, self.err) = os.pipe(), os.pipe()
-        self.streams = Streams(out, err, tuple(map(str, self.paths)), timestamps)  # type: ignore[arg-type]
+        self.handed_over = [b"", b""]
+        logs = tuple(map(str, self.paths))
+        self.streams = Streams(out, err, logs, timestamps, self.take)  # type: ignore[arg-type]
         self.streams.start()
+
+    def take(self, stream: int, block: bytes) -> None:
+        self.handed_over[stream] += block
 
     def close(self) -> list[bytes]:
         os.close(self.out)
@@ -68,6 +73,7 @@ def test_without_the_timestamps_the_bytes_are_exact(tmp_path: Path, out: list[by
     stdout, stderr, _ = piped.close()
     assert without_stamps(stdout) == b"".join(out)
     assert without_stamps(stderr) == b"".join(err)
+    assert piped.handed_over == [b"".join(out), b"".join(err)]
 
 
 @pytest.mark.parametrize("timestamps", ["combined", "none"])
@@ -181,7 +187,8 @@ def test_a_log_that_cannot_be_written_never_stops_the_reading(tmp_path: Path) ->
     full = Piped.__new__(Piped)
     full.paths = [Path("/dev/full"), tmp_path / "err", tmp_path / "both"]
     (out, full.out), (err, full.err) = os.pipe(), os.pipe()
-    full.streams = Streams(out, err, ("/dev/full", str(tmp_path / "err"), str(tmp_path / "both")), "all")
+    full.handed_over = [b"", b""]
+    full.streams = Streams(out, err, ("/dev/full", str(tmp_path / "err"), str(tmp_path / "both")), "all", full.take)
     full.streams.start()
     os.write(full.out, b"lost here\n" * 1000)
     os.close(full.out)
@@ -189,6 +196,8 @@ def test_a_log_that_cannot_be_written_never_stops_the_reading(tmp_path: Path) ->
     assert full.streams.join(5)
     full.streams.finish(1)
     assert full.streams.errors == ["full: No space left on device (34000 bytes lost)"]
+    assert full.streams.cuts == ["full was cut: No space left on device, 34000 bytes lost"]
+    assert full.handed_over[0] == b"lost here\n" * 1000  # what reads the metrics does not need the log
     assert (tmp_path / "both").read_bytes().count(b"lost here") == 1000
 
 

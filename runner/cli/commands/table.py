@@ -26,8 +26,9 @@ from runner.reports.load_results import load_results
 from runner.reports.table import Table as Rows
 
 MOST = 12  # measurements on a screen
-BOOKKEEPING = ("iter", "max_iters", "time", "schema", "running_on")  # neither settings nor results
+BOOKKEEPING = ("iter", "max_iters", "time", "schema", "running_on", "warnings")  # neither settings nor results
 FIRST, LAST = ("name", "status"), ("seconds", "out_dir")
+BEST = tuple(f"best/{name}" for name in comparison.METRICS)  # shown where they are not the last values
 FINAL = ("final/loss", "final/loss_stderr")  # of the whole validation text
 PURPOSE = "One row for each job in these folders, whatever started it, those that failed included."
 EPILOG = """\
@@ -111,13 +112,21 @@ def _informative(found: Rows, most: int | None) -> list[str]:
     inner = [column for column in found.columns if column not in (*FIRST, *LAST, *BOOKKEEPING)]
     config = [column for column in inner if column not in found.measured]
     differing = [column for column in config if len({repr(row.get(column)) for row in found}) > 1]
-    measured = sorted((column for column in inner if column in found.measured), key=_place)
+    measured = sorted((column for column in inner if column in found.measured and _tells(column, found)), key=_place)
     return [FIRST[0], *differing, *measured[:most], FIRST[1], LAST[0]]
+
+
+def _tells(column: str, found: Rows) -> bool:
+    """Whether a measurement is shown without a choice: of the best ones those of an evaluation, if they say more."""
+    if not column.startswith("best/"):
+        return True
+    last = column.removeprefix("best/")
+    return column in BEST and any(row.get(column) != row.get(last) for row in found)
 
 
 def _place(column: str) -> tuple[bool, bool]:
     """The sort key of a measurement: False comes first."""
-    return column not in (*comparison.METRICS, *FINAL), "." in column
+    return column not in (*comparison.METRICS, *BEST, *FINAL), "." in column
 
 
 def _no_column(named: str, found: Rows) -> str:
@@ -195,6 +204,8 @@ def _cell(column: str, row: dict[str, Any], shown: Collection[str]) -> str:
         return ""
     if column == "status" and row.get("running_on"):
         return f"{value} on {row['running_on']}"
+    if column == "status" and row.get("warnings"):
+        return f"{value}, {count(len(row['warnings']), 'warning')}"
     if column == "seconds" and isinstance(value, int | float):
         return duration(value)
     if isinstance(value, float):

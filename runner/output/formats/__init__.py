@@ -1,0 +1,1 @@
+"""The built-in line formats: each module is imported when a line was not understood by those before it."""

@@ -1,0 +1,37 @@
+"""The lines that are appended to a file while it is read. Standard library only."""
+
+from __future__ import annotations
+
+import os
+
+from runner.disk.reading import open_regular
+
+
+class Tail:
+    """The whole lines since the last look. Of a file that grows by more than `most` bytes between two looks the end
+    is read only; `skipped` counts the bytes that were not."""
+
+    def __init__(self, path: str, most: int) -> None:
+        self._path = path
+        self._most = most
+        self._at = 0
+        self._rest = b""
+        self.skipped = 0
+
+    def lines(self) -> list[bytes]:
+        try:
+            with open_regular(self._path) as file:  # opened each time: it may be gone and come again
+                end = file.seek(0, os.SEEK_END)
+                if end < self._at:  # another file of this name, or truncated
+                    self._at, self._rest = 0, b""
+                if end - self._at > self._most:  # too much to read on time: continue near its end
+                    self.skipped += end - self._most - self._at
+                    self._at, self._rest = end - self._most, b""
+                file.seek(self._at)
+                block = file.read(self._most)
+        except OSError:
+            return []
+        self._at += len(block)
+        *lines, self._rest = (self._rest + block).split(b"\n")
+        self._rest = self._rest[-self._most :]
+        return lines

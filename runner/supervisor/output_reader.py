@@ -1,0 +1,224 @@
+"""A thread that reads what a job says of itself while it runs, and never makes the job or its logs wait for it.
+
+The stream readers hand over their blocks, as many as HELD allows; older ones are dropped and counted if the job writes
+faster than they are read. Of a flood the thread reads a tenth of the time only, in short slices. What it understands
+becomes rows in parsed_metrics.jsonl, unless the job writes metrics.jsonl itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections import deque
+
+from runner.disk.append_log import Log
+from runner.disk.layout import JobPaths
+from runner.output import metric_files, rows
+from runner.output.lines import BUILT_IN, LineReader, Splitter
+from runner.output.measurements import Measurements
+from runner.output.position import Position
+from runner.output.tail import Tail
+from runner.supervisor import outcome
+
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any
+
+HELD = 1 << 21  # bytes of output that wait to be read at most
+AT_END = 0.5  # seconds that reading what waits may take when the job has ended; then only LAST bytes of it are read
+LAST = 1 << 16
+PAUSE = 0.2  # seconds between two looks at what has come
+SLICE = 0.01  # seconds after which a look is interrupted: the stream readers share one interpreter lock with us
+SHARE, SHARE_OF_FLOOD = 0.5, 0.1  # of the time that is spent on reading, and once half of HELD waits
+SWITCH = 0.0005  # seconds until a stream reader gets the interpreter lock from us; Python's own value is ten times that
+QUIET = 2.0  # seconds without output until the metrics are looked at all the same
+METRICS_AT_ONCE = 1 << 23  # bytes of metrics.jsonl that are read at one look
+BAR_EVERY = 1.0  # seconds between two rows of a progress bar
+
+
+class Measured:
+    """What is known of a job's metrics, as its result has it."""
+
+    __slots__ = ("best", "final", "skipped", "warnings")
+
+    def __init__(
+        self, final: dict[str, Any], best: dict[str, dict[str, Any]], warnings: list[str], skipped: int
+    ) -> None:
+        self.final = final
+        self.best = best
+        self.warnings = warnings
+        self.skipped = skipped  # bytes of output and of metrics that were not read
+
+
+class OutputReader(threading.Thread):
+    """Owns parsed_metrics.jsonl of one attempt."""
+
+    def __init__(self, paths: JobPaths, formats: Sequence[str], patterns: Sequence[str]) -> None:
+        super().__init__(name="read-metrics", daemon=True)
+        self._paths = paths
+        self._blocks: deque[tuple[int, int, bytes]] = deque()  # stream, number in the stream, content
+        self._size = 0
+        self._came, self._read = [0, 0], [0, 0]  # blocks of each stream
+        self._skipped = 0  # bytes
+        self._arrived = threading.Event()
+        self._blocks_lock, self._work_lock = threading.Lock(), threading.Lock()
+        every = bool(patterns) or not all(target.startswith(BUILT_IN) for target in formats)
+        self._splitters = (Splitter(every=every), Splitter(every=every))
+        self._todo: Iterator[tuple[bytes, bool]] | None = None  # the lines of a block in which a look was interrupted
+        self._lines = LineReader(formats, patterns)
+        self._position = Position()
+        self._printed = Measurements()
+        self._metrics = Tail(paths.metrics, METRICS_AT_ONCE)
+        self._own = Measurements()  # of metrics.jsonl
+        self._writes_metrics = False
+        self._rows = RowLog(paths.parsed_metrics)
+
+    def feed(self, stream: int, block: bytes) -> None:
+        """Take a block of output of stream 0 or 1. Called by the stream readers; costs them about a microsecond."""
+        with self._blocks_lock:
+            self._blocks.append((stream, self._came[stream], block))
+            self._came[stream] += 1
+            self._size += len(block)
+            self._drop(HELD)
+        if not self._arrived.is_set():
+            self._arrived.set()
+
+    def _drop(self, most: int) -> None:
+        """Leave the latest blocks only. Call with the lock."""
+        while self._size > most and len(self._blocks) > 1:
+            lost = len(self._blocks.popleft()[2])
+            self._size -= lost
+            self._skipped += lost
+
+    def run(self) -> None:
+        sys.setswitchinterval(SWITCH)
+        while True:
+            self._arrived.wait(QUIET)
+            self._arrived.clear()
+            left = True
+            while left:
+                began = time.monotonic()
+                with self._work_lock:
+                    left = self._look(began + SLICE)
+                share = SHARE if self._size < HELD / 2 else SHARE_OF_FLOOD
+                rest = (time.monotonic() - began) * (1 / share - 1)
+                time.sleep(rest if left else max(rest, PAUSE))
+
+    def measured(self) -> Measured:
+        """Everything until now. Call when the job has ended; a second call adds what came since."""
+        with self._work_lock:
+            if self._look(time.monotonic() + AT_END):
+                with self._blocks_lock:
+                    self._drop(LAST)
+                self._look()
+            for splitter in self._splitters:
+                self._keep_all(splitter.finish())
+            self._rows.flush()
+            warnings = self._printed.warnings() | (self._own.warnings() if self._writes_metrics else {})
+            skipped = self._skipped + self._metrics.skipped
+            if self._writes_metrics:
+                final, best = outcome.final_metrics(self._paths.metrics), self._own.best()
+            else:
+                found = self._with_files()
+                warnings = found.warnings()
+                final = {**self._position.entries(), **found.last} if found else self._position.entries()
+                best = found.best()
+            return Measured(final, best, [*warnings.values(), *self._lines.errors], skipped)
+
+    def _with_files(self) -> Measurements:
+        """What was printed, and what is in the files of metrics of other programs."""
+        found = self._printed.copy()
+        folders = [self._paths.folder]
+        if (run_dir := outcome.run_dir(self._paths)) is not None:
+            folders.append(run_dir)
+        for values, iteration, epoch in metric_files.rows(folders):
+            found.add(values, iteration, epoch)
+        return found
+
+    def _look(self, until: float = float("inf")) -> bool:
+        """Read what has come since the last look; True if something is left at the time `until`."""
+        if not self._blocks and self._todo is None:
+            for splitter in self._splitters:
+                self._keep_all(splitter.idle())
+        self._read_metrics()
+        while self._todo is not None or self._blocks:
+            self._todo = self._todo or self._next_lines()
+            for line, drawn_over in self._todo:
+                self._keep(line, drawn_over=drawn_over)
+                if time.monotonic() > until:
+                    return True
+            self._todo = None
+            if time.monotonic() > until:
+                return bool(self._blocks)
+        return False
+
+    def _next_lines(self) -> Iterator[tuple[bytes, bool]]:
+        """The lines of the next block that waits."""
+        with self._blocks_lock:
+            stream, number, block = self._blocks.popleft()
+            self._size -= len(block)
+        splitter = self._splitters[stream]
+        if number != self._read[stream]:
+            splitter.skip()
+        self._read[stream] = number + 1
+        return splitter.feed(block)
+
+    def _keep_all(self, lines: Iterable[tuple[bytes, bool]]) -> None:
+        for line, drawn_over in lines:
+            self._keep(line, drawn_over=drawn_over)
+
+    def _keep(self, line: bytes, *, drawn_over: bool) -> None:
+        reading = self._lines.read(line)
+        if reading is None:
+            return
+        self._position.take(reading)
+        self._printed.add(reading.values, self._position.iteration, self._position.epoch)
+        if not self._writes_metrics:
+            self._rows.write({**self._position.entries(), **reading.values}, drawn_over=drawn_over)
+
+    def _read_metrics(self) -> None:
+        for line in self._metrics.lines():
+            if (row := rows.parse(line)) is not None:
+                self._own.add(rows.numbers(row), *rows.position(row))
+                if not self._writes_metrics:
+                    self._writes_metrics = True
+                    self._rows.remove()
+
+
+class RowLog:
+    """parsed_metrics.jsonl. Made with its first row. Of a progress bar at most a row a second is written."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._log: Log | None = None
+        self._written: dict[str, Any] = {}
+        self._of_bar: dict[str, Any] | None = None  # the latest row of a bar, which was not written yet
+        self._next_bar = 0.0
+
+    def write(self, row: dict[str, Any], *, drawn_over: bool) -> None:
+        if drawn_over and time.monotonic() < self._next_bar:
+            self._of_bar = row
+            return
+        self._next_bar = time.monotonic() + BAR_EVERY if drawn_over else self._next_bar
+        self._of_bar = None
+        if row != self._written:
+            self._written = row
+            self._log = self._log or Log(self._path)
+            self._log.write(rows.to_line(row))
+
+    def flush(self) -> None:
+        """Write the latest state of a bar."""
+        if self._of_bar is not None:
+            self.write(self._of_bar, drawn_over=False)
+
+    def remove(self) -> None:
+        """Take back what was written: the job has a file of its own."""
+        if self._log is not None:
+            self._log = None
+            try:
+                os.unlink(self._path)
+            except OSError:
+                pass
