@@ -24,6 +24,10 @@ PROGRAMS = {
         ["--chains", "2", "--draws", "4", "--rounds", "1", "--warmup", "20"],
         ["sgld   all at once", "mala   a loop", "the bar is 3"],
     ),
+    "output_reading.py": (
+        ["--megabytes", "1", "--rounds", "1"],
+        ["lines with a metric", "lines without a metric", "the bar is 0.8"],
+    ),
     "streaming.py": (["--gigabytes", "0.01", "--rounds", "1"], ["cat > file", "naive runner", "the bar is 8"]),
 }
 
