@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from runner.configs import config_file
 from runner.configs.config_file import ConfigFile
-from runner.configs.overrides import ALIASES, found
+from runner.configs.overrides import ALIASES, found, underscored
+from runner.core.errors import UserError
 
 RESUME = ("--init_from=resume",)  # in nanoGPT: resume from the checkpoint in out_dir
 
@@ -31,6 +32,7 @@ class Checked:
     disk_bytes: int = 0  # what the job will keep on the disk, where that is known
     resume_args: tuple[str, ...] = ()  # arguments that resume it from a checkpoint, where these are known
     folder: Path | None = None  # where the script has to be run, where that is known
+    relative_paths: bool = False  # the script never changes its folder, so its paths may be relative
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -57,9 +59,11 @@ class TrainingScript(Protocol):
     """One training script. An adapter derives from this class and has `check`; the rest has defaults.
 
     `resolves`: the config that `check` returns holds every setting, so a file of it is a job's whole input.
+    `exact_keys`: `check` gets the keys of overrides as they were given; else with underscores, as in `batch_size`.
     """
 
     resolves: bool = False
+    exact_keys: bool = False
 
     def read(self, path: Path) -> ConfigFile:
         """The config as the script reads it. Raises UserError."""
@@ -97,14 +101,25 @@ class TrainingScript(Protocol):
 
 def normalized(overrides: Mapping[str, str]) -> dict[str, str]:
     """The overrides by keys as scripts spell them: --batch-size is batch_size."""
-    return {key.removeprefix("--").replace("-", "_"): text for key, text in overrides.items()}
+    return {underscored(key.removeprefix("--")): text for key, text in overrides.items()}
 
 
 def renamed(overrides: Mapping[str, str], known: Collection[str]) -> dict[str, str]:
-    """The overrides by the names that a script knows: wandb_enabled is wandb_log, where only that one is known."""
-    return {
-        ALIASES[key] if key not in known and ALIASES.get(key) in known else key: text for key, text in overrides.items()
-    }
+    """The overrides by the names that a script knows: wandb_enabled is wandb_log, where only that one is known.
+
+    Raises UserError for two names of one setting.
+    """
+    names = {key: ALIASES[key] if key not in known and ALIASES.get(key) in known else key for key in overrides}
+    refuse_two_names(names)
+    return {names[key]: text for key, text in overrides.items()}
+
+
+def refuse_two_names(names: Mapping[str, str]) -> None:
+    """Raise UserError where two of these keys mean one setting: one of the two values would be lost."""
+    first: dict[str, str] = {}
+    pairs = [(first.setdefault(name, key), key) for key, name in names.items()]
+    if errors := [f"--{one} and --{key} are the same setting; give one of them" for one, key in pairs if one != key]:
+        raise UserError(*errors)
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any], keys: Iterable[str]) -> dict[str, tuple[Any, Any]]:

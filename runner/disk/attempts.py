@@ -50,7 +50,10 @@ def command(job: Job, checkpoint: str | None) -> tuple[str, ...]:
         # The exact copy of a config cannot be used alone if it has a base.
         alone = layout.RESOLVED if layout.RESOLVED in job.files else job.snapshot
         copy = str(job.out_dir / alone)
-        argv = tuple(copy if argument == job.source_argument else argument for argument in argv)
+        argv = tuple(
+            copy if argument == job.source_argument else job.copy_words.get(index, argument)
+            for index, argument in enumerate(argv)
+        )
     if checkpoint is None:
         return argv
     values = {"{checkpoint}": checkpoint, "{out_dir}": str(job.out_dir)}

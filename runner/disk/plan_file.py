@@ -78,11 +78,18 @@ def _job_to_json(job: Job) -> dict[str, Any]:
         "fingerprint": job.fingerprint,
         "script": str(job.script) if job.script else None,
         "config_argument": job.source_argument,
+        "config_words": _copy_words(job),
         "config_copy": job.snapshot,
         "resume_args": list(job.resume_args),
         "rerun": redact.argv(job.rerun),
         "disk_bytes": job.disk_bytes,
     }
+
+
+def _copy_words(job: Job) -> dict[str, str]:
+    """By index; without secrets, which may be known by the word before."""
+    words = redact.argv([job.copy_words.get(index, word) for index, word in enumerate(job.argv)])
+    return {str(index): words[index] for index in job.copy_words}
 
 
 def from_json(record: Mapping[str, Any], root: Path, kind_named: Callable[[str], PlanKind]) -> Plan:
@@ -116,6 +123,7 @@ def _job_from_json(root: Path, entry: Mapping[str, Any]) -> Job:
         changes={key: (before.get(key), new) for key, new in entry.get("changes", {}).items()},
         source=Path(entry["config_path"]) if entry["config_path"] else None,
         source_argument=entry["config_argument"],
+        copy_words={int(index): word for index, word in entry.get("config_words", {}).items()},
         script=Path(entry["script"]) if entry["script"] else None,
         snapshot=entry["config_copy"],
         env=entry["environment"],
