@@ -63,6 +63,7 @@ class ProjectScript(TrainingScript):
             changes(before, resolved, texts),
             disk_bytes=configurator.checkpoint_bytes(settings),
             resume_args=RESUME if "init_from" in resolved else (),
+            relative_paths=True,
         )
 
     def keys(self, config: ConfigFile) -> Collection[str]:

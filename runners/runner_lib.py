@@ -19,17 +19,18 @@ CONFIGS = "config"
 def run_all(script: str) -> int:
     """Run the configs of all subdirectories. `script`: the calling program; others in its folder are used."""
     purpose = f"Run the configs of all subdirectories of {CONFIGS}/."
-    return _run(["--runners", str(Path(script).absolute().parent)], purpose)
+    return _run([f"--runners={Path(script).absolute().parent}"], purpose)
 
 
 def run_subdirectory(script: str, **settings: object) -> int:
     """Run the configs of the subdirectory that `script` is named after, run_<subdirectory>.py.
 
-    `settings` take precedence over the configs, as in `run_subdirectory(__file__, dataset_name="VECTOR")`.
+    `settings` take precedence over the configs, as in `run_subdirectory(__file__, dataset_name="VECTOR")`, and the
+    command line takes precedence over both.
     """
     subdir = _subdirectory(Path(script).stem.removeprefix("run_"))
     flags = [f"--{key}={value}" for key, value in settings.items()]
-    return _run(["--subdir", subdir, *flags], f"Run the configs of {CONFIGS}/{subdir}/.")
+    return _run([f"--subdir={subdir}", *flags], f"Run the configs of {CONFIGS}/{subdir}/.")
 
 
 def run_pipeline_from_config(
@@ -60,8 +61,16 @@ def _subdirectory(name: str) -> str:
     return dashed if (root / dashed).is_dir() and not (root / name).is_dir() else name
 
 
-def _run(arguments: Sequence[str], purpose: str) -> int:
-    """Call run_experiments.py with `arguments` and those of the command line."""
+def _name(word: str) -> str:
+    """The name of an option: --config-root, --config_root and --config-root=x are one."""
+    return word.partition("=")[0].replace("_", "-")
+
+
+def _run(options: Sequence[str], purpose: str) -> int:
+    """Call run_experiments.py with the arguments of the command line, and with those `options` that it does not give.
+
+    Subdirectories add up.
+    """
     arguments_given = sys.argv[1:]
     if {"-h", "--help"} & set(arguments_given):
         from runner.cli import options
@@ -70,7 +79,9 @@ def _run(arguments: Sequence[str], purpose: str) -> int:
         load_plugins()  # a setting of the pipelines is in the help
         print(options.help_for_trees(Path(sys.argv[0]).name, purpose))
         return 0
-    sys.argv = [str(PROJECT / "run_experiments.py"), "--config-root", CONFIGS, *arguments, *arguments_given]
+    given = {_name(word) for word in arguments_given} - {"--subdir"}
+    own = [option for option in (f"--config-root={CONFIGS}", *options) if _name(option) not in given]
+    sys.argv = [str(PROJECT / "run_experiments.py"), *own, *arguments_given]
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
     except SystemExit as ended:

@@ -30,7 +30,8 @@ def three_jobs(work: Workspace) -> Workspace:
 
 def started(work: Workspace, *options: str) -> subprocess.Popen[str]:
     """The batch, once its second job runs."""
-    process = work.start("--configs", "c/*.sh", *COMMAND, *GRACE, *options)
+    grace = () if "--grace" in options else GRACE
+    process = work.start("--configs", "c/*.sh", *COMMAND, *grace, *options)
     wait_until(lambda: runs(work), "the second job runs")
     wait_until((work / "experiments/latest/b/supervisor.json").exists, "its processes are recorded")
     return process

@@ -54,7 +54,8 @@ def prepare(work: Workspace, **configs: str) -> Workspace:
 
 def done(work: Workspace) -> list[str]:
     """The folders that runs were started for, in order."""
-    return (work / "done").read_text().split() if (work / "done").exists() else []
+    lines = (work / "done").read_text().split() if (work / "done").exists() else []
+    return [str(Path(line).relative_to(work.folder.resolve())) for line in lines]
 
 
 def aggregate(work: Workspace) -> dict[str, Any]:

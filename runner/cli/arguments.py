@@ -7,12 +7,16 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from runner.cli import starting
 from runner.cli.option_types import Default, Invalid
 from runner.cli.options import OF_TREES, SIMULATION, parser
-from runner.cli.parser import BASE_OUT_DIR
+from runner.cli.parser import BASE_OUT_DIR, given_twice, taken
 from runner.configs import overrides as texts
+from runner.configs.config_file import SUFFIXES
+from runner.configs.overrides import Given, underscored
 from runner.configs.registry import documented_settings
 from runner.core import redact
 from runner.core.errors import UserError
@@ -49,7 +53,9 @@ def parse(words: Sequence[str]) -> Arguments:
     """Options, overrides, and the errors in them. Raises UserError where parsing cannot continue."""
     words = _configs_meant(words)
     given, rest = parser().parse_known_args(words)
-    errors = [f"--{name}: {value.why}" for name, value in _values(given) if isinstance(value, Invalid)]
+    spelled = taken(given)
+    errors = given_twice({name: pairs for name, pairs in spelled.items() if name not in documented_settings()})
+    errors += [f"--{name}: {value.why}" for name, value in _values(given) if isinstance(value, Invalid)]
     if given.resume is not None and given.config_root is not None:
         raise UserError(*errors, "--resume: a tree of configs is continued by the same command without --resume")
     if given.resume is not None and given.exp is None:
@@ -67,11 +73,11 @@ def parse(words: Sequence[str]) -> Arguments:
         errors += [f"--{key} does not go with --exp: {why}" for key, why in _NOT_OF_SWEEPS.items() if vars(given)[key]]
     elif given.mode is not None:
         rest = [*rest, f"--mode={given.mode}"]  # a key of the configs
-    if given.train_script and given.command:
-        errors.append("--train_script and --command both name what a job runs; give one of them")
     if given.KEY is not None:
         errors.append(f"--KEY means any key of your configs, as in --n_layer {given.KEY}")
-    overrides, wrong = _overrides(given, rest)
+    documented = [Given(option.removeprefix("--"), text) for key in documented_settings()
+                  for option, text in spelled.get(key, ())]  # fmt: skip
+    overrides, wrong = _overrides(given, documented, rest)
     return Arguments(given, overrides, words, errors + wrong)
 
 
@@ -117,23 +123,22 @@ def _misplaced(given: argparse.Namespace) -> list[str]:
     return [f"--{name} does not go with --config_root; {_NOT_OF_TREES[name]}" for name in names]
 
 
-def _overrides(given: argparse.Namespace, rest: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """The settings among the options and among the words that argparse did not know."""
-    words, others, errors = texts.split(rest)
+def _overrides(
+    given: argparse.Namespace, documented: Sequence[Given], rest: Sequence[str]
+) -> tuple[dict[str, str], list[str]]:
+    """The settings among the options and among the words that argparse did not know, by their keys as given."""
+    if "-m" in rest[:-1]:
+        at = rest.index("-m")
+        found, errors = _overrides(given, documented, [*rest[:at], *rest[at + 2 :]])
+        return found, [f"-m {rest[at + 1]}: unknown option; a module is given as --module {rest[at + 1]}", *errors]
+    words, others, errors = texts.given(rest)
     errors = [wrong for word in rest if word.startswith("--") and (wrong := _misspelled(word))] or errors
-    errors += [f"{word!r} was not expected here; options begin with --, see --help" for word in words]
-    documented = documented_settings()
-    found = {key: getattr(given, key) for key in documented if getattr(given, key) is not None} | others
-    if found.pop("out_dir", None) is not None:
-        errors.append("--out_dir is set by the runner for each job; use --base_out_dir for the folder of the batches")
-    if found.get("init_from") == "resume":
-        errors.append("--init_from resume: each job gets a new folder; use --resume to continue a batch")
-    booleans = {"wandb_log", *(key for key, setting in documented.items() if setting.boolean)}
-    for key in booleans & found.keys():
-        try:
-            found[key] = str(texts.boolean(found[key]))
-        except ValueError:
-            errors.append(f"--{key} {found.pop(key)}: is neither true nor false")
+    errors = [_not_expected(word) for word in words] + errors
+    pairs = [*documented, *others]
+    errors += _repeated(pairs)
+    errors += [wrong for one in others if (wrong := _is_config(one, given.configs or ()))]
+    found, wrong_values = _settings(pairs)
+    errors += wrong_values
     errors += [f"--{key} {text}: {_REPLACED}" for key, text in found.items() if redact.unrecorded([f"--{key}={text}"])]
     for key, text in simulation_flags(given).items():
         try:
@@ -149,21 +154,66 @@ def _overrides(given: argparse.Namespace, rest: Sequence[str]) -> tuple[dict[str
     return found, errors
 
 
+def _settings(pairs: Sequence[Given]) -> tuple[dict[str, str], list[str]]:
+    """The overrides; booleans as Python writes them. And errors for those that the runner itself decides."""
+    found: dict[str, str] = {}
+    errors: list[str] = []
+    documented = documented_settings()
+    for key, text, _ in pairs:
+        name = underscored(key)
+        if name == "out_dir":
+            fix = "use --base_out_dir for the folder of the batches"
+            errors.append(f"--out_dir is set by the runner for each job; {fix}")
+        elif name == "init_from" and text == "resume":
+            errors.append("--init_from resume: each job gets a new folder; use --resume to continue a batch")
+        elif name == "wandb_log" or (name in documented and documented[name].boolean):
+            try:
+                found[key] = str(texts.boolean(text))
+            except ValueError:
+                errors.append(f"--{key} {text}: is neither true nor false")
+        else:
+            found[key] = text
+    return found, errors
+
+
+def _repeated(pairs: Sequence[Given]) -> list[str]:
+    """Errors for keys that are given more than once, in either spelling."""
+    by_name: dict[str, list[tuple[str, Any]]] = {}
+    for one in pairs:
+        by_name.setdefault(underscored(one.key), []).append((one.key, one.text))
+    return given_twice(by_name)
+
+
+def _is_config(one: Given, patterns: Sequence[str]) -> str | None:
+    """The error for a value that is one of the configs: `--amp c/a.py` may be a flag before a config."""
+    path = Path(one.text)
+    if not one.apart or path.suffix not in SUFFIXES or not path.is_file():
+        return None
+    if not any((path.parent, path.suffix) == (Path(pattern).parent, Path(pattern).suffix) for pattern in patterns):
+        return None
+    cause = f"is {one.text} its value, or a config"
+    return f"--{one.key}: {cause}? Write --{one.key}={one.text}, or --{one.key}=true and name the config with --configs"
+
+
+def _not_expected(word: str) -> str:
+    return f"{word!r} was not expected here; options begin with --, see --help"
+
+
 def _not_with_resume(given: argparse.Namespace, rest: Sequence[str]) -> list[str]:
     """Errors for arguments that would change a resumed batch."""
-    own = ("mode", "configs", "exclude", "train_script", "command", "resume_args")
+    own = ("mode", "configs", "exclude", *starting.KEYS, "resume_args")
     fixed = (*documented_settings(), *SIMULATION, *own)
     names = [f"--{key}" for key in fixed if getattr(given, key) is not None]
     names += [word for word in rest if word.startswith("--")]
     if names:
         return [f"{names[0]} cannot be changed by --resume; start a new batch, or edit the configs"]
-    return [f"{word!r} was not expected here; options begin with --, see --help" for word in rest[:1]]
+    return [_not_expected(word) for word in rest[:1]]
 
 
 def _misspelled(word: str) -> str | None:
     """A misspelt option of ours would otherwise pass as a key of a script that we cannot read."""
     others = (*documented_settings(), "exp", "mode", "show")
     own = [action.dest for action in parser()._actions if action.dest not in others]
-    key = word.removeprefix("--").partition("=")[0].replace("-", "_")
+    key = underscored(word.removeprefix("--").partition("=")[0])
     meant = difflib.get_close_matches(key, own, n=1, cutoff=0.85)
     return f"--{key}: unknown option; did you mean --{meant[0]}?" if meant else None

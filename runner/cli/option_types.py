@@ -23,6 +23,9 @@ class Invalid:
 
     why: str
 
+    def __str__(self) -> str:
+        return "an invalid value"
+
 
 def collected(read: Callable[[str], Any]) -> Callable[[str], Any]:
     """A type for argparse that does not stop at its first error."""

@@ -118,11 +118,14 @@ def _taken_back() -> str:
 
 def _add_inputs(group: argparse._ArgumentGroup) -> None:
     patterns = 'config files, patterns such as "config/**/*.py" in quotes, or @FILE with one of these a line'
-    add(group, "configs", nargs="+", metavar="CONFIG", help=patterns)
+    add(group, "configs", nargs="+", action="extend", metavar="CONFIG", help=patterns)
     add_exclude(group)
     add(group, "exp", metavar="SPEC", help="instead of configs: a sweep spec, see docs/sweeps.md")
     add(group, "config_root", metavar="DIR", help="instead of configs: run the configs in DIR's subdirectories")
     add(group, "train_script", metavar="PATH", help="the program that runs one config (in a checkout: train_run.py)")
+    add(group, "module", metavar="NAME", help="instead of a script: a module, as in python -m pkg.train")
+    add(group, "launcher", metavar="WORDS", help='what starts the script, such as "torchrun --nproc_per_node=2"')
+    add(group, "python", metavar="PATH", help="the interpreter of the jobs, or its virtual environment (default: ours)")
     add(group, "command", metavar="TEMPLATE", help="a command with {config}, {out_dir}, {overrides}, {name}, {python}")
     add(group, "limit", type=collected(positive), metavar="N", help="run at most N jobs; the others stay pending")
 
@@ -137,7 +140,7 @@ def _add_execution(group: argparse._ArgumentGroup) -> None:
     add(group, "fail_fast", action="store_true", help="start no further job after the first that does not complete")
     add(group, "max_failures", type=number, metavar="N", help="the same after N such jobs")
     add(group, "retries", type=collected(natural), metavar="N", help="try a job again, up to N times (default: 0)")
-    add(group, "retry_on", type=collected(causes), metavar="CAUSES", help=f"after which ends: {RETRY_ON}")
+    add(group, "retry_on", action="add", type=collected(causes), metavar="CAUSES", help=f"after which ends: {RETRY_ON}")
     add(group, "retry_delay", type=time, metavar="TIME", help="before the first retry, then doubled: 10")
     add(group, "grace", type=collected(grace), metavar="A,B,C", help="times after SIGINT, SIGTERM, KILL: 10,5,10")
     add(group, "config_timeout", type=time, metavar="TIME", help="to evaluate a config that runs code (default: 10)")
@@ -188,7 +191,8 @@ def add_exclude(group: argparse._ArgumentGroup) -> None:
 def add_tree(group: argparse._ArgumentGroup) -> None:
     """The options of OF_TREES."""
     add(group, "output_root", metavar="DIR", help="where the outputs go, in folders as those of the configs: outputs")
-    add(group, "extensions", metavar="LIST", help="kinds of configs, with commas between them: yaml,yml,json")
+    kinds = "kinds of configs, with commas between them: yaml,yml,json"
+    add(group, "extensions", action="add", metavar="LIST", help=kinds)
     add(group, "subdir", action="append", metavar="NAME", help="this subdirectory, whatever it trains; repeatable")
     add(group, "rerun", action="store_true", help="run again what completed earlier, too")
     add(group, "runners", metavar="DIR", help="folder of programs run_<subdir>.py (default: runners)")
@@ -196,7 +200,7 @@ def add_tree(group: argparse._ArgumentGroup) -> None:
 
 def help_for_trees(name: str, purpose: str) -> str:
     """The help of the programs in runners/."""
-    top = argparse.ArgumentParser(name, description=purpose, epilog=OF_TREES_TOO, formatter_class=Formatter)
+    top = Parser(prog=name, description=purpose, epilog=OF_TREES_TOO, formatter_class=Formatter)
     options = top.add_argument_group("options of all programs in runners/")
     add(options, "config_root", metavar="DIR", help="folder whose subdirectories hold the configs (default: config)")
     add_exclude(options)

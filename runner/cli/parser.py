@@ -1,17 +1,23 @@
-"""How every command reads its words: errors are raised and not printed, each option is shown once, with dashes."""
+"""How every command reads its words: errors are raised and not printed, each option is shown once, with dashes.
+
+An option that is given twice adds up, or is an error: nothing that was given is lost.
+"""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from runner.core import program
 from runner.core.errors import UserError
 
 BASE_OUT_DIR = "experiments"
+GIVEN = "options_given"  # in a namespace: the name of an option -> each spelling and value with which it was given
+_NEGATIVE = re.compile(r"-(\d|\.\d|inf\b).*")  # a value such as -1e-3, which argparse alone takes for an option
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
@@ -30,11 +36,76 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
         return f"{action.option_strings[0]} {self._format_args(action, (action.dest or '').upper())}"
 
 
+class _Store(argparse._StoreAction):
+    """Keeps what was given, so that an option that is given twice is noticed."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        super().__call__(parser, namespace, values, option)
+        if option is not None:
+            vars(namespace).setdefault(GIVEN, {}).setdefault(self.dest, []).append((option, values))
+
+
+class _Added(argparse.Action):
+    """A list of words with commas between them; one that is given twice adds up."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        before = getattr(namespace, self.dest)
+        if isinstance(before, str) and isinstance(values, str):
+            values = f"{before},{values}"
+        elif isinstance(before, list) and isinstance(values, list):
+            values = [*before, *values]
+        elif before is not None and not isinstance(before, list | str):
+            values = before  # its error
+        setattr(namespace, self.dest, values)
+
+
 class Parser(argparse.ArgumentParser):
     """Raises UserError instead of ending the program."""
 
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._negative_number_matcher = _NEGATIVE
+        for name in (None, "store"):
+            self.register("action", name, _Store)
+        self.register("action", "add", _Added)
+
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; see --help")
+
+    def parse_args(self, *arguments: Any, **settings: Any) -> Any:
+        """As argparse does it; raises UserError for options that are given twice."""
+        given = super().parse_args(*arguments, **settings)
+        if errors := given_twice(taken(given)):
+            raise UserError(*errors)
+        return given
+
+
+def taken(given: argparse.Namespace) -> dict[str, list[tuple[str, Any]]]:
+    """Remove from a namespace how its options were given."""
+    found: dict[str, list[tuple[str, Any]]] = vars(given).pop(GIVEN, {})
+    return found
+
+
+def given_twice(given: Mapping[str, Sequence[tuple[str, Any]]]) -> list[str]:
+    """A sentence for each name that was given more than once."""
+    return [
+        f"--{name}: is given {len(pairs)} times, as {' and '.join(_text(value) for _, value in pairs)}; give it once"
+        for name, pairs in given.items()
+        if len(pairs) > 1
+    ]
+
+
+def _text(value: Any) -> str:
+    """A value as it is given, or nearly so."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return ",".join(map(_text, value))
+    return str(value)
 
 
 def command_parser(name: str, purpose: str) -> Parser:

@@ -10,22 +10,25 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from runner.cli import batch_folders, preflight
+from runner.cli import batch_folders, preflight, starting
 from runner.cli.arguments import Arguments, run_options, simulation_flags
 from runner.cli.searching import Searching
+from runner.cli.starting import Given
+from runner.configs.overrides import underscored
 from runner.configs.registry import documented_settings
 from runner.configs.scripts import recognize
+from runner.configs.training_script import TrainingScript, normalized
 from runner.core import program, redact, resume_words
 from runner.core.checkout import PROJECT
 from runner.core.errors import UserError
 from runner.core.job import Plan
 from runner.core.text import shown
-from runner.planners import command, discovery, files, programs, tree
+from runner.planners import discovery, files, programs, tree
 from runner.planners.command import Command
 from runner.planners.jobs import Request
 from runner.planners.patterns import Search
+from runner.planners.template import takes_overrides
 
-DEFAULT_SCRIPT = PROJECT / "train_run.py"
 OUTPUTS = "outputs"  # the default folder for the outputs of a tree of configs
 OWN_SCRIPTS = ("run_experiments.py", "overnight_plugins.py", "train_run.py", "configurator.py", "train.py", "sample.py")
 
@@ -35,17 +38,18 @@ def plan(arguments: Arguments, before: Plan | None = None) -> Plan:
 
     `before` is the plan of a sweep that is resumed, instead of a new one.
     """
-    if before is not None:
-        arguments = _as_planned_before(arguments, before)
-    command_, errors = _command(arguments.given)
-    errors = [*arguments.errors, *errors, *resume_words.errors(arguments.given.resume_args or "")]
+    errors = [*arguments.errors, *resume_words.errors(arguments.given.resume_args or "")]
     base, wrong = _base(arguments.given)
     errors += wrong
     found, recognized = None, None
     try:
+        command_, wrong = _command(arguments.given, before)
+        errors += [*wrong, *_unreached(arguments, command_)]
+        if before is not None:
+            arguments = _as_planned_before(arguments, before)
         recognized = recognize(command_.script)
-        errors += recognized.unmet_requirements()
-        found = _planned(arguments, command_, base, before)
+        errors += recognized.unmet_requirements() if command_.python is None else []
+        found = _planned(arguments, command_, recognized, base, before)
     except UserError as error:
         errors += error.problems
     errors += preflight.plugins(run_options(arguments.given))
@@ -80,18 +84,14 @@ def earlier(arguments: Arguments) -> Path | None:
 def _as_planned_before(arguments: Arguments, before: Plan) -> Arguments:
     """The arguments that a sweep was started with, unless they are given again."""
     given = Namespace(**vars(arguments.given))
-    if not given.train_script and not given.command and not given.resume_args:
+    if not any(getattr(given, key) for key in ("train_script", "module", "command", "resume_args")):
         given.resume_args = shlex.join(before.jobs[0].resume_args)
-    if not given.train_script and not given.command and before.jobs[0].script is not None:
-        given.train_script = str(before.jobs[0].script)
-    elif not given.train_script and not given.command:
-        given.command = before.origin.get("command")
-        if given.command and redact.unrecorded([given.command]):
-            raise UserError("--command: it held a secret, which was not written down; give it again")
     given.not_secret = [*before.options.not_secret, *(given.not_secret or [])]
     given.mode = given.mode or before.origin.get("mode_typed")
     vars(given).update({**before.origin.get("flags", {}), **simulation_flags(given)})
-    overrides = {**before.overrides, **arguments.overrides}
+    again = {underscored(key) for key in arguments.overrides}
+    kept = {key: text for key, text in before.overrides.items() if underscored(key) not in again}
+    overrides = {**kept, **arguments.overrides}
     if secret := [key for key, text in overrides.items() if text == redact.REDACTED]:
         raise UserError(*(f"--{key}: it was a secret and was not written down; give it again" for key in secret))
     return replace(arguments, given=given, overrides=overrides)
@@ -101,10 +101,10 @@ def _spec(given: Namespace) -> Path:
     return Path.cwd() / Path(given.exp).expanduser()
 
 
-def _planned(arguments: Arguments, started: Command, base: Path, before: Plan | None) -> Plan:
+def _planned(arguments: Arguments, started: Command, script: TrainingScript, base: Path, before: Plan | None) -> Plan:
     given, cwd = arguments.given, Path.cwd()
     request = Request(
-        overrides=arguments.overrides,
+        overrides=arguments.overrides if script.exact_keys else normalized(arguments.overrides),
         base=base,
         command=started,
         cwd=cwd,
@@ -170,7 +170,8 @@ def _flags(arguments: Arguments, root: Path) -> list[str]:
     flags += [word for pattern in given["exclude"] or () for word in ("--ignore", pattern)]
     flags += [f"--{name}" for name in ("rerun", "verbose") if given[name]]
     for key, text in arguments.overrides.items():
-        of_trees = key in documented and documented[key].of_trees
+        setting = documented.get(underscored(key))
+        of_trees = setting is not None and setting.of_trees
         flags += [f"--{key.replace('_', '-')}", text] if of_trees else [f"--{key}={text}"]
     return flags
 
@@ -198,30 +199,43 @@ def _devices(arguments: Arguments, found: Plan | None, errors: Sequence[str]) ->
         for job in found.jobs:
             device = job.config.get("device")
             if isinstance(device, str):
-                requested.setdefault(device, f"{found.origin.get('spec', job.source_argument)}: device is {device!r}")
+                place = found.origin.get("spec") or (job.source and shown(job.source))
+                requested.setdefault(device, f"{place}: device is {device!r}")
     return requested
 
 
-def _command(given: Namespace) -> tuple[Command, list[str]]:
-    """How jobs are started, and the errors about it."""
-    if given.command:
-        wrong = command.errors(given.command)
-        return Command(template=() if wrong else tuple(shlex.split(given.command))), wrong
-    cwd = Path.cwd()
-    try:
-        script = cwd / Path(given.train_script).expanduser() if given.train_script else DEFAULT_SCRIPT
-        if not given.train_script and not script.is_file():
-            hint = "give --train_script PATH, or --command TEMPLATE"
-            return Command(), [f"no training script is named, and this is not a checkout with {script.name}; {hint}"]
-        cause = "is a folder; name the script in it" if script.is_dir() else "no such file; check the path"
-        wrong = [] if script.is_file() else [f"--train_script {given.train_script}: {cause}"]
-    except (OSError, RuntimeError) as error:
-        return Command(), [f"--train_script {given.train_script}: {error}; check the path"]
-    if not wrong and script.suffix != ".py" and not os.access(script, os.X_OK):
-        wrong = [f"--train_script {given.train_script}: cannot be executed; run chmod +x on it"]
-    if wrong:
-        return Command(), wrong
-    return Command(script=script, shown=shown(script, cwd)), []
+def _command(given: Namespace, before: Plan | None) -> tuple[Command, list[str]]:
+    """How jobs are started, and the errors about it. Raises UserError."""
+    line = starting.given(given, Path.cwd())
+    if given.exp is None:
+        return starting.start(line)
+    whole = starting.combined(line, starting.of_spec(Path(shown(_spec(given))), line.cwd))
+    return starting.start(whole if before is None else _as_started_before(whole, before))
+
+
+def _as_started_before(now: Given, before: Plan) -> Given:
+    """What is given now, and what the sweep was started with where that is not given again."""
+    script = before.jobs[0].script
+    recorded = {key: before.origin.get(key) for key in starting.KEYS}
+    if script is not None and recorded["module"] is None:
+        recorded["train_script"] = str(script)
+    named = {"train_script", "module", "command"}
+    for key in named if named & now.values.keys() else ():
+        recorded[key] = None
+    if "command" in now.values:
+        recorded["launcher"] = None
+    values = {key: text for key, text in recorded.items() if text and key not in now.values}
+    if lost := [key for key, text in values.items() if redact.unrecorded([text])]:
+        raise UserError(*(f"--{key}: it held a secret, which was not written down; give it again" for key in lost))
+    return replace(now, values={**values, **now.values}, places={**{key: f"--{key}" for key in values}, **now.places})
+
+
+def _unreached(arguments: Arguments, started: Command) -> list[str]:
+    """Errors for settings that a template would leave out."""
+    if not started.template or takes_overrides(started.template):
+        return []
+    cause = "the --command has no {overrides}, so it would not reach the job; add {overrides} to it"
+    return [f"--{key}: {cause}" for key in {**arguments.overrides, **simulation_flags(arguments.given)}]
 
 
 def _rerun(config: str, arguments: Sequence[str]) -> tuple[str, ...]:

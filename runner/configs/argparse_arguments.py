@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from runner.configs import overrides
-from runner.configs.overrides import InvalidValue
+from runner.configs.overrides import InvalidValue, underscored
 from runner.core.argument_names import CONFIG_NAMES, OUT_DIR_NAMES
 from runner.core.errors import UserError, did_you_mean, one_line
 
@@ -85,8 +85,9 @@ class Arguments:
 
     def find(self, key: str) -> Argument | None:
         """The argument that an override's key means: an option, a dest, or the beginning of one option's name."""
+        key = underscored(key)
         named = [argument for argument in self.arguments if key in argument.keys]
-        stored = [argument for argument in self.arguments if argument.dest == key]
+        stored = [argument for argument in self.arguments if underscored(argument.dest) == key]
         if named or stored:
             return min((*named, *stored), key=lambda argument: argument.is_flag and len(stored) > 1)
         if not self.abbreviates or not key:
@@ -149,6 +150,7 @@ def render(
             words[key], values[argument.dest] = _rendered(arguments, argument, key, text)
         except InvalidValue as error:
             errors.append(f"--{key}{'' if str(error).startswith(':') else ' '}{error}")
+    errors += _same(used)
     errors += _excluded({key: one for key, one in used.items() if words.get(key)})
     errors += _missing(arguments, {argument.dest for argument in used.values()} | set(provided), script)
     if errors:
@@ -177,6 +179,15 @@ def _missing(arguments: Arguments, given: Collection[str], script: str) -> Itera
                 yield f"--{_key(argument.option)}: {script} requires it; give it a value"
             else:
                 yield f"{script} requires the positional argument {argument.dest!r}; pass it with --command"
+
+
+def _same(used: Mapping[str, Argument]) -> Iterator[str]:
+    """Errors for two keys of one setting: the script would take the later one."""
+    first: dict[str, str] = {}
+    for key, argument in used.items():
+        other = first.setdefault(argument.dest, key)
+        if other != key and not argument.action.startswith(("append", "extend", "count")):
+            yield f"--{other} and --{key} are the same setting; give one of them"
 
 
 def _excluded(used: Mapping[str, Argument]) -> Iterator[str]:

@@ -19,8 +19,8 @@ from runner.configs.argparse_arguments import (
 )
 from runner.configs.config_file import ConfigFile, read_text
 from runner.configs.evaluate import UnsupportedValue, plain
-from runner.configs.overrides import ALIASES, meaning
-from runner.configs.training_script import Checked, TrainingScript, changes, normalized
+from runner.configs.overrides import ALIASES, meaning, of_spelling, underscored
+from runner.configs.training_script import Checked, TrainingScript, changes, refuse_two_names
 from runner.configs.unknown_script import UnknownScript
 from runner.core.errors import UserError
 
@@ -35,6 +35,8 @@ class ArgparseScript(TrainingScript):
     script: Path
     arguments: Arguments | None
 
+    exact_keys = True
+
     def context(self) -> None:
         """Its configs are not executed: it reads them itself."""
 
@@ -48,7 +50,7 @@ class ArgparseScript(TrainingScript):
         if self.arguments is None:
             return self._unchecked(config, overrides)
         errors = list(_refused(self.script, self.arguments))
-        given = _named(self.arguments, config, normalized(overrides))
+        given = _named(self.arguments, config, overrides)
         try:
             rendered = render(self.arguments, given, script=str(self.script), provided=_provided(self.arguments))
         except UserError as error:
@@ -108,14 +110,24 @@ def _refused(script: Path, arguments: Arguments) -> Iterator[str]:
 
 
 def _named(arguments: Arguments, config: ConfigFile, overrides: Mapping[str, str]) -> dict[str, str]:
-    """The overrides by the names that the script knows; where it may know others, an alias is replaced too."""
+    """The overrides by the config's spelling of their keys, or else by the names that the script knows.
+
+    Where it may know others, these are spelled as given, but for an alias. Raises UserError for two names of one.
+    """
     others = arguments.passes_unknown or not arguments.complete
     names = {}
-    for key, text in overrides.items():
-        alias = ALIASES.get(key, key)
-        known = arguments.find(alias) is not None or (others and key not in config.values)
-        names[alias if known and arguments.find(key) is None else key] = text
-    return names
+    for given in overrides:
+        key = underscored(given) if arguments.find(given) is not None else given
+        alias = ALIASES.get(underscored(given), key)
+        set_already = of_spelling(given, config.values) in config.values
+        if arguments.find(key) is None and (arguments.find(alias) is not None or (others and not set_already)):
+            key = alias
+        argument = arguments.find(key)
+        same = (key, *argument.keys, argument.dest) if argument is not None else (key,)
+        known = (name for name in same if of_spelling(name, config.values) in config.values)
+        names[given] = of_spelling(next(known, key), config.values)
+    refuse_two_names(names)
+    return {names[given]: text for given, text in overrides.items()}
 
 
 def _placed(argument: Argument, value: str) -> str:

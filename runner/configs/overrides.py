@@ -6,10 +6,10 @@ import ast
 import json
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from runner.configs.evaluate import plain
 from runner.core.errors import did_you_mean
@@ -30,10 +30,18 @@ class InvalidValue(ValueError):
     """The text is not a value of the type. The message ends a sentence: `must be a whole number, not 'sixteen'`."""
 
 
-def split(argv: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:
-    """Positional words, overrides by key (- and _ are one; the last of two wins) and errors."""
+class Given(NamedTuple):
+    """One `--key=value` of a command line. `apart`: the value was a word of its own."""
+
+    key: str
+    text: str
+    apart: bool = False
+
+
+def given(argv: Sequence[str]) -> tuple[list[str], list[Given], list[str]]:
+    """Positional words, each override with its key as it was spelled, and errors."""
     words: list[str] = []
-    overrides: dict[str, str] = {}
+    found: list[Given] = []
     errors: list[str] = []
     rest = list(argv)
     while rest:
@@ -42,18 +50,35 @@ def split(argv: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:
             words.append(word)
             continue
         name, equals, value = word.partition("=")
-        key = name.removeprefix("--").replace("-", "_")
-        if not equals and key in FLAGS:
-            overrides[key] = "true"
+        key = name.removeprefix("--")
+        if not equals and underscored(key) in FLAGS:
+            found.append(Given(key, "true"))
         elif not name.startswith("--") or not key:
             errors.append(f"{word}: unknown option; options are written --key=value")
         elif equals:
-            overrides[key] = value
+            found.append(Given(key, value))
         elif rest and not rest[0].startswith("--"):
-            overrides[key] = rest.pop(0)
+            found.append(Given(key, rest.pop(0), apart=True))
         else:
             errors.append(f"{name}: has no value; write {name}=VALUE")
-    return words, overrides, errors
+    return words, found, errors
+
+
+def split(argv: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:
+    """Positional words, overrides by key (- and _ are one; the last of two wins) and errors."""
+    words, found, errors = given(argv)
+    return words, {underscored(one.key): one.text for one in found}, errors
+
+
+def underscored(key: str) -> str:
+    """The name under which both spellings of a key are one: batch-size is batch_size."""
+    return key.replace("-", "_")
+
+
+def of_spelling(key: str, names: Iterable[str]) -> str:
+    """The one of these names that a key means, whichever of the two spellings it has; else the key itself."""
+    names = list(names)
+    return key if key in names else next((name for name in names if underscored(name) == underscored(key)), key)
 
 
 def parse(text: str, annotation: Any) -> Any:

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from runner.configs import config_file, opaque
 from runner.configs.config_file import ConfigFile
 from runner.configs.evaluator import Context, Evaluator
-from runner.configs.overrides import ALIASES, found
+from runner.configs.overrides import ALIASES, found, underscored
+from runner.core.errors import UserError
 
 RESUME = ("--init_from=resume",)  # in nanoGPT: resume from the checkpoint in out_dir
 
@@ -36,6 +37,7 @@ class Checked:
     folder: Path | None = None  # where the script has to be run, where that is known
     volatile: tuple[str, ...] = ()
     runs_resolved: bool = False
+    relative_paths: bool = False  # the script never changes its folder, so its paths may be relative
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -64,10 +66,12 @@ class TrainingScript(Protocol):
     `resolves`: the config that `check` returns holds every setting, so a file of it is a job's whole input.
     `needs_device`: it runs on this machine and fails without the `device` of its config, so a missing one is an error
     before the start. Others may call a device by another name, do without one, or run elsewhere.
+    `exact_keys`: `check` gets the keys of overrides as they were given; else with underscores, as in `batch_size`.
     """
 
     resolves: bool = False
     needs_device: bool = False
+    exact_keys: bool = False
 
     def context(self) -> Context | None:
         """What a Python config finds when this script executes it; None: configs are never executed to be read."""
@@ -128,14 +132,25 @@ def checked(script: TrainingScript, config: ConfigFile, overrides: Mapping[str, 
 
 def normalized(overrides: Mapping[str, str]) -> dict[str, str]:
     """The overrides by keys as scripts spell them: --batch-size is batch_size."""
-    return {key.removeprefix("--").replace("-", "_"): text for key, text in overrides.items()}
+    return {underscored(key.removeprefix("--")): text for key, text in overrides.items()}
 
 
 def renamed(overrides: Mapping[str, str], known: Collection[str]) -> dict[str, str]:
-    """The overrides by the names that a script knows: wandb_enabled is wandb_log, where only that one is known."""
-    return {
-        ALIASES[key] if key not in known and ALIASES.get(key) in known else key: text for key, text in overrides.items()
-    }
+    """The overrides by the names that a script knows: wandb_enabled is wandb_log, where only that one is known.
+
+    Raises UserError for two names of one setting.
+    """
+    names = {key: ALIASES[key] if key not in known and ALIASES.get(key) in known else key for key in overrides}
+    refuse_two_names(names)
+    return {names[key]: text for key, text in overrides.items()}
+
+
+def refuse_two_names(names: Mapping[str, str]) -> None:
+    """Raise UserError where two of these keys mean one setting: one of the two values would be lost."""
+    first: dict[str, str] = {}
+    pairs = [(first.setdefault(name, key), key) for key, name in names.items()]
+    if errors := [f"--{one} and --{key} are the same setting; give one of them" for one, key in pairs if one != key]:
+        raise UserError(*errors)
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any], keys: Iterable[str]) -> dict[str, tuple[Any, Any]]:

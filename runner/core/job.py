@@ -32,6 +32,8 @@ class Job:
     source_argument: str | None = None
     runs_resolved: bool = False  # `argv` then names a file of the whole config instead
     volatile: tuple[str, ...] = ()  # keys whose values differ at each evaluation: they do not count as changes
+    # The words of `argv` that hold the path of `source` within other text, with that of its copy instead.
+    copy_words: Mapping[int, str] = field(default_factory=dict, compare=False)
     script: Path | None = None  # the training script, where one is known
     snapshot: str | None = None  # the entry of `files` that is the exact copy of `source`
     # The files that `source` builds on, as they were read. Contents are no part of what two jobs are compared by.
@@ -83,7 +85,12 @@ class Job:
         return fingerprint({"name": self.name, "config": config, "argv": words})
 
     def _without_folder(self, argument: str) -> str:
+        """The argument as 0.1.0, which passed relative paths to every program, has it in its records."""
         folder = str(self.out_dir)
+        if self.source_argument is not None and Path(self.source_argument).is_absolute():
+            for path in (self.out_dir, Path(self.source_argument)):
+                if path.is_relative_to(self.cwd):
+                    argument = argument.replace(str(path), str(path.relative_to(self.cwd)))
         if self.out_dir.is_relative_to(self.cwd):
             argument = argument.replace(str(self.out_dir.relative_to(self.cwd)), folder)
         return argument.replace(folder, "{out_dir}")

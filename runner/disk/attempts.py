@@ -62,7 +62,10 @@ def command(job: Job, checkpoint: str | None) -> tuple[str, ...]:
     argv = job.argv
     if job.source is not None and job.snapshot is not None and (job.runs_resolved or _edited(job, job.source)):
         copy = _own_copy(job) or ""
-        argv = tuple(copy if argument == job.source_argument else argument for argument in argv)
+        argv = tuple(
+            copy if argument == job.source_argument else job.copy_words.get(index, argument)
+            for index, argument in enumerate(argv)
+        )
     if checkpoint is None:
         return argv
     return (*argv, *resume_words.filled(job.resume_args, checkpoint=checkpoint, out_dir=str(job.out_dir)))

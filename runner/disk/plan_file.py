@@ -86,6 +86,7 @@ def _job_to_json(job: Job) -> dict[str, Any]:
         "runs_resolved": job.runs_resolved,
         "script": str(job.script) if job.script else None,
         "config_argument": job.source_argument,
+        "config_words": _copy_words(job),
         "config_copy": job.snapshot,
         "resume_args": redact.argv(job.resume_args, shown),
         "unrecorded": _unrecorded(job),
@@ -99,6 +100,12 @@ def _unrecorded(job: Job) -> list[str]:
     """The names of the secrets in the command, which are not recorded: it cannot be started from this record."""
     words = (*job.argv, *job.resume_args)
     return list(dict.fromkeys((*job.unrecorded, *redact.hidden_names(words, job.not_secret))))
+
+
+def _copy_words(job: Job) -> dict[str, str]:
+    """By index; without secrets, which may be known by the word before."""
+    words = redact.argv([job.copy_words.get(index, word) for index, word in enumerate(job.argv)], job.not_secret)
+    return {str(index): words[index] for index in job.copy_words}
 
 
 def from_json(record: Mapping[str, Any], root: Path, kind_named: Callable[[str], PlanKind]) -> Plan:
@@ -143,6 +150,7 @@ def _job_from_json(root: Path, entry: Mapping[str, Any], options: RunOptions) ->
         changes={key: (before.get(key), new) for key, new in untagged(entry.get("changes", {})).items()},
         source=Path(entry["config_path"]) if entry["config_path"] else None,
         source_argument=entry["config_argument"],
+        copy_words={int(index): word for index, word in entry.get("config_words", {}).items()},
         script=Path(entry["script"]) if entry["script"] else None,
         snapshot=entry["config_copy"],
         env=entry["environment"],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from runner.cli.parser import Parser
 from runner.core.errors import UserError
 
 EPILOG = """\
@@ -34,7 +35,7 @@ class Given:
         return self.isolate or self.workers > 1
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(Parser):
     def error(self, message: str) -> Any:
         raise _unusable(message)
 
@@ -47,7 +48,7 @@ def parser(program: str) -> argparse.ArgumentParser:
     add("--report", action="store_true", help="compute nothing, only report on the existing results")
     add("--rerun", action="store_true", help="compute every config again; an old result stays until there is a new one")
     add("--dry-run", action="store_true", help="print what would be computed and why, and write nothing")
-    add("--only", nargs="+", default=[], metavar="NAME", help="only these configs")
+    add("--only", nargs="+", action="extend", default=[], metavar="NAME", help="only these configs")
     add("--workers", type=_positive, default=1, metavar="N", help="N configs at once; more than one implies --isolate")
     add("--isolate", action="store_true", help="each config in a process of its own, with logs, under supervision")
     add(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +18,9 @@ from runner.core.text import shown
 from runner.disk import layout
 from runner.planners.command import Command
 from runner.planners.environment import additions
+from runner.planners.executables import problem
 from runner.planners.names import safe
+from runner.planners.template import Values
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._+=@-]{0,99}"
 NAME_RULE = "use up to 100 letters, digits and . _ + = @ -, a letter or digit first"
@@ -52,18 +53,22 @@ def job(
     `checked` is what the script makes of it; `rerun` is the command line that runs this job alone again.
     """
     _refuse_secrets(config, request.options.not_secret)
+    _refuse_broken(request.command, source, request.cwd)
     out_dir = root / name
-    cwd = checked.folder or request.cwd
-    argument = shown(source, cwd)
-    if argument.startswith("-"):  # so that no program reads the file name as an option
-        argument = f"./{argument}"
+    cwd = (checked.folder if request.command.module is None else None) or request.cwd
+    argument, folder = str(source), str(out_dir)
+    if checked.relative_paths:
+        argument, folder = shown(source, cwd), shown(out_dir, cwd)
+        if argument.startswith("-"):  # so that no program reads the file name as an option
+            argument = f"./{argument}"
     snapshot = safe(f"config_used{source.suffix}")
     command = request.command.seen_from(cwd)
+    values = Values(argument, folder, name, command.interpreter, cwd, checked.arguments)
+    argv = command.argv(values, checked.out_dir_option)
     return Job(
         name=name,
-        argv=command.argv(
-            shown(sys.executable, cwd), argument, shown(out_dir, cwd), name, checked.arguments, checked.out_dir_option
-        ),
+        argv=argv,
+        copy_words=_copy_words(command, values, argv, str(out_dir / snapshot)),
         out_dir=out_dir,
         config=checked.config,
         overrides=checked.overrides,
@@ -123,6 +128,24 @@ def warnings_of_secrets(config: ConfigFile, not_secret: Sequence[str]) -> list[s
     cause = "may be a secret: it is hidden in the records, and is in the copy of the config all the same"
     fix = "put it into the environment, or give --not_secret"
     return [f"{config.place(key)}: {key!r} {cause}; {fix} {key}" for key in redact.doubtful(config.values, not_secret)]
+
+
+def _copy_words(command: Command, values: Values, argv: Sequence[str], copy: str) -> dict[int, str]:
+    """The words of a template that hold the config's path within other text, with that of the job's own copy."""
+    if not command.template:
+        return {}
+    try:
+        other = command.argv(replace(values, config=copy), "")
+    except UserError:  # the path of the copy cannot be written there
+        return {}
+    pairs = enumerate(zip(argv, other, strict=True))
+    return {index: new for index, (old, new) in pairs if old not in (new, values.config)}
+
+
+def _refuse_broken(command: Command, source: Path, cwd: Path) -> None:
+    """Raise UserError for a config that is the program itself, and cannot be started."""
+    if command.template[:1] == ("{config}",) and source.exists() and (cause := problem(source)) is not None:
+        raise UserError(f"{shown(source, cwd)}: {cause}")
 
 
 def _refuse_secrets(config: ConfigFile, not_secret: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from runner.configs import reading, yamlfile
 from runner.configs.config_file import ConfigFile
 from runner.configs.messages import Origin
+from runner.configs.overrides import underscored
 from runner.configs.scripts import recognize
 from runner.configs.training_script import Checked, TrainingScript
 from runner.core import clock, earlier_redaction, redact
@@ -25,6 +26,7 @@ from runner.core.text import count, listed, shown
 from runner.disk import layout
 from runner.planners import jobs, sweep_runs, sweep_spec
 from runner.planners.changes import pinned
+from runner.planners.command import Command
 from runner.planners.grid import duplicates
 from runner.planners.jobs import Request, free_folder
 from runner.planners.sweep_runs import Run
@@ -77,7 +79,10 @@ def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
     resolved: list[_Resolved] = []
     for run in runs:
         try:
-            merged = sweep_runs.in_mode(script, run, mode, "--mode" if sweep.mode else file.place("mode"))
+            place = "--mode" if sweep.mode else file.place("mode")
+            merged = sweep_runs.in_mode(
+                script, run, mode, place, given=sweep.mode is not None or "mode" in spec.model_fields_set
+            )
             resolved.append(_resolve(request, script, run.base, merged, flags))
         except UserError as error:
             errors += error.problems
@@ -107,16 +112,26 @@ def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
             "mode": mode,
             "mode_typed": sweep.mode,  # the key of version 0.1.0; from the command line, as the flags
             "flags": dict(sweep.flags),
-            "command": shlex.join(redact.argv(request.command.template, request.options.not_secret)) or None,
+            **_started(request.command, request.options.not_secret),
         },
         files={layout.SPEC: file.source} | {_placed(job, root): job.files[str(job.snapshot)] for job in planned},
     )
 
 
+def _started(command: Command, shown_names: Sequence[str]) -> dict[str, str | None]:
+    """What a resumed experiment has to know of its program, beside the script of each job."""
+    return {
+        "command": shlex.join(redact.argv(command.template, shown_names)) or None,
+        "module": command.module,
+        "launcher": shlex.join(redact.argv(command.launcher, shown_names)) or None,
+        "python": str(command.python) if command.python else None,
+    }
+
+
 def _overridden(spec: Spec, request: Request) -> list[str]:
     """Errors for keys that the command line sets for all runs although the spec varies them."""
-    given = {key.replace("-", "_") for key in request.overrides}
-    varied = [key for key in {**spec.sweep, **spec.zip} if key in given]
+    given = {underscored(key) for key in request.overrides}
+    varied = [key for key in {**spec.sweep, **spec.zip} if underscored(key) in given]
     return [f"--{key}: the spec varies {key}; change it there, or leave this out" for key in varied]
 
 
@@ -208,7 +223,7 @@ def _placed(job: Job, root: Path) -> str:
 
 def _notes(spec: Spec, sweep: Sweep, mode: str) -> list[str]:
     notes = []
-    if mode != spec.mode:
+    if "mode" in spec.model_fields_set and mode != spec.mode:
         notes.append(f"mode is {mode}, from the command line; the spec has {spec.mode}")
     if sweep.flags and mode != "simulation":
         given = ", ".join(f"--{flag}" for flag in sweep.flags)

@@ -10,8 +10,9 @@ from typing import Any
 
 from runner.configs import reading
 from runner.configs.config_file import DIGEST, ConfigFile
+from runner.configs.overrides import of_spelling
 from runner.configs.reading import read_all
-from runner.configs.training_script import TrainingScript
+from runner.configs.training_script import TrainingScript, refuse_two_names
 from runner.core.errors import UserError, did_you_mean
 from runner.core.text import shown
 from runner.planners.grid import Assignment
@@ -97,16 +98,18 @@ def _base(text: str, read: ConfigFile | UserError) -> ConfigFile:
     if found.partial is not None or DIGEST in found.values:
         cause = f"a sweep needs all of its values ({found.partial or 'it is of another kind'})"
         raise UserError(f"{text}: {cause}; write them out, in YAML or as plain assignments")
-    if {"name", "mode"} <= found.values.keys() and {"base_config", "configs"} & found.values.keys():
+    if "name" in found.values and {"base_config", "configs"} & found.values.keys():
         raise UserError(f"{text}: is a sweep spec itself; name a config")
     return found
 
 
 def _merged(base: ConfigFile, spec: Spec, file: ConfigFile, assignment: Assignment) -> ConfigFile:
-    """The base with the spec's values, and where each key was set."""
-    given = {**spec.fixed_overrides, **assignment}
-    origins = {key: file.place(f"fixed_overrides.{key}") for key in spec.fixed_overrides}
-    origins |= {key: file.place(_where(spec, key, value)) for key, value in assignment.items()}
+    """The base with the spec's values, in the base's spelling of their keys, and where each key was set."""
+    names = {key: of_spelling(key, base.values) for key in {**spec.fixed_overrides, **assignment}}
+    refuse_two_names({key: name for key, name in names.items() if key in assignment})
+    given = {names[key]: value for key, value in {**spec.fixed_overrides, **assignment}.items()}
+    origins = {names[key]: file.place(f"fixed_overrides.{key}") for key in spec.fixed_overrides}
+    origins |= {names[key]: file.place(_where(spec, key, value)) for key, value in assignment.items()}
     lines = {place: line for place, line in base.lines.items() if _head(place) not in given}
     inherited = {place: where for place, where in base.inherited.items() if _head(place) not in given}
     volatile = tuple(key for key in base.volatile if key not in given)
@@ -130,13 +133,15 @@ def _where(spec: Spec, key: str, value: Any) -> str:
     return "repeat"
 
 
-def in_mode(script: TrainingScript, run: Run, mode: str, place: str) -> ConfigFile:
-    """The config of a run with its mode, where the script has such a setting. Raises UserError."""
+def in_mode(script: TrainingScript, run: Run, mode: str, place: str, *, given: bool) -> ConfigFile:
+    """The config of a run with its mode, where the script has such a setting, which must be given. Raises UserError."""
     merged, keys = run.merged, script.keys(run.merged)
     if keys is None:
         return merged
     if errors := list(_decided_elsewhere(merged, keys)):
         raise UserError(*errors)
+    if "mode" in keys and not given:
+        raise UserError(f"{place}: mode is missing; add it")
     if "mode" in keys:
         return replace(merged, values={**merged.values, "mode": mode}, origins={**merged.origins, "mode": place})
     if mode == "simulation":

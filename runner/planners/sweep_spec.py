@@ -39,8 +39,9 @@ class Spec(BaseModel):
 
     name: Annotated[str, Field(description="the experiment's folder is <name>_<date>_<time>")]
     mode: Annotated[
-        Literal["training", "simulation"], Field(description="train and evaluate; or the same, and draw the plots")
-    ]
+        Literal["training", "simulation"],
+        Field(description="train and evaluate; or the same, and draw the plots. Another script only trains"),
+    ] = "training"
     base_config: Annotated[str | None, Field(description="a config file; what the runs have in common")] = None
     sweep: Annotated[
         Candidates,
@@ -63,6 +64,12 @@ class Spec(BaseModel):
         list[Annotated[int, Field(ge=0, lt=2**63)]] | Annotated[int, Field(ge=1)],
         Field(description="seeds for each run: a list of them, or how many, from 0"),
     ] = []
+
+    train_script: Annotated[str | None, Field(description="the program of the runs, as --train_script")] = None
+    module: Annotated[str | None, Field(description="instead of a script: a module, as in python -m pkg.train")] = None
+    command: Annotated[str | None, Field(description="instead of a script: a template, as --command")] = None
+    launcher: Annotated[str | None, Field(description="what starts the script, as --launcher")] = None
+    python: Annotated[str | None, Field(description="the interpreter of the runs, as --python")] = None
 
     @field_validator("name")
     @classmethod

@@ -129,9 +129,9 @@ def test_a_foreign_script_resumes_from_its_latest_checkpoint(work: Workspace) ->
     work.run("--configs", "c/a.sh", "--command", template, "--resume_args=--load {checkpoint} --from={out_dir}", code=1)
     work.run("--resume", code=0)
     first, second = (work / "args").read_text().splitlines()
-    out_dir = f"experiments/{work.batch.name}/a"
-    assert first == f"c/a.sh --out {out_dir}"
-    assert second == f"c/a.sh --out {out_dir} --load {work.batch}/a/new.pt --from={work.batch}/a"
+    out_dir, config = work.batch / "a", work / "c/a.sh"
+    assert first == f"{config} --out {out_dir}"
+    assert second == f"{config} --out {out_dir} --load {work.batch}/a/new.pt --from={work.batch}/a"
     assert "loaded 2" in (work.batch / "a" / "stdout.log").read_text()
     # The checkpoints stay where the job finds them; only what the runner wrote is archived.
     assert not list((work.batch / "a" / "attempt_1").glob("*.pt"))

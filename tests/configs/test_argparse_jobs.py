@@ -57,7 +57,7 @@ def test_overrides_reach_the_script_as_it_takes_them(work: Workspace) -> None:
     work.run("--configs", "c/a.yaml", "--train_script", "train.py", *words, code=0)
     given = json.loads((work.batch / "a/stdout.log").read_text()[24:])
     assert given == {
-        "config": "c/a.yaml", "out_dir": f"experiments/{work.batch.name}/a", "lr": 1.0, "batch_size": 100,
+        "config": str(work / "c/a.yaml"), "out_dir": f"{work.batch}/a", "lr": 1.0, "batch_size": 100,
         "betas": [0.5, 0.75], "amp": True, "optimizer": "adam",
     }  # fmt: skip
 
@@ -132,4 +132,4 @@ def test_the_folder_is_passed_in_the_scripts_own_spelling(work: Workspace) -> No
     work.write("train.py", TRAIN.replace("--out_dir", "--out-dir"))
     work.write("c/a.yaml", "depth: 3\n")
     work.run("--configs", "c/a.yaml", "--train_script", "train.py", code=0)
-    assert work.result("a")["command"][3] == f"--out-dir=experiments/{work.batch.name}/a"
+    assert work.result("a")["command"][3] == f"--out-dir={work.batch}/a"

@@ -204,6 +204,58 @@ def test_any_other_program_takes_the_overrides_as_they_are(tmp_path: Path, name:
     assert "batch_size" not in checked.changes
 
 
+SPELLINGS = [
+    ("batch-size: 4\n", "batch_size", "batch-size"), ("batch-size: 4\n", "batch-size", "batch-size"),
+    ("batch_size: 4\n", "batch-size", "batch_size"), ("lr: 4\n", "batch-size", "batch-size"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "given", "recorded"), SPELLINGS)
+def test_an_unknown_program_gets_a_key_as_it_was_given_and_the_record_has_the_configs_spelling(
+    tmp_path: Path, text: str, given: str, recorded: str
+) -> None:
+    checked = check(None, config(tmp_path, text, "x.yaml"), {given: "8"})
+    assert checked.arguments == (f"--{given}=8",)
+    assert checked.overrides == {recorded: "8"} and checked.config[recorded] == 8
+    assert len(checked.config) == len({*text.split(":")[:1], recorded})
+
+
+ARGPARSE = """\
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("config")
+parser.add_argument("--out_dir")
+parser.add_argument("--batch-size", "--bs", type=int, default=2)
+parser.add_argument("--weight_decay", type=float)
+args = parser.parse_args()
+"""
+
+
+@pytest.mark.parametrize("given", ["batch-size", "batch_size", "bs"])
+@pytest.mark.parametrize(("text", "recorded"), [("batch-size: 4\n", "batch-size"), ("lr: 4\n", "batch_size")])
+def test_an_argparse_script_gets_the_option_as_its_parser_defines_it(
+    tmp_path: Path, given: str, text: str, recorded: str
+) -> None:
+    (tmp_path / "t.py").write_text(ARGPARSE)
+    checked = check(tmp_path / "t.py", config(tmp_path, text, "x.yaml"), {given: "8", "weight-decay": "1"})
+    assert checked.arguments == ("--batch-size=8", "--weight_decay=1")
+    name = given if given == "bs" and recorded == "batch_size" else recorded
+    assert checked.config[name] == 8 and checked.overrides == {name: "8", "weight_decay": "1"}
+
+
+NANOGPT = "batch_size = 2\nwandb_log = False\nexec(open('configurator.py').read())\n"
+
+
+@pytest.mark.parametrize("program", [ARGPARSE, NANOGPT, ""])
+def test_two_names_of_one_setting_are_an_error_since_one_value_would_be_lost(tmp_path: Path, program: str) -> None:
+    (tmp_path / "t.py").write_text(program)
+    given = {"batch-size": "8", "bs": "9"} if program == ARGPARSE else {"wandb_enabled": "true", "wandb_log": "false"}
+    first, second = given
+    assert problems(tmp_path / "t.py", config(tmp_path, ""), **given) == [
+        f"--{first.replace('-', '_')} and --{second} are the same setting; give one of them"
+    ]
+
+
 # The project's own
 
 

@@ -85,7 +85,7 @@ def test_options_of_the_document_are_understood(tree: Workspace) -> None:
     assert done(tree) == ["outputs/IMAGE/a", "outputs/my-set/c"]
     assert "IMAGE/a | scores written" in out
     command = read(tree / "outputs/IMAGE/a/experiment_result.json")["command"]
-    assert {"--device=cpu", "--export_features=npy+csv"} <= set(command)
+    assert {"--device=cpu", "--export-features=npy+csv"} <= set(command)
 
 
 def test_x_yaml_and_x_json_have_folders_of_their_own(tree: Workspace) -> None:

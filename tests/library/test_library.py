@@ -12,11 +12,19 @@ import pytest
 from runner.core import redact
 from runner.core.config import Config
 from runner.core.errors import UserError
+from runner.library import arguments
 from runner.library.decorator import Incomplete, experiment
 from tests.conftest import PROJECT, Workspace
 from tests.library_script import COUNTED, DOCUMENTED, computed, folder, meta, run, script
 
 REPORTED = "fast: 0.95\nslow: 0.95\n"
+
+
+def test_an_option_that_is_given_twice_adds_up_or_is_an_error() -> None:
+    assert arguments.parse(["--only", "a", "--only", "b", "c"], "main.py").only == ("a", "b", "c")
+    assert arguments.parse([], "main.py").only == ()
+    with pytest.raises(UserError, match="--workers: is given 2 times, as 2 and 4; give it once"):
+        arguments.parse(["--workers", "2", "--workers=4"], "main.py")
 
 
 def test_the_documented_example_four_times(work: Workspace) -> None:

@@ -63,7 +63,7 @@ def test_the_written_config_is_the_exact_input(sweep: Workspace) -> None:
     stdout = (sweep.batch / "run_000" / "stdout.log").read_text()
     assert all(line in stdout for line in written.decode().splitlines())
     assert sweep.result("run_000")["command"][2:] == [
-        f"experiments/{sweep.batch.name}/configs/run_000.yaml", f"--out_dir=experiments/{sweep.batch.name}/run_000",
+        f"{sweep.batch}/configs/run_000.yaml", f"--out_dir={sweep.batch}/run_000",
     ]  # fmt: skip
 
 
