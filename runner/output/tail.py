@@ -35,3 +35,8 @@ class Tail:
         *lines, self._rest = (self._rest + block).split(b"\n")
         self._rest = self._rest[-self._most :]
         return lines
+
+    def rest(self) -> bytes:
+        """The last line if it has no end; call when nothing more is written."""
+        text, self._rest = self._rest, b""
+        return text

@@ -18,6 +18,7 @@ TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from typing import Any, Final
 
+
 class Ending:
     """How a job ended: one of the statuses of a result; `return_code` and `signal` exclude each other.
 

@@ -116,6 +116,7 @@ class OutputReader(threading.Thread):
                 self._look()
             for splitter in self._splitters:
                 self._keep_all(splitter.finish())
+            self._read_metrics(ended=True)
             self._rows.flush()
             warnings = self._printed.warnings() | (self._own.warnings() if self._writes_metrics else {})
             skipped = self._skipped + self._metrics.skipped
@@ -179,8 +180,9 @@ class OutputReader(threading.Thread):
         if not self._writes_metrics:
             self._rows.write({**self._position.entries(), **reading.values}, drawn_over=drawn_over)
 
-    def _read_metrics(self) -> None:
-        for line in self._metrics.lines():
+    def _read_metrics(self, *, ended: bool = False) -> None:
+        lines = self._metrics.lines()
+        for line in [*lines, self._metrics.rest()] if ended else lines:
             if (row := rows.parse(line)) is not None:
                 self._own.add(rows.numbers(row), *rows.position(row))
                 if not self._writes_metrics:

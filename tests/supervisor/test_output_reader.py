@@ -130,6 +130,7 @@ def test_a_loss_that_became_nan_is_a_warning_everywhere(work: Workspace) -> None
     [
         ('{"iter": 5, "val/loss": 2.5}\\n{"iter": 6, "val/loss": NaN}\\n', "val loss is NaN since iteration 6"),
         ('{"iter": 5, "train/loss": null}\\n', "loss is NaN since iteration 5"),
+        ('{"iter": 5, "train/loss": null}', "loss is NaN since iteration 5"),  # its last line has no end
         ('{"iter": 5, "loss": NaN}\\n{"iter": 9, "loss": 1.5}\\n', "loss was NaN at iteration 5"),
     ],
 )
