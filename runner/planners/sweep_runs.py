@@ -77,8 +77,10 @@ def _bases(
     errors: list[str] = []
     places = [_place(file, text, cwd, home) for _, text in named]
     read = read_all(script, [Path(shown(place, cwd)) for place in places], time_limit)
-    for (key, text), one in zip(named, read, strict=True):
+    for (key, text), place, one in zip(named, places, read, strict=True):
         try:
+            if place.is_dir():
+                raise UserError(f"{text}: is a folder; name a config in it")
             bases.append(_base(text, one))
         except UserError as error:
             errors += [f"{file.place(key)}: {it}" for it in error.problems]

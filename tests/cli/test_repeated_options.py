@@ -15,8 +15,9 @@ from tests.conftest import PROJECT, Workspace
 
 #: An option that takes several values -> two of them.
 LISTS = {
-    "configs": ("c/a.py", "c/b.py"), "observers": ("x", "y"), "ignore": ("x*", "y*"), "subdir": ("x", "y"),
+    "configs": ("c/a.py", "c/b.py"), "observers": ("x", "y"), "exclude": ("x*", "y*"), "subdir": ("x", "y"),
     "extensions": ("yaml", "json"), "retry_on": ("failed", "signal"),
+    "not_secret": ("a_key", "b_key"), "checkpoints": ("*.a", "*.b"), "metric_patterns": ("a=(?P<a>.*)", "b=(?P<b>.*)"),
 }  # fmt: skip
 VALUES = {"grace": ("1,2,3", "4,5,6"), "log_timestamps": ("all", "none"), "only": ("failed", "pending"),
           "mode": ("training", "simulation")}  # fmt: skip

@@ -17,6 +17,7 @@ from runner.planners import files, recorded
 from runner.planners.files import Files
 from runner.planners.jobs import Request
 from runner.planners.launchers import starting
+from runner.planners.patterns import Search
 from tests.conftest import Workspace, read
 
 NOW = datetime.now().astimezone()
@@ -26,7 +27,7 @@ import os, sys
 config, out = sys.argv[1], sys.argv[2].partition("=")[2]
 os.chdir("/")
 open(config).close()
-open(out + "/ckpt.pt", "w").close()
+open(out + "/ckpt.pt", "w").write("weights")
 """
 NANOGPT = """\
 out_dir = 'out'
@@ -34,7 +35,7 @@ init_from = 'scratch'
 learning_rate = 6e-4
 exec(open('configurator.py').read())
 print(learning_rate, init_from)
-open(out_dir + '/ckpt.pt', 'w').close()
+open(out_dir + '/ckpt.pt', 'w').write('weights')
 assert init_from == 'resume'
 """
 CONFIGURATOR = """\
@@ -65,7 +66,7 @@ def planned(work: Workspace, **values: str) -> Job:
     command, errors = start(Given(values, {key: f"--{key}" for key in values}, work.folder))
     assert errors == []
     request = Request({}, work / "experiments", command, work.folder, {})
-    plan = files.plan(request, Files(["c/*.py"], lambda config: ()), NOW)
+    plan = files.plan(request, Files(["c/*.py"], Search(work.folder), lambda config: ()), NOW)
     plan.root.mkdir(parents=True)
     plan_file.write(plan)
     return recorded.plan(plan.root).jobs[0]

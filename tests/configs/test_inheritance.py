@@ -177,9 +177,9 @@ def test_every_command_follows_it(work: Workspace, command: str) -> None:
 
 
 def test_a_pattern_of_nothing_but_base_configs_is_an_error(work: Workspace) -> None:
-    work.write("c/_base.yaml", BASE)
+    work.write("c/base.yaml", BASE)
     err = work.run("--configs", "c/*.yaml", "--dry-run", code=2).stderr
-    assert "abstract: true" in err and "c/_base.yaml" in err
+    assert "abstract: true" in err and "c/base.yaml" in err
 
 
 def test_a_base_means_anything_to_another_script(work: Workspace) -> None:
