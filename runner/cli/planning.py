@@ -33,10 +33,10 @@ OWN_SCRIPTS = ("run_experiments.py", "overnight_plugins.py", "train_run.py", "co
 def plan(arguments: Arguments, before: Plan | None = None) -> Plan:
     """The plan, checked against this machine. Raises one UserError with all errors.
 
-    `before` is the plan of a sweep that is resumed, instead of a new one.
+    `before` is the plan of a sweep that is resumed, or of a batch that gets more jobs, instead of a new one.
     """
     if before is not None:
-        arguments = _as_planned_before(arguments, before)
+        arguments = as_planned_before(arguments, before)
     command_, errors = _command(arguments.given)
     errors = [*arguments.errors, *errors, *resume_words.errors(arguments.given.resume_args or "")]
     base, wrong = _base(arguments.given)
@@ -77,8 +77,8 @@ def earlier(arguments: Arguments) -> Path | None:
     return batch_folders.latest_of(base, sweep.name(Path(shown(_spec(given)))))
 
 
-def _as_planned_before(arguments: Arguments, before: Plan) -> Arguments:
-    """The arguments that a sweep was started with, unless they are given again."""
+def as_planned_before(arguments: Arguments, before: Plan) -> Arguments:
+    """The arguments that a sweep or a batch was started with, unless they are given again."""
     given = Namespace(**vars(arguments.given))
     if not given.train_script and not given.command and not given.resume_args:
         given.resume_args = shlex.join(before.jobs[0].resume_args)
@@ -134,6 +134,8 @@ def _planned(arguments: Arguments, started: Command, base: Path, before: Plan | 
             ),
             rerun=lambda config: _rerun(config, arguments.words),
             name=given.name or "experiment",
+            arguments=_without_configs(arguments.words),
+            before=before,
         )
         return files.plan(replace(request, overrides={**request.overrides, **flags}), requested, now)
 
@@ -226,9 +228,14 @@ def _command(given: Namespace) -> tuple[Command, list[str]]:
 
 def _rerun(config: str, arguments: Sequence[str]) -> tuple[str, ...]:
     """The same command line for one config alone."""
+    return (*program.words(), "--configs", config, *_without_configs(arguments))
+
+
+def _without_configs(words: Sequence[str]) -> list[str]:
+    """The words of a command line without its configs, and without --detach."""
     kept: list[str] = []
     inside = False
-    for word in arguments:
+    for word in words:
         if word.startswith("--"):
             name, equals, _ = word.partition("=")
             inside = name in ("--configs", "--exclude", "--ignore")
@@ -236,7 +243,7 @@ def _rerun(config: str, arguments: Sequence[str]) -> tuple[str, ...]:
                 continue
         if not inside and word != "--detach":
             kept.append(word)
-    return (*program.words(), "--configs", config, *kept)
+    return kept
 
 
 def _again(root: Path, job: str) -> tuple[str, ...]:
