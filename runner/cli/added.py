@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.cli import planning
@@ -51,6 +51,13 @@ def words(plan: Plan) -> list[str]:
         return list(recorded)
     first = next((job.rerun for job in plan.jobs if "--configs" in job.rerun), ())  # 0.1.0 has it with each job
     return list(first[first.index("--configs") + 2 :]) if first else []
+
+
+def with_arguments(plan: Plan) -> Plan:
+    """The plan with its arguments, also where 0.1.0 recorded them with each job only: these may change."""
+    if plan.kind.name != "files" or "arguments" in plan.origin:
+        return plan
+    return replace(plan, origin={**plan.origin, "arguments": words(plan), "working_dir": str(folder(plan))})
 
 
 def folder(plan: Plan) -> Path:

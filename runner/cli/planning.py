@@ -204,6 +204,14 @@ def _devices(arguments: Arguments, found: Plan | None, errors: Sequence[str]) ->
     return requested
 
 
+def command_of(arguments: Arguments) -> Command:
+    """How these arguments start a job. Raises UserError."""
+    found, errors = _command(arguments.given)
+    if errors:
+        raise UserError(*errors)
+    return found
+
+
 def _command(given: Namespace) -> tuple[Command, list[str]]:
     """How jobs are started, and the errors about it."""
     if given.command:

@@ -365,6 +365,7 @@ def test_a_rerun_takes_the_config_as_it_is_now(two: Workspace) -> None:
         (["tail", "BATCH", "moderat"], "moderat: no such job; did you mean 'moderate'?"),
         (["rerun", "BATCH", "zzz"], "zzz: no such job; there are a, b, moderate"),
         (["rerun", "nowhere", "a"], "no such batch"),
+        (["rerun", "BATCH"], "name the jobs"),
         (["stop", "c"], "is not a batch"),
         (["status", "c"], "is not a batch"),
     ],
@@ -386,7 +387,7 @@ def test_without_any_batch_that_is_reported(work: Workspace, command: str) -> No
     assert "there is no batch yet" in done.stderr and list(work.folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("arguments", ["rerun", "rerun 1 2 3", "stop --now --drain", "list one"])
+@pytest.mark.parametrize("arguments", ["rerun", "skip", "move x", "stop --now --drain", "list one"])
 def test_invalid_arguments_are_explained(work: Workspace, arguments: str) -> None:
     done = work.run(*arguments.split(), code=2)
     assert "--help" in done.stderr and len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from runner.cli import inspect, preflight
-from runner.cli.added import plan_added
+from runner.cli.added import plan_added, with_arguments
 from runner.cli.ask import ask, print_answer
 from runner.cli.batch_words import batch_and_configs
 from runner.cli.parser import add_base, base_folder
@@ -55,7 +55,7 @@ def main(given: Namespace) -> int:
 def _append(root: Path, jobs: Sequence[Job], *, first: bool) -> int:
     """Add jobs to a batch that does not run."""
     with existing_batch(root) as session:
-        plan = session.recorded()
+        plan = with_arguments(session.recorded())
         known = {job.name: job for job in plan.jobs}
         missing = [job for job in jobs if job.name not in known]  # its runner may have ended when it had added them
         if taken := [job.name for job in jobs if job.name in known and known[job.name] != _as_recorded(plan, job)]:
