@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import glob
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from runner.cli.batch_folders import find, no_such_job
 from runner.core.errors import UserError
 from runner.core.job import Plan
 from runner.disk import plan_file
 from runner.planners import recorded
+
+
+def add_words(parser: ArgumentParser, nargs: Literal["*", "+"], what: str, meaning: str) -> None:
+    """The words of a command: a batch, and `what`, as `JOB...`."""
+    parser.usage = f"{parser.prog} [options] [BATCH] {what}"
+    parser.add_argument("words", nargs=nargs, metavar=f"[BATCH] {what}", help=meaning)
 
 
 def batch_and_jobs(base: Path, words: Sequence[str]) -> tuple[Plan, list[str]]:

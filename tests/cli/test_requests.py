@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -411,6 +412,18 @@ def test_wait_waits_for_jobs_that_run_without_a_runner(three: Workspace) -> None
     (three / "go").touch()
     waiting.communicate(timeout=30)
     assert waiting.returncode == 1 and list(states(three).values()) == ["completed", "pending", "pending"]
+
+
+def test_wait_shows_on_a_terminal_what_it_waits_for(three: Workspace) -> None:
+    process = started(three)
+    leader, follower = pty.openpty()
+    waiting = three.start("wait", stdout=follower)
+    os.close(follower)
+    assert b"waiting for its end" in os.read(leader, 4096)
+    finish(three, process, 0)
+    waiting.communicate(timeout=30)
+    assert b"done; 3 completed" in os.read(leader, 4096) and waiting.returncode == 0
+    os.close(leader)
 
 
 # The format

@@ -10,7 +10,7 @@ from pathlib import Path
 from runner.cli import inspect, preflight
 from runner.cli.added import plan_added, with_arguments
 from runner.cli.ask import ask, print_answer
-from runner.cli.batch_words import batch_and_configs
+from runner.cli.batch_words import add_words, batch_and_configs
 from runner.cli.parser import add_base, base_folder
 from runner.cli.session import existing_batch
 from runner.cli.show import print_plan
@@ -29,14 +29,14 @@ TAKES_OVERRIDES = True  # words that its parser does not know
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_base(parser)
-    parser.add_argument("words", nargs="+", metavar="[BATCH] CONFIG", help="default: the latest batch")
+    add_words(parser, "+", "CONFIG...", "default: the latest batch")
     parser.add_argument("--first", action="store_true", help="start them before all other pending jobs")
 
 
 def main(given: Namespace) -> int:
     root, configs = batch_and_configs(base_folder(given), given.words)
     if not configs:
-        raise UserError("name the configs that are to be added; see --help")
+        raise UserError("name the configs that are to be added, before the options; see --help")
     before = recorded.plan(root)
     planned = plan_added(before, configs, given.overrides)
     if planned.dry_run:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from runner.cli import inspect
 from runner.cli.ask import ask, print_answer
-from runner.cli.batch_words import batch_and_jobs
+from runner.cli.batch_words import add_words, batch_and_jobs
 from runner.cli.parser import add_base, base_folder
 from runner.cli.session import existing_batch
 from runner.core import program
@@ -24,7 +24,7 @@ HELP = "start pending jobs of a batch before the others, or after them"
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_base(parser)
-    parser.add_argument("words", nargs="+", metavar="[BATCH] JOB", help="default: the latest batch")
+    add_words(parser, "+", "JOB...", "default: the latest batch")
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--first", action="store_true", help="before all other pending jobs")
     where.add_argument("--last", action="store_true", help="after all other jobs")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from runner.cli import batch, other_settings
-from runner.cli.batch_words import batch_and_jobs
+from runner.cli.batch_words import add_words, batch_and_jobs
 from runner.cli.options import ONLY
 from runner.cli.parser import add, add_base, base_folder
 from runner.core.errors import UserError
@@ -15,7 +15,7 @@ HELP = "run jobs of a batch again, as a new attempt"
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_base(parser)
-    parser.add_argument("words", nargs="+", metavar="[BATCH] JOB", help="default: the latest batch")
+    add_words(parser, "+", "JOB...", "default: the latest batch")
     parser.add_argument("--only", choices=ONLY, help="of these jobs, or of all if none is named, run these only")
     parser.add_argument(
         "--set", action="append", default=[], dest="settings", metavar="KEY=VALUE",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from runner.cli.ask import ask, print_answer
-from runner.cli.batch_words import batch_and_jobs
+from runner.cli.batch_words import add_words, batch_and_jobs
 from runner.cli.parser import add_base, base_folder
 from runner.core import program
 from runner.core.errors import UserError
@@ -17,7 +17,7 @@ HELP = "do not start these pending jobs of a running batch; a resume runs them"
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_base(parser)
-    parser.add_argument("words", nargs="+", metavar="[BATCH] JOB", help="default: the latest batch")
+    add_words(parser, "+", "JOB...", "default: the latest batch")
 
 
 def main(given: Namespace) -> int:

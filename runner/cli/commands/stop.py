@@ -11,7 +11,7 @@ from pathlib import Path
 
 from runner.cli import inspect
 from runner.cli.ask import ask, print_answer
-from runner.cli.batch_words import batch_and_jobs
+from runner.cli.batch_words import add_words, batch_and_jobs
 from runner.cli.commands import status
 from runner.cli.parser import add_base, base_folder
 from runner.core import program
@@ -42,7 +42,7 @@ class NotEnded(UserError):
 def add_arguments(parser: ArgumentParser) -> None:
     add_base(parser)
     words = "default: the latest batch; with jobs only these, and the batch continues"
-    parser.add_argument("words", nargs="*", metavar="[BATCH] JOB", help=words)
+    add_words(parser, "*", "[JOB...]", words)
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--now", action="store_true", help="kill the running job and everything below it")
     how.add_argument("--drain", action="store_true", help="let the running job finish, start no other")

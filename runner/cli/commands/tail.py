@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from runner.cli.batch_words import batch_and_jobs
+from runner.cli.batch_words import add_words, batch_and_jobs
 from runner.cli.follow import add_lines
 from runner.cli.follow_jobs import STREAMS, FollowedBatch, follow
 from runner.cli.parser import add_base, base_folder
@@ -16,7 +16,7 @@ HELP = "the end of a job's output, and what it prints next"
 def add_arguments(parser: ArgumentParser) -> None:
     add_base(parser)
     words = "default: the latest batch, and in it the job that runs and those after it"
-    parser.add_argument("words", nargs="*", metavar="[BATCH] [JOB]", help=words)
+    add_words(parser, "*", "[JOB]", words)
     add_lines(parser)
     how = parser.add_mutually_exclusive_group()
     how.add_argument("-f", "--follow", action="store_true", default=True, help="follow it; this is the default")
