@@ -57,10 +57,8 @@ def extended(plan: Plan, selection: Selection, records: Mapping[str, Record], va
         what = ", ".join(f"{key}={text}" for key, text in values.items())
         raise UserError(f"--extend {what}: every job has that or more already; give a larger value")
     completed = [job for job in now.values() if records[job.name].status == COMPLETED]
-    wrong = [
-        settings.without_checkpoint(job, latest_checkpoint(str(job.out_dir), plan.options.checkpoints))
-        for job in completed
-    ]
+    patterns = plan.options.checkpoints
+    wrong = [settings.without_checkpoint(job, latest_checkpoint(str(job.out_dir), patterns)) for job in completed]
     if errors := [error for error in wrong if error]:
         raise UserError(*errors)
     changed = _replaced(plan, now)

@@ -13,7 +13,7 @@ from typing import Any
 from runner.configs import reading
 from runner.configs.overrides import found
 from runner.configs.scripts import recognize
-from runner.configs.training_script import normalized
+from runner.configs.training_script import checked, normalized
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
 from runner.core.text import shown
@@ -43,11 +43,12 @@ def changed(plan: Plan, job: Job, settings: Settings) -> Job:
     request = Request({}, plan.root.parent, settings.command, Path.cwd(), {}, job.resume_args, plan.options)
     script = recognize(job.script)
     config = reading.found(reading.read_all(script, [Path(shown(job.source))], plan.options.config_timeout)[0])
-    checked = script.check(config, {**job.overrides, **normalized(settings.values)})
+    result = checked(script, config, {**job.overrides, **normalized(settings.values)})
     words = [f"--{key}={text}" for key, text in settings.values.items()] if "--configs" in job.rerun else []
-    now = jobs.job(request, plan.root, job.name, config, checked, job.source, (*job.rerun, *words))
+    now = jobs.job(request, plan.root, job.name, config, result, job.source, (*job.rerun, *words))
     if plan.kind.keeps_resolved and now.snapshot is not None:
-        now = replace(now, files=jobs.copies(now.snapshot, config, checked, resolved=True))
+        copies = jobs.copies(now.snapshot, config, result, plan.options.not_secret, resolved=True)
+        now = replace(now, files=copies)
     return replace(now, env=job.env)
 
 
