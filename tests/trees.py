@@ -96,5 +96,5 @@ ADDED = {
 }  # fmt: skip
 OF_THE_ROOT = {
     "_aggregate/aggregate_success_counts.csv", "_aggregate/aggregate_success_counts.json", "plan.json",
-    "master_log.txt", "experiment_summary.json", ".lock",
+    "master_log.txt", "experiment_summary.json", ".lock", "ended.json",
 }  # fmt: skip

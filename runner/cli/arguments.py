@@ -59,12 +59,15 @@ def parse(words: Sequence[str]) -> Arguments:
     if given.resume is not None and given.config_root is not None:
         raise UserError(*errors, "--resume: a tree of configs is continued by the same command without --resume")
     if given.resume is not None and given.exp is None:
+        errors += ["--extend and --only do not go together"] if given.extend and given.only else []
         errors += _not_with_resume(given, rest)
         if errors:
             raise UserError(*errors)
         return Arguments(given, {}, words)
     if given.resume is None and (given.only or given.accept_changes or given.accept_moved):
         errors.append("--only, --accept_changes and --accept_moved need --resume")
+    if given.extend and (given.resume is None or given.exp is not None):
+        errors.append("--extend needs --resume, and a batch that is named by its folder")
     errors += _misplaced(given)
     if not given.configs and given.exp is None and given.config_root is None:
         example = '--configs "config/*.py"'
@@ -206,7 +209,8 @@ def _not_with_resume(given: argparse.Namespace, rest: Sequence[str]) -> list[str
     names = [f"--{key}" for key in fixed if getattr(given, key) is not None]
     names += [word for word in rest if word.startswith("--")]
     if names:
-        return [f"{names[0]} cannot be changed by --resume; start a new batch, or edit the configs"]
+        hint = "start a new batch, edit the configs, or use --extend KEY=VALUE to train longer"
+        return [f"{names[0]} cannot be changed by --resume; {hint}"]
     return [_not_expected(word) for word in rest[:1]]
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from runner.cli import batch_folders, planning, preflight
+from runner.cli import added, batch_folders, other_settings, planning, preflight
 from runner.cli.arguments import Arguments, given_options, parse
 from runner.cli.detach import detach
 from runner.cli.options import parser
@@ -22,6 +22,9 @@ from runner.executors.registry import EXECUTORS
 from runner.planners import changes, tree
 from runner.planners.select import Selection, What
 from runner.reports.summary import summary
+
+EVERYTHING = What()
+NOTHING: Mapping[str, str] = {}
 
 
 def main(words: Sequence[str]) -> int:
@@ -67,39 +70,64 @@ def run_tree(plan: Plan, arguments: Arguments) -> int:
     return code
 
 
-def resume(root: Path, given: Namespace, replan: Callable[[Plan], Plan] | None = None, job: str | None = None) -> int:
-    """Continue a batch: all jobs that did not complete, or `job` alone, whatever its status.
+def resume(
+    root: Path,
+    given: Namespace,
+    replan: Callable[[Plan], Plan] | None = None,
+    what: What = EVERYTHING,
+    settings: Mapping[str, str] = NOTHING,
+) -> int:
+    """Continue a batch: all jobs that did not complete, or those of `what`, with other `settings` if there are any.
 
     `replan` plans a sweep again from its spec, which may have changed since.
     """
+    larger = other_settings.read("extend", given.extend or ())
     with existing_batch(root) as session:
-        before = session.recorded().declaring(given.not_secret or ())
+        before = added.with_arguments(session.recorded().declaring(given.not_secret or ()))
         if not given.accept_moved:
             changes.refuse_moved(before)
         before = replace(before, options=before.options.updated(given_options(given)))
         plan = changes.replanned(before, replan(before), accept=given.accept_changes) if replan else before
-        names = [planned.name for planned in plan.jobs]
-        if job is not None and job not in names:
-            raise UserError(batch_folders.no_such_job(job, names))
-        what = What(given.only, None if job is None else frozenset([job]), again=job is not None)
-        selection = session.select(plan, what)
-        changes.refuse_secrets(plan, selection.run)
+        records = session.records(plan)
+        selection = session.select(plan, replace(what, only=given.only))
+        concerned = plan.jobs if larger else selection.run
+        changes.refuse_secrets(plan, concerned)
         if before.moved_from is not None:
-            _refuse_running(selection.run)
-            changes.refuse_missing(selection.run)
+            _refuse_running(concerned)
+            changes.refuse_missing(concerned)
         if plan is before:  # a plan that was made just now has read its configs
-            plan = changes.reread(plan, {one.name for one in selection.run}, accept=given.accept_changes)
+            plan = changes.reread(plan, {one.name for one in concerned}, accept=given.accept_changes)
             selection = selection.of(plan)
+        if settings or larger:
+            if settings:
+                changed = other_settings.with_settings(plan, selection, settings)
+            else:
+                changed = other_settings.extended(plan, selection, records, larger)
+            plan, selection = changed.plan, changed.selection
+            for note in changed.notes if not given.json else ():
+                print(f"Note: {note}")
         selection = selection.limited(given.limit, session.records(plan) if given.limit else {})
         if given.dry_run:
             return _show(replace(plan, jobs=selection.run), given)
         return _run(session, plan, selection, given)
 
 
-def rerun(root: Path, job: str, *, accept_moved: bool = False) -> int:
-    """Run one job of a batch again. Its config is read again: usually it was corrected since."""
+def rerun(
+    root: Path,
+    names: frozenset[str] | None,
+    only: str | None,
+    settings: Mapping[str, str],
+    *,
+    accept_moved: bool = False,
+) -> int:
+    """Run jobs of a batch again, all of them if `names` is None; `only`: those that ended so.
+
+    Their configs are read again: usually these were corrected since.
+    """
     words = ["--resume", str(root), "--accept_changes", *(["--accept_moved"] if accept_moved else [])]
-    return resume(root, parser().parse_args(words), job=job)
+    given = parser().parse_args(words)
+    given.only = only
+    return resume(root, given, what=What(names=names, again=only is None), settings=settings)
 
 
 def _refuse_running(jobs: Sequence[Job]) -> None:

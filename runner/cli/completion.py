@@ -39,7 +39,7 @@ def completion_parser() -> argparse.ArgumentParser:
         parser = commands.add_parser(name, help=command.HELP)
         command.add_arguments(parser)
         for action in parser._actions:
-            if action.dest == "batch":
+            if action.dest in ("batch", "words"):
                 action.completer = _batch_names  # type: ignore[attr-defined]
     return top
 

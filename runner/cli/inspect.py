@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from runner.core.errors import UserError
 from runner.core.job import Job
-from runner.disk import layout, results
+from runner.core.state import INTERRUPTED, PENDING
+from runner.disk import layout, requests, results
 from runner.disk.lock import holder, was_left
 from runner.planners import recorded
 from runner.reports.status import BatchStatus, JobStatus, batch_state
@@ -17,10 +20,16 @@ def batch(root: Path) -> BatchStatus:
     plan = recorded.plan(root)
     lock = layout.BatchPaths(root).lock
     held = holder(lock)
-    jobs = {one.name: job(one) for one in plan.jobs}
+    jobs = _with_notes({one.name: job(one) for one in plan.jobs}, requests.noted(root))
     states = [one.status for one in jobs.values()]
     state = batch_state(states, locked=held is not None, left=held is None and was_left(lock))
     return BatchStatus(plan.name, str(plan.root), plan.created_at, state, held, jobs)
+
+
+def _with_notes(jobs: dict[str, JobStatus], noted: Mapping[str, str]) -> dict[str, JobStatus]:
+    """The jobs, with what was done by request where it is still so."""
+    still = [name for name in noted if name in jobs and jobs[name].status in (PENDING, INTERRUPTED)]
+    return {**jobs, **{name: replace(jobs[name], note=noted[name]) for name in still}}
 
 
 def batch_or_error(root: Path) -> BatchStatus:

@@ -137,4 +137,8 @@ def _main(words: Sequence[str]) -> int:
     command = COMMANDS.get(name)
     parser = command_parser(name, command.HELP)
     command.add_arguments(parser)
+    if getattr(command, "TAKES_OVERRIDES", False):
+        given, rest = parser.parse_known_args(words[1:])
+        given.overrides = rest
+        return command.main(given)
     return command.main(parser.parse_args(words[1:]))

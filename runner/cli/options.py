@@ -32,13 +32,16 @@ SIMULATION = {
 TAKEN_BACK = ("timeout", "stall_timeout", "fail_fast", "max_failures", "keep_running")
 #: Options for a tree of configs only.
 OF_TREES = ("output_root", "extensions", "subdir", "rerun", "runners")
+ONLY = ("failed", "interrupted", "pending")  # words for jobs that did not complete
 USAGE = """\
 {program} run CONFIG... [--device cuda] [--KEY VALUE ...] [options]
        {program} sweep SPEC [--resume [DIR]] [--limit N] [options]
        {program} tree DIR [--output-root outputs] [--subdir NAME] [options]
-       {program} resume [BATCH] [--only failed|interrupted|pending] [--accept-changes] [--accept-moved]
-       {program} list | status [BATCH] | attach [BATCH] | tail [BATCH] [JOB] | stop [BATCH] [--now|--drain]
-       {indent} | rerun [BATCH] JOB | table [FOLDER...]
+       {program} resume [BATCH] [--only failed|interrupted|pending] [--extend KEY=VALUE] [--accept-changes]
+       {indent} [--accept-moved]
+       {program} list | status [BATCH] | attach [BATCH] | tail [BATCH] [JOB] | wait [BATCH]
+       {indent} | stop [BATCH] [JOB...] [--now|--drain] | skip [BATCH] JOB... | move [BATCH] JOB... --first|--last
+       {indent} | add [BATCH] CONFIG... [--KEY VALUE ...] | rerun [BATCH] JOB... [--set KEY=VALUE] | table [FOLDER...]
        {program} --configs CONFIG... | --exp SPEC | --config-root DIR | --resume [BATCH]     the same, as options"""
 DESCRIPTION = """\
 Run training jobs, one config after another. Each job runs in a process of its own; its output goes to logs that can be
@@ -173,7 +176,9 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
 
 def _add_resume(group: argparse._ArgumentGroup) -> None:
     add(group, "resume", nargs="?", const="", metavar="BATCH", help="continue a batch (default: the latest)")
-    add(group, "only", choices=("failed", "interrupted", "pending"), help="of its jobs, run these only")
+    add(group, "only", choices=ONLY, help="of its jobs, run these only")
+    longer = "let completed jobs continue to a larger KEY, such as max_iters=3000; repeatable"
+    add(group, "extend", action="append", metavar="KEY=VALUE", help=longer)
     add(group, "accept_changes", action="store_true", help="continue although configs were changed since")
     add(group, "accept_moved", action="store_true", help="continue although the batch was moved or copied since")
     checkpoint = 'arguments that resume another script from a checkpoint, such as "--load {checkpoint}"'

@@ -36,7 +36,7 @@ OWN_SCRIPTS = ("run_experiments.py", "overnight_plugins.py", "train_run.py", "co
 def plan(arguments: Arguments, before: Plan | None = None) -> Plan:
     """The plan, checked against this machine. Raises one UserError with all errors.
 
-    `before` is the plan of a sweep that is resumed, instead of a new one.
+    `before` is the plan of a sweep that is resumed, or of a batch that gets more jobs, instead of a new one.
     """
     errors = [*arguments.errors, *resume_words.errors(arguments.given.resume_args or "")]
     base, wrong = _base(arguments.given)
@@ -46,7 +46,7 @@ def plan(arguments: Arguments, before: Plan | None = None) -> Plan:
         command_, wrong = _command(arguments.given, before)
         errors += [*wrong, *_unreached(arguments, command_)]
         if before is not None:
-            arguments = _as_planned_before(arguments, before)
+            arguments = as_planned_before(arguments, before)
         recognized = recognize(command_.script)
         errors += recognized.unmet_requirements() if command_.python is None else []
         found = _planned(arguments, command_, recognized, base, before)
@@ -81,8 +81,8 @@ def earlier(arguments: Arguments) -> Path | None:
     return batch_folders.latest_of(base, sweep.name(Path(shown(_spec(given)))))
 
 
-def _as_planned_before(arguments: Arguments, before: Plan) -> Arguments:
-    """The arguments that a sweep was started with, unless they are given again."""
+def as_planned_before(arguments: Arguments, before: Plan) -> Arguments:
+    """The arguments that a sweep or a batch was started with, unless they are given again."""
     given = Namespace(**vars(arguments.given))
     if not any(getattr(given, key) for key in ("train_script", "module", "command", "resume_args")):
         given.resume_args = shlex.join(before.jobs[0].resume_args)
@@ -134,6 +134,8 @@ def _planned(arguments: Arguments, started: Command, script: TrainingScript, bas
             ),
             rerun=lambda config: _rerun(config, arguments.words),
             name=given.name or "experiment",
+            arguments=_without_configs(arguments.words),
+            before=before,
         )
         return files.plan(replace(request, overrides={**request.overrides, **flags}), requested, now)
 
@@ -204,6 +206,14 @@ def _devices(arguments: Arguments, found: Plan | None, errors: Sequence[str]) ->
     return requested
 
 
+def command_of(arguments: Arguments, before: Plan) -> Command:
+    """How these arguments start the jobs of a batch. Raises UserError."""
+    found, errors = _command(arguments.given, before)
+    if errors:
+        raise UserError(*errors)
+    return found
+
+
 def _command(given: Namespace, before: Plan | None) -> tuple[Command, list[str]]:
     """How jobs are started, and the errors about it. Raises UserError."""
     line = starting.given(given, Path.cwd())
@@ -240,9 +250,14 @@ def _unreached(arguments: Arguments, started: Command) -> list[str]:
 
 def _rerun(config: str, arguments: Sequence[str]) -> tuple[str, ...]:
     """The same command line for one config alone."""
+    return (*program.words(), "--configs", config, *_without_configs(arguments))
+
+
+def _without_configs(words: Sequence[str]) -> list[str]:
+    """The words of a command line without its configs, and without --detach."""
     kept: list[str] = []
     inside = False
-    for word in arguments:
+    for word in words:
         if word.startswith("--"):
             name, equals, _ = word.partition("=")
             inside = name in ("--configs", "--exclude", "--ignore")
@@ -250,7 +265,7 @@ def _rerun(config: str, arguments: Sequence[str]) -> tuple[str, ...]:
                 continue
         if not inside and word != "--detach":
             kept.append(word)
-    return (*program.words(), "--configs", config, *kept)
+    return kept
 
 
 def _again(root: Path, job: str) -> tuple[str, ...]:

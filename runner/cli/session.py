@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.cli.request_folder import RequestFolder
 from runner.core import clock
 from runner.core.errors import UserError
 from runner.core.job import Plan
 from runner.core.state import COMPLETED, Record
 from runner.core.text import shown
-from runner.disk import attempts, plan_file, results
+from runner.disk import attempts, plan_file, requests, results
 from runner.disk.layout import BatchPaths
 from runner.disk.lock import Held, Lock
 from runner.engine import loop
@@ -34,16 +35,21 @@ class Locked(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The end of a batch: a record for each job of the plan, in the same sequence, and the signals that came."""
+    """The end of a batch: a record for each job of the plan, in the same sequence, and the signals that came.
+
+    `added` are the names of jobs that were added by request; their records come last.
+    """
 
     records: Sequence[Record]
     signals: Sequence[int]
+    added: frozenset[str] = frozenset()
 
     def exit_code(self, selected: Collection[str]) -> int:
-        """128 + N after signal N; else 0 if all `selected` jobs completed, and 1 if not."""
+        """128 + N after signal N; else 0 if all `selected` and added jobs completed, and 1 if not."""
         if self.signals:
             return SIGNALLED + self.signals[0]
-        completed = all(record.status == COMPLETED for record in self.records if record.job.name in selected)
+        names = {*selected, *self.added}
+        completed = all(record.status == COMPLETED for record in self.records if record.job.name in names)
         return ALL_COMPLETED if completed else SOME_DID_NOT
 
 
@@ -57,6 +63,7 @@ class BatchSession:
         self.root = root
         self.lock = lock
         self._signals = signals
+        self._requests: RequestFolder | None = None
 
     def recorded(self) -> Plan:
         """The plan that is on the disk. Raises UserError."""
@@ -71,16 +78,29 @@ class BatchSession:
         return select(plan, self.records(plan), what)
 
     def begin(self, plan: Plan, selection: Selection) -> None:
-        """Clean up after a crash, archive the completed attempts of selected jobs, write plan.json. Raises OSError."""
+        """Clean up after a crash, archive the attempts that selected jobs replace, write plan.json. Raises OSError.
+
+        plan.json is written last: until then the batch is as it was, but for attempts that are archived.
+        """
         attempts.clean_up_batch(plan)
+        requests.clean_up(plan.root)
+        results.remove_end(plan.root)
         for job in selection.archive:
             attempts.archive_completed(job)
+        for jobs, whole in ((selection.anew, True), (selection.extended, False)):
+            for job in jobs:
+                attempts.archive_attempt(job, whole=whole)
         plan_file.write(plan)
+        self._requests = RequestFolder(plan)
 
     def run(self, plan: Plan, selection: Selection, executor: Executor, observers: Sequence[Observer]) -> Ended:
         """Run the selected jobs to their end; a job that fails does not stop the others."""
-        records = loop.run(plan, executor, observers, self._signals, selection.keep)
-        return Ended(records, list(self._signals.received))
+        records = loop.run(plan, executor, observers, self._signals, selection.keep, requests=self._requests)
+        added = frozenset(record.job.name for record in records) - {job.name for job in plan.jobs}
+        ended = Ended(records, list(self._signals.received), added)
+        if self._requests is not None:
+            results.write_end(plan.root, ended.exit_code(selection.selected))
+        return ended
 
     def rebuild_views(self, plan: Plan) -> None:
         """Write the files that sum up the batch again, from the records on the disk. Raises OSError."""

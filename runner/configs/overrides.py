@@ -81,6 +81,21 @@ def of_spelling(key: str, names: Iterable[str]) -> str:
     return key if key in names else next((name for name in names if underscored(name) == underscored(key)), key)
 
 
+def without(words: Sequence[str], keys: Iterable[str]) -> list[str]:
+    """The words of a command line without those that set one of these keys, in either spelling."""
+    names = {underscored(key) for key in keys}
+    kept: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        name, equals, _ = word.partition("=")
+        if not word.startswith("--") or underscored(name.removeprefix("--")) not in names:
+            kept.append(word)
+        elif not equals and rest and not rest[0].startswith("--"):
+            rest.pop(0)
+    return kept
+
+
 def parse(text: str, annotation: Any) -> Any:
     """The value of `text` for a field of this type; raises InvalidValue. A tuple comes as a list."""
     for member in sorted(_members(annotation), key=_rank):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -55,6 +56,24 @@ def write_view(path: Path, content: Mapping[str, Any] | bytes) -> None:
         atomic.write_bytes(path, content)
     else:
         atomic.write_json(path, content)
+
+
+def write_end(root: Path, exit_code: int) -> None:
+    """Record the exit code of a run of the batch, for those who wait for it. A disk that fails loses it."""
+    record = {"schema": SCHEMA, "exit_code": exit_code, "ended_at": clock.now()}
+    with contextlib.suppress(OSError):
+        atomic.write_json(layout.BatchPaths(root).end, record)
+
+
+def remove_end(root: Path) -> None:
+    """Another run of the batch begins."""
+    Path(layout.BatchPaths(root).end).unlink(missing_ok=True)
+
+
+def read_end(root: Path) -> int | None:
+    """The exit code of the last run of the batch; None if it was killed, or was one of version 0.1.0."""
+    code = read_json(layout.BatchPaths(root).end).get("exit_code")
+    return code if isinstance(code, int) else None
 
 
 def metadata(attempt: Attempt, provenance: Mapping[str, Any]) -> dict[str, Any]:

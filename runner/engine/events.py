@@ -35,6 +35,14 @@ class JobWaiting:
 
 
 @dataclass(frozen=True, slots=True)
+class JobSkipped:
+    """A pending job will not be started in this run of the batch; `reason` is a phrase: `skipped by request`."""
+
+    job: Job
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobStarted:
     """The state of the record is Running. It is sent for adopted jobs too."""
 
@@ -78,7 +86,18 @@ class BatchEnded:
     stopped: str | None = None
 
 
-Event = BatchStarted | JobAdded | JobWaiting | JobStarted | JobProgressed | JobEnded | Notice | Tick | BatchEnded
+Event = (
+    BatchStarted
+    | JobAdded
+    | JobWaiting
+    | JobSkipped
+    | JobStarted
+    | JobProgressed
+    | JobEnded
+    | Notice
+    | Tick
+    | BatchEnded
+)
 
 
 class Dispatcher:

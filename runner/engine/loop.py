@@ -23,8 +23,9 @@ from runner.engine.events import (
 )
 from runner.engine.policy import delay_after, fails_for_all
 from runner.engine.progress import Follower
-from runner.engine.protocols import Executor, FixedPlan, Handle, JobSource, Observer, StopRequests, Wait
+from runner.engine.protocols import Executor, FixedPlan, Handle, JobSource, Observer, Requests, StopRequests, Wait
 from runner.engine.queue import Queue
+from runner.engine.requested import Requested
 
 TICK = 0.25  # seconds between two looks at what the running jobs have written
 
@@ -37,6 +38,7 @@ def run(
     kept: Mapping[str, Record] | None = None,
     *,
     source: JobSource | None = None,
+    requests: Requests | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[Record]:
     """Run the jobs of `source`, which are those of `plan` by default; a job's failure is data.
@@ -44,12 +46,12 @@ def run(
     `kept` are the records of jobs that are not to be run. Jobs that are running already, under supervisors that
     outlived their engine, are adopted. A first signal asks the running jobs to save and leave, a second kills them;
     SIGUSR1 lets the running jobs finish; jobs that were not started stay pending. Returns a record for each job: those
-    of the plan in its order, then those that the source added.
+    of the plan in its order, then those that the source or a request added.
     """
     batch = _Batch(plan, executor, Dispatcher(observers), kept or {}, source or FixedPlan(plan.jobs), clock)
     batch.announce()
     try:
-        batch.run(signals)
+        batch.run(signals, requests)
     except Exception as error:  # a fault of ours: the supervisors stop their jobs when we are gone; keep what is known
         batch.stop_starting(f"the runner itself failed ({type(error).__name__}: {error})")
         raise
@@ -79,6 +81,7 @@ class _Batch:
         self._clock = clock
         self._queue = Queue(source, kept, clock)
         self._running: dict[Handle, Follower] = {}
+        self._requested = Requested(plan.options, self._queue, self.records, kept, self._running, self._send)
         self._stopped: str | None = None  # why no further job is started
         self._tries: dict[str, int] = {}
         self._failures = 0
@@ -97,7 +100,7 @@ class _Batch:
     def close(self) -> None:
         self._send(BatchEnded(list(self.records.values()), self._stopped))
 
-    def run(self, signals: StopRequests) -> None:
+    def run(self, signals: StopRequests, requests: Requests | None) -> None:
         """Until nothing is running and nothing is to be started."""
         self._adopt_running()
         self._obey(signals)  # one that came while all this was prepared: nothing is started then
@@ -106,6 +109,7 @@ class _Batch:
             self._executor.wait(TICK, signals.fileno())
             signals.drain()
             self._obey(signals)
+            self._carry_out(requests)
             self._collect()
             self._start_ready()
 
@@ -181,6 +185,11 @@ class _Batch:
                 self._send(Notice(f"Killing {names} and every process below."))
         self._signals_obeyed = len(signals.received)
 
+    def _carry_out(self, requests: Requests | None) -> None:
+        if requests is not None:
+            for incoming in requests.take():
+                requests.answer(incoming, self._requested.carry_out(incoming.request, self._stopped))
+
     def _collect(self) -> None:
         """Read what the running jobs did since the last look."""
         look = self._clock() >= self._next_look
@@ -217,11 +226,14 @@ class _Batch:
         assert isinstance(record.state, Finished)
         adopted = name not in self._tries
         tries = self._tries.get(name, 1)
-        delay = None if self._stopped else delay_after(self._options, record.state.outcome, tries, adopted=adopted)
+        by_request = name in self._requested.stopped
+        final = self._stopped or by_request
+        delay = None if final else delay_after(self._options, record.state.outcome, tries, adopted=adopted)
         self.records[name] = record
         self._send(JobEnded(record, again=delay is not None))
         if delay is None:
-            self._count_failure(record)
+            if not by_request:  # what the user stopped did not fail
+                self._count_failure(record)
         elif status == INTERRUPTED:  # it was adopted, and lost its engine
             self._queue.put_back(record.job)
         else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from runner.core.job import Attempt, Job
+from runner.core.requests import Answer, Incoming
 from runner.core.state import Record
 from runner.engine.events import Event
 
@@ -91,6 +92,16 @@ class StopRequests(Protocol):
 
     def drain(self) -> None:
         """Make `fileno` quiet again."""
+
+
+class Requests(Protocol):
+    """What a user requests of the batch while it runs, beside the signals."""
+
+    def take(self) -> Sequence[Incoming]:
+        """Those that came since the last call. It is called at every tick, so it must be quick."""
+
+    def answer(self, incoming: Incoming, answer: Answer) -> None:
+        """What was done. Called once for each that was taken."""
 
 
 class Observer(Protocol):

@@ -1,4 +1,4 @@
-"""The jobs that are to be started: the next one of the source, before it those that are started again."""
+"""The jobs that are to be started: first those that are put back, then those of the source, then those put last."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ class Queue:
         self._drawn: set[str] = set()
         self._ready: deque[Job] = deque()
         self._later: list[tuple[float, Job]] = []  # when it is started again
+        self._last: deque[Job] = deque()
         self._exhausted = False
         self._clock = clock
 
     @property
     def empty(self) -> bool:
         """True when there is nothing to start, now or later."""
-        return self._exhausted and not self._ready and not self._later
+        return self._exhausted and not self._ready and not self._later and not self._last
 
     def skip(self, name: str) -> None:
         """The job needs no start any more."""
@@ -39,13 +40,28 @@ class Queue:
         """The job is the next one after `delay` seconds."""
         self._later.append((self._clock() + delay, job))
 
+    def put_last(self, job: Job) -> None:
+        """The job comes after all others; once it was withdrawn, the source may return it and is passed over."""
+        self._last.append(job)
+
+    def withdraw(self, name: str) -> None:
+        """The job is not started, wherever it waits, unless it is put here again."""
+        self.skip(name)
+        self._ready = deque(job for job in self._ready if job.name != name)
+        self._last = deque(job for job in self._last if job.name != name)
+        self._later = [entry for entry in self._later if entry[1].name != name]
+
+    def holds(self, name: str) -> bool:
+        """True for a job that was put back, or put later or last."""
+        return any(job.name == name for job in (*self._ready, *self._last, *(job for _, job in self._later)))
+
     def next(self, records: Mapping[str, Record]) -> Job | Wait | None:
         """The next job to start; else Wait or None, as the source. Raises ValueError if it returns a job twice."""
         self._take_due()
         while not self._ready and not self._exhausted:
             found = self._source.next(records)
             if isinstance(found, Wait):
-                return found
+                return self._last.popleft() if self._last else found
             if found is None:
                 self._exhausted = True
             elif found.name in self._drawn:
@@ -54,7 +70,10 @@ class Queue:
                 self._drawn.add(found.name)
                 if found.name not in self._skipped:
                     return found
-        return self._ready.popleft() if self._ready else None
+        for jobs in (self._ready, self._last):
+            if jobs:
+                return jobs.popleft()
+        return None
 
     def _take_due(self) -> None:
         if self._later:

@@ -15,6 +15,7 @@ from runner.engine.events import (
     JobAdded,
     JobEnded,
     JobProgressed,
+    JobSkipped,
     JobStarted,
     JobWaiting,
 )
@@ -35,6 +36,7 @@ class BatchState:
         self.records: dict[str, Record] = {}  # of every job, in order
         self.progress: dict[str, Progress] = {}
         self.reasons: dict[str, str] = {}  # name of a job that cannot start now -> why
+        self.skipped: set[str] = set()  # names of pending jobs that this run of the batch does not start
         self.since: dict[str, float] = {}  # name of a running job -> when it started
         self.started_at = clock()
         self.stopped: str | None = None  # once the batch has ended: why not all jobs were started
@@ -56,6 +58,9 @@ class BatchState:
                 self._job_ended(record, again=again)
             case JobWaiting(job, reason):
                 self.reasons[job.name] = reason
+            case JobSkipped(job):
+                self.skipped.add(job.name)
+                self.reasons.pop(job.name, None)
             case JobAdded(job):
                 self.plan = replace(self.plan, jobs=(*self.plan.jobs, job))
                 self._append(Record(job))
@@ -102,7 +107,7 @@ class BatchState:
             else:
                 return None
             left = max(left, rest)
-        waiting = self.total - self.ended - len(self.since) - self._not_run
+        waiting = self.total - self.ended - len(self.since) - self._not_run - len(self.skipped)
         if waiting <= 0:
             return left
         return left + waiting * totals / durations / max(len(self.since), 1) if durations else None

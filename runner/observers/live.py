@@ -116,7 +116,7 @@ class Screen(Lines):
         total = f"/{progress.total}" if progress.total else ""
         return {
             "job": name,
-            "state": _waiting(reason) if reason else record.status + (" !" if record.warnings else ""),
+            "state": _waiting(reason) if reason else self._state(record),
             "iter": "" if progress.iteration is None else f"{progress.iteration}{total}",
             "loss": "" if progress.loss is None else f"{progress.loss:.4f}",
             "val loss": "" if progress.val_loss is None else f"{progress.val_loss:.4f}",
@@ -124,6 +124,11 @@ class Screen(Lines):
             "elapsed": spent,
             "ETA": duration(progress.remaining) if progress.remaining is not None and running else "",
         }
+
+    def _state(self, record: Record) -> str:
+        if record.job.name in self.state.skipped:
+            return "skipped"
+        return record.status + (" !" if record.warnings else "")
 
     def _caption(self) -> str:
         state, rest = self.state, self.state.remaining()

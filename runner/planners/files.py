@@ -29,22 +29,29 @@ KIND = PlanKind("files")
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Which configs. `rerun` builds the command line that runs one config alone again."""
+    """Which configs. `rerun` builds the command line that runs one config alone again.
+
+    `arguments` are the words of the command line without the configs. `before` is the plan of a batch that gets the
+    jobs, instead of a new one.
+    """
 
     patterns: Sequence[str]
     search: Search
     rerun: Callable[[str], tuple[str, ...]]
     name: str = "experiment"
+    arguments: Sequence[str] = ()
+    before: Plan | None = None
 
 
 def plan(request: Request, files: Files, now: datetime) -> Plan:
     """The plan for all configs. Raises UserError with every error."""
     expanded = expand(files.patterns, files.search)
     paths, notices, errors = expanded.files, expanded.notices, expanded.errors
-    root = free_folder(request.base, f"{files.name}_{now:%Y%m%d_%H%M%S}")
+    before = files.before
+    root = before.root if before else free_folder(request.base, f"{files.name}_{now:%Y%m%d_%H%M%S}")
     script = recognize(request.command.script)
     planned, bases, used = [], [], []
-    names = distinct(paths, layout.BatchPaths.RESERVED)
+    names = distinct(paths, {*layout.BatchPaths.RESERVED, *(job.name for job in (before.jobs if before else ()))})
     for path, name, read in zip(paths, names, _read(script, paths, request), strict=True):
         try:
             config = found(read)
@@ -73,6 +80,7 @@ def plan(request: Request, files: Files, now: datetime) -> Plan:
         overrides=redact.mapping(request.overrides, request.options.not_secret),
         notices=tuple(dict.fromkeys(notices)),
         options=request.options,
+        origin={"arguments": redact.argv(files.arguments, request.options.not_secret)},
     )
 
 

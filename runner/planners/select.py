@@ -6,7 +6,7 @@ changed, a tree of configs that is run again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from runner.core.job import Job, Plan
@@ -30,19 +30,21 @@ class What:
 class Selection:
     """`run` are the jobs to be run, `keep` the records of all others; `selected` jobs decide the exit code.
 
-    `archive` are those of `run` that completed: their previous attempts are archived first.
+    `archive` are those of `run` that completed: their previous attempts are archived first. So are those of `anew`,
+    whose settings were changed, and of `extended`, which continue from the checkpoint of their completed attempt.
     """
 
     run: tuple[Job, ...]
     keep: Mapping[str, Record]
     selected: frozenset[str]
     archive: tuple[Job, ...] = ()
+    anew: tuple[Job, ...] = ()
+    extended: tuple[Job, ...] = ()
 
     def of(self, plan: Plan) -> Selection:
         """The same selection of a plan whose jobs have the same names."""
         jobs = {job.name: job for job in plan.jobs}
-        run, archive = (tuple(jobs[job.name] for job in some) for some in (self.run, self.archive))
-        return replace(self, run=run, archive=archive)
+        return self._mapped(lambda some: tuple(jobs[job.name] for job in some))
 
     def limited(self, limit: int | None, records: Mapping[str, Record]) -> Selection:
         """At most `limit` of the jobs to be run, first those that never ended.
@@ -55,12 +57,14 @@ class Selection:
         names = frozenset(job.name for job in first)
         left = {job.name: records[job.name] for job in self.run if job.name not in names}
         return replace(
-            self,
-            run=tuple(job for job in self.run if job.name in names),
+            self._mapped(lambda some: tuple(job for job in some if job.name in names)),
             keep={**self.keep, **left},
             selected=names,
-            archive=tuple(job for job in self.archive if job.name in names),
         )
+
+    def _mapped(self, change: Callable[[tuple[Job, ...]], tuple[Job, ...]]) -> Selection:
+        run, archive = change(self.run), change(self.archive)
+        return replace(self, run=run, archive=archive, anew=change(self.anew), extended=change(self.extended))
 
 
 def select(plan: Plan, records: Mapping[str, Record], what: What = What()) -> Selection:

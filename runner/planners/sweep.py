@@ -102,7 +102,10 @@ def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
         created_at=clock.iso(now.timestamp()),
         overrides=redact.mapping(request.overrides, request.options.not_secret),
         notices=(
-            *_notes(spec, sweep, mode), *_volatile(runs), *_duplicates(planned), *_unread(spec, script, planned),
+            *_notes(spec, sweep, mode),
+            *_volatile(runs),
+            *_duplicates(planned),
+            *_unread(spec, script, planned),
             *doubts,
         ),
         options=request.options,

@@ -69,7 +69,10 @@ def plan(request: Request, tree: Tree, now: datetime) -> Plan:
         created_at=clock.iso(now.timestamp()),
         overrides=redact.mapping(request.overrides, request.options.not_secret),
         notices=(
-            *_notices(tree, sorted_), *_renamed(found), *dict.fromkeys(sorted_.notices), *exclusion.unused(),
+            *_notices(tree, sorted_),
+            *_renamed(found),
+            *dict.fromkeys(sorted_.notices),
+            *exclusion.unused(),
         ),
         options=request.options,
         origin={

@@ -27,9 +27,11 @@ class JobStatus:
     warnings: Sequence[str] = ()
     pid: int | None = None
     host: str | None = None  # of a process on another host
+    note: str | None = None  # what was done with it by request: `skipped by request`
 
     def to_json(self) -> dict[str, Any]:
         """The entry of `status --json`."""
+        note = {"note": self.note} if self.note else {}
         if self.ended:
             return {
                 "status": self.status,
@@ -39,9 +41,10 @@ class JobStatus:
                 "final_metrics": dict(self.metrics),
                 "best_metrics": dict(self.best),
                 "warnings": list(self.warnings),
+                **note,
             }
         if self.status == PENDING:
-            return {"status": self.status}
+            return {"status": self.status, **note}
         host = {"host": self.host} if self.host else {}
         return {"status": self.status, "pid": self.pid, "attempt": self.attempt, **host}
 
@@ -53,6 +56,7 @@ class JobStatus:
         if (self.attempt or 1) > 1:
             words.append(f"(attempt {self.attempt})")
         words.append(why(self.status, self.error))
+        words.append(f"({self.note})" if self.note else "")
         return f"  {plain(name):<38} {' '.join(filter(None, words))}{warned(self.warnings)}"
 
 

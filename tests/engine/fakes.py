@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from runner.core.job import Attempt, Job
+from runner.core.requests import AddJobs, Answer, Incoming, MoveJobs, Request, SkipJobs, StopJobs
 from runner.core.state import COMPLETED, ERROR, INTERRUPTED, PENDING, Finished, Outcome, Record, Running
 from runner.engine.events import (
     BatchEnded,
     Event,
     JobAdded,
     JobEnded,
+    JobSkipped,
     JobStarted,
     JobWaiting,
     Notice,
@@ -157,6 +159,37 @@ class Steps:
         return job(name, self._root)
 
 
+class FakeRequests:
+    """Requests that a story puts here, and the answers to them."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Incoming] = []
+        self.answers: list[Answer] = []
+
+    def put(self, request: Request) -> None:
+        self._waiting.append(Incoming(str(len(self._waiting)), request))
+
+    def take(self) -> list[Incoming]:
+        taken, self._waiting = self._waiting, []
+        return taken
+
+    def answer(self, incoming: Incoming, answer: Answer) -> None:
+        self.answers.append(answer)
+
+
+def request(words: str, root: Path = NOWHERE) -> Request:
+    """`stop a b`, `kill a`, `skip a`, `first a`, `last a`, `add c`, `add-first c`"""
+    word, *names = words.split()
+    match word:
+        case "stop" | "kill":
+            return StopJobs(tuple(names), kill=word == "kill")
+        case "skip":
+            return SkipJobs(tuple(names))
+        case "first" | "last":
+            return MoveJobs(tuple(names), first=word == "first")
+    return AddJobs(tuple(job(name, root) for name in names), first=word == "add-first")
+
+
 class Recorder:
     """Writes down what it is sent, in a few words an event."""
 
@@ -174,6 +207,8 @@ class Recorder:
                 self.lines.append(f"{record.job.name} {record.status}{', again' if again else ''}")
             case JobWaiting(job, reason):
                 self.lines.append(f"{job.name} waits: {reason}" if reason else f"{job.name} waits for a slot")
+            case JobSkipped(job, reason):
+                self.lines.append(f"{job.name} is {reason}")
             case JobAdded(job):
                 self.lines.append(f"{job.name} is added")
             case Notice(text):

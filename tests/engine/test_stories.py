@@ -29,6 +29,7 @@ from runner.engine.events import (
     JobAdded,
     JobEnded,
     JobProgressed,
+    JobSkipped,
     JobStarted,
     JobWaiting,
     Notice,
@@ -38,7 +39,7 @@ from runner.engine.policy import LONGEST_DELAY
 from runner.engine.protocols import Observer
 from runner.observers.batch_state import BatchState
 from runner.processes.signals import NoSignals, Signals
-from tests.engine.fakes import NOWHERE, Clock, Failing, FakeExecutor, Recorder, Steps, ended, job
+from tests.engine.fakes import NOWHERE, Clock, Failing, FakeExecutor, FakeRequests, Recorder, Steps, ended, job, request
 
 INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 DRAIN, KILL = Signals.DRAIN, Signals.AT_ONCE
@@ -54,6 +55,8 @@ class Story:
     options: RunOptions = field(default_factory=RunOptions)
     slots: int = 1
     signals: Sequence[tuple[float, int]] = ()
+    requests: Sequence[tuple[float, str]] = ()
+    answers: Sequence[str] = ()  # parts of them; `!` before one that is refused
     kept: Mapping[str, str] = field(default_factory=dict)
     adopted: Mapping[str, str] = field(default_factory=dict)
     reasons: Mapping[str, Sequence[tuple[float, float, str]]] = field(default_factory=dict)
@@ -221,6 +224,79 @@ STORIES = [
           steps="a=failed b<a c<a"),
     Story("a source that sees a failed job can go on", "",
           "a is added|a starts|a failed|b is added|b starts|b completed", steps="a=failed b<a"),
+    # requests
+    Story("a job is stopped by request and the batch continues", "a=endless b",
+          "a starts @0|a interrupted|b starts @2|b completed", requests=[(2, "stop a")],
+          answers=["a: was asked to save and leave within 10 s (--grace); the batch continues"],
+          notices=["By request: a was asked to save"]),
+    Story("one of two that run is stopped", "a=endless b=completed:9",
+          "a starts @0|b starts @0|a interrupted|b completed", slots=2, requests=[(2, "stop a")]),
+    Story("a stubborn job is killed by request", "a=endless! b",
+          "a starts @0|a interrupted|b starts @5|b completed", requests=[(2, "stop a"), (5, "kill a")],
+          answers=["a: was asked", "a: is killed with every process below"]),
+    Story("what the user stopped is not tried again", "a=endless b", "a starts|a interrupted|b starts|b completed",
+          retries(3, retry_on=("failed", "error")), requests=[(2, "stop a")]),
+    Story("a job that fails when it is stopped is not tried again", "a=failed:5! b",
+          "a starts|a failed|b starts|b completed", retries(3), requests=[(2, "stop a")]),
+    Story("what the user stopped is not a failure", "a=endless b", "a starts|a interrupted|b starts|b completed",
+          RunOptions(fail_fast=True), requests=[(2, "stop a")]),
+    Story("an adopted job that is stopped is not started again", "a b",
+          "a starts @0|a interrupted|b starts @2|b completed", adopted={"a": "endless"}, requests=[(2, "stop a")]),
+    Story("only a job that runs can be stopped", "a=completed:3 b c", "a starts|a completed|b starts|b completed|"
+          "c starts|c completed", requests=[(1, "stop b"), (1.1, "stop x"), (3.5, "stop a")],
+          answers=["!b: is not running (pending); skip keeps it", "!x: no such job", "!a: is not running (completed)"]),
+    Story("one name that means nothing refuses the whole request", "a=completed:3 b", "a starts|a completed|"
+          "b starts|b completed", requests=[(1, "stop a x")], answers=["!x: no such job"]),
+    Story("a retry is called off", "a=failed/completed b=completed:3", "a starts|a failed, again|b starts|a failed|"
+          "b completed", retries(1), requests=[(2, "stop a")], answers=["a: is not tried again"]),
+    Story("a retry is skipped", "a=failed/completed b=completed:3", "a starts|a failed, again|b starts|a failed|"
+          "b completed", retries(1), requests=[(2, "skip a")], answers=["a: is not tried again"]),
+    Story("a pending job is skipped", "a=completed:3 b c",
+          "a starts @0|b is skipped by request|a completed|c starts @3|c completed|b is left", requests=[(1, "skip b")],
+          answers=["b: is skipped; a resumed batch runs it"]),
+    Story("the next job is skipped although it waits for a slot already", "a=completed:3 b",
+          "a starts|b is skipped by request|a completed|b is left", requests=[(2, "skip b")]),
+    Story("all that is pending is skipped while nothing runs", "a b", "a waits: busy|a is skipped by request|"
+          "b is skipped by request|a is left|b is left", reasons={"a": [(0, 99, "busy")]},
+          requests=[(1, "skip a b")]),
+    Story("a job that does not wait cannot be skipped", "a=completed:3 b=completed:9 c", "b completed|a starts|"
+          "a completed|c starts|c completed", kept={"b": COMPLETED},
+          requests=[(1, "skip a"), (1.1, "skip b"), (1.2, "skip c x")],
+          answers=["!a: runs already; stop ends it", "!b: is not to be started (completed)", "!x: no such job"]),
+    Story("a job is moved to the front", "a=completed:3 b c d",
+          "a starts|a completed|d starts|d completed|b starts|b completed|c starts|c completed",
+          requests=[(1, "first d")], answers=["d: will be started before all other pending jobs"]),
+    Story("jobs are moved in the order that is given", "a=completed:3 b c d",
+          "a starts|a completed|d starts|d completed|c starts|c completed|b starts|b completed",
+          requests=[(1, "first d c")]),
+    Story("a job is moved to the end", "a=completed:3 b c d",
+          "a starts|a completed|c starts|c completed|d starts|d completed|b starts|b completed",
+          requests=[(1, "last b")], answers=["b: will be started after all other pending jobs"]),
+    Story("a job can be moved twice", "a=completed:3 b c", "a starts|a completed|b starts|b completed|c starts|"
+          "c completed", requests=[(1, "last b"), (2, "first b")]),
+    Story("a job that this run leaves out cannot be moved", "a=completed:3 b", "a starts|a completed|b is left",
+          kept={"b": "pending"}, requests=[(1, "first b")], answers=["!b: is not to be started (pending)"]),
+    Story("a job that was skipped cannot be moved", "a=completed:3 b", "a starts|b is skipped by request|a completed|"
+          "b is left", requests=[(1, "skip b"), (2, "first b")], answers=["b: is skipped", "!b: is not to be started"]),
+    Story("jobs are added to a running batch", "a=completed:3 b",
+          "a starts|c is added|d is added|a completed|b starts|b completed|c starts|c completed|d starts|d completed",
+          requests=[(1, "add c d")], answers=["added c, d"]),
+    Story("jobs are added before the others", "a=completed:3 b",
+          "a starts|c is added|d is added|a completed|c starts|c completed|d starts|d completed|b starts|b completed",
+          requests=[(1, "add-first c d")]),
+    Story("an added job takes a free slot at once", "a=completed:3", "a starts @0|c is added|c starts @1|c completed|"
+          "a completed", slots=2, requests=[(1, "add c")]),
+    Story("a name is added once", "a=completed:3", "a starts|a completed", requests=[(1, "add A")],
+          answers=["!A: there is a job of that name already"]),
+    Story("what is added to a batch that stops is left", "a=endless!", "a starts|c is added|a interrupted|c is left",
+          signals=[(1, INT), (9, INT)], requests=[(3, "add c")], answers=["added c; not started now: interrupted"]),
+    Story("an added job can be moved, skipped and stopped", "a=completed:3 b c=endless",
+          "a starts|d is added|e is added|d is skipped by request|a completed|e starts|e completed|b starts|"
+          "b completed|c starts|c interrupted|d is left",
+          requests=[(1, "add d e"), (1.5, "first e"), (2, "skip d"), (9, "stop c")]),
+    Story("a source that waits lets an added job pass", "", "a is added|a starts|c is added|c starts|c completed|"
+          "a completed|b is added|b starts|b completed", steps="a=completed:5 b<a", reason="", slots=2,
+          requests=[(1, "add c")]),
 ]  # fmt: skip
 
 
@@ -231,8 +307,10 @@ class Batch:
         words = [word.partition("<")[0].partition("=") for word in f"{story.jobs} {story.steps or ''}".split()]
         behaviours = {name: behaviour.split("/") for name, _, behaviour in words if behaviour}
         jobs = tuple(job(word.partition("=")[0], root) for word in story.jobs.split())
-        self.clock = Clock({moment: partial(self._send, number) for moment, number in story.signals})
-        self.recorder, self.state = Recorder(), BatchState(self.clock)
+        at = {moment: partial(self._send, number) for moment, number in story.signals}
+        at |= {moment: partial(self._request, words) for moment, words in story.requests}
+        self.clock = Clock(at)
+        self.recorder, self.state, self.requests = Recorder(), BatchState(self.clock), FakeRequests()
         self._run = partial(
             loop.run,
             Plan("p", root, jobs, PlanKind("files"), "", options=story.options),
@@ -240,6 +318,7 @@ class Batch:
             [self.recorder, self._apply, *others],
             kept={name: ended(name, status, root) for name, status in story.kept.items()},
             source=Steps(story.steps, story.reason, root) if story.steps is not None else None,
+            requests=self.requests,
             clock=self.clock,
         )
 
@@ -255,6 +334,9 @@ class Batch:
     def _send(self, number: int) -> None:
         self._signals.note(number)
 
+    def _request(self, words: str) -> None:
+        self.requests.put(request(words))
+
     def _apply(self, event: Event) -> None:
         self.state.apply(event)
         assert 0 <= self.state.ended <= self.state.total
@@ -269,6 +351,9 @@ def test_story(story: Story) -> None:
         assert len(batch.recorder.notices) == len(story.notices)
         for text, beginning in zip(batch.recorder.notices, story.notices, strict=True):
             assert text.startswith(beginning)
+    for answer, part in zip(batch.requests.answers, story.answers, strict=bool(story.answers)):
+        assert answer.refused == part.startswith("!") and any(part.lstrip("!") in line for line in answer.lines)
+    assert len(batch.requests.answers) == len(story.requests)
     assert list(batch.state.records.values()) == batch.records and not batch.state.since
 
 
@@ -280,9 +365,10 @@ def test_the_stories_are_many_and_quick() -> None:
 
 
 EVENTFUL = Story(
-    "", "a=failed/completed", "", retries(1), reasons={"a": [(0, 1, "busy")]}, steps="a b", reason="nothing yet"
-)
-EVENTS = (BatchStarted, JobAdded, JobWaiting, JobStarted, JobProgressed, JobEnded, Notice, Tick, BatchEnded)
+    "", "a=failed/completed b", "", retries(1), reasons={"a": [(0, 1, "busy")]}, steps="a b c", reason="nothing yet",
+    requests=[(0.5, "skip b")],
+)  # fmt: skip
+EVENTS = (BatchStarted, JobAdded, JobWaiting, JobSkipped, JobStarted, JobProgressed, JobEnded, Notice, Tick, BatchEnded)
 
 
 @pytest.mark.parametrize("kind", EVENTS)

@@ -185,7 +185,7 @@ def test_three_real_trainings_leave_the_documented_files(project: Workspace) -> 
         assert project.result(name)["final_metrics"]["val/loss"] > 0
         assert "step 6:" in (project.batch / name / "stdout.log").read_text()
     assert {path.name for path in project.batch.iterdir()} == {
-        *names, "master_log.txt", "plan.json", "experiment_summary.json", ".lock",
+        *names, "master_log.txt", "plan.json", "experiment_summary.json", "ended.json", ".lock",
     }  # fmt: skip
 
 

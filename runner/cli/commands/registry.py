@@ -9,7 +9,10 @@ from runner.core.registry import Registry
 
 
 class Command(Protocol):
-    """`HELP` is one line on it; `add_arguments` adds its options to a parser, for the command, help and completion."""
+    """`HELP` is one line on it; `add_arguments` adds its options to a parser, for the command, help and completion.
+
+    With a true `TAKES_OVERRIDES`, `main` gets the words that its parser does not know as `given.overrides`.
+    """
 
     HELP: str
 
@@ -20,7 +23,9 @@ class Command(Protocol):
 
 #: Commands that are an option of a batch, `run CONFIG...` is `--configs CONFIG...`: they have the same options.
 BATCHES = {"run": "--configs", "sweep": "--exp", "tree": "--config-root", "resume": "--resume"}
-NAMES = ("list", "status", "tail", "attach", "stop", "rerun", "table")
+NAMES = (
+    "list", "status", "tail", "attach", "wait", "stop", "skip", "add", "move", "rerun", "table",
+)  # fmt: skip
 COMMANDS: Registry[Command] = Registry(
     "runner.commands", "command", {name: f"runner.cli.commands.{name}" for name in NAMES}
 )

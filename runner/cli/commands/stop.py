@@ -1,17 +1,24 @@
-"""`stop`: stop a batch, and wait until it has stopped."""
+"""`stop`: stop a batch, or some of its jobs, and wait until they have stopped."""
 
 from __future__ import annotations
 
 import signal
+import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from runner.cli.batch_folders import find
+from runner.cli import inspect
+from runner.cli.ask import ask, print_answer
+from runner.cli.batch_words import add_words, batch_and_jobs
 from runner.cli.commands import status
 from runner.cli.parser import add_base, base_folder
+from runner.core import program
 from runner.core.errors import UserError
-from runner.core.job import Plan
+from runner.core.job import Job, Plan
+from runner.core.requests import StopJobs
+from runner.core.state import RUNNING
 from runner.core.text import plain, shown
 from runner.disk import results, supervisor_file
 from runner.disk.layout import BatchPaths
@@ -21,7 +28,8 @@ from runner.planners import recorded
 from runner.processes import ending
 from runner.processes.signals import Signals
 
-HELP = "stop a batch: the running job saves and leaves"
+HELP = "stop a batch, or one job of it: the running job saves and leaves"
+POLL = 0.2  # seconds between two looks at a job
 SLACK = 10.0  # seconds that a runner may take to write its records when its jobs have ended
 
 
@@ -33,14 +41,38 @@ class NotEnded(UserError):
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_base(parser)
-    parser.add_argument("batch", nargs="?", default="", metavar="BATCH", help="default: the latest")
+    words = "default: the latest batch; with jobs only these, and the batch continues"
+    add_words(parser, "*", "[JOB...]", words)
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--now", action="store_true", help="kill the running job and everything below it")
     how.add_argument("--drain", action="store_true", help="let the running job finish, start no other")
 
 
 def main(given: Namespace) -> int:
-    return stop(find(base_folder(given), given.batch), now=given.now, drain=given.drain)
+    plan, names = batch_and_jobs(base_folder(given), given.words)
+    if names and given.drain:
+        raise UserError("--drain is for a whole batch; name no job, or leave it out")
+    if names:
+        return stop_jobs(plan, names, now=given.now)
+    return stop(plan.root, now=given.now, drain=given.drain)
+
+
+def stop_jobs(plan: Plan, names: Sequence[str], *, now: bool) -> int:
+    """Stop these jobs, wait until they have ended, and print how. The batch continues."""
+    jobs = [job for job in plan.jobs if job.name in names]
+    answer = ask(plan, StopJobs(tuple(names), kill=now))
+    if answer is None:
+        return _stop_jobs(replace(plan, jobs=tuple(jobs)), now=now, drain=False)
+    code = print_answer(answer, program.name())
+    while not answer.refused and any(_runs(job) for job in jobs):
+        time.sleep(POLL)
+    for job in jobs if not answer.refused else ():
+        print(inspect.job(job).line(job.name).strip())
+    return code
+
+
+def _runs(job: Job) -> bool:
+    return inspect.job(job).status == RUNNING
 
 
 def stop(root: Path, *, now: bool, drain: bool) -> int:

@@ -1,48 +1,36 @@
-"""`tail`: follow the output of a job."""
+"""`tail`: the end of a job's output, and what it prints next; then that of the jobs that follow it."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
-from runner.cli import inspect
-from runner.cli.batch_folders import find, no_such_job
-from runner.cli.follow import print_followed
+from runner.cli.batch_words import add_words, batch_and_jobs
+from runner.cli.follow import add_lines
+from runner.cli.follow_jobs import STREAMS, FollowedBatch, follow
 from runner.cli.parser import add_base, base_folder
 from runner.core.errors import UserError
-from runner.core.job import Job
-from runner.core.state import RUNNING
-from runner.core.text import shown
-from runner.disk.layout import COMBINED
-from runner.planners import recorded
 
-HELP = "follow the output of a job"
+HELP = "the end of a job's output, and what it prints next"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_base(parser)
-    parser.add_argument("batch", nargs="?", default="", metavar="BATCH", help="default: the latest")
-    parser.add_argument("job", nargs="?", metavar="JOB", help="default: the one that runs, or the last")
+    words = "default: the latest batch, and in it the job that runs and those after it"
+    add_words(parser, "*", "[JOB]", words)
+    add_lines(parser)
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("-f", "--follow", action="store_true", default=True, help="follow it; this is the default")
+    how.add_argument("--no_follow", "--no-follow", dest="follow", action="store_false", help="print the end only")
+    parser.add_argument("--stream", choices=tuple(STREAMS), default="combined", help="which log (default: combined)")
 
 
 def main(given: Namespace) -> int:
-    """Print the output of a job as it grows, until the job has ended."""
-    job = _meant(find(base_folder(given), given.batch), given.job)
-    return print_followed(job.out_dir / COMBINED, lambda: _runs(job))
-
-
-def _meant(root: Path, named: str | None) -> Job:
-    jobs = {job.name: job for job in recorded.plan(root).jobs}
-    if named is not None:
-        if named not in jobs:
-            raise UserError(no_such_job(named, list(jobs)))
-        return jobs[named]
-    running = [job for job in jobs.values() if _runs(job)]
-    started = [job for job in jobs.values() if (job.out_dir / COMBINED).exists()]
-    if not (running or started):
-        raise UserError(f"{shown(root)}: no job has started yet")
-    return (running or started)[-1]
-
-
-def _runs(job: Job) -> bool:
-    return inspect.job(job).status == RUNNING
+    """Follow a job over its retries, or, if none is named, one job after the other to the end of the batch."""
+    plan, names = batch_and_jobs(base_folder(given), given.words)
+    if len(names) > 1:
+        raise UserError(f"{names[1]!r}: name one job; without a name all are followed, one after another")
+    followed = FollowedBatch(plan, names[0] if names else None, STREAMS[given.stream], given.lines)
+    if given.follow:
+        return follow(followed)
+    followed.print_end()
+    return 0

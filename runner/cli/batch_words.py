@@ -1,0 +1,62 @@
+"""The words `[BATCH] [JOB…]` of a command -> a batch, and names of its jobs. Without BATCH it is the latest one."""
+
+from __future__ import annotations
+
+import glob
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from runner.cli.batch_folders import find, no_such_job
+from runner.core.errors import UserError
+from runner.core.job import Plan
+from runner.disk import plan_file
+from runner.planners import recorded
+
+
+def add_words(parser: ArgumentParser, nargs: Literal["*", "+"], what: str, meaning: str) -> None:
+    """The words of a command: a batch, and `what`, as `JOB...`."""
+    parser.usage = f"{parser.prog} [options] [BATCH] {what}"
+    parser.add_argument("words", nargs=nargs, metavar=f"[BATCH] {what}", help=meaning)
+
+
+def batch_and_jobs(base: Path, words: Sequence[str]) -> tuple[Plan, list[str]]:
+    """The batch, and the jobs that were named, each once. A first word that is the name of both means the batch.
+
+    Raises UserError for a name that no job has.
+    """
+    root, named = _split(base, words)
+    plan = recorded.plan(root)
+    names = [job.name for job in plan.jobs]
+    if unknown := [word for word in named if word not in names]:
+        raise UserError(*(no_such_job(word, names) for word in unknown))
+    return plan, list(dict.fromkeys(named))
+
+
+def batch_and_configs(base: Path, words: Sequence[str]) -> tuple[Path, list[str]]:
+    """The folder of the batch, and the configs that were named. A first word that is a file is not a batch."""
+    first = words[0]
+    path = Path.cwd() / Path(first).expanduser()
+    if not _is_batch(base, first) and (path.is_file() or glob.has_magic(first)):
+        return find(base, ""), list(words)
+    return find(base, first), list(words[1:])
+
+
+def _split(base: Path, words: Sequence[str]) -> tuple[Path, Sequence[str]]:
+    if not words:
+        return find(base, ""), ()
+    if not _is_batch(base, words[0]) and _is_job_of_latest(base, words[0]):
+        return find(base, ""), words
+    return find(base, words[0]), words[1:]
+
+
+def _is_batch(base: Path, word: str) -> bool:
+    return any(plan_file.exists(path) for path in (Path.cwd() / Path(word).expanduser(), base / word))
+
+
+def _is_job_of_latest(base: Path, word: str) -> bool:
+    try:
+        return word in [job.name for job in recorded.plan(find(base, "")).jobs]
+    except UserError:  # there is none, or it cannot be read
+        return False
