@@ -17,6 +17,7 @@ from runner.core.errors import UserError
 
 BASE_OUT_DIR = "experiments"
 GIVEN = "options_given"  # in a namespace: the name of an option -> each spelling and value with which it was given
+WORDS = ("WORDS", "TEMPLATE")  # the metavars of options whose value is words of a command line
 _NEGATIVE = re.compile(r"-(\d|\.\d|inf\b).*")  # a value such as -1e-3, which argparse alone takes for an option
 
 
@@ -72,6 +73,20 @@ class Parser(argparse.ArgumentParser):
         for name in (None, "store"):
             self.register("action", name, _Store)
         self.register("action", "add", _Added)
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """As argparse does it, but words with a placeholder may begin with dashes: `--resume_args "--x={out_dir}"`."""
+        return super().parse_known_args(None if args is None else self._joined(args), namespace)
+
+    def _joined(self, words: Sequence[str]) -> list[str]:
+        found: list[str] = []
+        for word in words:
+            before = self._option_string_actions.get(found[-1]) if found else None
+            if before is not None and before.metavar in WORDS and word.startswith("-") and "{" in word:
+                found[-1] += f"={word}"
+            else:
+                found.append(word)
+        return found
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; see --help")

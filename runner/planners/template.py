@@ -148,8 +148,9 @@ def errors(template: Sequence[str], place: str) -> Iterator[str]:
             hint = f"did you mean {{{near}}}?" if near else f"there are {known}"
             yield f"{place}: {{{field.name}}} is not a placeholder; {hint}; write {{{{{field.name}}}}} for the braces"
             return
-    if not any(field.name == "config" for field in found):
-        yield f"{place}: every job would be the same without {{config}}; put it where the config's path belongs"
+    if not any(field.name in ("config", "name") for field in found):
+        fix = "put it where the config's path belongs, or {name} where its name does"
+        yield f"{place}: every job would be the same without {{config}}; {fix}"
     yield from _swallowed(parsed(template), place)
 
 

@@ -17,7 +17,8 @@ from tests.conftest import PROJECT, Workspace
 LISTS = {
     "configs": ("c/a.py", "c/b.py"), "observers": ("x", "y"), "exclude": ("x*", "y*"), "subdir": ("x", "y"),
     "extensions": ("yaml", "json"), "retry_on": ("failed", "signal"),
-    "not_secret": ("a_key", "b_key"), "checkpoints": ("*.a", "*.b"), "metric_patterns": ("a=(?P<a>.*)", "b=(?P<b>.*)"),
+    "not_secret": ("a_key", "b_key"), "extend": ("a=1", "b=2"),
+    "checkpoints": ("*.a", "*.b"), "metric_patterns": ("a=(?P<a>.*)", "b=(?P<b>.*)"),
 }  # fmt: skip
 VALUES = {"grace": ("1,2,3", "4,5,6"), "log_timestamps": ("all", "none"), "only": ("failed", "pending"),
           "mode": ("training", "simulation")}  # fmt: skip

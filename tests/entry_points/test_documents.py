@@ -159,7 +159,7 @@ def test_the_documents_name_no_option_that_does_not_exist() -> None:
     places = [path for place in ("bench/*.py", "data/*.py") for path in PROJECT.glob(place)]
     for path in [*places, *map(PROJECT.joinpath, ADD_OPTIONS)]:
         known |= set(re.findall(r'add_argument\(\s*"(--\w+)"', path.read_text()))
-    known |= {"--out_dir"}  # which each job gets
+    known |= {"--out_dir", "--key", "--no-key"}  # which each job gets; any setting, as a template may write it
     known |= {f"--{key}" for key in (*SampleSettings.model_fields, *overrides.FLAGS)}
     text = "\n".join(path.read_text() for path in DOCUMENTS)
     mentioned = set(re.findall(r"`(--[a-z][\w-]+)`", text))

@@ -187,7 +187,7 @@ def test_a_gpu_is_called_cuda(work: Workspace) -> None:
 @pytest.mark.parametrize("device", ["gpu", "cuda", "cuda:9", "tpu", "mps", "cuda:x", "GPU:0"])
 def test_of_other_programs_a_device_is_at_most_noted(echo: Workspace, script: tuple[str, str], device: str) -> None:
     """LightGBM and JAX have a gpu, a command may run on another machine, and a script may do without."""
-    echo.write("ssh", "")
+    echo.write("ssh", "#!/bin/sh\n")
     (echo / "ssh").chmod(0o755)
     echo.write("c/a.yaml", f"device: {device}\n")
     path = {"PATH": f"{echo.folder}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": ""}
