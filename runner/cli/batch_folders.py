@@ -25,9 +25,7 @@ def find(base: Path, named: str) -> Path:
         if plan_file.exists(path):
             return _without_link(path)
     known = {path.name: path for path in batches(base)}
-    if named in ("", layout.LATEST):
-        if not known:
-            raise UserError(f"{shown(base)}: there is no batch yet")
+    if known and named in ("", layout.LATEST):
         return next(iter(known.values()))
     begun = [name for name in known if name.startswith(named)]
     if len(begun) == 1:
@@ -37,7 +35,9 @@ def find(base: Path, named: str) -> Path:
     for path in named_paths:
         if path.is_dir():
             return path
-    hint = did_you_mean(named, known) or f"there are {listed(list(known), 3) or 'none'}"
+    if not known:
+        raise UserError(f"{shown(base)}: there is no batch yet")
+    hint = did_you_mean(named, known) or f"there are {listed(list(known), 3)}"
     raise UserError(f"{named}: no such batch; {hint}")
 
 

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ import pytest
 from runner.disk.lock import holder
 from tests.conftest import RUN_EXPERIMENTS, Workspace, alive, kill, read, runs, wait_until
 
-COMMAND = ("--command", "sh {config} --out {out_dir}", "--grace", "1,0.3,5")
+TEMPLATE = ("--command", "sh {config} --out {out_dir}")
+COMMAND = (*TEMPLATE, "--grace", "1,0.3,5")
 WAITING = """\
 echo $$ >> runs
 trap 'echo saved; exit 0' INT
@@ -57,15 +59,20 @@ def two(work: Workspace) -> Workspace:
         wait_until(lambda: held(work) is None, "the batch has ended", 10)
 
 
+def with_grace(options: Sequence[str]) -> tuple[str, ...]:
+    """How the jobs are started, with a short grace unless another one is given."""
+    return (*(TEMPLATE if "--grace" in options else COMMAND), *options)
+
+
 def started(work: Workspace, *options: str) -> subprocess.Popen[str]:
-    process = work.start("--configs", "c/*.sh", *COMMAND, *options)
+    process = work.start("--configs", "c/*.sh", *with_grace(options))
     wait_until(lambda: runs(work), "the first job runs")
     wait_until((work / "experiments/latest/a/supervisor.json").exists, "its processes are recorded")
     return process
 
 
 def detached(work: Workspace, *options: str) -> str:
-    done = work.run("--configs", "c/*.sh", *COMMAND, "--detach", *options, code=0)
+    done = work.run("--configs", "c/*.sh", *with_grace(options), "--detach", code=0)
     wait_until(lambda: runs(work), "the first job runs")
     wait_until((work / "experiments/latest/a/supervisor.json").exists, "its processes are recorded")
     return done.stdout

@@ -7,7 +7,7 @@ import os
 import pty
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from runner.disk.lock import holder
 from runner.planners import recorded
 from tests.conftest import Workspace, alive, kill, read, wait_until
 
-COMMAND = ("--command", "sh {config} --out {out_dir} {overrides}", "--grace", "1,0.3,5")
+TEMPLATE = ("--command", "sh {config} --out {out_dir} {overrides}")
+COMMAND = (*TEMPLATE, "--grace", "1,0.3,5")
 #: Notes its start and its arguments, then waits for the file `go`, or for one with its own name; saves on SIGINT.
 JOB = """\
 name=$(basename "$2")
@@ -68,8 +69,13 @@ def three(work: Workspace) -> Iterator[Workspace]:
         wait_until(lambda: ended(work), "the batch has ended")
 
 
+def with_grace(options: Sequence[str]) -> tuple[str, ...]:
+    """How the jobs are started, with a short grace unless another one is given."""
+    return (*(TEMPLATE if "--grace" in options else COMMAND), *options)
+
+
 def started(work: Workspace, *options: str) -> subprocess.Popen[str]:
-    process = work.start("--configs", "c/*.sh", *COMMAND, *options)
+    process = work.start("--configs", "c/*.sh", *with_grace(options))
     wait_until(lambda: runs(work, "a"), "the first job runs")
     return process
 
