@@ -46,17 +46,18 @@ def batch_and_configs(base: Path, words: Sequence[str]) -> tuple[Path, list[str]
 def _split(base: Path, words: Sequence[str]) -> tuple[Path, Sequence[str]]:
     if not words:
         return find(base, ""), ()
-    if not _is_batch(base, words[0]) and _is_job_of_latest(base, words[0]):
-        return find(base, ""), words
+    if not _is_batch(base, words[0]):
+        try:
+            latest = find(base, "")
+            if words[0] in [job.name for job in recorded.plan(latest).jobs]:
+                return latest, words
+        except UserError as error:  # there is none, or it cannot be read: unless another batch is meant
+            try:
+                return find(base, words[0]), words[1:]
+            except UserError:
+                raise error from None
     return find(base, words[0]), words[1:]
 
 
 def _is_batch(base: Path, word: str) -> bool:
     return any(plan_file.exists(path) for path in (Path.cwd() / Path(word).expanduser(), base / word))
-
-
-def _is_job_of_latest(base: Path, word: str) -> bool:
-    try:
-        return word in [job.name for job in recorded.plan(find(base, "")).jobs]
-    except UserError:  # there is none, or it cannot be read
-        return False

@@ -168,10 +168,10 @@ def test_unknown_counts_are_null_with_a_note(tree: Workspace) -> None:
 
 
 def test_errors_are_reported_before_anything_starts(tree: Workspace) -> None:
-    tree.write("config/IMAGE/a.yaml", "seed: 1\nseed: 2\n")
-    tree.write("config/my-set/c.yaml", "x: [\n")
+    tree.write("config/IMAGE/a.yaml", "seed: 1\napi_key: sk-1234567890abcdef1234\n")
+    tree.write("config/my-set/c.yaml", "x: 1\n\npassword: hunter22\n")
     err = run_program(tree, "run_all", *SCRIPT, code=2).stderr
-    assert "config/IMAGE/a.yaml:2: 'seed' is there twice" in err and "config/my-set/c.yaml:2" in err
+    assert "config/IMAGE/a.yaml:2: 'api_key' looks like a secret" in err and "config/my-set/c.yaml:3: 'password'" in err
     assert "2 errors; nothing was started" in err and not (tree / "outputs").exists()
 
 
