@@ -1,10 +1,11 @@
 # make demo    install, then run three small masked-diffusion trainings one after another
-# make test    install, then run the tests
-# make check   run ruff, mypy and the tests, as CI does
+# make test    install, then run the tests, without those marked as slow
+# make check   run ruff, mypy and all tests, as CI does
 # make clean   remove the virtual environment, build files and caches
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: help setup demo test check clean
 .DEFAULT_GOAL := help
@@ -27,12 +28,12 @@ demo: $(VENV)/.installed
 	$(BIN)/python run_experiments.py --configs "config/quickstart/*.py"
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST) -m "not slow"
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	@$(MAKE) --no-print-directory test
+	$(PYTEST)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
