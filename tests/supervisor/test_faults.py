@@ -93,7 +93,7 @@ def test_an_interrupt_while_planning_writes_nothing_and_shows_no_traceback(
     mark = uuid.uuid4().hex
     # A config that cannot be read off its text is run, in a process of its own: this one takes its time.
     work.write("c/a.py", "import time\nopen('planning', 'w').close()\ntime.sleep(8)\nx = time.time()\n")
-    work.write("job.py", "")
+    work.write("job.py", "x = 0\nexec(open('configurator.py').read())\n")
     process = work.start(
         "--configs", "c/a.py", "--train_script", "job.py", env={"RUNNER_TEST": mark},
         preexec_fn=lambda: signal.signal(signal.SIGINT, before),
