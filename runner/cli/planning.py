@@ -217,14 +217,13 @@ def command_of(arguments: Arguments, before: Plan) -> Command:
 def _command(given: Namespace, before: Plan | None) -> tuple[Command, list[str]]:
     """How jobs are started, and the errors about it. Raises UserError."""
     line = starting.given(given, Path.cwd())
-    if given.exp is None:
-        return starting.start(line)
-    whole = starting.combined(line, starting.of_spec(Path(shown(_spec(given))), line.cwd))
+    in_spec = given.exp is not None
+    whole = starting.combined(line, starting.of_spec(Path(shown(_spec(given))), line.cwd)) if in_spec else line
     return starting.start(whole if before is None else _as_started_before(whole, before))
 
 
 def _as_started_before(now: Given, before: Plan) -> Given:
-    """What is given now, and what the sweep was started with where that is not given again."""
+    """What is given now, and what the batch was started with where that is not given again."""
     script = before.jobs[0].script
     recorded = {key: before.origin.get(key) for key in starting.KEYS}
     if script is not None and recorded["module"] is None:
