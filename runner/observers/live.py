@@ -122,13 +122,14 @@ class Screen(Lines):
             "val loss": "" if progress.val_loss is None else f"{progress.val_loss:.4f}",
             "speed": f"{progress.speed:.3g} it/s" if progress.speed is not None and running else "",
             "elapsed": spent,
-            "ETA": duration(progress.remaining) if progress.remaining is not None and running else "",
+            "ETA": duration(rest) if running and (rest := self.state.remaining_of(name)) is not None else "",
         }
 
     def _state(self, record: Record) -> str:
         if record.job.name in self.state.skipped:
             return "skipped"
-        return record.status + (" !" if record.warnings else "")
+        phase = self.state.phase(record.job.name) if isinstance(record.state, Running) else ""
+        return phase or record.status + (" !" if record.warnings else "")
 
     def _caption(self) -> str:
         state, rest = self.state, self.state.remaining()

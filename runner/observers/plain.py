@@ -36,7 +36,7 @@ def make(context: ObserverContext) -> Lines:
     return Lines(context.stream, brief=context.quiet, verbose=context.verbose)
 
 
-def measures(progress: Progress) -> list[str]:
+def measures(progress: Progress, remaining: float | None) -> list[str]:
     """`iter 120/5000`, `loss 2.31`, `val 2.40`, `3.2 it/s`, `ETA 4 min 05 s`: those that are known."""
     parts = []
     if progress.iteration is not None:
@@ -47,18 +47,19 @@ def measures(progress: Progress) -> list[str]:
         parts.append(f"val {progress.val_loss:.4f}")
     if progress.speed is not None:
         parts.append(f"{progress.speed:.3g} it/s")
-    if progress.remaining is not None:
-        parts.append(f"ETA {duration(progress.remaining)}")
+    if remaining is not None:
+        parts.append(f"ETA {duration(remaining)}")
     return parts
 
 
 def heartbeats(state: BatchState) -> list[str]:
-    """A line for each running job: for how long it runs, and how far it is."""
-    return [
-        ", ".join([f"{name}: running for {duration(state.running_for(name))}", *measures(progress)])
-        for name in state.since
-        for progress in (state.progress.get(name, NO_PROGRESS),)
-    ]
+    """A line for each running job: for how long it runs, what it does if it does not train, and how far it is."""
+    lines = []
+    for name in state.since:
+        phase = [phase] if (phase := state.phase(name)) else []
+        known = measures(state.progress.get(name, NO_PROGRESS), state.remaining_of(name))
+        lines.append(", ".join([f"{name}: running for {duration(state.running_for(name))}", *phase, *known]))
+    return lines
 
 
 class Lines:

@@ -211,6 +211,23 @@ def test_without_a_terminal_there_is_a_line_an_event_and_a_heartbeat(tmp_path: P
     assert beats[0].endswith("iter 30/100, loss 2.5000, val 2.6000, 10 it/s, ETA 7.0 s")
 
 
+def test_a_heartbeat_explains_the_silence(tmp_path: Path) -> None:
+    stream, now = io.StringIO(), [0.0]
+    lines = Lines(stream, clock=lambda: now[0])
+    plan = plan_of(tmp_path, "a", "b")
+    lines(BatchStarted(plan))
+    for job in plan.jobs:
+        lines(JobStarted(Record(job, Running("now", 1))))
+    lines(JobProgressed(plan.jobs[1], Progress(100, 100, 2.5, phase="evaluating")))
+    now[0] = 61.0
+    lines(Tick())
+    beats = [line for line in stream.getvalue().splitlines() if "running for" in line]
+    assert beats == [
+        "a: running for 1 min 01 s, starting",
+        "b: running for 1 min 01 s, evaluating, iter 100/100, loss 2.5000",
+    ]
+
+
 def test_the_table_knows_when_the_batch_will_be_done(tmp_path: Path) -> None:
     screen = Screen(io.StringIO(), clock=lambda: 0.0)
     plan = plan_of(tmp_path, "a", "b", "c", "d")
