@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from runner.core.job import Plan
+from runner.core.job import Job, Plan
 from runner.core.state import COMPLETED, Finished, Record
 from runner.engine.events import (
     BatchEnded,
@@ -22,6 +22,8 @@ from runner.engine.events import (
 )
 from runner.engine.phases import STARTING
 from runner.engine.progress import Progress
+from runner.reports import comparison
+from runner.reports.columns import Column
 
 NO_PROGRESS = Progress()
 LOCAL = "local"  # the executor whose jobs have their output read
@@ -50,6 +52,7 @@ class BatchState:
         self._ended: set[str] = set()
         self._completed, self._completed_seconds = 0, 0.0
         self._trained: dict[str, float] = {}  # name of a running job -> when it was after its last iteration
+        self._settings: tuple[Sequence[Column], Sequence[Job]] | None = None  # as they were for these jobs
         self._tails: list[float] = []  # seconds that jobs took after their last iteration
         self._not_run = 0  # jobs that have not ended, and that this batch does not run
 
@@ -100,6 +103,14 @@ class BatchState:
     def running_for(self, name: str) -> float:
         """Seconds since a job started that is running now."""
         return self._clock() - self.since[name]
+
+    @property
+    def settings(self) -> Sequence[Column]:
+        """What the jobs differ in: a column for each key, a cell for each job."""
+        if self._settings is None or len(self._settings[1]) != self.total:
+            jobs = [record.job for record in self.records.values()]
+            self._settings = comparison.varied(jobs), jobs
+        return self._settings[0]
 
     def phase(self, name: str) -> str:
         """What a running job does while it does not train: `starting`, `compiling`, `evaluating`; else empty."""
