@@ -68,8 +68,9 @@ def _identities(state: BatchState, names: Sequence[str], width: int) -> list[lis
     title = Column("job", called, least=least)
     if state.plan.kind.listing != SWEEP:
         return [[title]]
+    places = [state.number(name) - 1 for name in names]
     keys = [
-        replace(key, cells=[key.cells[state.number(name) - 1] for name in names], least=max(LEAST_KEY, *map(len, key.cells)))
+        replace(key, cells=[key.cells[place] for place in places], least=max(LEAST_KEY, *map(len, key.cells)))
         for key in state.settings
     ]
     run = replace(title, heading="run")

@@ -40,8 +40,8 @@ class Column:
         """The same at most so wide, its names still different."""
         if self.width <= width:
             return self
-        cells = shortened(list(self.cells), width)
-        return replace(self, heading=cut_middle(self.heading, width), cells=cells, least_wide=min(self.least_wide, width))
+        heading, cells = cut_middle(self.heading, width), shortened(list(self.cells), width)
+        return replace(self, heading=heading, cells=cells, least_wide=min(self.least_wide, width))
 
 
 @dataclass(frozen=True, slots=True)
