@@ -2,19 +2,47 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import re
 import select
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.conftest import DEADLINE, RUN_EXPERIMENTS
+from tests.conftest import DEADLINE, RUN_EXPERIMENTS, Workspace
 
 RUNNER = f"{sys.executable} {RUN_EXPERIMENTS}"
+
+
+def on_a_terminal(work: Workspace, *arguments: str, rows: int = 24, columns: int = 110, **environment: str) -> str:
+    """Everything that run_experiments.py wrote to a pseudo-terminal of this size."""
+    sizeless = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, str(RUN_EXPERIMENTS), *arguments],
+        cwd=work.folder, stdin=follower, stdout=follower, stderr=follower,
+        env={**sizeless, "TERM": "xterm-256color", **environment}, start_new_session=True,
+    )  # fmt: skip
+    os.close(follower)
+    written = b""
+    while True:
+        try:
+            block = os.read(leader, 1 << 16)
+        except OSError:  # the other side is closed
+            break
+        if not block:
+            break
+        written += block
+    process.wait(30)
+    os.close(leader)
+    return written.decode()
 
 
 class Terminal:

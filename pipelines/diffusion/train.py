@@ -87,6 +87,7 @@ def train(settings: DiffusionSettings, state: TrainState, stop: StopRequest, wor
 
     loss_module = BatchLoss(model, device, dtype)
     if devices.compiles(settings.compile, device) and not settings.eval_only:
+        log("compiling the model; it can take minutes until the first iteration")
         example = objective.draw(0, 0, 0)
         loss_module = devices.compiled(
             loss_module, lambda fast: loss_of(fast, example).backward(), graphs=settings.cuda_graphs

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,26 @@ def plain(text: str, width: int | None = None) -> str:
     if width is not None and len(text) > width:
         return text[: max(width - 1, 0)] + "…"
     return text
+
+
+def width_of(text: str) -> int:
+    """The columns that a line takes on a terminal: signs of East Asia take two, accents none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text
+    )
+
+
+#: What stands for our own signs where only ASCII can be shown.
+_ASCII = str.maketrans(
+    {"✓": "+", "✗": "x", "★": "*", "…": "~", "±": "+-", "━": "#", "╸": "#", "─": "-", "–": "-", "→": "->"}
+)
+
+
+def ascii_signs(text: str) -> str:
+    """A text of ours with signs of ASCII alone; other letters are left."""
+    return text.translate(_ASCII)
 
 
 def plain_lines(text: str) -> str:

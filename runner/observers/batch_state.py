@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from runner.core.job import Plan
+from runner.core.job import Job, Plan
 from runner.core.state import COMPLETED, Finished, Record
 from runner.engine.events import (
     BatchEnded,
@@ -19,9 +20,14 @@ from runner.engine.events import (
     JobStarted,
     JobWaiting,
 )
+from runner.engine.phases import STARTING
 from runner.engine.progress import Progress
+from runner.reports import comparison
+from runner.reports.columns import Column
 
 NO_PROGRESS = Progress()
+LOCAL = "local"  # the executor whose jobs have their output read
+TURNS = 10  # of each worker, that are counted one by one for the time that remains
 
 
 class BatchState:
@@ -45,6 +51,9 @@ class BatchState:
         self._numbers: dict[str, int] = {}
         self._ended: set[str] = set()
         self._completed, self._completed_seconds = 0, 0.0
+        self._trained: dict[str, float] = {}  # name of a running job -> when it was after its last iteration
+        self._settings: tuple[Sequence[Column], Sequence[Job]] | None = None  # as they were for these jobs
+        self._tails: list[float] = []  # seconds that jobs took after their last iteration
         self._not_run = 0  # jobs that have not ended, and that this batch does not run
 
     def apply(self, event: Event) -> None:
@@ -52,6 +61,8 @@ class BatchState:
         match event:
             case JobProgressed(job, progress):
                 self.progress[job.name] = progress
+                if progress.at_end:
+                    self._trained.setdefault(job.name, self._clock())
             case JobStarted(record):
                 self._job_started(record)
             case JobEnded(record, again):
@@ -93,24 +104,56 @@ class BatchState:
         """Seconds since a job started that is running now."""
         return self._clock() - self.since[name]
 
+    @property
+    def settings(self) -> Sequence[Column]:
+        """What the jobs differ in: a column for each key, a cell for each job."""
+        if self._settings is None or len(self._settings[1]) != self.total:
+            jobs = [record.job for record in self.records.values()]
+            self._settings = comparison.varied(jobs), jobs
+        return self._settings[0]
+
+    def phase(self, name: str) -> str:
+        """What a running job does while it does not train: `starting`, `compiling`, `evaluating`; else empty."""
+        known = self.progress.get(name)
+        if known is not None:
+            return known.phase
+        return STARTING if self.plan.options.executor == LOCAL else ""
+
+    @property
+    def fraction(self) -> float:
+        """The part of the batch that is done, from 0 to 1: jobs that ended, and the iterations of those that run."""
+        running = sum(self.progress.get(name, NO_PROGRESS).fraction or 0.0 for name in self.since)
+        return min((self.ended + running) / self.total, 1.0) if self.total else 0.0
+
+    def remaining_of(self, name: str) -> float | None:
+        """Seconds until a running job ends: its iterations at their present speed, and then what jobs took so far
+        after their last one."""
+        tail = sum(self._tails) / len(self._tails) if self._tails else None
+        if name in self._trained:
+            return None if tail is None else max(tail - (self._clock() - self._trained[name]), 0.0)
+        rest = self.progress.get(name, NO_PROGRESS).remaining
+        return None if rest is None else rest + (tail or 0.0)
+
     def remaining(self) -> float | None:
         """Seconds until the batch ends, from the jobs that completed and the speed of those that are running."""
-        totals, durations = self._completed_seconds, self._completed
-        average = totals / durations if durations else None
-        left = 0.0
+        average = self._completed_seconds / self._completed if self._completed else None
+        rests, estimates = [], []
         for name in self.since:
-            spent, rest = self.running_for(name), self.progress.get(name, NO_PROGRESS).remaining
-            if rest is not None:
-                totals, durations = totals + spent + rest, durations + 1
-            elif average is not None:
-                rest = max(average - spent, 0)
-            else:
-                return None
-            left = max(left, rest)
+            spent, rest = self.running_for(name), self.remaining_of(name)
+            if rest is None:
+                if average is None and name not in self._trained:
+                    return None
+                rest = max((average or 0.0) - spent, 0.0)
+            rests.append(rest)
+            estimates.append(spent + rest)
         waiting = self.total - self.ended - len(self.since) - self._not_run - len(self.skipped)
         if waiting <= 0:
-            return left
-        return left + waiting * totals / durations / max(len(self.since), 1) if durations else None
+            return max(rests, default=0.0)
+        if average is None:
+            if not estimates:
+                return None
+            average = sum(estimates) / len(estimates)
+        return _until_all_ended(rests or [0.0], waiting, average)
 
     def _start(self, event: BatchStarted) -> None:
         self.started_at = self._clock()
@@ -132,6 +175,8 @@ class BatchState:
         self.records[name] = record
         self.since[name] = self._clock()
         self.reasons.pop(name, None)
+        self.progress.pop(name, None)  # of an earlier attempt
+        self._trained.pop(name, None)
 
     def _job_ended(self, record: Record, *, again: bool) -> None:
         name = record.job.name
@@ -140,6 +185,19 @@ class BatchState:
         self.reasons.pop(name, None)
         if not again:
             self._ended.add(name)
+        trained = self._trained.pop(name, None)
         if record.status == COMPLETED and isinstance(record.state, Finished):
+            if trained is not None:
+                self._tails.append(self._clock() - trained)
             self._completed += 1
             self._completed_seconds += record.state.seconds
+
+
+def _until_all_ended(rests: Sequence[float], waiting: int, each: float) -> float:
+    """Seconds until workers that are free after `rests` have done all that waits, which takes `each` a job."""
+    rounds = max(waiting // len(rests) - TURNS, 0)
+    free = list(rests)
+    heapq.heapify(free)
+    for _ in range(waiting - rounds * len(rests)):
+        heapq.heapreplace(free, free[0] + each)
+    return max(free) + rounds * each

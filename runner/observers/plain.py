@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from typing import TextIO
@@ -10,7 +11,7 @@ from typing import TextIO
 from runner.core.job import Plan
 from runner.core.program import pasted
 from runner.core.state import COMPLETED, Record
-from runner.core.text import count, duration, plain, shown
+from runner.core.text import ascii_signs, count, duration, plain, shown
 from runner.disk.layout import JobPaths
 from runner.engine.events import (
     BatchEnded,
@@ -26,6 +27,7 @@ from runner.engine.events import (
 from runner.engine.progress import Progress
 from runner.observers.batch_state import NO_PROGRESS, BatchState
 from runner.observers.registry import ObserverContext
+from runner.observers.signs import shows_unicode
 from runner.reports import terminal
 
 HEARTBEAT = 60.0  # seconds between two signs of life in plain output
@@ -36,7 +38,7 @@ def make(context: ObserverContext) -> Lines:
     return Lines(context.stream, brief=context.quiet, verbose=context.verbose)
 
 
-def measures(progress: Progress) -> list[str]:
+def measures(progress: Progress, remaining: float | None) -> list[str]:
     """`iter 120/5000`, `loss 2.31`, `val 2.40`, `3.2 it/s`, `ETA 4 min 05 s`: those that are known."""
     parts = []
     if progress.iteration is not None:
@@ -47,18 +49,19 @@ def measures(progress: Progress) -> list[str]:
         parts.append(f"val {progress.val_loss:.4f}")
     if progress.speed is not None:
         parts.append(f"{progress.speed:.3g} it/s")
-    if progress.remaining is not None:
-        parts.append(f"ETA {duration(progress.remaining)}")
+    if remaining is not None:
+        parts.append(f"ETA {duration(remaining)}")
     return parts
 
 
 def heartbeats(state: BatchState) -> list[str]:
-    """A line for each running job: for how long it runs, and how far it is."""
-    return [
-        ", ".join([f"{name}: running for {duration(state.running_for(name))}", *measures(progress)])
-        for name in state.since
-        for progress in (state.progress.get(name, NO_PROGRESS),)
-    ]
+    """A line for each running job: for how long it runs, what it does if it does not train, and how far it is."""
+    lines = []
+    for name in state.since:
+        phase = [phase] if (phase := state.phase(name)) else []
+        known = measures(state.progress.get(name, NO_PROGRESS), state.remaining_of(name))
+        lines.append(", ".join([f"{name}: running for {duration(state.running_for(name))}", *phase, *known]))
+    return lines
 
 
 class Lines:
@@ -77,6 +80,7 @@ class Lines:
     ) -> None:
         self.state = BatchState(clock)
         self._stream = stream
+        self._unicode = shows_unicode(stream)
         self._brief = brief
         self._verbose = verbose
         self._clock = clock
@@ -129,15 +133,25 @@ class Lines:
                 self._print(line)
 
     def _print_report(self, event: BatchEnded) -> None:
-        report = terminal.report(self.state.plan, event.records, self.state.elapsed, event.stopped)
+        width, height = self._size()
+        seconds, stopped = self.state.elapsed, event.stopped
+        report = terminal.report(self.state.plan, event.records, seconds, stopped, width=width, height=height)
         self._print("")
         for line in report.splitlines():
             self._print(line)
 
+    def _size(self) -> tuple[int | None, int | None]:
+        """The width and the height of the terminal; None where there is none."""
+        return shutil.get_terminal_size() if self._stream.isatty() else (None, None)
+
+    def _signs(self, text: str) -> str:
+        """The text with signs that can be shown."""
+        return text if self._unicode else ascii_signs(text)
+
     def _print(self, text: str, *, warning: bool = False) -> None:
         """Print a line. `warning`: it is about a job with one, which a terminal shows in another colour."""
         try:
-            print(plain(text), file=self._stream, flush=True)
+            print(self._signs(plain(text)), file=self._stream, flush=True)
         except (OSError, ValueError):  # `| head` has seen enough, or the terminal is gone: the batch continues
             silence(self._stream)
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from runner.configs.config_file import SUFFIXES
 from runner.core.errors import UserError, did_you_mean
+from runner.core.names import natural
 from runner.core.text import shown
 from runner.planners.exclusion import Exclusion
-from runner.planners.matching import is_private, natural
+from runner.planners.matching import is_private
 
 EXTENSIONS = "yaml,yml,json"
 

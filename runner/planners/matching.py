@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from runner.core.names import natural
+
 RECURSIVE = "**"
 PRIVATE = ("conftest.py",)  # beside all names that begin with an underscore, such as __init__.py
 _MAGIC = re.compile(r"[*?[]")
@@ -31,12 +33,6 @@ def has_magic(text: str) -> bool:
 def is_private(name: str) -> bool:
     """True for a name that only another file imports, or that is there to be built on: `__init__.py`, `_base.yaml`."""
     return name.startswith("_") or name in PRIVATE
-
-
-def natural(path: str | Path) -> list[tuple[int, int | str]]:
-    """Sort key under which `run2` comes before `run10`."""
-    pieces = re.split(r"(\d+)", str(path))
-    return [(0, int(piece)) if piece.isdecimal() else (1, piece) for piece in pieces if piece]
 
 
 def matches(pattern: str, cwd: Path, visit: Callable[[Path], None] = lambda folder: None) -> Matches:

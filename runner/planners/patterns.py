@@ -9,10 +9,11 @@ from pathlib import Path
 
 from runner.configs.config_file import SUFFIXES
 from runner.core.errors import UserError, nearest
+from runner.core.names import natural
 from runner.core.text import listed, shown
 from runner.planners import pattern_words
 from runner.planners.exclusion import Exclusion
-from runner.planners.matching import Matches, has_magic, is_private, matches, natural
+from runner.planners.matching import Matches, has_magic, is_private, matches
 from runner.planners.pattern_words import Pattern
 
 FIRST_OF_MANY = 5  # names in a notice

@@ -15,6 +15,7 @@ from typing import Any
 
 from runner.configs import yamlfile
 from runner.core.canonical import untagged
+from runner.core.names import natural
 from runner.disk import layout, results
 from runner.disk.reading import LARGEST, read_bytes, read_json
 from runner.reports import plainpickle
@@ -25,7 +26,6 @@ LARGEST_PLAN = 1 << 30  # bytes
 REMEMBERED = 100_000  # pieces of YAML
 _TOP_LEVEL = re.compile(r"^(?=[A-Za-z_])", re.MULTILINE)
 _LINKED = re.compile(r"[&*%]|<<|---")  # by these one piece of a YAML file may depend on another
-_DIGITS = re.compile(r"(\d+)")
 
 Row = dict[str, Any]
 
@@ -34,9 +34,10 @@ def load_results(*folders: str | os.PathLike[str]) -> Table:
     """A row for each job below the folders: `name`, `status`, its config, what it measured, `seconds`, `out_dir`.
 
     `status` is as in experiment_result.json, or `pending`, `running`, `lost`, and of a job of Hydra that this runner
-    did not record `completed` or `incomplete`. A job that runs on another host has that host as `running_on`. Keys of
-    nested configs are `optimizer.lr`, those of a metrics_summary.csv `<sampler>_<column>`. Names are paths below the
-    folder if there is one, whole ones if there are several.
+    did not record `completed` or `incomplete`. A job that runs on another host has that host as `running_on`, one that
+    left a checkpoint its path as `final_checkpoint`. Keys of nested configs are `optimizer.lr`, those of a
+    metrics_summary.csv `<sampler>_<column>`. Names are paths below the folder if there is one, whole ones if there are
+    several.
     """
     reader = Reader()
     rows: list[Row] = []
@@ -79,7 +80,7 @@ class Reader:
             yield from self._inside(folder, folders, above, set())
 
     def _inside(self, folder: str, folders: Iterable[str], above: str, taken: set[str]) -> Iterator[Row]:
-        for name in sorted(set(folders) - taken, key=_natural):
+        for name in sorted(set(folders) - taken, key=natural):
             path = f"{folder}/{name}"
             # One folder a job, thousands of them: to open its files by name is quicker than to list all of them.
             found = self.numbered(path, f"{above}{name}") if name.isdecimal() else None
@@ -141,7 +142,8 @@ class Reader:
         host = {"running_on": about["host"]} if status == "running" and "host" in about else {}
         found = about.get("warnings")
         warnings = {"warnings": found} if isinstance(found, list) and found else {}
-        more = {"seconds": about.get("duration_seconds"), "out_dir": folder, **host, **warnings}
+        checkpoint = {"final_checkpoint": path} if (path := about.get("final_checkpoint")) else {}
+        more = {"seconds": about.get("duration_seconds"), "out_dir": folder, **checkpoint, **host, **warnings}
         made = row(name, status, config, result, more)
         for key, _ in flat(result) if isinstance(result, dict) else [("result", None)]:
             self.measured.add(f"result.{key}" if f"result.{key}" in made else key)
@@ -233,10 +235,6 @@ def _listed(folder: str) -> tuple[list[str], set[str]]:
     except OSError:  # one that cannot be read must not hide the others
         pass
     return folders, names
-
-
-def _natural(name: str) -> list[tuple[bool, int, str]]:
-    return [(not piece.isdecimal(), int(piece) if piece.isdecimal() else 0, piece) for piece in _DIGITS.split(name)]
 
 
 def _read(path: str) -> bytes | None:

@@ -4,36 +4,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from runner.core import program, redact
 from runner.core.job import Job, Plan
 from runner.core.state import COMPLETED, Finished, Record
-from runner.core.text import count, duration, listed, plain, shown, size
+from runner.core.text import count, duration, listed, plain, shown, size, width_of
 from runner.disk.layout import BatchPaths
 from runner.disk.results import running_elsewhere
 from runner.planners import environment
 from runner.processes import cpus
-from runner.reports import comparison
+from runner.reports import best, comparison
+from runner.reports.ending import BAD, GOOD, WARNED, best_jobs, ending
 from runner.reports.summary import counts, warned_number
 
 CAUSE_WIDTH = 400
 VALUE_WIDTH = 60
+OVERHEAD = 5  # rows of the screen beside the table and what is below it: headings, blank lines, the shell's prompt
 
 
 def headline(record: Record) -> str:
     """One line on a finished job: `easy_first: completed in 4 min 05 s, val/loss 2.301`."""
     name = plain(record.job.name)
     assert isinstance(record.state, Finished)
-    if record.cached:
-        return f"{name}: {record.status} earlier{warned(record.warnings)}"
-    text = f"{name}: {record.status} in {duration(record.state.seconds)}"
-    if record.attempt > 1:
+    text = f"{name}: {record.status} " + ("earlier" if record.cached else f"in {duration(record.state.seconds)}")
+    if record.attempt > 1 and not record.cached:
         text += f" (attempt {record.attempt})"
     value = record.state.result.final_metrics.get("val/loss")
     if isinstance(value, int | float):
-        text += f", val loss {value:.4f}"
+        text += f", val loss {best.number(value)}"
     cause = why(record.status, record.state.outcome.error)
     return (f"{text}: {cause}" if cause else text) + warned(record.warnings)
 
@@ -49,21 +48,13 @@ def why(status: str, error: str | None) -> str:
     return plain((error or "").removeprefix(status).lstrip(), CAUSE_WIDTH)
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """How the jobs of a batch are shown: before it runs, and those that completed when it has ended."""
-
-    planned: Callable[[Sequence[Job], Collection[str]], list[str]]
-    ended: Callable[[Sequence[Record]], list[str]]
-
-
 def dry_run(plan: Plan, completed: Collection[str] = ()) -> str:
     """What would be run. `completed` are the names of jobs that completed earlier."""
     workers = plan.options.max_workers
     how = f"{workers} at a time" if workers > 1 else "one after another"
     less = f" {len(completed)} of them completed earlier and would not run again." if completed else ""
     head = f"{count(len(plan.jobs), 'job')} would run, {how}, in {shown(plan.root)}.{less} Nothing was written."
-    return "\n".join([head, *footprint(plan), "", *LISTINGS[plan.kind.listing].planned(plan.jobs, completed)])
+    return "\n".join([head, *footprint(plan), "", *LISTINGS[plan.kind.listing](plan.jobs, completed)])
 
 
 def _planned_jobs(jobs: Sequence[Job], completed: Collection[str]) -> list[str]:
@@ -92,15 +83,10 @@ def _planned_runs(jobs: Sequence[Job], completed: Collection[str]) -> list[str]:
     return [*comparison.planned(jobs), "", "the first:", f"   {first}"]
 
 
-def _completed_jobs(records: Sequence[Record]) -> list[str]:
-    """A line for each job that completed, those with a warning last."""
-    done = sorted((record for record in records if record.status == COMPLETED), key=lambda one: bool(one.warnings))
-    return [f"{'!' if record.warnings else '✓'} {headline(record)}" for record in done]
-
-
-LISTINGS: Mapping[str, Listing] = {
-    "jobs": Listing(_planned_jobs, _completed_jobs),
-    "comparison": Listing(_planned_runs, lambda records: [*comparison.outcomes(records), ""]),
+#: How the jobs of a batch are shown before it runs.
+LISTINGS: Mapping[str, Callable[[Sequence[Job], Collection[str]], list[str]]] = {
+    "jobs": _planned_jobs,
+    "comparison": _planned_runs,
 }
 
 
@@ -117,26 +103,67 @@ def footprint(plan: Plan) -> list[str]:
     return lines
 
 
-def report(plan: Plan, records: Sequence[Record], seconds: float, stopped: str | None) -> str:
-    """The report at the end: failed jobs first, each with its cause, its logs and how to run it again."""
-    bad = [record for record in records if isinstance(record.state, Finished) and record.status != COMPLETED]
+def report(
+    plan: Plan,
+    records: Sequence[Record],
+    seconds: float,
+    stopped: str | None,
+    *,
+    width: int | None = None,
+    height: int | None = None,
+) -> str:
+    """The report at the end: a table of the jobs, then in full what went wrong, and how to continue.
+
+    `width` and `height` are those of a terminal: the table is fitted so that all below it is on one screen, too.
+    """
+    below = [*_unfinished(records, stopped), *_warned(records), *_failed(plan, records)]
+    below += best_jobs(records)
+    below += [_total(records, seconds), f"Summary: {shown(BatchPaths(plan.root).summary)}"]
+    if any(record.status != COMPLETED for record in records):
+        below.append(f"Resume:  {program.resume_command(plan.root)}")
+    if len(records) < 2:
+        good = [record for record in records if record.status == COMPLETED and not record.warnings]
+        return "\n".join([*(f"{GOOD} {headline(record)}" for record in good), *below])
+    rows = None if height is None else height - OVERHEAD - sum(_rows(line, width) for line in below)
+    return "\n".join([*ending(plan, records, width, rows), "", *below])
+
+
+def _rows(line: str, width: int | None) -> int:
+    """The rows of a terminal that a line takes."""
+    return 1 if not width else max(-(-width_of(line) // width), 1)
+
+
+def _unfinished(records: Sequence[Record], stopped: str | None) -> list[str]:
+    """The jobs that run on another machine, and those that were not started."""
     elsewhere = {record.job.name: line for record in records if (line := running_elsewhere(record))}
     unfinished = [record for record in records if not isinstance(record.state, Finished)]
-    pending = [record for record in unfinished if record.job.name not in elsewhere]
-    lines = []
-    for record in bad:
-        lines += [f"✗ {headline(record)}", f"    logs   {shown(record.job.out_dir)}"]
-        if record.job.rerun:
-            lines.append(f"    again  {_again(plan, record.job)}")
-    lines += LISTINGS[plan.kind.listing].ended(records)
-    lines += [f"- {plain(line)}" for line in elsewhere.values()]
+    pending = [plain(record.job.name) for record in unfinished if record.job.name not in elsewhere]
+    lines = [f"- {plain(line)}" for line in elsewhere.values()]
     if pending:
-        names = listed([plain(record.job.name) for record in pending], 10)
-        lines.append(f"- not started: {names}" + (f" ({stopped})" if stopped else ""))
-    lines += [_total(records, seconds), f"Summary: {shown(BatchPaths(plan.root).summary)}"]
-    if bad or unfinished:
-        lines.append(f"Resume:  {program.resume_command(plan.root)}")
-    return "\n".join(lines)
+        lines.append(f"- not started: {listed(pending, 10)}" + (f" ({stopped})" if stopped else ""))
+    return lines
+
+
+def _warned(records: Sequence[Record]) -> list[str]:
+    return [f"{WARNED} {headline(record)}" for record in records if record.status == COMPLETED and record.warnings]
+
+
+def _failed(plan: Plan, records: Sequence[Record]) -> list[str]:
+    """Each job that did not complete: its cause, the command that ran, its logs, and how to run it again."""
+    lines = []
+    for record in records:
+        if not isinstance(record.state, Finished) or record.status == COMPLETED:
+            continue
+        job = record.job
+        ran = record.state.result.command or tuple(redact.argv(job.argv, job.not_secret))
+        lines += [
+            f"{BAD} {headline(record)}",
+            f"    ran    {program.pasted(ran, job.cwd)}",
+            f"    logs   {shown(job.out_dir)}",
+        ]
+        if job.rerun:
+            lines.append(f"    again  {_again(plan, job)}")
+    return lines
 
 
 def _again(plan: Plan, job: Job) -> str:

@@ -95,6 +95,45 @@ def test_the_time_that_remains(
     assert state.remaining() == (None if expected is None else pytest.approx(expected))
 
 
+def test_what_jobs_took_after_their_last_iteration_is_part_of_the_time_that_remains() -> None:
+    clock = Moment()
+    state = state_of(running("a"), JobProgressed(job("a"), Progress(90, 100, speed=1.0)), clock=clock)
+    assert state.remaining_of("a") == 10.0
+    clock.now = 10.0
+    state.apply(JobProgressed(job("a"), Progress(100, 100, speed=1.0)))
+    assert state.remaining_of("a") is None  # no job has shown yet how long it evaluates
+    assert state.remaining() == pytest.approx(0 + 2 * 10)
+    clock.now = 50.0
+    state.apply(JobEnded(ended("a", COMPLETED)))
+    state.apply(running("b"))
+    state.apply(JobProgressed(job("b"), Progress(90, 100, speed=1.0)))
+    assert state.remaining_of("b") == 10.0 + 40.0
+    clock.now = 65.0
+    state.apply(JobProgressed(job("b"), Progress(100, 100, speed=1.0)))
+    clock.now = 70.0
+    assert state.remaining_of("b") == 35.0
+
+
+def test_the_jobs_that_wait_are_divided_among_the_workers() -> None:
+    state = BatchState(Moment())
+    state.apply(BatchStarted(plan(*"abcdefg")))
+    for name, rest in (("a", 10), ("b", 30)):
+        state.apply(running(name))
+        state.apply(JobProgressed(job(name), Progress(0, rest, speed=1.0)))
+    # Five jobs of 20 s: from 10 on 30, 50, 70; from 30 on 50, 70.
+    assert state.remaining() == pytest.approx(70.0)
+
+
+def test_a_job_that_is_started_again_starts_from_nothing() -> None:
+    state = state_of(running("a"), JobProgressed(job("a"), Progress(90, 100, 2.5)))
+    assert state.phase("a") == ""
+    state.apply(JobEnded(Record(job("a"), ended("a", FAILED).state), again=True))
+    state.apply(running("a"))
+    assert state.phase("a") == "starting" and state.fraction == 0.0
+    state.apply(JobProgressed(job("a"), Progress(45, 100, 2.5, phase="evaluating")))
+    assert state.phase("a") == "evaluating" and state.fraction == pytest.approx(0.15)
+
+
 def test_observers_are_made_by_name_each_once() -> None:
     made = make_observers(["journal", "plain", "journal", "live"], ObserverContext(io.StringIO()))
     assert [type(one) for one in made] == [Journal, Lines, Screen]

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
-import os
-import pty
 import re
-import struct
 import subprocess
 import sys
-import termios
 import time
 from pathlib import Path
 
@@ -35,6 +30,7 @@ from runner.observers.plain import Lines
 from runner.observers.registry import ObserverContext, make_observers, terminal_observer
 from runner.reports import terminal
 from tests.conftest import RUN_EXPERIMENTS, Workspace
+from tests.terminals import on_a_terminal
 
 TRAIN = """\
 import time
@@ -43,31 +39,6 @@ for i in range(31):
     if i % 10 == 0: print(f'step {i}: train loss 2.5000, val loss {2.6 - i / 100:.4f}, lr 1e-3', flush=True)
     time.sleep(0.04)
 """
-
-
-def on_a_terminal(work: Workspace, *arguments: str, rows: int = 24, columns: int = 110, **environment: str) -> str:
-    """Everything that run_experiments.py wrote to a pseudo-terminal of this size."""
-    sizeless = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-    process = subprocess.Popen(
-        [sys.executable, str(RUN_EXPERIMENTS), *arguments],
-        cwd=work.folder, stdin=follower, stdout=follower, stderr=follower,
-        env={**sizeless, "TERM": "xterm-256color", **environment}, start_new_session=True,
-    )  # fmt: skip
-    os.close(follower)
-    written = b""
-    while True:
-        try:
-            block = os.read(leader, 1 << 16)
-        except OSError:  # the other side is closed
-            break
-        if not block:
-            break
-        written += block
-    process.wait(30)
-    os.close(leader)
-    return written.decode()
 
 
 def frames(written: str) -> list[list[str]]:
@@ -86,10 +57,10 @@ def test_a_terminal_gets_a_live_table(work: Workspace) -> None:
     drawn = frames(written)
     assert 3 <= len(drawn) <= 4 * seconds + 3  # at most four refreshes a second
     rows = [row for frame in drawn for row in frame]
-    assert any(re.search(r"a +running +\d+/30 +2\.\d+ +2\.\d+ +[\d.]+ it/s", row) for row in rows)
+    assert any(re.search(r"a +running +\d+/30 +[━╸]+─+ +2\.\d+ +2\.\d+ +[\d.]+ it/s", row) for row in rows)
     assert any(re.search(r"b +pending", row) for row in rows)
     assert any("to go" in row for row in rows)
-    assert "✓ a: completed" in written
+    assert re.search(r"★  a .*completed", written) and "lowest val/loss: a, 2.3000" in written
 
 
 def test_the_table_never_has_more_rows_than_the_screen(work: Workspace) -> None:
@@ -209,6 +180,23 @@ def test_without_a_terminal_there_is_a_line_an_event_and_a_heartbeat(tmp_path: P
     beats = [line for line in stream.getvalue().splitlines() if "running for" in line]
     assert len(beats) == 1
     assert beats[0].endswith("iter 30/100, loss 2.5000, val 2.6000, 10 it/s, ETA 7.0 s")
+
+
+def test_a_heartbeat_explains_the_silence(tmp_path: Path) -> None:
+    stream, now = io.StringIO(), [0.0]
+    lines = Lines(stream, clock=lambda: now[0])
+    plan = plan_of(tmp_path, "a", "b")
+    lines(BatchStarted(plan))
+    for job in plan.jobs:
+        lines(JobStarted(Record(job, Running("now", 1))))
+    lines(JobProgressed(plan.jobs[1], Progress(100, 100, 2.5, phase="evaluating")))
+    now[0] = 61.0
+    lines(Tick())
+    beats = [line for line in stream.getvalue().splitlines() if "running for" in line]
+    assert beats == [
+        "a: running for 1 min 01 s, starting",
+        "b: running for 1 min 01 s, evaluating, iter 100/100, loss 2.5000",
+    ]
 
 
 def test_the_table_knows_when_the_batch_will_be_done(tmp_path: Path) -> None:

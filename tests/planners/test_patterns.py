@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from runner.cli import searching
-from runner.planners.matching import matches, natural
+from runner.core.names import natural
+from runner.planners.matching import matches
 from runner.planners.names import distinct
 from runner.planners.pattern_words import braces
 from tests.conftest import PROJECT, RUN_EXPERIMENTS, Workspace

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+import shutil
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Collection, Sequence
@@ -12,28 +14,37 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from runner.cli.batch_folders import batches, find
 from runner.cli.parser import add_base, base_folder
 from runner.core import redact
 from runner.core.errors import UserError, did_you_mean
-from runner.core.text import count, duration, shown
+from runner.core.state import COMPLETED
+from runner.core.text import ascii_signs, count, duration, plain, shown
 from runner.disk import atomic, layout
-from runner.reports import comparison
+from runner.observers.signs import shows_unicode
+from runner.reports import best, comparison, grouping
+from runner.reports.columns import Column, least_name
+from runner.reports.grouping import Mean
 from runner.reports.load_results import load_results
+from runner.reports.results_screen import LEAST_CELL, screen
 from runner.reports.table import Table as Rows
 
 MOST = 12  # measurements on a screen
 BOOKKEEPING = ("iter", "max_iters", "time", "schema", "running_on", "warnings")  # neither settings nor results
 FIRST, LAST = ("name", "status"), ("seconds", "out_dir")
-BEST = tuple(f"best/{name}" for name in comparison.METRICS)  # shown where they are not the last values
+PATHS = ("out_dir", "final_checkpoint")  # whole, so that they can be pasted
+CHECKPOINT, NUMBER = "final_checkpoint", grouping.COUNT
+RANKS = {"name": 0, NUMBER: 1, "status": 3, "seconds": 6, CHECKPOINT: 50}  # the highest is left out first
+SETTING_RANK, SAME_STATUS_RANK, MEASURED_RANK = 4, 7, 10
+BEST = tuple(f"best/{name}" for name in best.METRICS)  # shown where they are not the last values
 FINAL = ("final/loss", "final/loss_stderr")  # of the whole validation text
 PURPOSE = "One row for each job in these folders, whatever started it, those that failed included."
 EPILOG = """\
 Without --columns the table has the keys in which the configs differ, what was measured (on a screen at most twelve of
-it), and the seconds.
+it), and the seconds. On a terminal what does not fit is left out, and said; the best job is marked. A file or a pipe
+gets every column whole. With --over a row is the mean of the jobs that differ in that key alone.
 Any folders will do: a batch, all of experiments/, a tree of outputs, a multirun of Hydra, out/ of the library. A batch
 may be given by its name or the beginning of it; without a folder it is the latest one.
 """
@@ -50,6 +61,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print all rows with all their columns as JSON")
     parser.add_argument("--sort", metavar="KEY", help="sort by this column; rows without a value come last")
     parser.add_argument("--reverse", action="store_true", help="the largest first")
+    parser.add_argument(
+        "--over", metavar="KEY", help="mean and standard deviation over the jobs that differ only in this key: seed"
+    )
     parser.add_argument("--columns", nargs="+", metavar="KEY", help='these columns, or patterns of them, as in "val/*"')
 
 
@@ -61,10 +75,12 @@ def main(given: Namespace) -> int:
         raise UserError(f"{error.filename}: {error.strerror}") from None
     if not found:
         raise UserError(f"{', '.join(folders)}: there is no result of a job in it; name another folder")
+    if given.over is not None:
+        found = _over(found, given.over)
     columns = _columns(found, given.columns, most=MOST if given.csv is None else None)
     rows = _sorted(found, given.sort, backwards=given.reverse)
     try:
-        _write(given, columns, rows, found.not_secret)
+        _write(given, found, columns, rows)
         sys.stdout.flush()
     except BrokenPipeError:  # `| head` has seen enough
         raise
@@ -72,6 +88,24 @@ def main(given: Namespace) -> int:
         place = "standard output" if given.csv in (None, "-") else f"--csv {given.csv}"
         raise UserError(f"{place}: cannot be written ({error.strerror}); name another file") from None
     return 0
+
+
+def _over(found: Rows, key: str) -> Rows:
+    """A row for each group of jobs that differ in this key alone. Raises UserError for what is not a setting."""
+    keys = [key] if key in found.columns else key.split(",")
+    for name in keys:
+        if name not in found.columns:
+            raise UserError(f"--over: {_no_column(name, found)}")
+        if name in found.measured or name in (*FIRST, *LAST):
+            raise UserError(f"--over: {name} is not a setting; name one that differs between the jobs, such as seed")
+    rows, left_out = grouping.grouped(found, keys)
+    if left_out:
+        print(f"Note: without {count(left_out, 'job')} that did not complete", file=sys.stderr)
+    if len(rows) > 1 and all(row[NUMBER] == 1 for row in rows):
+        print(f"Note: no two jobs differ in {key} alone; --over takes several keys: {key},OTHER", file=sys.stderr)
+    if not rows:
+        raise UserError("--over: no job has completed")
+    return rows
 
 
 def _folder(given: Namespace, named: str) -> str:
@@ -109,11 +143,14 @@ def _informative(found: Rows, most: int | None) -> list[str]:
     Of the measurements the quality of the result comes first (losses and accuracies of an evaluation), then those at
     the top level of the record, then the nested ones.
     """
-    inner = [column for column in found.columns if column not in (*FIRST, *LAST, *BOOKKEEPING)]
+    inner = [column for column in found.columns if column not in (*FIRST, *LAST, *BOOKKEEPING, CHECKPOINT, NUMBER)]
     config = [column for column in inner if column not in found.measured]
     differing = [column for column in config if len({repr(row.get(column)) for row in found}) > 1]
     measured = sorted((column for column in inner if column in found.measured and _tells(column, found)), key=_place)
-    return [FIRST[0], *differing, *measured[:most], FIRST[1], LAST[0]]
+    if NUMBER in found.columns:
+        return [*differing, NUMBER, *measured[:most], LAST[0]]
+    checkpoint = [CHECKPOINT] if CHECKPOINT in found.columns else []
+    return [FIRST[0], *differing, *measured[:most], FIRST[1], LAST[0], *checkpoint]
 
 
 def _tells(column: str, found: Rows) -> bool:
@@ -126,7 +163,7 @@ def _tells(column: str, found: Rows) -> bool:
 
 def _place(column: str) -> tuple[bool, bool]:
     """The sort key of a measurement: False comes first."""
-    return column not in (*comparison.METRICS, *BEST, *FINAL), "." in column
+    return column not in (*best.METRICS, *BEST, *FINAL), "." in column
 
 
 def _no_column(named: str, found: Rows) -> str:
@@ -145,41 +182,85 @@ def _sorted(found: Rows, key: str | None, *, backwards: bool) -> list[dict[str, 
 
 
 def _there(value: Any) -> bool:
+    value = value.mean if isinstance(value, Mean) else value
     return value is not None and value == value  # NaN cannot be sorted
 
 
 def _rank(value: Any) -> tuple[bool, float, str]:
     """Numbers by their size, before everything else."""
+    value = value.mean if isinstance(value, Mean) else value
     number = isinstance(value, int | float)
     return not number, float(value) if number else 0.0, "" if number else str(value)
 
 
-def _write(given: Namespace, columns: Sequence[str], rows: Sequence[dict[str, Any]], shown: Collection[str]) -> None:
+def _write(given: Namespace, found: Rows, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    declared = found.not_secret
     if given.json:
-        print(atomic.as_json([redact.mapping(row, shown) for row in rows]))
+        print(atomic.as_json([redact.mapping(grouping.flat(row), declared) for row in rows]))
     elif given.csv is not None:
-        text = _csv(columns, rows, shown)
+        names = list(
+            dict.fromkeys(name for row in rows for name in grouping.flat({key: row.get(key) for key in columns}))
+        )
+        text = _csv(names, [grouping.flat(row) for row in rows], declared)
         if given.csv == "-":
             print(text, end="")
         else:
             _save(Path(given.csv), text.encode(errors="backslashreplace"))
             print(f"{count(len(rows), 'row')} in {given.csv}")
     else:
-        print_table(columns, [[_cell(column, row, shown) for column in columns] for row in rows])
+        ranks = _ranks(columns, found, given)
+        table = [
+            Column(name, [_cell(name, row, declared) for row in rows], ranks[name], least=_least(name, found))
+            for name in columns
+        ]
+        _show(table, _best(rows, found, given.sort))
 
 
-def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print lines in columns, each as wide as its widest cell: no cell is cut or wrapped."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
-    for name in head:
-        table.add_column(Text(name), no_wrap=True, overflow="ignore")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console = Console(file=sys.stdout, highlight=False, color_system=None)
-    wide = Console(file=io.StringIO(), width=1 << 16, color_system=None)
-    wide.print(table)
-    for line in wide.file.getvalue().splitlines():  # type: ignore[attr-defined]
-        console.out(line.rstrip())
+def _ranks(columns: Sequence[str], found: Rows, given: Namespace) -> dict[str, int]:
+    """What is left out first on a screen has the highest rank: of chosen columns the last one."""
+    if given.columns is not None:
+        return {name: place for place, name in enumerate(columns)}
+    ranks = {}
+    for place, name in enumerate(columns):
+        first = name == given.sort or name in best.METRICS[:1] or place == 0
+        of_results = MEASURED_RANK - (name in (*best.METRICS, *BEST, *FINAL)) * (MEASURED_RANK - 5)
+        ranks[name] = RANKS.get(name, int(not first) * (of_results if name in found.measured else SETTING_RANK))
+    if len({row.get("status") for row in found}) == 1:
+        ranks["status"] = SAME_STATUS_RANK
+    return ranks
+
+
+def _least(name: str, found: Rows) -> int | None:
+    """To what a column can be cut: names and texts, not numbers that were measured."""
+    if name == FIRST[0]:
+        return least_name([str(row.get(name)) for row in found])
+    return None if name in found.measured or name in RANKS else LEAST_CELL
+
+
+def _best(rows: Sequence[dict[str, Any]], found: Rows, key: str | None) -> int | None:
+    """The place of the best job that completed: by the column that sorts, or by what compares jobs."""
+    names = [name for name in ([key] if key and best.is_compared(key) else []) if name in found.measured]
+    metric = names[0] if names else best.compared_by([{name: 1 for name in found.columns if name in found.measured}])
+    if metric is None:
+        return None
+    done = [row if row.get("status", COMPLETED) == COMPLETED else {} for row in rows]
+    values = [value.mean if isinstance(value := row.get(metric), Mean) else value for row in done]
+    return best.index(values, best.better(metric))
+
+
+def _show(table: Sequence[Column], place: int | None) -> None:
+    """Print the table; on a terminal as much of it as fits, with the best row in another colour."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    shown_part = screen(table, width, place)
+    signs = str if shows_unicode(sys.stdout) else ascii_signs
+    console = Console(file=sys.stdout, highlight=False, width=width or 1 << 16)
+    for number, line in enumerate(shown_part.lines):
+        if number == shown_part.best:
+            console.print(Text(signs(line), style="bold green"), soft_wrap=True)
+        else:
+            print(signs(line))
+    if shown_part.note:
+        print(signs(shown_part.note))
 
 
 def _save(path: Path, content: bytes) -> None:
@@ -199,9 +280,13 @@ def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]], shown: Collecti
 
 
 def _cell(column: str, row: dict[str, Any], shown: Collection[str]) -> str:
-    value = redact.mapping({column: row.get(column)}, shown)[column]
+    if isinstance(value := row.get(column), Mean):
+        return _mean(column, value)
+    value = redact.mapping({column: value}, shown)[column]
     if value is None:
         return ""
+    if column in PATHS:
+        return plain(str(value))
     if column == "status" and row.get("running_on"):
         return f"{value} on {row['running_on']}"
     if column == "status" and row.get("warnings"):
@@ -211,3 +296,9 @@ def _cell(column: str, row: dict[str, Any], shown: Collection[str]) -> str:
     if isinstance(value, float):
         return f"{value:.5g}"
     return comparison.shown(value)
+
+
+def _mean(column: str, value: Mean) -> str:
+    if column == "seconds":
+        return duration(value.mean) if math.isfinite(value.mean) else ""
+    return f"{value.mean:.5g}" + ("" if value.std is None else f" ± {value.std:.2g}")

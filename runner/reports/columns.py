@@ -1,0 +1,91 @@
+"""A table as columns of text, and which of them fit into a width. Pure: knows nothing of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from runner.core.names import cut_middle, distinct_width, shortened
+from runner.core.text import width_of
+
+GAP = 2  # between two columns
+LEAST_NAME, WISHED_NAME = 14, 20  # to what names are cut
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`rank`: how early it is left out where not all columns fit, the highest first; 0: never.
+
+    `least`: where it has to be, it is cut to this width; None: it is not cut. `least_wide`: it is not narrower.
+    """
+
+    heading: str
+    cells: Sequence[str]
+    rank: int = 0
+    right: bool = False
+    least: int | None = None
+    least_wide: int = 0
+
+    @property
+    def width(self) -> int:
+        """That of its widest cell."""
+        return max(self.least_wide, width_of(self.heading), *map(width_of, self.cells), 0)
+
+    @property
+    def narrowest(self) -> int:
+        """The width to which it can be cut."""
+        return self.width if self.least is None else min(self.least, self.width)
+
+    def cut(self, width: int) -> Column:
+        """The same at most so wide, its names still different."""
+        if self.width <= width:
+            return self
+        heading, cells = cut_middle(self.heading, width), shortened(list(self.cells), width)
+        return replace(self, heading=heading, cells=cells, least_wide=min(self.least_wide, width))
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Columns that fit, and the headings of those that were left out, in their order."""
+
+    columns: Sequence[Column]
+    left_out: Sequence[str]
+
+
+def least_name(names: Sequence[str]) -> int:
+    """The width that names can be cut to: what tells them apart stays, as long as it is not long itself."""
+    return max(LEAST_NAME, min(distinct_width(names), WISHED_NAME))
+
+
+def fit(columns: Sequence[Column], width: int | None) -> Fitted:
+    """The columns that fit into this width, if need be cut; None: all, as wide as they are."""
+    if width is None:
+        return Fitted(list(columns), [])
+    kept = list(columns)
+    while sum(column.narrowest + GAP for column in kept) - GAP > width:
+        if not any(column.rank for column in kept):
+            break
+        kept.remove(max(reversed(kept), key=lambda column: column.rank))
+    room = width + GAP - sum(column.narrowest + GAP for column in kept)
+    fitted = []
+    for column in kept:
+        wider = max(min(room, column.width - column.narrowest), 0)
+        room -= wider
+        fitted.append(column.cut(column.narrowest + wider))
+    left = [column.heading for column in columns if not any(column is other for other in kept)]
+    return Fitted(fitted, left)
+
+
+def lines(columns: Sequence[Column]) -> list[str]:
+    """The headings, and a line for each row."""
+    rows = [_line(columns, [column.heading for column in columns])]
+    rows += [_line(columns, cells) for cells in zip(*(column.cells for column in columns), strict=True)]
+    return rows
+
+
+def _line(columns: Sequence[Column], cells: Sequence[str]) -> str:
+    padded = []
+    for column, cell in zip(columns, cells, strict=True):
+        space = " " * (column.width - width_of(cell))
+        padded.append(space + cell if column.right else cell + space)
+    return (" " * GAP).join(padded).rstrip()
