@@ -51,7 +51,7 @@ def middle_cut(text: str, width: int) -> str:
     """At most `width` characters: what is left out is in the middle, since names often differ at the end."""
     if len(text) <= width:
         return text
-    end = (width - 1) * 2 // 3
+    end = width // 2
     return text[: width - 1 - end] + "…" + text[len(text) - end :]
 
 

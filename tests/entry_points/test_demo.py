@@ -60,6 +60,7 @@ def loaded() -> Iterator[None]:
         process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("loaded")
 def test_the_first_line_of_a_training_comes_soon_on_a_loaded_machine(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}  # as a user has it
