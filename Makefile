@@ -1,4 +1,4 @@
-# make demo    install, then run three small masked-diffusion trainings one after another
+# make demo    say what will be installed, install it, then run three small trainings one after another
 # make test    install, then run the tests, without those marked as slow
 # make check   run ruff, mypy and all tests, as CI does
 # make clean   remove the virtual environment, build files and caches
@@ -16,8 +16,11 @@ help:
 setup: $(VENV)/.installed $(VENV)/.installed-dev
 
 $(VENV)/.installed: requirements.txt
+	@echo "Installing into $(VENV)/: torch and the other packages of requirements.txt, once. With the CPU build of torch this"
+	@echo "is about 0.4 GB to download and 1.6 GB on the disk; the build for NVIDIA GPUs, which pip takes on Linux, is several"
+	@echo "GB. It takes from one to about ten minutes, by the connection. docs/dependencies.md shows how to get the CPU build."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
@@ -25,6 +28,7 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@touch $@
 
 demo: $(VENV)/.installed
+	@echo "Three trainings, about a minute each on two idle CPU cores; the first line of a training comes within seconds."
 	$(BIN)/python run_experiments.py --configs "config/quickstart/*.py"
 
 test: $(VENV)/.installed-dev

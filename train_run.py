@@ -19,6 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out
 # pydantic searches all installed packages for plugins, which are not needed.
 gc.disable()
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+# Threads of torch that wait for each other sleep. By default they spin, and on a machine with other work the one that
+# they wait for then lacks the core: a small training took twelve times as long with three times as many processes as
+# cores. On an idle machine a product of matrices takes as long as before, a small operation 10 to 40 microseconds more.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import configurator  # noqa: E402
 from pipelines.shared.errors import InputError  # noqa: E402

@@ -89,6 +89,14 @@ class Terminal:
         self.written = re.sub(r"\x1b\[[0-9;]*m", "", self.written + block.decode(errors="replace"))  # without colours
         return bool(block)
 
+    def ends_within(self, seconds: float) -> bool:
+        """Whether the program ends within this time."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def close(self) -> None:
         """As a window that is closed, or a connection that is lost."""
         os.close(self._leader)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from runner.core.errors import UserError, did_you_mean
@@ -14,8 +14,10 @@ from runner.planners import recorded
 def batches(base: Path) -> Iterator[Path]:
     """The batches of a base folder, the latest first."""
     if base.is_dir():
-        found = [path.parent for path in base.glob("*/plan.json") if not path.parent.is_symlink()]
-        yield from sorted(found, key=lambda path: (path.stat().st_ctime_ns, path.name), reverse=True)
+        found = [path for path in base.glob(f"*/{layout.PLAN}") if not path.parent.is_symlink()]
+        # The plan is written when a run of the batch begins; the folder changes with a note as well.
+        found.sort(key=lambda path: (path.stat().st_ctime_ns, path.parent.name), reverse=True)
+        yield from (path.parent for path in found)
 
 
 def find(base: Path, named: str) -> Path:
@@ -48,6 +50,25 @@ def _without_link(path: Path) -> Path:
     target = path.resolve()
     beside = path.with_name(target.name)
     return beside if beside.exists() and beside.samefile(target) else target
+
+
+def find_several(
+    base: Path, named: Sequence[str], refused: Callable[[str, Path], Iterable[str]] = lambda name, root: ()
+) -> list[Path]:
+    """The batches that are meant, each once. Raises UserError for all that are not found, or `refused`."""
+    found: dict[Path, Path] = {}
+    errors: list[str] = []
+    for name in named:
+        try:
+            root = find(base, name)
+            if root.resolve() not in found:
+                found[root.resolve()] = root
+                errors += refused(name, root)
+        except UserError as error:
+            errors += error.problems
+    if errors:
+        raise UserError(*errors)
+    return list(found.values())
 
 
 def latest_of(base: Path, experiment: str) -> Path | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from runner.core.errors import UserError
 from runner.core.job import Job
 from runner.core.state import INTERRUPTED, PENDING
-from runner.disk import layout, requests, results
+from runner.disk import labels, layout, requests, results
 from runner.disk.lock import holder, was_left
 from runner.planners import recorded
 from runner.reports.status import BatchStatus, JobStatus, batch_state
@@ -23,7 +23,10 @@ def batch(root: Path) -> BatchStatus:
     jobs = _with_notes({one.name: job(one) for one in plan.jobs}, requests.noted(root))
     states = [one.status for one in jobs.values()]
     state = batch_state(states, locked=held is not None, left=held is None and was_left(lock))
-    return BatchStatus(plan.name, str(plan.root), plan.created_at, state, held, jobs)
+    own = labels.read(root)
+    return BatchStatus(
+        plan.name, str(plan.root), plan.created_at, state, held, jobs, note=own.note, tags=own.tags
+    )  # fmt: skip
 
 
 def _with_notes(jobs: dict[str, JobStatus], noted: Mapping[str, str]) -> dict[str, JobStatus]:
@@ -37,7 +40,10 @@ def batch_or_error(root: Path) -> BatchStatus:
     try:
         return batch(root)
     except UserError as error:
-        return BatchStatus(root.name, str(root), None, "unreadable", None, {}, str(error))
+        own = labels.read(root)
+        return BatchStatus(
+            root.name, str(root), None, "unreadable", None, {}, str(error), note=own.note, tags=own.tags
+        )  # fmt: skip
 
 
 def job(planned: Job) -> JobStatus:
@@ -53,6 +59,14 @@ def job(planned: Job) -> JobStatus:
             metrics=result.final_metrics,
             best=result.best_metrics,
             warnings=result.warnings,
+            started_at=result.start_time,
+            ended_at=result.end_time,
         )
     found = results.unfinished(planned.out_dir)
-    return JobStatus(found["status"], attempt=found.get("attempt"), pid=found.get("pid"), host=found.get("host"))
+    return JobStatus(
+        found["status"],
+        attempt=found.get("attempt"),
+        pid=found.get("pid"),
+        host=found.get("host"),
+        started_at=found.get("started_at"),
+    )

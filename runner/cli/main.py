@@ -26,6 +26,7 @@ FILES = (".py", ".yaml", ".yml", ".json", ".toml", ".sh")  # what may be a confi
 OTHER_WORDS = {
     "ls": "list", "ps": "list", "logs": "tail", "log": "tail", "follow": "tail", "watch": "attach", "kill": "stop",
     "cancel": "stop", "start": "run", "continue": "resume", "retry": "resume", "results": "table", "compare": "table",
+    "remove": "rm", "delete": "rm", "size": "du", "label": "tag", "comment": "note", "prune": "clean",
 }  # fmt: skip
 
 

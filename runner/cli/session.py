@@ -127,7 +127,7 @@ def new_batch(plan: Plan, replan: Callable[[], Plan]) -> Iterator[tuple[BatchSes
             except OSError as error:
                 cause = f"{plan.root}: cannot be made ({error.strerror})"
                 raise UserError(f"{cause}; choose another --base_out_dir") from None
-        with _locked(plan.root) as lock:
+        with locked_batch(plan.root) as lock:
             yield BatchSession(plan.root, lock, signals), plan
 
 
@@ -135,7 +135,7 @@ def new_batch(plan: Plan, replan: Callable[[], Plan]) -> Iterator[tuple[BatchSes
 def existing_batch(root: Path) -> Iterator[BatchSession]:
     """The batch in `root`, to continue it. Raises UserError, Locked or OSError."""
     root = recorded.plan(root).root  # a folder that is not a batch gets no lock file either
-    with stop_requests() as signals, _locked(root) as lock:
+    with stop_requests() as signals, locked_batch(root) as lock:
         yield BatchSession(root, lock, signals)
 
 
@@ -144,7 +144,7 @@ def output_root(root: Path) -> Iterator[BatchSession]:
     """A folder that is used by several calls; it is made if it does not exist. Raises Locked or OSError."""
     with stop_requests() as signals:
         results.open_root(root)
-        with _locked(root) as lock:
+        with locked_batch(root) as lock:
             yield BatchSession(root, lock, signals)
 
 
@@ -161,7 +161,8 @@ def stop_requests() -> Signals:
 
 
 @contextmanager
-def _locked(root: Path) -> Iterator[Lock]:
+def locked_batch(root: Path) -> Iterator[Lock]:
+    """The lock of a batch, without reading its plan. Raises Locked or OSError."""
     try:
         lock = Lock(BatchPaths(root).lock)
     except Held as held:

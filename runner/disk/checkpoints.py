@@ -1,4 +1,4 @@
-"""Find the latest checkpoint in a job's folder, of any program. Writes nothing; standard library only.
+"""Find the checkpoints in a job's folder, of any program. Writes nothing; standard library only.
 
 A checkpoint is a file, or a folder that a trainer saves as a whole. It counts when it is complete: not empty, not a
 temporary one. The search is bounded, follows no link to a folder, and no link that leads out of the job's folder.
@@ -50,6 +50,38 @@ def latest_checkpoint(folder: str, patterns: Sequence[str] = ()) -> str | None:
         if found:
             return max(found)[2]
     return None
+
+
+def every_checkpoint(folder: str, patterns: Sequence[str] = ()) -> list[str]:
+    """The paths of all checkpoints in a job's folder, incomplete ones too; those of earlier attempts come last."""
+    folder = os.path.abspath(folder)
+    attempts = [it.path for it in _entries(folder) if it.name.startswith(layout.ATTEMPT)]
+    found = []
+    for place in (folder, *(path for path in attempts if os.path.isdir(path) and not os.path.islink(path))):
+        for some in (patterns,) if patterns else (OURS, USUAL):
+            if matches := sorted(entry.path for entry in _matching(place, some)):
+                found += matches
+                break
+    return found
+
+
+def saved_with(latest: str, paths: Sequence[str]) -> list[str]:
+    """Those of the paths that may be parts of the latest checkpoint: its optimizer's state, or what it is a link to.
+
+    They have the same numbers in their names, or none. If it has none itself, the newest numbered ones count.
+    """
+    step = _step(latest) or next((_step(path) for path in sorted(paths, key=_changed, reverse=True) if _step(path)), [])
+    real = os.path.realpath(latest)
+    return [path for path in paths if _step(path) in ([], step) or os.path.realpath(path) == real]
+
+
+def _changed(path: str) -> int:
+    return os.lstat(path).st_mtime_ns
+
+
+def _step(path: str) -> list[int]:
+    """The numbers in a name without those of its parts, as in model-00001-of-00003."""
+    return _numbers(re.sub(r"\d+-of-\d+|rank_?\d+", "", os.path.basename(path)))
 
 
 def is_pattern(text: str) -> bool:

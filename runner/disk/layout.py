@@ -23,6 +23,7 @@ EXPERIMENT = "experiment.json"  # in a sweep's folder: view over its runs
 BACKGROUND_RUNS = "background_runs"  # in the folder where a sweep was started: a folder for each that was detached
 NOHUP_LOG, RUN_RECORD = "nohup.log", "run.json"  # in such a folder: a link to its runner.log, and who runs it
 REQUESTS, DONE = "requests", "done.json"  # in a batch's folder: requests to its runner; in it, what was done by request
+LABELS = "labels.json"  # in a batch's folder: the note and the tags that its user gave to it
 END = "ended.json"  # in a batch's folder: the exit code of its last run
 PLAN = "plan.json"  # in a batch's folder: its jobs and its run options
 RUN_METADATA, RUN_METRICS = "metadata.json", "metrics/metrics.json"  # written by a run of a tree of configs itself
@@ -87,7 +88,9 @@ class BatchPaths:
     __slots__ = ("folder",)
 
     #: A job must not have one of these names: its folder would be where the file belongs.
-    RESERVED = frozenset({"master_log.txt", "plan.json", "experiment_summary.json", "runner.log", REQUESTS, END})
+    RESERVED = frozenset(
+        {"master_log.txt", "plan.json", "experiment_summary.json", "runner.log", REQUESTS, END, LABELS}
+    )
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = os.fspath(folder)
@@ -107,6 +110,10 @@ class BatchPaths:
     @property
     def experiment(self) -> str:
         return os.path.join(self.folder, EXPERIMENT)
+
+    @property
+    def labels(self) -> str:
+        return os.path.join(self.folder, LABELS)
 
     @property
     def end(self) -> str:

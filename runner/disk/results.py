@@ -33,6 +33,11 @@ def open_batch(root: Path) -> None:
         root.mkdir()
     except FileExistsError as error:
         raise Taken from error
+    point_latest_to(root)
+
+
+def point_latest_to(root: Path) -> None:
+    """Let `latest` beside a batch point to it."""
     pointer = root.parent / f".{layout.LATEST}.{os.getpid()}"
     try:
         pointer.unlink(missing_ok=True)
@@ -204,7 +209,7 @@ def unfinished(folder: str | os.PathLike[str]) -> dict[str, Any]:
     found = supervisor_file.read(folder)
     if found is None:
         return {"status": "pending"}
-    about = {"status": "running", "pid": found.job_pid, "attempt": found.attempt}
+    about = {"status": "running", "pid": found.job_pid, "attempt": found.attempt, "started_at": found.started_at}
     if found.on_other_host:
         return {**about, "host": found.host}
     return about if found.alive else {**about, "status": "lost"}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from runner.core.state import COMPLETED, PENDING, RUNNING
 from runner.core.text import duration, plain
+from runner.output import names
+from runner.reports import comparison
 from runner.reports.terminal import warned, why
 
 WITHOUT_RUNNER = "running without a runner"
@@ -28,6 +32,8 @@ class JobStatus:
     pid: int | None = None
     host: str | None = None  # of a process on another host
     note: str | None = None  # what was done with it by request: `skipped by request`
+    started_at: str | None = None
+    ended_at: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The entry of `status --json`."""
@@ -71,13 +77,44 @@ class BatchStatus:
     runner: Mapping[str, Any] | None
     jobs: Mapping[str, JobStatus]
     error: str | None = None
+    note: str | None = None  # of its user, as are the tags
+    tags: Sequence[str] = ()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, now: float) -> dict[str, Any]:
         """The entry of `list --json`, and what `status --json` prints."""
+        best = self.best()
+        more = {
+            "note": self.note,
+            "tags": list(self.tags),
+            "duration_seconds": self.seconds(now),
+            "best": None if best is None else best.to_json(),
+        }
         jobs = {name: job.to_json() for name, job in self.jobs.items()}
         about = {"name": self.name, "experiment_dir": self.folder, "created_at": self.created_at}
         error = {} if self.error is None else {"error": self.error}
-        return {**about, "state": self.state, "runner": self.runner, "jobs": jobs, **error}
+        return {**about, "state": self.state, "runner": self.runner, **more, "jobs": jobs, **error}
+
+    def age(self, now: float) -> float | None:
+        """Seconds since the batch was started first."""
+        created = _seconds(self.created_at)
+        return None if created is None else now - created
+
+    def seconds(self, now: float) -> float:
+        """How long at least one of its jobs ran, as the latest attempts say; pauses between them do not count."""
+        spans = []
+        for job in self.jobs.values():
+            begin, end = _seconds(job.started_at), now if job.status == RUNNING else _seconds(job.ended_at)
+            if begin is not None and end is not None:
+                spans.append((begin, end))
+        total, until = 0.0, 0.0
+        for begin, end in sorted(spans):
+            total += max(0.0, end - max(begin, until))
+            until = max(until, end)
+        return round(total, 3)
+
+    def best(self) -> BestValue | None:
+        """The best value of the metric by which jobs are compared."""
+        return next(iter(ranked(self.jobs)), None)
 
     def counts(self) -> str:
         """`2 completed (1 with warnings), 1 failed`"""
@@ -90,8 +127,61 @@ class BatchStatus:
         """What `status` prints."""
         who = f", by pid {self.runner.get('pid')} on {self.runner.get('host')}" if self.runner else ""
         yield f"{plain(self.name)}: {self.state}{who}; {self.counts()}"
+        if self.note:
+            yield f"  note: {plain(self.note)}"
+        if self.tags:
+            yield f"  tags: {plain(', '.join(self.tags))}"
         for name, job in self.jobs.items():
             yield job.line(name)
+
+
+@dataclass(frozen=True, slots=True)
+class BestValue:
+    """The best value of a metric that one job had, and whether smaller (`min`) or larger (`max`) ones are better."""
+
+    metric: str
+    value: float
+    job: str
+    better: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"metric": self.metric, "value": self.value, "job": self.job, "better": self.better}
+
+
+def ranked(jobs: Mapping[str, JobStatus], metric: str | None = None) -> list[BestValue]:
+    """The best values of the jobs that measured `metric`, the best job first. Without a name: the usual metric."""
+    metric = metric or next(iter(metrics_of(jobs)), None)
+    if metric is None:
+        return []
+    found = [one for name, job in jobs.items() if (one := _best_of(name, job, metric)) is not None]
+    return sorted(found, key=lambda one: one.value if one.better == "min" else -one.value)
+
+
+def metrics_of(jobs: Mapping[str, JobStatus]) -> list[str]:
+    """The metrics by which jobs can be compared: the usual ones first, those of the training last."""
+    known = dict.fromkeys(name for job in jobs.values() for name in (*job.best, *job.metrics))
+    found = [name for name in known if any(_best_of("", job, name) for job in jobs.values())]
+    usual = [name for name in comparison.METRICS if name in found]
+    rest = [name for name in found if name not in usual]
+    return [*usual, *sorted(rest, key=lambda name: name.startswith("train"))]
+
+
+def _best_of(name: str, job: JobStatus, metric: str) -> BestValue | None:
+    """The best value of a job; of version 0.1.0, which recorded only last ones, the last."""
+    entry = job.best.get(metric)
+    found = entry if isinstance(entry, dict) else {"value": job.metrics.get(metric)}
+    value, better = found.get("value"), found.get("better") or names.better(metric)
+    if better is None or isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return BestValue(metric, float(value), name, str(better))
+
+
+def _seconds(time: str | None) -> float | None:
+    """A recorded time as seconds since the epoch."""
+    try:
+        return datetime.fromisoformat(time).timestamp() if time else None
+    except ValueError:
+        return None
 
 
 def batch_state(states: Sequence[str], *, locked: bool, left: bool) -> str:

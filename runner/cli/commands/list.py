@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import time
 from argparse import ArgumentParser, Namespace
 
 from runner.cli import batch_folders, inspect
 from runner.cli.parser import add, add_base, base_folder
 from runner.cli.show import print_json
-from runner.core.text import plain, shown
+from runner.core.text import shown
+from runner.reports import listing
 
 HELP = "every batch of the base folder, the latest first"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_base(parser)
+    add(parser, "tag", metavar="TAG", help="only batches with this tag")
     add(parser, "json", action="store_true", help="print JSON")
 
 
 def main(given: Namespace) -> int:
-    base = base_folder(given)
+    base, now = base_folder(given), time.time()
     found = [inspect.batch_or_error(root) for root in batch_folders.batches(base)]
+    tagged = [batch for batch in found if given.tag is None or given.tag in batch.tags]
     if given.json:
-        print_json([batch.to_json() for batch in found])
+        print_json([batch.to_json(now) for batch in tagged])
         return 0
-    for batch in found:
-        print(f"{plain(batch.name):<40} {batch.state:<26} {batch.counts()}")
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in listing.lines(tagged, now, width):
+        print(line)
     if not found:
         print(f"{shown(base)}: there is no batch yet")
+    elif not tagged:
+        known = ", ".join(sorted({tag for batch in found for tag in batch.tags})) or "none"
+        print(f"{shown(base)}: no batch has the tag {given.tag!r}; tags are: {known}")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def show(root: Path, *, as_json: bool = False) -> int:
     """Print the state of a batch; returns the exit code."""
     found = inspect.batch(root)
     if as_json:
-        print_json(found.to_json())
+        print_json(found.to_json(time.time()))
     else:
         print("\n".join(found.lines()))
     return 0

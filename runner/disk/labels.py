@@ -1,0 +1,82 @@
+"""labels.json: the note and the tags that a user gave to a batch. No view and no run of the batch changes it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.core.errors import UserError
+from runner.core.text import shown
+from runner.disk import atomic
+from runner.disk.layout import BatchPaths
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What a user wrote about a batch: a note of one line, and tags, each once."""
+
+    note: str | None = None
+    tags: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, "note": self.note, "tags": list(self.tags)}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Labels:
+        """Raises KeyError, TypeError or ValueError for what is not a record of this version."""
+        if record["schema"] != SCHEMA:
+            raise ValueError(f"was written by another version (schema {record['schema']})")
+        note, tags = record.get("note"), record.get("tags") or []
+        if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+            raise TypeError("tags is not a list of words")
+        return cls(str(note) if note else None, tuple(dict.fromkeys(tags)))
+
+
+def read(root: Path) -> Labels:
+    """The labels of a batch; none if it has none, or none that can be read."""
+    try:
+        return _read(root)
+    except UserError:
+        return Labels()
+
+
+def change(root: Path, how: Callable[[Labels], Labels]) -> Labels:
+    """Replace the labels of a batch by what `how` makes of them. Raises UserError or OSError; nothing is lost then."""
+    with _alone(root):
+        before = _read(root)
+        after = how(before)
+        if after != before:
+            atomic.write_json(BatchPaths(root).labels, after.to_json())
+    return after
+
+
+def _read(root: Path) -> Labels:
+    path = Path(BatchPaths(root).labels)
+    try:
+        return Labels.from_json(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return Labels()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{shown(path)}: cannot be read ({error}); correct or delete it") from None
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Two commands at a time must not lose what the other one writes. A disk without locks has to do without."""
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(descriptor)
