@@ -13,7 +13,7 @@ from runner.core.text import plain, shown, size
 from runner.disk import usage
 from runner.disk.usage import Usage
 from runner.planners import recorded
-from runner.reports import comparison
+from runner.reports.columns import Column, lines
 
 HELP = "the disk space of batches: checkpoints, logs, the rest"
 
@@ -37,7 +37,9 @@ def main(given: Namespace) -> int:
     rows = [_row(root.name, it) for root, it in found.items()]
     if len(rows) > 1:
         rows.append(_row("all", sum(found.values(), Usage())))
-    for line in comparison.table(["batch", "checkpoints", "logs", "rest", "total"], rows):
+    headings = ("batch", "checkpoints", "logs", "rest", "total")
+    cells = zip(*rows, strict=True)
+    for line in lines([Column(heading, column) for heading, column in zip(headings, cells, strict=True)]):
         print(line)
     return 0
 
