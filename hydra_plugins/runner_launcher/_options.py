@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hydra_plugins.runner_launcher._errors import LaunchError
+from runner.cli.option_types import checkpoints, metric_pattern
 from runner.core.options import LOG_TIMESTAMPS, NAMES, RETRY_CAUSES, RunOptions
 
 
@@ -21,7 +23,7 @@ class Options:
 def checked(given: Mapping[str, Any]) -> Options:
     """Raises LaunchError with a sentence for each invalid option."""
     values: dict[str, Any] = {**given, "retry_on": list(given["retry_on"]), "grace": list(given["grace"])}
-    values["not_secret"] = list(given["not_secret"])
+    values |= {name: list(given[name]) for name in ("not_secret", "metric_patterns", "checkpoints")}
     if problems := [f"hydra.launcher.{problem}" for problem in _problems(values)]:
         raise LaunchError(*problems)
     values["max_workers"] = values["workers"]  # as run_experiments.py calls it
@@ -39,5 +41,11 @@ def _problems(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"grace={values['grace']}: is not three numbers of seconds, such as [10,5,10]"
     if not values["retry_on"] or set(values["retry_on"]) - RETRY_CAUSES.keys():
         yield f"retry_on={values['retry_on']}: must name causes of {', '.join(RETRY_CAUSES)}"
+    for name, check in (("metric_patterns", metric_pattern), ("checkpoints", checkpoints)):
+        for text in values[name]:
+            try:
+                check(text)
+            except ArgumentTypeError as error:
+                yield f"{name}: {error}"
     if values["log_timestamps"] not in LOG_TIMESTAMPS:
         yield f"log_timestamps={values['log_timestamps']}: is none of {', '.join(LOG_TIMESTAMPS)}"

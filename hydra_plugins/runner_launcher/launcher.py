@@ -42,6 +42,10 @@ class RunnerConf:
     log_timestamps: str = "all"
     # Keys whose values are recorded although they look like secrets.
     not_secret: list[str] = field(default_factory=list)
+    # Regular expressions with named groups, for metrics in lines that the runner does not read by itself.
+    metric_patterns: list[str] = field(default_factory=list)
+    # Which files or folders of a job are checkpoints, as "**/*.ckpt"; the usual ones where there is none.
+    checkpoints: list[str] = field(default_factory=list)
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="runner", node=RunnerConf, provider="runner")

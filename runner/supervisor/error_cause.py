@@ -48,9 +48,15 @@ def find(stderr: list[str], stdout: list[str], *, went_on: bool = False) -> Caus
 
 
 def last_output(stderr: list[str], stdout: list[str]) -> str:
-    """The last lines of a program that was stopped, as one sentence: not a cause, but what it was doing."""
-    for lines in (stderr, stdout):
-        filled = [line.strip() for line in line_kinds.clean(lines[-LOOKED_AT:]) if not line_kinds.is_rule(line)]
+    """The last lines of a program that was stopped, as one sentence: not a cause, but what it was doing.
+
+    Its tracebacks are left out: each of its processes prints one when it is asked to stop.
+    """
+    for stream in (stderr, stdout):
+        lines = stream[-LOOKED_AT:]
+        covered = _by_process(lines)[1]
+        cleaned = enumerate(line_kinds.clean(lines))
+        filled = [line.strip() for place, line in cleaned if place not in covered and not line_kinds.is_rule(line)]
         if filled:
             return _sentence(filled)
     return ""

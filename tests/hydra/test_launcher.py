@@ -152,8 +152,8 @@ def test_fail_fast_leaves_the_rest_pending(app: Workspace) -> None:
 
 
 def test_a_timeout_ends_the_job_with_its_children(app: Workspace) -> None:
-    _, err = sweep(app, "do=sleep", "hydra.launcher.timeout=2", "hydra.launcher.grace=[1,1,5]", code=1)
-    assert status(app, 0) == "timeout" and "job 0: timeout: stopped after 2 s" in err
+    _, err = sweep(app, "do=sleep", "hydra.launcher.timeout=8", "hydra.launcher.grace=[1,1,5]", code=1)
+    assert status(app, 0) == "timeout" and "job 0: timeout: stopped after 8 s" in err
     child = int((app / "sweep/0/stdout.log").read_text().split()[-1])
     wait_until(lambda: not alive(child), "the child is gone")
     assert "Traceback" not in err
@@ -296,6 +296,8 @@ ConfigStore.instance().store(group="hydra/sweeper", name="listener", node={"_tar
         ("timeout", -1.0, "hydra.launcher.timeout=-1.0: is not a number of seconds above 0"),
         ("grace", [1.0, 2.0], "hydra.launcher.grace=[1.0, 2.0]: is not three numbers of seconds, such as [10,5,10]"),
         ("retry_on", ["never"], "hydra.launcher.retry_on=['never']: must name causes of failed, signal, timeout"),
+        ("checkpoints", ["/etc/*"], "hydra.launcher.checkpoints: '/etc/*' is not a pattern below a job's folder"),
+        ("metric_patterns", ["("], "hydra.launcher.metric_patterns: "),
         ("log_timestamps", "some", "hydra.launcher.log_timestamps=some: is none of all, combined, none"),
     ],
 )
@@ -337,7 +339,8 @@ def test_the_options_are_the_runners(app: Workspace) -> None:
     from runner.core.options import NAMES, RunOptions
 
     ours = RunnerConf()
-    assert set(NAMES) - {"max_workers", "executor", "observers"} <= set(vars(ours))
+    # workers is max_workers; Hydra itself evaluates its configs
+    assert set(NAMES) - {"max_workers", "executor", "observers", "config_timeout"} <= set(vars(ours))
     assert checked({**vars(ours), "workers": 3}).run == RunOptions(max_workers=3)
 
 

@@ -91,3 +91,10 @@ def test_strange_output_is_read_quickly(line: str) -> None:
     began = time.process_time()
     error_cause.find(lines, lines)
     assert time.process_time() - began < 3
+
+
+def test_the_last_output_of_a_stopped_program_is_not_the_tracebacks_of_its_processes() -> None:
+    interrupted = ["Traceback (most recent call last):", '  File "t.py", line 9, in <module>', "    time.sleep(300)"]
+    stderr = ["loading the corpus", *interrupted, "KeyboardInterrupt", *interrupted[:2], "KeyboardInterrupt"]
+    assert error_cause.last_output(stderr, []) == "loading the corpus"
+    assert error_cause.last_output(stderr[1:], ["epoch 3"]) == "epoch 3"
