@@ -68,14 +68,6 @@ def ago(seconds: float) -> str:
     return f"{seconds // 86400:.0f} d ago"
 
 
-def middle_cut(text: str, width: int) -> str:
-    """At most `width` characters: what is left out is in the middle, since names often differ at the end."""
-    if len(text) <= width:
-        return text
-    end = width // 2
-    return text[: width - 1 - end] + "…" + text[len(text) - end :]
-
-
 _UNITS = {"d": 86400.0, "h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0}
 _AMOUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?(d|h|min|m|s)(?![a-z]) ?", re.IGNORECASE)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runner.core.text import ago, duration, middle_cut, plain
+from runner.core.names import cut_middle
+from runner.core.text import ago, duration, plain, width_of
+from runner.reports.best import number
 from runner.reports.status import BatchStatus, BestValue
 
 SHORTEST = 20  # characters of a name that is cut
@@ -31,14 +33,14 @@ def lines(batches: Sequence[BatchStatus], now: float, width: int | None) -> list
     if _too_wide(found, width):
         found = _rows(batches, now, Shape(best_job=False, details=False))
     if over := _too_wide(found, width):
-        longest = max(len(plain(batch.name)) for batch in batches)
+        longest = max(width_of(plain(batch.name)) for batch in batches)
         found = _rows(batches, now, Shape(False, False, max(SHORTEST, longest - over)))
     return [plain(line, width) for line in _joined(found)]
 
 
 def _too_wide(rows: Sequence[Sequence[str]], width: int) -> int:
     """By how many characters the longest line does not fit, without its labels: they get the room that is left."""
-    return max(max(map(len, _joined([row[:-1] for row in rows])), default=0) - width, 0)
+    return max(max(map(width_of, _joined([row[:-1] for row in rows])), default=0) - width, 0)
 
 
 def _rows(batches: Sequence[BatchStatus], now: float, shape: Shape) -> list[tuple[str, ...]]:
@@ -47,9 +49,13 @@ def _rows(batches: Sequence[BatchStatus], now: float, shape: Shape) -> list[tupl
 
 def _joined(rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of columns; one that is empty in all rows is left out."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(width_of, column)) for column in zip(*rows, strict=True)]
     shown = [place for place, width in enumerate(widths) if width]
-    return [GAP.join(row[place].ljust(widths[place]) for place in shown).rstrip() for row in rows]
+    return [GAP.join(_padded(row[place], widths[place]) for place in shown).rstrip() for row in rows]
+
+
+def _padded(cell: str, width: int) -> str:
+    return cell + " " * (width - width_of(cell))
 
 
 def _cells(batch: BatchStatus, now: float, shape: Shape) -> tuple[str, ...]:
@@ -57,7 +63,7 @@ def _cells(batch: BatchStatus, now: float, shape: Shape) -> tuple[str, ...]:
     name = plain(batch.name)
     age, seconds = batch.age(now), batch.seconds(now)
     return (
-        name if shape.name is None else middle_cut(name, shape.name),
+        name if shape.name is None else cut_middle(name, shape.name),
         batch.state,
         "" if age is None else ago(age),
         _duration(seconds, shape),
@@ -78,7 +84,7 @@ def _best(found: BestValue | None, shape: Shape) -> str:
         return ""
     metric = found.metric if shape.details else found.metric.rpartition("/")[2]
     job = f" ({plain(found.job)})" if shape.best_job else ""
-    return f"{plain(metric)} {found.value:.5g}{job}"
+    return f"{plain(metric)} {number(found.value)}{job}"
 
 
 def _labels(batch: BatchStatus) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from runner.core.state import COMPLETED, PENDING, RUNNING
 from runner.core.text import duration, plain
 from runner.output import names
-from runner.reports.best import METRICS
+from runner.reports.best import compared_by
 from runner.reports.terminal import warned, why
 
 WITHOUT_RUNNER = "running without a runner"
@@ -150,7 +150,7 @@ class BestValue:
 
 def ranked(jobs: Mapping[str, JobStatus], metric: str | None = None) -> list[BestValue]:
     """The best values of the jobs that measured `metric`, the best job first. Without a name: the usual metric."""
-    metric = metric or next(iter(metrics_of(jobs)), None)
+    metric = metric or compared_by({**job.metrics, **job.best} for job in jobs.values())
     if metric is None:
         return []
     found = [one for name, job in jobs.items() if (one := _best_of(name, job, metric)) is not None]
@@ -158,12 +158,9 @@ def ranked(jobs: Mapping[str, JobStatus], metric: str | None = None) -> list[Bes
 
 
 def metrics_of(jobs: Mapping[str, JobStatus]) -> list[str]:
-    """The metrics by which jobs can be compared: the usual ones first, those of the training last."""
+    """The metrics by which jobs can be compared."""
     known = dict.fromkeys(name for job in jobs.values() for name in (*job.best, *job.metrics))
-    found = [name for name in known if any(_best_of("", job, name) for job in jobs.values())]
-    usual = [name for name in METRICS if name in found]
-    rest = [name for name in found if name not in usual]
-    return [*usual, *sorted(rest, key=lambda name: name.startswith("train"))]
+    return [name for name in known if any(_best_of("", job, name) for job in jobs.values())]
 
 
 def _best_of(name: str, job: JobStatus, metric: str) -> BestValue | None:

@@ -18,7 +18,7 @@ def test_a_line_has_the_age_the_duration_and_the_best_value(work: Workspace) -> 
     measured(work)
     (line,) = work.run("list", code=0).stdout.splitlines()
     assert re.fullmatch(
-        rf"{work.batch.name}  ended  \d+ s ago  [\d.]+ m?s  val/loss 1 \(2_good\)  2 completed, 1 failed", line
+        rf"{work.batch.name}  ended  \d+ s ago  [\d.]+ m?s  val/loss 1.0000 \(2_good\)  2 completed, 1 failed", line
     )
     (batch,) = json.loads(work.run("list", "--json", code=0).stdout)
     assert batch["best"] == {"metric": "val/loss", "value": 1.0, "job": "2_good", "better": "min"}
@@ -34,7 +34,7 @@ def test_a_larger_accuracy_is_better_and_a_batch_without_metrics_has_no_best(wor
     work.run("--configs", "c/*.sh", *COMMAND, "--name", "some", code=0)
     work.run("--configs", "d/*.sh", *COMMAND, "--name", "none", code=0)
     none, some = work.run("list", code=0).stdout.splitlines()
-    assert "accuracy 0.9 (b)" in some and none.endswith("1 completed") and "(" not in none
+    assert "accuracy 0.9000 (b)" in some and none.endswith("1 completed") and "(" not in none
 
 
 def test_a_pause_between_two_runs_does_not_count_as_duration(work: Workspace) -> None:
@@ -71,4 +71,4 @@ def test_a_line_fits_the_terminal(work: Workspace, columns: int) -> None:
     assert len(text) <= columns
     if columns >= 80:
         assert "ended" in text and " s ago" in text and "loss 1" in text and "2 completed, 1 failed"[:12] in text
-        assert text.split("  ")[0].endswith(work.batch.name[-10:])  # the end tells batches apart
+        assert text.split("  ")[0].endswith(work.batch.name[-6:])  # the end tells batches apart

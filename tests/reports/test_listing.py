@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.core.text import ago, middle_cut
+from runner.core.text import ago
 from runner.reports.listing import lines
 from runner.reports.status import BatchStatus, JobStatus
 
@@ -63,8 +63,3 @@ def test_what_is_not_known_is_left_out() -> None:
 )  # fmt: skip
 def test_an_age_in_whole_units(seconds: float, text: str) -> None:
     assert ago(seconds) == text
-
-
-def test_the_ends_of_a_name_stay() -> None:
-    assert middle_cut("abcdefghij", 5) == "ab…ij" and middle_cut("abc", 3) == "abc"
-    assert all(len(middle_cut("x" * 50, width)) == width for width in range(1, 50))

@@ -72,9 +72,10 @@ def removable(plan: Plan, keep: int, metric: str | None) -> list[Removable]:
     if metric is not None and metric not in known:
         hint = did_you_mean(metric, known) or f"there are {listed(known, 5) or 'none'}"
         raise UserError(f"{shown(plan.root)}: no job has the metric {metric!r}; {hint}")
-    if keep and not known:
+    ranking = status.ranked(jobs, metric)
+    if keep and not ranking:
         raise UserError(f"{shown(plan.root)}: no job has a metric to compare; --keep 0 keeps no job's checkpoints")
-    best = {one.job for one in status.ranked(jobs, metric)[:keep]}
+    best = {one.job for one in ranking[:keep]}
     found = [
         removal.removable(plan.root, job, plan.options.checkpoints, keep_latest=jobs[job.name].status != COMPLETED)
         for job in plan.jobs

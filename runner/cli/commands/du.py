@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from pathlib import Path
 
 from runner.cli import batch_folders
@@ -34,13 +35,7 @@ def main(given: Namespace) -> int:
     if not found:
         print(f"{shown(base)}: there is no batch yet")
         return 0
-    rows = [_row(root.name, it) for root, it in found.items()]
-    if len(rows) > 1:
-        rows.append(_row("all", sum(found.values(), Usage())))
-    headings = ("batch", "checkpoints", "logs", "rest", "total")
-    cells = zip(*rows, strict=True)
-    for line in lines([Column(heading, column) for heading, column in zip(headings, cells, strict=True)]):
-        print(line)
+    print("\n".join(lines(_columns(found))))
     return 0
 
 
@@ -53,5 +48,11 @@ def of_batch(root: Path) -> Usage:
     return usage.of_batch(plan.root, [job.out_dir for job in plan.jobs], plan.options.checkpoints)
 
 
-def _row(name: str, found: Usage) -> list[str]:
-    return [plain(name), *map(size, (found.checkpoints, found.logs, found.rest, found.total))]
+def _columns(found: Mapping[Path, Usage]) -> list[Column]:
+    """A row for each batch, and one for all of them."""
+    names, values = [plain(root.name) for root in found], list(found.values())
+    if len(found) > 1:
+        names.append("all")
+        values.append(sum(values, Usage()))
+    kinds = [Column(kind, [size(one.to_json()[kind]) for one in values], right=True) for kind in Usage().to_json()]
+    return [Column("batch", names), *kinds]
