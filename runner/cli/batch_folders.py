@@ -38,7 +38,7 @@ def find(base: Path, named: str) -> Path:
         if path.is_dir():
             return path
     if not known:
-        raise UserError(f"{shown(base)}: there is no batch yet")
+        raise UserError(f"{named or shown(base)}: there is no batch yet" + (f" in {shown(base)}" if named else ""))
     hint = did_you_mean(named, known) or f"there are {listed(list(known), 3)}"
     raise UserError(f"{named}: no such batch; {hint}")
 
