@@ -106,3 +106,12 @@ def test_a_terminal_of_ascii_gets_ascii_alone(work: Workspace) -> None:
     assert written.isascii() and re.search(r"#+-+", written)
     assert re.search(r"^(\x1b\[1m)?[+*]  a ", written, re.MULTILINE)
     assert not re.search(r"\x1b\[(3|4|9)\d", written)
+
+
+def test_something_is_on_the_screen_at_once_and_does_not_stay(work: Workspace) -> None:
+    work.write("a.py", "")
+    written = on_a_terminal(work, "--configs", "a.py", "--command", "true {config}", "--dry-run")
+    assert written.startswith("reading the configs ...\r\x1b[K1 job would run")
+    refused = on_a_terminal(work, "--configs", "b.py", "--command", "true {config}")
+    assert re.match(r"reading the configs \.\.\.\r\x1b\[K\S+: .*b\.py", refused)
+    assert "reading" not in work.run("--configs", "a.py", "--command", "true {config}", code=0).stderr
