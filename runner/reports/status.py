@@ -11,7 +11,7 @@ from typing import Any
 from runner.core.state import COMPLETED, PENDING, RUNNING
 from runner.core.text import duration, plain
 from runner.output import names
-from runner.reports import comparison
+from runner.reports import best
 from runner.reports.terminal import warned, why
 
 WITHOUT_RUNNER = "running without a runner"
@@ -161,7 +161,7 @@ def metrics_of(jobs: Mapping[str, JobStatus]) -> list[str]:
     """The metrics by which jobs can be compared: the usual ones first, those of the training last."""
     known = dict.fromkeys(name for job in jobs.values() for name in (*job.best, *job.metrics))
     found = [name for name in known if any(_best_of("", job, name) for job in jobs.values())]
-    usual = [name for name in comparison.METRICS if name in found]
+    usual = [name for name in best.METRICS if name in found]
     rest = [name for name in found if name not in usual]
     return [*usual, *sorted(rest, key=lambda name: name.startswith("train"))]
 

@@ -13,7 +13,8 @@ from runner.core.text import plain, shown, size
 from runner.disk import usage
 from runner.disk.usage import Usage
 from runner.planners import recorded
-from runner.reports import comparison
+from runner.reports import columns
+from runner.reports.columns import Column
 
 HELP = "the disk space of batches: checkpoints, logs, the rest"
 
@@ -37,7 +38,8 @@ def main(given: Namespace) -> int:
     rows = [_row(root.name, it) for root, it in found.items()]
     if len(rows) > 1:
         rows.append(_row("all", sum(found.values(), Usage())))
-    for line in comparison.table(["batch", "checkpoints", "logs", "rest", "total"], rows):
+    headings = ["batch", "checkpoints", "logs", "rest", "total"]
+    for line in columns.lines([Column(name, cells) for name, *cells in zip(headings, *rows, strict=True)]):
         print(line)
     return 0
 
