@@ -11,6 +11,7 @@ from runner.cli import added, batch_folders, other_settings, planning, preflight
 from runner.cli.arguments import Arguments, given_options, parse
 from runner.cli.detach import detach
 from runner.cli.options import parser
+from runner.cli.searching import announced
 from runner.cli.session import SOME_DID_NOT, BatchSession, existing_batch, new_batch, output_root
 from runner.cli.show import observers_for, print_json, print_plan
 from runner.core import clock
@@ -140,7 +141,8 @@ def _refuse_running(jobs: Sequence[Job]) -> None:
 
 def _planned(arguments: Arguments, before: Plan | None = None) -> Plan:
     """The plan; its datasets are prepared, unless nothing may be written."""
-    plan = planning.plan(arguments, before)
+    with announced("reading the configs ..."):
+        plan = planning.plan(arguments, before)
     if not arguments.given.dry_run:
         preflight.prepare_datasets(plan)
     return plan

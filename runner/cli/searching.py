@@ -1,9 +1,11 @@
-"""Show on a terminal that the search for configs takes long."""
+"""Show on a terminal what is done before the first line comes: configs are read, and searched for."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -12,6 +14,19 @@ from runner.core.text import plain, shown
 PATIENCE = 1.5  # seconds of silence
 EVERY = 0.2  # seconds between two states of the line
 WIDTH = 60
+
+
+@contextmanager
+def announced(text: str) -> Iterator[None]:
+    """Show this at once on standard error, and erase it when the work is done."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    print(text, end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 class Searching:

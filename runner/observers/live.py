@@ -11,10 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.core.job import Plan
-from runner.core.program import pasted
+from runner.core.program import offered
 from runner.core.state import COMPLETED, INTERRUPTED, PENDING, RUNNING, Record, Running
-from runner.core.text import plain, shown
-from runner.disk.layout import JobPaths
+from runner.core.text import plain
 from runner.engine.events import BatchEnded, BatchStarted, Event
 from runner.observers import live_table
 from runner.observers.batch_state import NO_PROGRESS
@@ -68,9 +67,7 @@ class Screen(Lines):
 
     def _print_plan(self, plan: Plan) -> None:
         super()._print_plan(plan)
-        if plan.jobs and self._display.visible():  # the table shows what runs: no line for each start
-            log = shown(JobPaths(plan.jobs[0].out_dir).combined)
-            self._print(f"Output of a job: {pasted(['tail', '-f', log])}")
+        self._print(f"Output of the jobs: {offered('tail', plan.root)}")  # no line for each start: the table shows it
 
     def _print_start(self, record: Record) -> None:
         if not self._display.visible():

@@ -16,6 +16,8 @@ from runner.reports.columns import GAP, Column, least_name
 MOST = 40  # rows, where the height of the screen is not known
 FEWEST = 5  # rows, however small the screen is
 SETTINGS = 6  # settings that are shown of configs that were not made by a spec, and in the line on the best one
+SHORT = 24  # a setting with wider values, such as a list, tells nothing in a cell
+LEAST_KEY = 6  # to which a heading of a setting is cut
 SETTING = 20  # the rank from which on columns are settings of such configs
 WIDE = 120  # columns of a file or a pipe that are filled with such settings
 SWEEP = "comparison"  # the listing of a sweep: its varied keys are what it is about
@@ -44,7 +46,7 @@ def best_jobs(records: Sequence[Record]) -> list[str]:
     """`lowest val/loss: run_003, 2.1054 (learning_rate 0.005, seed 1)`, and the same of the best values."""
     ranking = Ranking(records)
     found: dict[str, str] = {}  # what is said of a job -> the line
-    settings = comparison.varied([record.job for record in records])[:SETTINGS]
+    settings = [key for key in comparison.varied([record.job for record in records]) if key.width <= SHORT][:SETTINGS]
     for title, values in [(ranking.metric, ranking.last), (f"best {ranking.metric}", ranking.best)]:
         place = best.index(values, ranking.direction)
         if place is not None and (ranking.tells or values is ranking.last):
@@ -112,9 +114,10 @@ def _folded(plan: Plan, hidden: Sequence[Record]) -> str:
 def _columns(plan: Plan, records: Sequence[Record], settings: Sequence[Column], ranking: Ranking) -> list[Column]:
     """All that could be shown; what matters least has the highest rank."""
     sweep = plan.kind.listing == SWEEP
+    told = settings if sweep else [key for key in settings if key.width <= SHORT][:SETTINGS]
     keys = [
-        replace(column, rank=3 if sweep else SETTING + number, least=max(6, *map(len, column.cells)))
-        for number, column in enumerate(settings if sweep else settings[:SETTINGS])
+        replace(key, rank=3 if sweep else SETTING + number, least=max(LEAST_KEY, *map(len, key.cells)))
+        for number, key in enumerate(told)
     ]
     names = [plain(record.job.name) for record in records]
     states = [_state(record) for record in records]
