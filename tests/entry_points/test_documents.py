@@ -117,7 +117,8 @@ def test_every_command_about_a_batch_works_on_one(project: Workspace, command: s
 def test_every_command_about_a_table_shows_one(project: Workspace, command: str) -> None:
     job = "import sys; open(sys.argv[1] + '/metrics.jsonl', 'w').write('{\"val/loss\": 2.5}')"
     project.write("job.py", job)
-    project.run("--configs", "sweep/a.py", "--command", "python job.py {out_dir} {config}", code=0)
+    project.write("sweep/b.py", "learning_rate = 1e-3\nseed = 1\n")
+    project.run("--configs", "sweep/?.py", "--command", "python job.py {out_dir} {config}", code=0)
     for folder in ("out", "multirun"):
         (project / folder).mkdir()
     done = run_line(command, project.folder)
@@ -159,7 +160,7 @@ def test_the_documents_name_no_option_that_does_not_exist() -> None:
     places = [path for place in ("bench/*.py", "data/*.py") for path in PROJECT.glob(place)]
     for path in [*places, *map(PROJECT.joinpath, ADD_OPTIONS)]:
         known |= set(re.findall(r'add_argument\(\s*"(--\w+)"', path.read_text()))
-    known |= {"--out_dir", "--key", "--no-key"}  # which each job gets; any setting, as a template may write it
+    known |= {"--out_dir", "--key", "--no-key", "--yes"}  # each job gets it; any setting; of rm and clean
     known |= {f"--{key}" for key in (*SampleSettings.model_fields, *overrides.FLAGS)}
     text = "\n".join(path.read_text() for path in DOCUMENTS)
     mentioned = set(re.findall(r"`(--[a-z][\w-]+)`", text))

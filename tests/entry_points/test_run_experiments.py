@@ -334,12 +334,13 @@ def test_quiet_prints_only_what_failed_and_the_end(echo: Workspace) -> None:
     assert "started" not in done.stdout and "b: failed" in done.stdout
 
 
-def test_the_report_begins_with_the_failed_and_shows_how_to_run_them_again(echo: Workspace) -> None:
+def test_the_report_ends_with_the_failed_and_shows_how_to_run_them_again(echo: Workspace) -> None:
     echo.write("c/b.py", "")
     echo.write("fail.py", "import sys; sys.exit('b.py' in sys.argv[1])")
     done = echo.run("--configs", "c/*.py", "--train_script", "fail.py", "--lr", "1", "--timeout=9", code=1)
-    report = done.stdout[done.stdout.index("✗") :]
-    assert report.index("b: failed") < report.index("a: completed")
+    report = done.stdout[done.stdout.index("✗ b: failed") :]
+    table = done.stdout[: done.stdout.index("✗ b: failed")].splitlines()
+    assert ["a", "completed"] == table[-3].split()[1::2][:2] and "failed" in table[-2]
     again = next(line for line in report.splitlines() if "again" in line).split(maxsplit=1)[1]
     assert again.split()[2:] == ["--configs", "c/b.py", "--train_script", "fail.py", "--lr", "1", "--timeout=9"]
 
