@@ -340,7 +340,7 @@ def test_the_report_ends_with_the_failed_and_shows_how_to_run_them_again(echo: W
     done = echo.run("--configs", "c/*.py", "--train_script", "fail.py", "--lr", "1", "--timeout=9", code=1)
     report = done.stdout[done.stdout.index("✗ b: failed") :]
     table = done.stdout[: done.stdout.index("✗ b: failed")].splitlines()
-    assert ["a", "completed"] == table[-3].split()[1::2][:2] and "failed" in table[-2]
+    assert table[-3].split()[1::2][:2] == ["a", "completed"] and "failed" in table[-2]
     again = next(line for line in report.splitlines() if "again" in line).split(maxsplit=1)[1]
     assert again.split()[2:] == ["--configs", "c/b.py", "--train_script", "fail.py", "--lr", "1", "--timeout=9"]
 
