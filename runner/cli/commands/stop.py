@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from runner.cli import inspect
 from runner.cli.ask import ask, print_answer
+from runner.cli.batch_folders import batches
 from runner.cli.batch_words import add_words, batch_and_jobs
 from runner.cli.commands import status
 from runner.cli.parser import add_base, base_folder
@@ -49,12 +51,29 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(given: Namespace) -> int:
-    plan, names = batch_and_jobs(base_folder(given), given.words)
+    base = base_folder(given)
+    words = given.words or _running(base)
+    plan, names = batch_and_jobs(base, words)
     if names and given.drain:
         raise UserError("--drain is for a whole batch; name no job, or leave it out")
     if names:
         return stop_jobs(plan, names, now=given.now)
     return stop(plan.root, now=given.now, drain=given.drain)
+
+
+def _running(base: Path) -> list[str]:
+    """The batch that runs, if no one is named; on a terminal the user chooses one of several. None runs: the latest."""
+    running = [root for root in batches(base) if holder(BatchPaths(root).lock) is not None]
+    if len(running) == 1:
+        return [str(running[0])]
+    if len(running) < 2 or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return []
+    for number, root in enumerate(running, 1):
+        print(f"{number}  {plain(root.name)}: {inspect.batch_or_error(root).counts()}")
+    answer = input(f"{len(running)} batches run; stop which one (1 to {len(running)})? ").strip()
+    if not answer.isdecimal() or not 1 <= int(answer) <= len(running):
+        raise UserError(f"nothing was stopped: {answer!r} is not one of the numbers; name a batch")
+    return [str(running[int(answer) - 1])]
 
 
 def stop_jobs(plan: Plan, names: Sequence[str], *, now: bool) -> int:
