@@ -5,7 +5,12 @@ import time
 
 def now() -> str:
     """ISO 8601 in UTC with milliseconds: `2026-11-20T21:44:55.123+00:00`."""
-    return iso(time.time())
+    return iso(seconds())
+
+
+def seconds() -> float:
+    """Seconds since the epoch, for the age of what is recorded."""
+    return time.time()
 
 
 def iso(seconds: float) -> str:

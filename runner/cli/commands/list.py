@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
-import time
 from argparse import ArgumentParser, Namespace
 
 from runner.cli import batch_folders, inspect
 from runner.cli.parser import add, add_base, base_folder
 from runner.cli.show import print_json
+from runner.core import clock
 from runner.core.text import shown
 from runner.reports import listing
 
@@ -23,7 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(given: Namespace) -> int:
-    base, now = base_folder(given), time.time()
+    base, now = base_folder(given), clock.seconds()
     found = [inspect.batch_or_error(root) for root in batch_folders.batches(base)]
     tagged = [batch for batch in found if given.tag is None or given.tag in batch.tags]
     if given.json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from runner.cli import inspect
 from runner.cli.batch_folders import find
 from runner.cli.parser import add, add_base, base_folder
 from runner.cli.show import print_json
+from runner.core import clock
 
 HELP = "the jobs of a batch and their states now"
 
@@ -28,7 +28,7 @@ def show(root: Path, *, as_json: bool = False) -> int:
     """Print the state of a batch; returns the exit code."""
     found = inspect.batch(root)
     if as_json:
-        print_json(found.to_json(time.time()))
+        print_json(found.to_json(clock.seconds()))
     else:
         print("\n".join(found.lines()))
     return 0
