@@ -166,7 +166,7 @@ def test_a_batch_that_was_moved_continues_when_that_is_accepted(
         assert len(err.splitlines()) == 1 and f"was {before} when it was planned" in err and "--accept_moved" in err
     kept = read(root / "b/experiment_result.json")
     there.run("resume", str(root), "--accept_moved", code=0)
-    assert (there / "seen").read_text().splitlines() == ["c/a.py x = 1  # here True"]  # not b, which completed
+    assert (there / "seen").read_text().splitlines() == [f"{there / 'c/a.py'} x = 1  # here True"]  # not b
     assert read(root / "b/experiment_result.json") == kept
     record = read(root / "a/experiment_result.json")
     assert record["experiment_dir"] == str(root / "a") and record["attempt"] == 2
@@ -193,7 +193,7 @@ def test_without_the_project_the_copy_beside_the_job_is_its_config(project: Work
     root = shutil.copytree(project.batch, other / "results/x")
     shutil.rmtree(project.folder)
     other.run("resume", "results/x", "--accept_moved", code=0)
-    assert (other / "seen").read_text() == "results/x/a/config_used.py x = 1 True\n"
+    assert (other / "seen").read_text() == f"{other / 'results/x/a/config_used.py'} x = 1 True\n"
     assert states(other, str(root)) == {"a": "completed", "b": "completed"}
 
 

@@ -14,8 +14,8 @@ from tests.faults import carrying
 #: Saves for 0.6 s; a second SIGINT, or the end of its grace, breaks that off.
 TRAINING = """\
 import os, sys, time
-open('ready', 'w').write(str(os.getpid()))
 try:
+    open('ready', 'w').write(str(os.getpid()))
     while True: time.sleep(60)
 except KeyboardInterrupt:
     for _ in range(6): time.sleep(0.1)
