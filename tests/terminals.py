@@ -80,7 +80,9 @@ class Terminal:
 
     def _read(self, seconds: float) -> bool:
         """False if nothing comes any more."""
-        if not select.select([self._leader], [], [], seconds)[0]:
+        waiting = select.poll()  # unlike select(), for any number of open files
+        waiting.register(self._leader, select.POLLIN)
+        if not waiting.poll(1000 * seconds):
             return True
         try:
             block = os.read(self._leader, 1 << 16)

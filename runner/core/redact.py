@@ -249,7 +249,7 @@ def _holds_one(name: str, value: str, shown: Collection[str]) -> bool:
     """Whether a list or a dict in the notation of Python, JSON or Hydra holds a secret."""
     try:
         leaves = list(_leaves(name, ast.literal_eval(value)))
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # TypeError: {{}} is a set of dicts
         leaves = [(name, item.strip("'\"")) for item in re.split(r"[\s,]+", value.strip("[](){}"))]
     if any(not is_shown(leaf, shown) and judge(leaf, item) != "no" for leaf, item in leaves):
         return True

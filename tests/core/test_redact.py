@@ -261,3 +261,8 @@ def test_the_module_compiles_no_pattern_when_it_is_imported() -> None:
         "import runner.core.redact; sys.exit(len(made))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT)
+
+
+@pytest.mark.parametrize("value", ['{{"path": "x"}}', "{[1]: 2}", "{{1, 2}}", "({[]},)"])
+def test_a_text_that_only_looks_like_a_literal_is_judged_as_a_text(value: str) -> None:
+    assert redact.argv(["--state", value, f"--state={value}"]) == ["--state", value, f"--state={value}"]
