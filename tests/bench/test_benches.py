@@ -10,6 +10,8 @@ import pytest
 
 from tests.conftest import PROJECT
 
+pytestmark = pytest.mark.slow
+
 PROGRAMS = {
     "overhead.py": (["--jobs", "4", "--round", "2"], ["bare loop", "this runner", "the bar is 40 ms"]),
     "cache.py": (

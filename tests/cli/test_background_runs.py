@@ -17,6 +17,8 @@ from runner.disk.lock import holder
 from tests.conftest import PROJECT, Workspace, alive, read, runs, wait_until
 from tests.sweeps import SCRIPT, prepare
 
+pytestmark = pytest.mark.slow
+
 MANAGER = PROJECT / "scripts" / "run_background.py"
 LAUNCHER = PROJECT / "bg_experiment.sh"
 #: Reports that it runs, with a child in a session of its own, and waits for the file `go`.

@@ -16,6 +16,8 @@ from tests.conftest import Workspace, kill, read
 from tests.interrupted_batch import started, three_jobs
 from tests.terminals import RUNNER, Terminal
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def batch(work: Workspace) -> Workspace:

@@ -11,6 +11,8 @@ import pytest
 from tests.conftest import RUN_EXPERIMENTS, Workspace, read
 from tests.interrupted_batch import COMMAND
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def two(work: Workspace) -> Workspace:

@@ -12,6 +12,8 @@ import pytest
 from runner.planners import recorded
 from tests.conftest import Workspace, read, runs, wait_until
 
+pytestmark = pytest.mark.slow
+
 #: It runs until `go` is there, fails while `fail` is, and writes down with what it was started.
 JOB = """
 import os, pathlib, sys, time

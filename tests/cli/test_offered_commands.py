@@ -13,6 +13,8 @@ import pytest
 
 from tests.conftest import PROJECT, RUN_EXPERIMENTS, Workspace
 
+pytestmark = pytest.mark.slow
+
 #: It fails until there is a file `go on`.
 JOB = """
 import os, sys, time

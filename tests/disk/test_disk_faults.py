@@ -16,6 +16,8 @@ import pytest
 from tests.conftest import Workspace, read, wait_until
 from tests.faults import ended, request, supervised
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Callable[[Path], Path]]:

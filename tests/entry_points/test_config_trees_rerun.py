@@ -12,6 +12,8 @@ from runner.planners.programs import THIN
 from tests.conftest import PROJECT, Workspace, read, wait_until
 from tests.trees import ADDED, ALL, DOCUMENTED, SCRIPT, aggregate, done, files, prepare, run_program, tree
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["tree"]  # a fixture
 
 

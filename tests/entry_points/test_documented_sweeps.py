@@ -15,6 +15,8 @@ import yaml
 
 from tests.conftest import PROJECT, Workspace, alive, read, wait_until
 
+pytestmark = pytest.mark.slow
+
 SPECS = sorted(path.name for path in (PROJECT / "experiments" / "specs").glob("*.yaml"))
 DOCUMENTED = {
     "lr_sweep_mnist_mlp.yaml", "lambda_ace_sweep_greedy.yaml", "sched_sim_mnist_mlp.yaml", "mixed_configs.yaml",

@@ -13,6 +13,8 @@ import pytest
 from tests.conftest import Workspace, wait_until
 from tests.foreign.nights import NIGHTS, Night
 
+pytestmark = pytest.mark.slow
+
 JOBS = ["a_good", "b_breaks", "c_long"]
 
 

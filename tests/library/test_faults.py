@@ -14,6 +14,8 @@ import pytest
 from tests.conftest import Workspace, alive, kill, wait_until
 from tests.library_script import computed, folder, meta, run, script, start
 
+pytestmark = pytest.mark.slow
+
 #: Reports that it has started, then waits until it may continue.
 WAITS = "Path(f'began_{config.name}').touch()\nwhile not Path('go').exists(): time.sleep(0.01)\nreturn config.x"
 ONE = "[{'name': 'a', 'x': 1}]"

@@ -10,6 +10,8 @@ from pipelines.classify import comparison, display, plots
 from pipelines.classify.settings import ClassifySettings
 from pipelines.classify.train import run
 
+pytestmark = pytest.mark.slow
+
 TINY = {
     "mode": "simulation", "layers": 3, "width": 16, "train_examples": 90, "batch_size": 30, "epochs": 2, "lr": 1e-2,
     "device": "cpu",

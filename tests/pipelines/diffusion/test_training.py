@@ -22,6 +22,8 @@ from pipelines.diffusion.train import run
 from pipelines.shared import checkpoints, wandb_logger
 from tests.conftest import PROJECT, signalled_at
 
+pytestmark = pytest.mark.slow
+
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "saw", "that", "rain", "fell", "over", "every", "hill", "near"]
 STAGES = [
     {"type": "random", "max_masked_ratio": 0.3, "val_loss_stale_count": 1},

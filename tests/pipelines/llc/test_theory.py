@@ -29,6 +29,8 @@ from tests.pipelines.llc.quadratic import (
     quick,
 )
 
+pytestmark = pytest.mark.slow
+
 # Quadratic losses.
 
 

@@ -26,6 +26,8 @@ from runner.configs import config_file
 from runner.core.errors import UserError
 from tests.conftest import PROJECT, signalled_at
 
+pytestmark = pytest.mark.slow
+
 ASKED = ["sampler", "llc_mean", "llc_std", "ess", "r_hat", "acceptance", "draws", "seconds"]
 SHORT = {"warmup": 10, "draws": 20}
 QUICK = {"adam_steps": 100, "lbfgs_steps": 100}

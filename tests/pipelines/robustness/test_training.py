@@ -22,6 +22,8 @@ from pipelines.shared.errors import InputError
 from src.api import ExperimentConfig, run_pipeline
 from tests.conftest import PROJECT, read, signalled_at
 
+pytestmark = pytest.mark.slow
+
 DETECTORS = {"msp", "energy", "mahalanobis", "knn"}
 TINY: dict[str, Any] = {
     "dataset_name": "VECTOR", "dataset": "blobs", "vector": {"examples": 400, "noise": 0.3}, "epochs": 8, "lr": 1e-2,
