@@ -60,6 +60,8 @@ def parse(words: Sequence[str]) -> Arguments:
         raise UserError(*errors, "--resume: a tree of configs is continued by the same command without --resume")
     if given.resume is not None and given.exp is None:
         errors += ["--extend and --only do not go together"] if given.extend and given.only else []
+        if given.extend and given.limit:  # the new setting is that of the whole batch
+            errors.append("--extend and --limit do not go together: every job is continued; leave out --limit")
         errors += _not_with_resume(given, rest)
         if errors:
             raise UserError(*errors)

@@ -25,7 +25,7 @@ def batch(root: Path) -> BatchStatus:
     state = batch_state(states, locked=held is not None, left=held is None and was_left(lock))
     own = labels.read(root)
     return BatchStatus(
-        plan.name, str(plan.root), plan.created_at, state, held, jobs, note=own.note, tags=own.tags
+        plan.root.name, str(plan.root), plan.created_at, state, held, jobs, note=own.note, tags=own.tags
     )  # fmt: skip
 
 

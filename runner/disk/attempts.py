@@ -48,10 +48,16 @@ def begin(
     for name, content in job.files.items():
         atomic.write_bytes(job.out_dir / name, content)
     added = {**environment, **job.env, process_tree.MARK: uuid.uuid4().hex}
-    note = NO_CHECKPOINT if resumes and checkpoint is None else ""
+    note = NO_CHECKPOINT if resumes and checkpoint is None and not _completed_before(job, number) else ""
     attempt = Attempt(job, number, command(job, checkpoint), added, note)
     atomic.write_json(job.out_dir / layout.METADATA, results.metadata(attempt, provenance))
     return attempt
+
+
+def _completed_before(job: Job, number: int) -> bool:
+    """Whether the previous attempt, which is archived, completed: then this one is to start from the beginning."""
+    result = read_json(str(job.out_dir / f"{layout.ATTEMPT}{number - 1}" / layout.RESULT))
+    return bool(result.get("status") == COMPLETED)
 
 
 def command(job: Job, checkpoint: str | None) -> tuple[str, ...]:

@@ -287,3 +287,16 @@ def test_the_project_trainer_goes_on_to_a_larger_number_of_iterations(work: Work
     assert trained == list(range(1, 11)), trained
     assert work.result("easy")["final_checkpoint"].endswith("_10.pt")
     assert "resuming from" in (work.batch / "easy" / "stdout.log").read_text()
+
+
+def test_extend_is_for_all_jobs(nano: Workspace) -> None:
+    """With a limit the others would have the new setting too, and lose what they completed."""
+    run(nano)
+    before = statuses(nano)
+    assert "--limit" in nano.run("--resume", "--extend", "max_iters=9", "--limit", "1", code=2).stderr
+    assert statuses(nano) == before
+
+
+def test_a_completed_job_that_is_run_again_has_not_lost_a_checkpoint(nano: Workspace) -> None:
+    run(nano)
+    assert "no checkpoint" not in nano.run("rerun", "a", code=0).stdout

@@ -15,7 +15,7 @@ HELP = "run jobs of a batch again, as a new attempt"
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_base(parser)
-    add_words(parser, "+", "JOB...", "default: the latest batch")
+    add_words(parser, "*", "JOB...", "default: the latest batch")
     parser.add_argument("--only", choices=ONLY, help="of these jobs, or of all if none is named, run these only")
     parser.add_argument(
         "--set", action="append", default=[], dest="settings", metavar="KEY=VALUE",
