@@ -40,7 +40,7 @@ def with_settings(plan: Plan, selection: Selection, values: Mapping[str, str]) -
         now = _each(selection.run, lambda job: settings.changed(plan, job, given))
     changed = _replaced(plan, now)
     selection = selection.of(changed)
-    return Changed(changed, replace(selection, archive=(), anew=selection.run))
+    return Changed(changed, replace(selection, archive=(), from_scratch=selection.run))
 
 
 def extended(plan: Plan, selection: Selection, records: Mapping[str, Record], values: Mapping[str, str]) -> Changed:

@@ -87,7 +87,7 @@ class BatchSession:
         results.remove_end(plan.root)
         for job in selection.archive:
             attempts.archive_completed(job)
-        for jobs, whole in ((selection.anew, True), (selection.extended, False)):
+        for jobs, whole in ((selection.from_scratch, True), (selection.extended, False)):
             for job in jobs:
                 attempts.archive_attempt(job, whole=whole)
         plan_file.write(plan)

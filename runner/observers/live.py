@@ -39,7 +39,7 @@ def make(context: ObserverContext) -> Screen:
 class Screen(Lines):
     """Lines that scroll by above a table of the jobs, which is drawn again at most four times a second.
 
-    In the background of its terminal there is no table, and a heartbeat instead of it.
+    In the background of its terminal a heartbeat takes the place of the table.
     """
 
     def __init__(self, stream: TextIO, *, verbose: bool = False, clock: Callable[[], float] = time.monotonic) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Position:
-    """Where the training is. Steps that are counted anew in each epoch are added up; a program without steps is
+    """Where the training is. Steps that are counted from 1 again in each epoch are added up; a program without steps is
     followed by its epochs."""
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Position:
         self._counted = True  # the epochs are whole, and stand for iterations until a step is known
         self._step: int | None = None  # as it was said last
         self._step_epoch: float | None = None  # the epoch of that step
-        self._restarts: bool | None = None  # whether steps are counted anew in each epoch, once that was seen
+        self._restarts: bool | None = None  # whether steps are counted from 1 again in each epoch, once that was seen
         self._before = 0  # steps of earlier epochs whose totals are not known
         self._bare: tuple[int, int] | None = None  # step and total of the bar without a name that is followed
         self._measured = False  # metrics came: the bar that is followed is that of the training

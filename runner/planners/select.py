@@ -30,7 +30,7 @@ class What:
 class Selection:
     """`run` are the jobs to be run, `keep` the records of all others; `selected` jobs decide the exit code.
 
-    `archive` are those of `run` that completed: their previous attempts are archived first. So are those of `anew`,
+    `archive` are those of `run` that completed: their previous attempts are archived first. So are those of `from_scratch`,
     whose settings were changed, and of `extended`, which continue from the checkpoint of their completed attempt.
     """
 
@@ -38,7 +38,7 @@ class Selection:
     keep: Mapping[str, Record]
     selected: frozenset[str]
     archive: tuple[Job, ...] = ()
-    anew: tuple[Job, ...] = ()
+    from_scratch: tuple[Job, ...] = ()
     extended: tuple[Job, ...] = ()
 
     def of(self, plan: Plan) -> Selection:
@@ -64,7 +64,7 @@ class Selection:
 
     def _mapped(self, change: Callable[[tuple[Job, ...]], tuple[Job, ...]]) -> Selection:
         run, archive = change(self.run), change(self.archive)
-        return replace(self, run=run, archive=archive, anew=change(self.anew), extended=change(self.extended))
+        return replace(self, run=run, archive=archive, from_scratch=change(self.from_scratch), extended=change(self.extended))
 
 
 def select(plan: Plan, records: Mapping[str, Record], what: What = What()) -> Selection:

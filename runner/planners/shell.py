@@ -17,7 +17,7 @@ _NESTED = re.compile(r"<<|`|(^|[\s;&|(])(eval|ssh|su)\s")
 
 
 def inserted(value: str, before: str, after: str) -> str | None:
-    """The text for `value` between these parts of a command; None where there is no safe one.
+    """The text for `value` between these parts of a command; None where it cannot be written safely.
 
     A value of harmless characters is itself, in any language that the command may be written in.
     """

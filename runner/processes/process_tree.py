@@ -10,7 +10,7 @@ MARK = "RUNNER_JOB_ID"  # each job gets a unique value: whatever it starts inher
 
 
 class Process:
-    """One that can be seen, and is no zombie. Not a dataclass: every supervisor imports this file."""
+    """One that can be seen and has not ended (a zombie has). Not a dataclass: every supervisor imports this file."""
 
     __slots__ = ("group", "parent", "pid", "session")
 

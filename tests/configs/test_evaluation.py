@@ -22,7 +22,7 @@ class Ours(TrainingScript):
     """A script whose configs are executed."""
 
     def check(self, config: ConfigFile, overrides: object) -> Checked:
-        raise NotImplementedError
+        return Checked(config.values, {}, {})
 
 
 @pytest.fixture

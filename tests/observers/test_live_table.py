@@ -93,7 +93,7 @@ def test_signs_are_those_that_the_stream_and_the_terminal_can_show() -> None:
     assert on("utf-8") and on("utf-8", LANG="C.UTF-8") and on("utf-8", LC_ALL="", LANG="de_DE.UTF-8")
     assert not on("utf-8", LC_ALL="C") and not on("utf-8", LANG="POSIX") and not on("latin-1")
     assert not on("utf-8", LC_ALL="C", LANG="de_DE.UTF-8")
-    assert shows_unicode(io.TextIOWrapper(io.BytesIO(), "utf-8"), {"LC_ALL": "C"})  # a file is no terminal
+    assert shows_unicode(io.TextIOWrapper(io.BytesIO(), "utf-8"), {"LC_ALL": "C"})  # a file is not a terminal
 
 
 def test_a_terminal_of_ascii_gets_ascii_alone(work: Workspace) -> None:
