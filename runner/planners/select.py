@@ -30,8 +30,9 @@ class What:
 class Selection:
     """`run` are the jobs to be run, `keep` the records of all others; `selected` jobs decide the exit code.
 
-    `archive` are those of `run` that completed: their previous attempts are archived first. So are those of `from_scratch`,
-    whose settings were changed, and of `extended`, which continue from the checkpoint of their completed attempt.
+    `archive` are those of `run` that completed: their previous attempts are archived first. So are those of
+    `from_scratch`, whose settings were changed, and of `extended`, which continue from the checkpoint of their completed
+    attempt.
     """
 
     run: tuple[Job, ...]
@@ -64,7 +65,8 @@ class Selection:
 
     def _mapped(self, change: Callable[[tuple[Job, ...]], tuple[Job, ...]]) -> Selection:
         run, archive = change(self.run), change(self.archive)
-        return replace(self, run=run, archive=archive, from_scratch=change(self.from_scratch), extended=change(self.extended))
+        scratch, extended = change(self.from_scratch), change(self.extended)
+        return replace(self, run=run, archive=archive, from_scratch=scratch, extended=extended)
 
 
 def select(plan: Plan, records: Mapping[str, Record], what: What = What()) -> Selection:
