@@ -142,7 +142,7 @@ def is_reference(value: str) -> bool:
 
 
 def looks_random(value: str, least: int) -> bool:
-    """Whether a text of at least so many characters does not read as a word or path: letters and digits often change."""
+    """Whether a text of at least so many characters does not read as a word or path: letters, digits alternate."""
     if len(value) < least or not _RANDOM_SIGNS.issuperset(value):
         return False
     for run in _runs(value):

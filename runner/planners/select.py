@@ -31,8 +31,8 @@ class Selection:
     """`run` are the jobs to be run, `keep` the records of all others; `selected` jobs decide the exit code.
 
     `archive` are those of `run` that completed: their previous attempts are archived first. So are those of
-    `from_scratch`, whose settings were changed, and of `extended`, which continue from the checkpoint of their completed
-    attempt.
+    `from_scratch`, whose settings were changed, and of `extended`, which continue from the checkpoint of their
+    completed attempt.
     """
 
     run: tuple[Job, ...]
