@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from runner.cli.batch_folders import find, no_such_job
-from runner.core.errors import UserError
+from runner.cli.batch_folders import batches, find, no_such_job
+from runner.configs.config_file import SUFFIXES
+from runner.core.errors import UserError, did_you_mean
 from runner.core.job import Plan
+from runner.core.text import listed
 from runner.disk import plan_file
 from runner.planners import recorded
 
@@ -40,24 +42,31 @@ def batch_and_configs(base: Path, words: Sequence[str]) -> tuple[Path, list[str]
     path = Path.cwd() / Path(first).expanduser()
     if not _is_batch(base, first) and (path.is_file() or glob.has_magic(first)):
         return find(base, ""), list(words)
+    if not _is_batch(base, first) and ("/" in first or path.suffix in SUFFIXES):
+        raise UserError(f"{first}: no such file; check the path")
     return find(base, first), list(words[1:])
 
 
 def _split(base: Path, words: Sequence[str]) -> tuple[Path, Sequence[str]]:
     if not words:
         return find(base, ""), ()
-    if not _is_batch(base, words[0]):
-        try:
-            latest = find(base, "")
-            if words[0] in [job.name for job in recorded.plan(latest).jobs]:
-                return latest, words
-        except UserError as error:  # there is none, or it cannot be read: unless another batch is meant
-            try:
-                return find(base, words[0]), words[1:]
-            except UserError:
-                raise error from None
-    return find(base, words[0]), words[1:]
+    first = words[0]
+    if _is_batch(base, first) or any(root.name.startswith(first) for root in batches(base)):
+        return find(base, first), words[1:]
+    latest = find(base, "")
+    jobs = [job.name for job in recorded.plan(latest).jobs]
+    if first not in jobs and any(path.is_dir() for path in _places(base, first)):
+        return find(base, first), words[1:]
+    if first not in jobs:
+        hint = did_you_mean(first, [*jobs, *(root.name for root in batches(base))]) or f"there are {listed(jobs, 5)}"
+        raise UserError(f"{first}: no such batch, and no such job in the latest one, {latest.name}; {hint}")
+    return latest, words
 
 
 def _is_batch(base: Path, word: str) -> bool:
-    return any(plan_file.exists(path) for path in (Path.cwd() / Path(word).expanduser(), base / word))
+    return any(map(plan_file.exists, _places(base, word)))
+
+
+def _places(base: Path, word: str) -> tuple[Path, Path]:
+    """The folders that a word can mean."""
+    return Path.cwd() / Path(word).expanduser(), base / word

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.cli.test_requests import JOB, finish, order, started, states, status, three
+from tests.cli.test_requests import JOB, TEMPLATE, finish, order, started, states, status, three
 from tests.conftest import Workspace, kill
 
 __all__ = ["three"]  # a fixture
@@ -88,3 +88,11 @@ def test_a_sweep_gets_its_runs_from_its_spec_alone(work: Workspace) -> None:
     work.write("s.yaml", "name: s\nmode: training\nbase_config: base.py\nsweep:\n  lr: [1.0, 2.0]\n")
     work.run("--exp", "s.yaml", "--train_script", "train.py", code=0)
     assert "is an experiment of a spec" in work.run("add", "base.py", code=2).stderr
+
+
+def test_a_mistyped_job_or_config_is_not_called_a_batch_alone(three: Workspace) -> None:
+    three.run("--configs", "c/*.sh", *TEMPLATE, "--limit", "1", "--timeout", "1", code=1)
+    for command in ("skip", "rerun", "stop"):
+        err = three.run(command, "aa", code=2).stderr
+        assert "no such job in the latest one" in err and "did you mean" in err
+    assert "c/nofile.sh: no such file" in three.run("add", "c/nofile.sh", code=2).stderr
