@@ -58,11 +58,21 @@ def plan(arguments: Arguments, before: Plan | None = None) -> Plan:
         errors += preflight.devices(devices, os.environ)
     elif found is not None:
         found = replace(found, notices=(*found.notices, *preflight.device_notes(devices, os.environ)))
+    if found is not None and (note := _default_script_note(arguments.given, found)):
+        found = replace(found, notices=(note, *found.notices))
     option = "--output_root" if arguments.given.config_root is not None else "--base_out_dir"
     errors += preflight.disk(base, sum(job.disk_bytes for job in found.jobs) if found else 0, option)
     if errors or found is None:
         raise UserError(*dict.fromkeys(errors))
     return found
+
+
+def _default_script_note(given: Namespace, found: Plan) -> str:
+    """A note for users who stand in a project of their own: none of their scripts was named."""
+    is_default = any(job.script == starting.DEFAULT_SCRIPT for job in found.jobs) and not given.train_script
+    if not is_default or Path.cwd().is_relative_to(PROJECT):
+        return ""
+    return f"no training script is named, so {starting.DEFAULT_SCRIPT} is run; for your own give --train_script PATH"
 
 
 def earlier(arguments: Arguments) -> Path | None:

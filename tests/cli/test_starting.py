@@ -18,7 +18,7 @@ from runner.planners.files import Files
 from runner.planners.jobs import Request
 from runner.planners.launchers import starting
 from runner.planners.patterns import Search
-from tests.conftest import Workspace, read
+from tests.conftest import PROJECT, Workspace, read
 
 NOW = datetime.now().astimezone()
 SHOW = "import os, sys; print(*sys.argv[1:], sep='\\n'); print(sys.executable); print(__spec__ and __spec__.name)\n"
@@ -271,3 +271,10 @@ def test_settings_that_a_template_leaves_out_are_an_error_before_the_start(work:
     for name in ("lr", "device", "max_iters", "wandb_enabled", "mode"):
         assert f"--{name}: the --command has no {{overrides}}, so it would not reach the job" in stderr
     assert not (work / "experiments").exists()
+
+
+def test_a_project_without_a_named_script_is_told_which_one_runs(work: Workspace) -> None:
+    config = str(PROJECT / "config/quickstart/easy.py")
+    assert "give --train_script PATH" in work.run("--configs", config, "--dry-run", code=0).stdout
+    named = work.run("--configs", config, "--train_script", str(PROJECT / "train_run.py"), "--dry-run", code=0)
+    assert "give --train_script PATH" not in named.stdout
