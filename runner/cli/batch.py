@@ -18,6 +18,7 @@ from runner.core import clock
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
 from runner.disk import attempts, plan_file, results, supervisor_file
+from runner.disk.checkpoints import latest_checkpoint
 from runner.executors.provenance import Provenance
 from runner.executors.registry import EXECUTORS
 from runner.planners import changes, tree
@@ -109,8 +110,17 @@ def resume(
                 print(f"Note: {note}")
         selection = selection.limited(given.limit, session.records(plan) if given.limit else {})
         if given.dry_run:
-            return _show(replace(plan, jobs=selection.run), given)
+            longer = {job.name for job in selection.extended}
+            jobs = [_as_started(job, plan, continues=job.name in longer) for job in selection.run]
+            return _show(replace(plan, jobs=tuple(jobs)), given)
         return _run(session, plan, selection, given)
+
+
+def _as_started(job: Job, plan: Plan, *, continues: bool) -> Job:
+    """The job with the command that it would be started with now. `continues`: from its completed attempt."""
+    known = continues or attempts.continues(job)
+    checkpoint = latest_checkpoint(str(job.out_dir), plan.options.checkpoints) if known else None
+    return replace(job, argv=attempts.command(job, checkpoint))
 
 
 def rerun(

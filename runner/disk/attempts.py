@@ -40,9 +40,7 @@ def begin(
     job.out_dir.mkdir(parents=True, exist_ok=True)
     clean_up(job)
     number = last(job) + 1
-    before = results.read_result(job)
-    earlier = number > 1 and (before is None or before.status != COMPLETED)  # a completed job is re-run from scratch
-    resumes = bool(job.resume_args) and earlier
+    resumes = continues(job)
     checkpoint = latest_checkpoint(str(job.out_dir), checkpoints) if resumes else None
     archive_attempt(job, whole=checkpoint is None)
     for name, content in job.files.items():
@@ -52,6 +50,12 @@ def begin(
     attempt = Attempt(job, number, command(job, checkpoint), added, note)
     atomic.write_json(job.out_dir / layout.METADATA, results.metadata(attempt, provenance))
     return attempt
+
+
+def continues(job: Job) -> bool:
+    """Whether the next attempt continues from a checkpoint, if there is one; a completed job is run from scratch."""
+    before = results.read_result(job)
+    return bool(job.resume_args) and last(job) > 0 and (before is None or before.status != COMPLETED)
 
 
 def _completed_before(job: Job, number: int) -> bool:

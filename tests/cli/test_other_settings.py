@@ -300,3 +300,11 @@ def test_extend_is_for_all_jobs(nano: Workspace) -> None:
 def test_a_completed_job_that_is_run_again_has_not_lost_a_checkpoint(nano: Workspace) -> None:
     run(nano)
     assert "no checkpoint" not in nano.run("rerun", "a", code=0).stdout
+
+
+def test_a_dry_run_shows_the_command_that_continues_from_a_checkpoint(nano: Workspace) -> None:
+    run(nano)
+    shown = nano.run("--resume", "--extend", "max_iters=9", "--dry-run", code=0).stdout
+    assert shown.count("--init_from=resume") == 1, shown
+    nano.run("--resume", "--extend", "max_iters=9", code=0)
+    assert "--init_from=resume" in " ".join(nano.result("a")["command"])
