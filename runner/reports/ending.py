@@ -43,16 +43,16 @@ def ending(plan: Plan, records: Sequence[Record], width: int | None, rows: int |
 
 
 def best_jobs(records: Sequence[Record]) -> list[str]:
-    """`lowest val/loss: run_003, 2.1054 (learning_rate 0.005, seed 1)`, and the same of the best values."""
+    """`lowest val/loss: run_003, 2.1054 (learning_rate 0.005, seed 1)`, and the job that had a better one meanwhile."""
     ranking = Ranking(records)
-    found: dict[str, str] = {}  # what is said of a job -> the line
+    found: dict[int, str] = {}  # the place of a job -> what is said of it
     settings = [key for key in comparison.varied([record.job for record in records]) if key.width <= SHORT][:SETTINGS]
-    for title, values in [(ranking.metric, ranking.last), (f"best {ranking.metric}", ranking.best)]:
+    for title, values in [(ranking.metric, ranking.last), (f"{ranking.metric} at any time", ranking.best)]:
         place = best.index(values, ranking.direction)
         if place is not None and (ranking.tells or values is ranking.last):
             how = ", ".join(f"{key.heading} {key.cells[place]}" for key in settings if key.cells[place])
             job = f"{plain(records[place].job.name)}, {best.number(values[place])}" + (f" ({how})" if how else "")
-            found.setdefault(job, f"{best.WORDS[ranking.direction]} {title}: {job}")
+            found.setdefault(place, f"{best.WORDS[ranking.direction]} {title}: {job}")
     return list(found.values())
 
 

@@ -72,7 +72,7 @@ def test_the_best_values_are_a_column_where_they_are_not_the_last_ones() -> None
     ]
     assert best_jobs(records) == [
         "lowest val/loss: run_001, 1.0000 (lr 1)",
-        "lowest best val/loss: run_000, 0.5000 (lr 0)",
+        "lowest val/loss at any time: run_000, 0.5000 (lr 0)",
     ]
 
 
