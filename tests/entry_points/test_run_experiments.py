@@ -300,7 +300,7 @@ def test_a_dry_run_prints_commands_folders_and_changes_and_writes_nothing(work: 
     assert "changes  batch_size 16 -> 8" in done.stdout
     assert "changes  dropout" in done.stdout
     assert "changes  bias" not in done.stdout  # it was False before
-    command = next(line.strip() for line in done.stdout.splitlines() if "train_run.py" in line)
+    command = next(line.strip() for line in done.stdout.splitlines() if "--out_dir=" in line)
     assert command.split()[2:3] == ["c/a.py"] and "--batch_size=8" in command
     assert sorted(work.folder.rglob("*")) == before
 

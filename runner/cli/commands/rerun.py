@@ -25,8 +25,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(given: Namespace) -> int:
+    unnamed = "name the jobs that are to be run again, or give --only; see --help"
+    if not given.words and given.only is None:
+        raise UserError(unnamed)
     plan, names = batch_and_jobs(base_folder(given), given.words)
     if not names and given.only is None:
-        raise UserError("name the jobs that are to be run again, or give --only; see --help")
+        raise UserError(unnamed)
     settings = other_settings.read("set", given.settings)
     return batch.rerun(plan.root, frozenset(names) or None, given.only, settings, accept_moved=given.accept_moved)
