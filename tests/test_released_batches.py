@@ -316,7 +316,7 @@ def test_a_job_of_a_hydra_sweep_is_run_from_what_the_sweep_wrote_down_for_it(hyd
     hydra.experiments("--resume", "sweep", "--only", "pending", code=1)  # the others did not complete
     assert hydra.starts == ["3 later"]
     found = hydra.status(hydra.folder / "sweep")
-    assert found["state"] == "ended"
+    assert found["state"] == "stopped"
     assert counted(found["jobs"].values()) == {"completed": 2, "failed": 1, "interrupted": 1}
 
 

@@ -26,9 +26,10 @@ def find(base: Path, named: str) -> Path:
     for path in named_paths:
         if plan_file.exists(path):
             return _without_link(path)
+    for path in named_paths:  # the batch to which `latest` points was moved or removed
+        if is_latest(path.name) and (newest := next(batches(path.parent), None)):
+            return newest
     known = {path.name: path for path in batches(base)}
-    if known and named in ("", layout.LATEST):
-        return next(iter(known.values()))
     begun = [name for name in known if name.startswith(named)]
     if len(begun) == 1:
         return known[begun[0]]
@@ -41,6 +42,11 @@ def find(base: Path, named: str) -> Path:
         raise UserError(f"{named or shown(base)}: there is no batch yet" + (f" in {shown(base)}" if named else ""))
     hint = did_you_mean(named, known) or f"there are {listed(list(known), 3)}"
     raise UserError(f"{named}: no such batch; {hint}")
+
+
+def is_latest(word: str) -> bool:
+    """Whether `latest` is meant, also by a path to a link that dangles, since that batch was moved or removed."""
+    return Path(word).name == layout.LATEST
 
 
 def _without_link(path: Path) -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from runner.cli.batch_folders import batches, find, no_such_job
+from runner.cli.batch_folders import batches, find, is_latest, no_such_job
 from runner.configs.config_file import SUFFIXES
 from runner.core.errors import UserError, did_you_mean
 from runner.core.job import Plan
@@ -51,7 +51,7 @@ def _split(base: Path, words: Sequence[str]) -> tuple[Path, Sequence[str]]:
     if not words:
         return find(base, ""), ()
     first = words[0]
-    if _is_batch(base, first) or any(root.name.startswith(first) for root in batches(base)):
+    if _is_batch(base, first) or is_latest(first) or any(root.name.startswith(first) for root in batches(base)):
         return find(base, first), words[1:]
     latest = find(base, "")
     jobs = [job.name for job in recorded.plan(latest).jobs]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from runner import __version__
 from runner.cli.commands.registry import BATCHES, COMMANDS
+from runner.cli.options import help_for
 from runner.cli.options import parser as batch_parser
 from runner.cli.parser import command_parser, with_flag
 from runner.core import program
@@ -127,7 +128,7 @@ def _main(words: Sequence[str]) -> int:
         print(f"{program.COMMAND} {__version__}")
         return 0
     if {"-h", "--help"} & set(words) and (not name or name.startswith("-") or name in BATCHES):
-        batch_parser().print_help()
+        print(help_for(name) if name in BATCHES else batch_parser().format_help(), end="")
         return 0
     if not name or name.startswith("-") or name in BATCHES:
         from runner.cli import batch

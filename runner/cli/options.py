@@ -33,13 +33,31 @@ TAKEN_BACK = ("timeout", "stall_timeout", "fail_fast", "max_failures", "keep_run
 #: Options for a tree of configs only.
 OF_TREES = ("output_root", "extensions", "subdir", "rerun", "runners")
 ONLY = ("failed", "interrupted", "pending")  # words for jobs that did not complete
-USAGE = """\
-{program} run CONFIG... [--device cuda] [--KEY VALUE ...] [options]
-       {program} sweep SPEC [--resume [DIR]] [--limit N] [options]
-       {program} tree DIR [--output-root outputs] [--subdir NAME] [options]
-       {program} resume [BATCH] [--only failed|interrupted|pending] [--extend KEY=VALUE] [--accept-changes]
-       {indent} [--accept-moved]
-       {program} list | status [BATCH] | attach [BATCH] | tail [BATCH] [JOB] | wait [BATCH]
+#: The commands that run a batch: what follows their name, what they are for, and their groups of options.
+BATCH_COMMANDS = {
+    "run": (
+        "CONFIG... [--device cuda] [--KEY VALUE ...] [options]",
+        "Run training jobs, one config after another.",
+        ("inputs", "config overrides", "execution", "output"),
+    ),
+    "sweep": (
+        "SPEC [--resume [DIR]] [--limit N] [options]",
+        "Run a sweep: a job for each combination of the settings in a spec.",
+        ("inputs", "config overrides", "execution", "output", "resume", "sweeps"),
+    ),
+    "tree": (
+        "DIR [--output-root outputs] [--subdir NAME] [options]",
+        "Run the configs in the subdirectories of a folder, each subdirectory by its own program.",
+        ("inputs", "config overrides", "execution", "output", "trees"),
+    ),
+    "resume": (
+        "[BATCH] [--only failed|interrupted|pending] [--extend KEY=VALUE] [options]",
+        "Continue a batch: what completed stays, the rest is run, from its checkpoints where there are some.",
+        ("execution", "output", "resume"),
+    ),
+}
+OTHER_COMMANDS = """\
+{program} list | status [BATCH] | attach [BATCH] | tail [BATCH] [JOB] | wait [BATCH]
        {indent} | stop [BATCH] [JOB...] [--now|--drain] | skip [BATCH] JOB... | move [BATCH] JOB... --first|--last
        {indent} | add [BATCH] CONFIG... [--KEY VALUE ...] | rerun [BATCH] JOB... [--set KEY=VALUE] | table [FOLDER...]
        {program} --configs CONFIG... | --exp SPEC | --config-root DIR | --resume [BATCH]     the same, as options"""
@@ -84,9 +102,10 @@ did not, 2 for an error, 75 if the output folder is locked by another runner, 13
 def parser() -> argparse.ArgumentParser:
     """The parser of batches, for all commands that run one."""
     name = program.name()
+    usages = [f"{name} {command} {words}" for command, (words, _, _) in BATCH_COMMANDS.items()]
     top = Parser(
         prog=name,
-        usage=USAGE.format(program=name, indent=" " * len(name)),
+        usage="\n       ".join([*usages, OTHER_COMMANDS.format(program=name, indent=" " * len(name))]),
         description=DESCRIPTION,
         epilog=EPILOG.format(program=name),
         allow_abbrev=False,
@@ -95,6 +114,16 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="store_true", help="print the version")
     add_options(top)
     return top
+
+
+def help_for(command: str) -> str:
+    """The help of `run`, `sweep`, `tree` or `resume`: of the options those that go with it."""
+    words, purpose, groups = BATCH_COMMANDS[command]
+    top = parser()
+    top.usage, top.description = f"{program.name()} {command} {words}", purpose
+    top.epilog = f"All options, the other commands and the exit codes: {program.name()} --help"
+    top._action_groups = [group for group in top._action_groups if group.title in groups]
+    return top.format_help()
 
 
 def add_options(top: argparse.ArgumentParser) -> None:

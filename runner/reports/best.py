@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from runner.core.state import COMPLETED, Finished, Record
+from runner.core.state import Finished, Record
 from runner.output import names
 
 METRICS = ("val/loss", "val/accuracy")  # those that a table shows; by the first one jobs are compared
@@ -51,8 +51,8 @@ def _is_number(value: Any) -> bool:
 
 
 def of_record(record: Record, name: str) -> tuple[float | None, float | None]:
-    """The last and the best value of a metric of a job that completed."""
-    if not isinstance(record.state, Finished) or record.status != COMPLETED:
+    """The last and the best value of a metric of a job that ended."""
+    if not isinstance(record.state, Finished):
         return None, None
     result = record.state.result
     last, entry = result.final_metrics.get(name), result.best_metrics.get(name)

@@ -48,7 +48,7 @@ def best_jobs(records: Sequence[Record]) -> list[str]:
     found: dict[int, str] = {}  # the place of a job -> what is said of it
     settings = [key for key in comparison.varied([record.job for record in records]) if key.width <= SHORT][:SETTINGS]
     for title, values in [(ranking.metric, ranking.last), (f"{ranking.metric} at any time", ranking.best)]:
-        place = best.index(values, ranking.direction)
+        place = ranking.first_of(values)
         if place is not None and (ranking.tells or values is ranking.last):
             how = ", ".join(f"{key.heading} {key.cells[place]}" for key in settings if key.cells[place])
             job = f"{plain(records[place].job.name)}, {best.number(values[place])}" + (f" ({how})" if how else "")
@@ -64,10 +64,13 @@ def _metrics(record: Record) -> Mapping[str, Any]:
 
 
 class Ranking:
-    """Which job is best by a metric, without one by that which compares them: by its last values, or by its best ones
-    where those say more."""
+    """Which of the jobs that completed is best by a metric, without one by that which compares them.
+
+    It is so by its last values, or by its best ones where those say more.
+    """
 
     def __init__(self, records: Sequence[Record], metric: str | None = None) -> None:
+        self._completed = [record.status == COMPLETED for record in records]
         metric = metric or best.compared_by(map(_metrics, records))
         self.metric = metric
         self.direction = best.better(metric or "")
@@ -75,7 +78,12 @@ class Ranking:
         self.last = [last for last, _ in values]
         self.best = [value for _, value in values]
         self.tells = any(value is not None and value != last for last, value in values)  # best and last values differ
-        self.first = best.index(self.best if self.tells else self.last, self.direction)
+        self.first = self.first_of(self.best if self.tells else self.last)
+
+    def first_of(self, values: Sequence[float | None]) -> int | None:
+        """The place of the best of these values of the jobs; None if there is nothing to compare."""
+        compared = [value if counts else None for value, counts in zip(values, self._completed, strict=True)]
+        return best.index(compared, self.direction)
 
     def columns(self, rank: int) -> list[Column]:
         """The last values, and the best ones where they say more; those are dropped later."""

@@ -142,7 +142,7 @@ class Reader:
         host = {"running_on": about["host"]} if status == "running" and "host" in about else {}
         found = about.get("warnings")
         warnings = {"warnings": found} if isinstance(found, list) and found else {}
-        checkpoint = {"final_checkpoint": path} if (path := about.get("final_checkpoint")) else {}
+        checkpoint = {"final_checkpoint": path} if (path := _checkpoint(about, folder)) else {}
         more = {"seconds": about.get("duration_seconds"), "out_dir": folder, **checkpoint, **host, **warnings}
         made = row(name, status, config, result, more)
         for key, _ in flat(result) if isinstance(result, dict) else [("result", None)]:
@@ -235,6 +235,15 @@ def _listed(folder: str) -> tuple[list[str], set[str]]:
     except OSError:  # one that cannot be read must not hide the others
         pass
     return folders, names
+
+
+def _checkpoint(about: Mapping[str, Any], folder: str) -> str | None:
+    """The last checkpoint of a job, also where its folder is no longer the one in which it ran."""
+    path, before = about.get("final_checkpoint"), about.get("experiment_dir")
+    if not isinstance(path, str) or not isinstance(before, str) or not path.startswith(f"{before}/"):
+        return path if isinstance(path, str) else None
+    here = f"{folder}/{path.removeprefix(f'{before}/')}"
+    return here if os.path.exists(here) else path  # noqa: PTH110 - as the other paths here
 
 
 def _read(path: str) -> bytes | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from runner.core.state import COMPLETED, PENDING, RUNNING
+from runner.core.state import COMPLETED, INTERRUPTED, PENDING, RUNNING
 from runner.core.text import duration, plain
 from runner.output import names
 from runner.reports.best import compared_by
@@ -113,8 +113,9 @@ class BatchStatus:
         return round(total, 3)
 
     def best(self) -> BestValue | None:
-        """The best value of the metric by which jobs are compared."""
-        return next(iter(ranked(self.jobs)), None)
+        """The best value of the metric by which jobs are compared, of those that completed or still run."""
+        counted = {name: job for name, job in self.jobs.items() if job.status in (COMPLETED, RUNNING)}
+        return next(iter(ranked(counted)), None)
 
     def counts(self) -> str:
         """`2 completed (1 with warnings), 1 failed`"""
@@ -191,4 +192,4 @@ def batch_state(states: Sequence[str], *, locked: bool, left: bool) -> str:
         return "done"
     if left:
         return "dead"
-    return "stopped" if PENDING in states else "ended"
+    return "stopped" if {PENDING, INTERRUPTED} & set(states) else "ended"

@@ -37,6 +37,14 @@ def test_a_larger_accuracy_is_better_and_a_batch_without_metrics_has_no_best(wor
     assert "accuracy 0.9000 (b)" in some and none.endswith("1 completed") and "(" not in none
 
 
+def test_the_best_value_is_not_that_of_a_job_that_failed(work: Workspace) -> None:
+    work.write("c/a.sh", job(2))
+    work.write("c/b.sh", job(1, end="exit 3"))
+    done = work.run("--configs", "c/*.sh", *COMMAND, code=1)
+    assert re.search(r"^✗ +b +failed +1\.0000", done.stdout, re.MULTILINE)  # its value is shown, and not compared
+    assert "val/loss 2.0000 (a)" in work.run("list", code=0).stdout
+
+
 def test_a_pause_between_two_runs_does_not_count_as_duration(work: Workspace) -> None:
     measured(work)
     path = work.batch / "1_poor/experiment_result.json"

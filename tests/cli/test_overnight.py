@@ -100,7 +100,11 @@ def test_help_and_version(work: Workspace) -> None:
         assert f"\n{group}:\n" in help_
     assert "--batch-size VALUE" in help_ and "--batch_size," not in help_  # one spelling of each option
     assert "usage:" in overnight(work, "status", "--help").stdout
-    assert overnight(work, "run", "--help").stdout == help_
+    resume, run = overnight(work, "resume", "--help").stdout, overnight(work, "run", "--help").stdout
+    assert resume.startswith("usage: python -m runner resume [BATCH]")
+    assert "--extend" in resume and "--configs" not in resume
+    assert run.startswith("usage: python -m runner run CONFIG...")
+    assert "--configs" in run and "--extend" not in run
 
 
 def test_both_spellings_of_an_option_are_accepted(work: Workspace) -> None:

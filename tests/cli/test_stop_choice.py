@@ -28,7 +28,7 @@ def test_the_one_that_runs_is_meant_also_if_another_one_is_later(work: Workspace
     work.write("c/b.sh", "true\n")
     work.run("--configs", "c/b.sh", "--command", "sh {config}", "--name", "y", code=0)
     assert first in work.run("stop", code=0).stdout
-    assert states(work)[first] == "ended"
+    assert states(work)[first] == "stopped"
 
 
 def test_of_several_one_is_chosen_on_the_terminal(work: Workspace) -> None:
@@ -44,5 +44,5 @@ def test_of_several_one_is_chosen_on_the_terminal(work: Workspace) -> None:
     terminal.type(f"{number}\n")
     terminal.expect("interrupted", "its end")
     assert terminal.process.wait(20) == 0
-    assert states(work) == {first: "ended", second: "running"}
+    assert states(work) == {first: "stopped", second: "running"}
     work.run("stop", code=0)

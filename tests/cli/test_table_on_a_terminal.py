@@ -102,3 +102,13 @@ def test_what_cannot_be_averaged_over_is_said(batch: Workspace) -> None:
 def test_the_last_checkpoint_has_a_column(batch: Workspace) -> None:
     (head, first, *_) = batch.run("table", "--columns", "final_checkpoint", code=0).stdout.splitlines()
     assert head == "final_checkpoint" and Path(batch / first).name == "model.pt"
+
+
+def test_a_batch_under_another_name_has_its_own_checkpoints_and_is_still_the_latest(batch: Workspace) -> None:
+    before = batch.batch
+    renamed = before.rename(before.with_name("kept"))
+    for named in ([], ["latest"], ["experiments/latest"], ["experiments/latest/"]):
+        done = batch.run("table", *named, "--columns", "final_checkpoint", code=0)
+        paths = [Path(batch / line) for line in done.stdout.splitlines()[1:]]
+        assert len(paths) == 4 and all(path.is_file() and renamed in path.parents for path in paths)
+        assert batch.run("status", *named, code=0).stdout.startswith("kept: done")

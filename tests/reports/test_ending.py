@@ -51,7 +51,7 @@ def test_runs_are_shown_with_their_metrics_or_how_they_ended_and_the_best_is_mar
     assert table(records) == [
         "   run      lr  state        val/loss  val/accuracy   time",
         "✓  run_000  1   completed      2.0000        0.5000  1.0 s",
-        "✗  run_001  2   failed                               1.0 s",
+        "✗  run_001  2   failed         0.1000        0.9000  1.0 s",
         "★  run_002  3   completed      1.0000        0.7000  1.0 s",
         "-  run_003  4   not started",
     ]

@@ -62,7 +62,10 @@ def without_stamps(log: bytes) -> bytes:
     return b"\n".join(line[clock.WIDTH :] for line in lines)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SLOW_AND_SHARED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=SLOW_AND_SHARED)
 @given(out=PIECES, err=PIECES)
 def test_without_the_timestamps_the_bytes_are_exact(tmp_path: Path, out: list[bytes], err: list[bytes]) -> None:
     piped = Piped(tmp_path)
@@ -77,7 +80,7 @@ def test_without_the_timestamps_the_bytes_are_exact(tmp_path: Path, out: list[by
 
 
 @pytest.mark.parametrize("timestamps", ["combined", "none"])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=SLOW_AND_SHARED)
 @given(out=PIECES)
 def test_the_other_modes_leave_the_two_streams_byte_for_byte(tmp_path: Path, timestamps: str, out: list[bytes]) -> None:
     piped = Piped(tmp_path, timestamps)
@@ -86,7 +89,7 @@ def test_the_other_modes_leave_the_two_streams_byte_for_byte(tmp_path: Path, tim
     assert piped.close()[0] == b"".join(out)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=SLOW_AND_SHARED)
 @given(
     lines=st.lists(
         st.tuples(st.booleans(), st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=30))

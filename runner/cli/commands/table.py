@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from runner.cli.batch_folders import batches, find
+from runner.cli.batch_folders import batches, find, is_latest
 from runner.cli.parser import add_base, base_folder
 from runner.core import redact
 from runner.core.errors import UserError, did_you_mean
@@ -112,7 +112,8 @@ def _folder(given: Namespace, named: str) -> str:
     """A folder, or that of the batch that is called or begins so; what is neither is left, for the error about it."""
     base = base_folder(given)
     known = [layout.LATEST, *(root.name for root in batches(base))]
-    if named and (Path(named).is_dir() or not any(name.startswith(named) for name in known)):
+    is_batch = is_latest(named) or any(name.startswith(named) for name in known)
+    if named and (Path(named).is_dir() or not is_batch):
         return named
     return shown(find(base, named))
 
