@@ -78,6 +78,6 @@ class Queue:
     def _take_due(self) -> None:
         if self._later:
             now = self._clock()
-            for entry in [entry for entry in self._later if entry[0] <= now]:
-                self._later.remove(entry)
-                self._ready.appendleft(entry[1])
+            due = [entry for entry in self._later if entry[0] <= now]
+            self._later = [entry for entry in self._later if entry[0] > now]
+            self._ready.extendleft(job for _, job in reversed(due))  # which turns them round again

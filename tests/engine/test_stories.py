@@ -123,6 +123,10 @@ STORIES = [
     Story("others run meanwhile", "a=failed/completed b=completed:20 c",
           "a starts @0|a failed, again|b starts @1|b completed|a starts @21|a completed|c starts @22|c completed",
           retries(1)),
+    Story("retries that are due at once keep their order, before the others",
+          "a=failed/completed b=failed/completed c=completed:30 d=completed:30 e",
+          "a starts|b starts|a failed, again|b failed, again|c starts|d starts|c completed|d completed|"
+          "a starts|b starts|a completed|b completed|e starts|e completed", retries(1), slots=2),
     Story("a killed job is tried again", "a=killed/completed", "a starts|a killed, again|a starts|a completed",
           retries(1)),
     Story("a late job is tried again", "a=timeout/completed", "a starts|a timeout, again|a starts|a completed",

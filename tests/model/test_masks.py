@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.masks import Masking, random_masking, random_masks, sample_masks, stratified
+from model.masks import Masking, crowding, random_masking, random_masks, sample_masks, spreading, stratified
 from pipelines.diffusion.schedule import max_masked, rows_of_stages, stage_masking, stage_table
 from pipelines.diffusion.stages import RandomStage, StickyStage
 
@@ -69,6 +69,45 @@ def test_sticky_masks_have_the_statistics_of_the_literal_rounds(target, p1, p2):
     # Position by position: the edges have one neighbour only.
     share_error = (2 * target * (1 - target) / rows) ** 0.5
     assert (ours.float().mean(0) - book.float().mean(0)).abs().max() < 5 * share_error
+
+
+def literal_arrivals(always: list[int], alone: list[int]) -> list[int]:
+    """The round in which each position masks: in that of `always`, or in that of `alone` if no neighbour has before."""
+    arrivals = [0] * len(always)
+    for number in range(1, max(always) + 1):
+        before = [0 < arrival < number for arrival in arrivals]
+        for i in range(len(always)):
+            beside = any(before[max(i - 1, 0) : i] + before[i + 1 : i + 2])
+            if not arrivals[i] and (number == always[i] or (number == alone[i] and not beside)):
+                arrivals[i] = number
+    return arrivals
+
+
+@pytest.mark.parametrize("longest", [3, 4, 5, 9, 16])
+def test_masks_that_repel_are_exact_along_a_run_of_neighbours_that_mask_one_after_another(longest):
+    """Such a run needs a pass for each of its positions: it becomes rarer with its length, as 1 / longest!."""
+    alone, always = list(range(1, longest + 1)), [longest + 9] * longest
+    for rounds in (alone, alone[::-1]):
+        ours = crowding(torch.tensor([always]), torch.tensor([rounds]))[0].tolist()
+        assert ours == literal_arrivals(always, rounds)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 12), st.integers(1, 12)), min_size=1, max_size=16))
+def test_masks_that_repel_arrive_when_the_rounds_say(rounds):
+    always, alone = map(list, zip(*rounds, strict=True))
+    assert crowding(torch.tensor([always]), torch.tensor([alone]))[0].tolist() == literal_arrivals(always, alone)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 12), st.integers(1, 12)), min_size=1, max_size=16))
+def test_masks_that_attract_arrive_by_the_shortest_way(rounds):
+    alone, spread = map(list, zip(*rounds, strict=True))
+    ways = [
+        min(alone[j] + sum(spread[i:j] if i < j else spread[j + 1 : i + 1]) for j in range(len(alone)))
+        for i in range(len(alone))
+    ]
+    assert spreading(torch.tensor([alone]), torch.tensor([spread]))[0].tolist() == ways
 
 
 def test_a_high_p2_makes_longer_runs_than_a_low_one():
