@@ -39,6 +39,15 @@ child = subprocess.Popen([sys.executable, 'save.py', *sys.argv[1:]])
 signal.signal(signal.SIGINT, lambda *_: os._exit(7))
 child.wait()
 """
+#: As a shell with job control whose pipeline has lost its first process, when that shell leaves at once.
+ORPHANS = """\
+import os, signal, subprocess, sys
+first = subprocess.Popen(['true'], process_group=0)
+child = subprocess.Popen([sys.executable, 'save.py', *sys.argv[1:]], process_group=first.pid)
+signal.signal(signal.SIGINT, lambda *_: os._exit(7))
+first.wait()
+child.wait()
+"""
 #: As `conda run`: passes what it gets on to its child, which gets it from the terminal too.
 PASSES_ON = """\
 import signal, subprocess, sys
@@ -58,6 +67,7 @@ WRAPPERS = {
     "a pipeline of a shell with job control": f"bash -c 'set -m; true | {PYTHON} save.py; echo after'",
     "a launcher": f"{PYTHON} launcher.py",
     "a launcher that leaves at once": f"{PYTHON} leaves.py",
+    "a launcher that leaves another process group": f"{PYTHON} orphans.py",
     "a launcher that passes signals on": f"{PYTHON} passes.py",
     "such a launcher in a shell": f"bash -c '{PYTHON} passes.py; echo after'",
 }
@@ -68,7 +78,7 @@ GRACE = ("--grace", "5,0.3,5")
 def wrapped(work: Workspace) -> Workspace:
     for name, text in {
         "c/a.py": "", "save.py": TRAINING, "wrapper.sh": SHELL, "launcher.py": LAUNCHER, "leaves.py": LEAVES_AT_ONCE,
-        "passes.py": PASSES_ON,
+        "orphans.py": ORPHANS, "passes.py": PASSES_ON,
     }.items():  # fmt: skip
         work.write(name, text)
     return work
