@@ -43,6 +43,8 @@ from overhead import NAIVE, OURS, environment_info, scratch
 
 from runner.core.job import Job
 from runner.core.options import RunOptions
+from runner.core.state import Record
+from runner.executors.patience import Patience
 from runner.executors.supervised import Supervised
 
 SPEED_BAR, CPU_BAR, MEMORY_BAR = 8.0, 8.0, 40.0  # times the naive MB/s, a fraction of its CPU seconds, MB
@@ -176,13 +178,14 @@ def naive_turn(folder: Path, blocks: int) -> Measured:
 def ours(folder: Path, blocks: int) -> Measured:
     """One job, as the engine starts it."""
     began = time.perf_counter()
-    handle = Supervised(Job("job", tuple(child(blocks)), folder / "job"), RunOptions(), {})
+    job = Job("job", tuple(child(blocks)), folder / "job")
+    handle = Supervised(job, RunOptions(), lambda job: {}, Patience(lambda: False))
     measured = watch(handle.supervisor_pid, began, blocks)
     while not handle.done():
         handle.read_events()
     record = handle.record()
-    if record.status != "completed":
-        sys.exit(f"the job did not complete: {record.state}")
+    if not isinstance(record, Record) or record.status != "completed":
+        sys.exit(f"the job did not complete: {record}")
     expect(folder / "job", blocks, stamps=(24, 33))
     return measured
 

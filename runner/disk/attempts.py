@@ -5,6 +5,7 @@ The latest attempt is in the job's folder itself, earlier ones are in attempt_1/
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import time
 import uuid
@@ -50,6 +51,12 @@ def begin(
     attempt = Attempt(job, number, command(job, checkpoint), added, note)
     atomic.write_json(job.out_dir / layout.METADATA, results.metadata(attempt, provenance))
     return attempt
+
+
+def take_back(attempt: Attempt) -> None:
+    """Forget an attempt whose job was not started: the next one has its number."""
+    with contextlib.suppress(OSError):  # then it counts
+        (attempt.job.out_dir / layout.METADATA).unlink()
 
 
 def continues(job: Job) -> bool:

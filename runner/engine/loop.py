@@ -28,6 +28,7 @@ from runner.engine.queue import Queue
 from runner.engine.requested import Requested
 
 TICK = 0.25  # seconds between two looks at what the running jobs have written
+START_PAUSE = 1.0  # seconds until the next start, after one for which the system had no room
 
 
 def run(
@@ -89,6 +90,7 @@ class _Batch:
         self._announced: set[Handle] = set()
         self._reasons: dict[str, str] = {}  # why a job waits, as it was announced; "" is the source's own reason
         self._next_look = 0.0
+        self._next_start = 0.0
 
     def announce(self) -> None:
         """Send what is known before anything runs."""
@@ -130,7 +132,7 @@ class _Batch:
                 self._send(Notice(f"{job.name} runs already{pid}; waiting for it."))
 
     def _start_ready(self) -> None:
-        while not self._stopped:
+        while not self._stopped and self._clock() >= self._next_start:
             job = self._queue.next(self.records)
             if job is None:
                 return
@@ -145,12 +147,22 @@ class _Batch:
                 return
             self._tries[job.name] = self._tries.get(job.name, 0) + 1
             handle = self._executor.submit(job, lease)
+            if isinstance(handle, Wait):
+                self._start_later(job, handle.reason)
+                return
             if isinstance(handle, Record):
                 self._end(handle)
                 continue
             self._running[handle] = Follower(job)
             if handle.attempt.note:
                 self._send(Notice(f"{job.name}: {handle.attempt.note}"))
+
+    def _start_later(self, job: Job, reason: str) -> None:
+        """A job that could not be started for want of room is the next one again; that was no try."""
+        self._tries[job.name] -= 1
+        self._queue.put_back(job)
+        self._announce_wait(job, reason)
+        self._next_start = self._clock() + START_PAUSE
 
     def _add(self, job: Job) -> None:
         if job.name not in self.records:
@@ -198,7 +210,11 @@ class _Batch:
             if handle.done():
                 del self._running[handle]
                 self._follow(handle.job, follower)
-                self._end(handle.record())
+                record = handle.record()
+                if isinstance(record, Wait):
+                    self._start_later(handle.job, record.reason)
+                else:
+                    self._end(record)
             elif look:
                 self._follow(handle.job, follower)
         if look:

@@ -47,8 +47,11 @@ class Handle(Protocol):
     def done(self) -> bool:
         """True once the job has ended."""
 
-    def record(self) -> Record:
-        """How it ended. Called once, when it is done."""
+    def record(self) -> Record | Wait:
+        """How it ended. Called once, when it is done.
+
+        Wait: it did not start, for a reason that will pass. The job is submitted again, and that counts as no attempt.
+        """
 
     def stop(self, how: Literal["stop", "kill"]) -> None:
         """Ask the job to save and leave (`stop`), or end all its processes now (`kill`)."""
@@ -60,8 +63,11 @@ class Executor(Protocol):
     def offer(self, job: Job) -> Lease | Wait:
         """Room for this job, or why there is none now. It is asked for the next job only: none overtakes another."""
 
-    def submit(self, job: Job, lease: Lease) -> Handle | Record:
-        """Start the job. A Record says that it did not start: it cannot be started, or it has completed already."""
+    def submit(self, job: Job, lease: Lease) -> Handle | Record | Wait:
+        """Start the job. A Record says that it did not start: it cannot be started, or it has completed already.
+
+        Wait: it could not be started now, for a reason that will pass. It is submitted again a little later.
+        """
 
     def adopt(self, job: Job) -> Handle | None:
         """Take over a job that is running already, started by an engine that is gone. None if it is not running."""

@@ -9,9 +9,12 @@ from typing import Any
 from runner.core.job import Attempt, Job
 from runner.core.options import RunOptions
 from runner.core.state import Record
+from runner.core.text import count
 from runner.disk import attempts, results
 from runner.engine.protocols import Lease, Wait
+from runner.executors.patience import Patience
 from runner.executors.supervised import Adopted, Supervised, adopt
+from runner.processes import shortage
 
 
 class Local:
@@ -21,21 +24,33 @@ class Local:
         self._options = options
         self._provenance = provenance
         self._running: list[Supervised | Adopted] = []
+        self._patience = Patience(lambda: self._busy() > 0)
+        self._slots = shortage.files_for(options.max_workers, Supervised.FILES)
+        self._first_to_wait: Job | None = None  # it waits for open files, not for a worker
 
     def offer(self, job: Job) -> Lease | Wait:
         """A free slot."""
-        busy = sum(not handle.done() for handle in self._running)
-        return Lease() if busy < self._options.max_workers else Wait()
+        busy = self._busy()
+        if busy < self._slots:
+            return Lease()
+        if busy < self._options.max_workers and self._first_to_wait in (None, job):
+            self._first_to_wait = job  # said once, and not of each that follows
+            limit = f"{shortage.hard_limit()} open files (ulimit -Hn) have room for {count(self._slots, 'job')} at once"
+            return Wait(limit)
+        return Wait()
 
-    def submit(self, job: Job, lease: Lease) -> Supervised | Record:
+    def _busy(self) -> int:
+        return sum(not handle.done() for handle in self._running)
+
+    def submit(self, job: Job, lease: Lease) -> Supervised | Record | Wait:
         """Start a job under a supervisor of its own."""
         completed = results.finished(job)
         if completed is not None:  # its supervisor outlived its engine, and recorded the end after we had looked
             return completed
         try:
-            handle = Supervised(job, self._options, self._provenance(job))
+            handle = Supervised(job, self._options, self._provenance, self._patience)
         except OSError as error:
-            return _not_started(job, error)
+            return self._patience.after(error) or _not_started(job, error)
         self._running.append(handle)
         return handle
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +18,14 @@ from runner.core.result import Result
 from runner.core.state import COMPLETED, ERROR, Record
 from runner.disk import attempts, results, supervisor_file
 from runner.disk.supervisor_file import SupervisorRecord
+from runner.engine.protocols import Wait
+from runner.executors.patience import Patience
 from runner.output.registry import FORMATS
 from runner.planners.environment import threads
 from runner.processes import cpus, process_id, process_tree
 from runner.processes.signals import Signals
 from runner.supervisor import messages
-from runner.supervisor.messages import Ended, Request, Started
+from runner.supervisor.messages import Ended, Refused, Request, Started
 
 SUPERVISOR = Path(__file__).resolve().parents[1] / "supervisor" / "__main__.py"
 SLACK = 5.0  # seconds that a supervisor may take to record an end, beyond the times of the stop escalation
@@ -42,29 +44,33 @@ def patience_after(options: RunOptions, how: Literal["stop", "kill"]) -> float:
 class Supervised:
     """One job under its supervisor. A Handle of the engine; owns two pipes and a process."""
 
-    def __init__(self, job: Job, options: RunOptions, provenance: Mapping[str, Any]) -> None:
+    FILES = 2  # that are open for each
+
+    def __init__(
+        self, job: Job, options: RunOptions, provenance: Callable[[Job], Mapping[str, Any]], patience: Patience
+    ) -> None:
         """Begin the job's next attempt. Raises OSError if that fails."""
         self.job = job
-        added = threads({**os.environ, **job.env}, options.max_workers, cpus.usable())
-        self.attempt = attempts.begin(job, provenance, added, options.checkpoints)
+        self._options = options
+        self._patience = patience
+        self._process = _supervisor()  # first: where there is no room for it, the folder stays as it is
+        try:
+            added = threads({**os.environ, **job.env}, options.max_workers, cpus.usable())
+            self.attempt = attempts.begin(job, provenance(job), added, options.checkpoints)
+        except BaseException:
+            self._process.kill()
+            self._process.wait()
+            self._close()
+            raise
         self.pid: int | None = None
         self.started_at: str | None = None
-        self._options = options
+        self._refused: Refused | None = None
         self._result: Result | None = None
         self._unwritten: str | None = None
         self._text = b""
         self._crash = b""
         self._ended = False
         self._overdue_at = latest_end(options, time.monotonic())
-        # A session of its own: Ctrl+C in the terminal reaches the engine only, which then decides.
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(SUPERVISOR)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            bufsize=0,
-        )
         known = results.entries(self.attempt)
         self._write_pid_record(known)
         self._send(self._request(known).to_line())
@@ -132,18 +138,21 @@ class Supervised:
             return
         match messages.read_event(line):
             case Started(pid=pid, time=started_at):
+                self._patience.over()
                 self.pid, self.started_at = pid, started_at
+            case Refused() as refused:
+                self._refused = refused
             case Ended(result=result, unwritten=unwritten):
                 self._result, self._unwritten = result, unwritten
 
     def done(self) -> bool:
         return self._ended
 
-    def record(self) -> Record:
+    def record(self) -> Record | Wait:
         """How the job ended; call once it is done. If the supervisor died, its job's processes are killed."""
-        for stream in (self._process.stdin, self._process.stdout):
-            assert stream is not None
-            stream.close()
+        self._close()
+        if self._refused is not None:
+            return self._not_started(self._refused)
         if self._result is None:  # it died before the job's end: no process of the job must outlive it
             process_tree.kill_marked(self.attempt.env[process_tree.MARK])
             supervisor_file.remove(self.job.out_dir)
@@ -156,6 +165,22 @@ class Supervised:
                 status=ERROR if result.status == COMPLETED else result.status,
             )
         return results.record(self.job, result)
+
+    def _not_started(self, refused: Refused) -> Record | Wait:
+        """Wait for room, and then begin this attempt once more; if that has lasted for too long, an error."""
+        supervisor_file.remove(self.job.out_dir)
+        wait = self._patience.after(OSError(refused.number, os.strerror(refused.number)))
+        if wait is not None:
+            attempts.take_back(self.attempt)
+            return wait
+        result = results.lost(self.attempt, refused.cause)
+        results.write_result(self.job, result)
+        return results.record(self.job, result)
+
+    def _close(self) -> None:
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream is not None
+            stream.close()
 
     def _record_lost(self) -> Result:
         code = self._process.returncode
@@ -182,6 +207,19 @@ class Supervised:
             self._process.stdin.write(line)
         except (BrokenPipeError, ValueError):  # it has ended: `read_events` will notice
             pass
+
+
+def _supervisor() -> subprocess.Popen[bytes]:
+    """A supervisor that waits for its request. Without one it ends, and has done nothing."""
+    # A session of its own: Ctrl+C in the terminal reaches the engine only, which then decides.
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(SUPERVISOR)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        bufsize=0,
+    )
 
 
 class Adopted:

@@ -147,7 +147,7 @@ class CachedExecutor:
         started = self._inner.submit(one.job, lease)
         if isinstance(started, Record):
             self._keep(one, started)
-        else:
+        elif not isinstance(started, Wait):
             one.inner = started
 
     def _locked(self, one: CachedJob) -> bool:
@@ -173,7 +173,11 @@ class CachedExecutor:
 
     def _finish(self, one: CachedJob) -> None:
         assert one.inner is not None
-        self._keep(one, one.inner.record())
+        record = one.inner.record()
+        if isinstance(record, Record):
+            self._keep(one, record)
+        else:  # it could not be started now
+            one.inner = None
 
     def _keep(self, one: CachedJob, record: Record) -> None:
         """Load what was computed, so that the first run sees exactly what all later ones will see."""

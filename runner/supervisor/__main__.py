@@ -21,11 +21,11 @@ from runner.core.stopwatch import Stopwatch
 from runner.disk import atomic, layout, supervisor_file
 from runner.disk.checkpoints import latest_checkpoint
 from runner.disk.supervisor_file import SupervisorRecord
-from runner.processes import process_id, process_tree
-from runner.processes.signals import Signals
+from runner.processes import process_id, process_tree, shortage
+from runner.processes.signals import Signals, unblock
 from runner.supervisor import explanation, outcome
 from runner.supervisor.control_pipe import ControlPipe, notify
-from runner.supervisor.messages import Ended, Request, Started
+from runner.supervisor.messages import Ended, Refused, Request, Started
 from runner.supervisor.out_of_memory import KillCounters
 from runner.supervisor.outcome import Ending
 from runner.supervisor.output_reader import OutputReader
@@ -35,13 +35,16 @@ from runner.supervisor.watch import Watch
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
+    from threading import Thread
     from typing import Any
 
 DRAIN = 2.0  # seconds that processes left behind by a job may hold its pipes, and live
+THREAD_RETRIES = 30.0  # seconds in which a thread that cannot be started is tried again
 RECORD_RETRIES = 3.0  # seconds in which a result that cannot be written is tried again
 
 
 def main() -> int:
+    unblock()
     control = ControlPipe()
     request = control.read_request()
     if request is None:
@@ -57,7 +60,10 @@ def supervise(request: Request, control: ControlPipe, signals: Signals) -> int:
     paths = layout.JobPaths(request.out_dir)
     times = Stopwatch()
     kills = KillCounters()
-    out, err = pipe(), pipe()
+    try:
+        out, err = pipe(), pipe()
+    except OSError as error:
+        return refuse(error, "cannot make a pipe")
     sys.path += request.path
     output = OutputReader(paths, request.formats, request.metric_patterns)
     logs = (paths.stdout, paths.stderr, paths.combined)
@@ -66,13 +72,14 @@ def supervise(request: Request, control: ControlPipe, signals: Signals) -> int:
         pid = spawn(request.argv, request.env, request.cwd, out[1], err[1])
     except OSError as error:
         why = f"cannot start {request.argv[0]!r}: {error.strerror or error}"
+        if error.errno in shortage.PASSING:
+            return refuse(error, why)
         return finish(request, result_of(request, times, Ending("error"), why, streams, output), "")
     os.close(out[1])
     os.close(err[1])
     write_pid_records(request, pid, times)
     notify(Started(pid, times.start))
-    streams.start()
-    output.start()
+    start(*streams.readers, output)
     watch = Watch(pid, request, streams)
     end = outcome.ending(watch.until_exit(control, signals), watch.because)
     times.stop()
@@ -85,6 +92,26 @@ def supervise(request: Request, control: ControlPipe, signals: Signals) -> int:
     if watch.unkillable:
         sentence = f"{sentence}; processes {watch.unkillable} could not be killed"
     return finish(request, *explained(request, times, end, sentence, streams, kills, output))
+
+
+def start(*threads: Thread) -> None:
+    """Start our threads. The job, which runs already, waits in a full pipe where there is no room for them now."""
+    deadline = time.monotonic() + THREAD_RETRIES
+    for thread in threads:
+        while True:
+            try:
+                thread.start()
+                break
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+
+def refuse(error: OSError, why: str) -> int:
+    """Leave the job to the engine, which starts it later: the system has no room for it now."""
+    notify(Refused(error.errno or 0, why))
+    return 0
 
 
 def write_pid_records(request: Request, pid: int, times: Stopwatch) -> None:

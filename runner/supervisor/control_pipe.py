@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from runner.disk.atomic import write_all
-from runner.supervisor.messages import Ended, Request, Started
+from runner.supervisor.messages import Event, Request
 
 GONE = b"gone"  # what ControlPipe returns when the engine has closed its end
 
@@ -42,7 +42,7 @@ class ControlPipe:
         return commands
 
 
-def notify(event: Started | Ended) -> None:
+def notify(event: Event) -> None:
     """Send an event to the engine, if it is still there."""
     try:
         write_all(1, event.to_line())

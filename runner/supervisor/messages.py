@@ -92,6 +92,19 @@ class Started:
         return _line({"event": "started", "pid": self.pid, "time": self.time})
 
 
+class Refused:
+    """The job could not be started, for a reason that will pass. Nothing is recorded."""
+
+    __slots__ = ("cause", "number")
+
+    def __init__(self, number: int, cause: str) -> None:
+        self.number: Final = number  # an errno
+        self.cause: Final = cause
+
+    def to_line(self) -> bytes:
+        return _line({"event": "refused", "number": self.number, "cause": self.cause})
+
+
 class Ended:
     """The job has ended. `unwritten` is why its result could not be written; None if it was."""
 
@@ -105,9 +118,14 @@ class Ended:
         return _line({"event": "ended", "result": self.result.to_json(), "unwritten": self.unwritten})
 
 
-def read_event(line: bytes) -> Started | Ended:
+Event = Started | Refused | Ended
+
+
+def read_event(line: bytes) -> Event:
     """One line of a supervisor's output."""
     event = json.loads(line)
+    if event["event"] == "refused":
+        return Refused(event["number"], event["cause"])
     if event["event"] == "started":
         return Started(event["pid"], event["time"])
     return Ended(Result(event["result"]), event["unwritten"])

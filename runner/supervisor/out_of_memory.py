@@ -1,6 +1,7 @@
-"""Evidence that memory ran out: the kernel's counters of processes that it killed for that, and what was printed.
+"""Memory that runs out: whom the kernel kills then, and the evidence that it did.
 
-SIGKILL alone is no evidence: anybody can send it.
+That are its counters of processes that it killed for that, and what was printed. SIGKILL alone is no evidence: anybody
+can send it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,29 @@ if TYPE_CHECKING:
     from typing import Final
 
 VMSTAT, CGROUPS, OWN = "/proc/vmstat", "/sys/fs/cgroup", "/proc/self/cgroup"
+SCORE = "/proc/self/oom_score_adj"
+JOB_SCORE = 300  # thousandths of the memory that count as used by a process of a job, beyond what it uses
 #: Kernel, shells, Slurm, libraries: what they print when memory ran out.
 PRINTED = (
     r"out of memory|cannot allocate memory|\bMemoryError\b|std::bad_alloc|can't allocate memory|not enough memory|"
     r"oom[-_ ]?kill|\bOOM\b|Killed process \d+"
 )
+
+
+def be_killed_first() -> None:
+    """Let the kernel rather kill this process, and all that it will start, than the engine or a supervisor.
+
+    A higher score that was inherited stays. A process may lower its own again.
+    """
+    try:
+        descriptor = os.open(SCORE, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            if int(os.read(descriptor, 16)) < JOB_SCORE:
+                os.pwrite(descriptor, b"%d" % JOB_SCORE, 0)
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError):  # not Linux, or a sandbox that forbids it
+        pass
 
 
 class KillCounters:

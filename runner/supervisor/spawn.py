@@ -11,6 +11,7 @@ import sys
 import threading
 
 from runner.processes.signals import Signals, hangup_ignored, unblock
+from runner.supervisor import out_of_memory
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def _become(
         if os.getppid() != parent:  # the supervisor died before the line above took hold
             os._exit(127)
         _reset_signals()
+        out_of_memory.be_killed_first()
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (outputs[0], 1), (outputs[1], 2)):
             os.dup2(source, target)

@@ -223,9 +223,10 @@ class Streams:
             Reader(stderr, "stderr", err, self._combined, self._leave, partial(also, 1), stamped=stamped),
         )
 
-    def start(self) -> None:
-        for reader in self._readers:
-            reader.start()
+    @property
+    def readers(self) -> tuple[Reader, Reader]:
+        """The threads that read the pipes, to be started."""
+        return self._readers
 
     @property
     def done(self) -> bool:

@@ -60,7 +60,7 @@ class FakeHandle:
     def __init__(self, job: Job, number: int, behaviour: str, clock: Clock) -> None:
         self.job = job
         self.attempt = Attempt(job, number, job.argv, {})
-        self.pid: int | None = number
+        self.pid: int | None = None if behaviour == "unstarted" else number
         self.started_at: str | None = f"{clock():g}"
         word, _, seconds = behaviour.removesuffix("!").partition(":")
         self._stubborn = behaviour.endswith("!")
@@ -71,7 +71,9 @@ class FakeHandle:
     def done(self) -> bool:
         return self._clock() >= self.ends_at
 
-    def record(self) -> Record:
+    def record(self) -> Record | Wait:
+        if self._status == "unstarted":
+            return Wait("too many processes")
         state = Finished("", "", 1.0, Outcome(self._status))
         return Record(self.job, state, self.attempt.number)
 
@@ -84,7 +86,8 @@ class FakeExecutor:
     """Jobs do what a word stands for, one word an attempt: a status, with `:3` after three seconds instead of one.
 
     `endless` runs until it is stopped; with a `!` a job ends only by itself, or when it is killed. `refused` cannot be
-    started, `found` has completed already, `broken` is a fault of the executor.
+    started, `found` has completed already, `broken` is a fault of the executor. There is no room for the start of one
+    that is `full`, or for that of one that is `unstarted`, which turns out after a second.
     """
 
     def __init__(
@@ -110,7 +113,7 @@ class FakeExecutor:
         busy = sum(not handle.done() for handle in self._running)
         return Lease() if busy < self._slots else Wait()
 
-    def submit(self, job: Job, lease: Lease) -> FakeHandle | Record:
+    def submit(self, job: Job, lease: Lease) -> FakeHandle | Record | Wait:
         words = self._behaviours.get(job.name) or [COMPLETED]
         word = words.pop(0)
         match word:
@@ -118,6 +121,8 @@ class FakeExecutor:
                 return Record(job, Finished(None, "", 0.0, Outcome(ERROR)))
             case "found":
                 return Record(job, Finished(None, "", 1.0, Outcome(COMPLETED)), cached=True)
+            case "full":
+                return Wait("too many processes")
             case "broken":
                 raise ZeroDivisionError("ours")
         return self._run(job, word)

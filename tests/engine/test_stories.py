@@ -216,6 +216,16 @@ STORIES = [
           steps="a b<a", notices=["No further job yet: a result is missing."]),
     Story("a source waits in silence", "", "a is added|a starts|a completed|b is added|b starts|b completed",
           steps="a b<a", reason=""),
+    Story("a start for which there is no room is waited for", "a=full/full/completed b",
+          "a waits: too many processes|a starts @2|a completed|b starts @3|b completed"),
+    Story("a job that did not start is started later", "a=unstarted/completed b",
+          "a waits: too many processes|a starts @2|a completed|b starts @3|b completed"),
+    Story("a start without room is no try", "a=full/unstarted/failed/completed",
+          "a waits: too many processes|a starts|a failed, again|a starts|a completed", retries(1)),
+    Story("a start without room can be given up", "a=unstarted/endless b", "a waits: too many processes|a is left|"
+          "b is left", signals=[(1.5, INT)], stopped="interrupted"),
+    Story("a start without room can be skipped", "a=full/endless b", "a waits: too many processes|"
+          "a is skipped by request|b starts|b completed|a is left", requests=[(0.5, "skip a")]),
     Story("a source waits while nothing is running", "", "a is added|a starts @1|a completed", steps="a<4"),
     Story("a source that waits can be stopped", "", "", steps="a<9999", signals=[(2, INT)], stopped="interrupted"),
     Story("a source continues a plan", "a b",

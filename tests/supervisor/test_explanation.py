@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,24 +97,6 @@ def test_a_kill_without_evidence_is_not_said_to_be_about_memory(tmp_path: Path) 
 def test_memory_is_named_when_the_output_says_so(tmp_path: Path, how: str) -> None:
     found = of_shell(tmp_path, f"echo \"DefaultCPUAllocator: can't allocate memory\" >&2; {how}")
     assert found["error"].endswith(": memory ran out: DefaultCPUAllocator: can't allocate memory")
-
-
-@pytest.fixture
-def small_group() -> Iterator[Path]:
-    """A cgroup of version 1 or 2 with 64 MiB."""
-    for path in out_of_memory.cgroup_files():
-        parent = Path(path).parent
-        group = parent / f"test-{uuid.uuid4().hex[:8]}"
-        limit = group / ("memory.limit_in_bytes" if path.endswith("oom_control") else "memory.max")
-        try:
-            group.mkdir()
-            limit.write_text(str(64 << 20))
-        except OSError:
-            continue
-        yield group
-        group.rmdir()
-        return
-    pytest.skip("no cgroup can be made here")
 
 
 @pytest.mark.parametrize(

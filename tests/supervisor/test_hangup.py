@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -101,7 +102,7 @@ def test_what_else_is_inherited_does_not_keep_a_stop_request_away(two: Workspace
         if how == "an ignored SIGINT":
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         else:
-            signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+            block_all()
 
     process = two.start("--configs", "c/*.py", "--command", "python3 job.py {config}", preexec_fn=inherit)
     ready(two)
@@ -111,6 +112,44 @@ def test_what_else_is_inherited_does_not_keep_a_stop_request_away(two: Workspace
     log = (two.batch / "a" / "stdout.log").read_text()
     assert "ignored [] blocked []" in log and "saved" in log
     assert two.result("a")["status"] == "interrupted"
+
+
+def block_all() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+
+
+def blocked(pid: int) -> int:
+    """The mask of a process, as the kernel shows it."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1], 16) for line in lines if line.startswith("SigBlk"))
+
+
+def test_a_detached_batch_whose_parent_blocked_all_signals_can_be_stopped(two: Workspace) -> None:
+    two.run("--configs", "c/*.py", "--command", "python3 job.py {config}", "--detach", preexec_fn=block_all, code=0)
+    job = ready(two)
+    supervisor = int(read(two.batch / "a" / "supervisor.json")["supervisor"][0])
+    assert [blocked(pid) for pid in (runner_of(two), supervisor, job)] == [0, 0, 0]
+    two.run("stop", code=0)
+    assert [entry["status"] for entry in two.summary["results"].values()] == ["interrupted", "pending"]
+
+
+def test_a_supervisor_receives_what_a_program_of_the_library_has_blocked(work: Workspace) -> None:
+    script = """\
+import os, signal, sys
+sys.path.insert(0, PROJECT)
+if 'STARTED' not in os.environ:  # an isolated job executes this file too
+    os.environ['STARTED'] = 'yes'
+    signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+import runner
+@runner.experiment
+def job(config):
+    masks = [line for line in open(f'/proc/{os.getppid()}/status') if line.startswith('SigBlk')]
+    return [masks[0].split()[1].strip('0'), len(signal.pthread_sigmask(signal.SIG_BLOCK, ()))]
+found = job.run(lambda: [{'name': 'a'}], args=['--isolate'])
+assert found == [['', 0]], found
+"""
+    work.write("script.py", script.replace("PROJECT", repr(str(PROJECT))))
+    assert subprocess.run([sys.executable, "script.py"], cwd=work.folder, check=False).returncode == 0
 
 
 def test_a_hangup_that_is_ignored_is_no_reason_to_miss_another_signal(two: Workspace) -> None:

@@ -1,0 +1,29 @@
+"""What several tests of supervisors need of the machine."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runner.supervisor import out_of_memory
+
+
+@pytest.fixture
+def small_group() -> Iterator[Path]:
+    """A cgroup of version 1 or 2 with 64 MiB."""
+    for path in out_of_memory.cgroup_files():
+        parent = Path(path).parent
+        group = parent / f"test-{uuid.uuid4().hex[:8]}"
+        limit = group / ("memory.limit_in_bytes" if path.endswith("oom_control") else "memory.max")
+        try:
+            group.mkdir()
+            limit.write_text(str(64 << 20))
+        except OSError:
+            continue
+        yield group
+        group.rmdir()
+        return
+    pytest.skip("no cgroup can be made here")
