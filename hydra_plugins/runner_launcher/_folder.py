@@ -39,13 +39,12 @@ class Folder:
 
     @classmethod
     def take(cls, config: DictConfig, *, resume: bool) -> Folder:
-        """The folder in `config` or, if another sweep has it and it is not from the command line, one beside it.
+        """The folder in `config` or, if another sweep has it and its name comes from the clock, one beside it.
 
-        Names mostly come from the clock, and two sweeps can begin in one second. Raises LaunchError.
+        Two sweeps can begin in one second. Raises LaunchError.
         """
         text = str(OmegaConf.select(config, "hydra.sweep.dir"))
-        given = any(word.lstrip("+").startswith("hydra.sweep.dir=") for word in config.hydra.overrides.hydra)
-        if given or resume:
+        if resume or not _names_the_time(config):
             return cls._taken(text, resume=resume)
         for candidate in (text, *(f"{text}_{number}" for number in range(1, TRIES))):
             if not Path(BatchPaths(candidate).plan).exists():
@@ -75,11 +74,11 @@ class Folder:
     def release(self) -> None:
         self.lock.release()
 
-    def refuse_changes(self, jobs: Sequence[Job]) -> None:
+    def refuse_changes(self, jobs: Sequence[Job], hint: str) -> None:
         """Raise LaunchError if a job is not the one recorded in its folder: their results would be mixed."""
         if problems := [line for job in jobs for line in self._changes(job)]:
             fix = "use the command of then, or give another hydra.sweep.dir"
-            raise LaunchError(*problems, f"the sweep in {self.text} was another one; {fix}")
+            raise LaunchError(*problems, f"the sweep in {self.text} was another one; {fix}{hint}")
 
     def _changes(self, job: Job) -> Iterator[str]:
         earlier = self.before.get(job.name)
@@ -87,6 +86,11 @@ class Folder:
             before, now = (replace(one, config=_flat(one.config)) for one in (earlier, job))
             lines = changes.differences(f"job {job.name}", before, now)
             yield from lines or [f"job {job.name}: was run by another command, {command(earlier.argv)}"]
+
+
+def _names_the_time(config: DictConfig) -> bool:
+    written = OmegaConf.to_container(config.hydra.sweep, resolve=False)
+    return isinstance(written, dict) and "${now:" in str(written["dir"])
 
 
 def _before(text: str, root: Path, *, resume: bool) -> dict[str, Job]:

@@ -17,6 +17,7 @@ class Options:
     """`run` are those that plan.json keeps, so that `run_experiments.py --resume` runs the jobs in the same way."""
 
     resume: bool
+    allow_missing: bool
     run: RunOptions
 
 
@@ -27,7 +28,8 @@ def checked(given: Mapping[str, Any]) -> Options:
     if problems := [f"hydra.launcher.{problem}" for problem in _problems(values)]:
         raise LaunchError(*problems)
     values["max_workers"] = values["workers"]  # as run_experiments.py calls it
-    return Options(values["resume"], RunOptions().updated({name: values[name] for name in NAMES if name in values}))
+    run = RunOptions().updated({name: values[name] for name in NAMES if name in values})
+    return Options(values["resume"], values["allow_missing"], run)
 
 
 def _problems(values: Mapping[str, Any]) -> Iterator[str]:

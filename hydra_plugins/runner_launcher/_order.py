@@ -60,6 +60,21 @@ def given() -> Path | None:
     return None if path is None else Path(path)
 
 
+def refuse_sweep() -> None:
+    """Raise LaunchError in a process that was started for a job, and is about to start a sweep instead.
+
+    Each of its jobs would start a sweep as well, without end.
+    """
+    path = os.environ.get(JOB)
+    if path is not None:
+        sweep = Path(path).parent.parent
+        raise LaunchError(
+            f"hydra/launcher=runner: this process was started for a job of the sweep in {sweep}, and starts a sweep "
+            "instead; let the program extend sys.argv, not replace it (a sweep that it starts before @hydra.main needs "
+            f"an environment without {JOB})"
+        )
+
+
 def perform(
     specification: Order, context: HydraContext, task: TaskFunction, dumps: Callable[[Any], bytes] = pickle.dumps
 ) -> JobReturn:

@@ -15,11 +15,12 @@ from hydra.core.utils import filter_overrides
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, flag_override
 
+from hydra_plugins.runner_launcher import _placement, _review
 from hydra_plugins.runner_launcher._errors import LaunchError
 from hydra_plugins.runner_launcher._order import JOB
 from hydra_plugins.runner_launcher._program import Start
 from runner.core.job import Job
-from runner.disk.layout import INDUCTOR_CACHE, OWN, BatchPaths
+from runner.disk.layout import INDUCTOR_CACHE, OWN
 from runner.planners.environment import additions
 
 
@@ -32,6 +33,7 @@ class Sweeping:
     context: HydraContext
     start: Start
     not_secret: tuple[str, ...]
+    allow_missing: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,18 @@ class Planned:
     overrides: tuple[str, ...]
 
 
-def plan(sweep: Sweeping, batch: Sequence[Sequence[str]], first: int) -> list[Planned]:
-    """The jobs of one batch, numbered from `first`. Raises LaunchError, or Hydra's errors on overrides."""
+def plan(sweep: Sweeping, batch: Sequence[Sequence[str]], first: int, earlier: Sequence[Job]) -> list[Planned]:
+    """The jobs of one batch, numbered from `first`, after those of earlier batches.
+
+    Raises LaunchError, or Hydra's errors on overrides.
+    """
     planned = [_planned(sweep, list(overrides), first + number) for number, overrides in enumerate(batch)]
-    if problems := list(_problems(planned)):
+    folders = {f"job {one.number}": one.job.out_dir for one in planned}
+    before = {f"the earlier job {job.name}": job.out_dir for job in earlier}
+    problems = list(_placement.problems(sweep.root, folders, before))
+    if not sweep.allow_missing:
+        problems += _review.missing({one.number: one.job for one in planned})
+    if problems:
         raise LaunchError(*problems)
     return planned
 
@@ -78,7 +88,7 @@ def _planned(sweep: Sweeping, overrides: list[str], number: int) -> Planned:
             **additions(os.environ, folder, sweep.root.name, name, cache),
             JOB: str(sweep.root / specification_file(number)),
         },
-        rerun=(*sweep.start.by_hand, *filter_overrides(overrides)) if sweep.start.by_hand else (),
+        rerun=sweep.start.by_hand(filter_overrides(overrides)),
         not_secret=sweep.not_secret,
     )
     return Planned(job, number, config, tuple(overrides))
@@ -124,14 +134,3 @@ def _named(overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
     for override in overrides:
         key, _, value = override.partition("=")
         yield key, value
-
-
-def _problems(planned: Sequence[Planned]) -> Iterator[str]:
-    folders: dict[str, Planned] = {}
-    for one in planned:
-        other = folders.setdefault(str(one.job.out_dir).casefold(), one)
-        if other is not one:
-            both = f"jobs {other.number} and {one.number} would share {one.job.out_dir}"
-            yield f"hydra.sweep.subdir: {both}; let it name what differs, as ${{hydra.job.num}} does"
-        if one.job.name in BatchPaths.RESERVED or one.job.name in (".", "", OWN):
-            yield f"hydra.sweep.subdir={one.job.name}: is not a folder for one job alone; give each job its own"

@@ -12,7 +12,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_plugins.runner_launcher import _order, _planning, _program
+from hydra_plugins.runner_launcher import _objective, _order, _planning, _program, _review
 from hydra_plugins.runner_launcher._errors import JobFailed
 from hydra_plugins.runner_launcher._folder import Folder
 from hydra_plugins.runner_launcher._log_observer import LogObserver
@@ -23,6 +23,7 @@ from runner.core import clock
 from runner.core.job import Plan
 from runner.core.plan_kind import PlanKind
 from runner.core.state import COMPLETED, RUNNING, Finished, Record
+from runner.core.text import count, listed
 from runner.disk.layout import ERROR_DETAILS
 from runner.executors.local import Local
 from runner.executors.provenance import Provenance
@@ -42,14 +43,17 @@ class Sweep:
         atexit.register(self._folder.release)
         _planning.assign(config.hydra.sweep, dir=self._folder.text)
         start = _program.of(context, task)
-        self._sweep = Sweeping(self._folder.root, config, context, start, options.run.not_secret)
+        self._sweep = Sweeping(self._folder.root, config, context, start, options.run.not_secret, options.allow_missing)
         self._created_at = clock.now()
         self._earlier: list[Record] = []  # of earlier batches of this sweep
 
     def run(self, batch: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
         """Run the batch. Ctrl+C ends the program, once the running jobs have saved and left."""
-        planned = _planning.plan(self._sweep, batch, first)
-        self._folder.refuse_changes([one.job for one in planned])
+        planned = _planning.plan(self._sweep, batch, first, [record.job for record in self._earlier])
+        drawn = _objective.is_optuna(self._sweep.config.hydra.sweeper)
+        self._folder.refuse_changes([one.job for one in planned], _objective.SAME_TRIALS if drawn else "")
+        if same := _review.duplicates({one.number: one.job for one in planned}):
+            log.warning(f"{count(len(same), 'job')} with a config that another one has already: {listed(same, 5)}")
         overrides = {one.job.name: one.overrides for one in planned}
         with held_batch(self._sweep.root, self._folder.lock) as session:
             plan = self._plan(planned)
@@ -118,7 +122,10 @@ def _answer(one: Planned, record: Record) -> JobReturn:
         log.warning(f"\t#{record.job.name}: {returned.lost}")
     if isinstance(returned.value, Exception) and returned.status is JobStatus.FAILED:
         returned.value.add_note(f"(raised in a process of its own: {one.job.out_dir / ERROR_DETAILS})")
-    answer.status, answer.return_value = returned.status, returned.value
+    answer.status = returned.status
+    completed = returned.status is JobStatus.COMPLETED
+    sweeper = one.config.hydra.sweeper
+    answer.return_value = _objective.for_sweeper(sweeper, returned.value) if completed else returned.value
     return answer
 
 

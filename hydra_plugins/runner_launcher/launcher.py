@@ -24,6 +24,8 @@ class RunnerConf:
     workers: int = 1
     # Resume the sweep in hydra.sweep.dir: completed jobs are not run again, their return values are read.
     resume: bool = False
+    # Start jobs whose config lacks a value (???), which the program gives it, or does without.
+    allow_missing: bool = False
     # Seconds after which a job is stopped: since it started, and since its last output.
     timeout: float | None = None
     stall_timeout: float | None = None
@@ -60,9 +62,10 @@ class RunnerLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take the sweep's folder; if another sweep has it, `hydra.sweep.dir` of `config` becomes a free one."""
-        from hydra_plugins.runner_launcher import _options
+        from hydra_plugins.runner_launcher import _options, _order
         from hydra_plugins.runner_launcher._sweep import Sweep
 
+        _order.refuse_sweep()
         self._config = config
         self._sweep = Sweep(hydra_context, task_function, config, _options.checked(self._options))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,109 +9,10 @@ import sys
 import pytest
 
 from tests.conftest import PROJECT, Workspace, alive, read, wait_until
+from tests.hydra.programs import APP, SWEEP, app, ran, start, status, sweep
 
+__all__ = ["app"]  # a fixture
 pytest.importorskip("hydra")
-
-APP = """\
-import logging
-import os
-import subprocess
-import sys
-import time
-from pathlib import Path
-
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf
-
-log = logging.getLogger(__name__)
-lock = __import__("threading").Lock()  # cannot be pickled, like much in a program
-
-
-class Answer:
-    def __init__(self, value):
-        self.value = value
-
-
-@hydra.main(version_base=None, config_path="conf", config_name="config")
-def main(cfg):
-    job = HydraConfig.get().job
-    with (Path(HydraConfig.get().runtime.cwd) / "runs").open("a") as file:
-        file.write(f"{os.getpid()} {job.num} {cfg.seed}\\n")
-    log.info("model %s, seed %s, doubled %s", cfg.model.name, cfg.seed, cfg.doubled)
-    print("to the other stream", file=sys.stderr)
-    match cfg.do:
-        case "raise":
-            raise ValueError(f"seed {cfg.seed} is unlucky")
-        case "unlucky" if cfg.seed == 2:
-            raise ValueError("seed 2 is unlucky")
-        case "children":
-            child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
-            Path("children").write_text(str(child.pid))
-        case "sleep":
-            child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
-            print("sleeping with", child.pid, flush=True)
-            time.sleep(300)
-        case "kill":
-            os.kill(os.getpid(), 9)
-        case "leave":
-            sys.exit(0)
-        case "lambda":
-            return lambda: cfg.seed
-        case "flaky" if not Path("tried").exists():
-            Path("tried").touch()
-            raise RuntimeError("not at the first try")
-    return Answer(cfg.seed * 10)
-
-
-if __name__ == "__main__":
-    OmegaConf.register_new_resolver("double", lambda x: 2 * x)  # where many programs do it
-    main()
-"""
-CONFIG = """\
-defaults:
-  - model: small
-  - _self_
-seed: 1
-do: nothing
-doubled: ${double:${seed}}
-"""
-SWEEP = ("-m", "hydra/launcher=runner", "hydra.sweep.dir=sweep")
-
-
-@pytest.fixture
-def app(work: Workspace) -> Workspace:
-    work.write("app.py", APP)
-    work.write("conf/config.yaml", CONFIG)
-    for name in ("small", "base"):
-        work.write(f"conf/model/{name}.yaml", f"name: {name}\n")
-    return work
-
-
-def start(work: Workspace, *words: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    process = subprocess.Popen(
-        [sys.executable, "app.py", *SWEEP, *words],
-        cwd=work.folder, text=True, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    work.started.append(process)
-    return process
-
-
-def sweep(work: Workspace, *words: str, code: int = 0) -> tuple[str, str]:
-    process = start(work, *words)
-    out, err = process.communicate(timeout=100)
-    assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err}"
-    return out, err
-
-
-def status(work: Workspace, job: int | str) -> str:
-    return str(read(work / f"sweep/{job}/experiment_result.json")["status"])
-
-
-def ran(work: Workspace) -> list[str]:
-    """`number seed` of all jobs that began, in order."""
-    return [line.split(maxsplit=1)[1] for line in (work / "runs").read_text().splitlines()]
 
 
 def test_each_job_has_a_process_and_both_streams_with_timestamps(app: Workspace) -> None:
@@ -202,7 +102,7 @@ def test_without_resume_the_jobs_run_from_scratch_and_nothing_is_lost(app: Works
 
 @pytest.mark.slow
 def test_ctrl_c_stops_the_sweep_and_it_can_be_gone_on_with(app: Workspace) -> None:
-    process = start(app, "seed=1,2,3", "do=sleep", "hydra.launcher.workers=2")
+    process = start(app, *SWEEP, "seed=1,2,3", "do=sleep", "hydra.launcher.workers=2")
     wait_until(lambda: len(list(app.folder.glob("sweep/*/stdout.log"))) == 2, "two jobs run")
     logs = [app / f"sweep/{job}/stdout.log" for job in range(2)]
     wait_until(lambda: all("sleeping" in log.read_text() for log in logs), "both sleep")
@@ -222,7 +122,7 @@ def test_ctrl_c_stops_the_sweep_and_it_can_be_gone_on_with(app: Workspace) -> No
 
 @pytest.mark.slow
 def test_a_sweep_that_was_killed_is_gone_on_with(app: Workspace) -> None:
-    process = start(app, "seed=1,2", "do=sleep")
+    process = start(app, *SWEEP, "seed=1,2", "do=sleep")
     wait_until((app / "sweep/0/stdout.log").exists, "a job runs")
     wait_until(lambda: "sleeping" in (app / "sweep/0/stdout.log").read_text(), "it sleeps")
     process.kill()
@@ -316,23 +216,6 @@ def test_errors_are_sentences(app: Workspace) -> None:
     assert "Traceback" not in err and not (app / "runs").exists() and not (app / "sweep").exists()
 
 
-def test_two_jobs_of_one_folder_are_refused(app: Workspace) -> None:
-    _, err = sweep(app, "seed=1,2", "hydra.sweep.subdir=here", code=1)
-    assert "jobs 0 and 1 would share" in err and not (app / "runs").exists()
-
-
-def test_sweeps_of_one_second_get_folders_of_their_own(app: Workspace) -> None:
-    fixed = app.write("conf/config.yaml", CONFIG + "hydra:\n  sweep:\n    dir: fixed\n")
-    words = [word for word in SWEEP if not word.startswith("hydra.sweep.dir")]
-    command = [sys.executable, "app.py", *words, "seed=1,2"]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    both = [subprocess.Popen(command, cwd=app.folder, env=environment) for _ in range(2)]
-    assert [process.wait(100) for process in both] == [0, 0], fixed
-    for folder in ("fixed", "fixed_1"):
-        assert read(app / folder / "experiment_summary.json")["completed"] == 2
-        assert (app / folder / "multirun.yaml").exists()
-
-
 def test_the_options_are_the_runners(app: Workspace) -> None:
     from hydra_plugins.runner_launcher._options import checked
     from hydra_plugins.runner_launcher.launcher import RunnerConf
@@ -347,17 +230,3 @@ def test_the_options_are_the_runners(app: Workspace) -> None:
 def test_importing_the_runner_does_not_import_hydra() -> None:
     program = "import runner, runner.cli.main, runner.library.decorator, sys; sys.exit('hydra' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=True)
-
-
-@pytest.mark.slow
-def test_optuna_sweeps_on_top_of_it(app: Workspace) -> None:
-    pytest.importorskip("optuna")
-    app.write("app.py", APP.replace("return Answer(cfg.seed * 10)", "return (cfg.seed - 2) ** 2"))
-    settings = ["sampler.seed=1", "n_trials=4", "n_jobs=2", "direction=minimize"]
-    words = ["hydra/sweeper=optuna", *(f"hydra.sweeper.{setting}" for setting in settings)]
-    sweep(app, *words, "seed=choice(0,1,2,5)", "hydra.launcher.workers=2")
-    tried = [int(line.split()[1]) for line in ran(app)]
-    best = (app / "sweep/optimization_results.yaml").read_text()
-    assert len(tried) == 4 and f"best_value: {float(min((seed - 2) ** 2 for seed in tried))}" in best
-    assert read(app / "sweep/experiment_summary.json")["completed"] == 4  # of two batches
-    assert [job["name"] for job in read(app / "sweep/plan.json")["jobs"]] == ["0", "1", "2", "3"]
