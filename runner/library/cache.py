@@ -161,11 +161,6 @@ def _write_meta(
     atomic.write_json(folder / layout.META, record)
 
 
-def lock(folder: Path, digest: str) -> Path:
-    """The lock of all folders of one hash. Beside them and not in them: a folder may be moved while it is held."""
-    return folder.parent / layout.OWN / "locks" / digest
-
-
 def _archive(folder: Path) -> Path:
     return folder.parent / layout.OWN / "aside" / folder.name
 

@@ -10,11 +10,12 @@ from runner.core.job import Attempt, Job
 from runner.core.options import RunOptions
 from runner.core.state import COMPLETED, ERROR, FAILED, INTERRUPTED, Finished, Outcome, Record
 from runner.disk import atomic, attempts, layout
-from runner.disk.lock import Held, Lock
+from runner.disk.lock import Held
 from runner.engine.protocols import Executor, Handle, Lease, Wait
 from runner.executors.supervised import Adopted, adopt
 from runner.library import cache
 from runner.library.cache import CachePolicy, Hit, Key, Miss
+from runner.library.config_lock import ConfigLock, WaitsForItself, used_by_another
 
 POLL = 0.05  # seconds between two tries to get a lock that another process holds
 
@@ -25,7 +26,7 @@ class CachedJob:
     def __init__(self, job: Job, key: Key) -> None:
         self.job, self.key = job, key
         self.attempt = Attempt(job, 1, job.argv, job.env)
-        self.lock: Lock | None = None
+        self.lock: ConfigLock | None = None
         self.orphan: Adopted | None = None  # what an --isolate that was killed left running
         self.inner: Handle | None = None
         self.announced_wait = False
@@ -153,14 +154,20 @@ class CachedExecutor:
     def _locked(self, one: CachedJob) -> bool:
         """True once nobody else computes this config."""
         if one.lock is None:
-            path = cache.lock(one.job.out_dir, one.key.digest)
-            path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                one.lock = Lock(str(path), patience=0)
+                one.lock = ConfigLock(one.job.out_dir, one.key)
+            except WaitsForItself:
+                cause = f"{one.key.function} calls itself with an equal config, and would wait for itself"
+                one.end(_ended(one.job, Outcome(ERROR, error=f"{cause}; change a key, or give run(output_dir=…)")))
+                return False
             except Held as held:
                 if not one.announced_wait:
                     self._notify(f"{one.job.name}: waiting for {held}, which computes it.")
                     one.announced_wait = True
+                return False
+            if used_by_another(one.job.out_dir, one.key):  # before its processes are taken for left ones of ours
+                cause = f"{one.job.out_dir} is in use by another function with an equal config"
+                one.end(_ended(one.job, Outcome(ERROR, error=f"{cause}; give each its own output_dir")))
                 return False
             one.orphan = adopt(one.job, RunOptions())
         if one.orphan is not None:

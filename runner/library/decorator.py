@@ -88,10 +88,10 @@ class Experiment(Generic[C, R]):
 
         `args` are words of the command line, such as `["--rerun"]`. Without them those of the command line count if
         this is called by the main program, and none otherwise. The main program ends with an exit code if there is an
-        error; elsewhere UserError, Incomplete or KeyboardInterrupt is raised.
+        error; elsewhere, and in the function of an experiment, UserError, Incomplete or KeyboardInterrupt is raised.
         """
         scope = sys._getframe(1).f_globals
-        program = program_of(scope, sys.argv)
+        program = None if evaluation.computing() else program_of(scope, sys.argv)
         words = args if args is not None else sys.argv[1:] if program else ()
         console = Console(sys.stderr)
         self._configs, self._report = configs or self._configs, report or self._report

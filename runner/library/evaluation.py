@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from runner.core.state import COMPLETED, ERROR, FAILED, INTERRUPTED, Finished, O
 from runner.core.stopwatch import Stopwatch
 from runner.core.text import listed
 from runner.disk import layout
-from runner.disk.lock import Held, Lock
+from runner.disk.lock import Held
 from runner.engine.protocols import Executor
 from runner.executors.inline import Inline, perform
 from runner.executors.local import Local
@@ -26,6 +27,7 @@ from runner.library import cache
 from runner.library.arguments import Given
 from runner.library.cache import CachePolicy, Hit, Miss
 from runner.library.cached_executor import CachedExecutor, cached
+from runner.library.config_lock import ConfigLock, WaitsForItself
 from runner.library.console import LISTED, Console
 from runner.library.plan import Call
 from runner.planners.select import Selection
@@ -48,7 +50,14 @@ class Work:
         self._calls = {call.job.name: call for call in reversed(calls)}
 
     def call(self, job: Job) -> Any:
-        return self._function(self._calls[job.name].fresh())
+        own = self._calls[job.name].own_values()
+        before, _inside.function = computing(), True
+        try:
+            value = self._function(own.config)
+        finally:
+            _inside.function = before
+        own.check()
+        return value
 
     def keep(self, job: Job, value: Any, spent: Stopwatch) -> Outcome:
         try:
@@ -66,6 +75,14 @@ class Work:
         except OSError as unwritten:
             sentence = f"{type(error).__name__}: {error} (and {unwritten.filename} cannot be written)"
         return Outcome(FAILED, error=sentence)
+
+
+_inside = threading.local()
+
+
+def computing() -> bool:
+    """Whether this thread is in the function of an experiment: there, another one is part of a larger program."""
+    return getattr(_inside, "function", False)
 
 
 def versions() -> dict[str, str]:
@@ -90,10 +107,15 @@ def _recover(call: Call) -> None:
     if (call.job.out_dir / layout.SUPERVISOR).exists():  # a process may still write there: when its turn comes
         return
     try:
-        with Lock(str(cache.lock(call.job.out_dir, call.key.digest)), patience=0):
-            cache.recover(call.job.out_dir)
-    except (Held, OSError):  # somebody computes it at this moment
+        lock = ConfigLock(call.job.out_dir, call.key)
+    except (Held, WaitsForItself, OSError):  # somebody computes it at this moment
+        return
+    try:
+        cache.recover(call.job.out_dir)
+    except OSError:
         pass
+    finally:
+        lock.release()
 
 
 def evaluate(

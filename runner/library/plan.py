@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +16,7 @@ from runner.core.errors import UserError
 from runner.core.job import Job, Plan
 from runner.core.plan_kind import PlanKind
 from runner.library.cache import Key
+from runner.library.own_values import ChangedValue, OwnValues, plain_copy
 from runner.planners.names import safe
 
 KIND = PlanKind("calls", views=())
@@ -25,16 +25,27 @@ ADDED = ("name", "out_dir")  # keys of a config that do not change the work
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A config as the function gets it, and the job that is its work. Equal configs of one name share a job."""
+    """A config as the report gets it, and the job that is its work. Equal configs of one name share a job."""
 
     name: str
     config: Any
     key: Key
     job: Job
 
-    def fresh(self) -> Any:
-        """The config for a function to change as it likes: lists and dicts are copied, arrays are not."""
-        return self.config.copy() if isinstance(self.config, Config) else copy.copy(self.config)
+    def own_values(self) -> OwnValues:
+        """The config for one call of the function. Raises ChangedValue if it is not the one of the hash any more."""
+        own = OwnValues(self.config)
+        try:
+            _, form = _read(own.config, self.name)
+            unchanged = digest(canonical(form)) == self.key.digest
+        except (NotCanonical, UserError):
+            unchanged = False
+        if not unchanged:
+            raise ChangedValue(
+                "the config is not what it was when configs() returned it: a value that it shares with other configs, "
+                "or with the program, was changed in place; give each config a value of its own"
+            )
+        return own
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +84,7 @@ def plan(configs: Iterable[Any], request: Request, created_at: str) -> tuple[Pla
         if redact.may_hold(text):
             form = redact.mapping({"": form})[""]
             text = canonical(form)
-        keys.append((config, Key(name, hashed, form, text, function, request.code, request.version)))
+        keys.append((plain_copy(config), Key(name, hashed, form, text, function, request.code, request.version)))
     if problems:
         raise UserError(*problems)
     calls = _calls(keys, request)
@@ -119,10 +130,9 @@ def _calls(keys: list[tuple[Any, Key]], request: Request) -> list[Call]:
 
 
 def _given(config: Any, name: str, out_dir: Path) -> Any:
-    """The config with `out_dir` in it. Of a dataclass it is set where there is a field for it."""
-    if isinstance(config, Mapping):
-        return Config(config, name=name, out_dir=out_dir)
-    given = copy.copy(config)
-    if any(field.name == "out_dir" for field in dataclasses.fields(config)):
-        object.__setattr__(given, "out_dir", out_dir)  # frozen ones too: nobody has seen this copy yet
-    return given
+    """The config, with `out_dir` in it. Of a dataclass it is set where there is a field for it."""
+    if isinstance(config, Config):
+        config.update(name=name, out_dir=out_dir)
+    elif any(field.name == "out_dir" for field in dataclasses.fields(config)):
+        object.__setattr__(config, "out_dir", out_dir)  # frozen ones too: nobody has seen this copy yet
+    return config

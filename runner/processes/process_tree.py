@@ -55,6 +55,14 @@ def parents() -> dict[int, int]:
     return {process.pid: process.parent for process in processes()}
 
 
+def ancestors() -> list[int]:
+    """The processes above this one, the nearest first."""
+    above, found = parents(), [os.getppid()]
+    while found[-1] in above and (parent := above[found[-1]]) not in found:
+        found.append(parent)
+    return found
+
+
 def session(leader: int) -> list[Process]:
     """The processes of a session that is led by this one."""
     return [process for process in processes() if process.session == leader]
