@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -22,12 +23,13 @@ from runner.engine.protocols import Wait
 from runner.executors.patience import Patience
 from runner.output.registry import FORMATS
 from runner.planners.environment import threads
-from runner.processes import cpus, process_id, process_tree
+from runner.processes import cpus, process_id, process_tree, stuck
 from runner.processes.signals import Signals
 from runner.supervisor import messages
 from runner.supervisor.messages import Ended, Refused, Request, Started
 
 SUPERVISOR = Path(__file__).resolve().parents[1] / "supervisor" / "__main__.py"
+LEAVES_WITHIN = 5.0  # seconds that a supervisor may take to be gone after its last word, or after SIGKILL
 SLACK = 5.0  # seconds that a supervisor may take to record an end, beyond the times of the stop escalation
 
 
@@ -125,7 +127,8 @@ class Supervised:
         """Read what the supervisor sent. Call when `fileno` is readable."""
         block = os.read(self.fileno(), 1 << 16)
         if not block:
-            self._process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # a debugger holds it: the job has its result
+                self._process.wait(LEAVES_WITHIN)
             self._ended = True
             return
         *lines, self._text = (self._text + block).split(b"\n")
@@ -155,7 +158,8 @@ class Supervised:
             return self._not_started(self._refused)
         if self._result is None:  # it died before the job's end: no process of the job must outlive it
             process_tree.kill_marked(self.attempt.env[process_tree.MARK])
-            supervisor_file.remove(self.job.out_dir)
+            if self._process.poll() is not None:  # else it may live, as its record says
+                supervisor_file.remove(self.job.out_dir)
         result = self._result or results.read_result(self.job) or self._record_lost()
         if self._unwritten:
             self._unwritten = results.write_result(self.job, result)
@@ -183,10 +187,13 @@ class Supervised:
             stream.close()
 
     def _record_lost(self) -> Result:
-        code = self._process.returncode
+        code = self._process.poll()
         words = self._crash.decode(errors="replace").strip().rpartition("\n")[2]
-        how = f"killed by signal {-code}" if code < 0 else words or f"exit code {code}"
-        error = f"the supervisor of this job died ({how}); the job was stopped and its end is not known"
+        if code is None:
+            how = f"was lost ({stuck.unkillable([self._process.pid])})"
+        else:
+            how = f"died ({f'killed by signal {-code}' if code < 0 else words or f'exit code {code}'})"
+        error = f"the supervisor of this job {how}; the job was stopped and its end is not known"
         result = results.lost(self.attempt, error, self.started_at)
         self._unwritten = results.write_result(self.job, result)
         return result
@@ -197,9 +204,10 @@ class Supervised:
         self._send((messages.STOP if how == "stop" else messages.KILL) + b"\n")
 
     def enforce(self) -> None:
-        """Kill a supervisor that is late; `read_events` will then notice its end."""
+        """Kill a supervisor that is late; `read_events` will then notice its end. One that stays is given up."""
         if self._overdue_at is not None and time.monotonic() > self._overdue_at:
             self._process.kill()
+            self._ended = self._ended or time.monotonic() > self._overdue_at + LEAVES_WITHIN
 
     def _send(self, line: bytes) -> None:
         assert self._process.stdin is not None
@@ -232,6 +240,7 @@ class Adopted:
         self.attempt = Attempt(job, found.attempt, found.argv, {process_tree.MARK: found.mark} if found.mark else {})
         self._supervisor = found
         self._options = options
+        self._given_up = False  # it was killed, and stays
         # Its control pipe is closed: it is stopping its job, unless that is to keep running.
         self._overdue_at = None if found.keep_running else time.monotonic() + patience_after(options, "stop")
         # A pidfd never refers to another process.
@@ -247,7 +256,7 @@ class Adopted:
     def done(self) -> bool:
         if self.pid is None and (found := supervisor_file.read(self.job.out_dir)) is not None:
             self.pid = found.job_pid
-        return not self._supervisor.alive
+        return self._given_up or not self._supervisor.alive
 
     def record(self) -> Record:
         if self._descriptor >= 0:
@@ -268,6 +277,7 @@ class Adopted:
     def enforce(self) -> None:
         if self._overdue_at is not None and time.monotonic() > self._overdue_at:
             self._signal(signal.SIGKILL)
+            self._given_up = time.monotonic() > self._overdue_at + LEAVES_WITHIN
 
     def _signal(self, number: int) -> None:
         if self._supervisor.alive:

@@ -83,14 +83,12 @@ def supervise(request: Request, control: ControlPipe, signals: Signals) -> int:
     watch = Watch(pid, request, streams)
     end = outcome.ending(watch.until_exit(control, signals), watch.because)
     times.stop()
+    sentence = outcome.cause(end, request, watch.stuck)
     if not (streams.join(0.05) and alone()):
         # The exit is recorded before anything else is waited for.
-        persist(paths, *explained(request, times, end, outcome.cause(end, request), streams, kills, output))
+        persist(paths, *explained(request, times, end, sentence, streams, kills, output))
         clean_up(streams)
     streams.finish(0.2)
-    sentence = outcome.cause(end, request)
-    if watch.unkillable:
-        sentence = f"{sentence}; processes {watch.unkillable} could not be killed"
     return finish(request, *explained(request, times, end, sentence, streams, kills, output))
 
 
@@ -175,7 +173,7 @@ def explained(
         words = details = ""  # our own SIGINT is the cause
     if words and end.status in ("timeout", "stalled"):
         sentence = f"{sentence}; its last output: {words}"
-    elif words and end.status != "interrupted":
+    elif words and end.status not in ("interrupted", "error"):
         sentence = f"{sentence}: {words}"
     sure = {"cause": why.cause} if why.cause and end.status != "interrupted" else {}
     return result.updated(error=sentence, **sure), details

@@ -35,11 +35,13 @@ class Ending:
         self.command_signal: Final = exit_codes.signal_behind(of_itself or 0)
 
 
-def ending(wait_status: int, stopped_because: str | None) -> Ending:
-    """A wait status, and the reason if the runner stopped the job -> how the job ended.
+def ending(wait_status: int | None, stopped_because: str | None) -> Ending:
+    """A wait status, and the reason if the runner stopped the job -> how the job ended. None: it is not known.
 
     `completed` is an observed exit code 0 only, and never a job that got a stop request before it ended.
     """
+    if wait_status is None:
+        return Ending(stopped_because or "error")
     code = os.waitstatus_to_exitcode(wait_status)
     name = signal_name(-code) if code < 0 else None
     status = stopped_because or ("killed" if name else "failed" if code else "completed")
@@ -54,10 +56,14 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def cause(end: Ending, request: Request) -> str | None:
-    """Why a job did not complete, before its own explanation is added."""
+def cause(end: Ending, request: Request, stuck: str | None = None) -> str | None:
+    """Why a job did not complete, before its own explanation is added. `stuck`: what is left of it, and why."""
+    return "; ".join(filter(None, (_reason(end, request), stuck))) or None
+
+
+def _reason(end: Ending, request: Request) -> str | None:
     match end.status:
-        case "completed":
+        case "completed" | "error":
             return None
         case "timeout":
             return f"stopped after {request.timeout:g} s, the limit of --timeout"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
 
 from runner.disk import layout
-from runner.processes import process_tree
+from runner.processes import process_tree, stuck
 from runner.processes.signals import Signals
 from runner.supervisor.control_pipe import GONE, ControlPipe
 from runner.supervisor.escalation import INTERRUPT, KILL, StopEscalation
@@ -19,6 +18,7 @@ from runner.supervisor.streams import Streams
 
 LONGEST_POLL = 2000.0  # milliseconds; zombies that the job's tree left behind are reaped this often
 SESSION_POLL = 100.0  # milliseconds between two looks at a session whose leader has left
+HELD = 5.0  # seconds in which a debugger may let go of a job that has ended
 LOOKS = 8  # at the metrics in the time that a job may be silent, so that it is stopped at most an eighth too late
 
 
@@ -32,12 +32,14 @@ class Watch:
         stall = request.stall_timeout
         self._silence = Silence(stall, streams, layout.JobPaths(request.out_dir).metrics) if stall else None
         self._keep_running = request.keep_running
-        self._exited = False  # after a stop request: what it started in its session may still be at work
+        self._exited_at: float | None = None
         self.because: str | None = None  # why the job was stopped: interrupted, timeout or stalled
-        self.unkillable: list[int] = []
+        self.stuck: str | None = None  # what could not be killed, or why the exit is not known
 
-    def until_exit(self, control: ControlPipe, signals: Signals) -> int:
+    def until_exit(self, control: ControlPipe, signals: Signals) -> int | None:
         """The wait status of the job. Its exit is noticed at once, by its pidfd or by a thread that waits.
+
+        None if it cannot be known: the job could not be killed, or a debugger holds what is left of it.
 
         A job that was asked to stop may be a shell or a launcher that leaves before what it started: then the rest of
         its session has the time that is left to it.
@@ -50,10 +52,10 @@ class Watch:
         while True:
             ready = {descriptor for descriptor, _ in poll.poll(self._patience())}
             if exited in ready:
-                if not self._escalation.begun:
-                    return self._exit_status()
+                self._exited_at = time.monotonic()
                 poll.unregister(exited)
-                self._exited = True
+                if not self._escalation.begun and (status := self._wait_status()) is not None:
+                    return status
             if 0 in ready:
                 self._obey(control.commands())
                 if not control.open:
@@ -64,15 +66,31 @@ class Watch:
             self._check_limits()
             self._escalation.tick()
             process_tree.reap(self._pid)
-            if self._exited and not process_tree.session(self._pid):
-                return self._exit_status()
-            if self._escalation.exhausted:
-                self.unkillable = process_tree.descendants(os.getpid())
-                # As a wait status: died by SIGKILL, which is all that we could do.
-                return self._exit_status() if self._exited else signal.SIGKILL
+            if self._session_has_left() and (status := self._wait_status()) is not None:
+                return status
+            if self._escalation.exhausted or self._is_held():
+                left = sorted(set(process_tree.descendants(os.getpid())))
+                status = self._wait_status()
+                if left and self._escalation.exhausted:
+                    self.stuck = stuck.unkillable(left)
+                elif status is None:
+                    self.stuck = stuck.held(self._pid)
+                return status
 
-    def _exit_status(self) -> int:
-        return os.waitpid(self._pid, 0)[1]
+    def _session_has_left(self) -> bool:
+        """True once the job has ended and, after a stop request, what it started in its session too."""
+        if self._exited_at is None:
+            return False
+        return not self._escalation.begun or not process_tree.session(self._pid)
+
+    def _is_held(self) -> bool:
+        """True if the job ended a while ago, and nobody of it is left, but we are not told how it ended."""
+        return self._session_has_left() and time.monotonic() > (self._exited_at or 0.0) + HELD
+
+    def _wait_status(self) -> int | None:
+        """The wait status of the job, once the kernel gives it to us."""
+        pid, status = os.waitpid(self._pid, os.WNOHANG)
+        return status if pid else None
 
     def _check_limits(self) -> None:
         if self._limit and time.monotonic() >= self._limit:
@@ -96,7 +114,7 @@ class Watch:
         """Milliseconds until something is due."""
         silence = self._silence.next_look if self._silence else None
         due = [moment for moment in (self._limit, silence, self._escalation.next_at) if moment is not None]
-        longest = SESSION_POLL if self._exited else LONGEST_POLL
+        longest = LONGEST_POLL if self._exited_at is None else SESSION_POLL
         return min(max(min(due) - time.monotonic(), 0) * 1000 + 1, longest) if due else longest
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.supervisor import out_of_memory
+from tests.conftest import wait_until
 
 
 @pytest.fixture
@@ -27,3 +28,17 @@ def small_group() -> Iterator[Path]:
         group.rmdir()
         return
     pytest.skip("no cgroup can be made here")
+
+
+@pytest.fixture
+def freezer() -> Iterator[Path]:
+    """A cgroup whose processes can be frozen so that no signal reaches them: version 1 only."""
+    group = Path("/sys/fs/cgroup/freezer") / f"test-{uuid.uuid4().hex[:8]}"
+    try:
+        group.mkdir()
+    except OSError:
+        pytest.skip("there is no freezer of version 1 here")
+    yield group
+    (group / "freezer.state").write_text("THAWED")
+    wait_until(lambda: not (group / "cgroup.procs").read_text(), "nothing is left in the group")
+    group.rmdir()
