@@ -11,7 +11,7 @@ import os
 import pickle
 import shutil
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,8 @@ from runner.disk import atomic, layout
 from runner.disk.reading import read_bytes, read_json
 from runner.processes.process_id import own
 
-SCHEMA = 1
+SCHEMA = 2  # 1: `code` is that of earlier_fingerprint
+ERROR_SCHEMA = 1
 Code = Literal["ignore", "warn", "rerun"]
 
 
@@ -37,6 +38,11 @@ class Key:
     function: str  # module and name
     code: str
     version: str | None = None
+    earlier_code: Callable[[], str] = lambda: ""  # as version 0.1.0 computed it; needed for its results only
+
+    def has_code_of(self, meta: Mapping[str, Any]) -> bool:
+        """Whether the code is still the one that a record names."""
+        return meta.get("code") == (self.earlier_code() if meta.get("schema") == 1 else self.code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +87,13 @@ def look(folder: Path, key: Key, policy: CachePolicy = CachePolicy()) -> Hit | M
         return Miss("meta.json is of another config")
     if policy.since is not None and not str(meta.get("start_time")) >= policy.since:
         return Miss("is to be computed again", outdated=True)
-    if meta.get("function") != key.function and meta.get("code") != key.code:  # the second: its file was renamed
+    same_code = key.has_code_of(meta)
+    if meta.get("function") != key.function and not same_code:  # the second: its file was renamed
         why = f"{folder} holds a result of {meta.get('function')}, not of {key.function}"
         return Miss(f"{why}; give each its own output_dir, or use --rerun", foreign=True)
     if meta.get("version") != key.version:
         return Miss(f"version {meta.get('version')} became {key.version}", outdated=True)
-    stale = meta.get("code") != key.code and policy.code != "ignore"
+    stale = not same_code and policy.code != "ignore"
     if stale and policy.code == "rerun":
         return Miss("the code has changed", outdated=True)
     try:
@@ -114,12 +121,22 @@ def keep(folder: Path, key: Key, value: Any, times: Mapping[str, Any], versions:
     _write_meta(folder, key, "completed", times, versions, {"sha256": checksum, "bytes": len(content)})
 
 
+def migrate(folder: Path, key: Key) -> None:
+    """Write a record of version 0.1.0, whose code is unchanged, as this version writes it. Raises OSError.
+
+    Call with the lock held: another process may be computing it again.
+    """
+    meta = read_meta(folder) or {}
+    if meta.get("schema") == 1 and meta.get("status") == "completed" and key.has_code_of(meta):
+        atomic.write_json(folder / layout.META, {**meta, "schema": SCHEMA, "code": key.code})
+
+
 def fail(folder: Path, key: Key, error: BaseException, times: Mapping[str, Any], versions: Mapping[str, str]) -> str:
     """Write why there is no result; returns it as one sentence. Raises OSError."""
     message = str(error).strip().partition("\n")[0]
     sentence = f"{type(error).__name__}: {message}" if message else type(error).__name__
     trace = "".join(traceback.format_exception(_from_the_function(error)))
-    report = {"schema": SCHEMA, "type": type(error).__name__, "message": str(error), "traceback": trace}
+    report = {"schema": ERROR_SCHEMA, "type": type(error).__name__, "message": str(error), "traceback": trace}
     atomic.write_bytes(folder / layout.ERROR_DETAILS, trace.encode(errors="backslashreplace"))
     _write_meta(folder, key, "failed", times, versions, {"sha256": None, "bytes": None, "error": sentence})
     atomic.write_json(folder / layout.JOB_ERROR, report)

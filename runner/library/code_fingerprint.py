@@ -1,192 +1,226 @@
 """The code that a function runs, as one fingerprint: its own source, what it names, the project's modules it imports.
 
-Comments and layout do not count. Nothing is imported and nothing is run: modules are found and parsed as text, so that
-the fingerprint is the same before and after the function has run.
+Comments, docstrings and layout do not count. Nothing is imported and nothing is run: modules are found and parsed as
+text. Functions and classes of the function's own file, and of a notebook's cells, count one by one, so that another
+report beside them changes nothing; other files of the project count as a whole. Of global values the content counts.
 """
 
 from __future__ import annotations
 
 import ast
+import copy
+import functools
 import hashlib
-import inspect
-import sys
-import sysconfig
-import textwrap
-from collections.abc import Callable, Iterator
-from importlib.machinery import ModuleSpec, PathFinder
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
-OWN_PACKAGE = Path(__file__).resolve().parents[1]
-_CONSTANTS = (int, float, complex, str, bytes, bool, type(None))
+from runner.library import imported_files, source_text
+from runner.library.global_values import Describer
+from runner.library.imported_files import own
+from runner.library.source_text import Sources
 
 
 def fingerprint(function: Callable[..., Any]) -> str:
     """Sixteen hexadecimal digits. Packages that were installed and the standard library do not count."""
-    survey = _Survey()
-    survey.add(inspect.unwrap(function))
-    parts = sorted([*(f"{name}\0{text}" for name, text in survey.found.items()), *survey.modules.values()])
+    survey = _Survey(function)
+    parts = [*survey.parts, *sorted(f"{name}\0{text}" for name, text in survey.contents.items())]
+    parts += sorted(survey.modules.values())
     return hashlib.sha256("\1".join(parts).encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 class _Survey:
-    """What was found so far: name -> text. Functions and classes of the function's own file count one by one, so that
-    another report beside it changes nothing; other files of the project count as a whole."""
+    """What was found: definitions in the order in which they are met, contents of values by name, modules by path."""
 
-    def __init__(self) -> None:
-        self.found: dict[str, str] = {}
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.parts: list[str] = []
+        self.contents: dict[str, str] = {}
         self.modules: dict[Path, str] = {}  # the text has the dotted name: a project may be moved
+        self._sources = Sources()
+        self._describer = Describer(self.code)
+        self._numbers: dict[int, int] = {}  # id of what was met -> its number; one name may be that of several
+        self._alive: list[Any] = []  # so that no id is used again
+        self._cells = source_text.cells()
+        wrappers = _unwrapped(function)
+        files = [_file(it) for it in wrappers]
+        self._own = {*self._cells, *(it for it in files if it and (own(it) or not Path(it).exists())), *files[-1:]}
+        for it in wrappers:
+            self.code(it)
 
-    def add(self, thing: Any) -> None:
-        """A function or a class, and everything of the project that it names."""
-        name = thing.__qualname__
-        if name in self.found:
-            return
-        tree = _tree(thing)
-        if tree is None:  # from a prompt, or made by exec: it does not have a text
-            code = getattr(thing, "__code__", None)
-            self.found[name] = _bytecode(code) if code else ""
-            return
-        self.found[name] = ast.dump(tree)
-        scope = getattr(thing, "__globals__", None) or vars(sys.modules.get(thing.__module__, ModuleType("")))
+    def code(self, thing: Any) -> str:
+        """A function, class or module that was met: counted by itself, with its file, or not at all. Returns a name."""
+        if isinstance(thing, ModuleType):
+            self._module(own(getattr(thing, "__file__", None)))
+            return thing.__name__
         file = _file(thing)
-        for used in sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}):
-            if used in scope:
-                self._name(used, scope[used], file)
-        for used, cell in _closure(thing):
-            self._name(f"{name}.{used}", cell, file)
-        for path in _imported(tree, scope.get("__package__") or "", file):
-            self._module(path)
+        if id(thing) not in self._numbers:
+            self._numbers[id(thing)] = len(self._numbers)
+            self._alive.append(thing)
+            if file in self._own:
+                self._define(thing, file)
+            elif own(file) is not None:
+                self._module(own(file))
+                self._hold(thing)
+            elif hasattr(thing, "__wrapped__"):
+                self._content(f"{self._numbers[id(thing)]}.wrapped", thing.__wrapped__)
+        module = "" if file in self._own else thing.__module__
+        return f"{module}.{thing.__qualname__}#{self._numbers[id(thing)]}"
 
-    def _name(self, name: str, value: Any, file: Path | None) -> None:
-        """A global that is used: a constant by its value, code of this file by its text, other files as a whole."""
-        value = inspect.unwrap(value) if callable(value) and not isinstance(value, type) else value
-        if isinstance(value, ModuleType):
-            self._module(_own(getattr(value, "__file__", None)))
-        elif isinstance(value, FunctionType | type):
-            home = _file(value)
-            if home is not None and home == file:
-                self.add(value)
-            else:
-                self._module(home)
-        elif isinstance(value, _CONSTANTS) or (
-            isinstance(value, tuple | frozenset) and all(isinstance(item, _CONSTANTS) for item in value)
-        ):
-            self.found[f"{name} ="] = repr(sorted(map(repr, value)) if isinstance(value, frozenset) else value)
+    def _hold(self, thing: Any) -> None:
+        for what, value in _held(thing):
+            self._content(f"{self._numbers[id(thing)]}.{what}", value)
+
+    def _define(self, thing: Any, file: str | None) -> None:
+        scope = source_text.scope_of(thing)
+        nodes = [_without_ours(node, scope) for node in self._sources.of(thing)]
+        texts = [source_text.text_of(node) for node in nodes]
+        code = getattr(thing, "__code__", None)
+        if nodes:
+            names = source_text.names_used(nodes, texts)
+        else:
+            texts = [source_text.bytecode(code)] if code else []
+            names = source_text.names_in_code(code) if code else set()
+        self.parts.append("\0".join([f"{self._numbers[id(thing)]} {thing.__qualname__}", *texts]))
+        package = scope.get("__package__") or ""
+        bound = self._bound(file, package)
+        place = "cell" if file in self._cells or file is None else Path(file).stem
+        for name in sorted(names - set(code.co_freevars if code else ())):
+            self._name(name, scope, bound, place)
+        self._modules(bound.get("*", ()))
+        self._hold(thing)
+        for node in nodes:
+            self._modules(imported_files.imported(node, package, own(file)))
+            self._modules(imported_files.imported_by_call(node, own(file)))
+
+    def _bound(self, file: str | None, package: str) -> dict[str, set[Path]]:
+        """What the import statements of a file bind, or those of all cells."""
+        found: dict[str, set[Path]] = {}
+        for one in self._cells if file in self._cells else [file] if file else []:
+            tree = self._sources.tree(one)
+            for name, paths in imported_files.bound(tree, package, own(one)).items() if tree else ():
+                found.setdefault(name, set()).update(paths)
+        return found
+
+    def _name(self, name: str, scope: dict[str, Any], bound: dict[str, set[Path]], place: str) -> None:
+        """A global name that is used: one that was imported stands for its file, any other for its value."""
+        self._modules(bound.get(name, ()))
+        if name not in scope:
+            return
+        value = scope[name]
+        if name not in bound or (isinstance(value, FunctionType | type) and _file(value) in self._own):
+            self._content(f"{place}.{name}", value)
+
+    def _content(self, label: str, value: Any) -> None:
+        if label not in self.contents:
+            self.contents[label] = ""  # it may contain itself
+            self.contents[label] = self._describer.text(value)
+
+    def _modules(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            self._module(path)
 
     def _module(self, path: Path | None) -> None:
         """A file of the project, and those that it imports, wherever the import is."""
         if path is None or path in self.modules:
             return
-        try:
-            tree = ast.parse(path.read_bytes())
-        except (OSError, SyntaxError, ValueError):
-            return
-        package = _package(path)
-        self.modules[path] = f"{package}.{path.stem}\0{ast.dump(tree)}"
-        for other in _imported(tree, package, path):
-            self._module(other)
+        package = imported_files.package(path)
+        text, others = _read(path, package, *_stamp(path))
+        if text is not None:
+            self.modules[path] = f"{package}.{path.stem}\0{text}"
+            self._modules(others)
 
 
-def _tree(thing: Any) -> ast.AST | None:
-    """The definition without its decorators."""
+def _stamp(path: Path) -> tuple[int, int]:
     try:
-        text = textwrap.dedent(inspect.getsource(thing))
-        tree = ast.parse(text)
-    except (OSError, TypeError, SyntaxError, ValueError):
-        return None
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            node.decorator_list = []
-    return tree
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
 
 
-def _bytecode(code: CodeType) -> str:
-    inner = [_bytecode(it) if isinstance(it, CodeType) else repr(it) for it in code.co_consts]
-    return f"{code.co_code.hex()} {code.co_names} {inner}"
+@functools.lru_cache(1000)
+def _read(path: Path, package: str, changed: int, size: int) -> tuple[str | None, tuple[Path, ...]]:
+    """The text of a file, and the files that it imports. The stamps are those of the file: it is read again if it
+    changes."""
+    try:
+        tree = source_text.parsed(path.read_bytes())
+    except OSError:
+        return None, ()
+    if tree is None:
+        return None, ()
+    by_call = imported_files.imported_by_call(tree, path)
+    return source_text.text_of(tree), tuple(dict.fromkeys([*imported_files.imported(tree, package, path), *by_call]))
+
+
+def _unwrapped(function: Callable[..., Any]) -> list[Any]:
+    """A function and those that decorators have put around it, the outermost first."""
+    found = [function] if isinstance(function, FunctionType | type) else []
+    pending = [function]
+    while pending:
+        one = pending.pop()
+        inner = [getattr(one, "__wrapped__", None), *(value for _, value in _closure(one))]
+        new = [it for it in inner if isinstance(it, FunctionType) and it not in found]
+        found += new
+        pending += new
+    return found
+
+
+def _file(thing: Any) -> str | None:
+    code = getattr(thing, "__code__", None)
+    file = code.co_filename if code else next(iter(source_text.class_files(thing)), None)
+    return _whole(file) if file else None
+
+
+@functools.lru_cache(1000)
+def _whole(file: str) -> str:
+    return str(Path(file).resolve()) if Path(file).exists() else file
+
+
+def _held(thing: Any) -> Iterator[tuple[str, Any]]:
+    """What a function or class holds beside its text: closures, defaults, bases, values of the class."""
+    if not isinstance(thing, type):
+        yield from _closure(thing)
+        yield "defaults", (thing.__defaults__, thing.__kwdefaults__)
+        if hasattr(thing, "__wrapped__"):
+            yield "wrapped", thing.__wrapped__
+        return
+    yield "bases", thing.__bases__
+    for name, value in sorted(vars(thing).items()):
+        inner = getattr(value, "__func__", getattr(value, "fget", value))
+        if isinstance(inner, FunctionType):
+            yield from ((f"{name}.{cell}", held) for cell, held in _closure(inner))
+        elif isinstance(value, list | dict | set) and not name.startswith("__"):
+            yield name, value
 
 
 def _closure(thing: Any) -> Iterator[tuple[str, Any]]:
-    code, cells = getattr(thing, "__code__", None), getattr(thing, "__closure__", None) or ()
-    for name, cell in zip(code.co_freevars if code else (), cells, strict=False):
+    code, held = getattr(thing, "__code__", None), getattr(thing, "__closure__", None) or ()
+    for name, cell in zip(code.co_freevars if code else (), held, strict=False):
         try:
-            yield name, cell.cell_contents
+            if name != "__class__":
+                yield name, cell.cell_contents
         except ValueError:  # not filled yet
             continue
 
 
-def _file(thing: Any) -> Path | None:
-    try:
-        return _own(inspect.getsourcefile(thing))
-    except (TypeError, OSError):
-        return None
+def _without_ours(node: ast.AST, scope: dict[str, Any]) -> ast.AST:
+    """The definition without decorators of this library: `@runner.experiment(version=2)`, `@train.report`."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return node
+    found = copy.copy(node)  # another function may have been made by the same definition
+    found.decorator_list = [it for it in node.decorator_list if not _is_ours(it, scope)]
+    return found
 
 
-def _imported(tree: ast.AST, package: str, file: Path | None) -> Iterator[Path]:
-    """The project's files that are imported somewhere in `tree`."""
-    for node in ast.walk(tree):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                outer = package.split(".")[: len(package.split(".")) - node.level + 1]
-                base = ".".join([*outer, *([node.module] if node.module else [])])
-            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        for name in names:
-            yield from _located(name, file)
-
-
-def _located(name: str, file: Path | None) -> Iterator[Path]:
-    """The files of a module and of the packages around it. Step by step: find_spec would import them."""
-    places: list[str] | None = None
-    pieces = name.split(".")
-    for depth in range(len(pieces)):
-        dotted = ".".join(pieces[: depth + 1])
-        spec = _spec(dotted, places if depth else [*([str(file.parent)] if file else []), *sys.path])
-        if spec is None:
-            return
-        path = _own(spec.origin)
-        if path is not None:
-            yield path
-        places = list(spec.submodule_search_locations or [])
-        if path is None and _foreign(spec):
-            return
-
-
-def _spec(dotted: str, places: list[str] | None) -> ModuleSpec | None:
-    try:
-        found = PathFinder.find_spec(dotted, places)
-    except (ImportError, ValueError, AttributeError):
-        found = None
-    loaded = sys.modules.get(dotted)
-    return found or (loaded.__spec__ if loaded is not None else None)
-
-
-def _foreign(spec: ModuleSpec) -> bool:
-    return spec.origin is not None and _own(spec.origin) is None
-
-
-def _package(path: Path) -> str:
-    """The dotted name of the package that a file lies in."""
+def _is_ours(decorator: ast.expr, scope: dict[str, Any]) -> bool:
+    target = decorator.func if isinstance(decorator, ast.Call) else decorator
     names: list[str] = []
-    folder = path.parent
-    while (folder / "__init__.py").exists():
-        names.insert(0, folder.name)
-        folder = folder.parent
-    return ".".join(names)
-
-
-def _own(origin: str | None) -> Path | None:
-    """The file, if it is Python source of the project: not installed, not of the standard library, not this library."""
-    if not origin or not origin.endswith(".py"):
-        return None
-    path = Path(origin).resolve()
-    if {"site-packages", "dist-packages"} & set(path.parts) or path.is_relative_to(OWN_PACKAGE):
-        return None
-    return None if any(path.is_relative_to(place) for place in _STANDARD) else path
-
-
-_STANDARD = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")]
+    while isinstance(target, ast.Attribute):
+        names.append(target.attr)
+        target = target.value
+    value = scope.get(target.id) if isinstance(target, ast.Name) else None
+    if isinstance(value, ModuleType) and names:
+        value = getattr(value, names[-1], None) if value.__name__.partition(".")[0] == "runner" else None
+    home = value if isinstance(value, FunctionType | type) else type(value)
+    return home.__module__.partition(".")[0] == "runner"

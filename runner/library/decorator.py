@@ -17,11 +17,12 @@ from runner.core.errors import UserError, did_you_mean, print_error
 from runner.core.job import Plan
 from runner.core.text import count, plain, shown
 from runner.disk.layout import INDUCTOR_CACHE, JOB_ERROR, OWN
-from runner.library import code_fingerprint, evaluation
+from runner.library import earlier_fingerprint, evaluation
 from runner.library import plan as planner
 from runner.library.arguments import Given, parse, program_of
 from runner.library.cache import CachePolicy, Hit, Miss
 from runner.library.console import LISTED, Console
+from runner.library.current_code import CurrentCode
 from runner.library.evaluation import Evaluated
 from runner.library.plan import Call, Request
 from runner.planners.environment import additions
@@ -49,6 +50,7 @@ class Experiment(Generic[C, R]):
     def __init__(self, function: Callable[[C], R], version: str | None = None) -> None:
         self.function = function
         self.version = version
+        self._code = CurrentCode(function)
         self._configs: Callable[[], Iterable[Any]] | None = None
         self._report: Callable[..., object] | None = None
         self._out = Path(OUT)
@@ -143,7 +145,8 @@ class Experiment(Generic[C, R]):
         request = Request(
             function=self.function,
             root=root,
-            code=code_fingerprint.fingerprint(self.function),
+            code=self._code.fingerprint(),
+            earlier_code=functools.cache(lambda: earlier_fingerprint.fingerprint(self.function)),
             version=self.version,
             argv=command,
             env=lambda folder, name: _environment(root, folder, name) if command else {},

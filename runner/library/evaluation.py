@@ -6,7 +6,9 @@ import platform
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from runner.cli.session import held_batch
@@ -23,7 +25,7 @@ from runner.executors.inline import Inline, perform
 from runner.executors.local import Local
 from runner.executors.provenance import Provenance
 from runner.executors.python_environment import PACKAGES
-from runner.library import cache
+from runner.library import cache, current_code
 from runner.library.arguments import Given
 from runner.library.cache import CachePolicy, Hit, Miss
 from runner.library.cached_executor import CachedExecutor, cached
@@ -103,15 +105,27 @@ def look_up(calls: Sequence[Call], policy: CachePolicy, *, write: bool = True) -
     return found
 
 
+def _migrate(calls: Sequence[Call], hits: Mapping[str, Hit]) -> None:
+    """Results of version 0.1.0 get records of this one, as long as their code is known to be unchanged."""
+    for call in {call.job.name: call for call in calls}.values():
+        hit = hits.get(call.job.name)
+        if hit is not None and hit.meta.get("schema") == 1 and call.key.has_code_of(hit.meta):
+            _with_lock(call, partial(cache.migrate, call.job.out_dir, call.key))
+
+
 def _recover(call: Call) -> None:
-    if (call.job.out_dir / layout.SUPERVISOR).exists():  # a process may still write there: when its turn comes
-        return
+    if not (call.job.out_dir / layout.SUPERVISOR).exists():  # a process may still write there: when its turn comes
+        _with_lock(call, partial(cache.recover, call.job.out_dir))
+
+
+def _with_lock(call: Call, step: Callable[[], None]) -> None:
+    """Do it, unless somebody computes the config at this moment, or the disk does not allow it."""
     try:
         lock = ConfigLock(call.job.out_dir, call.key)
-    except (Held, WaitsForItself, OSError):  # somebody computes it at this moment
+    except (Held, WaitsForItself, OSError):
         return
     try:
-        cache.recover(call.job.out_dir)
+        step()
     except OSError:
         pass
     finally:
@@ -125,6 +139,7 @@ def evaluate(
     policy = CachePolicy(given.code, clock.now() if given.rerun else None)
     existing = {} if given.rerun else look_up(calls, policy)
     hits = {name: found for name, found in existing.items() if isinstance(found, Hit)}
+    _migrate(calls, hits)
     _print_stale(hits, console)
     kept = {job.name: cached(job, hits[job.name]) for job in plan.jobs if job.name in hits}
     keys = {call.job.name: call.key for call in calls}
@@ -136,7 +151,8 @@ def evaluate(
         executor = CachedExecutor(inner, given.workers, keys, policy, console.print)
         run = tuple(job for job in plan.jobs if job.name not in kept)
         selection = Selection(run, kept, frozenset(job.name for job in plan.jobs))
-        ended = session.run(plan, selection, executor, [console])
+        with current_code.running() if run else nullcontext():
+            ended = session.run(plan, selection, executor, [console])
     _print_stale(executor.found, console)
     records = {record.job.name: record for record in ended.records}
     return Evaluated({**hits, **executor.found}, records, next(iter(ended.signals), None))

@@ -55,6 +55,7 @@ class Request:
     function: Callable[..., Any]
     root: Path
     code: str
+    earlier_code: Callable[[], str] = lambda: ""
     version: str | None = None
     argv: tuple[str, ...] = ()
     env: Callable[[Path, str], Mapping[str, str]] = lambda folder, name: {}
@@ -84,7 +85,8 @@ def plan(configs: Iterable[Any], request: Request, created_at: str) -> tuple[Pla
         if redact.may_hold(text):
             form = redact.mapping({"": form})[""]
             text = canonical(form)
-        keys.append((plain_copy(config), Key(name, hashed, form, text, function, request.code, request.version)))
+        key = Key(name, hashed, form, text, function, request.code, request.version, request.earlier_code)
+        keys.append((plain_copy(config), key))
     if problems:
         raise UserError(*problems)
     calls = _calls(keys, request)
