@@ -42,15 +42,18 @@ def experiment(config):
     return BODY
 """
 TIMES = "def times(n):\n    def inner(x): return n * x\n    return inner\n"
-WRAP = "def times(n):\n    def decorate(function):\n        def inner(x): return n * function(x)\n        return inner\n"
-WRAP += "    return decorate\n"
+WRAP = "def times(n):\n    def decorate(function):\n        def inner(x): return n * function(x)\n"
+WRAP += "        return inner\n    return decorate\n"
 WRAPS = WRAP.replace("        def inner", "        @functools.wraps(function)\n        def inner")
 
 #: name -> the code above the function, what it returns, and what is changed from what to what
 COUNTED = {
     "the second lambda": ("f = lambda x: x + 1\ng = lambda x: x * 2\n", "g(f(config.x))", "x * 2", "x * 9"),
     "the second of a line": ("f, g = lambda x: x + 1, lambda x: x * 2\n", "g(f(config.x))", "x * 2", "x * 9"),
-    "a lambda in a call": ("f = functools.partial(\n    lambda a, x: x + a,\n    1)\n", "f(config.x)", "x + a", "x - a"),
+    "a lambda in a call": (
+        "f = functools.partial(\n    lambda a, x: x + a,\n    1)\n",
+        "f(config.x)", "x + a", "x - a",
+    ),
     "the second closure": (TIMES + "two, three = times(2), times(3)\n", "two(three(1))", "times(3)", "times(30)"),
     "a decorator's argument": (WRAP + "@times(2)\ndef f(x): return x\n", "f(1)", "times(2)", "times(7)"),
     "a decorator's argument, wrapped": (WRAPS + "@times(2)\ndef f(x): return x\n", "f(1)", "times(2)", "times(7)"),
@@ -60,7 +63,10 @@ COUNTED = {
         "def register(n):\n    def mark(cls):\n        cls.n = n\n        return cls\n    return mark\n"
         "@register(2)\nclass Net: pass\n", "Net.n", "register(2)", "register(7)",
     ),
-    "a base class": ("class Base:\n    def f(self): return 1\nclass Net(Base): pass\n", "Net().f()", "return 1", "return 2"),
+    "a base class": (
+        "class Base:\n    def f(self): return 1\nclass Net(Base): pass\n",
+        "Net().f()", "return 1", "return 2",
+    ),
     "a default": ("RATE = 1\ndef f(x=RATE): return x\nRATE = 0\n", "f()", "RATE = 1", "RATE = 5"),
     "a list": ("SIZES = [1, 2, 3]\n", "SIZES[0]", "2, 3", "2, 4"),
     "a dict": ("TABLE = {'lr': .1}\n", "TABLE['lr']", ".1", ".2"),
@@ -77,11 +83,15 @@ COUNTED = {
     "an instance": ("class Net:\n    def __init__(self, w): self.w = w\nnet = Net(3)\n", "net.w", "Net(3)", "Net(4)"),
     "an instance's class": ("class Net:\n    def f(self): return 1\nnet = Net()\n", "net.f()", "return 1", "return 2"),
     "an instance with slots": (
-        "class Net:\n    __slots__ = ('w',)\n    def __init__(self, w): self.w = w\nnet = Net(3)\n", "net.w", "Net(3)", "Net(4)",
+        "class Net:\n    __slots__ = ('w',)\n    def __init__(self, w): self.w = w\nnet = Net(3)\n",
+        "net.w", "Net(3)", "Net(4)",
     ),
     "a dataclass": ("@dataclass(frozen=True)\nclass Net:\n    w: int\nnet = Net(3)\n", "net.w", "Net(3)", "Net(4)"),
     "a method": ("class Net:\n    def f(self): return 1\nf = Net().f\n", "f()", "return 1", "return 2"),
-    "a member": ("class Kind(enum.Enum):\n    A = 1\n    B = 2\nkind = Kind.A\n", "kind.name", "kind = Kind.A", "kind = Kind.B"),
+    "a member": (
+        "class Kind(enum.Enum):\n    A = 1\n    B = 2\nkind = Kind.A\n",
+        "kind.name", "kind = Kind.A", "kind = Kind.B",
+    ),
     "an array": ("X = np.zeros(3)\n", "X.sum()", "zeros", "ones"),
     "a ufunc": ("f = np.exp\n", "f(1)", "np.exp", "np.tanh"),
     "a path": ("D = pathlib.Path('a')\n", "D.name", "'a'", "'b'"),
