@@ -58,7 +58,7 @@ class Sweep:
         with held_batch(self._sweep.root, self._folder.lock) as session:
             plan = self._plan(planned)
             selection = self._selected(session.records(plan), planned)
-            session.begin(self._whole(plan, planned, selection), selection)
+            selection = session.begin(self._whole(plan, planned, selection), selection)
             ended = session.run(
                 plan,
                 selection,

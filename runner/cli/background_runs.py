@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,9 @@ from runner.cli.commands.stop import stop
 from runner.cli.parser import Parser
 from runner.cli.show import print_json
 from runner.core.errors import UserError, did_you_mean
+from runner.core.fields import Fields
 from runner.core.text import plain
+from runner.disk import record_file
 from runner.disk.layout import BACKGROUND_RUNS, RUN_RECORD, BatchPaths
 
 FOLDER = Path(BACKGROUND_RUNS)
@@ -78,11 +79,15 @@ def _records() -> Iterator[tuple[Path, dict[str, Any]]]:
 
 def _record(path: Path) -> dict[str, Any] | None:
     """The content of run.json; None for one that is torn, gone, or not ours."""
-    try:
-        record: dict[str, Any] = json.loads(path.read_bytes())
-        return record if {"experiment_dir", "started_at"} <= record.keys() else None
-    except (OSError, ValueError, AttributeError):
-        return None
+    found = record_file.look(str(path), _checked)
+    return found if isinstance(found, dict) else None
+
+
+def _checked(record: dict[str, Any]) -> dict[str, Any]:
+    """Raises ValueError for what is not the record of a run."""
+    fields = Fields(record)
+    spec, started_at = fields.text("spec", None), fields.text("started_at")
+    return {"experiment_dir": fields.path("experiment_dir"), "spec": spec, "started_at": started_at}
 
 
 def _list(*, as_json: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from runner.cli.arguments import Arguments, given_options, parse
 from runner.cli.detach import detach
 from runner.cli.options import parser
 from runner.cli.searching import announced
-from runner.cli.session import SOME_DID_NOT, BatchSession, existing_batch, new_batch, output_root
+from runner.cli.session import SOME_DID_NOT, BatchSession, existing_batch, new_batch, output_root, started
 from runner.cli.show import observers_for, print_json, print_plan
 from runner.core import clock
 from runner.core.errors import UserError
@@ -21,6 +22,7 @@ from runner.disk import attempts, plan_file, results, supervisor_file
 from runner.disk.checkpoints import latest_checkpoint
 from runner.executors.provenance import Provenance
 from runner.executors.registry import EXECUTORS
+from runner.observers.plain import silence
 from runner.planners import changes, tree
 from runner.planners.select import Selection, What
 from runner.reports.summary import summary
@@ -66,9 +68,11 @@ def run_tree(plan: Plan, arguments: Arguments) -> int:
         code, here = _run_attached(session, whole, selection, given)
     if programs is None or code > SOME_DID_NOT or not here:
         return code
-    code = max(code, run_new(programs, lambda: programs, Namespace(**{**vars(given), "detach": False, "limit": None})))
-    with output_root(plan.root) as session:  # the programs wrote results that the views sum up
-        session.rebuild_views(session.recorded())
+    attached = Namespace(**{**vars(given), "detach": False, "limit": None})
+    with started(plan.root):
+        code = max(code, run_new(programs, lambda: programs, attached))
+        with output_root(plan.root) as session:  # the programs wrote results that the views sum up
+            session.rebuild_views(session.recorded())
     return code
 
 
@@ -191,14 +195,18 @@ def _run_attached(session: BatchSession, plan: Plan, selection: Selection, given
     """The exit code, and whether this process ran the batch: with --detach another one does."""
     if errors := preflight.plugins(plan.options):  # of a resumed batch; nothing was written yet
         raise UserError(*errors)
-    session.begin(plan, selection)
+    selection = session.begin(plan, selection)
     assert session.lock is not None
     if given.detach and (left := detach(plan, session.lock)) is not None:
         return left, False
     executor = EXECUTORS.get(plan.options.executor)(plan.options, Provenance(selection.run))
     ended = session.run(plan, selection, executor, observers_for(given, plan.options.observers))
     if given.json and not plan.kind.quiet_json:
-        print_json(summary(plan, ended.records, clock.now()))
+        try:
+            print_json(summary(plan, ended.records, clock.now()))
+            sys.stdout.flush()
+        except OSError:  # nobody reads it any more: the exit code is that of the batch all the same
+            silence(sys.stdout)
     return ended.exit_code(selection.selected), True
 
 

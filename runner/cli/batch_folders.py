@@ -81,7 +81,7 @@ def latest_of(base: Path, experiment: str) -> Path | None:
     """The latest sweep of this name."""
     for root in batches(base):
         try:
-            if recorded.plan(root).origin.get("experiment") == experiment:
+            if recorded.plan(root, contents=False).origin.get("experiment") == experiment:
                 return root
         except UserError:  # one that cannot be read is not the one that is meant
             continue

@@ -29,7 +29,7 @@ def batch_and_jobs(base: Path, words: Sequence[str]) -> tuple[Plan, list[str]]:
     Raises UserError for a name that no job has.
     """
     root, named = _split(base, words)
-    plan = recorded.plan(root)
+    plan = recorded.plan(root, contents=False)
     names = [job.name for job in plan.jobs]
     if unknown := [word for word in named if word not in names]:
         raise UserError(*(no_such_job(word, names) for word in unknown))
@@ -54,7 +54,7 @@ def _split(base: Path, words: Sequence[str]) -> tuple[Path, Sequence[str]]:
     if _is_batch(base, first) or is_latest(first) or any(root.name.startswith(first) for root in batches(base)):
         return find(base, first), words[1:]
     latest = find(base, "")
-    jobs = [job.name for job in recorded.plan(latest).jobs]
+    jobs = [job.name for job in recorded.plan(latest, contents=False).jobs]
     if first not in jobs and any(path.is_dir() for path in _places(base, first)):
         return find(base, first), words[1:]
     if first not in jobs:

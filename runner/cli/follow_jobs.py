@@ -107,7 +107,7 @@ class FollowedBatch:
     def _started(self) -> list[Started]:
         """The jobs that have started, the earliest first."""
         if _modified(self._plan) != self._read_at:  # jobs were added
-            self._read_at, self._plan = _modified(self._plan), recorded.plan(self._plan.root)
+            self._read_at, self._plan = _modified(self._plan), recorded.plan(self._plan.root, contents=False)
         jobs = [job for job in self._plan.jobs if self._named in (None, job.name)]
         return sorted((one for job in jobs if (one := _started(job)) is not None), key=lambda one: one.started_at)
 

@@ -8,16 +8,18 @@ from pathlib import Path
 
 from runner.core.errors import UserError
 from runner.core.job import Job
+from runner.core.result import Result
 from runner.core.state import INTERRUPTED, PENDING
 from runner.disk import labels, layout, requests, results
 from runner.disk.lock import holder, was_left
+from runner.disk.record_file import Unreadable
 from runner.planners import recorded
 from runner.reports.status import BatchStatus, JobStatus, batch_state
 
 
 def batch(root: Path) -> BatchStatus:
     """The batch in `root`; `running` means an existing process. Raises UserError."""
-    plan = recorded.plan(root)
+    plan = recorded.plan(root, contents=False)
     lock = layout.BatchPaths(root).lock
     held = holder(lock)
     jobs = _with_notes({one.name: job(one) for one in plan.jobs}, requests.noted(root))
@@ -48,8 +50,8 @@ def batch_or_error(root: Path) -> BatchStatus:
 
 def job(planned: Job) -> JobStatus:
     """One job of a batch."""
-    result = results.read_result(planned)
-    if result is not None and result.fingerprint == planned.fingerprint:
+    result = results.look(planned.out_dir)
+    if isinstance(result, Result) and result.fingerprint == planned.fingerprint:
         return JobStatus(
             status=result.status,
             ended=True,
@@ -62,11 +64,12 @@ def job(planned: Job) -> JobStatus:
             started_at=result.start_time,
             ended_at=result.end_time,
         )
-    found = results.unfinished(planned.out_dir)
+    found = results.unfinished(planned.out_dir, result if isinstance(result, Unreadable) else None)
     return JobStatus(
-        found["status"],
-        attempt=found.get("attempt"),
-        pid=found.get("pid"),
-        host=found.get("host"),
-        started_at=found.get("started_at"),
+        found.status,
+        attempt=found.attempt,
+        error=found.error,
+        pid=found.pid,
+        host=found.host,
+        started_at=found.started_at,
     )

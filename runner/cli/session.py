@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.cli.request_folder import RequestFolder
-from runner.core import clock
+from runner.core import clock, program
 from runner.core.errors import UserError
-from runner.core.job import Plan
+from runner.core.job import Job, Plan
 from runner.core.state import COMPLETED, Record
 from runner.core.text import shown
 from runner.disk import attempts, plan_file, requests, results
@@ -31,6 +31,25 @@ class Locked(UserError):
     """The batch is locked by another runner."""
 
     exit_code = LOCKED
+
+
+class Failed(UserError):
+    """What goes wrong once jobs were started: exit code 2 would say that nothing was."""
+
+    exit_code = SOME_DID_NOT
+
+
+@contextmanager
+def started(root: Path) -> Iterator[None]:
+    """From here on jobs of this batch may have been started, so an error gets another exit code."""
+    try:
+        yield
+    except UserError as error:
+        raise Failed(*error.problems, counted=False) from error
+    except OSError as error:
+        cause = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error
+        what = f"{shown(root)}: the runner itself failed ({cause}), and no further job was started"
+        raise Failed(f"{what}; continue with {program.resume_command(root)}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +75,19 @@ class Ended:
 class BatchSession:
     """One batch while this process runs it. The functions below open one; signals are counted while it is open.
 
-    `lock` is None for a batch that takes locks of its own, job by job.
+    `lock` is None for a batch that takes locks of its own, job by job. `plan` is the one on the disk, if it was read.
     """
 
-    def __init__(self, root: Path, lock: Lock | None, signals: Signals) -> None:
+    def __init__(self, root: Path, lock: Lock | None, signals: Signals, plan: Plan | None = None) -> None:
         self.root = root
         self.lock = lock
+        self._plan = plan
         self._signals = signals
         self._requests: RequestFolder | None = None
 
     def recorded(self) -> Plan:
         """The plan that is on the disk. Raises UserError."""
-        return recorded.plan(self.root)
+        return self._plan or recorded.plan(self.root)
 
     def records(self, plan: Plan) -> dict[str, Record]:
         """The record of every job on the disk; pending where there is none, or the result of another job."""
@@ -77,25 +97,25 @@ class BatchSession:
         """Which jobs are run."""
         return select(plan, self.records(plan), what)
 
-    def begin(self, plan: Plan, selection: Selection) -> None:
+    def begin(self, plan: Plan, selection: Selection) -> Selection:
         """Clean up after a crash, archive the attempts that selected jobs replace, write plan.json. Raises OSError.
 
-        plan.json is written last: until then the batch is as it was, but for attempts that are archived.
+        plan.json is written last: until then the batch is as it was, but for attempts that are archived. Returns the
+        selection without the jobs whose attempts cannot be archived: each is kept with that as its error.
         """
         attempts.clean_up_batch(plan)
         requests.clean_up(plan.root)
         results.remove_end(plan.root)
-        for job in selection.archive:
-            attempts.archive_completed(job)
-        for jobs, whole in ((selection.from_scratch, True), (selection.extended, False)):
-            for job in jobs:
-                attempts.archive_attempt(job, whole=whole)
+        refused = {job.name: record for job in selection.archived if (record := _archive(job, selection)) is not None}
         plan_file.write(plan)
+        self._plan = None
         self._requests = RequestFolder(plan)
+        return selection.without(refused)
 
     def run(self, plan: Plan, selection: Selection, executor: Executor, observers: Sequence[Observer]) -> Ended:
         """Run the selected jobs to their end; a job that fails does not stop the others."""
-        records = loop.run(plan, executor, observers, self._signals, selection.keep, requests=self._requests)
+        with started(plan.root):
+            records = loop.run(plan, executor, observers, self._signals, selection.keep, requests=self._requests)
         added = frozenset(record.job.name for record in records) - {job.name for job in plan.jobs}
         ended = Ended(records, list(self._signals.received), added)
         if self._requests is not None:
@@ -112,6 +132,18 @@ class BatchSession:
     @property
     def signals(self) -> Signals:
         return self._signals
+
+
+def _archive(job: Job, selection: Selection) -> Record | None:
+    """Archive the attempt that a selected job replaces; the record of a job whose attempt cannot be archived."""
+    try:
+        if job in selection.archive:
+            attempts.archive_completed(job)
+        if job in selection.from_scratch or job in selection.extended:
+            attempts.archive_attempt(job, whole=job in selection.from_scratch)
+    except OSError as error:
+        return attempts.not_started(job, error)
+    return None
 
 
 @contextmanager
@@ -134,9 +166,11 @@ def new_batch(plan: Plan, replan: Callable[[], Plan]) -> Iterator[tuple[BatchSes
 @contextmanager
 def existing_batch(root: Path) -> Iterator[BatchSession]:
     """The batch in `root`, to continue it. Raises UserError, Locked or OSError."""
-    root = recorded.plan(root).root  # a folder that is not a batch gets no lock file either
+    if not plan_file.exists(root):
+        recorded.plan(root)  # a folder that is not a batch gets no lock file, but an error
     with stop_requests() as signals, locked_batch(root) as lock:
-        yield BatchSession(root, lock, signals)
+        plan = recorded.plan(root)
+        yield BatchSession(plan.root, lock, signals, plan)
 
 
 @contextmanager

@@ -68,8 +68,14 @@ def untagged(value: Any) -> Any:
         return {key: item if type(item) in _PLAIN else untagged(item) for key, item in value.items()}
     if isinstance(text := value.get(FLOAT), str):
         return float(text) if text in NOT_FINITE else value
-    pairs = value.get(DICT)
-    return {key: untagged(item) for key, item in pairs} if isinstance(pairs, list) else value
+    pairs: Any = value.get(DICT)
+    return {key: untagged(item) for key, item in pairs} if _are_pairs(pairs) else value
+
+
+def _are_pairs(value: Any) -> bool:
+    if not isinstance(value, list):
+        return False
+    return all(isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in value)
 
 
 def _is_tag(value: Mapping[str, Any]) -> bool:

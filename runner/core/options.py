@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from types import NoneType
 from typing import Any, Self
+
+from runner.core.fields import Fields
 
 #: What --retry-on calls the ways to end -> the status in a result.
 RETRY_CAUSES = {"failed": "failed", "signal": "killed", "timeout": "timeout", "stalled": "stalled", "error": "error"}
@@ -54,9 +57,20 @@ class RunOptions:
     def from_json(cls, record: Mapping[str, Any]) -> Self:
         """The options of a record: a missing one has its default, an unknown one is left out.
 
-        Raises TypeError for a record that is not a mapping.
+        Raises ValueError for a record that is odd.
         """
-        return cls().updated({field.name: record[field.name] for field in fields(cls) if field.name in record})
+        entries, default = Fields(record, "options."), cls()
+        given = {name: _READ[type(getattr(default, name))](entries, name) for name in NAMES if name in entries}
+        for name, least in _LEAST.items():
+            if name in given and not given[name] >= least:
+                raise entries.odd(name, f"a number from {least} on")
+        if len(given.get("grace", default.grace)) != 3:
+            raise entries.odd("grace", "a list of three numbers")
+        if given.get("log_timestamps", default.log_timestamps) not in LOG_TIMESTAMPS:
+            raise entries.odd("log_timestamps", "one of " + ", ".join(LOG_TIMESTAMPS))
+        if not RETRY_CAUSES.keys() >= set(given.get("retry_on", ())):
+            raise entries.odd("retry_on", "a list of " + ", ".join(RETRY_CAUSES))
+        return default.updated(given)
 
     def updated(self, given: Mapping[str, Any]) -> Self:
         """The same options with those that are given. A limit of failures replaces an earlier --fail-fast."""
@@ -70,3 +84,18 @@ class RunOptions:
 
 #: The names of the options, as the command line and plan.json have them.
 NAMES = tuple(field.name for field in fields(RunOptions))
+_LEAST = {"timeout": 0, "stall_timeout": 0, "max_failures": 1, "retries": 0, "retry_delay": 0, "config_timeout": 0,
+          "max_workers": 1}  # fmt: skip
+
+
+def _tuple(entries: Fields, name: str) -> tuple[Any, ...]:
+    """Numbers for the times of --grace, words for everything else."""
+    found: tuple[Any, ...] = entries.numbers(name) if name == "grace" else entries.words(name)
+    return found
+
+
+#: The type of an option's default -> how it is read; those without a limit have None, and are numbers.
+_READ: Mapping[type, Callable[[Fields, str], Any]] = {
+    NoneType: Fields.number, float: Fields.number, int: Fields.whole, bool: Fields.flag, str: Fields.text,
+    tuple: _tuple,
+}  # fmt: skip

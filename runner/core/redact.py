@@ -143,6 +143,8 @@ def unrecorded(words: Sequence[str]) -> list[str]:
     """The names of values that were replaced before these words were written down."""
     names: list[str] = []
     for previous, word in zip(["", *words], words, strict=False):
+        if REDACTED not in word:
+            continue
         name, equals, value = word.partition("=")
         if word == REDACTED:
             names.append(_plain(previous).rstrip("="))

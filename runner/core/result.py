@@ -5,6 +5,8 @@ A Result keeps every entry that it was read with, so that what a newer version w
 
 from __future__ import annotations
 
+from runner.core.fields import LARGEST_WHOLE, Fields, Malformed
+
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,6 +14,11 @@ if TYPE_CHECKING:
 
 #: Causes of failures that are sure: the program refused its command line; the memory of the machine ran out.
 COMMAND_LINE, HOST_OOM = "command_line", "host_oom"
+#: Entries that are a text where they are known.
+_TEXTS = (
+    "signal", "error", "cause", "command_signal", "start_time", "end_time", "fingerprint", "run_dir",
+    "final_checkpoint",
+)  # fmt: skip
 
 
 class Result:
@@ -24,9 +31,21 @@ class Result:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Result:
-        """Raises ValueError for what is not the result of a job that has ended."""
-        if not isinstance(record.get("status"), str):
-            raise ValueError("is not a result: it does not have a status")
+        """Raises ValueError for what is not the result of a job that has ended; the message says what is odd."""
+        fields = Fields(record)
+        fields.text("status")
+        for key in _TEXTS:
+            fields.text(key, None)
+        for key in ("command", "warnings"):
+            fields.words(key, ())
+        fields.whole("return_code", None)
+        fields.number("duration_seconds", None)
+        fields.whole("attempt", 1, least=1)
+        for key in ("final_metrics", "best_metrics"):
+            for name, entry in fields.mapping(key, {}).items():
+                values = entry.values() if isinstance(entry, dict) else (entry,)
+                if any(isinstance(value, int) and abs(value) >= LARGEST_WHOLE for value in values):
+                    raise Malformed(f"{key}: {name:.40} is a number that is too large")
         return cls(record)
 
     def to_json(self) -> dict[str, Any]:

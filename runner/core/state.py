@@ -20,6 +20,7 @@ COMPLETED, FAILED, KILLED, TIMEOUT, STALLED, INTERRUPTED, ERROR = (
 
 
 PENDING, RUNNING = "pending", "running"  # of a job that has not ended
+LOST, UNREADABLE = "lost", "unreadable"  # of one whose processes are gone, or whose record is odd: it can run again
 
 
 @dataclass(frozen=True, slots=True)

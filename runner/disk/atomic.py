@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import os
 
+from runner.core.fields import DEEPEST, is_too_deep
+
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+
+TOO_DEEP = "(nested too deeply)"
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes, *, durable: bool = True) -> None:
@@ -51,19 +56,27 @@ def as_json(record: Any) -> str:
     """JSON that every reader accepts: NaN and infinities, which it does not have, become null.
 
     A byte of a file name that is not UTF-8 becomes an escape such as \\udce9, from which Python reads the name again.
+    What is nested more deeply than `runner.core.fields` reads becomes a text that says so.
     """
     try:
-        text = json.dumps(record, indent=2, ensure_ascii=False, default=str, allow_nan=False)
+        text = "" if is_too_deep(record) else _dumped(record)
     except ValueError:
-        text = json.dumps(_finite(record), indent=2, ensure_ascii=False, default=str, allow_nan=False)
-    return text.encode(errors="backslashreplace").decode()
+        text = ""
+    return (text or _dumped(_readable(record, DEEPEST))).encode(errors="backslashreplace").decode()
 
 
-def _finite(value: Any) -> Any:
+def _dumped(record: Any) -> str:
+    return json.dumps(record, indent=2, ensure_ascii=False, default=str, allow_nan=False)
+
+
+def _readable(value: Any, levels: int) -> Any:
+    """The value with null for what JSON does not have, and at most so many levels."""
+    if isinstance(value, (dict, list, tuple)) and not levels:
+        return TOO_DEEP
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: _readable(item, levels - 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [_readable(item, levels - 1) for item in value]
     return None if isinstance(value, float) and (value != value or abs(value) == float("inf")) else value
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
+import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -14,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from runner.core import resume_words
+from runner.core.fields import Fields
 from runner.core.job import Attempt, Job, Plan
-from runner.core.state import COMPLETED
-from runner.disk import atomic, layout, results, supervisor_file
+from runner.core.result import Result
+from runner.core.state import COMPLETED, Record
+from runner.disk import atomic, layout, record_file, results, supervisor_file
 from runner.disk.checkpoints import latest_checkpoint
-from runner.disk.reading import read_json
 from runner.disk.supervisor_file import SupervisorRecord
 from runner.processes import process_tree
 
@@ -59,6 +62,20 @@ def take_back(attempt: Attempt) -> None:
         (attempt.job.out_dir / layout.METADATA).unlink()
 
 
+def not_started(job: Job, error: OSError | ValueError) -> Record:
+    """The record of a job whose folder or supervisor cannot be made.
+
+    It is written down as its result, if that can be done and no result of an earlier attempt would be lost. Never
+    raises: the folder may be a file, or not for us to read.
+    """
+    cause = error.strerror or error if isinstance(error, OSError) else error
+    place = getattr(error, "filename", None) or job.out_dir
+    result = results.lost(Attempt(job, last(job) + 1, job.argv, job.env), f"cannot be started: {cause} ({place})")
+    if results.look(job.out_dir) is None:
+        results.write_result(job, result)
+    return results.record(job, result)
+
+
 def continues(job: Job) -> bool:
     """Whether the next attempt continues from a checkpoint, if there is one; a completed job is run from scratch."""
     before = results.read_result(job)
@@ -67,8 +84,8 @@ def continues(job: Job) -> bool:
 
 def _completed_before(job: Job, number: int) -> bool:
     """Whether the previous attempt, which is archived, completed: then this one is to start from the beginning."""
-    result = read_json(str(job.out_dir / f"{layout.ATTEMPT}{number - 1}" / layout.RESULT))
-    return bool(result.get("status") == COMPLETED)
+    result = results.look(job.out_dir / f"{layout.ATTEMPT}{number - 1}")
+    return isinstance(result, Result) and result.status == COMPLETED
 
 
 def command(job: Job, checkpoint: str | None) -> tuple[str, ...]:
@@ -112,21 +129,31 @@ def _edited(job: Job, source: Path) -> bool:
 
 def last(job: Job) -> int:
     """The number of the latest attempt that left a file; 0 if there was none."""
-    folders = job.out_dir.glob(f"{layout.ATTEMPT}*")
-    numbers = [int(text) for path in folders if (text := path.name.removeprefix(layout.ATTEMPT)).isdecimal()]
-    return max([*numbers, _current(job) or 0])
+    return max(_last_archived(job), _current(job) or 0)
+
+
+def _last_archived(job: Job) -> int:
+    numbers = [
+        int(number)
+        for path in job.out_dir.glob(f"{layout.ATTEMPT}*")
+        if (number := path.name.removeprefix(layout.ATTEMPT)).isdecimal() and _is_archive(path)
+    ]
+    return max(numbers, default=0)
 
 
 def _current(job: Job) -> int | None:
     """The number of the attempt in the job's folder itself; None if there is none."""
-    for name in (layout.METADATA, layout.RESULT):
-        record = read_json(str(job.out_dir / name))
-        try:
-            if record:
-                return int(record.get("attempt", 1))
-        except (ValueError, TypeError):
-            continue
-    return None
+    found = [record_file.look(str(job.out_dir / name), _number) for name in (layout.METADATA, layout.RESULT)]
+    for number in found:
+        if isinstance(number, int):
+            complete = os.path.lexists(job.out_dir / f"{layout.ATTEMPT}{number}" / layout.METADATA)
+            return _last_archived(job) + 1 if complete else number  # of an earlier attempt no file is replaced
+    return None if found == [None, None] else _last_archived(job) + 1
+
+
+def _number(record: dict[str, Any]) -> int:
+    number: int = Fields(record).whole("attempt", 1, least=1)
+    return number
 
 
 def archive_attempt(job: Job, *, whole: bool) -> None:
@@ -140,12 +167,20 @@ def archive_attempt(job: Job, *, whole: bool) -> None:
     archive = job.out_dir / f"{layout.ATTEMPT}{number}"
     if archive.is_symlink():  # planted by the job: its files would leave the batch
         archive.unlink()
+    elif archive.exists() and not archive.is_dir():  # a file of the job, which is archived like its others
+        archive.rename(_free(archive))
     archive.mkdir(exist_ok=True)
     for path in sorted(job.out_dir.iterdir(), key=lambda path: path.name == layout.METADATA):
         ours = path.name in (*layout.RUNNER_OWNED, layout.RESOLVED) or path.stem == "config_used"
         if not _is_archive(path) and (whole or ours):
             path.rename(archive / path.name)
     atomic.sync_folder(job.out_dir)
+
+
+def _free(path: Path) -> Path:
+    """A name beside a file that nothing has."""
+    names = (path.with_name(f"{path.name}.{number}") for number in itertools.count(1))
+    return next(name for name in names if not os.path.lexists(name))
 
 
 def archive_foreign_files(job: Job) -> None:
@@ -165,7 +200,9 @@ def archive_foreign_files(job: Job) -> None:
 
 
 def _is_archive(path: Path) -> bool:
-    return path.name.startswith(layout.ATTEMPT) and path.is_dir()
+    """True for the folder of an earlier attempt. Raises nothing, also where the folder around it cannot be searched."""
+    is_folder = os.path.isdir(path) and not os.path.islink(path)  # noqa: PTH112, PTH114 - Path's would raise
+    return path.name.startswith(layout.ATTEMPT) and is_folder
 
 
 def archive_completed(job: Job) -> None:
@@ -181,10 +218,16 @@ def clean_up(job: Job) -> None:
     """
     if (other := results.runs_on_other_host(job)) is not None:
         raise OSError(errno.EBUSY, f"the job runs on {other.host}", str(job.out_dir / layout.SUPERVISOR))
-    for path in job.out_dir.glob(".*.tmp"):
-        path.unlink(missing_ok=True)
+    _remove_unfinished(job.out_dir)
     if results.read_result(job) is None and (mark := _mark(job)):
         process_tree.kill_marked(mark)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove partly written files. A folder of such a name is not ours; what cannot be removed is in nobody's way."""
+    for path in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def clean_up_batch(plan: Plan) -> None:
@@ -192,8 +235,7 @@ def clean_up_batch(plan: Plan) -> None:
 
     Jobs that run on another host are left alone.
     """
-    for path in plan.root.glob(".*.tmp"):
-        path.unlink(missing_ok=True)
+    _remove_unfinished(plan.root)
     for job in plan.jobs:
         found = supervisor_file.read(job.out_dir)
         if found is not None:
@@ -215,6 +257,7 @@ def _wait_for(supervisor: SupervisorRecord) -> None:
 
 
 def _mark(job: Job) -> str | None:
-    environment = read_json(str(job.out_dir / layout.METADATA)).get("environment")
-    mark = environment.get(process_tree.MARK) if isinstance(environment, dict) else None
-    return str(mark) if mark else None
+    environment = record_file.look(
+        str(job.out_dir / layout.METADATA), lambda record: Fields(record).texts("environment", {})
+    )
+    return environment.get(process_tree.MARK) if isinstance(environment, dict) else None

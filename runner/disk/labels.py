@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from runner.core.errors import UserError
+from runner.core.fields import Fields
 from runner.core.text import shown
-from runner.disk import atomic
+from runner.disk import atomic, record_file
 from runner.disk.layout import BatchPaths
+from runner.disk.record_file import Unreadable
 
 SCHEMA = 1
 
@@ -31,13 +32,11 @@ class Labels:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Labels:
-        """Raises KeyError, TypeError or ValueError for what is not a record of this version."""
-        if record["schema"] != SCHEMA:
-            raise ValueError(f"was written by another version (schema {record['schema']})")
-        note, tags = record.get("note"), record.get("tags") or []
-        if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-            raise TypeError("tags is not a list of words")
-        return cls(str(note) if note else None, tuple(dict.fromkeys(tags)))
+        """Raises ValueError for what is not a record of this version."""
+        fields = Fields(record)
+        if (schema := fields.whole("schema")) != SCHEMA:
+            raise ValueError(f"was written by another version (schema {schema})")
+        return cls(fields.text("note", None) or None, tuple(dict.fromkeys(fields.words("tags", ()))))
 
 
 def read(root: Path) -> Labels:
@@ -59,13 +58,11 @@ def change(root: Path, how: Callable[[Labels], Labels]) -> Labels:
 
 
 def _read(root: Path) -> Labels:
-    path = Path(BatchPaths(root).labels)
-    try:
-        return Labels.from_json(json.loads(path.read_bytes()))
-    except FileNotFoundError:
-        return Labels()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{shown(path)}: cannot be read ({error}); correct or delete it") from None
+    path = BatchPaths(root).labels
+    found = record_file.look(path, Labels.from_json)
+    if isinstance(found, Unreadable):
+        raise UserError(f"{shown(path)}: cannot be read ({found.why}); correct or delete it")
+    return found or Labels()
 
 
 @contextmanager

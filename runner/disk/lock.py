@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import Any
 
 from runner.core import clock
-from runner.disk.reading import read_json
+from runner.core.fields import Fields
+from runner.disk import record_file
 from runner.processes import process_id
 
 GLANCE = 0.2  # seconds; a process that only checks whether it is held has it for microseconds
@@ -119,5 +120,17 @@ def _is_of_other_host(holder: Mapping[str, Any]) -> bool:
 
 
 def _read(path: str) -> dict[str, Any]:
-    """Empty while it is free, and for a moment while it is being written."""
-    return read_json(path)
+    """Empty while it is free, for a moment while it is being written, and for what is not the record of a holder."""
+    found = record_file.look(path, _holder)
+    return found if isinstance(found, dict) else {}
+
+
+def _holder(record: dict[str, Any]) -> dict[str, Any]:
+    """Raises ValueError for what is not the record of a holder."""
+    fields = Fields(record)
+    if "identity" in fields and not process_id.is_record(record["identity"]):
+        raise fields.odd("identity", "a pid record")
+    fields.whole("pid", least=1)
+    fields.text("host")
+    fields.text("since")
+    return record

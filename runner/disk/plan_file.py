@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,19 @@ from typing import Any
 from runner.core import redact
 from runner.core.canonical import tagged, untagged
 from runner.core.errors import UserError
+from runner.core.fields import Fields
 from runner.core.job import Job, Plan
 from runner.core.options import RunOptions
 from runner.core.plan_kind import PlanKind
 from runner.core.text import shown
-from runner.disk import atomic, layout
+from runner.disk import atomic, layout, record_file
+from runner.disk.checkpoints import is_pattern
+from runner.disk.layout import BatchPaths
 from runner.disk.moved import Move, is_same
 
 SCHEMA = 1
+_OF_SWEEPS = ("experiment", "mode", "mode_typed", "spec", "launcher", "module", "command", "python")
+LARGEST = 1 << 28  # bytes
 
 
 def write(plan: Plan) -> None:
@@ -27,27 +32,30 @@ def write(plan: Plan) -> None:
         path = plan.root / name
         path.parent.mkdir(exist_ok=True)
         atomic.write_bytes(path, content)
-    atomic.write_json(layout.BatchPaths(plan.root).plan, to_json(plan))
+    atomic.write_json(BatchPaths(plan.root).plan, to_json(plan))
 
 
 def exists(root: Path) -> bool:
     """Whether the folder is that of a batch."""
-    return Path(layout.BatchPaths(root).plan).exists()
+    return Path(BatchPaths(root).plan).exists()
 
 
-def read(root: Path, kind_named: Callable[[str], PlanKind]) -> Plan:
-    """The plan of the batch in `root`. Raises UserError if there is none that can be read."""
-    path = Path(layout.BatchPaths(root).plan)
+def read(root: Path, kind_named: Callable[[str], PlanKind], *, contents: bool = True) -> Plan:
+    """The plan of the batch in `root`. Raises UserError if there is none that can be read.
+
+    `contents`: with those of the jobs' configs, which only a run of the batch needs.
+    """
+    path = BatchPaths(root).plan
     try:
-        return from_json(json.loads(path.read_bytes()), root, kind_named)
+        return from_json(record_file.load(path, LARGEST), root, kind_named, contents=contents)
     except FileNotFoundError:
         raise UserError(f"{shown(root)}: is not a batch (it has no plan.json); name the folder of one") from None
     except UserError:
         raise
     except PermissionError:
         raise UserError(f"{shown(path)}: cannot be read; it belongs to another user, or is protected") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        cause = f"{type(error).__name__}: {error}"
+    except (OSError, ValueError) as error:
+        cause = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{shown(path)}: cannot be read ({cause}); start a new batch") from None
 
 
@@ -108,67 +116,117 @@ def _copy_words(job: Job) -> dict[str, str]:
     return {str(index): words[index] for index in job.copy_words}
 
 
-def from_json(record: Mapping[str, Any], root: Path, kind_named: Callable[[str], PlanKind]) -> Plan:
-    """The plan of a record, equal to the one that was written. Raises UserError, KeyError, TypeError or ValueError.
+def from_json(
+    record: dict[str, Any], root: Path, kind_named: Callable[[str], PlanKind], *, contents: bool = True
+) -> Plan:
+    """The plan of a record, equal to the one that was written. Raises ValueError for an odd record, such as UserError.
 
     The plan of a batch that was moved or copied is that of the present place, with `moved_from`.
     """
-    if record["schema"] != SCHEMA:
-        path = shown(layout.BatchPaths(root).plan)
-        raise UserError(f"{path}: was written by another version (schema {record['schema']}); use that one")
-    before = Path(record["experiment_dir"])
+    fields = Fields(record)
+    if (schema := fields.whole("schema")) != SCHEMA:
+        path = shown(BatchPaths(root).plan)
+        raise UserError(f"{path}: was written by another version (schema {schema}); use that one")
+    before = Path(fields.path("experiment_dir"))
     root = before if is_same(before, root) else root.resolve()
     move = None if root == before else Move(before, root)
-    options = RunOptions.from_json(record["options"])
-    jobs = [_job_from_json(before, entry, options) for entry in record["jobs"]]
+    options = _options(fields.mapping("options"))
+    entries = list(fields.records("jobs"))
+    if not entries:
+        raise fields.odd("jobs", "a list of jobs")
+    jobs = [_job_from_json(before, entry, options) for entry in entries]
     if move is not None:
-        jobs = [move.job(job, str(entry["fingerprint"])) for job, entry in zip(jobs, record["jobs"], strict=True)]
-    cwd = Path(record.get("working_dir") or (jobs[0].cwd if jobs else before.parent))  # 0.1.0 has that of the jobs only
+        jobs = [move.job(job, entry.text("fingerprint")) for job, entry in zip(jobs, entries, strict=True)]
+    cwd = Path(fields.path("working_dir", jobs[0].cwd if jobs else before.parent))  # 0.1.0 has that of the jobs only
     return Plan(
-        name=record["name"],
+        name=fields.text("name"),
         root=root,
-        jobs=tuple(_complete(job, entry) for job, entry in zip(jobs, record["jobs"], strict=True)),
-        kind=kind_named(record["door"]),
-        created_at=record["created_at"],
-        overrides=record["global_overrides"],
-        notices=tuple(record.get("notices", ())),
+        jobs=tuple(_complete(job, entry, contents=contents) for job, entry in zip(jobs, entries, strict=True)),
+        kind=kind_named(fields.text("door")),
+        created_at=fields.text("created_at"),
+        overrides=fields.texts("global_overrides"),
+        notices=fields.words("notices", ()),
         options=options,
-        origin=record.get("origin", {}),
+        origin=_origin(fields.mapping("origin", {})),
         cwd=cwd if move is None else move.folder(cwd),
         moved_from=None if move is None else before,
     )
 
 
-def _job_from_json(root: Path, entry: Mapping[str, Any], options: RunOptions) -> Job:
-    before = untagged(entry.get("changed_from", {}))  # 0.1.0 kept the new values only
+def _options(record: dict[str, Any]) -> RunOptions:
+    options = RunOptions.from_json(record)
+    fields = Fields(record, "options.")
+    if not all(map(is_pattern, options.checkpoints)):
+        raise fields.odd("checkpoints", "a list of patterns")
+    try:
+        for pattern in options.metric_patterns:
+            re.compile(pattern)
+    except (re.error, RecursionError, OverflowError):
+        raise fields.odd("metric_patterns", "a list of regular expressions") from None
+    return options
+
+
+def _origin(record: dict[str, Any]) -> dict[str, Any]:
+    """What a sweep or a tree was planned from; each kind has entries of its own."""
+    fields = Fields(record, "origin.")
+    for key in (*_OF_SWEEPS, "config_root", "working_dir"):
+        fields.text(key, None)
+    fields.words("arguments", None)
+    fields.texts("flags", {})
+    for other in fields.records("others") if "others" in fields else ():
+        other.text("name")
+        other.path("config_path")
+    return record
+
+
+def _job_from_json(root: Path, entry: Fields, options: RunOptions) -> Job:
+    before = untagged(entry.mapping("changed_from", {}))  # 0.1.0 kept the new values only
+    after = untagged(entry.mapping("changes", {}))
+    source, script, argv = entry.path("config_path", None), entry.path("script", None), entry.words("command")
+    unrecorded = entry.words("unrecorded", None)
     return Job(
-        name=entry["name"],
-        argv=tuple(entry["command"]),
-        out_dir=root / entry["name"],
-        config=untagged(entry["config"]),
-        overrides=entry["overrides"],
-        changes={key: (before.get(key), new) for key, new in untagged(entry.get("changes", {})).items()},
-        source=Path(entry["config_path"]) if entry["config_path"] else None,
-        source_argument=entry["config_argument"],
-        copy_words={int(index): word for index, word in entry.get("config_words", {}).items()},
-        script=Path(entry["script"]) if entry["script"] else None,
-        snapshot=entry["config_copy"],
-        env=entry["environment"],
-        cwd=Path(entry["working_dir"]),
-        rerun=tuple(redact.with_places(entry["rerun"])),
-        resume_args=tuple(entry["resume_args"]),
-        disk_bytes=entry.get("disk_bytes", 0),
+        name=_name(entry),
+        argv=argv,
+        out_dir=root / entry.text("name"),
+        config=untagged(entry.mapping("config")),
+        overrides=entry.texts("overrides"),
+        changes={key: (before.get(key), new) for key, new in after.items()},
+        source=Path(source) if source else None,
+        source_argument=entry.text("config_argument", None),
+        copy_words=_copy_words_from_json(entry),
+        script=Path(script) if script else None,
+        snapshot=entry.path("config_copy", None),
+        env=entry.texts("environment"),
+        cwd=Path(entry.path("working_dir")),
+        rerun=tuple(redact.with_places(entry.words("rerun"))),
+        resume_args=entry.words("resume_args"),
+        disk_bytes=entry.whole("disk_bytes", 0, least=0),
         not_secret=options.not_secret,
-        unrecorded=tuple(entry.get("unrecorded", redact.unrecorded(entry["command"]))),  # 0.1.0 has no such key
-        planned_as=entry.get("planned_as"),
-        volatile=tuple(entry.get("volatile", ())),
-        runs_resolved=entry.get("runs_resolved", False),
+        unrecorded=tuple(redact.unrecorded(argv)) if unrecorded is None else unrecorded,  # 0.1.0 has no such key
+        planned_as=entry.text("planned_as", None),
+        volatile=entry.words("volatile", ()),
+        runs_resolved=entry.flag("runs_resolved", False),
     )
 
 
-def _complete(job: Job, entry: Mapping[str, Any]) -> Job:
+def _name(entry: Fields) -> str:
+    """The name of a job, which is that of its folder: never one outside the batch."""
+    name: str = entry.path("name")
+    if name.startswith("/") or not {"", ".", ".."}.isdisjoint(name.split("/")):
+        raise entry.odd("name", "the name of a folder")
+    return name
+
+
+def _copy_words_from_json(entry: Fields) -> dict[int, str]:
+    words = entry.texts("config_words", {})
+    if not all(index.isascii() and index.isdecimal() and len(index) < 10 for index in words):
+        raise entry.odd("config_words", "an object whose keys are numbers")
+    return {int(index): word for index, word in words.items()}
+
+
+def _complete(job: Job, entry: Fields, *, contents: bool) -> Job:
     """The job with the content of its config, and with the fingerprint that it was given."""
-    return replace(job, files=_copies(job)).with_fingerprint(entry["fingerprint"])
+    return replace(job, files=_copies(job) if contents else {}).with_fingerprint(entry.text("fingerprint"))
 
 
 def _copies(job: Job) -> dict[str, bytes]:

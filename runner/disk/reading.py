@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
+
+from runner.core.fields import parsed
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
@@ -36,10 +37,9 @@ def read_bytes(path: str, largest: int = -1) -> bytes:
 def read_json(path: str, largest: int = LARGEST) -> dict[str, Any]:
     """A JSON object in a file of at most `largest` bytes (-1: of any size); empty for what cannot be read as one."""
     try:
-        record = json.loads(read_bytes(path, largest))
-    except (OSError, ValueError, RecursionError):
+        return parsed(read_bytes(path, largest))
+    except (OSError, ValueError):
         return {}
-    return record if isinstance(record, dict) else {}
 
 
 def last_lines(path: str, size: int = TAIL) -> list[bytes]:

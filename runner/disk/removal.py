@@ -11,8 +11,8 @@ from pathlib import Path
 
 from runner.core import clock
 from runner.core.job import Job
+from runner.core.result import Result
 from runner.disk import checkpoints, layout, results, supervisor_file, usage
-from runner.disk.reading import read_json
 from runner.disk.supervisor_file import SupervisorRecord
 
 REMOVED = "final_checkpoint_removed"  # in the result of a job: when the file that final_checkpoint names was removed
@@ -33,7 +33,7 @@ def running_jobs(root: Path) -> Iterator[tuple[Path, SupervisorRecord]]:
         if layout.SUPERVISOR not in files:
             continue
         found = supervisor_file.read(folder)
-        ended = bool(read_json(layout.JobPaths(folder).result))
+        ended = isinstance(results.look(folder), Result)
         if found is not None and (found.alive or (found.on_other_host and not ended)):
             yield Path(folder), found
 

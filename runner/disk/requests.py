@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from runner.core.errors import UserError
+from runner.core.fields import Fields
 from runner.core.job import Job, Plan
 from runner.core.plan_kind import PlanKind
 from runner.core.requests import AddJobs, Answer, MoveJobs, Request, SkipJobs, StopJobs
-from runner.disk import atomic, layout, plan_file
+from runner.disk import atomic, layout, plan_file, record_file
 from runner.disk.reading import read_json
+from runner.disk.record_file import Unreadable
 from runner.processes import process_id
 
 SCHEMA = 1
@@ -68,13 +70,14 @@ def take(root: Path, ticket: str, kind_named: Callable[[str], PlanKind]) -> Requ
         return None
     record = read_json(str(path), largest=-1)
     try:
-        if record["schema"] != SCHEMA:
-            raise UserError(f"the request was written by another version (schema {record['schema']}); use that one")
-        return _from_json(record, root, kind_named)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"the request cannot be read ({type(error).__name__}: {error})") from None
+        fields = Fields(record)
+        if (schema := fields.whole("schema")) != SCHEMA:
+            raise UserError(f"the request was written by another version (schema {schema}); use that one")
+        return _from_json(fields, root, kind_named)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"the request cannot be read ({error})") from None
 
 
 def answer(root: Path, ticket: str, answer: Answer) -> None:
@@ -88,11 +91,17 @@ def answer(root: Path, ticket: str, answer: Answer) -> None:
 def read_answer(root: Path, ticket: str) -> Answer | None:
     """The answer to a request, once; None if there is none yet."""
     path = _folder(root) / f"{ticket}{ANSWER}"
-    record = read_json(str(path))
-    if not record:
+    found = record_file.look(str(path), _answer_from_json)
+    if found is None:
         return None
     path.unlink(missing_ok=True)
-    return Answer(tuple(map(str, record.get("lines") or ())), bool(record.get("refused")))
+    return Answer((f"the answer cannot be read ({found.why})",)) if isinstance(found, Unreadable) else found
+
+
+def _answer_from_json(record: dict[str, Any]) -> Answer:
+    """Raises ValueError for what is not an answer."""
+    fields = Fields(record)
+    return Answer(fields.words("lines", ()), fields.flag("refused", False))
 
 
 def clean_up(root: Path) -> None:
@@ -101,7 +110,8 @@ def clean_up(root: Path) -> None:
     for path in folder.glob("*.json"):
         alive = path.name.endswith(REQUEST) and process_id.alive(read_json(str(path), largest=-1).get("sender"))
         if not alive and (path.name.endswith((REQUEST, TAKEN, ANSWER)) or path.name == layout.DONE):
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # not a file of ours: it is in nobody's way
+                path.unlink()
 
 
 def note(root: Path, names: Iterable[str], what: str) -> None:
@@ -113,8 +123,8 @@ def note(root: Path, names: Iterable[str], what: str) -> None:
 
 def noted(root: Path) -> dict[str, str]:
     """Name of a job -> what was done with it by request since the batch was started or resumed."""
-    jobs = read_json(str(_folder(root) / layout.DONE)).get("jobs")
-    return {str(name): str(what) for name, what in jobs.items()} if isinstance(jobs, dict) else {}
+    found = record_file.look(str(_folder(root) / layout.DONE), lambda record: Fields(record).texts("jobs", {}))
+    return found if isinstance(found, dict) else {}
 
 
 def _folder(root: Path) -> Path:
@@ -136,17 +146,20 @@ def _to_json(plan: Plan, request: Request) -> dict[str, Any]:
             return {**record, "jobs": list(names)}
 
 
-def _from_json(record: Mapping[str, Any], root: Path, kind_named: Callable[[str], PlanKind]) -> Request:
-    """Raises UserError, KeyError, TypeError, ValueError or AttributeError for what is not a request."""
-    kind = _WORDS[record["request"]]
+def _from_json(fields: Fields, root: Path, kind_named: Callable[[str], PlanKind]) -> Request:
+    """Raises ValueError for what is not a request."""
+    kind = _WORDS.get(fields.text("request"))
+    if kind is None:
+        raise fields.odd("request", "one of " + ", ".join(_WORDS))
     if kind is AddJobs:
-        plan = plan_file.from_json(record["plan"], root, kind_named)
-        jobs = tuple(_with_contents(job, record["files"][job.name]) for job in plan.jobs)
-        return AddJobs(jobs, bool(record["first"]))
-    names = tuple(map(str, record["jobs"]))
+        plan = plan_file.from_json(fields.mapping("plan"), root, kind_named)
+        files = Fields(fields.mapping("files"), "files.")
+        jobs = tuple(_with_contents(job, Fields(files.mapping(job.name), f"files.{job.name}.")) for job in plan.jobs)
+        return AddJobs(jobs, fields.flag("first"))
+    names = fields.words("jobs")
     if kind is MoveJobs:
-        return MoveJobs(names, bool(record["first"]))
-    return StopJobs(names, bool(record["kill"])) if kind is StopJobs else SkipJobs(names)
+        return MoveJobs(names, fields.flag("first"))
+    return StopJobs(names, fields.flag("kill")) if kind is StopJobs else SkipJobs(names)
 
 
 def _contents(job: Job) -> dict[str, dict[str, str]]:
@@ -155,8 +168,8 @@ def _contents(job: Job) -> dict[str, dict[str, str]]:
     return {"files": _encoded(job.files), "bases": _encoded(bases)}
 
 
-def _with_contents(job: Job, record: Mapping[str, Any]) -> Job:
-    files, bases = (_decoded(record[key]) for key in ("files", "bases"))
+def _with_contents(job: Job, record: Fields) -> Job:
+    files, bases = (_decoded(record.texts(key)) for key in ("files", "bases"))
     return replace(job, files=files, bases={Path(path): content for path, content in bases.items()})
 
 

@@ -7,16 +7,28 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from runner.core import clock, redact
 from runner.core.canonical import tagged
+from runner.core.fields import Fields
 from runner.core.job import Attempt, Job
 from runner.core.result import Result
-from runner.core.state import COMPLETED, ERROR, Finished, Outcome, Record, Running
+from runner.core.state import (
+    COMPLETED,
+    ERROR,
+    LOST,
+    PENDING,
+    RUNNING,
+    UNREADABLE,
+    Finished,
+    Outcome,
+    Record,
+    Running,
+)
 from runner.core.text import shown
-from runner.disk import atomic, layout, supervisor_file
-from runner.disk.reading import read_json
+from runner.disk import atomic, layout, record_file, supervisor_file
+from runner.disk.record_file import Unreadable
 from runner.disk.supervisor_file import SupervisorRecord
 
 SCHEMA = 1
@@ -72,13 +84,14 @@ def write_end(root: Path, exit_code: int) -> None:
 
 def remove_end(root: Path) -> None:
     """Another run of the batch begins."""
-    Path(layout.BatchPaths(root).end).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        Path(layout.BatchPaths(root).end).unlink()
 
 
 def read_end(root: Path) -> int | None:
     """The exit code of the last run of the batch; None if it was killed, or was one of version 0.1.0."""
-    code = read_json(layout.BatchPaths(root).end).get("exit_code")
-    return code if isinstance(code, int) else None
+    found = record_file.look(layout.BatchPaths(root).end, lambda record: Fields(record).whole("exit_code", least=0))
+    return found if isinstance(found, int) and found < 256 else None
 
 
 def metadata(attempt: Attempt, provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,10 +163,13 @@ def write_result(job: Job, result: Result) -> str | None:
 
 def read_result(job: Job) -> Result | None:
     """The result in the job's folder; None if there is none that can be read."""
-    try:
-        return Result.from_json(read_json(str(job.out_dir / layout.RESULT)))
-    except ValueError:
-        return None
+    found = look(job.out_dir)
+    return found if isinstance(found, Result) else None
+
+
+def look(folder: str | os.PathLike[str]) -> Result | Unreadable | None:
+    """The result in a job's folder, or why it cannot be read; None if there is none."""
+    return record_file.look(layout.JobPaths(folder).result, Result.from_json)
 
 
 def record(job: Job, result: Result) -> Record:
@@ -201,15 +217,30 @@ def running_elsewhere(record: Record) -> str | None:
     return f"{where}; if it does not run there any more, delete {path}"
 
 
-def unfinished(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """The state of a job without a result: `status` is running (of an existing process only), lost or pending.
+class Unfinished(NamedTuple):
+    """The state of a job without a result: running (of an existing process only), lost, pending or unreadable.
 
-    `host` is given for another host, whose processes cannot be seen from here: they count as existing.
+    `host` is given for another host, whose processes cannot be seen from here: they count as existing. `error` is why a
+    record cannot be read.
     """
-    found = supervisor_file.read(folder)
-    if found is None:
-        return {"status": "pending"}
-    about = {"status": "running", "pid": found.job_pid, "attempt": found.attempt, "started_at": found.started_at}
+
+    status: str
+    pid: int | None = None
+    attempt: int | None = None
+    started_at: str | None = None
+    host: str | None = None
+    error: str | None = None
+
+
+def unfinished(folder: str | os.PathLike[str], result: Unreadable | None = None) -> Unfinished:
+    """The state of a job without a result, or with one that cannot be read."""
+    found = supervisor_file.look(folder)
+    broken = next((it for it in (result, found) if isinstance(it, Unreadable)), None)
+    if not isinstance(found, SupervisorRecord):
+        return Unfinished(PENDING) if broken is None else Unfinished(UNREADABLE, error=broken.why)
+    about = Unfinished(RUNNING, found.job_pid, found.attempt, found.started_at)
     if found.on_other_host:
-        return {**about, "host": found.host}
-    return about if found.alive else {**about, "status": "lost"}
+        return about._replace(host=found.host)
+    if found.alive:
+        return about
+    return about._replace(status=LOST) if broken is None else Unfinished(UNREADABLE, error=broken.why)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 
-from runner.disk import atomic, layout
-from runner.disk.reading import read_json
+from runner.core.fields import Fields
+from runner.disk import atomic, layout, record_file
+from runner.disk.record_file import Unreadable
 from runner.processes import process_id
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
@@ -64,19 +65,17 @@ class SupervisorRecord:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> SupervisorRecord:
         """A record without a host is one of this host. Raises ValueError for what is not a record."""
-        try:
-            return cls(
-                supervisor=_pid_record(record["supervisor"]),
-                job=_pid_record(record["job"]) if record.get("job") else None,
-                mark=record.get("mark"),
-                attempt=int(record.get("attempt") or 1),
-                argv=tuple(map(str, record.get("argv") or ())),
-                keep_running=bool(record.get("keep_running")),
-                started_at=record.get("started_at"),
-                host=record.get("host"),
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"is not a record of a supervisor: {error}") from None
+        fields = Fields(record)
+        return cls(
+            supervisor=_pid_record(fields, "supervisor"),
+            job=_pid_record(fields, "job") if "job" in fields else None,
+            mark=fields.text("mark", None),
+            attempt=fields.whole("attempt", 1, least=1),
+            argv=fields.words("argv", ()),
+            keep_running=fields.flag("keep_running", False),
+            started_at=fields.text("started_at", None),
+            host=fields.text("host", None),
+        )
 
     @property
     def on_other_host(self) -> bool:
@@ -97,11 +96,12 @@ class SupervisorRecord:
         return int(self.job[0]) if self.job else None
 
 
-def _pid_record(value: list[Any]) -> list[str]:
-    found = [str(item) for item in value]
-    if not found or not found[0].isdecimal():
-        raise ValueError(f"{value!r:.40} is not a pid record")
-    return found
+def _pid_record(fields: Fields, key: str) -> list[str]:
+    """The pid record in an entry. Raises ValueError for what cannot be one: `os.kill` takes no larger number."""
+    found: tuple[str, ...] = fields.words(key)
+    if not process_id.is_record(found):
+        raise fields.odd(key, "a pid record")
+    return list(found)
 
 
 def write(folder: str | os.PathLike[str], record: SupervisorRecord) -> None:
@@ -117,16 +117,21 @@ def write(folder: str | os.PathLike[str], record: SupervisorRecord) -> None:
 
 def read(folder: str | os.PathLike[str]) -> SupervisorRecord | None:
     """The record in a job's folder; None if there is none that can be read."""
-    found = read_json(layout.JobPaths(folder).supervisor)
-    try:
-        return SupervisorRecord.from_json(found) if found else None
-    except ValueError:  # torn, or not ours
-        return None
+    found = look(folder)
+    return found if isinstance(found, SupervisorRecord) else None
+
+
+def look(folder: str | os.PathLike[str]) -> SupervisorRecord | Unreadable | None:
+    """The record in a job's folder, or why it cannot be read; None if there is none."""
+    return record_file.look(layout.JobPaths(folder).supervisor, SupervisorRecord.from_json)
 
 
 def remove(folder: str | os.PathLike[str]) -> None:
-    """Remove the record of a supervisor that is done, or gone."""
+    """Remove the record of a supervisor that is done, or gone.
+
+    Never raises: what cannot be removed names a process that has ended, and does not count beside a result.
+    """
     try:
         os.unlink(layout.JobPaths(folder).supervisor)
-    except FileNotFoundError:
+    except OSError:
         pass

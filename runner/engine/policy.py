@@ -21,7 +21,7 @@ _STARTERS = re.compile(
 
 def retry_delay(options: RunOptions, tries: int) -> float:
     """Seconds to wait before another try, after `tries` tries: doubled each time, up to LONGEST_DELAY."""
-    return float(min(options.retry_delay * 2 ** (tries - 1), LONGEST_DELAY))
+    return min(options.retry_delay * 2.0 ** min(tries - 1, 64), LONGEST_DELAY)
 
 
 def delay_after(options: RunOptions, outcome: Outcome, tries: int, *, adopted: bool) -> float | None:

@@ -6,7 +6,7 @@ import select
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from runner.core.job import Attempt, Job
+from runner.core.job import Job
 from runner.core.options import RunOptions
 from runner.core.state import Record
 from runner.core.text import count
@@ -50,7 +50,9 @@ class Local:
         try:
             handle = Supervised(job, self._options, self._provenance, self._patience)
         except OSError as error:
-            return self._patience.after(error) or _not_started(job, error)
+            return self._patience.after(error) or attempts.not_started(job, error)
+        except ValueError as error:  # a name that no file can have
+            return attempts.not_started(job, error)
         self._running.append(handle)
         return handle
 
@@ -73,11 +75,3 @@ class Local:
         for handle in self._running:
             handle.enforce()
         self._running = [handle for handle in self._running if not handle.done()]
-
-
-def _not_started(job: Job, error: OSError) -> Record:
-    """The record of a job whose folder or supervisor cannot be made; it is written down as its result."""
-    cause = f"cannot be started: {error.strerror or error} ({error.filename or job.out_dir})"
-    result = results.lost(Attempt(job, attempts.last(job) + 1, job.argv, job.env), cause)
-    results.write_result(job, result)
-    return results.record(job, result)

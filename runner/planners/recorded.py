@@ -11,9 +11,12 @@ from runner.disk import plan_file
 from runner.planners.registry import KINDS
 
 
-def plan(root: Path) -> Plan:
-    """The plan of the batch in `root`. Raises UserError if there is none that can be read."""
-    return plan_file.read(root, kind_named)
+def plan(root: Path, *, contents: bool = True) -> Plan:
+    """The plan of the batch in `root`. Raises UserError if there is none that can be read.
+
+    `contents`: with those of the jobs' configs, which only a run of the batch needs.
+    """
+    return plan_file.read(root, kind_named, contents=contents)
 
 
 def kind_named(name: str) -> PlanKind:

@@ -42,9 +42,16 @@ def own() -> list[str]:
     return of_child(os.getpid())
 
 
+def is_record(value: object) -> bool:
+    """True for what can be a pid record: texts, the first of which is a number that a process can have."""
+    if not isinstance(value, (list, tuple)) or not value or not all(isinstance(item, str) for item in value):
+        return False
+    return len(value[0]) < 10 and value[0].isascii() and value[0].isdecimal() and int(value[0]) > 0
+
+
 def alive(record: Sequence[str] | None) -> bool:
     """True if the process of this pid record still exists, on this host."""
-    return record is not None and of(int(record[0])) == list(record)
+    return record is not None and is_record(record) and of(int(record[0])) == list(record)
 
 
 def _boot() -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from runner.core.fields import is_number
 from runner.core.state import Finished, Record
 from runner.output import names
 
@@ -47,7 +48,7 @@ def index(values: Sequence[Any], direction: str) -> int | None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return is_number(value) and math.isfinite(value)
 
 
 def of_record(record: Record, name: str) -> tuple[float | None, float | None]:
@@ -58,8 +59,8 @@ def of_record(record: Record, name: str) -> tuple[float | None, float | None]:
     last, entry = result.final_metrics.get(name), result.best_metrics.get(name)
     best = entry.get("value") if isinstance(entry, dict) else None
     return (
-        float(last) if isinstance(last, int | float) else None,
-        float(best) if isinstance(best, int | float) else None,
+        float(last) if last is not None and is_number(last) else None,
+        float(best) if best is not None and is_number(best) else None,
     )
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from runner.core.fields import is_number
 from runner.core.state import COMPLETED
 from runner.reports.table import Table
 
@@ -45,7 +46,7 @@ def _group(members: Sequence[Mapping[str, Any]], settings: Iterable[str], measur
     made: dict[str, Any] = {COUNT: len(members)}
     made |= {name: members[0][name] for name in settings if name in members[0]}
     for name in measured:
-        values = [float(row[name]) for row in members if _is_number(row.get(name))]
+        values = [float(row[name]) for row in members if is_number(row.get(name))]
         if values:
             made[name] = _mean(values)
     return made
@@ -66,7 +67,3 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, Mean):
             made[f"{name}/std"] = value.std
     return made
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

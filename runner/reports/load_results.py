@@ -7,6 +7,7 @@ leaves its cells empty and never hides a job.
 from __future__ import annotations
 
 import csv
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,9 +16,12 @@ from typing import Any
 
 from runner.configs import yamlfile
 from runner.core.canonical import untagged
+from runner.core.fields import is_number, is_path
 from runner.core.names import natural
+from runner.core.result import Result
 from runner.disk import layout, results
 from runner.disk.reading import LARGEST, read_bytes, read_json
+from runner.disk.record_file import Unreadable
 from runner.reports import plainpickle
 from runner.reports.table import Table, flat, row
 
@@ -70,9 +74,9 @@ class Reader:
             jobs = plan.get("jobs")
             declared = _mapping(plan.get("options")).get("not_secret")
             self.not_secret |= set(map(str, declared)) if isinstance(declared, list) else set()
-            entries = [entry for entry in jobs if isinstance(entry, dict)] if isinstance(jobs, list) else []
+            entries = [entry for entry in jobs if _is_job(entry)] if isinstance(jobs, list) else []
             yield from (self.planned(folder, entry, above) for entry in entries)
-            taken = {str(entry.get("name")).partition("/")[0] for entry in entries}
+            taken = {entry["name"].partition("/")[0] for entry in entries}
             yield from self._inside(folder, folders, above, taken)
         elif (found := self.job(folder, own, files)) is not None:
             yield found
@@ -91,18 +95,18 @@ class Reader:
 
     def planned(self, root: str, entry: Mapping[str, Any], above: str) -> Row:
         """A job of a plan, started or not."""
-        name = str(entry.get("name"))
+        name = entry["name"]
         folder = f"{root}/{name}"
-        result = read_json(f"{folder}/{layout.RESULT}")
-        if result.get("fingerprint") != entry.get("fingerprint"):
-            result = results.unfinished(folder)  # what is there was another job
-        return self._row(folder, f"{above}{name}", result, _config_of(entry))
+        found = results.look(folder)
+        if isinstance(found, Result) and found.fingerprint != entry.get("fingerprint"):
+            found = None  # it was another job
+        return self._row(folder, f"{above}{name}", _about(folder, found), _config_of(entry))
 
     def job(self, folder: str, name: str, files: set[str]) -> Row | None:
         """The job in this folder; None if there is none."""
         if layout.RESULT in files or layout.METADATA in files:
-            result = read_json(f"{folder}/{layout.RESULT}") or results.unfinished(folder)
-            return self._row(folder, name, result, _config_of(read_json(f"{folder}/{layout.METADATA}")))
+            about = _about(folder, results.look(folder))
+            return self._row(folder, name, about, _config_of(read_json(f"{folder}/{layout.METADATA}")))
         if layout.META in files:
             return self._cached(folder, name)
         if layout.RUN_METADATA in files:
@@ -119,8 +123,8 @@ class Reader:
             if not Path(folder, layout.HYDRA).is_dir():
                 return None
             config = self._config(f"{folder}/{layout.HYDRA}/{layout.HYDRA_CONFIG}") or {}
-        result = read_json(f"{folder}/{layout.RESULT}")
-        return self._row(folder, name, result, config)
+        found = results.look(folder)
+        return self._row(folder, name, {} if found is None else _about(folder, found), config)
 
     def _row(self, folder: str, name: str, result: Row, config: Row) -> Row:
         metrics = _metrics(folder, result)
@@ -143,7 +147,9 @@ class Reader:
         found = about.get("warnings")
         warnings = {"warnings": found} if isinstance(found, list) and found else {}
         checkpoint = {"final_checkpoint": path} if (path := _checkpoint(about, folder)) else {}
-        more = {"seconds": about.get("duration_seconds"), "out_dir": folder, **checkpoint, **host, **warnings}
+        seconds: Any = about.get("duration_seconds")
+        seconds = seconds if is_number(seconds) and math.isfinite(seconds) else None
+        more = {"seconds": seconds, "out_dir": folder, **checkpoint, **host, **warnings}
         made = row(name, status, config, result, more)
         for key, _ in flat(result) if isinstance(result, dict) else [("result", None)]:
             self.measured.add(f"result.{key}" if f"result.{key}" in made else key)
@@ -181,6 +187,19 @@ class Reader:
         return values
 
 
+def _is_job(entry: Any) -> bool:
+    """Whether an entry of a plan names the folder of a job."""
+    return isinstance(entry, dict) and isinstance(entry.get("name"), str) and is_path(entry["name"])
+
+
+def _about(folder: str, found: Result | Unreadable | None) -> Row:
+    """The entries of a result, or the state of a job without one."""
+    if isinstance(found, Result):
+        return found.to_json()
+    state = results.unfinished(folder, found)
+    return {"status": state.status, **({"host": state.host} if state.host else {})}
+
+
 def _metrics(folder: str, result: Mapping[str, Any]) -> dict[str, Any]:
     """What a job measured: last and best values, metrics/metrics.json, and metrics_summary.csv."""
     found = _mapping(result.get("final_metrics"))
@@ -203,8 +222,10 @@ def _best(metrics: Mapping[str, Any]) -> dict[str, Any]:
 def _summary(text: str) -> dict[str, Any]:
     """A table with a row for each sampler, named by its first cell -> <sampler>_<column>, column by column: if not all
     fit on a screen, the first ones of each sampler are shown."""
-    lines = csv.reader(text.splitlines())
-    columns, samplers = next(lines, []), [cells for cells in lines if cells]
+    try:
+        columns, *samplers = [cells for cells in csv.reader(text.splitlines()) if cells] or [[]]
+    except csv.Error:  # a field without an end
+        return {}
     return {
         f"{cells[0]}_{columns[at]}": _number(cells[at])
         for at in range(1, len(columns))

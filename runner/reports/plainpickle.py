@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+LONGEST = 10_000  # bits of a whole number: Python prints no number of more than 4300 digits
 DEEPEST, MOST = 100, 1 << 20  # levels of a value, and entries of a level: by references, few bytes can mean any number
 
 #: The kinds of numbers of numpy -> the letters of struct.
@@ -57,6 +58,8 @@ def bounded(value: Any, size: int) -> Any:
     """The value, read from so many bytes. Raises ValueError for one that contains itself, or more than can be shown."""
     most, level = max(MOST, size), [value]
     for _ in range(DEEPEST):
+        if any(isinstance(one, int) and one.bit_length() > LONGEST for one in level):
+            break
         level = list(islice((inner for one in level for inner in _entries(one)), most + 1))
         if not level:
             return value

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from runner.core.state import COMPLETED, INTERRUPTED, PENDING, RUNNING
+from runner.core.fields import is_number
+from runner.core.state import COMPLETED, INTERRUPTED, PENDING, RUNNING, UNREADABLE
 from runner.core.text import duration, plain
 from runner.output import names
 from runner.reports.best import compared_by
@@ -51,12 +52,16 @@ class JobStatus:
             }
         if self.status == PENDING:
             return {"status": self.status, **note}
+        if self.status == UNREADABLE:
+            return {"status": self.status, "error": self.error, **note}
         host = {"host": self.host} if self.host else {}
         return {"status": self.status, "pid": self.pid, "attempt": self.attempt, **host}
 
     def line(self, name: str) -> str:
         """`  easy_first    completed in 4 min 05 s (attempt 2)`"""
         words = [f"{self.status} on {self.host}" if self.host else self.status]
+        if self.status == UNREADABLE:
+            words = [f"{UNREADABLE}:"]
         if self.seconds is not None:
             words.append(f"in {duration(self.seconds)}")
         if (self.attempt or 1) > 1:
@@ -169,7 +174,7 @@ def _best_of(name: str, job: JobStatus, metric: str) -> BestValue | None:
     entry = job.best.get(metric)
     found = entry if isinstance(entry, dict) else {"value": job.metrics.get(metric)}
     value, better = found.get("value"), found.get("better") or names.better(metric)
-    if better is None or isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if better is None or value is None or not is_number(value) or not math.isfinite(value):
         return None
     return BestValue(metric, float(value), name, str(better))
 
@@ -178,7 +183,7 @@ def _seconds(time: str | None) -> float | None:
     """A recorded time as seconds since the epoch."""
     try:
         return datetime.fromisoformat(time).timestamp() if time else None
-    except ValueError:
+    except (ValueError, OverflowError):  # the second: the year 1, in a zone east of here
         return None
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 
+from runner.core.fields import LARGEST_WHOLE, is_too_deep
 from runner.disk import layout
 from runner.disk.reading import read_json, tail
 from runner.supervisor import exit_codes
@@ -17,6 +18,9 @@ from runner.supervisor.messages import Request
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from typing import Any, Final
+
+
+DEEPEST = 64  # levels of a value in metrics.jsonl; a result, and a summary of results, have some more
 
 
 class Ending:
@@ -94,8 +98,10 @@ def final_metrics(path: str) -> dict[str, Any]:
 
 
 def _absurd(value: Any) -> bool:
-    """A whole number that no reader of our records could hold as a number."""
-    return isinstance(value, int) and abs(value) >= 2**63
+    """What no reader of our records could hold: a whole number that is no float, a list in a list in a list in ..."""
+    if isinstance(value, (dict, list)):
+        return is_too_deep(value, DEEPEST)
+    return isinstance(value, int) and abs(value) >= LARGEST_WHOLE
 
 
 def run_dir(paths: layout.JobPaths) -> str | None:

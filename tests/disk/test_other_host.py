@@ -175,7 +175,7 @@ def test_a_record_without_a_host_is_one_of_this_host(tmp_path: Path) -> None:
     assert "host" not in read(path)
     found = supervisor_file.read(path.parent)
     assert found is not None and not found.on_other_host and not found.alive
-    assert results.unfinished(path.parent)["status"] == "lost"
+    assert results.unfinished(path.parent).status == "lost"
 
 
 def test_a_released_batch_that_another_host_runs_is_left_alone(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def _runs(job: Job) -> bool:
 
 def stop(root: Path, *, now: bool, drain: bool) -> int:
     """Send a stop request to the runner of a batch, wait until it has ended, and print the state of the batch."""
-    plan = recorded.plan(root)
+    plan = recorded.plan(root, contents=False)
     root = plan.root
     held = holder(BatchPaths(root).lock)
     if held is None:

@@ -20,6 +20,7 @@ from runner.cli.batch_folders import batches, find, is_latest
 from runner.cli.parser import add_base, base_folder
 from runner.core import redact
 from runner.core.errors import UserError, did_you_mean
+from runner.core.fields import is_number
 from runner.core.state import COMPLETED
 from runner.core.text import ascii_signs, count, duration, plain, shown
 from runner.disk import atomic, layout
@@ -190,7 +191,7 @@ def _there(value: Any) -> bool:
 def _rank(value: Any) -> tuple[bool, float, str]:
     """Numbers by their size, before everything else."""
     value = value.mean if isinstance(value, Mean) else value
-    number = isinstance(value, int | float)
+    number = isinstance(value, bool) or is_number(value)
     return not number, float(value) if number else 0.0, "" if number else str(value)
 
 

@@ -30,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(given: Namespace) -> int:
     """Print nothing, unless somebody looks; Ctrl+C ends the waiting, not the batch."""
     root = find(base_folder(given), given.batch)
-    recorded.plan(root)  # the waiting for a folder that is not a batch would end at once
+    recorded.plan(root, contents=False)  # the waiting for a folder that is not a batch would end at once
     lock = BatchPaths(root).lock
     if sys.stdout.isatty() and holder(lock) is not None:
         print(f"{plain(root.name)}: waiting for its end; Ctrl+C leaves it running", flush=True)
