@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out
 
 from pydantic import BaseModel, ValidationError
 
-from pipelines import SETTINGS
+from pipelines import SETTINGS, config_tree
 from runner.configs import inheritance
 from runner.configs.config_file import ConfigFile
 from runner.configs.messages import Origin, sentences, unknown_key
@@ -49,12 +49,16 @@ def resolve(config: ConfigFile | None, overrides: Mapping[str, str]) -> BaseMode
     return resolve_for(class_for(config, overrides), config, overrides)
 
 
-def resolve_for(cls: type[BaseModel], config: ConfigFile | None, overrides: Mapping[str, str]) -> BaseModel:
-    """As `resolve`, for a given settings class."""
+def resolve_for(
+    cls: type[BaseModel], config: ConfigFile | None, overrides: Mapping[str, str], *, by_path: bool = True
+) -> BaseModel:
+    """As `resolve`, for a given settings class. `by_path`: the config is a file, whose place has a meaning."""
     origin = Origin(config, canonical(cls, overrides))
     values, errors = _file_values(cls, origin)
     overriding, invalid = _line_values(cls, origin)
     errors += invalid.values()
+    if by_path:
+        values = {**meant_by_path(cls, config, overrides), **values}
     given = placed(values, {key: value for key, value in overriding.items() if key not in invalid})
     if origin.config is not None and "config_path" in cls.model_fields:
         given["config_path"] = str(origin.config.path)  # for a pipeline that records where its settings come from
@@ -65,6 +69,14 @@ def resolve_for(cls: type[BaseModel], config: ConfigFile | None, overrides: Mapp
     if errors:
         raise UserError(*sorted(dict.fromkeys(errors), key=origin.order))
     return settings
+
+
+def meant_by_path(cls: type[BaseModel], config: ConfigFile | None, overrides: Mapping[str, str]) -> dict[str, str]:
+    """The settings that neither the config nor the command line has, and the config's place in a tree decides."""
+    if config is None:
+        return {}
+    given = {*config.values, *canonical(cls, overrides)}
+    return config_tree.defaults(config_tree.subdirectory(config.path), cls, given)
 
 
 def canonical(cls: type[BaseModel], overrides: Mapping[str, str]) -> dict[str, str]:
@@ -135,11 +147,13 @@ def _read_command_line(argv: Sequence[str]) -> tuple[Path, BaseModel]:
 
 
 def class_for(config: ConfigFile | None, overrides: Mapping[str, str]) -> type[BaseModel]:
-    """The settings of the named pipeline, or else of the one that has the most of the keys."""
+    """The settings of the named pipeline, else of that of the subdirectory, else of the one that has the most keys."""
     if "pipeline" in overrides:
         place, name = "--pipeline", overrides["pipeline"]
     elif config is not None and "pipeline" in config.values:
         place, name = config.place("pipeline"), config.values["pipeline"]
+    elif config is not None and (meant := config_tree.pipeline(config_tree.subdirectory(config.path))) is not None:
+        return settings_class(meant)
     else:
         return _likeliest({*(config.values if config else ()), *overrides})
     try:

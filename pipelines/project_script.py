@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import configurator
+from pipelines import config_tree
 from runner.configs import inheritance
 from runner.configs.config_file import ConfigFile
 from runner.configs.evaluator import Evaluator
-from runner.configs.overrides import InvalidValue, parse
 from runner.configs.training_script import (
     RESUME,
     Checked,
@@ -26,13 +26,6 @@ from runner.configs.training_script import (
 from runner.core.errors import UserError
 
 NEEDED = ("torch", "numpy")
-
-# A tree of configs. Where its subdirectories are not named on the command line, only one pipeline's configs are run;
-# three subdirectories say which data their configs are for, and need not name pipeline, data set and model.
-TREE_PIPELINE = "robustness"
-DATASET_NAMES = ("IMAGE", "TABULAR", "VECTOR")
-MODELS = {"IMAGE": "CNN"}
-OTHER_MODEL = "MLP"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +57,7 @@ class ProjectScript(TrainingScript):
             disk_bytes=configurator.checkpoint_bytes(settings),
             resume_args=RESUME if "init_from" in resolved else (),
             relative_paths=True,
+            depends_on_path=bool(configurator.meant_by_path(type(settings), config, given)),
         )
 
     def keys(self, config: ConfigFile) -> Collection[str]:
@@ -85,21 +79,12 @@ class ProjectScript(TrainingScript):
         self, config: ConfigFile, subdir: str, overrides: Mapping[str, str], *, named: bool
     ) -> Mapping[str, str] | LeftOut:
         given = dict(overrides)
-        if subdir in DATASET_NAMES and "pipeline" not in {*config.values, *given}:
-            given = {"pipeline": TREE_PIPELINE, **given}
-        fields = configurator.class_for(config, given).model_fields
-        pipeline = str(fields["pipeline"].default)
-        if not named and pipeline != TREE_PIPELINE:
+        meant = config_tree.pipeline(subdir)
+        if meant is not None and "pipeline" not in {*config.values, *given}:
+            given = {"pipeline": meant, **given}
+        settings = configurator.class_for(config, given)
+        pipeline = str(settings.model_fields["pipeline"].default)
+        # Where its subdirectories are not named on the command line, only this pipeline's configs are run.
+        if not named and pipeline != config_tree.PIPELINE:
             return LeftOut(pipeline)
-        defaults = {"dataset_name": subdir, "model_name": MODELS.get(subdir, OTHER_MODEL)}
-        left_open = (defaults.keys() & fields.keys()) - {*config.values, *given}
-        fitting = {key: text for key, text in defaults.items() if key in left_open and _accepts(fields[key], text)}
-        return {**fitting, **given}
-
-
-def _accepts(field: Any, text: str) -> bool:
-    try:
-        parse(text, field.annotation)
-    except InvalidValue:
-        return False
-    return True
+        return {**config_tree.defaults(subdir, settings, {*config.values, *given}), **given}

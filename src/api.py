@@ -28,15 +28,16 @@ class ExperimentConfig(RobustnessSettings):
 
     @classmethod
     def from_yaml(cls, path: str | PathLike[str]) -> Self:
-        return cls._resolved(inheritance.read(Path(path)))
+        """The settings of a file; its folder decides what it leaves open, as in config/VECTOR/x.yaml."""
+        return cls._resolved(inheritance.read(Path(path)), by_path=True)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        return cls._resolved(ConfigFile(Path("config"), b"", dict(values), {}))
+        return cls._resolved(ConfigFile(Path("config"), b"", dict(values), {}), by_path=False)
 
     @classmethod
-    def _resolved(cls, config: ConfigFile) -> Self:
-        found = configurator.resolve_for(cls, config, {})
+    def _resolved(cls, config: ConfigFile, *, by_path: bool) -> Self:
+        found = configurator.resolve_for(cls, config, {}, by_path=by_path)
         assert isinstance(found, cls)
         return found
 

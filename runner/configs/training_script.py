@@ -38,6 +38,7 @@ class Checked:
     volatile: tuple[str, ...] = ()
     runs_resolved: bool = False
     relative_paths: bool = False  # the script never changes its folder, so its paths may be relative
+    depends_on_path: bool = False  # the place of the config decides on settings: an exact copy elsewhere is not enough
 
     @property
     def arguments(self) -> tuple[str, ...]:

@@ -93,12 +93,12 @@ def job(
 def copies(
     snapshot: str, config: ConfigFile, checked: Checked, shown_names: Sequence[str] = (), *, resolved: bool = False
 ) -> dict[str, bytes]:
-    """The exact copy of a config; where it has a base, or with `resolved`, all settings as one file too.
+    """The exact copy of a config; where that is not enough, or with `resolved`, all settings as one file too.
 
     Secrets of the command line are not in it; what the config itself holds is, as in the exact copy.
     """
     files = {snapshot: config.source}
-    if config.bases or resolved or checked.runs_resolved:
+    if config.bases or resolved or checked.runs_resolved or checked.depends_on_path:
         files[layout.RESOLVED] = _resolved(checked.config, config.path, checked.overrides, shown_names)
     return files
 
