@@ -25,6 +25,7 @@ from runner.configs.overrides import (
     fields_of,
     fields_within,
     only_boolean,
+    only_whole,
     parse,
     placed,
     split,
@@ -185,17 +186,22 @@ def _file_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], 
         elif not _encodable(value):
             errors.append(f"{place}: {key} has half of a surrogate pair; write the character itself")
         else:
-            values[key] = _with_booleans(value, cls.model_fields[key].annotation, origin.config, key)
+            values[key] = _as_meant(value, cls.model_fields[key].annotation, origin.config, key)
     return values, errors
 
 
-def _with_booleans(value: Any, annotation: Any, config: ConfigFile, key: str) -> Any:
-    """In YAML `on`, `off`, `yes` and `no` are text, but where a setting is true or false they mean that."""
+def _as_meant(value: Any, annotation: Any, config: ConfigFile, key: str) -> Any:
+    """In YAML `on`, `off`, `yes` and `no` are text, but where a setting is true or false they mean that.
+
+    `1e3` is a whole number where a setting is one, as on the command line.
+    """
     if isinstance(value, dict) and (fields := fields_of(annotation)):
         return {
-            name: _with_booleans(inner, fields[name].annotation, config, f"{key}.{name}") if name in fields else inner
+            name: _as_meant(inner, fields[name].annotation, config, f"{key}.{name}") if name in fields else inner
             for name, inner in value.items()
         }
+    if isinstance(value, float) and value.is_integer() and only_whole(annotation):
+        return int(value)
     in_yaml = re.search(r"\.ya?ml(:\d+)?$", config.place(key))
     if isinstance(value, str) and in_yaml and only_boolean(annotation):
         try:

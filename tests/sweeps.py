@@ -31,6 +31,7 @@ SCRIPT = ("--train_script", "job.py")
 def prepare(work: Workspace, spec: str = SPEC) -> Workspace:
     work.write("job.py", JOB)
     work.write("configs/base.yaml", "lr: 0.5\nlayers: [1, 2]\nflag: off\n")
+    work.write("configs/nested.yaml", "lr: 0.5\nnet: {depth: 2, weight-decay: 0.1, act: {name: relu}}\nflat.key: 1\n")
     work.write("specs/s.yaml", textwrap.dedent(spec))
     return work
 

@@ -64,7 +64,7 @@ def _plain(value: Any, budget: list[int], depth: int) -> Any:
         case list() | tuple() | range():
             return [_plain(item, budget, depth + 1) for item in value]
         case dict():
-            return {_name(key): _plain(item, budget, depth + 1) for key, item in value.items()}
+            return _named(value, budget, depth + 1)
         case os.PathLike():
             return os.fspath(value)
     if callable(getattr(value, "tolist", None)):  # a scalar or array of numpy or torch
@@ -72,6 +72,15 @@ def _plain(value: Any, budget: list[int], depth: int) -> Any:
     kind = type(value).__name__
     fix = "write a number, text, list or dict, or begin its name with an underscore"
     raise UnsupportedValue(f"is of type {kind}, which a config cannot hold; {fix}")
+
+
+def _named(value: dict[Any, Any], budget: list[int], depth: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, item in value.items():
+        if (name := _name(key)) in found:
+            raise UnsupportedValue(f"has the key {name!r} twice, as text and as another value; rename one")
+        found[name] = _plain(item, budget, depth)
+    return found
 
 
 def _integer(value: int) -> int:

@@ -187,6 +187,12 @@ def only_boolean(annotation: Any) -> bool:
     return bool in members and str not in members and Any not in members
 
 
+def only_whole(annotation: Any) -> bool:
+    """True for a field that accepts whole numbers, and no others."""
+    members = _members(annotation)
+    return int in members and float not in members and Any not in members
+
+
 def boolean(text: str) -> bool:
     word = text.strip().lower()
     if word in TRUE_WORDS:

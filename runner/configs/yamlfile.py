@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
+from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from runner.core.errors import UserError, one_line
 LONGEST = 1000  # digits of a whole number; Python itself reads a few thousand
 _DIGITS = r"[0-9](?:_?[0-9])*"
 _WHOLE = r"(?:0|[1-9](?:_?[0-9])*)"
+MERGE, MERGE_TAG = object(), "tag:yaml.org,2002:merge"
 _NULL = re.compile(r"(?:~|null|Null|NULL|)\Z")
 _BOOL = re.compile(r"(?:true|false)\Z", re.IGNORECASE)
 _INT = re.compile(rf"[-+]?(?:{_WHOLE}|0x[0-9a-fA-F]+|0o[0-7]+|0b[01]+)\Z")
@@ -38,8 +40,20 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str | None, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012, PyYAML's attribute
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        _refuse_duplicates(node)
+        self._refuse_duplicates(node)
         return super().construct_mapping(node, deep)
+
+    def _refuse_duplicates(self, node: yaml.MappingNode) -> None:
+        """Two keys of one name, and keys that Python or the config takes for one: 1, 1.0, true and "1"."""
+        seen: dict[Any, yaml.Node] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            name = MERGE if key.tag == MERGE_TAG else self.construct_object(key)
+            names = {name, dumps(name)} if isinstance(name, int | float | None) else {name}
+            if (first := next((seen[it] for it in names if it in seen), None)) is not None:
+                raise _twice(key, first)
+            seen |= dict.fromkeys(names, key)
 
     def construct_yaml_bool(self, node: yaml.ScalarNode) -> bool:
         return _matching(node, _BOOL, "true or false").lower() == "true"
@@ -63,7 +77,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:null", _NULL, ["~", "n", "N", "
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", _BOOL, list("tTfF"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"<<\Z"), ["<"])
+_Loader.add_implicit_resolver(MERGE_TAG, re.compile(r"<<\Z"), ["<"])
 
 
 def _quick_loader() -> Any:
@@ -144,7 +158,7 @@ _NOT_READABLE = object()
 
 
 def _is_name(key: yaml.Node) -> bool:
-    return isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge"
+    return isinstance(key, yaml.ScalarNode) and key.tag != MERGE_TAG
 
 
 def _value(loader: _Loader, node: yaml.Node) -> Any:
@@ -220,18 +234,14 @@ def write(values: dict[str, Any]) -> str:
     return str(yaml.serialize(node, Dumper=_Dumper, allow_unicode=True, width=110))
 
 
-def _refuse_duplicates(node: yaml.MappingNode) -> None:
-    seen: dict[tuple[str, str], int] = {}
-    for key, _ in node.value:
-        if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
-            continue
-        if (first := seen.get((key.tag, key.value))) is not None:
-            raise _twice(key, first)
-        seen[key.tag, key.value] = key.start_mark.line + 1
-
-
-def _twice(key: yaml.ScalarNode, first: int) -> yaml.MarkedYAMLError:
-    problem = f"{key.value!r} is there twice (first on line {first}); remove one"
+def _twice(key: yaml.ScalarNode, first: yaml.Node) -> yaml.MarkedYAMLError:
+    line = first.start_mark.line + 1
+    if key.tag == MERGE_TAG:
+        problem = f"'<<' is there twice (first on line {line}); write one with a list, as in '<<: [*a, *b]'"
+    elif (key.tag, key.value) == (first.tag, first.value):
+        problem = f"{key.value!r} is there twice (first on line {line}); remove one"
+    else:
+        problem = f"{key.value} is the same key as {first.value} on line {line}; rename one"
     return yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
 
 

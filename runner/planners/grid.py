@@ -90,8 +90,9 @@ def duplicates(runs: Sequence[Assignment]) -> dict[int, int]:
 
 
 def _matches(run: Assignment, part: Assignment) -> bool:
-    return all(key in run and _equal(run[key], value) for key, value in part.items())
+    return all(key in run and equal(run[key], value) for key, value in part.items())
 
 
-def _equal(left: Any, right: Any) -> bool:
-    return bool(left == right) and isinstance(left, bool) == isinstance(right, bool)  # 1 is 1.0, but not True
+def equal(left: Any, right: Any) -> bool:
+    """Whether two values of a config are the same candidate: 1 is 1.0, but not True."""
+    return bool(left == right) and isinstance(left, bool) == isinstance(right, bool)

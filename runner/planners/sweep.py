@@ -14,7 +14,7 @@ from typing import Any
 from runner.configs import reading, yamlfile
 from runner.configs.config_file import ConfigFile
 from runner.configs.messages import Origin
-from runner.configs.overrides import underscored
+from runner.configs.overrides import found, underscored
 from runner.configs.scripts import recognize
 from runner.configs.training_script import Checked, TrainingScript
 from runner.core import clock, earlier_redaction, redact
@@ -29,6 +29,7 @@ from runner.planners.changes import pinned
 from runner.planners.command import Command
 from runner.planners.grid import duplicates
 from runner.planners.jobs import Request, free_folder
+from runner.planners.nested_keys import top
 from runner.planners.sweep_runs import Run
 from runner.planners.sweep_spec import Spec
 
@@ -153,7 +154,7 @@ def _resolve(
     origins = {key: merged.place(key) for key in values}
     config = ConfigFile(merged.path, _written(values, suffix, base.path), values, {}, origins)
     checked = script.check(config, flags if script.resolves else {**request.overrides, **flags})
-    changes = {key: (base.values.get(key), values[key]) for key in (*merged.origins, *full.overrides) if key in values}
+    changes = {key: (found(key, base.values), found(key, values)) for key in (*merged.origins, *full.overrides)}
     changes = {key: (old, new) for key, (old, new) in changes.items() if repr(old) != repr(new)}
     volatile = tuple(key for key in merged.volatile if key not in full.overrides)
     return _Resolved(base, merged, config, suffix, replace(checked, changes=changes, volatile=volatile))
@@ -253,5 +254,5 @@ def _unread(spec: Spec, script: TrainingScript, planned: Sequence[Job]) -> list[
     return [
         f"{key} is varied, but is not read by {listed(idle, 3)}"
         for key in {**spec.sweep, **spec.zip}
-        if (idle := [job.name for job in planned if key in script.unread(job.config)])
+        if (idle := [job.name for job in planned if top(key) in script.unread(job.config)])
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import Any
 
 from runner.configs import reading
 from runner.configs.config_file import DIGEST, ConfigFile
-from runner.configs.overrides import of_spelling
 from runner.configs.reading import read_all
 from runner.configs.training_script import TrainingScript, refuse_two_names
 from runner.core.errors import UserError, did_you_mean
 from runner.core.text import shown
+from runner.planners import nested_keys
 from runner.planners.grid import Assignment
 from runner.planners.sweep_spec import Spec
 
@@ -44,6 +43,8 @@ def expand(spec: Spec, file: ConfigFile, script: TrainingScript, cwd: Path, home
     assignments = list(grid)
     if not assignments:
         raise UserError(f"{file.place('exclude')}: exclude leaves no run; exclude less")
+    if errors := [error for base in bases for error in nested_keys.errors(base, named(spec), file, script)]:
+        raise UserError(*dict.fromkeys(errors))
     return [Run(base, _merged(base, spec, file, assignment)) for base in bases for assignment in assignments]
 
 
@@ -55,16 +56,20 @@ def unknown(spec: Spec, file: ConfigFile, script: TrainingScript, name: str, run
         if (keys := script.spec_keys(base)) is None:
             return []
         known |= set(keys)
+    all_ = [*named(spec), *([("repeat", "seed")] if spec.seeds else [])]
+    return [
+        f"{file.place(place)}: unknown key {key!r}; {did_you_mean(key, known) or f'{name} does not define it'}"
+        for place, key in all_
+        if not {key, nested_keys.top(key)} & known
+    ]
+
+
+def named(spec: Spec) -> list[tuple[str, str]]:
+    """The keys that a spec sets, each with its place: `sweep.lr`, `lr`."""
     parts: list[tuple[str, Mapping[str, Any]]] = [("sweep", spec.sweep), ("zip", spec.zip)]
     parts += [("fixed_overrides", spec.fixed_overrides)]
     parts += [(f"include[{number}]", included) for number, included in enumerate(spec.include)]
-    named = [(f"{part}.{key}", key) for part, values in parts for key in values]
-    named += [("repeat", "seed")] if spec.seeds else []
-    return [
-        f"{file.place(place)}: unknown key {key!r}; {did_you_mean(key, known) or f'{name} does not define it'}"
-        for place, key in named
-        if key not in known
-    ]
+    return [(f"{part}.{key}", key) for part, values in parts for key in values]
 
 
 def _bases(
@@ -107,20 +112,16 @@ def _base(text: str, read: ConfigFile | UserError) -> ConfigFile:
 
 def _merged(base: ConfigFile, spec: Spec, file: ConfigFile, assignment: Assignment) -> ConfigFile:
     """The base with the spec's values, in the base's spelling of their keys, and where each key was set."""
-    names = {key: of_spelling(key, base.values) for key in {**spec.fixed_overrides, **assignment}}
+    names = {key: nested_keys.spelled(key, base.values) for key in {**spec.fixed_overrides, **assignment}}
     refuse_two_names({key: name for key, name in names.items() if key in assignment})
     given = {names[key]: value for key, value in {**spec.fixed_overrides, **assignment}.items()}
     origins = {names[key]: file.place(f"fixed_overrides.{key}") for key in spec.fixed_overrides}
     origins |= {names[key]: file.place(_where(spec, key, value)) for key, value in assignment.items()}
-    lines = {place: line for place, line in base.lines.items() if _head(place) not in given}
-    inherited = {place: where for place, where in base.inherited.items() if _head(place) not in given}
+    lines = {place: line for place, line in base.lines.items() if not nested_keys.is_set(place, given)}
+    inherited = {place: where for place, where in base.inherited.items() if not nested_keys.is_set(place, given)}
     volatile = tuple(key for key in base.volatile if key not in given)
-    return ConfigFile(base.path, b"", {**base.values, **given}, lines, origins, inherited, volatile=volatile)
-
-
-def _head(place: str) -> str:
-    """`stages[3].p1` -> `stages`"""
-    return re.split(r"[.\[]", place)[0]
+    values = nested_keys.applied(base.values, given)
+    return ConfigFile(base.path, b"", values, lines, origins, inherited, volatile=volatile)
 
 
 def _where(spec: Spec, key: str, value: Any) -> str:

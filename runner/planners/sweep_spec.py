@@ -15,10 +15,17 @@ from runner.configs import config_file
 from runner.configs.config_file import ConfigFile
 from runner.configs.messages import Origin, sentences
 from runner.core.errors import UserError, did_you_mean
-from runner.planners.grid import Grid, axes
+from runner.planners.grid import Grid, axes, equal
 from runner.planners.jobs import NAME, NAME_RULE
 
 GRID_KEYS = ("sweep", "zip", "exclude", "include", "sample")
+
+#: Keys of W&B's sweeps -> what to write instead.
+OF_WANDB = {
+    "parameters": "write sweep, with a list of candidates for each setting",
+    "method": "all combinations are run; sample draws some of them",
+    "program": "write train_script",
+}
 
 Candidates = dict[str, Annotated[list[Any], Field(min_length=1)]]
 
@@ -124,13 +131,12 @@ def _errors(file: ConfigFile) -> Iterator[tuple[str, str]]:
     values = file.values
     for key in values:
         if key not in Spec.model_fields:
-            hint = did_you_mean(key, Spec.model_fields)
+            hint = OF_WANDB.get(key) or did_you_mean(key, Spec.model_fields)
             yield key, f"unknown key {key!r}; {hint or 'settings of the runs belong below sweep or fixed_overrides'}"
     yield from _what_is_run(values)
     for key in ("sweep", "zip"):
         yield from _candidates(key, values.get(key))
-    for key in ("fixed_overrides", "exclude", "include"):
-        yield from _dotted(key, values.get(key))
+    yield from _overlapping(values)
     yield from _contradictions(values)
     if "repeat" in values:
         yield from _seeds(values["repeat"])
@@ -154,9 +160,10 @@ def _candidates(key: str, given: Any) -> Iterator[tuple[str, str]]:
         if given is not None:
             yield key, f"{key} must hold a line for each setting, such as 'lr: [0.1, 0.01]', not {given!r}"
         return
-    yield from _dotted(key, given)
     for name, candidates in given.items():
-        if not isinstance(candidates, list):
+        if isinstance(candidates, dict) and (fix := _as_list(name, candidates)):
+            yield f"{key}.{name}", f"{key}.{name} must be a list of candidates; {fix}"
+        elif not isinstance(candidates, list):
             yield (
                 f"{key}.{name}",
                 f"{key}.{name} must be a list of candidates, not {candidates!r}; write [{candidates}]",
@@ -165,19 +172,34 @@ def _candidates(key: str, given: Any) -> Iterator[tuple[str, str]]:
             yield f"{key}.{name}", f"{key}.{name} has no candidates; give it some, or remove it"
 
 
-def _dotted(key: str, given: Any) -> Iterator[tuple[str, str]]:
-    """Overrides replace whole top-level keys."""
-    if isinstance(given, list):
-        for number, item in enumerate(given):
-            yield from _dotted(f"{key}[{number}]", item)
-    elif isinstance(given, dict):
-        for name in given:
-            if "." in name:
-                top = name.partition(".")[0]
-                yield (
-                    f"{key}.{name}",
-                    f"{key}.{name}: a key is replaced as a whole; give the full value of {top!r} instead",
-                )
+def _as_list(name: str, given: dict[str, Any]) -> str:
+    """What to write instead of a parameter in the form of W&B's sweeps; nothing for another dict."""
+    if isinstance(given.get("values"), list):
+        return f"write the list alone, '{name}: {given['values']}'"
+    if "value" in given:
+        return f"write the value in a list, '{name}: [{given['value']}]'"
+    if {"min", "max", "distribution"} & given.keys():
+        return (
+            f"a range is not searched; list its values, as in '{name}: [{given.get('min', 0)}, {given.get('max', 1)}]'"
+        )
+    return ""
+
+
+def _overlapping(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Keys that set a part of what another key replaces as a whole: `optimizer.lr` beside `optimizer`."""
+    varied = {f"{part}.{name}": name for part in ("sweep", "zip") for name in _mapping(values.get(part))}
+    fixed = {f"fixed_overrides.{name}": name for name in _mapping(values.get("fixed_overrides"))}
+    included = [
+        {f"include[{number}].{name}": name for name in _mapping(part)}
+        for number, part in enumerate(_list(values.get("include")))
+    ]
+    pairs = [(part, part) for part in (varied, fixed, *included)]
+    pairs += [(fixed, part) for part in (varied, *included)]
+    for parts, wholes in pairs:
+        for place, name in parts.items():
+            whole = next((it for it, other in wholes.items() if name.startswith(f"{other}.")), None)
+            if whole is not None:
+                yield place, f"{place}: {whole} replaces all of it; set it in one of them"
 
 
 def _contradictions(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -193,10 +215,10 @@ def _contradictions(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for number, part in enumerate(_list(values.get("exclude"))):
         for name, value in _mapping(part).items():
             place = f"exclude[{number}].{name}"
-            if name not in varied and "." not in name:
+            if name not in varied:
                 hint = did_you_mean(name, varied) or "name keys of sweep or zip"
                 yield place, f"{place}: is not swept, so it excludes nothing; {hint}"
-            elif value not in _list(varied.get(name, [value])):
+            elif not any(equal(candidate, value) for candidate in _list(varied[name])):
                 yield (
                     place,
                     f"{place}: {value!r} is not a candidate of {name}, so it excludes nothing; correct or remove it",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from runner.configs.overrides import found
 from runner.core import redact
 from runner.core.job import Job
 from runner.core.text import plain
@@ -25,12 +26,14 @@ def varied(jobs: Sequence[Job]) -> list[Column]:
     known = dict.fromkeys(key for job in jobs for key in job.changes)
     for config in configs:
         known |= dict.fromkeys(config)
-    keys = [key for key in known if len({repr(config.get(key)) for config in configs}) > 1]
+    keys = [key for key in known if len({repr(found(key, config)) for config in configs}) > 1]
+    sections = {key.partition(".")[0] for key in keys if "." in key}  # what differs in them has columns of its own
+    keys = [key for key in keys if key not in sections]
     return [Column(plain(key), [_cell(config, key) for config in configs]) for key in keys]
 
 
 def _cell(config: Mapping[str, Any], key: str) -> str:
-    return shown(config.get(key))
+    return shown(found(key, config))
 
 
 def shown(value: Any, width: int = CELL) -> str:

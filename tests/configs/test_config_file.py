@@ -272,6 +272,13 @@ def test_yaml_knows_its_lines_and_its_anchors(tmp_path: Path) -> None:
 YAML_ERRORS = [
     ("a: 1\nb: 2\na: 3\n", "x.yaml:3: 'a' is there twice (first on line 1); remove one"),
     ("a:\n  - {k: 1, k: 1}\n", "x.yaml:2: 'k' is there twice (first on line 2); remove one"),
+    ("a: {1: x, true: z}\n", "x.yaml:1: true is the same key as 1 on line 1; rename one"),
+    ("a:\n  1: x\n  1.0: z\n", "x.yaml:3: 1.0 is the same key as 1 on line 2; rename one"),
+    ("a:\n  1: x\n  '1': z\n", "x.yaml:3: 1 is the same key as 1 on line 2; rename one"),
+    (
+        "a: &a {x: 1}\nb: &b {x: 2}\nc:\n  <<: *a\n  <<: *b\n",
+        "x.yaml:5: '<<' is there twice (first on line 4); write one with a list, as in '<<: [*a, *b]'",
+    ),
     ("- 1\n", "x.yaml:1: must be a mapping; write lines such as 'batch_size: 8'"),
     ("a: 1\n\tb: 2\n", "x.yaml:2: invalid YAML: found character '\\t' that cannot start any token; indent with spaces"),
     ("1: a\n", "x.yaml:1: the key 1 is not text; put quotes around it"),

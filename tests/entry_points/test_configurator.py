@@ -150,6 +150,12 @@ def test_a_file_is_checked_strictly_and_a_whole_number_is_a_number(tmp_path: Pat
     assert (resolved["learning_rate"], resolved["betas"], resolved["min_lr"]) == (1.0, (0.0, 1.0), None)
 
 
+@pytest.mark.parametrize("text", ["1e1", "10.0", "1_0"])
+def test_a_whole_number_may_be_written_with_an_exponent(tmp_path: Path, text: str) -> None:
+    resolved = configurator.resolve_for(Settings, file(tmp_path, f"batch_size = {text}\n"), {}).model_dump()
+    assert resolved["batch_size"] == 10 and type(resolved["batch_size"]) is int
+
+
 IN_THE_FILE = [
     ("batchsize = 8", "x.py:2: unknown key 'batchsize'; did you mean 'batch_size'?"),
     ("wandb_enabled = True", "x.py:2: unknown key 'wandb_enabled'; did you mean 'wandb_log'?"),

@@ -10,7 +10,11 @@ from tests.sweeps import SCRIPT, prepare
 GOOD = "name: a\nmode: training\nbase_config: configs/base.yaml\n"
 CONFIGS = "name: a\nmode: training\nconfigs: [configs/base.yaml]\n"
 FOLDER = "cannot be the name of a folder; use up to 100 letters, digits and . _ + = @ -, a letter or digit first"
-WHOLE = "a key is replaced as a whole; give the full value of 'net' instead"
+WHOLE = (
+    "configs/base.yaml has no section 'net', and without one a key is replaced as a whole; "
+    "give the full value of 'net' instead"
+)
+NESTED = GOOD.replace("base.yaml", "nested.yaml")
 ONE_OF = "cannot be used with configs, which lists each run; use one of the two"
 CUBE = "sweep:\n" + "".join(f"  {key}: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n" for key in "abcdef")
 SECRET = (
@@ -25,7 +29,7 @@ configs: [configs/none.yaml]
 sweep:
   lr: 0.1
   width: []
-  net.depth: [1]
+  net.depth: 1
 sample: {n: 1}
 repeat: often
 lr: 1
@@ -43,6 +47,24 @@ lr: 1
         (GOOD + "sweep: [1]\n", "4: sweep must hold a line for each setting, such as 'lr: [0.1, 0.01]', not [1]"),
         (GOOD + "sweep:\n  net.depth: [1]\n", f"5: sweep.net.depth: {WHOLE}"),
         (GOOD + "fixed_overrides:\n  net.depth: 1\n", f"5: fixed_overrides.net.depth: {WHOLE}"),
+        (GOOD + "sweep:\n  lr.x: [1]\n",
+         f"5: sweep.lr.x: {WHOLE}".replace("'net'", "'lr'")),
+        (NESTED + "sweep:\n  net.depth: [1]\n  net: [{depth: 2}]\n",
+         "5: sweep.net.depth: sweep.net replaces all of it; set it in one of them"),
+        (NESTED + "fixed_overrides: {net.depth: 1}\nsweep: {net: [{depth: 2}]}\n",
+         "4: fixed_overrides.net.depth: sweep.net replaces all of it; set it in one of them"),
+        (GOOD + "sweep:\n  lr: {values: [1, 2]}\n",
+         "5: sweep.lr must be a list of candidates; write the list alone, 'lr: [1, 2]'"),
+        (GOOD + "sweep:\n  lr: {value: 1}\n",
+         "5: sweep.lr must be a list of candidates; write the value in a list, 'lr: [1]'"),
+        (GOOD + "sweep:\n  lr: {min: 1, max: 2}\n",
+         "5: sweep.lr must be a list of candidates; a range is not searched; list its values, as in 'lr: [1, 2]'"),
+        (GOOD + "parameters: {lr: {values: [1]}}\n",
+         "4: unknown key 'parameters'; write sweep, with a list of candidates for each setting"),
+        (GOOD + "sweep: {flag: [true, false]}\nexclude:\n  - {flag: 1}\n",
+         "6: exclude[0].flag: 1 is not a candidate of flag, so it excludes nothing; correct or remove it"),
+        (NESTED + "sweep: {net.depth: [1]}\nexclude:\n  - {net.width: 1}\n",
+         "6: exclude[0].net.width: is not swept, so it excludes nothing; did you mean 'net.depth'?"),
         (GOOD + "configs: [configs/base.yaml]\n", f"3: base_config {ONE_OF}"),
         (CONFIGS + "sweep: {lr: [1]}\n", f"4: sweep {ONE_OF}"),
         ("name: a\nmode: training\nconfigs: []\n", "3: configs names no config; name the ones to run"),

@@ -288,3 +288,46 @@ def test_every_spec_of_the_project_names_the_schema() -> None:
         first = spec.read_text().splitlines()[0]
         assert first.startswith("# yaml-language-server: $schema=")
         assert (spec.parent / first.partition("=")[2]).resolve() == Path(PROJECT / "docs/experiment-spec.schema.json")
+
+
+NESTED = """\
+name: nested
+base_config: configs/nested.yaml
+fixed_overrides: {net.weight_decay: 0.2}
+sweep:
+  net.depth: [1, 3]
+  net.act.name: [relu, gelu]
+  flat.key: [5]
+exclude: [{net.depth: 3, net.act.name: gelu}]
+"""
+
+
+def test_a_dotted_key_sets_one_key_of_a_section(work: Workspace) -> None:
+    prepare(work, NESTED)
+    out = work.run("--exp", "specs/s.yaml", *SCRIPT, "--dry-run", code=0).stdout
+    assert re.search(r"run +net\.depth +net\.act\.name\n", out) and re.search(r"run_001 +1 +gelu", out)
+    work.run("--exp", "specs/s.yaml", *SCRIPT, code=0)
+    found = [config(work, number) for number in range(3)]
+    assert [(run["net"]["depth"], run["net"]["act"]) for run in found] == [
+        (1, {"name": "relu"}), (1, {"name": "gelu"}), (3, {"name": "relu"}),
+    ]  # fmt: skip
+    assert all(run["net"]["weight-decay"] == 0.2 and (run["lr"], run["flat.key"]) == (0.5, 5) for run in found)
+
+
+def test_a_plain_key_replaces_a_whole_section(work: Workspace) -> None:
+    prepare(work, NESTED.partition("fixed")[0] + "sweep: {net: [{depth: 9}]}\n")
+    work.run("--exp", "specs/s.yaml", *SCRIPT, code=0)
+    assert config(work, 0)["net"] == {"depth": 9}
+
+
+def test_a_section_that_only_the_script_knows_can_be_set_by_dotted_keys(work: Workspace) -> None:
+    prepare(work, "name: a\nmode: training\nbase_config: config/VECTOR/x.yaml\nsweep:\n  attack.eps: [0.1, 0.2]\n")
+    work.write("config/VECTOR/x.yaml", "epochs: 1\nattack:\n")
+    found = json.loads(work.run("--exp", "specs/s.yaml", "--dry-run", "--json", code=0).stdout)
+    assert [(job["config"]["attack"]["eps"], job["config"]["attack"]["name"]) for job in found["jobs"]] == [
+        (0.1, "pgd"), (0.2, "pgd"),
+    ]  # fmt: skip
+    text = (work / "specs/s.yaml").read_text()
+    work.write("specs/s.yaml", text.replace("attack.eps", "attack.epz"))
+    err = work.run("--exp", "specs/s.yaml", code=2).stderr
+    assert "specs/s.yaml:5: attack.epz: unknown key" in err
