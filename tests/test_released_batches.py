@@ -298,6 +298,7 @@ def test_a_hydra_sweep_is_shown_tabled_and_loaded(hydra: Released) -> None:
     loaded = runner.load_results(hydra.folder / "sweep")
     assert [row.get("val/loss") for row in loaded] == [0.5, None, None, None]
     assert loaded[0]["model.width"] == 3
+    assert [row.get("loss") for row in loaded] == [0.5, None, None, None]  # what the functions returned
 
 
 def test_a_hydra_sweep_is_resumed_by_its_own_command(hydra: Released) -> None:

@@ -21,11 +21,10 @@ from omegaconf import DictConfig
 
 from hydra_plugins.runner_launcher._errors import JobFailed, LaunchError
 from runner.disk import atomic
-from runner.disk.layout import JOB_ERROR
+from runner.disk.layout import JOB_ERROR, RETURN_VALUE
 from runner.disk.reading import open_regular
 
 JOB = "RUNNER_HYDRA_JOB"  # in the environment of a process that was started for one job: the file of its specification
-RETURNED = "return_value.pkl"  # in the job's folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ def perform(
     returned = Returned(done.status, done._return_value, done.working_dir, done.task_name)
     if returned.status is JobStatus.FAILED:
         _note(specification.folder, returned.value)
-    atomic.write_bytes(Path(specification.folder) / RETURNED, _portable(returned, dumps))
+    atomic.write_bytes(Path(specification.folder) / RETURN_VALUE, _portable(returned, dumps))
     return done
 
 
@@ -130,7 +129,7 @@ def _portable(returned: Returned, dumps: Callable[[Any], bytes]) -> bytes:
 def read_back(folder: Path) -> Returned | None:
     """What the job in `folder` returned; None if there is nothing that can be read."""
     try:
-        with open_regular(str(folder / RETURNED)) as file:
+        with open_regular(str(folder / RETURN_VALUE)) as file:
             found = pickle.load(file)
     except Exception:  # OSError, or whatever the classes in it raise
         return None

@@ -28,6 +28,7 @@ END = "ended.json"  # in a batch's folder: the exit code of its last run
 PLAN = "plan.json"  # in a batch's folder: its jobs and its run options
 RUN_METADATA, RUN_METRICS = "metadata.json", "metrics/metrics.json"  # written by a run of a tree of configs itself
 MULTIRUN = "multirun.yaml"  # in the folder of a sweep of Hydra's
+RETURN_VALUE = "return_value.pkl"  # in such a job's folder: what its function returned
 HYDRA, HYDRA_CONFIG, SUMMARY_CSV = ".hydra", "config.yaml", "metrics_summary.csv"  # in the folder of a job of Hydra's
 PICKLE, META = "result.pkl", "meta.json"  # in the folder of a config of the library: what it returned, and about it
 OWN = ".runner"  # in the library's output folder: locks/, and aside/ for results that are being computed again

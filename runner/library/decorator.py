@@ -266,8 +266,18 @@ def _show(calls: Sequence[Call], given: Given) -> None:
     print(f"{count(todo, 'config')} of {len(found)} would be computed. Nothing was written.")
 
 
+def _mappings(value: Any) -> Any:
+    """Dataclasses as dicts, those in dicts too; all other values as they are."""
+    if isinstance(value, Mapping):
+        return {key: _mappings(item) for key, item in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value) if hasattr(value, field.name)]
+        return {name: _mappings(getattr(value, name)) for name in names}
+    return value
+
+
 def _row(call: Call, found: Hit | Miss) -> dict[str, Any]:
-    config = call.config if isinstance(call.config, Mapping) else dataclasses.asdict(call.config)
+    config = _mappings(call.config)
     about: dict[str, Any] = {"seconds": None, "stale": None, "out_dir": call.job.out_dir}
     if isinstance(found, Hit):
         about |= {"seconds": found.meta.get("duration_seconds"), "stale": found.stale}

@@ -18,11 +18,12 @@ from runner.configs import yamlfile
 from runner.core.canonical import untagged
 from runner.core.fields import is_number, is_path
 from runner.core.names import natural
+from runner.core.plain_values import plain
 from runner.core.result import Result
 from runner.disk import layout, results
 from runner.disk.reading import LARGEST, read_bytes, read_json
 from runner.disk.record_file import Unreadable
-from runner.reports import plainpickle
+from runner.reports import plainpickle, return_value
 from runner.reports.table import Table, flat, row
 
 COMPLETED, INCOMPLETE = "completed", "incomplete"  # the second: a job of Hydra without metrics
@@ -129,6 +130,7 @@ class Reader:
     def _row(self, folder: str, name: str, result: Row, config: Row) -> Row:
         metrics = _metrics(folder, result)
         status = result.get("status") or (COMPLETED if metrics else INCOMPLETE)
+        metrics = _returned(folder) | metrics
         return self._made(folder, name, str(status), result, config, metrics)
 
     def _cached(self, folder: str, name: str) -> Row:
@@ -140,7 +142,7 @@ class Reader:
         except ValueError:
             value = None
         status = str(meta.get("status", "unreadable"))
-        return self._made(folder, name, status, meta, _mapping(meta.get("config")), value)
+        return self._made(folder, name, status, meta, _mapping(plain(meta.get("config"))), value)
 
     def _made(self, folder: str, name: str, status: str, about: Row, config: Row, result: Any) -> Row:
         host = {"running_on": about["host"]} if status == "running" and "host" in about else {}
@@ -207,6 +209,12 @@ def _metrics(folder: str, result: Mapping[str, Any]) -> dict[str, Any]:
     found = found | {key: it for key, it in read_json(f"{folder}/{layout.RUN_METRICS}").items() if key not in found}
     summary = _read(f"{folder}/{layout.SUMMARY_CSV}")
     return found if summary is None else found | _summary(summary.decode(errors="replace"))
+
+
+def _returned(folder: str) -> dict[str, Any]:
+    """What a job of Hydra returned."""
+    content = _read(f"{folder}/{layout.RETURN_VALUE}")
+    return return_value.read(content) if content is not None else {}
 
 
 def _best(metrics: Mapping[str, Any]) -> dict[str, Any]:

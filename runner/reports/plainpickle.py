@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import pickle
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 LONGEST = 10_000  # bits of a whole number: Python prints no number of more than 4300 digits
@@ -37,7 +38,13 @@ def _scalar(dtype: _Dtype, content: bytes) -> Any:
 
 
 class _Unpickler(pickle.Unpickler):
+    def __init__(self, content: bytes, known: Mapping[tuple[str, str], Any]) -> None:
+        super().__init__(io.BytesIO(content))
+        self._known = known
+
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in self._known:
+            return self._known[module, name]
         match module, name:
             case "numpy", "dtype":
                 return _Dtype
@@ -46,10 +53,13 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} is not a plain value")
 
 
-def loads(content: bytes) -> Any:
-    """The value; raises ValueError for one that is not plain, or for content that is not a pickle."""
+def loads(content: bytes, known: Mapping[tuple[str, str], Any] = MappingProxyType({})) -> Any:
+    """The value; raises ValueError for one that is not plain, or for content that is not a pickle.
+
+    `known` stand in for classes: module and name -> ours. What they hold is not bounded.
+    """
     try:
-        return bounded(_Unpickler(io.BytesIO(content)).load(), len(content))
+        return bounded(_Unpickler(content, known).load(), len(content))
     except Exception as error:  # whatever a damaged pickle raises
         raise ValueError(str(error)) from None
 

@@ -151,6 +151,82 @@ def test_a_cache_of_the_library_shows_plain_results(work: Workspace) -> None:
     assert (rows[0.5]["status"], rows[2.0]["status"]) == ("completed", "failed")
 
 
+DATACLASSES = """\
+import enum
+from dataclasses import dataclass, field
+from pathlib import Path
+import numpy as np
+import runner
+
+class Kind(enum.Enum):
+    RED = 1
+
+@dataclass
+class Net:
+    width: int
+    init: object = field(init=False)
+
+@dataclass
+class Settings:
+    name: str
+    lr: float
+    net: Net
+    kind: Kind = Kind.RED
+    betas: tuple = (0.9, 0.99)
+    data: Path = Path("data/x")
+    table: dict = field(default_factory=lambda: {1: "one", "$x": {"y": 2}})
+    limit: float = float("inf")
+    start: object = field(default_factory=lambda: np.zeros((2, 3)))
+
+@runner.experiment
+def f(config): return {"loss": config.lr * 2}
+
+def settings(name, lr):
+    net = Net(8)
+    net.init = "he"
+    return Settings(name, lr, net)
+
+if __name__ == "__main__":
+    f.run(lambda: [settings("a", 0.2), settings("b", 0.1)])
+    f.run(lambda: [{"name": "c", "lr": 0.3, "net": settings("c", 1).net}])
+    print([(row["lr"], row["net.width"], row["net.init"]) for row in f.results()])
+"""
+
+
+def test_configs_of_dataclasses_are_plain_values_and_columns(work: Workspace) -> None:
+    work.write("main.py", DATACLASSES)
+    environment = {"PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "main.py"]
+    done = subprocess.run(command, cwd=work.folder, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "[(0.3, 8, 'he')]\n"
+    rows = {row["lr"]: row for row in load_results(work / "out")}
+    row = rows[0.2]
+    assert (row["net.width"], row["net.init"], row["kind"]) == (8, "he", "RED")
+    assert (row["betas"], row["data"], row["limit"]) == ([0.9, 0.99], "data/x", float("inf"))
+    assert (row["table.1"], row["table.$x.y"]) == ("one", 2)
+    assert row["start"].startswith("array <f8[2, 3] ")
+    assert rows[0.3]["net.width"] == 8 and not [column for one in rows.values() for column in one if "$d" in column]
+    shown = work.run("table", "out", "--sort", "lr", "--columns", "lr", "net.width", "loss", "--csv", "-", code=0)
+    assert shown.stdout.splitlines() == ["lr,net.width,loss", "0.1,8,0.2", "0.2,8,0.4", "0.3,8,0.6"]
+
+
+def test_what_a_job_of_hydra_returned_is_a_column(tmp_path: Path) -> None:
+    stored = PROJECT / "tests" / "data" / "0.1.0" / "hydra" / "sweep" / "0" / "return_value.pkl"
+    hydra_job(tmp_path / "1", 1)
+    (tmp_path / "1" / "return_value.pkl").write_bytes(stored.read_bytes())  # {"loss": 0.5}
+    for number, value in ((2, "G?\xe0\0\0\0\0\0\0"), (3, "cposix\nsystem\n(S'touch planted'\ntR")):
+        hydra_job(tmp_path / str(number), number)
+        content = stored.read_bytes()
+        start, end = content.index(b"}\x94"), content.index(b"X\x06\0\0\0@ROOT@")
+        changed = content[:start] + value.encode("latin-1") + content[end:]
+        (tmp_path / str(number) / "return_value.pkl").write_bytes(changed)
+    rows = load_results(tmp_path)
+    assert [row.get("loss") for row in rows] == [0.5, None, None]
+    assert [row.get("return_value") for row in rows] == [None, 0.5, None]
+    assert {"loss", "return_value"} <= rows.measured and rows[0]["sgld_llc_mean"] == 1.5
+    assert not (tmp_path / "planted").exists()
+
+
 class Evil:
     def __reduce__(self) -> Any:
         return exec, ("raise SystemExit('ran')",)
