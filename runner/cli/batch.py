@@ -11,6 +11,7 @@ from pathlib import Path
 from runner.cli import added, batch_folders, other_settings, planning, preflight
 from runner.cli.arguments import Arguments, given_options, parse
 from runner.cli.detach import detach
+from runner.cli.gpu_choice import with_gpus
 from runner.cli.options import parser
 from runner.cli.searching import announced
 from runner.cli.session import SOME_DID_NOT, BatchSession, existing_batch, new_batch, output_root, started
@@ -94,6 +95,7 @@ def resume(
             changes.refuse_moved(before)
         before = replace(before, options=before.options.updated(given_options(given)))
         plan = changes.replanned(before, replan(before), accept=given.accept_changes) if replan else before
+        plan = with_gpus(plan, given)
         records = session.records(plan)
         selection = session.select(plan, replace(what, only=given.only))
         concerned = plan.jobs if larger else selection.run
@@ -101,7 +103,7 @@ def resume(
         if before.moved_from is not None:
             _refuse_running(concerned)
             changes.refuse_missing(concerned)
-        if plan is before:  # a plan that was made just now has read its configs
+        if not replan:  # a plan that was made just now has read its configs
             plan = changes.reread(plan, {one.name for one in concerned}, accept=given.accept_changes)
             selection = selection.of(plan)
         if settings or larger:
@@ -157,6 +159,7 @@ def _planned(arguments: Arguments, before: Plan | None = None) -> Plan:
     """The plan; its datasets are prepared, unless nothing may be written."""
     with announced("reading the configs ..."):
         plan = planning.plan(arguments, before)
+        plan = with_gpus(plan, arguments.given) if before is None else plan
     if not arguments.given.dry_run:
         preflight.prepare_datasets(plan)
     return plan

@@ -46,6 +46,14 @@ def seconds(text: str) -> float:
     return value
 
 
+def wait(text: str) -> float:
+    """A time that may be 0."""
+    value = text_seconds(text)
+    if value is None or not 0 <= value < float("inf"):
+        raise ArgumentTypeError(f"{text!r} is not a time, such as 0, 90 (seconds), 30m or 2h")
+    return value
+
+
 def grace(text: str) -> tuple[float, ...]:
     given = [text_seconds(word.strip()) for word in text.split(",")]
     times = tuple(value for value in given if value is not None and 0 <= value < float("inf"))

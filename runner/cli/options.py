@@ -14,6 +14,7 @@ from runner.cli.option_types import (
     natural,
     positive,
     seconds,
+    wait,
 )
 from runner.cli.parser import BASE_OUT_DIR, Formatter, Parser, add
 from runner.configs.registry import documented_settings
@@ -29,7 +30,7 @@ SIMULATION = {
     "advanced": "compare the runs of the experiment",
 }
 #: Options that --no-… takes back: a resumed batch keeps them otherwise.
-TAKEN_BACK = ("timeout", "stall_timeout", "fail_fast", "max_failures", "keep_running")
+TAKEN_BACK = ("timeout", "stall_timeout", "fail_fast", "max_failures", "keep_running", "gpu_wait")
 #: Options for a tree of configs only.
 OF_TREES = ("output_root", "extensions", "subdir", "rerun", "runners")
 ONLY = ("failed", "interrupted", "pending")  # words for jobs that did not complete
@@ -38,22 +39,22 @@ BATCH_COMMANDS = {
     "run": (
         "CONFIG... [--device cuda] [--KEY VALUE ...] [options]",
         "Run training jobs, one config after another.",
-        ("inputs", "config overrides", "execution", "output"),
+        ("inputs", "config overrides", "execution", "GPUs", "output"),
     ),
     "sweep": (
         "SPEC [--resume [DIR]] [--limit N] [options]",
         "Run a sweep: a job for each combination of the settings in a spec.",
-        ("inputs", "config overrides", "execution", "output", "resume", "sweeps"),
+        ("inputs", "config overrides", "execution", "GPUs", "output", "resume", "sweeps"),
     ),
     "tree": (
         "DIR [--output-root outputs] [--subdir NAME] [options]",
         "Run the configs in the subdirectories of a folder, each subdirectory by its own program.",
-        ("inputs", "config overrides", "execution", "output", "trees"),
+        ("inputs", "config overrides", "execution", "GPUs", "output", "trees"),
     ),
     "resume": (
         "[BATCH] [--only failed|interrupted|pending] [--extend KEY=VALUE] [options]",
         "Continue a batch: what completed stays, the rest is run, from its checkpoints where there are some.",
-        ("execution", "output", "resume"),
+        ("execution", "GPUs", "output", "resume"),
     ),
 }
 OTHER_COMMANDS = """\
@@ -135,6 +136,7 @@ def add_options(top: argparse.ArgumentParser) -> None:
         add(overrides, key, metavar="VALUE", help=setting.help, **alone)
     add(overrides, "KEY", metavar="VALUE", help="any key of the configs, as --key=value or --key value")
     _add_execution(top.add_argument_group("execution"))
+    _add_gpus(top.add_argument_group("GPUs", "docs/gpus.md explains which GPU counts as free."))
     _add_output(top.add_argument_group("output"))
     _add_resume(top.add_argument_group("resume", f"A batch keeps its options; {_taken_back()} take them back."))
     sweeps = top.add_argument_group("sweeps", "The last four are for mode simulation.")
@@ -181,6 +183,23 @@ def _add_execution(group: argparse._ArgumentGroup) -> None:
     for name in TAKEN_BACK:
         spellings = dict.fromkeys([f"--no-{name.replace('_', '-')}", f"--no_{name}"])
         group.add_argument(*spellings, action="store_const", const=Default, dest=name, help=argparse.SUPPRESS)
+
+
+def _add_gpus(group: argparse._ArgumentGroup) -> None:
+    number = collected(natural)
+    which = "give each job GPUs of its own: auto, all, none, 0,1,3, 0-3 or UUIDs; in the order of preference"
+    add(group, "gpus", metavar="GPUS", help=which)
+    add(group, "gpus_per_job", type=number, metavar="N", help="how many (default: 1), or as a key of a config; 0: none")
+    add(group, "jobs_per_gpu", type=collected(positive), metavar="K", help="how many jobs share one (default: 1)")
+    add(group, "gpu_wait", type=collected(wait), metavar="TIME", help="for a free GPU at most (default: no limit)")
+    free = "a GPU with less memory in use counts as free (default: 500)"
+    add(group, "gpu_free_mb", type=number, metavar="MIB", help=free)
+    settle = "for so long a GPU that others used must look free (default: 30)"
+    add(group, "gpu_settle", type=collected(wait), metavar="TIME", help=settle)
+    users = "processes of this user on a GPU do not count; repeatable"
+    add(group, "gpu_ignore_user", action="append", metavar="NAME", help=users)
+    pids = "this process on a GPU does not count; repeatable"
+    add(group, "gpu_ignore_pid", action="append", type=number, metavar="PID", help=pids)
 
 
 def _add_output(group: argparse._ArgumentGroup) -> None:

@@ -36,6 +36,14 @@ class RunOptions:
     metric_patterns: tuple[str, ...] = ()  # regular expressions that read metrics in lines of output
     max_workers: int = 1
     executor: str = "local"
+    gpus: str | None = None  # the UUIDs of those that the batch may use, with commas; None: the jobs see all
+    gpus_per_job: int = 1  # 0: a job gets none
+    jobs_per_gpu: int = 1
+    gpu_wait: float | None = None  # for a free GPU; 0: what finds none stays pending
+    gpu_free_mb: int = 500  # memory in use, in MiB, up to which a GPU counts as free
+    gpu_settle: float = 30.0  # for which a GPU that others used must look free
+    gpu_ignore_user: tuple[str, ...] = ()  # whose processes on a GPU do not count
+    gpu_ignore_pid: tuple[int, ...] = ()
     observers: tuple[str, ...] = ()  # beside the ones that every batch has
     not_secret: tuple[str, ...] = ()  # names whose values are recorded although they look like secrets
 

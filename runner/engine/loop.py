@@ -28,6 +28,7 @@ from runner.engine.queue import Queue
 from runner.engine.requested import Requested
 
 TICK = 0.25  # seconds between two looks at what the running jobs have written
+LOOKAHEAD = 100  # jobs of a plan that may overtake one that waits for more than they need
 START_PAUSE = 1.0  # seconds until the next start, after one for which the system had no room
 
 
@@ -81,6 +82,7 @@ class _Batch:
         self._kept = kept
         self._clock = clock
         self._queue = Queue(source, kept, clock)
+        self._lookahead = LOOKAHEAD if isinstance(source, FixedPlan) else 0  # another source is asked for the next only
         self._running: dict[Handle, Follower] = {}
         self._requested = Requested(plan.options, self._queue, self.records, kept, self._running, self._send)
         self._stopped: str | None = None  # why no further job is started
@@ -132,6 +134,13 @@ class _Batch:
                 self._send(Notice(f"{job.name} runs already{pid}; waiting for it."))
 
     def _start_ready(self) -> None:
+        waiting: list[Job] = []
+        self._start_what_fits(waiting)
+        for job in reversed(waiting):
+            self._queue.put_back(job)
+
+    def _start_what_fits(self, waiting: list[Job]) -> None:
+        """Start jobs until one waits that lets no other overtake it; those that wait are added to `waiting`."""
         while not self._stopped and self._clock() >= self._next_start:
             job = self._queue.next(self.records)
             if job is None:
@@ -142,9 +151,14 @@ class _Batch:
             self._add(job)
             lease = self._executor.offer(job)
             if isinstance(lease, Wait):
-                self._queue.put_back(job)
-                self._announce_wait(job, lease.reason)
-                return
+                waiting.append(job)
+                if len(waiting) == 1:
+                    self._announce_wait(job, lease.reason)
+                if lease.over:
+                    self.stop_starting(lease.reason)
+                if not lease.others or len(waiting) > self._lookahead:
+                    return
+                continue
             self._tries[job.name] = self._tries.get(job.name, 0) + 1
             handle = self._executor.submit(job, lease)
             if isinstance(handle, Wait):

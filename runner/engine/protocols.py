@@ -16,10 +16,13 @@ from runner.engine.events import Event
 class Wait:
     """Not now; the engine asks again soon. `reason` is a phrase for the user: `no GPU with 20 GiB is free`.
 
-    Without a reason it is the usual wait for a job to end, which is not announced.
+    Without a reason it is the usual wait for a job to end, which is not announced. `others`: a job that needs less may
+    be started meanwhile. `over`: it has waited for as long as it may; no further job is started.
     """
 
     reason: str = ""
+    others: bool = False
+    over: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ class Executor(Protocol):
     """Where jobs run. It alone writes what belongs to them; a job's failure is a record, never an exception."""
 
     def offer(self, job: Job) -> Lease | Wait:
-        """Room for this job, or why there is none now. It is asked for the next job only: none overtakes another."""
+        """Room for this job, or why there is none now. It is asked for the next job; for others only after a Wait that
+        allows them to overtake it."""
 
     def submit(self, job: Job, lease: Lease) -> Handle | Record | Wait:
         """Start the job. A Record says that it did not start: it cannot be started, or it has completed already.

@@ -12,6 +12,7 @@ from runner.core.state import Record
 from runner.core.text import count
 from runner.disk import attempts, results
 from runner.engine.protocols import Lease, Wait
+from runner.executors.gpus import Gpus, room_of
 from runner.executors.patience import Patience
 from runner.executors.supervised import Adopted, Supervised, adopt
 from runner.processes import shortage
@@ -24,15 +25,16 @@ class Local:
         self._options = options
         self._provenance = provenance
         self._running: list[Supervised | Adopted] = []
+        self._gpus = None if options.gpus is None else Gpus(options)
         self._patience = Patience(lambda: self._busy() > 0)
         self._slots = shortage.files_for(options.max_workers, Supervised.FILES)
         self._first_to_wait: Job | None = None  # it waits for open files, not for a worker
 
     def offer(self, job: Job) -> Lease | Wait:
-        """A free slot."""
+        """A free slot, and GPUs where the batch divides them."""
         busy = self._busy()
         if busy < self._slots:
-            return Lease()
+            return Lease() if self._gpus is None else self._gpus.offer(job)
         if busy < self._options.max_workers and self._first_to_wait in (None, job):
             self._first_to_wait = job  # said once, and not of each that follows
             limit = f"{shortage.hard_limit()} open files (ulimit -Hn) have room for {count(self._slots, 'job')} at once"
@@ -47,12 +49,15 @@ class Local:
         completed = results.finished(job)
         if completed is not None:  # its supervisor outlived its engine, and recorded the end after we had looked
             return completed
-        try:
-            handle = Supervised(job, self._options, self._provenance, self._patience)
-        except OSError as error:
-            return self._patience.after(error) or attempts.not_started(job, error)
-        except ValueError as error:  # a name that no file can have
-            return attempts.not_started(job, error)
+        with room_of(lease) as room:
+            try:
+                handle = Supervised(job, self._options, self._provenance, self._patience, room)
+            except OSError as error:
+                return self._patience.after(error) or attempts.not_started(job, error)
+            except ValueError as error:  # a name that no file can have
+                return attempts.not_started(job, error)
+        if self._gpus is not None:
+            self._gpus.started(lease, handle)
         self._running.append(handle)
         return handle
 
@@ -67,7 +72,8 @@ class Local:
         """Return when a job sends an event, when the descriptor `wake` becomes readable, or after `seconds`."""
         poll = select.poll()
         senders = {handle.fileno(): handle for handle in self._running if handle.fileno() >= 0}
-        for descriptor in (*senders, wake):
+        look = -1 if self._gpus is None else self._gpus.fileno()
+        for descriptor in (*senders, wake, *([look] if look >= 0 else [])):
             poll.register(descriptor, select.POLLIN)
         for descriptor, _ in poll.poll(seconds * 1000):
             if descriptor in senders:
@@ -75,3 +81,5 @@ class Local:
         for handle in self._running:
             handle.enforce()
         self._running = [handle for handle in self._running if not handle.done()]
+        if self._gpus is not None:
+            self._gpus.collect()

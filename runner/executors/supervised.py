@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,21 +44,35 @@ def patience_after(options: RunOptions, how: Literal["stop", "kill"]) -> float:
     return (sum(options.grace) if how == "stop" else options.grace[2]) + SLACK
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a job gets to run with: more of the environment, open files that it inherits, entries of its result."""
+
+    env: Mapping[str, str] = field(default_factory=dict)
+    descriptors: tuple[int, ...] = ()
+    entries: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Supervised:
     """One job under its supervisor. A Handle of the engine; owns two pipes and a process."""
 
     FILES = 2  # that are open for each
 
     def __init__(
-        self, job: Job, options: RunOptions, provenance: Callable[[Job], Mapping[str, Any]], patience: Patience
+        self,
+        job: Job,
+        options: RunOptions,
+        provenance: Callable[[Job], Mapping[str, Any]],
+        patience: Patience,
+        room: Room,
     ) -> None:
         """Begin the job's next attempt. Raises OSError if that fails."""
         self.job = job
         self._options = options
         self._patience = patience
-        self._process = _supervisor()  # first: where there is no room for it, the folder stays as it is
+        self._process = _supervisor(room.descriptors)  # first: where there is no room for it, the folder stays as it is
         try:
-            added = threads({**os.environ, **job.env}, options.max_workers, cpus.usable())
+            added = {**threads({**os.environ, **job.env}, options.max_workers, cpus.usable()), **room.env}
             self.attempt = attempts.begin(job, provenance(job), added, options.checkpoints)
         except BaseException:
             self._process.kill()
@@ -73,7 +88,7 @@ class Supervised:
         self._crash = b""
         self._ended = False
         self._overdue_at = latest_end(options, time.monotonic())
-        known = results.entries(self.attempt)
+        known = results.entries(self.attempt).updated(**room.entries)
         self._write_pid_record(known)
         self._send(self._request(known).to_line())
 
@@ -217,7 +232,7 @@ class Supervised:
             pass
 
 
-def _supervisor() -> subprocess.Popen[bytes]:
+def _supervisor(descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
     """A supervisor that waits for its request. Without one it ends, and has done nothing."""
     # A session of its own: Ctrl+C in the terminal reaches the engine only, which then decides.
     return subprocess.Popen(
@@ -227,6 +242,7 @@ def _supervisor() -> subprocess.Popen[bytes]:
         stderr=subprocess.STDOUT,
         start_new_session=True,
         bufsize=0,
+        pass_fds=descriptors,
     )
 
 

@@ -1,0 +1,113 @@
+"""The GPUs of a batch on this machine: which job gets which, for as long as it runs."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from runner.core.clock import now
+from runner.core.job import Job
+from runner.core.options import RunOptions
+from runner.engine.protocols import Lease, Wait
+from runner.executors.supervised import Room, Supervised
+from runner.gpus import leases
+from runner.gpus.devices import MEBIBYTE
+from runner.gpus.leases import Holder
+from runner.gpus.looker import Looker
+from runner.gpus.pool import Granted, Pool, Rules
+
+KEY = "gpus_per_job"  # of a config, too
+HIDDEN = {"CUDA_VISIBLE_DEVICES": ""}  # for a job that asks for no GPU
+
+
+@dataclass(frozen=True)
+class GpuLease(Lease):
+    """The GPUs of one job; None: it asks for none."""
+
+    granted: Granted | None
+
+
+def wanted(job: Job, options: RunOptions) -> int:
+    """How many GPUs a job asks for."""
+    number = job.config.get(KEY, options.gpus_per_job)
+    return number if isinstance(number, int) and not isinstance(number, bool) and number >= 0 else options.gpus_per_job
+
+
+@contextmanager
+def room_of(lease: Lease) -> Iterator[Room]:
+    """What the job of this lease runs with. The locks are the job's at the end, if it has started."""
+    if not isinstance(lease, GpuLease):
+        yield Room()
+        return
+    granted = lease.granted
+    if granted is None:
+        yield Room(env=HIDDEN)
+        return
+    try:
+        yield Room(granted.environment, granted.descriptors, granted.entries())
+    finally:
+        leases.release(granted.descriptors)
+
+
+class Gpus:
+    """Leases GPUs to the jobs of a batch. A job that needs fewer may overtake one that waits for more."""
+
+    def __init__(self, options: RunOptions) -> None:
+        self._options = options
+        rules = Rules(
+            places=options.jobs_per_gpu,
+            free_bytes=options.gpu_free_mb * MEBIBYTE,
+            settle=options.gpu_settle,
+            ignored_users=options.gpu_ignore_user,
+            ignored_pids=options.gpu_ignore_pid,
+        )
+        uuids = (options.gpus or "").split(",")
+        self._pool = Pool(uuids, rules, leases.folder(os.environ), Looker())
+        self._running: list[tuple[Supervised, Granted]] = []
+        self._since: dict[str, float] = {}  # name of a job that waits -> since when
+        self._refused: dict[int, float] = {}  # a number of GPUs that could not be had -> when
+
+    def offer(self, job: Job) -> GpuLease | Wait:
+        """GPUs for this job, or why there are none."""
+        number = wanted(job, self._options)
+        if number == 0:
+            return GpuLease(None)
+        moment = time.monotonic()
+        if any(less <= number and moment - when < 0.1 for less, when in self._refused.items()):
+            return Wait(others=True)  # another job has just asked for as many
+        about = Holder(getpass.getuser(), os.getpid(), job.out_dir.parent.name, job.name, now())
+        found = self._pool.offer(job.name, number, about)
+        if isinstance(found, Granted):
+            self._since.pop(job.name, None)
+            return GpuLease(found)
+        self._refused[number] = moment
+        if not found:  # its own batch has them all: that is no wait for others
+            self._since.pop(job.name, None)
+            return Wait(others=True)
+        waited = moment - self._since.setdefault(job.name, moment)
+        limit = self._options.gpu_wait
+        if limit is not None and waited >= limit:
+            return Wait(f"{found} (--gpu_wait {limit:g})", over=True)
+        return Wait(found, others=True)
+
+    def started(self, lease: Lease, handle: Supervised) -> None:
+        """The job of a lease runs."""
+        if isinstance(lease, GpuLease) and lease.granted is not None:
+            self._running.append((handle, lease.granted))
+            self._pool.started(lease.granted, handle.supervisor_pid)
+
+    def collect(self) -> None:
+        """Take notice of jobs that ended, and of a look that has."""
+        for handle, granted in self._running:
+            if handle.done():
+                self._pool.ended(granted, handle.supervisor_pid)
+        self._running = [entry for entry in self._running if not entry[0].done()]
+        self._pool.read()
+
+    def fileno(self) -> int:
+        """Readable when the pool has to be read; -1 while it has not."""
+        return self._pool.fileno()

@@ -1,0 +1,99 @@
+"""What one look at the GPUs found, as values. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MEBIBYTE = 1 << 20
+DIVIDED = "is divided into MIG instances; leave --gpus out, and choose one of them with CUDA_VISIBLE_DEVICES"
+PROHIBITED, EXCLUSIVE = "prohibited", ("exclusive_process", "exclusive_thread")
+
+
+@dataclass(frozen=True, slots=True)
+class GpuProcess:
+    """A process that computes on a GPU. `memory` in bytes; None: the driver does not know it."""
+
+    pid: int
+    memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One GPU at one moment. Memory in bytes; `index` counts along the PCI bus; `error`: why it cannot be used."""
+
+    uuid: str
+    index: int
+    name: str = ""
+    pci: str = ""
+    memory_total: int = 0
+    memory_used: int = 0
+    mode: str = "default"
+    processes: tuple[GpuProcess, ...] = ()
+    error: str | None = None
+
+    def to_json(self, driver: str) -> dict[str, Any]:
+        """What the record of an attempt says of it."""
+        return {
+            "uuid": self.uuid, "index": self.index, "name": self.name, "pci": self.pci,
+            "memory_total_mb": self.memory_total // MEBIBYTE, "driver": driver,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All GPUs at `taken_at` (monotonic seconds, when the look began). `error`: nothing is known of any."""
+
+    gpus: tuple[Gpu, ...] = ()
+    driver: str = ""
+    taken_at: float = 0.0
+    error: str | None = None
+
+    def gpu(self, uuid: str) -> Gpu | None:
+        return next((gpu for gpu in self.gpus if gpu.uuid == uuid), None)
+
+
+def read(text: str, taken_at: float) -> Snapshot:
+    """The snapshot that a look printed; of what is not one, with an `error`."""
+    try:
+        record = json.loads(text)
+        if error := record.get("error"):
+            return Snapshot(taken_at=taken_at, error=str(error))
+        gpus = tuple(_gpu(entry) for entry in _list(record.get("gpus")))
+        return Snapshot(gpus, str(record.get("driver", "")), taken_at)
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        return Snapshot(taken_at=taken_at, error=f"the look at the GPUs printed no list of GPUs: {text[:80]!r}")
+
+
+def _gpu(entry: Mapping[str, Any]) -> Gpu:
+    """Raises KeyError, TypeError or ValueError for an entry that is not one of a GPU."""
+    index = int(entry["index"])
+    if entry.get("error"):
+        return Gpu(str(entry.get("uuid", "")), index, error=str(entry["error"]))
+    if entry.get("mig"):
+        return Gpu(str(entry["uuid"]), index, error=DIVIDED)
+    if entry.get("mode") == PROHIBITED:
+        return Gpu(str(entry["uuid"]), index, error="its compute mode prohibits every process")
+    return Gpu(
+        uuid=str(entry["uuid"]),
+        index=index,
+        name=str(entry.get("name", "")),
+        pci=str(entry.get("pci", "")),
+        memory_total=int(entry["memory_total"]),
+        memory_used=int(entry["memory_used"]),
+        mode=str(entry.get("mode", "default")),
+        processes=tuple(_process(one) for one in _list(entry.get("processes"))),
+    )
+
+
+def _process(entry: Mapping[str, Any]) -> GpuProcess:
+    memory = entry.get("memory")
+    return GpuProcess(int(entry["pid"]), None if memory is None else int(memory))
+
+
+def _list(value: Any) -> Sequence[Mapping[str, Any]]:
+    if not isinstance(value, list):
+        raise TypeError("is not a list")
+    return value

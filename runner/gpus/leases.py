@@ -1,0 +1,158 @@
+"""Leases of GPUs: locks on files in a folder that is common to all users of the machine.
+
+There is a file for each place on each GPU. Who has locked it (flock) has the place. The lock belongs to an open file
+that the supervisor and its job inherit: it outlives the engine, and the kernel frees it with the last of them. What is
+written in the file only informs. A file is never removed, as its lock could be that of a file that is gone.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.core.errors import UserError
+
+FOLDER = "RUNNER_GPU_LOCKS"  # in the environment: another folder than the common one
+PLACES = ("/run/lock", "/tmp")  # that all users share
+NAME = "overnight-gpus"
+LARGEST = 4096  # bytes of what is written in a file
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has a place. Nothing of it is known where another user's file cannot be read."""
+
+    user: str = ""
+    pid: int | None = None
+    batch: str = ""
+    job: str = ""
+    since: str = ""
+
+    def __str__(self) -> str:
+        what = f"batch {self.batch} job {self.job}" if self.batch else "another batch"
+        return f"{what} of {self.user}" if self.user else what
+
+    def to_json(self) -> dict[str, Any]:
+        return {"user": self.user, "pid": self.pid, "batch": self.batch, "job": self.job, "since": self.since}
+
+
+def folder(environ: Mapping[str, str]) -> str:
+    """The folder of the locks; it is made if need be. Raises UserError."""
+    path = environ.get(FOLDER) or next(
+        (f"{place}/{NAME}" for place in PLACES if _is_shared(place)), f"{PLACES[-1]}/{NAME}"
+    )
+    try:
+        Path(path).mkdir()
+        Path(path).chmod(0o1777)  # whatever the umask is
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise UserError(f"{path}: cannot be made for the locks of GPUs: {error.strerror}; set {FOLDER}") from None
+    if not stat.S_ISDIR(os.lstat(path).st_mode) or not os.access(path, os.W_OK | os.X_OK):
+        raise UserError(f"{path}: is not a folder that can be written, for the locks of GPUs; set {FOLDER}")
+    return path
+
+
+def take(path: str, uuids: Iterable[str], places: int, about: Holder) -> dict[str, int] | None:
+    """Lock one place on each of these GPUs, of `places`: UUID -> open file. All, or none of them: then None.
+
+    They are locked in the same order by everyone, and nobody waits with one in hand: two batches cannot block each
+    other. Raises OSError if a file cannot be opened.
+    """
+    taken: dict[str, int] = {}
+    for uuid in sorted(uuids):
+        locks = (_lock(_file(path, uuid, place)) for place in range(places))
+        descriptor = next((found for found in locks if found is not None), None)
+        if descriptor is None:
+            release(taken.values())
+            return None
+        taken[uuid] = descriptor
+    content = json.dumps(about.to_json()).encode()
+    for descriptor in taken.values():
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, content[:LARGEST], 0)
+        except OSError:  # a full disk: it only informs
+            pass
+    return taken
+
+
+def release(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def holders(path: str, uuid: str, places: int) -> list[Holder]:
+    """Who has a place on this GPU, without taking one."""
+    found = []
+    for place in range(places):
+        try:
+            descriptor = _open(_file(path, uuid, place))
+        except OSError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            found.append(_holder(descriptor))
+        finally:
+            os.close(descriptor)
+    return found
+
+
+def _is_shared(place: str) -> bool:
+    try:
+        mode = Path(place).stat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISDIR(mode) and bool(mode & stat.S_ISVTX) and bool(mode & stat.S_IWOTH)
+
+
+def _file(path: str, uuid: str, place: int) -> str:
+    safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in uuid)
+    return f"{path}/{safe}.{place}"
+
+
+def _lock(path: str) -> int | None:
+    """The open and locked file; None if somebody else has it."""
+    descriptor = _open(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _open(path: str) -> int:
+    """Without O_CREAT first: in a sticky folder the kernel refuses that for the files of others."""
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags)
+    except FileNotFoundError:
+        try:
+            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+            os.fchmod(descriptor, 0o666)  # whatever the umask is: every user locks it
+        except FileExistsError:  # somebody was faster
+            descriptor = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is not a regular file", path)
+    return descriptor
+
+
+def _holder(descriptor: int) -> Holder:
+    try:
+        record = json.loads(os.pread(descriptor, LARGEST, 0))
+        pid = record["pid"]
+        words: Sequence[str] = [str(record[name]) for name in ("user", "batch", "job", "since")]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return Holder()
+    user, batch, job, since = words
+    return Holder(user, pid if isinstance(pid, int) and not isinstance(pid, bool) else None, batch, job, since)

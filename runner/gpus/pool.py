@@ -1,0 +1,245 @@
+"""Which GPUs are free for the next job of a batch, and why the others are not.
+
+A GPU is free if one of its places can be leased, no process computes on it that no lease explains, and its memory is
+empty. Memory that is used by nobody who can be seen counts as used: its holder is in another container.
+"""
+
+from __future__ import annotations
+
+import pwd
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from runner.core.clock import seconds as wall_seconds
+from runner.core.text import size
+from runner.gpus import leases
+from runner.gpus.devices import MEBIBYTE, Gpu, GpuProcess, Snapshot
+from runner.gpus.leases import Holder
+from runner.gpus.looker import Looker
+from runner.processes import process_tree
+
+EVERY = 3.0  # seconds for which a look is believed, and between two of them while a job waits
+DRAIN = 20.0  # seconds in which the driver may still show what a job of ours has left
+PASSES, PATIENCE = 10, 1800.0  # as many jobs, in as many seconds, may overtake one that waits for more GPUs
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """When a GPU counts as free, and how many jobs may share one."""
+
+    places: int = 1
+    free_bytes: int = 500 * MEBIBYTE  # in use at the most
+    settle: float = 30.0  # seconds for which one that others used must look free
+    ignored_users: tuple[str, ...] = ()
+    ignored_pids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """GPUs that were leased to one job: `descriptors` are the open files that hold the locks."""
+
+    gpus: tuple[Gpu, ...]
+    descriptors: tuple[int, ...]
+    driver: str
+    waited: float  # seconds
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What lets a program use these GPUs and no other."""
+        uuids = ",".join(gpu.uuid for gpu in self.gpus)
+        return {"CUDA_VISIBLE_DEVICES": uuids, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+    def entries(self) -> dict[str, Any]:
+        """What the result of the attempt says of them."""
+        return {
+            "gpus": [gpu.to_json(self.driver) for gpu in self.gpus],
+            "gpu_wait_seconds": round(self.waited, 3),
+        }
+
+
+@dataclass(slots=True)
+class _Use:
+    """What this batch knows of one GPU beyond the last look."""
+
+    released_at: float = float("-inf")  # when a job of ours left it: an older look shows that job still
+    foreign_at: float = float("-inf")  # when it was last seen in use by others
+    foreign_time: float = 0.0  # the same, by the clock on the wall
+    ours: list[int] = field(default_factory=list)  # the supervisors of our jobs on it
+
+
+class Pool:
+    """The GPUs of one batch, in the order of preference. Owns the looks at them; the leases belong to the jobs."""
+
+    def __init__(
+        self,
+        uuids: Sequence[str],
+        rules: Rules,
+        folder: str,
+        looker: Looker,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._uuids = tuple(uuids)
+        self._rules = rules
+        self._folder = folder
+        self._looker = looker
+        self._clock = clock
+        self._snapshot: Snapshot | None = None
+        self._next_look = 0.0
+        self._use = {uuid: _Use() for uuid in uuids}
+        self._waiting: dict[str, float] = {}  # name of a job that waits -> since when
+        self._first: str | None = None  # the first of them, which others may overtake for a while
+        self._passed = 0
+        self._said: dict[int, str] = {}  # a number of GPUs -> why there are not as many, at the last look
+        self._described: dict[int, str] = {}  # a process of others -> what was first said of it
+
+    def offer(self, job: str, number: int, about: Holder) -> Granted | str:
+        """`number` GPUs for a job, or why others have them; an empty reason: they are our own, or not known yet."""
+        now = self._clock()
+        since = self._waiting.setdefault(job, now)
+        if self._first is None:
+            self._first, self._passed = job, 0
+        snapshot = self._looked(now)
+        if snapshot is None or self._is_kept_free(job, now):
+            return self._said.get(number, "")
+        if snapshot.error:
+            return self._say(number, snapshot.error)
+        found = {uuid: self._obstacle(uuid, snapshot, now) for uuid in self._uuids}
+        free = [uuid for uuid, obstacle in found.items() if obstacle is None]
+        try:
+            taken = leases.take(self._folder, free[:number], self._rules.places, about) if len(free) >= number else None
+        except OSError as error:
+            return self._say(number, f"{error.filename or self._folder}: {error.strerror or error}")
+        if taken is not None:
+            return self._granted(job, snapshot, free[:number], taken, now - since)
+        others = "; ".join(filter(None, found.values()))
+        what = "no GPU is free" if number == 1 else f"fewer than {number} GPUs are free"
+        return self._say(number, f"{what}: {others}" if others else "")
+
+    def _say(self, number: int, reason: str) -> str:
+        """Keep what is said of those that wait for so many GPUs, until more is known."""
+        self._said[number] = reason
+        return reason
+
+    def started(self, granted: Granted, supervisor: int) -> None:
+        """A job of ours runs on these GPUs; its processes are below this one."""
+        for gpu in granted.gpus:
+            self._use[gpu.uuid].ours.append(supervisor)
+
+    def ended(self, granted: Granted, supervisor: int) -> None:
+        """It has left them."""
+        for gpu in granted.gpus:
+            use = self._use[gpu.uuid]
+            use.released_at = self._clock()
+            if supervisor in use.ours:
+                use.ours.remove(supervisor)
+        self._next_look = 0.0
+
+    def forget(self, job: str) -> None:
+        """The job does not wait any more."""
+        self._waiting.pop(job, None)
+        if self._first == job:
+            self._first = None
+
+    def fileno(self) -> int:
+        """Readable when a look has ended; -1 while there is none."""
+        return self._looker.fileno()
+
+    def read(self) -> None:
+        """Take over a look that has ended."""
+        if (found := self._looker.take()) is not None:
+            self._snapshot = found
+            is_late = any(use.released_at > found.taken_at for use in self._use.values())
+            self._next_look = 0.0 if is_late else self._clock() + EVERY
+            for uuid, use in self._use.items():
+                gpu = found.gpu(uuid)
+                is_drained = found.taken_at > use.released_at + DRAIN
+                if gpu is not None and is_drained and self._foreign(gpu, self._known(gpu)):
+                    use.foreign_at, use.foreign_time = found.taken_at, wall_seconds()
+
+    def _looked(self, now: float) -> Snapshot | None:
+        """The last look, while it is believed; then a new one is begun, and there is none until that has ended."""
+        self.read()
+        if now < self._next_look:
+            return self._snapshot
+        if (failed := self._looker.begin()) is not None:
+            self._snapshot, self._next_look = failed, now + EVERY
+            return failed
+        return None
+
+    def _is_kept_free(self, job: str, now: float) -> bool:
+        """Whether the first job that waits has been overtaken often, or for long, and the next GPUs are for it."""
+        if self._first in (None, job):
+            return False
+        return self._passed >= PASSES or now - self._waiting[self._first] > PATIENCE
+
+    def _granted(
+        self, job: str, snapshot: Snapshot, uuids: Sequence[str], taken: Mapping[str, int], waited: float
+    ) -> Granted:
+        if self._first not in (None, job):
+            self._passed += 1
+        self.forget(job)
+        gpus = tuple(gpu for uuid in uuids if (gpu := snapshot.gpu(uuid)) is not None)
+        return Granted(gpus, tuple(taken.values()), snapshot.driver, waited)
+
+    def _obstacle(self, uuid: str, snapshot: Snapshot, now: float) -> str | None:
+        """Who has a GPU; empty if it is a job of this batch. None: it is free."""
+        gpu, use, rules = snapshot.gpu(uuid), self._use[uuid], self._rules
+        if gpu is None:
+            return f"{uuid} is not there any more"
+        if gpu.error:
+            return f"{gpu.index} {gpu.error}"
+        held = leases.holders(self._folder, uuid, rules.places)
+        if len(held) >= rules.places:
+            return "" if use.ours else f"{gpu.index} {held[0]}"
+        if snapshot.taken_at < use.released_at:
+            return ""
+        if foreign := self._foreign(gpu, self._known(gpu, held)):
+            return f"{gpu.index} {foreign}"
+        if now - use.foreign_at < rules.settle:
+            return f"{gpu.index} was used by others until {datetime.fromtimestamp(use.foreign_time):%H:%M:%S}"
+        return None
+
+    def _known(self, gpu: Gpu, held: Iterable[Holder] | None = None) -> set[int]:
+        """The processes that leases explain, and those that do not count."""
+        if held is None:
+            held = leases.holders(self._folder, gpu.uuid, self._rules.places)
+        tops = {*self._use[gpu.uuid].ours, *(holder.pid for holder in held if holder.pid is not None)}
+        below = {pid for top in tops for pid in process_tree.descendants(top)}
+        return {*tops, *below, *self._rules.ignored_pids}
+
+    def _foreign(self, gpu: Gpu, known: set[int]) -> str:
+        """Who else uses a GPU; empty if nobody does."""
+        ignored = self._rules.ignored_users
+        strange = [one for one in gpu.processes if one.pid not in known and _user(one.pid) not in ignored]
+        if strange:
+            return ", ".join(self._described.setdefault(one.pid, _described(one)) for one in strange)
+        if not gpu.processes and not known - set(self._rules.ignored_pids) and gpu.memory_used > self._rules.free_bytes:
+            return "has memory in use, by a process that cannot be seen from here"
+        return ""
+
+
+def _user(pid: int) -> str:
+    try:
+        owner = Path(f"/proc/{pid}").stat().st_uid
+    except OSError:
+        return ""
+    try:
+        return pwd.getpwuid(owner).pw_name
+    except KeyError:
+        return str(owner)
+
+
+def _described(process: GpuProcess) -> str:
+    """`anna python 18.2 GiB since 21:04`"""
+    folder = Path(f"/proc/{process.pid}")
+    try:
+        command = (folder / "comm").read_text(errors="replace").strip()
+        since = f"since {datetime.fromtimestamp(folder.stat().st_ctime):%H:%M}"
+    except OSError:
+        command, since = f"process {process.pid}", ""
+    memory = "" if process.memory is None else size(process.memory)
+    return " ".join(filter(None, (_user(process.pid), command, memory, since)))
