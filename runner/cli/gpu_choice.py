@@ -25,17 +25,17 @@ def with_gpus(plan: Plan, given: Namespace, environ: Mapping[str, str] = os.envi
     Without --max_workers there are as many jobs at a time as the GPUs have room for.
     """
     options = plan.options
-    if options.gpus is None:
+    if not options.gpus:
         return _with_advice(plan, environ)
     if options.executor != LOCAL:
         raise UserError(f"--gpus does not go with --executor {options.executor}, which chooses the GPUs itself")
     snapshot = Looker(environ).look()
     if snapshot.error and options.gpus == selection.AUTO and not any(map(_needs_gpu, plan.jobs)):
         note = f"--gpus auto: {snapshot.error}; no config asks for one, so the jobs run without"
-        return replace(plan, options=replace(options, gpus=None), notices=(*plan.notices, note))
+        return replace(plan, options=replace(options, gpus=""), notices=(*plan.notices, note))
     found = selection.chosen(options.gpus, snapshot, environ.get(selection.VISIBLE))
     if not found:
-        return replace(plan, options=replace(options, gpus=None))
+        return replace(plan, options=replace(options, gpus=""))
     if errors := [*_errors(plan.jobs, options, found), *_job_errors(plan.jobs, options, len(found))]:
         raise UserError(*errors)
     leases.folder(environ)

@@ -36,7 +36,7 @@ class RunOptions:
     metric_patterns: tuple[str, ...] = ()  # regular expressions that read metrics in lines of output
     max_workers: int = 1
     executor: str = "local"
-    gpus: str | None = None  # the UUIDs of those that the batch may use, with commas; None: the jobs see all
+    gpus: str = ""  # the UUIDs of those that the batch may use, with commas; empty: every job sees all
     gpus_per_job: int = 1  # 0: a job gets none
     jobs_per_gpu: int = 1
     gpu_wait: float | None = None  # for a free GPU; 0: what finds none stays pending
@@ -93,12 +93,14 @@ class RunOptions:
 #: The names of the options, as the command line and plan.json have them.
 NAMES = tuple(field.name for field in fields(RunOptions))
 _LEAST = {"timeout": 0, "stall_timeout": 0, "max_failures": 1, "retries": 0, "retry_delay": 0, "config_timeout": 0,
-          "max_workers": 1}  # fmt: skip
+          "max_workers": 1, "gpus_per_job": 0, "jobs_per_gpu": 1, "gpu_wait": 0, "gpu_free_mb": 0,
+          "gpu_settle": 0}  # fmt: skip
+_NUMBERS = ("grace", "gpu_ignore_pid")  # lists of numbers; the others hold words
 
 
 def _tuple(entries: Fields, name: str) -> tuple[Any, ...]:
-    """Numbers for the times of --grace, words for everything else."""
-    found: tuple[Any, ...] = entries.numbers(name) if name == "grace" else entries.words(name)
+    """The numbers or the words of a list."""
+    found: tuple[Any, ...] = entries.numbers(name) if name in _NUMBERS else entries.words(name)
     return found
 
 

@@ -65,7 +65,7 @@ class Gpus:
             ignored_users=options.gpu_ignore_user,
             ignored_pids=options.gpu_ignore_pid,
         )
-        uuids = (options.gpus or "").split(",")
+        uuids = options.gpus.split(",")
         self._pool = Pool(uuids, rules, leases.folder(os.environ), Looker())
         self._running: list[tuple[Supervised, Granted]] = []
         self._since: dict[str, float] = {}  # name of a job that waits -> since when

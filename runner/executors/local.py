@@ -25,7 +25,7 @@ class Local:
         self._options = options
         self._provenance = provenance
         self._running: list[Supervised | Adopted] = []
-        self._gpus = None if options.gpus is None else Gpus(options)
+        self._gpus = Gpus(options) if options.gpus else None
         self._patience = Patience(lambda: self._busy() > 0)
         self._slots = shortage.files_for(options.max_workers, Supervised.FILES)
         self._first_to_wait: Job | None = None  # it waits for open files, not for a worker

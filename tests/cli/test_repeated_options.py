@@ -18,6 +18,7 @@ LISTS = {
     "configs": ("c/a.py", "c/b.py"), "observers": ("x", "y"), "exclude": ("x*", "y*"), "subdir": ("x", "y"),
     "extensions": ("yaml", "json"), "retry_on": ("failed", "signal"),
     "not_secret": ("a_key", "b_key"), "extend": ("a=1", "b=2"),
+    "gpu_ignore_user": ("anna", "ben"), "gpu_ignore_pid": (1, 2),
     "checkpoints": ("*.a", "*.b"), "metric_patterns": ("a=(?P<a>.*)", "b=(?P<b>.*)"),
 }  # fmt: skip
 VALUES = {"grace": ("1,2,3", "4,5,6"), "log_timestamps": ("all", "none"), "only": ("failed", "pending"),
@@ -29,7 +30,7 @@ ACTIONS = [action for action in parser()._actions if action.option_strings and a
 def test_every_option_that_takes_a_value(action: argparse.Action) -> None:
     first, second = (LISTS | VALUES).get(action.dest, ("1", "2"))
     option, other = action.option_strings[0], action.option_strings[-1]
-    words = [option, first, f"{other}={second}", *([] if action.dest == "configs" else ["--configs", "c/a.py"])]
+    words = [option, str(first), f"{other}={second}", *([] if action.dest == "configs" else ["--configs", "c/a.py"])]
     if action.dest in LISTS:
         found = getattr(parser().parse_known_args(words)[0], action.dest)
         assert found == [first, second] or found == f"{first},{second}"
