@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -14,7 +16,10 @@ from tests.conftest import PROJECT
 
 sys.path.insert(0, str(PROJECT / "bench"))
 
-from witness import FAULTS, Witness
+from torture import durability
+from torture.defects import DEFECTS, Defect
+from torture.self_test import check_that_it_applies
+from torture.witness import FAULTS, Witness
 
 
 def bench(folder: Path, *arguments: str) -> str:
@@ -54,6 +59,7 @@ def witness(tmp_path: Path) -> Witness:
     }
     for name, record in files.items():
         (job.parent / name).write_text(json.dumps(record))
+    (job / "mark_m1").write_text("")
     tell(tmp_path, "begin", step=0)
     tell(tmp_path, "end", code=0)
     watching = Witness(tmp_path)
@@ -65,6 +71,13 @@ def tell(folder: Path, event: str, **more: object) -> None:
     line = {"event": event, "name": "a", "pid": 1, "start": "1", "mark": "m1", "at": time.monotonic(), **more}
     with (folder / "journal.jsonl").open("a") as journal:
         journal.write(json.dumps(line) + "\n")
+
+
+def again(witness: Witness) -> None:
+    """Another attempt begins, and leaves a file of its own."""
+    assert witness.batch is not None
+    tell(witness.folder, "begin", step=0, mark="m2", pid=2)
+    (witness.batch / "a/mark_m2").write_text("")
 
 
 def found(witness: Witness) -> set[str]:
@@ -89,7 +102,7 @@ def test_half_a_record_is_unparsable(witness: Witness) -> None:
 
 
 def test_a_job_that_begins_after_its_success_was_on_disk_ran_again(witness: Witness) -> None:
-    tell(witness.folder, "begin", step=0, mark="m2")
+    again(witness)
     assert found(witness) == {"run again"}
 
 
@@ -100,6 +113,27 @@ def test_a_completed_attempt_that_was_archived_ran_again(witness: Witness) -> No
     for name in ("experiment_result.json", "experiment_metadata.json"):
         (aside / name).write_bytes((witness.batch / "a" / name).read_bytes())
     assert found(witness) == {"run again"}
+
+
+def test_an_attempt_whose_files_are_gone_was_not_kept(witness: Witness) -> None:
+    tell(witness.folder, "begin", step=0, mark="m2", at=0.0)
+    assert found(witness) == {"not kept"}
+
+
+def test_a_job_that_begins_although_an_earlier_attempt_lives_on_is_started_again(witness: Witness) -> None:
+    witness.completed.clear()
+    witness.journal.write_text("")
+    tell(witness.folder, "begin", step=0)
+    witness.note_living({1: "1"})
+    again(witness)
+    tell(witness.folder, "end", code=0)
+    assert "started again" in found(witness)
+
+
+def test_a_job_that_begins_after_an_earlier_attempt_has_ended_is_not(witness: Witness) -> None:
+    witness.note_living({1: "1"})
+    again(witness)
+    assert "started again" not in found(witness)
 
 
 def test_two_attempts_at_once_overlap(witness: Witness) -> None:
@@ -124,3 +158,77 @@ def test_a_temporary_file_that_stays_is_left_over(witness: Witness) -> None:
     assert witness.batch is not None
     (witness.batch / "a/.experiment_result.json.1.tmp").write_text("{")
     assert found(witness) == {"left over"}
+
+
+BELOW = "/b/experiments"
+COMPLETE = """\
+1 write(5</b/experiments/x/a/.experiment_result.json.1.tmp>, ""..., 9) = 9
+1 fsync(5</b/experiments/x/a/.experiment_result.json.1.tmp>) = 0
+1 rename("/b/experiments/x/a/.experiment_result.json.1.tmp", "/b/experiments/x/a/experiment_result.json") = 0
+1 fsync(5</b/experiments/x/a>) = 0
+"""
+OTHERS = "".join(
+    COMPLETE.replace("experiment_result.json", name)
+    for name in ("plan.json", "experiment_metadata.json", "experiment_summary.json")
+)
+WRITE, SYNC, RENAME, SYNC_FOLDER = COMPLETE.splitlines(keepends=True)
+
+
+def broken_by(*lines: str) -> set[str]:
+    """What is said of a trace."""
+    return set(durability.broken_rules(durability.calls("".join(lines) + OTHERS), Path(BELOW)))
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ((WRITE, SYNC, RENAME, SYNC_FOLDER), None),
+        ((WRITE, RENAME, SYNC_FOLDER), "renamed before it was synced"),
+        ((WRITE, RENAME, SYNC, SYNC_FOLDER), "renamed before it was synced"),
+        ((WRITE, SYNC, WRITE, RENAME, SYNC_FOLDER), "renamed before it was synced"),
+        ((WRITE, SYNC.replace("= 0", "= -1 EIO (Input/output error)"), RENAME, SYNC_FOLDER), "before it was synced"),
+        ((WRITE, SYNC, SYNC_FOLDER, RENAME), "its folder was not synced"),
+        ((WRITE, SYNC, RENAME, SYNC_FOLDER.replace("/a>", ">")), "its folder was not synced"),
+        ((WRITE.replace(".experiment_result.json.1.tmp", "experiment_result.json"),), "written in place"),
+        ((), "no rename was seen"),
+    ],
+)  # fmt: skip
+def test_a_record_that_a_loss_of_power_could_damage_is_not_durable(lines: tuple[str, ...], said: str | None) -> None:
+    found = broken_by(*lines)
+    assert not found if said is None else any(said in sentence for sentence in found)
+
+
+def test_a_trace_in_which_calls_overlap_and_folders_are_open_is_read_as_well() -> None:
+    half = SYNC.partition(") = 0")[0]
+    open_folder = '1 renameat2(6</b/experiments/x/a>, ".experiment_result.json.1.tmp", 6</b/experiments/x/a>, '
+    lines = (
+        WRITE, f"{half} <unfinished ...>\n", '2 write(1</b/log>, ""..., 3) = 3\n', "1 <... fsync resumed>) = 0\n",
+        f'{open_folder}"experiment_result.json", 0) = 0\n', SYNC_FOLDER,
+    )  # fmt: skip
+    assert broken_by(*lines) == set()
+
+
+@pytest.mark.slow
+def test_the_records_of_a_batch_are_durable_and_would_be_accused_if_not(tmp_path: Path) -> None:
+    if not durability.available():
+        pytest.skip("strace is not installed")
+    output = bench(tmp_path, "--self-test", "unsynced-records", "unsynced-folders")
+    assert output.count("not durable") == 2
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
+def test_a_defect_applies_to_the_runner_as_it_is(defect: Defect) -> None:
+    check_that_it_applies(defect)
+    ast.parse(textwrap.dedent(defect.code))
+    assert {*defect.accused} <= FAULTS.keys()
+
+
+def test_a_defect_that_does_not_apply_any_more_is_an_error() -> None:
+    with pytest.raises(SystemExit, match=r"does not apply to runner/disk/lock.py any more: .*seize"):
+        check_that_it_applies(Defect("x", "", "runner/disk/lock.py", ("Lock.seize",), "", ()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["no-lock", "attempts-deleted"])
+def test_a_broken_copy_of_the_runner_is_accused(tmp_path: Path, name: str) -> None:
+    assert "MISSED" not in bench(tmp_path, "--self-test", name)

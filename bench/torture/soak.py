@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-RUNNER = Path(__file__).resolve().parent.parent / "run_experiments.py"
+RUNNER = Path(__file__).resolve().parents[2] / "run_experiments.py"
 EVERY = 0.05  # seconds between two samples
 SLACK = {
     "descriptors": 2.0,

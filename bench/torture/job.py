@@ -1,7 +1,7 @@
 """A job of a torture batch: does a little of what real jobs do, and records it in a journal outside the batch.
 
-`python -I -S torture_job.py CONFIG OUT_DIR [CHECKPOINT]`; the name of the config is the task. A journal line is
-one write with O_APPEND, so a kill leaves it whole or absent. Imports next to nothing: it has to start in milliseconds.
+`python -I -S job.py CONFIG OUT_DIR [CHECKPOINT]`; the name of the config is the task. A journal line is one write with
+O_APPEND, so a kill leaves it whole or absent. Imports next to nothing: it has to start in milliseconds.
 """
 
 import json
@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 
-JOURNAL, MARK = "TORTURE_JOURNAL", "RUNNER_JOB_ID"
+JOURNAL, MARK, HOLD = "TORTURE_JOURNAL", "RUNNER_JOB_ID", "TORTURE_HOLD"
 STEPS, SAVE_EVERY = 8, 2
 
 
@@ -56,6 +56,7 @@ def main(config: str, folder: str, checkpoint: str | None = None) -> int:
     step = saved_step(checkpoint) if checkpoint else 0
     if kind == "saves":
         signal.signal(signal.SIGINT, lambda *_: save_and_leave(journal))
+    open(os.path.join(folder, f"mark_{os.environ[MARK]}"), "w").close()
     journal.begin(step)
     match kind:
         case "noisy":
@@ -63,8 +64,8 @@ def main(config: str, folder: str, checkpoint: str | None = None) -> int:
         case "leaves":
             leave_children()
         case "stubborn":
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            signal.signal(signal.SIGINT, lambda *_: time.sleep(300))  # once it is asked, only a kill ends it
             time.sleep(0.15)
         case "trains":
             train(journal, folder, step)
@@ -73,6 +74,8 @@ def main(config: str, folder: str, checkpoint: str | None = None) -> int:
             time.sleep(0.15)
         case _:
             time.sleep(0.15)
+    while os.path.exists(os.environ[HOLD]):  # the engine was killed: the next one is to find this job alive
+        time.sleep(0.01)
     code = 3 if kind == "fails" else 0
     journal.write("end", code=code)
     return code
@@ -100,12 +103,13 @@ def print_much() -> None:
 
 
 def leave_children() -> None:
-    """One that holds our pipes, one that does not; both in sessions of their own."""
+    """One that holds our pipes, one that does not, one that ignores what is polite; each in a session of its own."""
     null = os.open(os.devnull, os.O_WRONLY)
     away = [(os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, null, 2)]
-    for actions in ([], away):
-        os.posix_spawn("/bin/sleep", ["sleep", "300"], os.environ, file_actions=actions, setsid=True)
-    time.sleep(0.05)
+    deaf = 'trap "" INT TERM HUP; exec sleep 300'
+    for argv, actions in ((["sleep", "300"], []), (["sleep", "300"], away), (["sh", "-c", deaf], away)):
+        os.posix_spawn(f"/bin/{argv[0]}", argv, os.environ, file_actions=actions, setsid=True)
+    time.sleep(0.1)  # until the last one is deaf
 
 
 def train(journal: Journal, folder: str, step: int) -> None:

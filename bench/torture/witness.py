@@ -7,7 +7,6 @@ of the runner's code but the names of its files.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -16,12 +15,17 @@ from typing import Any
 
 from runner.disk.layout import ATTEMPT, METADATA, RESULT
 
-RUN = "TORTURE_RUN"  # in the environment of every process of a run
 FAULTS = {
     "lost": "results that were seen completed and are not any more",
     "unparsable": "JSON files that did not parse at some moment",
     "run again": "jobs that began again although their success was recorded",
     "overlapping": "attempts of one job that lived at once",
+    "two runners": "second runners that were let into a batch that another one runs",
+    "not kept": "attempts whose files are not there any more",
+    "not durable": "records that were not synced before they were renamed, or whose folder was not synced then",
+    "orphans": "jobs that outlived a supervisor that was killed, while nobody resumed",
+    "started again": "jobs that began again although they lived on (--keep_running)",
+    "none adopted": "runs with --keep_running in which no job was alive at a resume: a run that shows nothing",
     "strays": "processes that outlived their batch",
     "never ended": "runs that did not end in time",
     "crashed": "runs that ended with a traceback or an unknown exit code",
@@ -38,6 +42,7 @@ class Witness:
         self.journal = folder / "journal.jsonl"
         self.faults: dict[str, list[str]] = defaultdict(list)
         self.completed: dict[str, float] = {}  # name of a job -> when its success was first seen on disk
+        self._living: dict[int, str] = {}  # pid -> start time, of jobs that no runner may begin again
         self._seen: dict[str, tuple[int, int, int]] = {}
         self._lost: set[str] = set()
 
@@ -49,6 +54,14 @@ class Witness:
     def accuse(self, kind: str, sentence: str) -> None:
         if sentence not in self.faults[kind]:
             self.faults[kind].append(sentence)
+
+    def note_living(self, jobs: dict[int, str]) -> None:
+        """Jobs (pid and start time) that live on under their supervisors, without an engine."""
+        self._living |= jobs
+
+    def forget_living(self) -> None:
+        """Supervisors or jobs are killed: any job may begin again."""
+        self._living.clear()
 
     def look(self) -> None:
         """Parse every record that has changed since the last look; notice what is no longer there."""
@@ -115,9 +128,33 @@ class Witness:
                         self.accuse("run again", f"{name}: pid {event['pid']} began after its success was on disk")
                     if event["step"] < saved.get(name, 0):
                         self.accuse("wrong", f"{name}: began at step {event['step']}, had saved step {saved[name]}")
+        self._check_living(events)
+        self._check_kept(events)
         for name in expected:
             self._check_job(name, ended)
         self._check_end(expected)
+
+    def _check_living(self, events: list[dict[str, Any]]) -> None:
+        """No job may have begun again before the end of an attempt that lived on."""
+        lives: dict[str, str] = {}  # name of a job -> mark of its attempt
+        for event in events:
+            name, mark = event["name"], event["mark"]
+            match event["event"]:
+                case "begin":
+                    if name in lives:
+                        self.accuse("started again", f"{name}: pid {event['pid']} began while an earlier attempt lived")
+                    if self._living.get(event["pid"]) == event["start"]:
+                        lives[name] = mark
+                case "end" | "saved":
+                    if lives.get(name) == mark:
+                        del lives[name]
+
+    def _check_kept(self, events: list[dict[str, Any]]) -> None:
+        """Each attempt left a file of its own in its folder, which may have been archived since."""
+        assert self.batch is not None
+        for event in events:
+            if event["event"] == "begin" and not any(self.batch.glob(f"{event['name']}/**/mark_{event['mark']}")):
+                self.accuse("not kept", f"{event['name']}: the files of pid {event['pid']} are gone")
 
     def _check_job(self, name: str, ended: set[str]) -> None:
         assert self.batch is not None
@@ -145,21 +182,3 @@ class Witness:
                 self.accuse("wrong", f"{name}: {cause}")
         for path in self.batch.glob("**/.*.tmp"):
             self.accuse("left over", str(path.relative_to(self.batch)))
-
-
-def processes(run: str, word: str = "") -> dict[int, str]:
-    """pid -> command of the processes of a run whose command holds `word`; zombies have no environment."""
-    found = {}
-    entry = f"{RUN}={run}".encode()
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit() or int(folder.name) == os.getpid():
-            continue
-        try:
-            if entry not in (folder / "environ").read_bytes().split(b"\0"):
-                continue
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:  # it ended, or is somebody else's
-            continue
-        if word in command:
-            found[int(folder.name)] = command.strip()
-    return found
