@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from overhead import environment_info, scratch
 
 from runner.disk.layout import JobPaths
+from runner.disk.place import Place
 from runner.output.lines import LineReader, Splitter
 from runner.output.registry import FORMATS
 from runner.supervisor.output_reader import OutputReader
@@ -47,7 +48,7 @@ SAMPLE = 5000  # lines that are understood one after another
 def logged(folder: Path, line: bytes, size: int, *, reading: bool) -> tuple[float, float, float]:
     """MB/s of a child's output into three logs, its CPU seconds, and the fraction that was not looked at."""
     paths = JobPaths(folder)
-    output = OutputReader(paths, FORMATS.targets(), ())
+    output = OutputReader(Place(folder), FORMATS.targets(), ())
     also: Callable[[int, bytes], None] = output.feed if reading else lambda stream, block: None
     (out, out_end), (err, err_end) = os.pipe(), os.pipe()
     streams = Streams(out, err, (paths.stdout, paths.stderr, paths.combined), "all", also)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import runpy
 import sys
@@ -42,13 +41,14 @@ def run_pipeline_from_config(
     """
     import configurator
     from runner.configs import inheritance
+    from runner.disk import layout
+    from runner.disk.reading import LARGEST_OF_BATCH, read_json
 
     config = inheritance.read(Path(config_path))
     texts = {key: str(value) for key, value in settings.items()}
     resolved = configurator.resolve(config, {**texts, "out_dir": os.fspath(output_dir)})
     code = importlib.import_module(f"pipelines.{resolved.pipeline}.train").run(resolved)
-    metadata = Path(output_dir, "metadata.json")
-    content = json.loads(metadata.read_text(encoding="utf-8")) if metadata.is_file() else {}
+    content = read_json(Path(output_dir, layout.RUN_METADATA), LARGEST_OF_BATCH)
     return {"status": "completed" if code == 0 else "failed", **content}
 
 

@@ -90,7 +90,7 @@ def derive(run_folder: Path) -> Counts:
 
 
 def _counted(path: Path) -> tuple[dict[str, Share], list[str]]:
-    content = json.loads(read_bytes(str(path), LONGEST))
+    content = json.loads(read_bytes(path, LONGEST, links=True))
     if not isinstance(content, dict):
         return {}, ["is no record of counts"]
     shares, notes = {}, [content["notes"]] if isinstance(content.get("notes"), str) and content["notes"] else []
@@ -127,7 +127,7 @@ def _recorded(path: Path) -> tuple[dict[str, Share], list[str]]:
 
 def _lines(path: Path) -> Iterator[dict[str, Any] | None]:
     """The records; None for a line that is none, such as the last one of a run that was killed."""
-    with open_regular(str(path)) as file:
+    with open_regular(path, links=True) as file:
         while line := file.readline(LONGEST):
             if not line.strip():
                 continue

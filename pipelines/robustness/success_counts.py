@@ -50,7 +50,7 @@ def row(record: Record) -> dict[str, Any]:
 def other(found: Mapping[str, Any]) -> dict[str, Any]:
     """The row of a config that a program of the user's own runs: what its metadata.json and its files tell."""
     folder = Path(found["experiment_dir"])
-    said = read_json(str(folder / "metadata.json"), LONGEST)
+    said = read_json(folder / "metadata.json", LONGEST, links=True)
     about = {
         "run": found["name"],
         "subdir": found["name"].partition("/")[0],

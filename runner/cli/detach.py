@@ -11,7 +11,9 @@ from runner.core.checkout import PROJECT
 from runner.core.job import Plan
 from runner.core.text import count, shown
 from runner.disk import atomic, layout, results
+from runner.disk.append_log import APPEND
 from runner.disk.lock import Lock
+from runner.disk.opening import open_file
 from runner.processes import process_id
 
 
@@ -36,7 +38,7 @@ def _leave_terminal(plan: Plan, lock: Lock) -> str:
     paths = layout.BatchPaths(plan.root)
     os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)
-    log = os.open(paths.runner_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
+    log = open_file(paths.runner_log, APPEND, 0o644)
     for source, target in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
     lock.record_holder()

@@ -127,7 +127,7 @@ class BatchSession:
         records = list(self.records(plan).values())
         for view in views_of(plan):
             for name, content in view.files(records, clock.now()).items():
-                results.write_view(plan.root / name, content)
+                results.write_view(plan.root, name, content)
 
     @property
     def signals(self) -> Signals:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import os
 
 from runner.disk.atomic import write_all
+from runner.disk.place import Place
 
-_LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 
 class Log:
     """One file that is appended to. A write that fails loses its bytes and is remembered; it never raises."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.name = os.path.basename(path)
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Raises nothing: a place where no log can be is the error of the first write."""
+        place = Place.of(path)
+        self.name = place.name
         self.cause: str | None = None  # of the first write that failed
         self.lost = 0
         self._descriptor = -1
         try:
-            self._descriptor = os.open(path, _LOG_FLAGS, 0o666)
+            self._descriptor = place.open(APPEND)
         except OSError as error:
             self._remember(error, 0)
 

@@ -6,6 +6,7 @@ import json
 import os
 
 from runner.core.fields import DEEPEST, is_too_deep
+from runner.disk.place import Place
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
@@ -19,19 +20,21 @@ TOO_DEEP = "(nested too deeply)"
 def write_bytes(path: str | os.PathLike[str], content: bytes, *, durable: bool = True) -> None:
     """Replace `path` by `content`, durably: temporary file in the same folder, fsync, rename, fsync of the folder.
 
-    Raises OSError; the old file, if there was one, is then unchanged. Not `durable`: complete for every reader, but it
-    may be gone after a loss of power, as are the processes that it describes.
+    Raises OSError; the old file, if there was one, is then unchanged. No folder of a Place is reached through a link.
+    Not `durable`: complete for every reader, but it may be gone after a loss of power, as are the processes that it
+    describes.
     """
-    path = os.fspath(path)
-    folder = os.path.dirname(path) or "."
-    # O_EXCL and O_NOFOLLOW: a symlink planted under the temporary name is refused, not followed.
-    temporary = os.path.join(folder, f".{os.path.basename(path)[:200]}.{os.getpid()}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        descriptor = os.open(temporary, flags, 0o666)
-    except FileExistsError:  # left by a crashed process that had our pid
-        os.unlink(temporary)
-        descriptor = os.open(temporary, flags, 0o666)
+    place = Place.of(path)
+    with place.parent.opened() as folder:
+        try:
+            _write_in(folder, place.name, content, durable=durable)
+        except OSError as error:  # the system knows the name in the open folder only
+            raise OSError(error.errno, error.strerror, os.fspath(place)) from None
+
+
+def _write_in(folder: int, name: str, content: bytes, *, durable: bool) -> None:
+    temporary = f".{name[:200]}.{os.getpid()}.tmp"
+    descriptor = _new_file(folder, temporary)
     try:
         try:
             write_all(descriptor, content)
@@ -39,12 +42,22 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, *, durable: bool =
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.replace(temporary, path)
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
-        os.unlink(temporary)
+        os.unlink(temporary, dir_fd=folder)
         raise
     if durable:
-        sync_folder(folder)
+        os.fsync(folder)
+
+
+def _new_file(folder: int, name: str) -> int:
+    # O_EXCL and O_NOFOLLOW: a symlink planted under the temporary name is refused, not followed.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(name, flags, 0o666, dir_fd=folder)
+    except FileExistsError:  # left by a crashed process that had our pid
+        os.unlink(name, dir_fd=folder)
+        return os.open(name, flags, 0o666, dir_fd=folder)
 
 
 def write_json(path: str | os.PathLike[str], record: Mapping[str, Any], *, durable: bool = True) -> None:
@@ -87,6 +100,23 @@ def write_all(descriptor: int, content: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+def remove_partial(folder: Place) -> None:
+    """Remove the temporary files that a crash left in a folder, if it exists. Raises OSError.
+
+    A folder of such a name is not ours, and what cannot be removed is in nobody's way.
+    """
+    try:
+        names = folder.names_in()
+    except FileNotFoundError:
+        return
+    for name in names:
+        if name.startswith(".") and name.endswith(".tmp"):
+            try:
+                (folder / name).remove()
+            except OSError:
+                continue
+
+
 def sync_folder(folder: str | os.PathLike[str]) -> None:
     """Make a rename in `folder` survive a loss of power."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -99,7 +129,7 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
 def end_torn_line(path: str | os.PathLike[str]) -> None:
     """End the last line of a growing file where a crash cut it short, so that the next one begins on its own."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = Place.of(path).open(os.O_RDWR)
     except OSError:  # there is none yet, or it cannot be written, which the next write will report
         return
     try:

@@ -22,6 +22,8 @@ from runner.core.result import Result
 from runner.core.state import COMPLETED, Record
 from runner.disk import atomic, layout, record_file, results, supervisor_file
 from runner.disk.checkpoints import latest_checkpoint
+from runner.disk.place import Place
+from runner.disk.reading import read_bytes
 from runner.disk.supervisor_file import SupervisorRecord
 from runner.processes import process_tree
 
@@ -39,27 +41,26 @@ def begin(
     `environment` is added to that of the job, for this attempt. `checkpoints` are patterns of what counts as one; none:
     the usual ones. Raises OSError, also for a job that runs on another host.
     """
-    if job.out_dir.is_symlink():
-        raise OSError(errno.ELOOP, "the job's folder is a link", str(job.out_dir))
-    job.out_dir.mkdir(parents=True, exist_ok=True)
+    folder = Place.of_job(job)
+    folder.make()
     clean_up(job)
     number = last(job) + 1
     resumes = continues(job)
     checkpoint = latest_checkpoint(str(job.out_dir), checkpoints) if resumes else None
     archive_attempt(job, whole=checkpoint is None)
     for name, content in job.files.items():
-        atomic.write_bytes(job.out_dir / name, content)
+        atomic.write_bytes(folder / name, content)
     added = {**environment, **job.env, process_tree.MARK: uuid.uuid4().hex}
     note = NO_CHECKPOINT if resumes and checkpoint is None and not _completed_before(job, number) else ""
     attempt = Attempt(job, number, command(job, checkpoint), added, note)
-    atomic.write_json(job.out_dir / layout.METADATA, results.metadata(attempt, provenance))
+    atomic.write_json(folder / layout.METADATA, results.metadata(attempt, provenance))
     return attempt
 
 
 def take_back(attempt: Attempt) -> None:
     """Forget an attempt whose job was not started: the next one has its number."""
     with contextlib.suppress(OSError):  # then it counts
-        (attempt.job.out_dir / layout.METADATA).unlink()
+        (Place.of_job(attempt.job) / layout.METADATA).remove()
 
 
 def not_started(job: Job, error: OSError | ValueError) -> Record:
@@ -122,7 +123,9 @@ def _edited(job: Job, source: Path) -> bool:
     """True if the config, or a base of it, has changed since it was planned."""
     planned = {source: job.files.get(job.snapshot or ""), **job.bases}
     try:
-        return any(content is not None and path.read_bytes() != content for path, content in planned.items())
+        return any(
+            content is not None and read_bytes(path, links=True) != content for path, content in planned.items()
+        )
     except OSError:
         return True
 
@@ -133,10 +136,11 @@ def last(job: Job) -> int:
 
 
 def _last_archived(job: Job) -> int:
+    folder = Place.of_job(job)
     numbers = [
         int(number)
         for path in job.out_dir.glob(f"{layout.ATTEMPT}*")
-        if (number := path.name.removeprefix(layout.ATTEMPT)).isdecimal() and _is_archive(path)
+        if (number := path.name.removeprefix(layout.ATTEMPT)).isdecimal() and _is_archive(folder / path.name)
     ]
     return max(numbers, default=0)
 
@@ -164,22 +168,23 @@ def archive_attempt(job: Job, *, whole: bool) -> None:
     number = _current(job)
     if number is None:
         return
-    archive = job.out_dir / f"{layout.ATTEMPT}{number}"
-    if archive.is_symlink():  # planted by the job: its files would leave the batch
-        archive.unlink()
-    elif archive.exists() and not archive.is_dir():  # a file of the job, which is archived like its others
-        archive.rename(_free(archive))
-    archive.mkdir(exist_ok=True)
-    for path in sorted(job.out_dir.iterdir(), key=lambda path: path.name == layout.METADATA):
-        ours = path.name in (*layout.RUNNER_OWNED, layout.RESOLVED) or path.stem == "config_used"
-        if not _is_archive(path) and (whole or ours):
-            path.rename(archive / path.name)
-    atomic.sync_folder(job.out_dir)
+    folder = Place.of_job(job)
+    archive = folder / f"{layout.ATTEMPT}{number}"
+    if Path(archive).is_symlink():  # planted by the job
+        archive.remove()
+    elif os.path.lexists(archive) and not archive.is_folder():  # a file of the job, archived like its others
+        archive.move(_free(archive))
+    names = [name for name in folder.names_in() if (whole or _is_ours(name)) and not _is_archive(folder / name)]
+    folder.move_into(archive, sorted(names, key=lambda name: name == layout.METADATA))
 
 
-def _free(path: Path) -> Path:
+def _is_ours(name: str) -> bool:
+    return name in (*layout.RUNNER_OWNED, layout.RESOLVED) or Path(name).stem == "config_used"
+
+
+def _free(place: Place) -> Place:
     """A name beside a file that nothing has."""
-    names = (path.with_name(f"{path.name}.{number}") for number in itertools.count(1))
+    names = (place.parent / f"{place.name}.{number}" for number in itertools.count(1))
     return next(name for name in names if not os.path.lexists(name))
 
 
@@ -188,21 +193,16 @@ def archive_foreign_files(job: Job) -> None:
 
     None of them is lost, or mistaken for one of the job.
     """
-    if not job.out_dir.is_dir() or job.out_dir.is_symlink() or _current(job) is not None:
+    folder = Place.of_job(job)
+    if not folder.is_folder() or _current(job) is not None:
         return
-    foreign = [path for path in job.out_dir.iterdir() if path.name not in job.files and not _is_archive(path)]
+    foreign = [name for name in folder.names_in() if name not in job.files and not _is_archive(folder / name)]
     if foreign:
-        archive = job.out_dir / f"{layout.ATTEMPT}{last(job) + 1}"
-        archive.mkdir()
-        for path in foreign:
-            path.rename(archive / path.name)
-        atomic.sync_folder(job.out_dir)
+        folder.move_into(folder / f"{layout.ATTEMPT}{last(job) + 1}", foreign)
 
 
-def _is_archive(path: Path) -> bool:
-    """True for the folder of an earlier attempt. Raises nothing, also where the folder around it cannot be searched."""
-    is_folder = os.path.isdir(path) and not os.path.islink(path)  # noqa: PTH112, PTH114 - Path's would raise
-    return path.name.startswith(layout.ATTEMPT) and is_folder
+def _is_archive(place: Place) -> bool:
+    return place.name.startswith(layout.ATTEMPT) and place.is_folder()
 
 
 def archive_completed(job: Job) -> None:
@@ -218,16 +218,9 @@ def clean_up(job: Job) -> None:
     """
     if (other := results.runs_on_other_host(job)) is not None:
         raise OSError(errno.EBUSY, f"the job runs on {other.host}", str(job.out_dir / layout.SUPERVISOR))
-    _remove_unfinished(job.out_dir)
+    atomic.remove_partial(Place.of_job(job))
     if results.read_result(job) is None and (mark := _mark(job)):
         process_tree.kill_marked(mark)
-
-
-def _remove_unfinished(folder: Path) -> None:
-    """Remove partly written files. A folder of such a name is not ours; what cannot be removed is in nobody's way."""
-    for path in folder.glob(".*.tmp"):
-        with contextlib.suppress(OSError):
-            path.unlink()
 
 
 def clean_up_batch(plan: Plan) -> None:
@@ -235,7 +228,7 @@ def clean_up_batch(plan: Plan) -> None:
 
     Jobs that run on another host are left alone.
     """
-    _remove_unfinished(plan.root)
+    atomic.remove_partial(Place(plan.root))
     for job in plan.jobs:
         found = supervisor_file.read(job.out_dir)
         if found is not None:
@@ -247,7 +240,7 @@ def clean_up_batch(plan: Plan) -> None:
                 continue
             if found.mark:
                 process_tree.kill_marked(found.mark)
-        supervisor_file.remove(job.out_dir)
+        supervisor_file.remove(Place.of_job(job))
 
 
 def _wait_for(supervisor: SupervisorRecord) -> None:

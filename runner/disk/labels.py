@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from runner.core.fields import Fields
 from runner.core.text import shown
 from runner.disk import atomic, record_file
 from runner.disk.layout import BatchPaths
+from runner.disk.place import Place
 from runner.disk.record_file import Unreadable
 
 SCHEMA = 1
@@ -68,12 +68,9 @@ def _read(root: Path) -> Labels:
 @contextmanager
 def _alone(root: Path) -> Iterator[None]:
     """Two commands at a time must not lose what the other one writes. A disk without locks has to do without."""
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with Place(root).opened() as descriptor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError:
             pass
         yield
-    finally:
-        os.close(descriptor)

@@ -26,6 +26,9 @@ REQUESTS, DONE = "requests", "done.json"  # in a batch's folder: requests to its
 LABELS = "labels.json"  # in a batch's folder: the note and the tags that its user gave to it
 END = "ended.json"  # in a batch's folder: the exit code of its last run
 PLAN = "plan.json"  # in a batch's folder: its jobs and its run options
+MASTER_LOG = "master_log.txt"  # in a batch's folder: its progress
+RUNNER_LOG = "runner.log"  # in a batch's folder: the output of a runner without a terminal
+LOCK = ".lock"  # in a batch's folder: held by its runner
 RUN_METADATA, RUN_METRICS = "metadata.json", "metrics/metrics.json"  # written by a run of a tree of configs itself
 MULTIRUN = "multirun.yaml"  # in the folder of a sweep of Hydra's
 RETURN_VALUE = "return_value.pkl"  # in such a job's folder: what its function returned
@@ -89,20 +92,18 @@ class BatchPaths:
     __slots__ = ("folder",)
 
     #: A job must not have one of these names: its folder would be where the file belongs.
-    RESERVED = frozenset(
-        {"master_log.txt", "plan.json", "experiment_summary.json", "runner.log", REQUESTS, END, LABELS}
-    )
+    RESERVED = frozenset({MASTER_LOG, PLAN, SUMMARY, RUNNER_LOG, REQUESTS, END, LABELS})
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = os.fspath(folder)
 
     @property
     def master_log(self) -> str:
-        return os.path.join(self.folder, "master_log.txt")
+        return os.path.join(self.folder, MASTER_LOG)
 
     @property
     def plan(self) -> str:
-        return os.path.join(self.folder, "plan.json")
+        return os.path.join(self.folder, PLAN)
 
     @property
     def summary(self) -> str:
@@ -122,8 +123,8 @@ class BatchPaths:
 
     @property
     def lock(self) -> str:
-        return os.path.join(self.folder, ".lock")
+        return os.path.join(self.folder, LOCK)
 
     @property
     def runner_log(self) -> str:
-        return os.path.join(self.folder, "runner.log")
+        return os.path.join(self.folder, RUNNER_LOG)

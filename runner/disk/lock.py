@@ -17,6 +17,8 @@ from typing import Any
 from runner.core import clock
 from runner.core.fields import Fields
 from runner.disk import record_file
+from runner.disk.opening import open_file
+from runner.disk.place import Place
 from runner.processes import process_id
 
 GLANCE = 0.2  # seconds; a process that only checks whether it is held has it for microseconds
@@ -39,8 +41,9 @@ class Lock:
     `patience` is the number of seconds for which it is tried.
     """
 
-    def __init__(self, path: str, patience: float = GLANCE) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    def __init__(self, path: str | Place, patience: float = GLANCE) -> None:
+        self._descriptor = Place.of(path).open(os.O_RDWR | os.O_CREAT, 0o644)
+        path = str(path)
         deadline = time.monotonic() + patience
         while not self._take(path):
             if time.monotonic() >= deadline:
@@ -91,7 +94,7 @@ class Lock:
 def holder(path: str) -> dict[str, Any] | None:
     """Who holds the lock now; None if it is free. A record of another host counts: it was not released."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_file(path)
     except OSError:
         return None
     try:

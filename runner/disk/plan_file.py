@@ -20,18 +20,19 @@ from runner.disk import atomic, layout, record_file
 from runner.disk.checkpoints import is_pattern
 from runner.disk.layout import BatchPaths
 from runner.disk.moved import Move, is_same
+from runner.disk.place import Place
+from runner.disk.reading import LARGEST_OF_BATCH, read_bytes
 
 SCHEMA = 1
 _OF_SWEEPS = ("experiment", "mode", "mode_typed", "spec", "launcher", "module", "command", "python")
-LARGEST = 1 << 28  # bytes
 
 
 def write(plan: Plan) -> None:
     """Write the inputs of the whole batch, then plan.json: once it exists, they are complete. Raises OSError."""
     for name, content in plan.files.items():
-        path = plan.root / name
-        path.parent.mkdir(exist_ok=True)
-        atomic.write_bytes(path, content)
+        place = Place(plan.root) / name
+        place.parent.make()
+        atomic.write_bytes(place, content)
     atomic.write_json(BatchPaths(plan.root).plan, to_json(plan))
 
 
@@ -47,7 +48,7 @@ def read(root: Path, kind_named: Callable[[str], PlanKind], *, contents: bool = 
     """
     path = BatchPaths(root).plan
     try:
-        return from_json(record_file.load(path, LARGEST), root, kind_named, contents=contents)
+        return from_json(record_file.load(path, LARGEST_OF_BATCH), root, kind_named, contents=contents)
     except FileNotFoundError:
         raise UserError(f"{shown(root)}: is not a batch (it has no plan.json); name the folder of one") from None
     except UserError:
@@ -237,7 +238,7 @@ def _copies(job: Job) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for name, path in ((job.snapshot, job.source), (job.snapshot, own), (layout.RESOLVED, resolved)):
         try:
-            files.setdefault(name, path.read_bytes())
+            files.setdefault(name, read_bytes(path, links=path == job.source))
         except OSError:
             continue
     return files

@@ -4,48 +4,49 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 
 from runner.core.fields import parsed
+from runner.disk.opening import open_file
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
 TAIL = 1 << 18  # bytes of a log's end
-LARGEST = 1 << 24  # bytes of a record of one job
+LARGEST = 1 << 24  # bytes of a record of one job, or of a config
+LARGEST_OF_BATCH = 1 << 28  # bytes of a record of a whole batch
 
 
-def open_regular(path: str) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str], *, links: bool = False) -> BinaryIO:
     """Open a file that a job may have made. Raises OSError for what is not a regular file.
 
-    A pipe would block us for ever, and a link to /dev/zero does not end.
+    `links`: the file is the job's or the user's own, and may be a link. A file of the runner never is one.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "is not a regular file", path)
-    return os.fdopen(descriptor, "rb")
+    return os.fdopen(open_file(os.fspath(path), links=links), "rb")
 
 
-def read_bytes(path: str, largest: int = -1) -> bytes:
-    """The content of a regular file, or its first `largest` bytes. Raises OSError."""
-    with open_regular(path) as file:
-        return file.read(largest)
+def read_bytes(path: str | os.PathLike[str], largest: int = LARGEST, *, links: bool = False) -> bytes:
+    """The content of a regular file. Raises OSError, also for one of more than `largest` bytes, which is not read."""
+    with open_regular(path, links=links) as file:
+        if os.fstat(file.fileno()).st_size <= largest:
+            content = file.read(largest + 1)
+            if len(content) <= largest:
+                return content
+    raise OSError(errno.EFBIG, f"is larger than {largest / 2**20:.3g} MiB", os.fspath(path))
 
 
-def read_json(path: str, largest: int = LARGEST) -> dict[str, Any]:
-    """A JSON object in a file of at most `largest` bytes (-1: of any size); empty for what cannot be read as one."""
+def read_json(path: str | os.PathLike[str], largest: int = LARGEST, *, links: bool = False) -> dict[str, Any]:
+    """A JSON object in a regular file of at most `largest` bytes; empty for what cannot be read as one."""
     try:
-        return parsed(read_bytes(path, largest))
+        return parsed(read_bytes(path, largest, links=links))
     except (OSError, ValueError):
         return {}
 
 
-def last_lines(path: str, size: int = TAIL) -> list[bytes]:
+def last_lines(path: str, size: int = TAIL, *, links: bool = False) -> list[bytes]:
     """The last whole lines of a log, as they are."""
     try:
-        with open_regular(path) as file:
+        with open_regular(path, links=links) as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(end - size, 0))
             lines = file.read(size).split(b"\n")
@@ -61,6 +62,6 @@ def text(line: bytes, skip: int = 0) -> str:
     return line[skip:].decode(errors="replace").rstrip().rpartition("\r")[2]
 
 
-def tail(path: str, skip: int = 0, size: int = TAIL) -> list[str]:
+def tail(path: str, skip: int = 0, size: int = TAIL, *, links: bool = False) -> list[str]:
     """The last whole lines of a log, each without its first `skip` bytes."""
-    return [text(line, skip) for line in last_lines(path, size)]
+    return [text(line, skip) for line in last_lines(path, size, links=links)]

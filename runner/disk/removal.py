@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,9 @@ from runner.core import clock
 from runner.core.job import Job
 from runner.core.result import Result
 from runner.disk import checkpoints, layout, results, supervisor_file, usage
+from runner.disk.place import Place
 from runner.disk.supervisor_file import SupervisorRecord
+from runner.disk.whole import remove_whole
 
 REMOVED = "final_checkpoint_removed"  # in the result of a job: when the file that final_checkpoint names was removed
 
@@ -40,12 +41,13 @@ def running_jobs(root: Path) -> Iterator[tuple[Path, SupervisorRecord]]:
 
 def remove_batch(root: Path) -> None:
     """Remove the folder of a batch. plan.json goes last, so that it can be repeated if it is cut short."""
-    last = [Path(layout.BatchPaths(root).plan), Path(layout.BatchPaths(root).lock)]
-    for path in sorted(root.iterdir()):
-        if path not in last:
-            _remove(path)
-    for path in last:
-        path.unlink(missing_ok=True)
+    last = (layout.PLAN, layout.LOCK)
+    folder = Place(root)
+    for name in sorted(folder.names_in()):
+        if name not in last:
+            remove_whole(folder / name)
+    for name in last:
+        (folder / name).remove()
     root.rmdir()
 
 
@@ -78,8 +80,9 @@ def _is_archived(path: str, folder: Path) -> bool:
 
 def remove_checkpoints(found: Removable) -> None:
     """Remove the checkpoints; the result of the job says that its final one is gone. Raises OSError."""
+    folder = Place.of_job(found.job)
     for path in found.paths:
-        _remove(Path(path))
+        remove_whole(folder / os.path.relpath(path, folder))
     result = results.read_result(found.job)
     final = result.to_json().get("final_checkpoint") if result is not None else None
     if result is None or not final or Path(final).exists():
@@ -87,10 +90,3 @@ def remove_checkpoints(found: Removable) -> None:
     cause = results.write_result(found.job, result.updated(**{REMOVED: clock.now()}))
     if cause is not None:
         raise OSError(errno.EIO, cause, str(found.job.out_dir))
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()

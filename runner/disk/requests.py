@@ -23,7 +23,8 @@ from runner.core.job import Job, Plan
 from runner.core.plan_kind import PlanKind
 from runner.core.requests import AddJobs, Answer, MoveJobs, Request, SkipJobs, StopJobs
 from runner.disk import atomic, layout, plan_file, record_file
-from runner.disk.reading import read_json
+from runner.disk.place import Place
+from runner.disk.reading import LARGEST_OF_BATCH, read_json
 from runner.disk.record_file import Unreadable
 from runner.processes import process_id
 
@@ -36,7 +37,7 @@ _numbers = itertools.count()
 def send(plan: Plan, request: Request) -> str:
     """Write a request to the runner of this batch; returns its ticket. Raises OSError."""
     folder = _folder(plan.root)
-    folder.mkdir(exist_ok=True)
+    folder.make()
     ticket = f"{time.time_ns()}-{os.getpid()}-{next(_numbers)}"
     atomic.write_json(folder / f"{ticket}{REQUEST}", _to_json(plan, request), durable=False)
     return ticket
@@ -44,11 +45,7 @@ def send(plan: Plan, request: Request) -> str:
 
 def withdraw(root: Path, ticket: str) -> bool:
     """Remove a request again; False if the runner has it already."""
-    try:
-        (_folder(root) / f"{ticket}{REQUEST}").unlink()
-    except FileNotFoundError:
-        return False
-    return True
+    return (_folder(root) / f"{ticket}{REQUEST}").remove()
 
 
 def waiting(root: Path) -> list[str]:
@@ -65,10 +62,10 @@ def take(root: Path, ticket: str, kind_named: Callable[[str], PlanKind]) -> Requ
     """Claim a request; None if it was withdrawn. Raises UserError for one that cannot be read, to be answered too."""
     path = _folder(root) / f"{ticket}{TAKEN}"
     try:
-        (_folder(root) / f"{ticket}{REQUEST}").rename(path)
+        (_folder(root) / f"{ticket}{REQUEST}").move(path)
     except OSError:
         return None
-    record = read_json(str(path), largest=-1)
+    record = read_json(path, LARGEST_OF_BATCH)
     try:
         fields = Fields(record)
         if (schema := fields.whole("schema")) != SCHEMA:
@@ -85,7 +82,7 @@ def answer(root: Path, ticket: str, answer: Answer) -> None:
     record = {"schema": SCHEMA, "refused": answer.refused, "lines": list(answer.lines)}
     with contextlib.suppress(OSError):
         atomic.write_json(_folder(root) / f"{ticket}{ANSWER}", record, durable=False)
-        (_folder(root) / f"{ticket}{TAKEN}").unlink(missing_ok=True)
+        (_folder(root) / f"{ticket}{TAKEN}").remove()
 
 
 def read_answer(root: Path, ticket: str) -> Answer | None:
@@ -94,7 +91,7 @@ def read_answer(root: Path, ticket: str) -> Answer | None:
     found = record_file.look(str(path), _answer_from_json)
     if found is None:
         return None
-    path.unlink(missing_ok=True)
+    path.remove()
     return Answer((f"the answer cannot be read ({found.why})",)) if isinstance(found, Unreadable) else found
 
 
@@ -107,11 +104,19 @@ def _answer_from_json(record: dict[str, Any]) -> Answer:
 def clean_up(root: Path) -> None:
     """Remove what earlier runs of the batch left, but no request whose command still waits."""
     folder = _folder(root)
-    for path in folder.glob("*.json"):
-        alive = path.name.endswith(REQUEST) and process_id.alive(read_json(str(path), largest=-1).get("sender"))
-        if not alive and (path.name.endswith((REQUEST, TAKEN, ANSWER)) or path.name == layout.DONE):
+    try:
+        names = folder.names_in()
+    except OSError:  # there are none, or something else has the name of their folder
+        return
+    for name in names:
+        left = name.endswith(REQUEST) and not _sender_waits(folder / name)
+        if left or name.endswith((TAKEN, ANSWER)) or name == layout.DONE:
             with contextlib.suppress(OSError):  # not a file of ours: it is in nobody's way
-                path.unlink()
+                (folder / name).remove()
+
+
+def _sender_waits(request: Place) -> bool:
+    return process_id.alive(read_json(request, LARGEST_OF_BATCH).get("sender"))
 
 
 def note(root: Path, names: Iterable[str], what: str) -> None:
@@ -127,8 +132,8 @@ def noted(root: Path) -> dict[str, str]:
     return found if isinstance(found, dict) else {}
 
 
-def _folder(root: Path) -> Path:
-    return root / layout.REQUESTS
+def _folder(root: Path) -> Place:
+    return Place(root, layout.REQUESTS)
 
 
 def _to_json(plan: Plan, request: Request) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from runner.core.state import (
 )
 from runner.core.text import shown
 from runner.disk import atomic, layout, record_file, supervisor_file
+from runner.disk.place import Place
 from runner.disk.record_file import Unreadable
 from runner.disk.supervisor_file import SupervisorRecord
 
@@ -62,17 +63,19 @@ def point_latest_to(root: Path) -> None:
 def open_root(root: Path) -> None:
     """Make an output root that may exist already, and remove partly written files of a crash. Raises OSError."""
     root.mkdir(parents=True, exist_ok=True)
-    for path in root.glob("_*/.*.tmp"):  # beside the views
-        path.unlink(missing_ok=True)
+    for path in root.glob("_*"):  # what holds views
+        if (folder := Place(root, path.name)).is_folder():
+            atomic.remove_partial(folder)
 
 
-def write_view(path: Path, content: Mapping[str, Any] | bytes) -> None:
-    """Replace a file that sums up a batch. Raises OSError."""
-    path.parent.mkdir(exist_ok=True)
+def write_view(root: Path, name: str, content: Mapping[str, Any] | bytes) -> None:
+    """Replace a file that sums up a batch; `name` is relative to its folder. Raises OSError."""
+    place = Place(root) / name
+    place.parent.make()
     if isinstance(content, bytes):
-        atomic.write_bytes(path, content)
+        atomic.write_bytes(place, content)
     else:
-        atomic.write_json(path, content)
+        atomic.write_json(place, content)
 
 
 def write_end(root: Path, exit_code: int) -> None:
@@ -85,7 +88,7 @@ def write_end(root: Path, exit_code: int) -> None:
 def remove_end(root: Path) -> None:
     """Another run of the batch begins."""
     with contextlib.suppress(OSError):
-        Path(layout.BatchPaths(root).end).unlink()
+        Place(root, layout.END).remove()
 
 
 def read_end(root: Path) -> int | None:
@@ -155,7 +158,7 @@ def write_result(job: Job, result: Result) -> str | None:
     if (other := runs_on_other_host(job)) is not None:
         return f"{job.out_dir}: the job runs on {other.host}, which writes its result"
     try:
-        atomic.write_json(job.out_dir / layout.RESULT, result.to_json())
+        atomic.write_json(Place.of_job(job) / layout.RESULT, result.to_json())
     except OSError as error:
         return f"{job.out_dir / layout.RESULT}: {error.strerror or error}"
     return None

@@ -10,6 +10,7 @@ import os
 
 from runner.core.fields import Fields
 from runner.disk import atomic, layout, record_file
+from runner.disk.place import Place
 from runner.disk.record_file import Unreadable
 from runner.processes import process_id
 
@@ -104,13 +105,13 @@ def _pid_record(fields: Fields, key: str) -> list[str]:
     return list(found)
 
 
-def write(folder: str | os.PathLike[str], record: SupervisorRecord) -> None:
+def write(folder: Place, record: SupervisorRecord) -> None:
     """Write the record into a job's folder, so that a later engine finds these processes and no others.
 
     Never raises: on a full disk the job runs all the same, it only cannot be adopted.
     """
     try:
-        atomic.write_json(layout.JobPaths(folder).supervisor, record.to_json(), durable=False)
+        atomic.write_json(folder / layout.SUPERVISOR, record.to_json(), durable=False)
     except OSError:
         pass
 
@@ -126,12 +127,12 @@ def look(folder: str | os.PathLike[str]) -> SupervisorRecord | Unreadable | None
     return record_file.look(layout.JobPaths(folder).supervisor, SupervisorRecord.from_json)
 
 
-def remove(folder: str | os.PathLike[str]) -> None:
+def remove(folder: Place) -> None:
     """Remove the record of a supervisor that is done, or gone.
 
     Never raises: what cannot be removed names a process that has ended, and does not count beside a result.
     """
     try:
-        os.unlink(layout.JobPaths(folder).supervisor)
+        (folder / layout.SUPERVISOR).remove()
     except OSError:
         pass

@@ -67,7 +67,7 @@ class Follower:
         self.progress = Progress(total=total if isinstance(total, int) else None)
         self._clock = clock
         self._compiles = job.config.get("compile") is True
-        self._metrics, self._parsed = Tail(paths.metrics, BLOCK), Tail(paths.parsed_metrics, BLOCK)
+        self._metrics, self._parsed = Tail(paths.metrics, BLOCK, links=True), Tail(paths.parsed_metrics, BLOCK)
         self._output = Tail(paths.combined, BLOCK)
         self._measured = False
         self._pace = Pace()

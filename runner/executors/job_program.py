@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from runner.core.job import Job
+from runner.disk.reading import open_regular, read_bytes
 
 _PYTHON = re.compile(r"(?:python|pypy|ipython)[\d.]*(?:[dmt]|-dbg)?")
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
@@ -88,7 +89,7 @@ def _program(job: Job, word: str) -> Path | None:
 def _shebang(job: Job, script: Path) -> Path | None:
     """The Python that the first line of an executable file names; None for any other program."""
     try:
-        with script.open("rb") as file:
+        with open_regular(script, links=True) as file:
             lines = file.read(1024).decode("utf-8", "replace").splitlines()
     except OSError:
         return None
@@ -131,7 +132,7 @@ def _roots(job: Job) -> Iterator[Path]:
         yield packages
         for links in sorted(packages.glob("*.pth")):  # projects that are installed in place
             try:
-                lines = links.read_text(encoding="utf-8", errors="replace").splitlines()
+                lines = read_bytes(links, links=True).decode(errors="replace").splitlines()
             except OSError:
                 continue
             yield from (Path(line.strip()) for line in lines if line.startswith("/"))

@@ -19,6 +19,7 @@ from runner.core.options import RunOptions
 from runner.core.result import Result
 from runner.core.state import COMPLETED, ERROR, Record
 from runner.disk import attempts, results, supervisor_file
+from runner.disk.place import Place
 from runner.disk.supervisor_file import SupervisorRecord
 from runner.engine.protocols import Wait
 from runner.executors.patience import Patience
@@ -106,7 +107,7 @@ class Supervised:
             keep_running=self._options.keep_running,
             started_at=clock.now(),
         )
-        supervisor_file.write(self.job.out_dir, record)
+        supervisor_file.write(Place.of_job(self.job), record)
 
     def _request(self, known: Result) -> Request:
         return Request(
@@ -114,6 +115,7 @@ class Supervised:
             env=self.attempt.env,
             cwd=str(self.job.cwd),
             out_dir=str(self.job.out_dir),
+            root=str(Place.of_job(self.job).root),
             timeout=self._options.timeout,
             stall_timeout=self._options.stall_timeout,
             keep_running=self._options.keep_running,
@@ -174,7 +176,7 @@ class Supervised:
         if self._result is None:  # it died before the job's end: no process of the job must outlive it
             process_tree.kill_marked(self.attempt.env[process_tree.MARK])
             if self._process.poll() is not None:  # else it may live, as its record says
-                supervisor_file.remove(self.job.out_dir)
+                supervisor_file.remove(Place.of_job(self.job))
         result = self._result or results.read_result(self.job) or self._record_lost()
         if self._unwritten:
             self._unwritten = results.write_result(self.job, result)
@@ -187,7 +189,7 @@ class Supervised:
 
     def _not_started(self, refused: Refused) -> Record | Wait:
         """Wait for room, and then begin this attempt once more; if that has lasted for too long, an error."""
-        supervisor_file.remove(self.job.out_dir)
+        supervisor_file.remove(Place.of_job(self.job))
         wait = self._patience.after(OSError(refused.number, os.strerror(refused.number)))
         if wait is not None:
             attempts.take_back(self.attempt)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-import shutil
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +18,9 @@ from typing import Any, Literal
 from runner.core import redact
 from runner.core.canonical import canonical
 from runner.disk import atomic, layout
-from runner.disk.reading import read_bytes, read_json
+from runner.disk.place import Place
+from runner.disk.reading import LARGEST_OF_BATCH, read_bytes, read_json
+from runner.disk.whole import copy_whole, remove_whole
 from runner.processes.process_id import own
 
 SCHEMA = 2  # 1: `code` is that of earlier_fingerprint
@@ -97,7 +98,7 @@ def look(folder: Path, key: Key, policy: CachePolicy = CachePolicy()) -> Hit | M
     if stale and policy.code == "rerun":
         return Miss("the code has changed", outdated=True)
     try:
-        content = read_bytes(f"{folder}/{layout.PICKLE}")
+        content = read_bytes(folder / layout.PICKLE, _size(meta))
     except OSError as error:
         return Miss(f"result.pkl cannot be read ({error.strerror})")
     if hashlib.sha256(content).hexdigest() != meta.get("sha256"):
@@ -110,13 +111,19 @@ def look(folder: Path, key: Key, policy: CachePolicy = CachePolicy()) -> Hit | M
 
 def read_meta(folder: Path) -> dict[str, Any] | None:
     """meta.json; None if there is none that can be read."""
-    return read_json(f"{folder}/{layout.META}", -1) or None
+    return read_json(folder / layout.META, LARGEST_OF_BATCH) or None
+
+
+def _size(meta: Mapping[str, Any]) -> int:
+    """The bytes of result.pkl, as meta.json gives them."""
+    size = meta.get("bytes")
+    return size if isinstance(size, int) else LARGEST_OF_BATCH
 
 
 def keep(folder: Path, key: Key, value: Any, times: Mapping[str, Any], versions: Mapping[str, str]) -> None:
     """Write a result so that it is there as a whole or not at all. Raises OSError, or whatever pickling raises."""
     content = pickle.dumps(value, protocol=5)
-    atomic.write_bytes(folder / layout.PICKLE, content)
+    atomic.write_bytes(_place(folder) / layout.PICKLE, content)
     checksum = hashlib.sha256(content).hexdigest()
     _write_meta(folder, key, "completed", times, versions, {"sha256": checksum, "bytes": len(content)})
 
@@ -137,9 +144,9 @@ def fail(folder: Path, key: Key, error: BaseException, times: Mapping[str, Any],
     sentence = f"{type(error).__name__}: {message}" if message else type(error).__name__
     trace = "".join(traceback.format_exception(_from_the_function(error)))
     report = {"schema": ERROR_SCHEMA, "type": type(error).__name__, "message": str(error), "traceback": trace}
-    atomic.write_bytes(folder / layout.ERROR_DETAILS, trace.encode(errors="backslashreplace"))
+    atomic.write_bytes(_place(folder) / layout.ERROR_DETAILS, trace.encode(errors="backslashreplace"))
     _write_meta(folder, key, "failed", times, versions, {"sha256": None, "bytes": None, "error": sentence})
-    atomic.write_json(folder / layout.JOB_ERROR, report)
+    atomic.write_json(_place(folder) / layout.JOB_ERROR, report)
     return sentence
 
 
@@ -175,11 +182,15 @@ def _write_meta(
         "error": None,
         **more,
     }
-    atomic.write_json(folder / layout.META, record)
+    atomic.write_json(_place(folder) / layout.META, record)
 
 
-def _archive(folder: Path) -> Path:
-    return folder.parent / layout.OWN / "aside" / folder.name
+def _place(folder: Path) -> Place:
+    return Place(folder.parent, folder.name)
+
+
+def _archive(folder: Path) -> Place:
+    return Place(folder.parent, layout.OWN, "aside", folder.name)
 
 
 def archived(root: Path) -> set[str]:
@@ -192,14 +203,15 @@ def archived(root: Path) -> set[str]:
 
 def make_room(folder: Path, found: Miss) -> None:
     """Make `folder` empty: an existing result is archived, what else is there becomes an attempt."""
+    place = _place(folder)
     if found.outdated:
         archive = _archive(folder)
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        if archive.exists():  # older still
-            shutil.rmtree(archive)
-        folder.rename(archive)
-    folder.mkdir(parents=True, exist_ok=True)
-    _archive_attempt(folder)
+        archive.parent.make()
+        if os.path.lexists(archive):  # older still
+            remove_whole(archive)
+        place.move(archive)
+    place.make()
+    _archive_attempt(place)
 
 
 def recover(folder: Path) -> None:
@@ -208,15 +220,15 @@ def recover(folder: Path) -> None:
     A new result takes its place, and a failure waits for one; anything else is what a stop or a crash left.
     """
     archive = _archive(folder)
-    if not archive.exists():
+    if not archive.is_folder():
         return
     meta = read_meta(folder) or {}
     if meta.get("status") == "completed":
-        shutil.rmtree(archive)
+        remove_whole(archive)
     elif not (folder / layout.JOB_ERROR).exists():
         if folder.exists():
-            folder.rename(_next_attempt(archive))
-        archive.rename(folder)
+            _place(folder).move(_next_attempt(archive))
+        archive.move(_place(folder))
 
 
 def copy_duplicate(folder: Path, key: Key, policy: CachePolicy) -> bool:
@@ -225,14 +237,11 @@ def copy_duplicate(folder: Path, key: Key, policy: CachePolicy) -> bool:
         found = look(other, key, policy)
         if isinstance(found, Hit) and not found.stale:
             make_room(folder, Miss())
-            for entry in other.iterdir():
-                if entry.name == layout.META or entry.name.startswith(layout.ATTEMPT):
-                    continue
-                if entry.is_dir() and not entry.is_symlink():
-                    shutil.copytree(entry, folder / entry.name, symlinks=True)
-                else:
-                    shutil.copy2(entry, folder / entry.name, follow_symlinks=False)
-            atomic.write_json(folder / layout.META, {**found.meta, "name": key.name, "copied_from": str(other)})
+            source, target = _place(other), _place(folder)
+            for name in source.names_in():
+                if name != layout.META and not name.startswith(layout.ATTEMPT):
+                    copy_whole(source / name, target / name)
+            atomic.write_json(target / layout.META, {**found.meta, "name": key.name, "copied_from": str(other)})
             return True
     return False
 
@@ -243,19 +252,15 @@ def _duplicates(folder: Path, digest: str) -> Iterator[Path]:
     yield from (folder.parent / name for name in names if name != folder.name)
 
 
-def _archive_attempt(folder: Path) -> None:
+def _archive_attempt(folder: Place) -> None:
     """Move what an earlier attempt left into a folder of its own: nothing is lost, and nothing is in the way."""
-    left = [path for path in folder.iterdir() if not path.name.startswith(layout.ATTEMPT)]
+    left = [name for name in folder.names_in() if not name.startswith(layout.ATTEMPT)]
     if left:
-        attempt = _next_attempt(folder)
-        attempt.mkdir()
-        for path in left:
-            path.rename(attempt / path.name)
-        atomic.sync_folder(folder)
+        folder.move_into(_next_attempt(folder), left)
 
 
-def _next_attempt(folder: Path) -> Path:
+def _next_attempt(folder: Place) -> Place:
     number = 1
-    while (folder / f"{layout.ATTEMPT}{number}").exists():
+    while os.path.lexists(folder / f"{layout.ATTEMPT}{number}"):
         number += 1
     return folder / f"{layout.ATTEMPT}{number}"

@@ -11,6 +11,7 @@ from runner.core.options import RunOptions
 from runner.core.state import COMPLETED, ERROR, FAILED, INTERRUPTED, Finished, Outcome, Record
 from runner.disk import atomic, attempts, layout
 from runner.disk.lock import Held
+from runner.disk.place import Place
 from runner.engine.protocols import Executor, Handle, Lease, Wait
 from runner.executors.supervised import Adopted, adopt
 from runner.library import cache
@@ -218,4 +219,4 @@ def _explain(record: Record) -> None:
     """error.json on behalf of a process that could not write it: it was killed, or ran too long."""
     assert isinstance(record.state, Finished)
     report = {"schema": 1, "type": record.status, "message": record.state.outcome.error, "traceback": ""}
-    atomic.write_json(record.job.out_dir / layout.JOB_ERROR, report)
+    atomic.write_json(Place.of_job(record.job) / layout.JOB_ERROR, report)

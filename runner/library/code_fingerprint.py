@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
+from runner.disk.reading import read_bytes
 from runner.library import imported_files, source_text
 from runner.library.global_values import Describer
 from runner.library.imported_files import own
@@ -144,7 +145,7 @@ def _read(path: Path, package: str, changed: int, size: int) -> tuple[str | None
     """The text of a file, and the files that it imports. The stamps are those of the file: it is read again if it
     changes."""
     try:
-        tree = source_text.parsed(path.read_bytes())
+        tree = source_text.parsed(read_bytes(path, links=True))
     except OSError:
         return None, ()
     if tree is None:

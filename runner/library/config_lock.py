@@ -12,6 +12,7 @@ from typing import Any
 from runner.disk import layout
 from runner.disk import lock as disk_lock
 from runner.disk.lock import Held, Lock
+from runner.disk.place import Place
 from runner.library.cache import Key
 from runner.processes import process_id, process_tree
 
@@ -30,12 +31,13 @@ class ConfigLock:
     """
 
     def __init__(self, folder: Path, key: Key) -> None:
-        self.path = str(_locks(folder) / _name(key))
+        place = _locks(folder) / _name(key)
+        self.path = str(place)
         try:
-            self._lock = Lock(self.path, patience=0)
+            self._lock = Lock(place, patience=0)
         except FileNotFoundError:  # the first lock in this output folder
-            _locks(folder).mkdir(parents=True, exist_ok=True)
-            self._lock = Lock(self.path, patience=0)
+            place.parent.make()
+            self._lock = Lock(place, patience=0)
         except Held as held:
             if self._is_ours(held.holder):
                 raise WaitsForItself from None
@@ -59,12 +61,12 @@ def used_by_another(folder: Path, key: Key) -> bool:
     """Whether another function, with an equal config of the same name, is at work in `folder` at this moment."""
     if not folder.exists() or ((folder / layout.META).exists() and not (folder / layout.SUPERVISOR).exists()):
         return False  # meta.json is moved away before, and comes last
-    names = {entry.name for entry in _locks(folder).iterdir() if entry.name.startswith(key.digest)}
+    names = {name for name in _locks(folder).names_in() if name.startswith(key.digest)}
     return any(disk_lock.holder(str(_locks(folder) / name)) is not None for name in names - {_name(key)})
 
 
-def _locks(folder: Path) -> Path:
-    return folder.parent / layout.OWN / "locks"
+def _locks(folder: Path) -> Place:
+    return Place(folder.parent, layout.OWN, "locks")
 
 
 def _name(key: Key) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from runner.disk.reading import read_bytes
 from runner.library.imported_files import imported, own, package
 
 _CONSTANTS = (int, float, complex, str, bytes, bool, type(None))
@@ -75,7 +76,7 @@ class _Survey:
         if path is None or path in self.modules:
             return
         try:
-            tree = ast.parse(path.read_bytes())
+            tree = ast.parse(read_bytes(path, links=True))
         except (OSError, SyntaxError, ValueError):
             return
         outer = package(path)

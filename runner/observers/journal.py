@@ -147,7 +147,7 @@ class Journal:
         for view in self._views:
             try:
                 for name, content in view.files(records, timestamp).items():
-                    results.write_view(self.state.plan.root / name, content)
+                    results.write_view(self.state.plan.root, name, content)
             except OSError as error:
                 self._write(f"cannot write {error.filename or self.state.plan.root}: {error.strerror or error}")
         self._next_refresh = self._clock() + max(REFRESH, PAUSE * (self._clock() - began))

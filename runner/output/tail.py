@@ -9,10 +9,11 @@ from runner.disk.reading import open_regular
 
 class Tail:
     """The whole lines since the last look. Of a file that grows by more than `most` bytes between two looks the end
-    is read only; `skipped` counts the bytes that were not."""
+    is read only; `skipped` counts the bytes that were not. `links`: the file is the job's own, and may be a link."""
 
-    def __init__(self, path: str, most: int) -> None:
+    def __init__(self, path: str, most: int, *, links: bool = False) -> None:
         self._path = path
+        self._links = links
         self._most = most
         self._at = 0
         self._rest = b""
@@ -20,7 +21,7 @@ class Tail:
 
     def lines(self) -> list[bytes]:
         try:
-            with open_regular(self._path) as file:  # opened each time: it may be gone and come again
+            with open_regular(self._path, links=self._links) as file:  # opened each time: it may be gone and come again
                 end = file.seek(0, os.SEEK_END)
                 if end < self._at:  # another file of this name, or truncated
                     self._at, self._rest = 0, b""

@@ -17,6 +17,7 @@ from runner.core import program, redact
 from runner.core.errors import UserError, changed
 from runner.core.job import Job, Plan
 from runner.core.text import listed, plain, shown
+from runner.disk.reading import read_bytes
 from runner.planners.jobs import copies
 
 Read = ConfigFile | UserError
@@ -186,7 +187,7 @@ def _same_content(job: Job, config: ConfigFile) -> bool:
     if DIGEST in job.config:
         return bool(digest(config.source) == job.config[DIGEST])
     try:  # it was planned by a version that executed it
-        return job.snapshot is not None and (job.out_dir / job.snapshot).read_bytes() == config.source
+        return job.snapshot is not None and read_bytes(job.out_dir / job.snapshot) == config.source
     except OSError:
         return False
 

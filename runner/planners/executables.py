@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+from runner.disk.reading import open_regular
 from runner.planners.shell import BUILTINS
 
 _HEAD = 512  # bytes: enough for a first line, and to see whether it is text
@@ -21,7 +22,7 @@ def problem(path: Path) -> str | None:
     if not os.access(path, os.X_OK):
         return "cannot be executed; run chmod +x on it"
     try:
-        with path.open("rb") as file:
+        with open_regular(path, links=True) as file:
             head = file.read(_HEAD)
     except OSError:  # it may be executed, but not read
         return None

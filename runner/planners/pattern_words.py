@@ -68,7 +68,7 @@ def _listed(text: str, place: str, cwd: Path, above: tuple[Path, ...]) -> Iterat
         path = cwd / Path(text[1:]).expanduser()
         if path.resolve() in above:
             raise UserError(f"{place}{text}: the list names itself; remove this line")
-        lines = read_bytes(str(path), LARGEST).decode("utf-8-sig").splitlines()
+        lines = read_bytes(path, links=True).decode("utf-8-sig").splitlines()
     except (OSError, RuntimeError, UnicodeDecodeError) as error:
         cause = "is not text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", None) or error
         raise UserError(f"{place}{text}: {cause}; name a file with one pattern a line") from None

@@ -12,6 +12,7 @@ from runner.core import clock
 from runner.core.job import Job, Plan
 from runner.core.plan_kind import PlanKind
 from runner.core.text import shown
+from runner.disk.reading import read_bytes
 from runner.planners.jobs import free_folder
 
 KIND = PlanKind("programs", quiet_json=True)
@@ -43,7 +44,7 @@ def own(folder: Path, subdirs: Iterable[str]) -> dict[str, Path]:
 def is_thin(path: Path) -> bool:
     """True for a program whose code, comments and docstring aside, is THIN."""
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = ast.parse(read_bytes(path, links=True))
     except (OSError, SyntaxError, ValueError):
         return False
     if ast.get_docstring(tree) is not None:

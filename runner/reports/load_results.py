@@ -21,13 +21,12 @@ from runner.core.names import natural
 from runner.core.plain_values import plain
 from runner.core.result import Result
 from runner.disk import layout, results
-from runner.disk.reading import LARGEST, read_bytes, read_json
+from runner.disk.reading import LARGEST_OF_BATCH, read_bytes, read_json
 from runner.disk.record_file import Unreadable
 from runner.reports import plainpickle, return_value
 from runner.reports.table import Table, flat, row
 
 COMPLETED, INCOMPLETE = "completed", "incomplete"  # the second: a job of Hydra without metrics
-LARGEST_PLAN = 1 << 30  # bytes
 REMEMBERED = 100_000  # pieces of YAML
 _TOP_LEVEL = re.compile(r"^(?=[A-Za-z_])", re.MULTILINE)
 _LINKED = re.compile(r"[&*%]|<<|---")  # by these one piece of a YAML file may depend on another
@@ -71,7 +70,7 @@ class Reader:
         """The row of a folder, called `own`, or those of the folders in it, whose names begin with `above`."""
         folders, files = _listed(folder)
         if layout.PLAN in files:
-            plan = read_json(f"{folder}/{layout.PLAN}", LARGEST_PLAN)
+            plan = read_json(f"{folder}/{layout.PLAN}", LARGEST_OF_BATCH)
             jobs = plan.get("jobs")
             declared = _mapping(plan.get("options")).get("not_secret")
             self.not_secret |= set(map(str, declared)) if isinstance(declared, list) else set()
@@ -111,7 +110,7 @@ class Reader:
         if layout.META in files:
             return self._cached(folder, name)
         if layout.RUN_METADATA in files:
-            about = read_json(f"{folder}/{layout.RUN_METADATA}")
+            about = read_json(f"{folder}/{layout.RUN_METADATA}", links=True)
             return self._row(folder, name, about, _mapping(about.get("config")))
         if layout.MULTIRUN not in files and (layout.SUMMARY_CSV in files or layout.HYDRA in files):
             return self.numbered(folder, name)
@@ -206,7 +205,8 @@ def _metrics(folder: str, result: Mapping[str, Any]) -> dict[str, Any]:
     """What a job measured: last and best values, metrics/metrics.json, and metrics_summary.csv."""
     found = _mapping(result.get("final_metrics"))
     found = found | _best(_mapping(result.get("best_metrics")))
-    found = found | {key: it for key, it in read_json(f"{folder}/{layout.RUN_METRICS}").items() if key not in found}
+    measured = read_json(f"{folder}/{layout.RUN_METRICS}", links=True)
+    found = found | {key: it for key, it in measured.items() if key not in found}
     summary = _read(f"{folder}/{layout.SUMMARY_CSV}")
     return found if summary is None else found | _summary(summary.decode(errors="replace"))
 
@@ -277,7 +277,7 @@ def _checkpoint(about: Mapping[str, Any], folder: str) -> str | None:
 
 def _read(path: str) -> bytes | None:
     try:
-        return read_bytes(path, LARGEST)
+        return read_bytes(path, links=True)
     except OSError:
         return None
 

@@ -20,6 +20,7 @@ from runner.core.result import Result
 from runner.core.stopwatch import Stopwatch
 from runner.disk import atomic, layout, supervisor_file
 from runner.disk.checkpoints import latest_checkpoint
+from runner.disk.place import Place
 from runner.disk.supervisor_file import SupervisorRecord
 from runner.processes import process_id, process_tree, shortage
 from runner.processes.signals import Signals, unblock
@@ -57,7 +58,7 @@ def main() -> int:
 def supervise(request: Request, control: ControlPipe, signals: Signals) -> int:
     """Run the job of the request to its end. Returns this program's exit code: 0 if the end is recorded."""
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    paths = layout.JobPaths(request.out_dir)
+    folder = request.place
     times = Stopwatch()
     kills = KillCounters()
     try:
@@ -65,9 +66,9 @@ def supervise(request: Request, control: ControlPipe, signals: Signals) -> int:
     except OSError as error:
         return refuse(error, "cannot make a pipe")
     sys.path += request.path
-    output = OutputReader(paths, request.formats, request.metric_patterns)
-    logs = (paths.stdout, paths.stderr, paths.combined)
-    streams = Streams(out[0], err[0], logs, request.log_timestamps, output.feed)
+    output = OutputReader(folder, request.formats, request.metric_patterns)
+    out_log, err_log, both = (folder / name for name in layout.LOGS)
+    streams = Streams(out[0], err[0], (out_log, err_log, both), request.log_timestamps, output.feed)
     try:
         pid = spawn(request.argv, request.env, request.cwd, out[1], err[1])
     except OSError as error:
@@ -86,7 +87,7 @@ def supervise(request: Request, control: ControlPipe, signals: Signals) -> int:
     sentence = outcome.cause(end, request, watch.stuck)
     if not (streams.join(0.05) and alone()):
         # The exit is recorded before anything else is waited for.
-        persist(paths, *explained(request, times, end, sentence, streams, kills, output))
+        persist(folder, *explained(request, times, end, sentence, streams, kills, output))
         clean_up(streams)
     streams.finish(0.2)
     return finish(request, *explained(request, times, end, sentence, streams, kills, output))
@@ -123,7 +124,7 @@ def write_pid_records(request: Request, pid: int, times: Stopwatch) -> None:
         keep_running=request.keep_running,
         started_at=times.start,
     )
-    supervisor_file.write(request.out_dir, record)
+    supervisor_file.write(request.place, record)
 
 
 def clean_up(streams: Streams) -> None:
@@ -208,27 +209,27 @@ def result_of(
 
 def finish(request: Request, result: Result, details: str) -> int:
     """Write the result, remove our own record, and notify the engine. Returns this program's exit code."""
-    unwritten = persist(layout.JobPaths(request.out_dir), result, details)
+    unwritten = persist(request.place, result, details)
     if not unwritten:
-        supervisor_file.remove(request.out_dir)
+        supervisor_file.remove(request.place)
     notify(Ended(result, unwritten))
     return 1 if unwritten else 0
 
 
-def persist(paths: layout.JobPaths, result: Result, details: str) -> str | None:
+def persist(folder: Place, result: Result, details: str) -> str | None:
     """Write the record, again and again for a while if the disk is full; returns why it could not be written."""
     deadline = time.monotonic() + RECORD_RETRIES
     while True:
         try:
-            atomic.write_json(paths.result, result.to_json())
+            atomic.write_json(folder / layout.RESULT, result.to_json())
             if details:
-                atomic.write_bytes(paths.error_details, details.encode(errors="replace"))
+                atomic.write_bytes(folder / layout.ERROR_DETAILS, details.encode(errors="replace"))
             return None
         except OSError as error:
             if time.monotonic() > deadline:
-                return f"{paths.result}: {error.strerror or error}"
+                return f"{folder / layout.RESULT}: {error.strerror or error}"
             if isinstance(error, FileNotFoundError):  # the folder was deleted; the end is recorded all the same
-                os.makedirs(paths.folder, exist_ok=True)
+                folder.make()
             time.sleep(0.25)
 
 

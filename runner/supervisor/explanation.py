@@ -41,7 +41,7 @@ class Explanation:
 def explain(end: Ending, request: Request, kills: KillCounters) -> Explanation:
     """What the job itself, its output and the kernel say of its end."""
     paths = layout.JobPaths(request.out_dir)
-    reported = read_json(paths[layout.JOB_ERROR])
+    reported = read_json(paths[layout.JOB_ERROR], links=True)
     if reported.get("message"):
         words = f"{reported.get('type', 'error')}: {reported['message']}"
         return Explanation(words, str(reported.get("traceback") or ""))

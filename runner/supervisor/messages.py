@@ -6,8 +6,10 @@ Each is a JSON object on a line of its own. Neither is kept on disk, so both sid
 from __future__ import annotations
 
 import json
+import os
 
 from runner.core.result import Result
+from runner.disk.place import Place
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
@@ -22,12 +24,13 @@ class Request:
 
     `formats` are the line formats as `module:name`; `path` is where Python finds those of plugins. `checkpoints` are
     patterns of the files that count as one; none: the usual ones. `config` is the word of `argv` for its config, `own`
-    are values that only this job has, `script` is its training script, each where there is one.
+    are values that only this job has, `script` is its training script, each where there is one. `root` is a folder
+    above `out_dir`, below which no link is followed.
     """
 
     __slots__ = (
         "argv", "checkpoints", "config", "cwd", "env", "formats", "grace", "keep_running", "log_timestamps",
-        "metric_patterns", "out_dir", "own", "path", "result", "script", "stall_timeout", "timeout",
+        "metric_patterns", "out_dir", "own", "path", "result", "root", "script", "stall_timeout", "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +53,7 @@ class Request:
         config: str | None = None,
         own: Sequence[str] = (),
         script: str | None = None,
+        root: str | None = None,
     ) -> None:
         self.argv: Final = list(argv)
         self.env: Final = dict(env)
@@ -68,6 +72,12 @@ class Request:
         self.config: Final = config
         self.own: Final = list(own)
         self.script: Final = script
+        self.root: Final = root or os.path.dirname(out_dir)
+
+    @property
+    def place(self) -> Place:
+        """The job's folder."""
+        return Place(self.root) / os.path.relpath(self.out_dir, self.root)
 
     def to_line(self) -> bytes:
         values = {name: getattr(self, name) for name in self.__slots__}

@@ -87,7 +87,7 @@ def _reason(end: Ending, request: Request) -> str | None:
 def final_metrics(path: str) -> dict[str, Any]:
     """The last value of every key in the last rows of metrics.jsonl."""
     metrics: dict[str, Any] = {}
-    for line in tail(path):
+    for line in tail(path, links=True):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):  # a row torn by a crash, or not JSON
@@ -106,5 +106,5 @@ def _absurd(value: Any) -> bool:
 
 def run_dir(paths: layout.JobPaths) -> str | None:
     """The other folder with outputs of the job, if it reported one."""
-    reported = read_json(paths[layout.JOB_REPORT]).get("run_dir")
+    reported = read_json(paths[layout.JOB_REPORT], links=True).get("run_dir")
     return reported if isinstance(reported, str) else None

@@ -7,14 +7,14 @@ becomes rows in parsed_metrics.jsonl, unless the job writes metrics.jsonl itself
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
 from collections import deque
 
 from runner.disk.append_log import Log
-from runner.disk.layout import JobPaths
+from runner.disk.layout import PARSED_METRICS, JobPaths
+from runner.disk.place import Place
 from runner.output import metric_files, rows
 from runner.output.lines import BUILT_IN, LineReader, Splitter
 from runner.output.measurements import Measurements
@@ -56,9 +56,9 @@ class Measured:
 class OutputReader(threading.Thread):
     """Owns parsed_metrics.jsonl of one attempt."""
 
-    def __init__(self, paths: JobPaths, formats: Sequence[str], patterns: Sequence[str]) -> None:
+    def __init__(self, folder: Place, formats: Sequence[str], patterns: Sequence[str]) -> None:
         super().__init__(name="read-metrics", daemon=True)
-        self._paths = paths
+        self._paths = JobPaths(folder)
         self._blocks: deque[tuple[int, int, bytes]] = deque()  # stream, number in the stream, content
         self._size = 0
         self._came, self._read = [0, 0], [0, 0]  # blocks of each stream
@@ -71,10 +71,10 @@ class OutputReader(threading.Thread):
         self._lines = LineReader(formats, patterns)
         self._position = Position()
         self._printed = Measurements()
-        self._metrics = Tail(paths.metrics, METRICS_AT_ONCE)
+        self._metrics = Tail(self._paths.metrics, METRICS_AT_ONCE, links=True)
         self._own = Measurements()  # of metrics.jsonl
         self._writes_metrics = False
-        self._rows = RowLog(paths.parsed_metrics)
+        self._rows = RowLog(folder / PARSED_METRICS)
 
     def feed(self, stream: int, block: bytes) -> None:
         """Take a block of output of stream 0 or 1. Called by the stream readers; costs them about a microsecond."""
@@ -193,7 +193,7 @@ class OutputReader(threading.Thread):
 class RowLog:
     """parsed_metrics.jsonl. Made with its first row. Of a progress bar at most a row a second is written."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: Place) -> None:
         self._path = path
         self._log: Log | None = None
         self._written: dict[str, Any] = {}
@@ -221,6 +221,6 @@ class RowLog:
         if self._log is not None:
             self._log = None
             try:
-                os.unlink(self._path)
+                self._path.remove()
             except OSError:
                 pass

@@ -23,6 +23,8 @@ TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    StrPath = str | os.PathLike[str]
+
 BLOCK = 1 << 16  # bytes read from a pipe at once: a size that malloc reuses, so that no block costs page faults
 HELD = 1 << 16  # bytes of an unfinished line kept back from combined.log at most
 VISIBLE_AFTER = 0.1  # seconds until an unfinished line is shown in combined.log
@@ -209,7 +211,7 @@ class Streams:
         self,
         stdout: int,
         stderr: int,
-        paths: tuple[str, str, str],
+        paths: tuple[StrPath, StrPath, StrPath],
         timestamps: str,
         also: Callable[[int, bytes], None],
     ) -> None:

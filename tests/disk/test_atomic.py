@@ -70,7 +70,7 @@ def test_a_file_is_written_synced_renamed_and_then_its_folder_is_synced(tmp_path
 RECORDS: dict[str, Callable[[Path], object]] = {
     layout.RESULT: lambda folder: results.write_result(job(folder.name, folder.parent), Result({"status": "failed"})),
     layout.METADATA: lambda folder: attempts.begin(job(folder.name, folder.parent), {}, {}),
-    layout.SUMMARY: lambda folder: results.write_view(folder / layout.SUMMARY, {"total_experiments": 1}),
+    layout.SUMMARY: lambda folder: results.write_view(folder, layout.SUMMARY, {"total_experiments": 1}),
     layout.LABELS: lambda folder: change(folder, lambda found: Labels("a note")),
     layout.END: lambda folder: results.write_end(folder, 0),
     "plan.json": lambda folder: plan_file.write(Plan("p", folder, (job("b", folder),), PlanKind("files"), "")),

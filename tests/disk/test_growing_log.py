@@ -60,5 +60,5 @@ def test_what_is_appended_comes_next_and_once(tmp_path: Path) -> None:
 
 
 def test_what_is_not_a_file_is_not_read(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="is not a regular file"):
+    with pytest.raises(OSError, match="is a device and not a regular file"):
         GrowingLog(Path("/dev/zero"), 20)

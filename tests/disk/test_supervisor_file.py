@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from runner.disk import supervisor_file
+from runner.disk.place import Place
 from runner.disk.supervisor_file import SupervisorRecord
 from runner.processes import process_id
 
@@ -23,7 +24,7 @@ RECORD: dict[str, Any] = {
 
 def test_a_record_survives_a_round_trip(tmp_path: Path) -> None:
     assert SupervisorRecord.from_json(RECORD).to_json() == RECORD
-    supervisor_file.write(tmp_path, SupervisorRecord.from_json(RECORD))
+    supervisor_file.write(Place(tmp_path), SupervisorRecord.from_json(RECORD))
     found = supervisor_file.read(tmp_path)
     assert found is not None and found.to_json() == RECORD
     assert (found.supervisor_pid, found.job_pid) == (7, 8)
@@ -60,8 +61,8 @@ def test_a_pipe_in_its_place_does_not_block(tmp_path: Path) -> None:
 
 
 def test_a_record_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
-    supervisor_file.write(tmp_path / "gone", SupervisorRecord.from_json(RECORD))
-    supervisor_file.remove(tmp_path / "gone")
+    supervisor_file.write(Place(tmp_path, "gone"), SupervisorRecord.from_json(RECORD))
+    supervisor_file.remove(Place(tmp_path, "gone"))
     assert not (tmp_path / "gone").exists()
 
 

@@ -19,7 +19,7 @@ MOST = 1_000_000  # rows
 
 def rows(path: str) -> Iterator[Row]:
     """Its rows. Raises ValueError for a table without a `step`, which is of another program."""
-    with open_regular(path) as file:
+    with open_regular(path, links=True) as file:
         lines = (line.decode(errors="replace") for line in file)
         table = csv.DictReader(lines)
         if "step" not in (table.fieldnames or ()):

@@ -25,7 +25,7 @@ FLOAT, DOUBLE = 1, 2  # the types of a tensor that are read
 
 def rows(path: str) -> Iterator[Row]:
     """The scalars of each event. A record that was cut ends the file."""
-    with open_regular(path) as file:
+    with open_regular(path, links=True) as file:
         while file.tell() < MOST and len(head := file.read(12)) == 12:
             (size,) = struct.unpack("<Q", head[:8])
             if size > LARGEST:

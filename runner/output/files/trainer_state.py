@@ -16,7 +16,7 @@ LARGEST = 1 << 26  # bytes
 
 def rows(path: str) -> Iterator[Row]:
     """Its rows. Each checkpoint has a file of its own with all rows up to there."""
-    history = read_json(path, LARGEST).get("log_history")
+    history = read_json(path, LARGEST, links=True).get("log_history")
     for entry in history if isinstance(history, list) else ():
         reading = mapping.of_entries(entry) if isinstance(entry, dict) else None
         if reading is not None:

@@ -16,7 +16,7 @@ NOT_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float(
 
 def rows(path: str) -> Iterator[Row]:
     """One row. Entries that begin with an underscore are wandb's own."""
-    summary = read_json(path)
+    summary = read_json(path, links=True)
     values: dict[str, float] = {}
     for name, value in summary.items():
         number = NOT_FINITE.get(value) if isinstance(value, str) else value
