@@ -202,7 +202,7 @@ def _as_meant(value: Any, annotation: Any, config: ConfigFile, key: str) -> Any:
         }
     if isinstance(value, float) and value.is_integer() and only_whole(annotation):
         return int(value)
-    in_yaml = re.search(r"\.ya?ml(:\d+)?$", config.place(key))
+    in_yaml = re.search(r"\.ya?ml(:\d+)?$", config.place(key), re.IGNORECASE)
     if isinstance(value, str) and in_yaml and only_boolean(annotation):
         try:
             return boolean(value)

@@ -6,17 +6,22 @@ Pure but for reading what the runs have left, so it can be made again at any tim
 from __future__ import annotations
 
 import csv
+import glob
 import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.robustness import counts
 from pipelines.robustness.counts import Counts, Share
 from runner.core.job import Plan
+from runner.core.names import natural
 from runner.core.state import COMPLETED, Finished, Record
+from runner.disk.layout import RESULT
 from runner.disk.reading import read_json
+from runner.planners import programs
 
 SCHEMA = 1
 FOLDER, NAME = "_aggregate", "aggregate_success_counts"  # in an output root: a .csv and a .json
@@ -47,18 +52,52 @@ def row(record: Record) -> dict[str, Any]:
     return _row(about, counts.derive(record.job.out_dir))
 
 
-def other(found: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the latest call of a user's own program ended."""
+
+    program: str
+    status: str
+    error: str | None
+
+    @property
+    def status_of_missing(self) -> str:
+        """The status of a run that the program left without one."""
+        return "unknown" if self.status == COMPLETED else self.status
+
+    @property
+    def cause(self) -> str:
+        if self.status == COMPLETED:
+            return f"{self.program} completed, and left no metadata.json with a status here"
+        return f"{self.program}: {self.error or self.status}"
+
+
+def ended(root: Path, found: Mapping[str, Any]) -> Ended | None:
+    """How the program that runs a config ended when it was called last; None if it was not, or has not ended."""
+    name = f"run_{found['name'].partition('/')[0]}"
+    calls = sorted((root / programs.FOLDER).glob(f"*/{glob.escape(name)}"), key=natural)
+    said = read_json(calls[-1] / RESULT) if calls else {}
+    if not said.get("status"):
+        return None
+    error = said.get("error")
+    return Ended(str(found.get("program") or name), str(said["status"]), None if error is None else str(error))
+
+
+def other(found: Mapping[str, Any], ended: Ended | None = None) -> dict[str, Any]:
     """The row of a config that a program of the user's own runs: what its metadata.json and its files tell."""
     folder = Path(found["experiment_dir"])
     said = read_json(folder / "metadata.json", LONGEST, links=True)
+    status, error = said.get("status"), said.get("error")
+    if status in (None, "running") and ended is not None:  # the program has ended, and did not say how this run did
+        status, error = ended.status_of_missing, error or ended.cause
     about = {
         "run": found["name"],
         "subdir": found["name"].partition("/")[0],
-        "status": str(said.get("status") or "unknown"),
+        "status": str(status or "unknown"),
         "config_path": found["config_path"],
         "output_dir": str(folder),
         "duration_seconds": said.get("duration_seconds"),
-        "error": said.get("error"),
+        "error": error,
     }
     return _row(about, counts.derive(folder))
 
@@ -127,4 +166,5 @@ class SuccessCounts:
                 known = self._read[record.job.name] = (record, row(record))
             rows.append(known[1])
         there = {row["run"] for row in rows}
-        return rows + [other(one) for one in self._plan.origin.get("others", ()) if one["name"] not in there]
+        others = [one for one in self._plan.origin.get("others", ()) if one["name"] not in there]
+        return rows + [other(one, ended(self._plan.root, one)) for one in others]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from runner.cli import added, batch_folders, other_settings, planning, preflight
+from runner.cli import added, batch_folders, dry_runs, other_settings, planning, preflight
 from runner.cli.arguments import Arguments, given_options, parse
 from runner.cli.detach import detach
 from runner.cli.gpu_choice import with_gpus
@@ -44,7 +44,9 @@ def main(words: Sequence[str]) -> int:
             print(f"Note: there is no experiment of {given.exp} yet; this is the first")
     plan = _planned(arguments)
     if given.dry_run:
-        return _show(replace(plan, jobs=plan.jobs[: given.limit]), given)
+        code = _show(replace(plan, jobs=plan.jobs[: given.limit]), given)
+        own = None if given.json else planning.invocations(arguments, plan)
+        return code if own is None else max(code, dry_runs.show(plan, own, planning.own_programs(arguments)))
     if given.config_root is not None:
         return run_tree(plan, arguments)
     return run_new(plan, lambda: _planned(arguments), given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -169,10 +169,15 @@ def _runners(given: Namespace) -> Path:
 
 def invocations(arguments: Arguments, found: Plan) -> Plan | None:
     """The plan that invokes the programs which subdirectories of a tree have of their own; None if there are none."""
-    own = _tree(arguments.given, found.root).programs if found.kind.name == "tree" else {}
+    own = own_programs(arguments) if found.kind.name == "tree" else {}
     if not own:
         return None
     return programs.plan(own, found.root, _flags(arguments, found.root), Path.cwd(), datetime.now().astimezone())
+
+
+def own_programs(arguments: Arguments) -> Mapping[str, Path]:
+    """Subdirectory -> the program that the user has for it."""
+    return _tree(arguments.given, _base(arguments.given)[0]).programs
 
 
 def _flags(arguments: Arguments, root: Path) -> list[str]:

@@ -53,16 +53,21 @@ class ConfigFile:
         return str(self.path)
 
 
+def kind(path: Path) -> str:
+    """One of SUFFIXES, if it is a config: X.YAML is a .yaml."""
+    return path.suffix.lower()
+
+
 def read(path: Path, evaluator: Evaluator | None = None, context: Context | None = None) -> ConfigFile:
     """The file alone, without its bases. Raises UserError for one that cannot be read or understood.
 
     A .py file is never executed here: what cannot be read from its text is evaluated in a child process, in `context`.
     """
-    if path.suffix not in SUFFIXES:
+    if kind(path) not in SUFFIXES:
         raise UserError(f"{path}: unknown kind of config {path.suffix!r}; name it {', '.join(SUFFIXES)}")
     source = content(path)
     text = decoded(path, source)
-    if path.suffix != ".py":
+    if kind(path) != ".py":
         return ConfigFile(path, source, *parsed(path, text))
     found = pythonfile.read(path, text, evaluator or Evaluator(), context or Context())
     if found.partial is not None:
@@ -82,7 +87,7 @@ def digest(content: bytes) -> str:
 
 def parsed(path: Path, text: str) -> tuple[dict[str, Any], dict[str, int]]:
     """The values and lines of a YAML or JSON file. Raises UserError."""
-    if path.suffix == ".json":
+    if kind(path) == ".json":
         return jsonfile.read(path, text)
     found: tuple[dict[str, Any], dict[str, int]] = yaml_reader().read(path, text)
     return found

@@ -52,7 +52,7 @@ def _chain(path: Path, evaluator: Evaluator) -> list[ConfigFile]:
 
 def _base(file: ConfigFile) -> Path | None:
     """The file that this one names as its base."""
-    if file.path.suffix not in INHERITING or (named := file.values.get(BASE)) is None:
+    if config_file.kind(file.path) not in INHERITING or (named := file.values.get(BASE)) is None:
         return None
     if not isinstance(named, str) or not named.strip():
         cause = f"base must be the path of one config, relative to this file, not {one_line(repr(named))}"
@@ -71,7 +71,7 @@ def _same(one: Path, other: Path) -> bool:
 
 def _own(file: ConfigFile) -> ConfigFile:
     """The file without the two keys that are not settings."""
-    if file.path.suffix not in INHERITING:
+    if config_file.kind(file.path) not in INHERITING:
         return file
     abstract = file.values.get(ABSTRACT, False)
     if not isinstance(abstract, bool):

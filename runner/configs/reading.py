@@ -32,7 +32,7 @@ def found(read: ConfigFile | UserError) -> ConfigFile:
 def _tasks(paths: Iterable[Path], context: Context) -> list[Task]:
     tasks = []
     for path in paths:
-        if path.suffix == ".py":
+        if config_file.kind(path) == ".py":
             try:
                 task = pythonfile.task(path, config_file.read_text(path), context)
             except UserError:  # reported when it is read

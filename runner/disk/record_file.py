@@ -38,4 +38,3 @@ def look(path: str, read: Callable[[dict[str, Any]], Value], largest: int = LARG
 def load(path: str, largest: int = LARGEST) -> dict[str, Any]:
     """The record in a file; raises OSError, or Malformed for what cannot be read as one."""
     return parsed(read_bytes(path, largest))
-

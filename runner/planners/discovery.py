@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.configs.config_file import SUFFIXES
+from runner.configs.config_file import SUFFIXES, kind
 from runner.core.errors import UserError, did_you_mean
 from runner.core.names import natural
-from runner.core.text import shown
+from runner.core.text import listed, shown
 from runner.planners.exclusion import Exclusion
 from runner.planners.matching import is_private
 
@@ -83,6 +83,30 @@ def subdirs(search: Search) -> list[str]:
     return [name for name in known if not search.subdirs or name in search.subdirs]
 
 
+def passed_over(search: Search, exclusion: Exclusion) -> list[str]:
+    """Notes on configs that are not run although they look so: in the root itself, and behind links to folders."""
+    suffixes = _suffixes(search.extensions)
+
+    def has_config(folder: Path) -> bool:
+        return any(
+            _is_config(Path(place, name), suffixes, exclusion) for place, _, names in os.walk(folder) for name in names
+        )
+
+    notes = []
+    here = [entry.name for entry in os.scandir(search.root) if _is_config(Path(entry), suffixes, exclusion)]
+    if here and not search.subdirs:
+        where = shown(search.root)
+        notes.append(
+            f"{listed(sorted(here, key=natural), 5)}: directly in {where}, and not run; move it to {where}/<subdir>/"
+        )
+    for subdir in subdirs(search):
+        for place, below, _ in os.walk(search.root / subdir):
+            below[:] = sorted(name for name in below if _is_searched(search, Path(place, name)))
+            links = [path for name in below if (path := Path(place, name)).is_symlink() and has_config(path)]
+            notes += [f"{shown(link)}: is a link to a folder, and its configs are not run" for link in links]
+    return notes
+
+
 def _within(search: Search, subdir: str, suffixes: Sequence[str], excluded: Exclusion) -> Iterator[Found]:
     files: dict[Path, list[str]] = {}
     for place, below, names in os.walk(search.root / subdir):
@@ -102,7 +126,7 @@ def _is_searched(search: Search, folder: Path) -> bool:
 
 
 def _is_config(path: Path, suffixes: Sequence[str], excluded: Exclusion) -> bool:
-    if path.suffix.lower() not in suffixes or path.name.startswith(".") or is_base(path.name) or not path.is_file():
+    if kind(path) not in suffixes or path.name.startswith(".") or is_base(path.name) or not path.is_file():
         return False
     return path not in excluded
 
@@ -115,9 +139,10 @@ def _folders(files: Sequence[str], suffixes: Sequence[str], taken: set[str]) -> 
     """
     used = {name.casefold() for name in taken}
     names: dict[str, str] = {}
-    for file in sorted(files, key=lambda name: (suffixes.index(Path(name).suffix.lower()), natural(name))):
-        stem, kind = Path(file).stem, Path(file).suffix.lstrip(".")
-        candidates = iter([stem, f"{stem}-{kind}", *(f"{stem}-{kind}-{number}" for number in range(2, len(files) + 3))])
+    for file in sorted(files, key=lambda name: (suffixes.index(kind(Path(name))), natural(name))):
+        stem = Path(file).stem
+        other = f"{stem}-{Path(file).suffix.lstrip('.')}"
+        candidates = iter([stem, other, *(f"{other}-{number}" for number in range(2, len(files) + 3))])
         names[file] = next(name for name in candidates if name.casefold() not in used)
         used.add(names[file].casefold())
     return names

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runner.configs.config_file import SUFFIXES
+from runner.configs.config_file import SUFFIXES, kind
 from runner.core.errors import UserError, nearest
 from runner.core.names import natural
 from runner.core.text import listed, shown
@@ -204,7 +204,7 @@ def _near(text: str, cwd: Path, library: Path | None) -> list[str]:
 
 
 def _is_config(path: Path) -> bool:
-    return path.suffix in SUFFIXES and not is_private(path.name)
+    return kind(path) in SUFFIXES and not is_private(path.name)
 
 
 def _kind(name: str) -> str:

@@ -52,6 +52,15 @@ def is_thin(path: Path) -> bool:
     return ast.unparse(tree) == ast.unparse(ast.parse(THIN))
 
 
+def takes_dry_run(path: Path) -> bool:
+    """Whether a program looks as if it had the documented flag --dry-run: one that has not might do its work."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return any(word in text for word in ("dry-run", "dry_run", "runner_lib"))
+
+
 def plan(programs: Mapping[str, Path], output_root: Path, flags: Sequence[str], cwd: Path, now: datetime) -> Plan:
     """A job for each program; `flags` are those that all runners accept."""
     root = free_folder(output_root / FOLDER, f"{now:%Y%m%d_%H%M%S}")

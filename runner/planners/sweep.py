@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.configs import reading, yamlfile
-from runner.configs.config_file import ConfigFile
+from runner.configs.config_file import ConfigFile, kind
 from runner.configs.messages import Origin
 from runner.configs.overrides import found, underscored
 from runner.configs.scripts import recognize
@@ -150,7 +150,7 @@ def _resolve(
     full = script.check(merged, request.overrides)
     source = full.config if script.resolves else merged.values
     values = {key: value for key, value in source.items() if key != "out_dir"}
-    suffix = ".py" if base.path.suffix == ".py" and not script.resolves else ".yaml"
+    suffix = ".py" if kind(base.path) == ".py" and not script.resolves else ".yaml"
     origins = {key: merged.place(key) for key in values}
     config = ConfigFile(merged.path, _written(values, suffix, base.path), values, {}, origins)
     checked = script.check(config, flags if script.resolves else {**request.overrides, **flags})

@@ -23,7 +23,7 @@ from runner.core.job import Job, Plan
 from runner.core.plan_kind import PlanKind
 from runner.core.text import count, shown
 from runner.planners import changes, jobs
-from runner.planners.discovery import Found, Search, discover
+from runner.planners.discovery import Found, Search, discover, passed_over
 from runner.planners.exclusion import Exclusion
 from runner.planners.files import left_out
 from runner.planners.jobs import Request
@@ -71,6 +71,7 @@ def plan(request: Request, tree: Tree, now: datetime) -> Plan:
         notices=(
             *_notices(tree, sorted_),
             *_renamed(found),
+            *passed_over(tree.search, exclusion),
             *dict.fromkeys(sorted_.notices),
             *exclusion.unused(),
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shlex
 import subprocess
@@ -128,6 +129,29 @@ def test_an_output_root_that_was_moved_keeps_its_results(tree: Workspace) -> Non
     (tree / "outputs").rename(tree / "moved")
     out = tree.run(*ALL, "--output-root", "moved", code=0).stdout
     assert "a new record is started" in out and len(done(tree)) == 3
+
+
+def test_a_config_in_capitals_is_read_like_any_other(tree: Workspace) -> None:
+    tree.write("config/VECTOR/_BASE.YAML", "epochs: 1\n")
+    tree.write("config/VECTOR/X.YAML", "base: _BASE.YAML\nwandb_log: off\n")
+    tree.write("config/VECTOR/y.JSON", '{"epochs": 1e0}')
+    out = tree.run("--config-root", "config", "--subdir", "VECTOR", "--dry-run", "--json", code=0).stdout
+    found = {job["name"]: job["config"] for job in json.loads(out)["jobs"]}
+    assert {name: config["epochs"] for name, config in found.items()} == {"VECTOR/X": 1, "VECTOR/y": 1}
+    assert found["VECTOR/X"]["wandb_log"] is False
+
+
+def test_configs_that_are_passed_over_are_named(tree: Workspace) -> None:
+    tree.write("config/loose.yaml", "seed: 1\n")
+    tree.write("elsewhere/x.yaml", "seed: 1\n")
+    (tree / "config/IMAGE/link").symlink_to(tree / "elsewhere")
+    (tree / "empty").mkdir()
+    (tree / "config/IMAGE/without").symlink_to(tree / "empty")
+    out = tree.run(*ALL, "--dry-run", code=0).stdout
+    assert "loose.yaml: directly in config, and not run; move it to config/<subdir>/" in out
+    assert "config/IMAGE/link: is a link to a folder, and its configs are not run" in out
+    assert "without" not in out and "x.yaml" not in out
+    assert "loose" not in tree.run(*ALL, "--subdir", "IMAGE", "--dry-run", code=0).stdout
 
 
 def test_four_workers_run_at_a_time(work: Workspace) -> None:

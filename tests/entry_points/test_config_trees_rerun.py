@@ -174,13 +174,28 @@ def test_a_program_of_the_users_is_invoked_with_the_documented_flags(own: Worksp
 def test_a_program_that_fails_makes_the_exit_code_1(own: Workspace) -> None:
     own.write("runners/run_my_set.py", "raise SystemExit('no')")
     assert "run_my-set: failed" in run_program(own, "run_all", *SCRIPT, code=1).stdout
-    assert {row["run"]: row["status"] for row in aggregate(own)["runs"]}["my-set/c"] == "unknown"
+    (row,) = [row for row in aggregate(own)["runs"] if row["run"] == "my-set/c"]
+    assert (row["status"], row["error"]) == ("failed", "runners/run_my_set.py: exit code 1: no")
+    own.write("runners/run_my_set.py", "")  # this one is content
+    run_program(own, "run_all", *SCRIPT, code=0)
+    (row,) = [row for row in aggregate(own)["runs"] if row["run"] == "my-set/c"]
+    assert row["status"] == "unknown" and "completed, and left no metadata.json" in row["error"]
 
 
-def test_a_dry_run_invokes_no_program(own: Workspace) -> None:
+def test_a_dry_run_names_the_configs_of_a_program_and_invokes_none_that_would_work(own: Workspace) -> None:
     own.write("runners/run_my-set.py", FOREIGN)
     out = run_program(own, "run_all", *SCRIPT, "--dry-run", code=0).stdout
     assert "my-set is run by runners/run_my-set.py" in out and not (own / "invoked").exists()
+    assert "my-set/c\n   folder   outputs/my-set/c\n   It is not asked" in out
+
+
+def test_a_dry_run_asks_a_program_that_takes_the_flag(own: Workspace) -> None:
+    own.write("runners/run_my-set.py", "import sys\nprint('would run c', '--dry-run' in sys.argv, sys.argv[1:5])\n")
+    out = run_program(own, "run_all", *SCRIPT, "--dry-run", code=0).stdout
+    assert "would run c True ['--config-root', 'config', '--output-root', 'outputs']" in out
+    assert not (own / "outputs").exists()
+    own.write("runners/run_my-set.py", "import sys\nsys.exit('--dry-run is not possible')\n")
+    assert "Its dry run ended with exit code 1" in run_program(own, "run_all", *SCRIPT, "--dry-run", code=1).stdout
 
 
 @pytest.mark.slow
