@@ -30,7 +30,7 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """Only rows that the network classifies correctly are attacked."""
+    """Only rows that the network classifies correctly are attacked; with a target, only those of other classes."""
 
     rows: np.ndarray  # (A,) indices of test rows
     x: np.ndarray  # (A, ...) the adversarial examples
@@ -143,11 +143,11 @@ def attack_rows(
     stop: Callable[[], bool],
     log: Log,
 ) -> Attack:
-    selected = np.arange(len(result.right)) < (settings.attack.examples or len(result.right))
-    rows = np.flatnonzero(result.right & selected)
+    target = target_class(settings)
+    rows = np.flatnonzero(result.right & attackable(result.data.test.y, settings))
     x = adversarial(network, result.data, result.data.test.of(rows), settings, device, stop, log)
     answers = outputs(network, x, device).answers
-    mask = answers != result.data.test.y[rows]
+    mask = answers != result.data.test.y[rows] if target is None else answers == target
     rate = float(mask.mean()) if len(mask) else None
     return Attack(rows, x, answers, {"adv_mask": mask, "success_rate": rate})
 
@@ -162,7 +162,10 @@ def adversarial(
     log: Log,
 ) -> np.ndarray:  # (A, ...)
     attack, logged = settings.attack, time.monotonic()
-    ball = Ball(attack.norm, attack.eps, *(torch.from_numpy(limit).to(device) for limit in (data.low, data.high)))
+    low, high = (torch.from_numpy(limit).to(device) for limit in (data.low, data.high))
+    scale = None if attack.scale is None else torch.tensor(attack.scale, dtype=low.dtype, device=device)
+    ball = Ball(attack.norm, attack.eps, low, high, scale)
+    target = target_class(settings)
     generator = torch_stream(settings.seed, "random start") if attack.random_start else None
     found = np.empty_like(clean.x)
     for begin in range(0, len(clean), BATCH):
@@ -173,17 +176,33 @@ def adversarial(
             logged = time.monotonic()
         part = slice(begin, begin + BATCH)
         x, y = torch.from_numpy(clean.x[part]).to(device), torch.from_numpy(clean.y[part]).to(device)
+        aim, targeted = (y, False) if target is None else (torch.full_like(y, target), True)
         if attack.name == "fgsm":
-            adversarial_x = fgsm(network, x, y, ball)
+            adversarial_x = fgsm(network, x, aim, ball, targeted=targeted)
         else:
-            size = step_size(attack)
-            adversarial_x = pgd(network, x, y, ball, steps=attack.steps, step_size=size, generator=generator)
+            adversarial_x = pgd(
+                network, x, aim, ball,
+                steps=attack.steps, step_size=step_size(attack), generator=generator, targeted=targeted,
+            )  # fmt: skip
         found[part] = adversarial_x.cpu().numpy()
     return found
 
 
 def step_size(settings: AttackSettings) -> float:
     return settings.step_size if settings.step_size is not None else 2.5 * settings.eps / settings.steps
+
+
+def attackable(y: np.ndarray, settings: RobustnessSettings) -> np.ndarray:  # (N,) -> (N,) bool
+    """The rows that may be attacked, classified correctly or not: the first ones, and with a target those of others."""
+    selected = np.arange(len(y)) < (settings.attack.examples or len(y))
+    target = target_class(settings)
+    return selected if target is None else selected & (y != target)
+
+
+def target_class(settings: RobustnessSettings) -> int | None:
+    """The target among the classes that the network knows, which are numbered without the one that is held out."""
+    target, held_out = settings.attack.target, settings.ood.held_out_class
+    return target - 1 if target is not None and held_out is not None and held_out < target else target
 
 
 def evaluation(clean: Scores, against: Scores, ids: np.ndarray, kinds: np.ndarray) -> Evaluation:

@@ -135,7 +135,7 @@ def image_examples(result: Result) -> Figure:
         grid[row, 0].set_ylabel(label)
     figure.colorbar(change, ax=grid[1, :].tolist(), fraction=0.02, pad=0.01)
     rate = statistics.success_fraction(attack.meta["adv_mask"])
-    figure.suptitle(f"{rate.success} of {rate.total} rows are misclassified after the attack")
+    figure.suptitle(f"{rate.success} of {rate.total} attacks succeed")
     return figure
 
 
@@ -173,7 +173,7 @@ def table_examples(result: Result) -> Figure:
     axes.set_xticks(range(len(features)), features, rotation=90, fontsize=8)
     axes.set_yticks(range(len(chosen)), names, fontsize=9)
     rate = statistics.success_fraction(attack.meta["adv_mask"])
-    axes.set_title(f"{rate.success} of {rate.total} rows are misclassified after the attack")
+    axes.set_title(f"{rate.success} of {rate.total} attacks succeed")
     return figure
 
 

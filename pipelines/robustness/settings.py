@@ -6,7 +6,15 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from pipelines.shared.settings_types import (
     Device,
@@ -62,12 +70,21 @@ class AttackSettings(Section):
     name: Literal["fgsm", "pgd"] = "pgd"
     norm: Literal["linf", "l2"] = "linf"
     eps: NonNegativeFloat = 0.1
+    # A factor of eps for each feature of a table or of points, 0 where a feature stays as it is; none: 1 for all.
+    scale: list[NonNegativeFloat] | None = None
+    target: NonNegativeInt | None = None  # the class that the rows of other classes shall get; none: any wrong one
     examples: PositiveInt | None = None  # only the first test rows are attacked; none: all
 
     # pgd only.
     steps: PositiveInt = 20
     step_size: PositiveFloat | None = None  # none: 2.5 eps / steps, which can cross the ball
     random_start: bool = True
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_used(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that such a run is the same work as before there were these keys, and its results are kept."""
+        found: dict[str, Any] = handler(self)
+        return {key: value for key, value in found.items() if key not in ("scale", "target") or value is not None}
 
 
 class DetectorSettings(Section):
@@ -177,6 +194,23 @@ class RobustnessSettings(BaseModel):
             )
         if "held_out_class" in self.ood.kinds and not held_out:
             raise ValueError("ood.kinds names held_out_class, and ood.held_out_class does not name the class")
+        return self
+
+    @model_validator(mode="after")
+    def _attack_fits_the_data(self) -> RobustnessSettings:
+        classes, features = _sizes(self)
+        if (scale := self.attack.scale) is not None and self.dataset_name == "IMAGE":
+            raise ValueError(
+                "attack.scale is for the features of tables and points, and dataset_name is IMAGE; remove it"
+            )
+        if scale is not None and len(scale) != features:
+            raise ValueError(f"attack.scale must have {features} values, one for each feature, and has {len(scale)}")
+        if (target := self.attack.target) is None:
+            return self
+        if target >= classes:
+            raise ValueError(f"attack.target is {target}, and the classes are numbered from 0 to {classes - 1}")
+        if target == self.ood.held_out_class:
+            raise ValueError("attack.target is the class that ood.held_out_class holds out; aim at another one")
         return self
 
     @model_validator(mode="after")

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from pipelines.robustness.counts import Counts, Share
-from pipelines.robustness.evaluation import Attack, Evaluation, Result
+from pipelines.robustness.evaluation import Attack, Evaluation, Result, attackable
 from pipelines.robustness.settings import RobustnessSettings
 
+TARGETED = "attacked test rows: those of other classes than the target that the network classified correctly before"
 DENOMINATORS = {
     "adversarial": "attacked test rows, which are those that the network classified correctly before",
     "ood": "rows of all kinds of ood",
@@ -56,12 +57,17 @@ def counts_record(found: Counts, settings: RobustnessSettings, result: Result | 
             f"{kind}_total": one and one.total,
             f"{kind}_rate": one and one.rate,
             f"{kind}_interval_95": one and list(one.interval),
-            f"{kind}_denominator": DENOMINATORS[kind],
+            f"{kind}_denominator": denominator(kind, settings),
         }
     record["ood_by_kind"] = by_kind(result, settings) if result and result.eval_ood else None
     name = settings.detector.name
     record |= {"detector": name, "threshold": result.thresholds[name] if result else None}
     return record | {"notes": found.notes}
+
+
+def denominator(kind: str, settings: RobustnessSettings) -> str:
+    """What the rows of a count are."""
+    return TARGETED if kind == "adversarial" and settings.attack.target is not None else DENOMINATORS[kind]
 
 
 def by_kind(result: Result, settings: RobustnessSettings) -> dict[str, Any]:
@@ -98,12 +104,12 @@ def attack_numbers(attack: Attack, result: Result, settings: RobustnessSettings)
     attack_settings = settings.attack
     change = (attack.x - result.data.test.x[attack.rows]).astype(np.float64)
     squared = np.square(change).sum(axis=tuple(range(1, change.ndim)))
-    attacked = min(attack_settings.examples or len(result.right), len(result.right))
-    robust = Share(int((~attack.meta["adv_mask"]).sum()), attacked)
+    y = result.data.test.y
+    robust = Share(int((attack.answers == y[attack.rows]).sum()), int(attackable(y, settings).sum()))
     return {
         **attack_settings.model_dump(),
         "success": fraction_record(success_fraction(attack.meta["adv_mask"])),
-        "success_denominator": DENOMINATORS["adversarial"],
+        "success_denominator": denominator("adversarial", settings),
         "robust_accuracy": fraction_record(robust),
         "robust_accuracy_denominator": "test rows that could be attacked, classified correctly or not",
         "largest_linf": float(np.abs(change).max()) if change.size else None,

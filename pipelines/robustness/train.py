@@ -136,7 +136,7 @@ def stage_line(result: Result, settings: RobustnessSettings) -> str:
         case "attack":
             attack = statistics.fraction_record(statistics.success_fraction(result.attack_test.meta["adv_mask"]))
             if attack is None:
-                return "attack: no test row is classified correctly, so none was attacked"
+                return "attack: no row that could be attacked is classified correctly, so none was"
             return f"attack: {settings.attack.name} succeeds on {attack['count']} of {attack['of']} rows"
     found = statistics.detection(result.eval_ood, result.thresholds)[name]
     return f"ood: {name} detects {found['detected']['count']} of {found['detected']['of']}, AUROC {found['auroc']:.4f}"

@@ -39,7 +39,7 @@ def generator() -> torch.Generator:
 
 def attack(name: str, model: nn.Module, x: Tensor, y: Tensor, ball: Ball, **more) -> Tensor:
     if name == "fgsm":
-        return fgsm(model, x, y, ball)
+        return fgsm(model, x, y, ball, targeted=more.get("targeted", False))
     more = {"steps": 20, "step_size": 2.5 * ball.eps / 20, "generator": torch.Generator().manual_seed(1), **more}
     return pgd(model, x, y, ball, **more)
 
@@ -74,6 +74,58 @@ def test_within_a_box_too(generator, name):
     possible = model.value(worst) * sign[:, 0] < 0
     moved = attack(name, model, x, y, Ball("linf", eps, torch.tensor(0.0), torch.tensor(1.0)))
     assert torch.equal(success(model, x, y, moved), possible) and 0 < possible.sum() < ROWS
+
+
+@pytest.mark.parametrize(("norm", "dual"), [("linf", 1), ("l2", 2)])
+@pytest.mark.parametrize("name", ["fgsm", "pgd"])
+def test_with_a_length_for_each_feature_it_succeeds_exactly_where_it_can(generator, name, norm, dual):
+    """The largest change of a linear value is eps times the dual norm of its weights times the scale."""
+    model = Linear(generator)
+    x = torch.randn(ROWS, INPUTS, dtype=torch.float64, generator=generator)
+    y = torch.randint(2, (ROWS,), generator=generator)
+    scale = 3 * torch.rand(INPUTS, dtype=torch.float64, generator=generator)
+    scale[:3] = 0
+    eps = 0.15 if norm == "linf" else 0.4
+    margin = model.value(x) * (2 * y - 1)
+    possible = (margin > 0) & (margin < eps * (scale * model.w).norm(dual))
+    assert 0.1 < possible.double().mean() < 0.4
+    moved = attack(name, model, x, y, Ball(norm, eps, *UNBOUNDED, scale), step_size=eps)
+    assert torch.equal(success(model, x, y, moved), possible)
+    delta = moved - x
+    assert torch.equal(delta[:, :3], torch.zeros(ROWS, 3, dtype=torch.float64))
+    length = (delta[:, 3:] / scale[3:]).norm(torch.inf if norm == "linf" else 2, dim=1)
+    assert (length <= eps * (1 + 1e-9)).all()
+
+
+@pytest.mark.parametrize(("norm", "dual"), [("linf", 1), ("l2", 2)])
+@pytest.mark.parametrize("name", ["fgsm", "pgd"])
+def test_with_a_target_it_reaches_that_class_exactly_where_it_can(generator, name, norm, dual):
+    model = Linear(generator, 60.0)  # most cross-entropies of the target are huge or 0
+    x = torch.randn(ROWS, INPUTS, dtype=torch.float64, generator=generator)
+    target, eps = torch.ones(ROWS, dtype=torch.long), 0.15 if norm == "linf" else 0.4
+    value = model.value(x)
+    possible = value > -eps * model.w.norm(dual)  # class 1 is where the value is above 0
+    assert 0.6 < possible.double().mean() < 0.9 and (value > 0).double().mean() < 0.6
+    moved = attack(name, model, x, target, Ball(norm, eps, *UNBOUNDED), targeted=True, step_size=eps)
+    assert torch.equal(model(moved).argmax(1) == 1, possible)
+
+
+def test_a_target_among_several_classes_becomes_likelier(generator):
+    model = networks()[1]
+    x, target = torch.rand(64, 1, 8, 8, generator=generator), torch.full((64,), 3)
+    ball = Ball("linf", 0.1, torch.tensor(0.0), torch.tensor(1.0))
+    before, after = (
+        model(rows).log_softmax(1)[:, 3] for rows in (x, attack("pgd", model, x, target, ball, targeted=True))
+    )
+    assert (after > before).all()
+
+
+def test_a_random_start_has_the_lengths_of_the_features(generator):
+    for norm in ("linf", "l2"):
+        scale = torch.tensor([1.0, 2.0, 0.0])
+        drawn = Ball(norm, 0.5, *UNBOUNDED, scale).random_step(torch.zeros(5_000, 3), generator)
+        deviations = drawn.std(0).tolist()
+        assert deviations[1] == pytest.approx(2 * deviations[0], rel=0.1) and deviations[2] == 0
 
 
 def networks() -> list[nn.Module]:

@@ -109,6 +109,14 @@ IN_THE_FILE = [
     ("attack: {eps: '0.1'}", "a.yaml:2: attack.eps must be a number, not '0.1'"),
     ("attack: {eps: -1}", "a.yaml:2: attack.eps must be greater than or equal to 0, not -1"),
     ("attack: {norm: L2}", "a.yaml:2: attack.norm must be one of 'linf', 'l2', not 'L2'; did you mean 'l2'?"),
+    ("attack: {scale: [1, 2]}",
+     "a.yaml:2: attack.scale is for the features of tables and points, and dataset_name is IMAGE; remove it"),
+    ("dataset_name: VECTOR\nattack: {scale: [1, 2, 3]}",
+     "a.yaml:3: attack.scale must have 2 values, one for each feature, and has 3"),
+    ("dataset_name: VECTOR\nattack: {target: 3}",
+     "a.yaml:3: attack.target is 3, and the classes are numbered from 0 to 2"),
+    ("dataset_name: VECTOR\nattack: {target: 1}\nood: {held_out_class: 1}",
+     "a.yaml:3: attack.target is the class that ood.held_out_class holds out; aim at another one"),
     ("attack: fgsm", "a.yaml:2: attack must be a dict, not 'fgsm'"),
     ("ood:\n  enabled: maybe", "a.yaml:3: ood.enabled must be true or false, not 'maybe'"),
     ("ood:\n  kinds:\n  - blur\n  - blurr",
@@ -205,3 +213,10 @@ def test_images_that_are_not_prepared_are_prepared_before_the_batch(tmp_path: Pa
     images = RobustnessSettings(dataset=f"{tmp_path}/new").model_dump()
     assert unprepared(images) == [f"{tmp_path}/new/prepare.py"]
     assert unprepared(RobustnessSettings(dataset_name="VECTOR").model_dump()) is None
+
+
+def test_a_config_without_the_later_keys_is_the_work_that_it_was(tmp_path: Path) -> None:
+    plain = resolve(tmp_path, "dataset_name: VECTOR\n").model_dump(mode="json")["attack"]
+    assert set(plain) == {"name", "norm", "eps", "examples", "steps", "step_size", "random_start"}
+    more = resolve(tmp_path, "dataset_name: VECTOR\nattack: {scale: [1, 0], target: 0}\n").model_dump()["attack"]
+    assert (more["scale"], more["target"]) == ([1.0, 0.0], 0)

@@ -113,6 +113,24 @@ def test_the_counts_are_the_sums_over_the_records(finished: Path) -> None:
     assert found.ood == Share(counts["ood_success"], counts["ood_total"]) and found.notes == ""
 
 
+@pytest.mark.usefixtures("no_pictures")
+def test_a_targeted_attack_counts_where_the_target_is_reached(tmp_path: Path) -> None:
+    """Blobs at the corners of a triangle; class 0 is held out, so that the network calls class 2 its class 1."""
+    changes = {"vector": {"examples": 600, "noise": 0.3, "classes": 4}, "ood": {"held_out_class": 0}}
+    attack = {"eps": 2.0, "steps": 5, "target": 2, "scale": [1.0, 0.0]}
+    assert train.run(settings_of(tmp_path, attack=attack, **changes)) == 0
+    rows = {row["sample_id"]: row for row in records(tmp_path)}
+    attacked = [row for row in rows.values() if row["is_adversarial"]]
+    assert attacked and all(row["label"] != 1 for row in attacked)
+    assert all(row["adversarial_success"] == (row["prediction"] == 1) for row in attacked)
+    assert {row["adversarial_success"] for row in attacked} == {True, False}
+    found = read(tmp_path / "metrics/metrics.json")["attack"]
+    right = [row for row in attacked if row["prediction"] == row["label"]]
+    clean = [row for row in rows.values() if row["kind"] == "clean" and row["label"] != 1]
+    assert found["target"] == 2 and "other classes than the target" in found["success_denominator"]
+    assert (found["robust_accuracy"]["count"], found["robust_accuracy"]["of"]) == (len(right), len(clean))
+
+
 def test_an_attack_counts_where_the_clean_row_was_right(finished: Path) -> None:
     rows = {row["sample_id"]: row for row in records(finished)}
     clean = {name: row for name, row in rows.items() if not row["is_adversarial"] and not row["is_ood"]}
