@@ -10,7 +10,7 @@ import hashlib
 import os
 import pickle
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -231,9 +231,9 @@ def recover(folder: Path) -> None:
         archive.move(_place(folder))
 
 
-def copy_duplicate(folder: Path, key: Key, policy: CachePolicy) -> bool:
-    """Copy the result of an equal config with another name, if there is one beside `folder`."""
-    for other in _duplicates(folder, key.digest):
+def copy_duplicate(folder: Path, key: Key, policy: CachePolicy, names: Iterable[str]) -> bool:
+    """Copy the result of an equal config with another name, if there is one beside `folder`: one of these names."""
+    for other in (folder.parent / name for name in names if name != folder.name):
         found = look(other, key, policy)
         if isinstance(found, Hit) and not found.stale:
             make_room(folder, Miss())
@@ -244,12 +244,6 @@ def copy_duplicate(folder: Path, key: Key, policy: CachePolicy) -> bool:
             atomic.write_json(target / layout.META, {**found.meta, "name": key.name, "copied_from": str(other)})
             return True
     return False
-
-
-def _duplicates(folder: Path, digest: str) -> Iterator[Path]:
-    with os.scandir(folder.parent) as entries:
-        names = sorted(entry.name for entry in entries if entry.name.endswith(f"-{digest}"))
-    yield from (folder.parent / name for name in names if name != folder.name)
 
 
 def _archive_attempt(folder: Place) -> None:

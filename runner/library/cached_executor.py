@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Literal
 
 from runner.core.job import Attempt, Job
@@ -17,6 +18,7 @@ from runner.executors.supervised import Adopted, adopt
 from runner.library import cache
 from runner.library.cache import CachePolicy, Hit, Key, Miss
 from runner.library.config_lock import ConfigLock, WaitsForItself, used_by_another
+from runner.library.duplicates import Duplicates
 
 POLL = 0.05  # seconds between two tries to get a lock that another process holds
 
@@ -69,7 +71,13 @@ class CachedExecutor:
     """
 
     def __init__(
-        self, inner: Executor, slots: int, keys: Mapping[str, Key], policy: CachePolicy, notify: Callable[[str], None]
+        self,
+        root: Path,
+        inner: Executor,
+        slots: int,
+        keys: Mapping[str, Key],
+        policy: CachePolicy,
+        notify: Callable[[str], None],
     ) -> None:
         self.found: dict[str, Hit] = {}
         self._inner = inner
@@ -78,6 +86,7 @@ class CachedExecutor:
         self._policy = policy
         self._notify = notify
         self._jobs: list[CachedJob] = []
+        self._duplicates = Duplicates(root)
 
     def offer(self, job: Job) -> Lease | Wait:
         """A free slot; one that waits for a lock is not free."""
@@ -134,9 +143,12 @@ class CachedExecutor:
         folder, key = one.job.out_dir, one.key
         cache.recover(folder)
         found = cache.look(folder, key, self._policy)
-        if isinstance(found, Miss) and cache.copy_duplicate(folder, key, self._policy):
-            return cache.look(folder, key, self._policy)
-        return found
+        if isinstance(found, Hit) or one.lock is None:
+            return found
+        names = self._duplicates.of(key, one.lock)
+        copied = cache.copy_duplicate(folder, key, self._policy, names)
+        self._duplicates.add(folder.name, key)
+        return cache.look(folder, key, self._policy) if copied else found
 
     def _compute(self, one: CachedJob, found: Miss) -> None:
         lease = self._inner.offer(one.job)

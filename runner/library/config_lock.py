@@ -33,6 +33,7 @@ class ConfigLock:
     def __init__(self, folder: Path, key: Key) -> None:
         place = _locks(folder) / _name(key)
         self.path = str(place)
+        self.last_used = _changed(self.path)  # by another process, mostly
         try:
             self._lock = Lock(place, patience=0)
         except FileNotFoundError:  # the first lock in this output folder
@@ -63,6 +64,14 @@ def used_by_another(folder: Path, key: Key) -> bool:
         return False  # meta.json is moved away before, and comes last
     names = {name for name in _locks(folder).names_in() if name.startswith(key.digest)}
     return any(disk_lock.holder(str(_locks(folder) / name)) is not None for name in names - {_name(key)})
+
+
+def _changed(path: str) -> float:
+    """When a file was changed last; 0 if there is none."""
+    try:
+        return Path(path).stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _locks(folder: Path) -> Place:

@@ -148,7 +148,7 @@ def evaluate(
             inner: Executor = Local(RunOptions(max_workers=given.workers), Provenance(plan.jobs))
         else:
             inner = Inline(Work(function, calls), session.signals)
-        executor = CachedExecutor(inner, given.workers, keys, policy, console.print)
+        executor = CachedExecutor(plan.root, inner, given.workers, keys, policy, console.print)
         run = tuple(job for job in plan.jobs if job.name not in kept)
         selection = Selection(run, kept, frozenset(job.name for job in plan.jobs))
         with current_code.running() if run else nullcontext():
