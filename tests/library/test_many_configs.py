@@ -18,7 +18,7 @@ def test_the_output_folder_is_not_listed_for_each_config(tmp_path: Path, monkeyp
     real = os.scandir
 
     def counted(path: Any = ".") -> Any:
-        listed.append(os.fspath(path))
+        listed.append(str(path))
         return real(path)
 
     monkeypatch.setattr(os, "scandir", counted)
