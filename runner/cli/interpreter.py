@@ -24,7 +24,8 @@ def use_own() -> None:
     if not old and not missing:
         return
     python = str(OWN / "bin" / "python")
-    if (OWN / "bin" / "python").exists() and Path(sys.prefix).resolve() != OWN.resolve():
+    there = os.path.exists(python)  # noqa: PTH110 - Path's would raise for a folder that cannot be searched
+    if there and Path(sys.prefix).resolve() != OWN.resolve():
         os.execv(python, [python, *sys.argv])
     if not old and not set(missing) & set(NEEDED):
         return

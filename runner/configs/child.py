@@ -15,9 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from runner.configs import guard
 from runner.configs.evaluator import Answer, Task
 
-PROGRAM = Path(__file__).with_name("evaluate.py")
+PROGRAM, GUARD = Path(__file__).with_name("evaluate.py"), Path(__file__).resolve().with_name("guard.py")
 AT_ONCE = max(2, min(8, os.cpu_count() or 2))  # configs that a child executes at the same time
 
 
@@ -74,7 +75,7 @@ class _Round:
         # -P: no folder of the user's comes before those of Python, so that a file called json.py there is not taken
         # for the module. -B: a dry run writes nothing, not even __pycache__ beside the modules that a config imports.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-B", str(PROGRAM)],
+            [sys.executable, "-I", "-S", str(GUARD), sys.executable, "-P", "-B", str(PROGRAM)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -88,7 +89,8 @@ class _Round:
             result.unlink(missing_ok=True)
         self._send(list(numbers))
         self._process.wait()
-        return {number: _answer(result) for number, result in results.items()}
+        too_many = self._process.returncode == guard.TOO_MANY
+        return {number: _answer(result, too_many=too_many) for number, result in results.items()}
 
     def _send(self, line: Any) -> None:
         assert self._process.stdin is not None
@@ -134,11 +136,12 @@ def _shared(tasks: Sequence[Task], requests: Sequence[dict[str, Any]]) -> list[s
     return [name for name, number in counted.items() if number > 1 and not any(map(Path.exists, places[name]))]
 
 
-def _answer(result: Path) -> Answer:
+def _answer(result: Path, *, too_many: bool) -> Answer:
     try:
         found = json.loads(result.read_bytes())
     except FileNotFoundError:
-        return Answer(error="RuntimeError", message="its evaluation could not be started")
+        cause = f"was ended: more than {guard.MOST} processes were started" if too_many else "could not be started"
+        return Answer(error="RuntimeError", message=f"its evaluation {cause}")
     if "died" in found:
         return Answer(error="RuntimeError", message=f"its evaluation died ({_death(found['died'])})")
     return Answer(**found)

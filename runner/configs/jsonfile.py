@@ -34,9 +34,10 @@ def _members(path: Path, text: str, at: int) -> tuple[dict[str, Any], dict[str, 
     decoder = json.JSONDecoder(object_pairs_hook=_pairs)
     values: dict[str, Any] = {}
     lines: dict[str, int] = {}
+    line, counted = 1, 0  # that of the place up to which line ends were counted
     at = _skip(text, at)
     while text[at] != "}":
-        line = _line(text, at)
+        line, counted = line + text.count("\n", counted, at), at
         key, at = decoder.raw_decode(text, at)
         if key in lines:
             raise UserError(f"{path}:{line}: {key!r} is there twice (first on line {lines[key]}); remove one")

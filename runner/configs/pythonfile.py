@@ -24,7 +24,7 @@ FIXES = {
     "MemoryError": "make it smaller",
 }
 #: A text without any of these is a list of plain assignments, or an error.
-_CODE = re.compile(r"^\s*(?:import|from|for|while|if|with|def|async|class|try|del|@)\b|[\w\])]\(|@", re.MULTILINE)
+_CODE = re.compile(r"^[ \t\f]*(?:import|from|for|while|if|with|def|async|class|try|del|@)\b|[\w\])]\(|@", re.MULTILINE)
 
 
 class Read(NamedTuple):

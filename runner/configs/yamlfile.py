@@ -10,8 +10,10 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 from collections import Counter
+from collections.abc import Iterator
 from json import dumps
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ import yaml
 from runner.configs.evaluate import UnsupportedValue, plain
 from runner.core.errors import UserError, one_line
 
+MOST_NODES = 100_000  # keys and values of a config
 LONGEST = 1000  # digits of a whole number; Python itself reads a few thousand
 _DIGITS = r"[0-9](?:_?[0-9])*"
 _WHOLE = r"(?:0|[1-9](?:_?[0-9])*)"
@@ -38,6 +41,30 @@ class _Loader(yaml.SafeLoader):
     """PyYAML's reader with the rules above in place of YAML 1.1's."""
 
     yaml_implicit_resolvers: dict[str | None, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012, PyYAML's attribute
+
+    nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.count(1, self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+        found: yaml.Node | None = super().compose_node(parent, index)
+        return found
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """As PyYAML's, with a limit: by `<<` lists of lists of mappings, a few lines can mean any number of keys."""
+        for key, value in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    if isinstance(part, yaml.MappingNode):
+                        self.flatten_mapping(part)
+                        self.count(len(part.value), key.start_mark)
+        super().flatten_mapping(node)
+
+    def count(self, number: int, place: Any) -> None:
+        """Raise an error for more than any config needs: what comes after it may take hours."""
+        self.nodes += number
+        if self.nodes > MOST_NODES:
+            problem = f"more than {MOST_NODES} keys and values, those that << brings included; make it smaller"
+            raise yaml.constructor.ConstructorError(problem=problem, problem_mark=place)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         self._refuse_duplicates(node)
@@ -188,8 +215,15 @@ def _top(path: Path, node: yaml.Node, loader: _Loader) -> tuple[dict[str, Any], 
     return values, lines
 
 
-def _lines(node: yaml.Node, place: str = "", depth: int = 3) -> dict[str, int]:
-    """The line of each key and each item of a list, `depth` levels deep: `sweep`, `sweep.lr`, `sweep.lr[2]`."""
+def _lines(node: yaml.Node) -> dict[str, int]:
+    """The line of each key and each item of a list, three levels deep: `sweep`, `sweep.lr`, `sweep.lr[2]`.
+
+    Of no more than MOST_NODES: by aliases, a few lines can mean any number.
+    """
+    return dict(itertools.islice(_places(node, "", 3), MOST_NODES))
+
+
+def _places(node: yaml.Node, place: str, depth: int) -> Iterator[tuple[str, int]]:
     inside: list[tuple[str, yaml.Node, yaml.Node]] = []
     if isinstance(node, yaml.MappingNode):
         keys = [
@@ -200,11 +234,9 @@ def _lines(node: yaml.Node, place: str = "", depth: int = 3) -> dict[str, int]:
         inside = [(f"{place}.{name}" if place else name, key, value) for name, key, value in keys]
     elif isinstance(node, yaml.SequenceNode):
         inside = [(f"{place}[{number}]", item, item) for number, item in enumerate(node.value)]
-    lines: dict[str, int] = {}
     for name, begin, value in inside if depth else []:
-        lines[name] = begin.start_mark.line + 1
-        lines |= _lines(value, name, depth - 1)
-    return lines
+        yield name, begin.start_mark.line + 1
+        yield from _places(value, name, depth - 1)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -14,6 +14,7 @@ from runner.disk.reading import read_bytes
 
 LARGEST = 1 << 24  # bytes of a list
 LONGEST_RANGE = 100_000
+MOST = 100_000  # names that the braces of one word mean: some beside each other can mean any number
 _RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
 _COMMENT = re.compile(r"(^|\s)#.*")
 
@@ -30,9 +31,10 @@ def patterns(words: Sequence[str], cwd: Path) -> tuple[list[Pattern], list[str]]
     """The patterns that the words mean, and errors. A word that is the name of a file means that file."""
     found: list[Pattern] = []
     errors: list[str] = []
+    read: set[Path] = set()
     for word in words:
         try:
-            found += _meant(Pattern(word), cwd, ())
+            found += _meant(Pattern(word), cwd, (), read)
         except UserError as error:
             errors += error.problems
     return found, errors
@@ -45,29 +47,36 @@ def braces(text: str) -> list[str]:
         choices = _range(inside) or _split(inside)
         if len(choices) > 1:
             rest = braces(text[end + 1 :])
-            return [text[:start] + one + tail for choice in choices for one in braces(choice) for tail in rest]
+            inner = [one for choice in choices for one in braces(choice)]
+            if len(inner) * len(rest) > MOST:
+                raise UserError(f"{text[:60]}: means more than {MOST} names; give a pattern with a star")
+            return [text[:start] + one + tail for one in inner for tail in rest]
     return [text]
 
 
-def _meant(pattern: Pattern, cwd: Path, above: tuple[Path, ...]) -> Iterator[Pattern]:
+def _meant(pattern: Pattern, cwd: Path, above: tuple[Path, ...], read: set[Path]) -> Iterator[Pattern]:
+    """`above` are the lists that the pattern stands in, `read` those that were read: each counts once."""
     text, place = pattern.text, pattern.place
     if not text.strip():
         raise UserError(f"{place or '--configs: '}an empty name; give configs, or a pattern of them in quotes")
     if _is_file(cwd / text):
         yield pattern
     elif text.startswith("@"):
-        yield from _listed(text, place, cwd, above)
+        yield from _listed(text, place, cwd, above, read)
     else:
         there = _there(text, cwd)
         yield from (Pattern(there + one, place) for one in braces(text[len(there) :]))
 
 
-def _listed(text: str, place: str, cwd: Path, above: tuple[Path, ...]) -> Iterator[Pattern]:
+def _listed(text: str, place: str, cwd: Path, above: tuple[Path, ...], read: set[Path]) -> Iterator[Pattern]:
     """The patterns in a list, one a line. They are meant as if they stood on the command line: relative to `cwd`."""
     try:
         path = cwd / Path(text[1:]).expanduser()
         if path.resolve() in above:
             raise UserError(f"{place}{text}: the list names itself; remove this line")
+        if path.resolve() in read:
+            return
+        read.add(path.resolve())
         lines = read_bytes(path, links=True).decode("utf-8-sig").splitlines()
     except (OSError, RuntimeError, UnicodeDecodeError) as error:
         cause = "is not text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", None) or error
@@ -82,7 +91,7 @@ def _listed(text: str, place: str, cwd: Path, above: tuple[Path, ...]) -> Iterat
             continue
         empty = False
         try:
-            yield from _meant(Pattern(word, f"{shown(path, cwd)}:{number}: "), cwd, (*above, path.resolve()))
+            yield from _meant(Pattern(word, f"{shown(path, cwd)}:{number}: "), cwd, (*above, path.resolve()), read)
         except UserError as error:
             errors += error.problems
     if empty:

@@ -23,6 +23,7 @@ from runner.disk.checkpoints import latest_checkpoint
 from runner.disk.place import Place
 from runner.disk.supervisor_file import SupervisorRecord
 from runner.processes import process_id, process_tree, shortage
+from runner.processes.prctl import PR_SET_CHILD_SUBREAPER, prctl
 from runner.processes.signals import Signals, unblock
 from runner.supervisor import explanation, outcome
 from runner.supervisor.control_pipe import ControlPipe, notify
@@ -30,7 +31,7 @@ from runner.supervisor.messages import Ended, Refused, Request, Started
 from runner.supervisor.out_of_memory import KillCounters
 from runner.supervisor.outcome import Ending
 from runner.supervisor.output_reader import OutputReader
-from runner.supervisor.spawn import PR_SET_CHILD_SUBREAPER, pipe, prctl, spawn
+from runner.supervisor.spawn import pipe, spawn
 from runner.supervisor.streams import Streams
 from runner.supervisor.watch import Watch
 

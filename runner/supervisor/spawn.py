@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import os
@@ -10,6 +9,7 @@ import signal
 import sys
 import threading
 
+from runner.processes.prctl import PR_SET_PDEATHSIG, prctl
 from runner.processes.signals import Signals, hangup_ignored, unblock
 from runner.supervisor import out_of_memory
 
@@ -17,7 +17,6 @@ TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from typing import NoReturn
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 F_SETPIPE_SZ, PIPE_SIZE = 1031, 1 << 18
 
 
@@ -30,12 +29,6 @@ def pipe() -> tuple[int, int]:
         except OSError:  # the user's quota of pipe memory is used up
             pass
     return read, write
-
-
-def prctl(option: int, value: int) -> None:
-    """Linux only; elsewhere only the process group and the control pipe are used."""
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 def spawn(argv: list[str], env: dict[str, str], cwd: str, stdout: int, stderr: int) -> int:
