@@ -9,7 +9,7 @@ from pathlib import Path
 from runner.library.cache import Key
 from runner.library.config_lock import ConfigLock
 
-MARGIN = 2.0  # seconds by which the clock of a file system may differ from ours
+MARGIN = 0.1  # seconds; the times of files are coarser than our clock
 
 
 class Duplicates:
