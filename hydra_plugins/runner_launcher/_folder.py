@@ -30,12 +30,15 @@ class Running(LaunchError):
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """`text` is the folder as the config has it, `before` are the jobs of the sweep that is resumed, by name."""
+    """`text` is the folder as the config has it, `before` are the jobs of the sweep that is resumed, by name, and
+    `left` are the folders of those of any sweep that was here before.
+    """
 
     text: str
     root: Path
     lock: Lock
     before: Mapping[str, Job]
+    left: Mapping[str, Path]
 
     @classmethod
     def take(cls, config: DictConfig, *, resume: bool) -> Folder:
@@ -66,7 +69,7 @@ class Folder:
             why = f"{error.strerror} ({error.filename})"
             raise LaunchError(f"hydra.sweep.dir={text}: cannot be made or written: {why}") from None
         try:
-            return cls(text, root, lock, _before(text, root, resume=resume))
+            return cls(text, root, lock, _before(text, root, resume=resume), _left(root))
         except LaunchError:
             lock.release()
             raise
@@ -91,6 +94,13 @@ class Folder:
 def _names_the_time(config: DictConfig) -> bool:
     written = OmegaConf.to_container(config.hydra.sweep, resolve=False)
     return isinstance(written, dict) and "${now:" in str(written["dir"])
+
+
+def _left(root: Path) -> dict[str, Path]:
+    try:
+        return {job.name: job.out_dir for job in recorded.plan(root).jobs}
+    except UserError:  # there is none, or none that can be read
+        return {}
 
 
 def _before(text: str, root: Path, *, resume: bool) -> dict[str, Job]:

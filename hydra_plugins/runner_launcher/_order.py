@@ -27,6 +27,9 @@ from runner.disk.reading import open_regular
 JOB = "RUNNER_HYDRA_JOB"  # in the environment of a process that was started for one job: the file of its specification
 
 
+_TAKEN: list[str] = []  # the specification that this process has taken
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """One job's specification. `config` is complete, with values of resolvers, such as the time of the sweep.
@@ -37,6 +40,11 @@ class Order:
     config: DictConfig
     folder: str
     callbacks: Callbacks | None
+    task: str | None = None  # the name of the task function; a program may have several
+
+    def is_for(self, task: TaskFunction) -> bool:
+        """Whether the job is one of this task function; specifications of version 0.1.0 do not name it."""
+        return getattr(self, "task", None) in (None, name_of(task))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +61,32 @@ class Returned:
     lost: str | None = None
 
 
+def name_of(task: TaskFunction) -> str:
+    return f"{getattr(task, '__module__', '')}:{getattr(task, '__qualname__', type(task).__qualname__)}"
+
+
 def given() -> Path | None:
     """The specification that this process was started for. It is removed: programs that this one starts have none."""
     path = os.environ.pop(JOB, None)
     return None if path is None else Path(path)
+
+
+def taken(task: TaskFunction) -> Order | None:
+    """The specification for this task function; None if the process is there for another one, or has done its job.
+
+    Raises LaunchError in a process that was not started for a job.
+    """
+    path = os.environ.get(JOB)
+    if path is None:
+        if _TAKEN:
+            return None
+        raise LaunchError("runner_job is for the processes that hydra/launcher=runner starts; choose another sweeper")
+    found = read(Path(path))
+    if not found.is_for(task):
+        return None
+    given()
+    _TAKEN.append(path)
+    return found
 
 
 def refuse_sweep() -> None:

@@ -34,6 +34,7 @@ class Sweeping:
     start: Start
     not_secret: tuple[str, ...]
     allow_missing: bool
+    left: Mapping[str, Path]  # the folders of an earlier sweep's jobs in `root`
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,11 @@ def plan(sweep: Sweeping, batch: Sequence[Sequence[str]], first: int, earlier: S
     planned = [_planned(sweep, list(overrides), first + number) for number, overrides in enumerate(batch)]
     folders = {f"job {one.number}": one.job.out_dir for one in planned}
     before = {f"the earlier job {job.name}": job.out_dir for job in earlier}
+    before |= {
+        f"job {name} of an earlier sweep": folder
+        for name, folder in sweep.left.items()
+        if folder not in (*folders.values(), *before.values())
+    }
     problems = list(_placement.problems(sweep.root, folders, before))
     if not sweep.allow_missing:
         problems += _review.missing({one.number: one.job for one in planned})

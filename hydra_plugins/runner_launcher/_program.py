@@ -18,7 +18,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hydra_plugins.runner_launcher._errors import LaunchError
-from hydra_plugins.runner_launcher._order import Order
+from hydra_plugins.runner_launcher._order import Order, name_of
 from hydra_plugins.runner_launcher.job import CONFIG
 
 FUNCTION = Path(__file__).with_name("_function.py")
@@ -63,7 +63,7 @@ def of(context: HydraContext, task: TaskFunction) -> Start:
     by_hand = (*where, *_words(("--config-name", given.config_name)))
     return Start(
         (sys.executable, *line.with_words(*where, "--config-name", CONFIG, "--multirun")),
-        lambda config, folder: _dumps(Order(config, folder, callbacks)),
+        lambda config, folder: _dumps(Order(config, folder, callbacks, name_of(task))),
         lambda overrides: ("python", *line.with_words(*by_hand, *overrides)),
     )
 

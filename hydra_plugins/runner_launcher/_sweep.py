@@ -43,7 +43,15 @@ class Sweep:
         atexit.register(self._folder.release)
         _planning.assign(config.hydra.sweep, dir=self._folder.text)
         start = _program.of(context, task)
-        self._sweep = Sweeping(self._folder.root, config, context, start, options.run.not_secret, options.allow_missing)
+        self._sweep = Sweeping(
+            root=self._folder.root,
+            config=config,
+            context=context,
+            start=start,
+            not_secret=options.run.not_secret,
+            allow_missing=options.allow_missing,
+            left=self._folder.left,
+        )
         self._created_at = clock.now()
         self._earlier: list[Record] = []  # of earlier batches of this sweep
 

@@ -32,13 +32,10 @@ class RunnerJob(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         from hydra_plugins.runner_launcher import _order
-        from hydra_plugins.runner_launcher._errors import LaunchError
 
-        path = _order.given()
-        if path is None:
-            raise LaunchError(
-                f"{CONFIG} is for the processes that hydra/launcher=runner starts; choose another sweeper"
-            )
+        specification = _order.taken(self._task)
+        if specification is None:  # the program calls several functions of @hydra.main
+            return None
         assert self.hydra_context is not None
-        done = _order.perform(_order.read(path), self.hydra_context, self._task)
+        done = _order.perform(specification, self.hydra_context, self._task)
         return done.return_value  # raises what the task function raised, and Hydra prints it

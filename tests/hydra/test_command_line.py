@@ -113,3 +113,34 @@ def test_a_job_may_sweep(work: Workspace) -> None:
     work.write("own.py", TAKES_WORDS.replace("def main(cfg):\n", f"def main(cfg):\n    {sweep_within}\n"))
     run(work, "own.py", *SWEEP, "--debug", "+x=2")
     assert status(work, 0) == "completed" and seen(work) == ["1 False None", "2 True None"]
+
+
+SEVERAL = """\
+import hydra
+
+
+def noted(name, cfg):
+    with open("seen", "a") as file:
+        file.write(f"{name} {cfg.x}\\n")
+
+
+@hydra.main(version_base=None)
+def train(cfg):
+    noted("train", cfg)
+
+
+@hydra.main(version_base=None)
+def evaluate(cfg):
+    noted("evaluate", cfg)
+
+
+if __name__ == "__main__":
+    train()
+    evaluate()
+"""
+
+
+def test_a_program_with_several_applications_runs_each_in_its_own_sweep(work: Workspace) -> None:
+    work.write("own.py", SEVERAL)
+    run(work, "own.py", "-m", "hydra/launcher=runner", "hydra.sweep.dir=sweep${now:%f}", "+x=1,2")
+    assert seen(work) == ["evaluate 1", "evaluate 2", "train 1", "train 2"]

@@ -35,6 +35,15 @@ def test_jobs_of_later_batches_are_checked_against_earlier_ones(app: Workspace) 
     assert len(ran(app)) == 1
 
 
+def test_jobs_within_folders_of_an_earlier_sweep_are_refused(app: Workspace) -> None:
+    """A retry would move the files of the other, which the new sweep does not have."""
+    sweep(app, "do=a/b", "hydra.sweep.subdir=${do}")
+    _, err = sweep(app, "do=a", "hydra.sweep.subdir=${do}", code=1)
+    assert "job a/b of an earlier sweep would write to" in err and "within the folder of job 0" in err
+    sweep(app, "do=a/b,c", "hydra.sweep.subdir=${do}")
+    assert len(ran(app)) == 3
+
+
 @pytest.mark.parametrize(
     ("subdir", "cause"),
     [
