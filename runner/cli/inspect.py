@@ -23,6 +23,8 @@ def batch(root: Path) -> BatchStatus:
     lock = layout.BatchPaths(root).lock
     held = holder(lock)
     jobs = _with_notes({one.name: job(one) for one in plan.jobs}, requests.noted(root))
+    if held is not None:
+        jobs = _with_reasons(jobs, requests.reasons(root))
     states = [one.status for one in jobs.values()]
     state = batch_state(states, locked=held is not None, left=held is None and was_left(lock))
     own = labels.read(root)
@@ -35,6 +37,12 @@ def _with_notes(jobs: dict[str, JobStatus], noted: Mapping[str, str]) -> dict[st
     """The jobs, with what was done by request where it is still so."""
     still = [name for name in noted if name in jobs and jobs[name].status in (PENDING, INTERRUPTED)]
     return {**jobs, **{name: replace(jobs[name], note=noted[name]) for name in still}}
+
+
+def _with_reasons(jobs: dict[str, JobStatus], reasons: Mapping[str, str]) -> dict[str, JobStatus]:
+    """The jobs, with why those that wait for more than their turn do so."""
+    still = [name for name in reasons if name in jobs and jobs[name].status == PENDING]
+    return {**jobs, **{name: replace(jobs[name], note=f"waiting: {reasons[name]}") for name in still}}
 
 
 def batch_or_error(root: Path) -> BatchStatus:

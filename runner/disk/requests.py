@@ -110,7 +110,7 @@ def clean_up(root: Path) -> None:
         return
     for name in names:
         left = name.endswith(REQUEST) and not _sender_waits(folder / name)
-        if left or name.endswith((TAKEN, ANSWER)) or name == layout.DONE:
+        if left or name.endswith((TAKEN, ANSWER)) or name in (layout.DONE, layout.WAITING):
             with contextlib.suppress(OSError):  # not a file of ours: it is in nobody's way
                 (folder / name).remove()
 
@@ -129,6 +129,20 @@ def note(root: Path, names: Iterable[str], what: str) -> None:
 def noted(root: Path) -> dict[str, str]:
     """Name of a job -> what was done with it by request since the batch was started or resumed."""
     found = record_file.look(str(_folder(root) / layout.DONE), lambda record: Fields(record).texts("jobs", {}))
+    return found if isinstance(found, dict) else {}
+
+
+def note_reasons(root: Path, found: Mapping[str, str]) -> None:
+    """Keep for what jobs wait that could be started otherwise: name -> reason. A disk that fails loses it."""
+    folder = _folder(root)
+    with contextlib.suppress(OSError):
+        folder.make()
+        atomic.write_json(folder / layout.WAITING, {"schema": SCHEMA, "jobs": dict(found)}, durable=False)
+
+
+def reasons(root: Path) -> dict[str, str]:
+    """Name of a job -> for what it waited when that was last noted."""
+    found = record_file.look(str(_folder(root) / layout.WAITING), lambda record: Fields(record).texts("jobs", {}))
     return found if isinstance(found, dict) else {}
 
 

@@ -21,6 +21,7 @@ from runner.gpus.looker import Looker
 from runner.gpus.pool import Granted, Pool, Rules
 
 KEY = "gpus_per_job"  # of a config, too
+PAUSE = 0.1  # seconds for which the answer to one job holds for others that want as many GPUs
 HIDDEN = {"CUDA_VISIBLE_DEVICES": ""}  # for a job that asks for no GPU
 
 
@@ -69,7 +70,7 @@ class Gpus:
         self._pool = Pool(uuids, rules, leases.folder(os.environ), Looker())
         self._running: list[tuple[Supervised, Granted]] = []
         self._since: dict[str, float] = {}  # name of a job that waits -> since when
-        self._refused: dict[int, float] = {}  # a number of GPUs that could not be had -> when
+        self._refused: dict[int, tuple[float, Wait]] = {}  # a number of GPUs that could not be had -> when, and why
 
     def offer(self, job: Job) -> GpuLease | Wait:
         """GPUs for this job, or why there are none."""
@@ -77,14 +78,20 @@ class Gpus:
         if number == 0:
             return GpuLease(None)
         moment = time.monotonic()
-        if any(less <= number and moment - when < 0.1 for less, when in self._refused.items()):
-            return Wait(others=True)  # another job has just asked for as many
+        for less, (when, answer) in self._refused.items():
+            if less <= number and moment - when < PAUSE:
+                return answer
         about = Holder(getpass.getuser(), os.getpid(), job.out_dir.parent.name, job.name, now())
         found = self._pool.offer(job.name, number, about)
         if isinstance(found, Granted):
             self._since.pop(job.name, None)
             return GpuLease(found)
-        self._refused[number] = moment
+        answer = self._answer(job, found, moment)
+        self._refused[number] = moment, answer
+        return answer
+
+    def _answer(self, job: Job, found: str, moment: float) -> Wait:
+        """A wait for the reason that the pool gave."""
         if not found:  # its own batch has them all: that is no wait for others
             self._since.pop(job.name, None)
             return Wait(others=True)

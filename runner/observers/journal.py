@@ -11,7 +11,7 @@ from runner.core import redact
 from runner.core.clock import Stamp, now
 from runner.core.state import Record, Running
 from runner.core.text import command, count, plain
-from runner.disk import atomic, results
+from runner.disk import atomic, requests, results
 from runner.disk.append_log import Log
 from runner.disk.layout import BatchPaths
 from runner.engine.events import (
@@ -74,11 +74,13 @@ class Journal:
         self._log: Log | None = None
         self._stamp = Stamp()
         self._stale = False
+        self._noted: dict[str, str] = {}  # why jobs wait, as it was last written down
         self._next_refresh = 0.0
         self._buckets: dict[str, tuple[Bucket, Bucket]] = {}
 
     def __call__(self, event: Event) -> None:
         self.state.apply(event)
+        self._note_waiting()
         match event:
             case JobProgressed(job, _, lines):
                 if lines:
@@ -151,6 +153,13 @@ class Journal:
             except OSError as error:
                 self._write(f"cannot write {error.filename or self.state.plan.root}: {error.strerror or error}")
         self._next_refresh = self._clock() + max(REFRESH, PAUSE * (self._clock() - began))
+
+    def _note_waiting(self) -> None:
+        """Keep for `status` why jobs wait, when that changes."""
+        reasons = {name: reason for name, reason in self.state.reasons.items() if reason}
+        if reasons != self._noted:
+            self._noted = reasons
+            requests.note_reasons(self.state.plan.root, reasons)
 
     def _write(self, text: str) -> None:
         if self._log is not None:

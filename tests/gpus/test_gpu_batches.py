@@ -72,9 +72,10 @@ def test_a_job_waits_for_the_program_of_somebody_else(machine: Machine, work: Wo
     log = wait_until(lambda: next((work / "experiments").glob("*/master_log.txt"), None), "the batch began")
     said = wait_until(lambda: re.search("waiting: (.*)", log.read_text()), "the wait is announced")[1]
     assert re.fullmatch(r"no GPU is free: 0 \S+ python\S* 18.0 GiB since \d\d:\d\d; 1 has memory in use, by .*", said)
+    assert f"a {' ' * 36} pending (waiting: {said})" in work.run("status", code=0).stdout
     machine.show(gpu(0), gpu(1, used=9 << 30))
     out, _ = process.communicate(timeout=60)
-    assert process.returncode == 0 and out.count("waiting") == 1
+    assert process.returncode == 0 and out.count("waiting") == 1, out
     assert work.result("a")["gpu_wait_seconds"] > 0
     stranger.kill()
     stranger.wait()
