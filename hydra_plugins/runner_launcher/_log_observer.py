@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 
+from runner.core import redact
 from runner.core.job import Plan
 from runner.core.state import COMPLETED, Record
 from runner.core.text import count, plain, shown
@@ -33,7 +34,8 @@ class LogObserver:
                 self._tick()
             case JobStarted(record):
                 name = record.job.name
-                log.info(f"\t#{plain(name)} : {plain(' '.join(self._overrides[name]))}")
+                words = redact.argv(self._overrides[name], record.job.not_secret)
+                log.info(f"\t#{plain(name)} : {plain(' '.join(words))}")
             case JobEnded(record):
                 _log_end(record)
             case JobWaiting(job, reason) if reason:

@@ -20,6 +20,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hydra_plugins.runner_launcher._errors import JobFailed, LaunchError
+from runner.core import redact
 from runner.disk import atomic
 from runner.disk.layout import JOB_ERROR, RETURN_VALUE
 from runner.disk.reading import open_regular
@@ -138,7 +139,8 @@ def _note(folder: str, error: BaseException) -> None:
         trace = trace.tb_next
     inner = trace.tb_next if trace is not None else error.__traceback__
     text = "".join(traceback.format_exception(type(error), error, inner))
-    record = {"schema": 1, "type": type(error).__name__, "message": str(error), "traceback": text}
+    record = {"schema": 1, "type": type(error).__name__, "message": redact.text(str(error))}
+    record["traceback"] = redact.text(text)
     atomic.write_json(Path(folder) / JOB_ERROR, record)
 
 

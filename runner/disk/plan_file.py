@@ -69,10 +69,10 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "created_at": plan.created_at,
         "experiment_dir": str(plan.root),
         "working_dir": str(plan.cwd),
-        "global_overrides": dict(plan.overrides),
+        "global_overrides": redact.mapping(plan.overrides, plan.options.not_secret),
         "options": plan.options.to_json(),
         "origin": dict(plan.origin),
-        "notices": list(plan.notices),
+        "notices": [redact.text(notice, plan.options.not_secret) for notice in plan.notices],
         "jobs": [_job_to_json(job) for job in plan.jobs],
     }
 

@@ -129,6 +129,7 @@ class Supervised:
             config=attempts.config_argument(self.attempt),
             own=(self.job.name, str(self.job.out_dir)),
             script=None if self.job.script is None else str(self.job.script),
+            not_secret=self.job.not_secret,
         )
 
     @property

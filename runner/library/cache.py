@@ -142,8 +142,9 @@ def fail(folder: Path, key: Key, error: BaseException, times: Mapping[str, Any],
     """Write why there is no result; returns it as one sentence. Raises OSError."""
     message = str(error).strip().partition("\n")[0]
     sentence = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    trace = "".join(traceback.format_exception(_from_the_function(error)))
-    report = {"schema": ERROR_SCHEMA, "type": type(error).__name__, "message": str(error), "traceback": trace}
+    trace = redact.text("".join(traceback.format_exception(_from_the_function(error))))
+    sentence, whole = redact.text(sentence), redact.text(str(error))
+    report = {"schema": ERROR_SCHEMA, "type": type(error).__name__, "message": whole, "traceback": trace}
     atomic.write_bytes(_place(folder) / layout.ERROR_DETAILS, trace.encode(errors="backslashreplace"))
     _write_meta(folder, key, "failed", times, versions, {"sha256": None, "bytes": None, "error": sentence})
     atomic.write_json(_place(folder) / layout.JOB_ERROR, report)

@@ -77,6 +77,8 @@ class Journal:
         self._noted: dict[str, str] = {}  # why jobs wait, as it was last written down
         self._next_refresh = 0.0
         self._buckets: dict[str, tuple[Bucket, Bucket]] = {}
+        self._not_secret: Sequence[str] = ()
+        self._secrets: dict[str, tuple[str, ...]] = {}  # of the jobs that run, which may print them
 
     def __call__(self, event: Event) -> None:
         self.state.apply(event)
@@ -92,6 +94,7 @@ class Journal:
                 self._log_start(record)
             case JobEnded(record):
                 self._buckets.pop(record.job.name, None)
+                self._secrets.pop(record.job.name, None)
                 self._write(terminal.headline(record))
                 self._stale = True
             case JobWaiting(job, reason) if reason:
@@ -106,6 +109,7 @@ class Journal:
     def _open(self, event: BatchStarted) -> None:
         plan = event.plan
         paths = BatchPaths(plan.root)
+        self._not_secret = plan.options.not_secret
         self._views = views_of(self.state.plan)
         atomic.end_torn_line(paths.master_log)
         self._log = Log(paths.master_log)
@@ -120,7 +124,8 @@ class Journal:
 
     def _log_start(self, record: Record) -> None:
         assert isinstance(record.state, Running)
-        name = record.job.name
+        name, job = record.job.name, record.job
+        self._secrets[name] = redact.known_values(record.state.argv, job.env, job.not_secret)
         self._write(f"[{self.state.number(name)}/{self.state.total}] {name}: started, pid {record.state.pid}")
         self._write(f"{name}: command {command(redact.argv(record.state.argv, record.job.not_secret))}")
         self._stale = self._stale or any(view.on_start for view in self._views)
@@ -134,7 +139,8 @@ class Journal:
         for line in lines:
             bucket = important if _IMPORTANT.search(line) else routine if _ROUTINE.search(line) else None
             if bucket is not None and bucket.take():
-                self._write(f"{name}: {plain(line.strip(), LINE_WIDTH)}")
+                said = redact.text(line.strip(), self._not_secret, self._secrets.get(name, ()))
+                self._write(f"{name}: {plain(said, LINE_WIDTH)}")
 
     def _close(self, event: BatchEnded) -> None:
         self._refresh()
@@ -163,4 +169,5 @@ class Journal:
 
     def _write(self, text: str) -> None:
         if self._log is not None:
-            self._log.write(self._stamp() + plain(text).encode(errors="replace") + b"\n")
+            words = redact.text(plain(text), self._not_secret)
+            self._log.write(self._stamp() + words.encode(errors="replace") + b"\n")

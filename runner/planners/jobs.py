@@ -23,6 +23,8 @@ from runner.planners.names import safe
 from runner.planners.template import Values
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._+=@-]{0,99}"
+#: Files in which a value needs no quotes.
+NOT_CODE = (".sh", ".bash", ".zsh", ".fish", ".env", ".ini", ".cfg", ".conf", ".toml", ".txt", "")
 NAME_RULE = "use up to 100 letters, digits and . _ + = @ -, a letter or digit first"
 
 
@@ -52,7 +54,7 @@ def job(
 
     `checked` is what the script makes of it; `rerun` is the command line that runs this job alone again.
     """
-    _refuse_secrets(config, request.options.not_secret)
+    refuse_secrets(config, request.options.not_secret)
     _refuse_broken(request.command, source, request.cwd)
     out_dir = root / name
     cwd = (checked.folder if request.command.module is None else None) or request.cwd
@@ -148,11 +150,13 @@ def _refuse_broken(command: Command, source: Path, cwd: Path) -> None:
         raise UserError(f"{shown(source, cwd)}: {cause}")
 
 
-def _refuse_secrets(config: ConfigFile, not_secret: Sequence[str]) -> None:
+def refuse_secrets(config: ConfigFile, not_secret: Sequence[str]) -> None:
     """Raise UserError for a config that holds a secret, also one that it deletes or has in a remark."""
+    is_code = config.path.suffix not in NOT_CODE
     found = [(config.place(key), key) for key in redact.certain(config.values, not_secret)]
     if not found and redact.may_hold(source := config.source.decode(errors="replace")):
-        found = [(f"{config.path}:{line}", name) for line, name in redact.certain_in_text(source, not_secret)]
+        certain = redact.certain_in_text(source, not_secret, is_code=is_code)
+        found = [(f"{config.path}:{line}", name) for line, name in certain]
     if found:
         raise UserError(*(f"{place}: {_looks_like_a_secret(name)}" for place, name in found))
 

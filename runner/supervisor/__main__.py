@@ -177,8 +177,18 @@ def explained(
         sentence = f"{sentence}; its last output: {words}"
     elif words and end.status not in ("interrupted", "error"):
         sentence = f"{sentence}: {words}"
+    sentence, details = without_secrets(request, sentence, details)
     sure = {"cause": why.cause} if why.cause and end.status != "interrupted" else {}
     return result.updated(error=sentence, **sure), details
+
+
+def without_secrets(request: Request, sentence: str | None, details: str) -> tuple[str | None, str]:
+    """What a job says of its end, which may quote its command or its environment."""
+    from runner.core import redact  # of a job that did not complete: others do not wait for its import
+
+    known = redact.known_values(request.argv, request.env, request.not_secret)
+    quoted = None if sentence is None else redact.text(sentence, request.not_secret, known)
+    return quoted, redact.text(details, request.not_secret, known)
 
 
 def result_of(

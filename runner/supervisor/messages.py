@@ -25,12 +25,14 @@ class Request:
     `formats` are the line formats as `module:name`; `path` is where Python finds those of plugins. `checkpoints` are
     patterns of the files that count as one; none: the usual ones. `config` is the word of `argv` for its config, `own`
     are values that only this job has, `script` is its training script, each where there is one. `root` is a folder
-    above `out_dir`, below which no link is followed.
+    above `out_dir`, below which no link is followed. `not_secret` are the names whose values are recorded whatever
+    they look like.
     """
 
     __slots__ = (
         "argv", "checkpoints", "config", "cwd", "env", "formats", "grace", "keep_running", "log_timestamps",
-        "metric_patterns", "out_dir", "own", "path", "result", "root", "script", "stall_timeout", "timeout",
+        "metric_patterns", "not_secret", "out_dir", "own", "path", "result", "root", "script", "stall_timeout",
+        "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +56,7 @@ class Request:
         own: Sequence[str] = (),
         script: str | None = None,
         root: str | None = None,
+        not_secret: Sequence[str] = (),
     ) -> None:
         self.argv: Final = list(argv)
         self.env: Final = dict(env)
@@ -72,6 +75,7 @@ class Request:
         self.config: Final = config
         self.own: Final = list(own)
         self.script: Final = script
+        self.not_secret: Final = list(not_secret)
         self.root: Final = root or os.path.dirname(out_dir)
 
     @property

@@ -15,9 +15,23 @@ from hypothesis import strategies as st
 from runner.core import redact
 from runner.core.secrets import judge
 from tests.conftest import PROJECT
+from tests.core import secret_corpus
+from tests.core.secret_corpus import HEX, MIXED
 
-HEX = "3f786850e387550fdab836ed7e6dc881de23001b"
-MIXED = "aB3dE5gH7jK9mN1pQ2rS4tU6vW8xY0zC"
+#: Settings that are not texts.
+OTHER_VALUES = [
+    ("key_dim", 64), ("num_key_value_heads", 8), ("max_new_tokens", 256), ("hf_token", None), ("hf_token", True),
+    ("api_key", 1024), ("hf_token", "***"), ("keys", ["rgb", "depth"]), ("betas", [0.9, 0.999]),
+]  # fmt: skip
+#: What programs say of keys and tokens.
+SENTENCES = [
+    "KeyError: 'pad_token'", "error: the following arguments are required: --token", "Unexpected token '}' in JSON",
+    "usage: t.py [-h] [--api_key API_KEY] [--token TOKEN] [--lr LR]", "HF_TOKEN is missing; set it",
+    "Missing key(s) in state_dict: \"a.weight\"", "tokens/s: 1234.5 | loss: 2.3 | key: q", "Enter password: ",
+    "No API key found; wandb login --relogin", "token: <|endoftext|>", "authorization failed",
+    "seed=98765432109876 token=<s>",
+    "TypeError: f() got an unexpected keyword argument 'token'", "Missing api_key: set WANDB_API_KEY", "wandb login",
+]  # fmt: skip
 
 #: name, value: secrets without a doubt. A config that holds one is not copied.
 CERTAIN = [
@@ -55,78 +69,6 @@ DOUBTFUL = [
     ("blob", MIXED), ("data", MIXED + "+/="),
 ]  # fmt: skip
 
-#: name, value: ordinary settings.
-HARMLESS = [
-    ("pad_token", "<pad>"), ("eos_token", "</s>"), ("eos_token", "<|endoftext|>"), ("bos_token", "<s>"),
-    ("unk_token", "[UNK]"), ("mask_token", "[MASK]"), ("mask_token", "[M]"), ("cls_token", "[CLS]"),
-    ("sep_token", "[SEP]"), ("image_token", "<image>"), ("stop_token", "\\n"), ("newline_token", "Ċ"),
-    ("pad_token", "!"), ("eos_token", "endoftext"), ("model.eos_token", "eos"),
-    ("pad_token", "<|reserved_special_token_0|>"), ("token", "<eos>"), ("decoder_start_token", "<s>"),
-    ("sort_key", "loss"), ("sort_key", "val/loss"), ("key_dim", "64"), ("key_dim", 64), ("image_key", "jpg"),
-    ("image_key", "observation.images.top_2024"), ("monitor_key", "val_loss"), ("num_key_value_heads", 8),
-    ("key", "accuracy"), ("key", "text"), ("primary_key", "id"), ("primary_key", "user_id"), ("keyframes", "1,2,3"),
-    ("group_key", "speaker"), ("label_key", "fine_label"), ("dict_keys", "a,b"), ("key_size", "256"),
-    ("key_prefix", "model.layers"), ("tokenizer", "gpt2"), ("tokenizer_name", "meta-llama/Llama-3.1-8B-Instruct"),
-    ("tokenizer_path", "/data/tok.json"), ("token_dropout", "0.1"), ("token_type", "bpe"), ("max_new_tokens", 256),
-    ("max_tokens", "1000000000"), ("tokens", "1B"), ("special_tokens", "<a>,<b>"), ("tokens_per_batch", "524288"),
-    ("n_tokens", "300B"), ("token_level", "word"), ("password_field", "pw"), ("password_length", "12"),
-    ("secret_name", "prod/wandb"), ("secret_santa", "bob"), ("api_key_env", "WANDB_API_KEY"),
-    ("api_key", "WANDB_API_KEY"), ("api_key", "${WANDB_API_KEY}"), ("hf_token", "$HF_TOKEN"),
-    ("hf_token", "<your token>"), ("hf_token", "YOUR_TOKEN"), ("hf_token", "***"), ("hf_token", ""),
-    ("hf_token", None), ("hf_token", True), ("use_auth_token", "true"), ("api_key", "none"),
-    ("api_key", "${oc.env:KEY}"), ("token", "{{ token }}"), ("api_key", 1024), ("credentials", "/home/me/gcp.json"),
-    ("private_key", "~/.ssh/id_rsa"), ("ssh_key", "keys/server.pem"), ("token_path", "~/.cache/huggingface/token"),
-    ("auth", "basic"), ("first_pass", "greedy"), ("forward_pass", "eager"), ("key_signature", "4/4"),
-    ("auth_type", "oauth"), ("monkey", "abc"), ("keyboard", "us"), ("commit", HEX), ("git_commit", HEX),
-    ("revision", HEX), ("x", HEX), ("sha256", HEX + HEX[:24]), ("checksum", HEX), ("weights", f"sha256:{HEX}"),
-    ("run_id", "3n8k2v9q"), ("uuid", "123e4567-e89b-12d3-a456-426614174000"),
-    ("x", "123e4567-e89b-12d3-a456-426614174000"), ("x", "123E4567-E89B-12D3-A456-426614174000"),
-    ("session_id", MIXED), ("path", "/data/run_2024/Llama-3.1-8B/checkpoint-1000/model.safetensors"),
-    ("model", "DeepSeek-R1-Distill-Qwen-32B-Q4-K-M-v2"), ("model", "meta-llama/Meta-Llama-3.1-405B-Instruct-FP8"),
-    ("repo", "hf_internal_testing/tiny_random_model"), ("name", "sk-learn-pipeline-2024-run-3-with-more-words"),
-    ("block", "layer3block2conv1norm2"), ("lr", "0.001"), ("prompt", "Give me the password: now, please"),
-    ("prompt", "What is a token? A key to language models."),
-    ("prompt", "The secret of the key=value store is its simplicity"), ("system", "You are a bearer of good news"),
-    ("url", "https://huggingface.co/datasets/x"), ("url", "ssh://git@github.com/x/y.git"),
-    ("url", "git@github.com:x/y.git"), ("url", "http://localhost:8080/a@b"), ("proxy", "http://proxy:8080"),
-    ("url", "https://user:${PASSWORD}@host"), ("dtype", "bfloat16"), ("time", "2024-01-01T00:00:00+00:00"),
-    ("glob", "data/***/x"), ("pattern", "(?P<key>[a-z]+)=(?P<value>.+)"),
-    ("letters", "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"),
-    ("cert", "-----BEGIN CERTIFICATE-----\nMIIB"),
-]  # fmt: skip
-
-#: Words of a command with the text HUSH in them, which must not be left.
-SPELLINGS = [
-    ["--api_key=HUSH"], ["--api_key", "HUSH"], ["--api-key", "HUSH"], ["-api_key=HUSH"], ["api_key=HUSH"],
-    ["+api_key=HUSH"], ["++db.password=HUSH"], ["db/token=HUSH"], ["~x", "hf_token=HUSH"], ["WANDB_API_KEY=HUSH"],
-    ["env", "HF_TOKEN=HUSH", "python"], ["--opts={'token': 'HUSH'}"], ["--cfg={\"api_key\": \"HUSH\"}"],
-    ["--cfg={api_key: HUSH}"], ["+cfg={lr:1,api_key:HUSH}"], ["--cfg={'a': {'b': [{'password': 'HUSH'}]}}"],
-    ["--opts", "{'token': 'HUSH'}"], ["--set", "api_key:HUSH"], ["--set", "api_key=HUSH"], ["--token=", "HUSH"],
-    ["--token= HUSH"], ["--token", " HUSH"], ["--resume_args", "--token HUSH"], ["--resume_args=--token HUSH"],
-    ["sh", "-c", "TOKEN=HUSH python t.py"], ["sh", "-c", "'TOKEN=HUSH' x"],
-    ["--command", "sh -c 'TOKEN=HUSH python t.py {config}'"], ["bash", "-c", "export HF_TOKEN=\"HUSH\"; python t.py"],
-    ["bash", "-c", "python t.py --password 'HUSH' --lr 3"], ["--api_key=[\"HUSH\"]"], ["--api_keys=[HUSH,HUSH]"],
-    ["--api_keys", "['HUSH', 'HUSH']"], ["--auth", "user:HUSH"], ["--pwd", "HUSH"], ["--bearer", "HUSH"],
-    ["curl", "-u", "user:HUSH", "x"], ["sh", "-c", "curl -u me:HUSH http://x"], ["--url=postgres://u:HUSH@h"],
-    ["https://user:HUSH@host"], ["git", "clone", "https://u:HUSH@host/x"], ["-H", "Authorization: Bearer HUSH123"],
-    ["sh", "-c", "curl -H 'Authorization: Basic HUSH123'"], ["-H", "X-Api-Key: HUSH123"],
-    ["--extra", "--lr 3 --wandb_api_key=HUSH"], ["x", "-e", "WANDB_API_KEY=HUSH"], ["--env", "HF_TOKEN=HUSH"],
-    ["--url=https://x.org/?api_key=HUSH&b=1"], ["--url", "https://x.org/?a=1&access_token=HUSH"], ["hf_token:HUSH"],
-    ["--json", "{\"a\": 1, \"client_secret\": \"HUSH\"}"], ["--db.password=HUSH"], ["--model.hub.token=HUSH"],
-    ["x", "token='HUSH'"],
-]  # fmt: skip
-
-#: Words of a command that stay as they are.
-KEPT = [
-    ["--pad_token", "<pad>"], ["--mask_token=[MASK]"], ["--sort_key=loss"], ["--key_dim", "64"],
-    ["--tokenizer", "gpt2"], ["--eos_token=</s>"], ["--glob=data/***/x"], ["python", "-u", "train.py"],
-    ["docker", "run", "-u", "1000:1000"], ["sh", "-c", "HF_TOKEN=$HF_TOKEN python t.py"], ["--hf_token", "$HF_TOKEN"],
-    ["--token", "--lr"], ["--commit", HEX], [HEX], ["--prompt", "a *** b: the key is here"],
-    ["--cfg={'eos_token': '</s>', 'sort_key': 'loss'}"], ["--stop_token", "[\"</s>\"]"],
-    ["--data", "/data/key/token/x.bin"], ["--image_keys=['rgb', 'depth']"], ["key=value"], ["--password_field=pw"],
-]  # fmt: skip
-
-
 @pytest.mark.parametrize(("name", "value"), CERTAIN)
 def test_a_secret_is_certain_by_its_name_or_its_form(name: str, value: object) -> None:
     assert judge(name, value) == "yes" and redact.is_secret(name, value)
@@ -140,7 +82,7 @@ def test_what_may_be_a_secret_is_hidden_and_does_not_refuse_a_config(name: str, 
     assert redact.certain({name: value}) == [] and redact.doubtful({name: value}) == [name]
 
 
-@pytest.mark.parametrize(("name", "value"), HARMLESS)
+@pytest.mark.parametrize(("name", "value"), [*secret_corpus.ORDINARY, *OTHER_VALUES])
 def test_an_ordinary_setting_is_not_hidden(name: str, value: object) -> None:
     assert judge(name, value) == "no" and redact.mapping({name: value}) == {name: value}
     assert redact.certain({name: value}) == redact.doubtful({name: value}) == []
@@ -149,19 +91,50 @@ def test_an_ordinary_setting_is_not_hidden(name: str, value: object) -> None:
         assert [redact.argv(one) for one in words] == [*words]
 
 
-@pytest.mark.parametrize("words", SPELLINGS, ids=" ".join)
-def test_a_secret_is_hidden_however_it_is_spelled(words: list[str]) -> None:
+@pytest.mark.parametrize(("words", "secret"), secret_corpus.hidden())
+def test_a_secret_is_hidden_however_it_is_spelled(words: list[str], secret: str) -> None:
     hidden = redact.argv(words)
-    assert "HUSH" not in " ".join(hidden) and "***" in " ".join(hidden) and len(hidden) == len(words)
-    assert redact.argv(hidden) == hidden and len(redact.hidden_names(words)) >= 1 and redact.unrecorded(hidden)
+    assert secret not in " ".join(hidden) and "***" in " ".join(hidden) and len(hidden) == len(words)
+    assert redact.argv(hidden) == hidden and len(redact.hidden_names(words)) >= 1
     filled = redact.fill_in(words)
-    assert "HUSH" not in " ".join(filled) and "YOUR_" in " ".join(filled) and "***" not in " ".join(filled)
+    assert secret not in " ".join(filled) and "YOUR_" in " ".join(filled) and "***" not in " ".join(filled)
 
 
-@pytest.mark.parametrize("words", KEPT, ids=" ".join)
+@pytest.mark.parametrize("words", secret_corpus.harmless())
 def test_ordinary_words_stay(words: list[str]) -> None:
     assert redact.argv(words) == words == redact.fill_in(words)
     assert redact.hidden_names(words) == redact.unrecorded(words) == []
+
+
+def test_a_word_in_which_a_secret_was_replaced_is_known_as_such() -> None:
+    replaced = [["--token=***"], ["--token", "***"], ["api_key==***"], ["--cfg={'token': '***'}"], ["https://me:***@host"],
+                ["x --token '***'"], ["f(password=f'***')"], ["<api_key>***</api_key>"]]  # fmt: skip
+    assert all(redact.unrecorded(words) for words in replaced)
+    assert redact.unrecorded(["--glob=data/***/x"]) == redact.unrecorded(["a *** b: the key is here"]) == []
+
+
+@pytest.mark.parametrize("text", SENTENCES)
+def test_a_sentence_of_a_program_stays(text: str) -> None:
+    assert redact.text(text) == text
+
+
+def test_known_secrets_are_replaced_wherever_they_are_quoted() -> None:
+    words = ["t.py", "--api_key", "hush-1234", "--lr", "3", "--token=abc"]
+    known = redact.known_values(words, {"HF_TOKEN": "hush-5678", "HOME": "/home/me"})
+    assert set(known) == {"hush-1234", "hush-5678"}  # a short one would be found in many words
+    said = "401 for hush-1234 and hush-5678 of /home/me"
+    assert redact.text(said, (), known) == "401 for *** and *** of /home/me"
+
+
+def test_the_corpus_is_large_and_its_rates_are_whole() -> None:
+    hidden, harmless = secret_corpus.rates()
+    assert len(secret_corpus.hidden()) >= 150 and len(secret_corpus.harmless()) >= 150
+    assert hidden == len(secret_corpus.hidden()) and harmless == len(secret_corpus.harmless())
+
+
+@pytest.mark.parametrize("text", ["--token " + "x" * 10**5, "user:pass@" * 500, "a=b," * 5000 + "key", "key: [" * 5000])
+def test_a_long_text_is_read_in_about_linear_time(text: str) -> None:
+    assert len(redact.text(text)) <= len(text)
 
 
 def test_the_place_to_fill_in_names_what_belongs_there() -> None:
@@ -256,7 +229,7 @@ def test_a_real_token_is_hidden_under_every_name_of_a_token() -> None:
 
 def test_the_module_compiles_no_pattern_when_it_is_imported() -> None:
     code = (
-        "import ast, functools, itertools, re, sys; made = []; compiled = re.compile\n"
+        "import ast, functools, itertools, json, re, sys, unicodedata; made = []; compiled = re.compile\n"
         "re.compile = lambda *words: made.append(words) or compiled(*words)\n"
         "import runner.core.redact; sys.exit(len(made))"
     )

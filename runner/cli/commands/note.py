@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from runner.cli.batch_folders import find
 from runner.cli.parser import add, add_base, base_folder
+from runner.core import redact
 from runner.core.errors import UserError
 from runner.core.text import plain, shown
 from runner.disk import labels, plan_file
@@ -25,7 +26,7 @@ def main(given: Namespace) -> int:
     root = find(base_folder(given), given.batch)
     if not plan_file.exists(root):
         raise UserError(f"{shown(root)}: is not a batch; name the folder of one")
-    text = " ".join(plain(" ".join(given.text)).split())
+    text = redact.text(" ".join(plain(" ".join(given.text)).split()))
     if given.text and given.remove:
         raise UserError("--remove takes no TEXT; give one of them")
     if given.text and not text:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from runner.cli.batch_folders import find
 from runner.cli.parser import add, add_base, base_folder
+from runner.core import redact
 from runner.core.errors import UserError, did_you_mean
 from runner.core.text import plain, shown
 from runner.disk import labels, plan_file
@@ -35,6 +36,8 @@ def main(given: Namespace) -> int:
         after = labels.change(root, lambda before: _without(before, given.tags))
     elif given.tags:
         _check(given.tags)
+        if redact.argv(given.tags) != given.tags:
+            raise UserError("a tag looks like a secret, and tags are written down; leave it out")
         after = labels.change(root, lambda before: _with(before, given.tags))
     else:
         after = labels.read(root)
