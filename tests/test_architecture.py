@@ -133,3 +133,29 @@ def test_no_file_has_grown_past_four_hundred_lines() -> None:
         pytest.skip("not a git checkout")
     long = {name for name in tracked.stdout.split() if len((PROJECT / name).read_text().splitlines()) > 400}
     assert {name for name in long if not name.startswith("tests/")} == set()
+
+
+#: Programs of their own, whose text is a string here, and the program that owns a job, which prints for the engine.
+NOT_FOR_PEOPLE = ("core/printing.py", "supervisor/__main__.py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(RUNNER)))
+def test_nothing_is_printed_but_through_the_door_to_the_terminal(path: Path) -> None:
+    if str(path.relative_to(RUNNER)) in NOT_FOR_PEOPLE:
+        return
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    prints = [call.lineno for call in calls if isinstance(call, ast.Name) and call.id == "print"]
+    writes = [
+        call.lineno
+        for call in calls
+        if isinstance(call, ast.Attribute)
+        and call.attr in ("write", "writelines")
+        and ast.unparse(call.value) in ("sys.stdout", "sys.stderr", "sys.stdout.buffer", "sys.stderr.buffer")
+    ]
+    assert prints + writes == []
+
+
+@pytest.mark.parametrize("path", [*MODULES, *(RUNNER.parent / "pipelines").rglob("*.py")], ids=str)
+def test_csv_is_written_by_one_module(path: Path) -> None:
+    if path.name != "csv_text.py":
+        assert "csv.writer" not in path.read_text() and "csv.DictWriter" not in path.read_text()

@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 
 from hydra_plugins.runner_launcher._errors import JobFailed, LaunchError
 from runner.core import redact
+from runner.core.printing import say
 from runner.disk import atomic
 from runner.disk.layout import JOB_ERROR, RETURN_VALUE
 from runner.disk.reading import open_regular
@@ -153,7 +154,7 @@ def _portable(returned: Returned, dumps: Callable[[Any], bytes]) -> bytes:
     except Exception as error:  # whatever the classes in it raise
         kind, completed = type(returned.value).__name__, returned.status is JobStatus.COMPLETED
         lost = f"the {kind} that it returned cannot be pickled ({type(error).__name__}: {error}), and becomes None"
-        print(lost, file=sys.stderr)
+        say(lost, file=sys.stderr)
         value = None if completed else JobFailed(f"{kind}: {returned.value}")
         return pickle.dumps(replace(returned, value=value, lost=lost if completed else None))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from runner.core.csv_text import as_csv
 
 EVALUATION = "evaluation.json"
 IGNORED = {
@@ -58,12 +58,8 @@ def labels(runs: Sequence[Run]) -> list[str]:
 def table(runs: Sequence[Run]) -> str:
     """As CSV: the run, the settings that differ, accuracy and loss."""
     keys = differing(runs)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["run", *keys, "accuracy", "loss"])
-    for run in runs:
-        writer.writerow([run.name, *(cell(run.settings.get(key)) for key in keys), run.accuracy, run.loss])
-    return text.getvalue()
+    rows = ([run.name, *(cell(run.settings.get(key)) for key in keys), run.accuracy, run.loss] for run in runs)
+    return as_csv(["run", *keys, "accuracy", "loss"], rows)
 
 
 def cell(value: Any) -> str:

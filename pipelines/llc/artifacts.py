@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from runner.configs import yamlfile
+from runner.core.csv_text import as_csv
 from runner.disk import atomic
 
 if TYPE_CHECKING:
@@ -56,13 +56,9 @@ def write_trace(out_dir: Path, sampler: str, trace: Trace, strength: float, loss
 
 def write_summary(out_dir: Path, rows: Sequence[Summary]) -> None:
     """One row per sampler; NaN is an empty field, which pandas reads as NaN."""
-    text = io.StringIO()
     records = [asdict(row) for row in rows]
-    writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
-    writer.writeheader()
-    for record in records:
-        writer.writerow({key: _field(value) for key, value in record.items()})
-    atomic.write_bytes(out_dir / SUMMARY, text.getvalue().encode())
+    text = as_csv(list(records[0]), ([_field(value) for value in record.values()] for record in records))
+    atomic.write_bytes(out_dir / SUMMARY, text.encode())
 
 
 def _field(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import sys
@@ -16,6 +15,7 @@ import numpy as np
 from pipelines.robustness import layout
 from pipelines.robustness.evaluation import Evaluation, Result
 from pipelines.robustness.settings import RobustnessSettings
+from runner.core import csv_text
 from runner.disk import atomic
 
 
@@ -124,12 +124,8 @@ def records(result: Result, settings: RobustnessSettings) -> Iterator[dict[str, 
 
 def write_counts(out_dir: Path, record: Mapping[str, Any], summary: str) -> None:
     atomic.write_json(out_dir / layout.COUNTS_JSON, record)
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
     row = flat(record)
-    writer.writerow(row)
-    writer.writerow("" if value is None else value for value in row.values())
-    atomic.write_bytes(out_dir / layout.COUNTS_CSV, file.getvalue().encode())
+    atomic.write_bytes(out_dir / layout.COUNTS_CSV, csv_text.as_csv(list(row), [list(row.values())]).encode())
     atomic.write_bytes(out_dir / layout.SUMMARY_LOG, f"{summary}\n".encode())
 
 

@@ -5,9 +5,7 @@ Pure but for reading what the runs have left, so it can be made again at any tim
 
 from __future__ import annotations
 
-import csv
 import glob
-import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from typing import Any
 
 from pipelines.robustness import counts
 from pipelines.robustness.counts import Counts, Share
+from runner.core import csv_text
 from runner.core.job import Plan
 from runner.core.names import natural
 from runner.core.state import COMPLETED, Finished, Record
@@ -134,11 +133,7 @@ def as_record(plan: Plan, rows: Sequence[Mapping[str, Any]], timestamp: str) -> 
 
 def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
     """aggregate_success_counts.csv; what is not known is empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text.as_csv(COLUMNS, ([row.get(column) for column in COLUMNS] for row in rows))
 
 
 class SuccessCounts:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from runner.core.errors import UserError, print_error
 from runner.core.job import Plan
+from runner.core.printing import say
 from runner.core.requests import Answer, Request
-from runner.core.text import plain, shown
+from runner.core.text import shown
 from runner.disk import requests
 from runner.disk.layout import BatchPaths
 from runner.disk.lock import holder
@@ -37,7 +38,7 @@ def print_answer(answer: Answer, program: str) -> int:
     if answer.refused:
         return print_error(UserError(*answer.lines, counted=False), program)
     for line in answer.lines:
-        print(plain(line))
+        say(line)
     sys.stdout.flush()
     return 0
 

@@ -15,6 +15,7 @@ from runner.cli.parser import Parser
 from runner.cli.show import print_json
 from runner.core.errors import UserError, did_you_mean
 from runner.core.fields import Fields
+from runner.core.printing import say
 from runner.core.text import plain
 from runner.disk import record_file
 from runner.disk.layout import BACKGROUND_RUNS, RUN_RECORD, BatchPaths
@@ -97,9 +98,9 @@ def _list(*, as_json: bool) -> int:
         return 0
     for run in found:
         who = f"pid {run['pid']}" if run["pid"] else ""
-        print(f"{plain(run['name']):<44} {run['state']:<10} {who:<12} {plain(run['counts'])}".rstrip())
+        say(f"{plain(run['name']):<44} {run['state']:<10} {who:<12} {plain(run['counts'])}".rstrip())
     if not found:
-        print(f"{FOLDER.resolve()}: there is no run yet")
+        say(f"{FOLDER.resolve()}: there is no run yet")
     return 0
 
 

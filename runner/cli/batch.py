@@ -19,11 +19,11 @@ from runner.cli.show import observers_for, print_json, print_plan
 from runner.core import clock
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
+from runner.core.printing import say, silence
 from runner.disk import attempts, plan_file, results, supervisor_file
 from runner.disk.checkpoints import latest_checkpoint
 from runner.executors.provenance import Provenance
 from runner.executors.registry import EXECUTORS
-from runner.observers.plain import silence
 from runner.planners import changes, tree
 from runner.planners.select import Selection, What
 from runner.reports.summary import summary
@@ -41,7 +41,7 @@ def main(words: Sequence[str]) -> int:
         if root is not None:
             return resume(root, given, _replanning(arguments))
         if not given.json:
-            print(f"Note: there is no experiment of {given.exp} yet; this is the first")
+            say(f"Note: there is no experiment of {given.exp} yet; this is the first")
     plan = _planned(arguments)
     if given.dry_run:
         code = _show(replace(plan, jobs=plan.jobs[: given.limit]), given)
@@ -115,7 +115,7 @@ def resume(
                 changed = other_settings.extended(plan, selection, records, larger)
             plan, selection = changed.plan, changed.selection
             for note in changed.notes if not given.json else ():
-                print(f"Note: {note}")
+                say(f"Note: {note}")
         selection = selection.limited(given.limit, session.records(plan) if given.limit else {})
         if given.dry_run:
             longer = {job.name for job in selection.extended}
@@ -188,7 +188,7 @@ def _joined(session: BatchSession, plan: Plan, given: Namespace) -> Plan:
         return tree.joined(plan, before)
     except UserError as error:  # the folder was moved, or is of another version: results are found all the same
         if not given.json:
-            print(f"Note: {error.problems[0].partition(';')[0]}; a new record is started")
+            say(f"Note: {error.problems[0].partition(';')[0]}; a new record is started")
         return plan
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from runner.core import clock, program, redact
 from runner.core.checkout import PROJECT
 from runner.core.job import Plan
+from runner.core.printing import say
 from runner.core.text import count, shown
 from runner.disk import atomic, layout, results
 from runner.disk.append_log import APPEND
@@ -48,11 +49,11 @@ def _leave_terminal(plan: Plan, lock: Lock) -> str:
 def _print(plan: Plan, followed: bytes) -> int:
     """Print where it runs; or, if it ended before it sent anything, that it does not."""
     if not followed:
-        print(f"{plan.name} could not go into the background; nothing was started", file=sys.stderr)
+        say(f"{plan.name} could not go into the background; nothing was started", file=sys.stderr)
         return 1
-    print(f"{plan.name} runs in the background: {count(len(plan.jobs), 'job')} in {shown(plan.root)}")
-    print(f"follow it: {program.pasted(['tail', '-f', shown(os.fsdecode(followed))])}")
-    print(f"stop it:   {_stopping(plan)}")
+    say(f"{plan.name} runs in the background: {count(len(plan.jobs), 'job')} in {shown(plan.root)}")
+    say(f"follow it: {program.pasted(['tail', '-f', shown(os.fsdecode(followed))])}")
+    say(f"stop it:   {_stopping(plan)}")
     return 0
 
 
@@ -85,6 +86,6 @@ def _register(plan: Plan) -> str | None:
         link.symlink_to(os.path.relpath(layout.BatchPaths(plan.root).runner_log, folder))
         atomic.write_json(folder / layout.RUN_RECORD, record)
     except OSError as error:  # the batch does not depend on it
-        print(f"Note: {folder} cannot be written ({error.strerror}); --list will not show this run", flush=True)
+        say(f"Note: {folder} cannot be written ({error.strerror}); --list will not show this run", flush=True)
         return None
     return str(link)

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from runner.core.job import Plan
-from runner.core.text import plain, shown
+from runner.core.printing import say
+from runner.core.text import shown
 from runner.planners import programs
 
 
@@ -16,17 +17,19 @@ def show(plan: Plan, invocations: Plan, paths: Mapping[str, Path]) -> int:
     """Print the configs of the programs at `paths`, and ask those that take --dry-run. 1 if one of them fails."""
     code = 0
     for job, (subdir, path) in zip(invocations.jobs, paths.items(), strict=True):
-        print(f"{plain(subdir)}, by {shown(path, job.cwd)}:")
+        say(f"{subdir}, by {shown(path, job.cwd)}:")
         for other in plan.origin["others"]:
             if other["name"].partition("/")[0] == subdir:
-                print(f"   {plain(other['name'])}\n   folder   {plain(shown(Path(other['experiment_dir'])))}")
+                say(f"   {other['name']}")
+                say(f"   folder   {shown(Path(other['experiment_dir']))}")
         if not programs.takes_dry_run(path):
-            print("   It is not asked: there is no --dry-run in its text.\n")
+            say("   It is not asked: there is no --dry-run in its text.")
+            say()
             continue
-        print("   It says:", flush=True)
+        say("   It says:", flush=True)
         done = subprocess.run([sys.executable, *job.argv[1:], "--dry-run"], cwd=job.cwd, check=False)
         if done.returncode:
-            print(f"   Its dry run ended with exit code {done.returncode}.")
+            say(f"   Its dry run ended with exit code {done.returncode}.")
             code = 1
-        print(flush=True)
+        say(flush=True)
     return code

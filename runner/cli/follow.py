@@ -9,6 +9,7 @@ from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from pathlib import Path
 
+from runner.core.printing import LogPrinter
 from runner.core.text import plain
 from runner.disk.growing_log import GrowingLog
 
@@ -21,6 +22,7 @@ class Output:
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._printer = LogPrinter(sys.stdout)
         self._end = "\n"
         self._empty = True
 
@@ -38,13 +40,14 @@ class Output:
     def end(self) -> None:
         """End the last line."""
         self._write(self._decoder.decode(b"", final=True))
+        self._printer.end()
         if not self._end.endswith("\n"):
             self._write("\n")
         sys.stdout.flush()
 
     def _write(self, text: str) -> None:
         if text:
-            sys.stdout.write(text)
+            self._printer.write(text)
             self._end, self._empty = text[-1], False
 
 

@@ -3,10 +3,13 @@
 Written so that an old Python can read it, as are the modules that are imported before it.
 """
 
+
 import importlib.util
 import os
 import sys
 from pathlib import Path
+
+from runner.core.printing import say
 
 OWN = Path(__file__).resolve().parents[2] / ".venv"
 OLDEST = (3, 11)
@@ -31,5 +34,5 @@ def use_own() -> None:
         return
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     why = f"is Python {version}, and at least 3.11 is needed" if old else f"does not have {missing[0]}"
-    print(f"{sys.argv[0]}: {sys.executable} {why}; run make setup", file=sys.stderr)
+    say(f"{sys.argv[0]}: {sys.executable} {why}; run make setup", file=sys.stderr)
     sys.exit(2)

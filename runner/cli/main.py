@@ -18,6 +18,7 @@ from runner.cli.parser import command_parser, with_flag
 from runner.core import program
 from runner.core.checkout import load_plugins
 from runner.core.errors import UserError, did_you_mean, print_error
+from runner.core.printing import say, silence
 from runner.processes.signals import unblock
 
 SIGNALLED = 128  # plus the number of the signal
@@ -84,13 +85,6 @@ def open_standard_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def silence(stream: object) -> None:
-    """Redirect a stream without a reader to /dev/null; Python would fail at its exit when it flushes it."""
-    from runner.observers.plain import silence as redirect  # imported when it is needed: --help is quick
-
-    redirect(stream)  # type: ignore[arg-type]
-
-
 def _command_first(words: Sequence[str]) -> Sequence[str]:
     """`--base_out_dir DIR status` as `status --base_out_dir DIR`. Raises UserError for dashes that are not hyphens."""
     for word in words:
@@ -125,10 +119,10 @@ def _main(words: Sequence[str]) -> int:
         if words[0] in COMMANDS.names():
             name = words[0]
     if name == "--version":
-        print(f"{program.COMMAND} {__version__}")
+        say(f"{program.COMMAND} {__version__}")
         return 0
     if {"-h", "--help"} & set(words) and (not name or name.startswith("-") or name in BATCHES):
-        print(help_for(name) if name in BATCHES else batch_parser().format_help(), end="")
+        say(help_for(name) if name in BATCHES else batch_parser().format_help(), end="")
         return 0
     if not name or name.startswith("-") or name in BATCHES:
         from runner.cli import batch

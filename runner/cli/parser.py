@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from runner.core import program
 from runner.core.errors import UserError
+from runner.core.printing import say_all
 
 BASE_OUT_DIR = "experiments"
 GIVEN = "options_given"  # in a namespace: the name of an option -> each spelling and value with which it was given
@@ -87,6 +88,9 @@ class Parser(argparse.ArgumentParser):
             else:
                 found.append(word)
         return found
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        say_all(message.removesuffix("\n"), file=file)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; see --help")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from runner.core import program
 from runner.core.errors import UserError
+from runner.core.printing import say
 from runner.core.text import plain, shown
 from runner.disk.layout import SUPERVISOR, BatchPaths
 from runner.disk.lock import holder, other_host
@@ -53,5 +54,5 @@ def agreed(question: str, *, yes: bool) -> bool:
     try:
         return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:  # Ctrl+D
-        print()
+        say()
         return False

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from runner.core.printing import rewrite_line, say
 from runner.core.text import plain, shown
 
 PATIENCE = 1.5  # seconds of silence
@@ -22,11 +23,11 @@ def announced(text: str) -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
-    print(text, end="", file=sys.stderr, flush=True)
+    say(text, end="", file=sys.stderr, flush=True)
     try:
         yield
     finally:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        rewrite_line("", sys.stderr)
 
 
 class Searching:
@@ -43,7 +44,7 @@ class Searching:
             self._next = time.monotonic() + EVERY
             self._shown = True
             line = f"searching for configs: {self._folders} folders, now {plain(shown(folder), WIDTH)}"
-            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+            rewrite_line(line, sys.stderr)
 
     def __enter__(self) -> Searching:
         return self
@@ -52,4 +53,4 @@ class Searching:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            rewrite_line("", sys.stderr)

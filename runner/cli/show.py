@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Collection, Sequence
 
 from runner.core.job import Plan
+from runner.core.printing import say, say_all, say_json
 from runner.disk.atomic import as_json as to_text
 from runner.disk.plan_file import to_json
 from runner.engine.protocols import Observer
@@ -20,14 +21,14 @@ def print_plan(plan: Plan, completed: Collection[str], *, as_json: bool) -> None
         print_json(to_json(plan))
     else:
         for notice in plan.notices:
-            print(f"Note: {notice}")
-        print(dry_run(plan, completed))
+            say(f"Note: {notice}")
+        say_all(dry_run(plan, completed))
     sys.stdout.flush()
 
 
 def print_json(record: object) -> None:
     """Print a record on standard output."""
-    print(to_text(record))
+    say_json(to_text(record))
 
 
 def observers_for(given: Namespace, names: Sequence[str] = ()) -> list[Observer]:

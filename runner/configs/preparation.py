@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from runner.configs.scripts import recognize
 from runner.configs.training_script import Preparation
 from runner.core.job import Job
+from runner.core.printing import say
 
 
 def preparations(jobs: Iterable[Job]) -> list[Preparation]:
@@ -23,7 +24,7 @@ def prepare(needed: Collection[Preparation]) -> list[str]:
     """Run the programs, one after another; returns a sentence for each that failed."""
     errors = []
     for preparation in needed:
-        print(f"preparing {preparation.what} …", file=sys.stderr, flush=True)
+        say(f"preparing {preparation.what} …", file=sys.stderr, flush=True)
         done = subprocess.run(
             [sys.executable, *preparation.argv],
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",

@@ -6,6 +6,7 @@ import difflib
 import sys
 from collections.abc import Iterable, Sequence
 
+from runner.core.printing import say
 from runner.core.text import plain
 
 EXIT_CODE = 2  # nothing was started
@@ -41,9 +42,9 @@ def changed(differences: Sequence[str], what_to_do: str) -> UserError:
 def print_error(error: UserError, program: str) -> int:
     """Print a sentence a line on standard error; returns the exit code."""
     for problem in error.problems:
-        print(f"{program}: {plain(problem)}", file=sys.stderr)
+        say(f"{program}: {plain(problem)}", file=sys.stderr)
     if error.counted and len(error.problems) > 1:
-        print(f"{program}: {len(error.problems)} errors; nothing was started", file=sys.stderr)
+        say(f"{program}: {len(error.problems)} errors; nothing was started", file=sys.stderr)
     return error.exit_code
 
 

@@ -6,14 +6,17 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)")
+ESCAPES = re.compile(  # CSI and OSC of C0 and C1, the other strings of control, and two characters
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)|\x1b[^\n]"
+)
 # Control characters of C0 and C1, and the bidirectional marks that can make a terminal show another text.
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
 
 
 def plain(text: str, width: int | None = None) -> str:
     """`text` as one line without escape sequences and control characters, at most `width` characters long."""
-    text = _CONTROLS.sub(" ", _ESCAPES.sub("", text)).encode(errors="replace").decode()
+    text = CONTROLS.sub(" ", ESCAPES.sub("", text)).encode(errors="replace").decode()
     if width is not None and len(text) > width:
         return text[: max(width - 1, 0)] + "…"
     return text
@@ -91,10 +94,10 @@ def command(argv: Sequence[str]) -> str:
 
 
 def _quoted(word: str) -> str:
-    if not _CONTROLS.search(word):
+    if not CONTROLS.search(word):
         return shlex.quote(word)
     escaped = word.replace("\\", "\\\\").replace("'", "\\'")
-    return "$'" + _CONTROLS.sub(lambda match: _escape(match[0]), escaped) + "'"
+    return "$'" + CONTROLS.sub(lambda match: _escape(match[0]), escaped) + "'"
 
 
 def _escape(sign: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runner.core.job import Job, Plan
+from runner.core.printing import say
 from runner.core.state import Record
 from runner.engine.progress import Progress
 
@@ -129,6 +130,6 @@ class Dispatcher:
             self.send(Notice(text))
         elif sys.stderr is not None:  # nobody else is left to show it
             try:
-                print(text, file=sys.stderr)
+                say(text, file=sys.stderr)
             except (OSError, ValueError):  # a terminal that is gone must not end the batch
                 pass

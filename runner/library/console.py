@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TextIO
 
+from runner.core.printing import say, silence
 from runner.core.program import pasted
 from runner.core.state import COMPLETED, INTERRUPTED, PENDING, Finished, Record
 from runner.core.text import count, duration, listed, plain, shown
 from runner.disk.layout import ERROR_DETAILS, JobPaths
 from runner.engine.events import BatchEnded, Event, JobEnded, JobStarted, JobWaiting, Notice
 from runner.observers.batch_state import BatchState
-from runner.observers.plain import silence
 
 CAUSE_WIDTH = 400
 LISTED = 10  # names in a sentence
@@ -28,7 +28,7 @@ class Console:
     def print(self, text: str) -> None:
         """One line for the user."""
         try:
-            print(plain(text), file=self._stream, flush=True)
+            say(text, file=self._stream, flush=True)
         except (OSError, ValueError):  # nobody reads it any more; the work continues
             silence(self._stream)
 

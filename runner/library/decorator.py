@@ -15,6 +15,7 @@ from runner.core import clock
 from runner.core.config import Config
 from runner.core.errors import UserError, did_you_mean, print_error
 from runner.core.job import Plan
+from runner.core.printing import say
 from runner.core.text import count, plain, shown
 from runner.disk.layout import INDUCTOR_CACHE, JOB_ERROR, OWN
 from runner.library import earlier_fingerprint, evaluation
@@ -261,9 +262,9 @@ def _show(calls: Sequence[Call], given: Given) -> None:
                 text = "has a result, but the code has changed since" if stale else "has a result"
             case Miss(why=why):
                 text = f"would be computed: {why}" if why else "would be computed"
-        print(f"{name:<{width}}  {text}  {plain(shown(call.job.out_dir))}")
+        say(f"{name:<{width}}  {text}  {plain(shown(call.job.out_dir))}")
     todo = sum(isinstance(it, Miss) for it in found.values())
-    print(f"{count(todo, 'config')} of {len(found)} would be computed. Nothing was written.")
+    say(f"{count(todo, 'config')} of {len(found)} would be computed. Nothing was written.")
 
 
 def _mappings(value: Any) -> Any:

@@ -15,6 +15,7 @@ from runner.cli.session import held_batch
 from runner.core import clock
 from runner.core.job import Job, Plan
 from runner.core.options import RunOptions
+from runner.core.printing import say
 from runner.core.state import COMPLETED, ERROR, FAILED, INTERRUPTED, Finished, Outcome, Record
 from runner.core.stopwatch import Stopwatch
 from runner.core.text import listed
@@ -164,7 +165,7 @@ def compute(function: Callable[[Any], Any], call: Call) -> int:
     if outcome.status == INTERRUPTED:
         return 130
     if outcome.status != COMPLETED:
-        print(outcome.error, file=sys.stderr)
+        say(outcome.error, file=sys.stderr)
     return 0 if outcome.status == COMPLETED else 1
 
 

@@ -17,7 +17,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from runner.observers.plain import silence
+from runner.core.printing import silence
 
 LEAVE = b"\n\x1b[?25h"  # a new line below the area, and the cursor
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable
 from typing import TextIO
 
 from runner.core.job import Plan
+from runner.core.printing import say, silence
 from runner.core.program import pasted
 from runner.core.state import COMPLETED, Record
-from runner.core.text import ascii_signs, count, duration, plain, shown
+from runner.core.text import ascii_signs, count, duration, shown
 from runner.disk.layout import JobPaths
 from runner.engine.events import (
     BatchEnded,
@@ -151,15 +151,6 @@ class Lines:
     def _print(self, text: str, *, warning: bool = False) -> None:
         """Print a line. `warning`: it is about a job with one, which a terminal shows in another colour."""
         try:
-            print(self._signs(plain(text)), file=self._stream, flush=True)
+            say(self._signs(text), file=self._stream, flush=True)
         except (OSError, ValueError):  # `| head` has seen enough, or the terminal is gone: the batch continues
             silence(self._stream)
-
-
-def silence(stream: TextIO) -> None:
-    """Let a stream that nobody reads any more lead to nowhere; Python would fail at its exit when it flushes it."""
-    try:
-        with open(os.devnull, "w") as nowhere:  # noqa: PTH123
-            os.dup2(nowhere.fileno(), stream.fileno())
-    except (OSError, ValueError):  # not a real file, or closed
-        pass

@@ -17,6 +17,7 @@ from runner.cli.show import print_plan
 from runner.core import program
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
+from runner.core.printing import say
 from runner.core.requests import AddJobs
 from runner.core.state import PENDING
 from runner.core.text import listed, plain, shown
@@ -44,7 +45,7 @@ def main(given: Namespace) -> int:
         return 0
     preflight.prepare_datasets(planned.plan)
     for notice in planned.plan.notices:
-        print(f"Note: {plain(notice)}")
+        say(f"Note: {plain(notice)}")
     jobs = planned.plan.jobs
     answer = ask(before, AddJobs(jobs, first=given.first))
     if answer is not None:
@@ -62,7 +63,7 @@ def _append(root: Path, jobs: Sequence[Job], *, first: bool) -> int:
             raise UserError(*(f"{name}: there is a job of that name already; add it again" for name in taken))
         plan_file.write(order.joined(plan, missing, _pending(plan), first=first))
     names = plain(listed([job.name for job in jobs], 5))
-    print(f"added {names} to {shown(root)}, which is not running; start: {program.resume_command(root)}")
+    say(f"added {names} to {shown(root)}, which is not running; start: {program.resume_command(root)}")
     return 0
 
 

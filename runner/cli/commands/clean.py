@@ -12,6 +12,7 @@ from runner.cli.removing import agreed, job_errors, refuse_running
 from runner.cli.session import existing_batch
 from runner.core.errors import UserError, did_you_mean
 from runner.core.job import Plan
+from runner.core.printing import say
 from runner.core.state import COMPLETED
 from runner.core.text import count, listed, plain, shown, size
 from runner.disk import removal
@@ -56,12 +57,12 @@ def main(given: Namespace) -> int:
     if given.dry_run or not any(jobs for _, jobs in found):
         return 0
     if not agreed(f"Remove these checkpoints, {size(total)}?", yes=given.yes):
-        print("Nothing was removed.")
+        say("Nothing was removed.")
         return DECLINED
     for plan, jobs in found:
         if jobs:
             clean(plan.root, jobs, given.keep, given.metric)
-    print(f"{size(total)} freed")
+    say(f"{size(total)} freed")
     return 0
 
 
@@ -99,9 +100,9 @@ def clean(root: Path, shown_before: Sequence[Removable], keep: int, metric: str 
 
 def _show(plan: Plan, jobs: Sequence[Removable]) -> None:
     if not jobs:
-        print(f"{shown(plan.root)}: there is no checkpoint to remove")
+        say(f"{shown(plan.root)}: there is no checkpoint to remove")
         return
-    print(f"{shown(plan.root)}: checkpoints of {count(len(jobs), 'job')}, {size(sum(job.size for job in jobs))}")
+    say(f"{shown(plan.root)}: checkpoints of {count(len(jobs), 'job')}, {size(sum(job.size for job in jobs))}")
     for found in jobs:
         names = [plain(str(Path(path).relative_to(found.job.out_dir.absolute()))) for path in found.paths]
-        print(f"  {plain(found.job.name)}: {listed(names, NAMES)}, {size(found.size)}")
+        say(f"  {plain(found.job.name)}: {listed(names, NAMES)}, {size(found.size)}")

@@ -10,6 +10,7 @@ from runner.cli import batch_folders
 from runner.cli.parser import add, add_base, base_folder
 from runner.cli.show import print_json
 from runner.core.errors import UserError
+from runner.core.printing import say
 from runner.core.text import plain, shown, size
 from runner.disk import usage
 from runner.disk.usage import Usage
@@ -33,9 +34,10 @@ def main(given: Namespace) -> int:
         print_json([{"name": root.name, "experiment_dir": str(root), **it.to_json()} for root, it in found.items()])
         return 0
     if not found:
-        print(f"{shown(base)}: there is no batch yet")
+        say(f"{shown(base)}: there is no batch yet")
         return 0
-    print("\n".join(lines(_columns(found))))
+    for line in lines(_columns(found)):
+        say(line)
     return 0
 
 

@@ -10,6 +10,7 @@ from runner.cli import batch_folders, inspect
 from runner.cli.parser import add, add_base, base_folder
 from runner.cli.show import print_json
 from runner.core import clock
+from runner.core.printing import say
 from runner.core.text import shown
 from runner.reports import listing
 
@@ -31,10 +32,10 @@ def main(given: Namespace) -> int:
         return 0
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in listing.lines(tagged, now, width):
-        print(line)
+        say(line)
     if not found:
-        print(f"{shown(base)}: there is no batch yet")
+        say(f"{shown(base)}: there is no batch yet")
     elif not tagged:
         known = ", ".join(sorted({tag for batch in found for tag in batch.tags})) or "none"
-        print(f"{shown(base)}: no batch has the tag {given.tag!r}; tags are: {known}")
+        say(f"{shown(base)}: no batch has the tag {given.tag!r}; tags are: {known}")
     return 0

@@ -13,6 +13,7 @@ from runner.cli.session import existing_batch
 from runner.core import program
 from runner.core.errors import UserError
 from runner.core.job import Plan
+from runner.core.printing import say
 from runner.core.requests import MoveJobs
 from runner.core.state import PENDING
 from runner.core.text import listed, plain, shown
@@ -51,5 +52,5 @@ def _rearrange(plan: Plan, names: Sequence[str], *, first: bool) -> int:
         pending = [name for name, state in states.items() if state == PENDING]
         plan_file.write(order.moved(plan, names, pending, first=first))
     where = "before" if first else "after"
-    print(f"{plain(listed(names, 5))}: a resume of {shown(plan.root)} starts them {where} all other pending jobs")
+    say(f"{plain(listed(names, 5))}: a resume of {shown(plan.root)} starts them {where} all other pending jobs")
     return 0

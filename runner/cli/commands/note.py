@@ -9,6 +9,7 @@ from runner.cli.batch_folders import find
 from runner.cli.parser import add, add_base, base_folder
 from runner.core import redact
 from runner.core.errors import UserError
+from runner.core.printing import say
 from runner.core.text import plain, shown
 from runner.disk import labels, plan_file
 
@@ -34,7 +35,7 @@ def main(given: Namespace) -> int:
     if given.text or given.remove:
         labels.change(root, lambda before: replace(before, note=text or None))
     elif note := labels.read(root).note:
-        print(plain(note))
+        say(note)
     else:
-        print(f"{shown(root)}: has no note")
+        say(f"{shown(root)}: has no note")
     return 0

@@ -12,6 +12,7 @@ from runner.cli.parser import add, add_base, base_folder
 from runner.cli.removing import agreed, job_errors, refuse_running
 from runner.cli.session import locked_batch
 from runner.core.errors import UserError
+from runner.core.printing import say
 from runner.core.text import count, plain, shown, size
 from runner.disk import layout, plan_file, removal
 
@@ -32,14 +33,14 @@ def main(given: Namespace) -> int:
     sizes = {root: du.of_batch(root).total for root in roots}
     for root in roots:
         batch = inspect.batch_or_error(root)
-        print(f"{shown(root)}: {batch.state}, {batch.counts() or 'jobs unknown'}, {size(sizes[root])}")
+        say(f"{shown(root)}: {batch.state}, {batch.counts() or 'jobs unknown'}, {size(sizes[root])}")
     what = "this batch" if len(roots) == 1 else f"these {count(len(roots), 'batch').replace('batchs', 'batches')}"
     if not agreed(f"Remove {what}?", yes=given.yes):
-        print("Nothing was removed.")
+        say("Nothing was removed.")
         return DECLINED
     for root in roots:
         remove(root)
-        print(f"{shown(root)}: removed, {size(sizes[root])} freed", flush=True)
+        say(f"{shown(root)}: removed, {size(sizes[root])} freed", flush=True)
     return 0
 
 

@@ -10,6 +10,7 @@ from runner.cli.batch_folders import find
 from runner.cli.parser import add, add_base, base_folder
 from runner.cli.show import print_json
 from runner.core import clock
+from runner.core.printing import say
 
 HELP = "the jobs of a batch and their states now"
 
@@ -30,5 +31,6 @@ def show(root: Path, *, as_json: bool = False) -> int:
     if as_json:
         print_json(found.to_json(clock.seconds()))
     else:
-        print("\n".join(found.lines()))
+        for line in found.lines():
+            say(line)
     return 0

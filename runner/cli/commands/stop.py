@@ -19,6 +19,7 @@ from runner.cli.parser import add_base, base_folder
 from runner.core import program
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
+from runner.core.printing import say
 from runner.core.requests import StopJobs
 from runner.core.state import RUNNING
 from runner.core.text import plain, shown
@@ -69,7 +70,7 @@ def _running(base: Path) -> list[str]:
     if len(running) < 2 or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return []
     for number, root in enumerate(running, 1):
-        print(f"{number}  {plain(root.name)}: {inspect.batch_or_error(root).counts()}")
+        say(f"{number}  {plain(root.name)}: {inspect.batch_or_error(root).counts()}")
     answer = input(f"{len(running)} batches run; stop which one (1 to {len(running)})? ").strip()
     if not answer.isdecimal() or not 1 <= int(answer) <= len(running):
         raise UserError(f"nothing was stopped: {answer!r} is not one of the numbers; name a batch")
@@ -86,7 +87,7 @@ def stop_jobs(plan: Plan, names: Sequence[str], *, now: bool) -> int:
     while not answer.refused and any(_runs(job) for job in jobs):
         time.sleep(POLL)
     for job in jobs if not answer.refused else ():
-        print(inspect.job(job).line(job.name).strip())
+        say(inspect.job(job).line(job.name).strip())
     return code
 
 
@@ -106,7 +107,7 @@ def stop(root: Path, *, now: bool, drain: bool) -> int:
     if who := held.get("identity"):
         ending.request(who, Signals.DRAIN if drain else Signals.AT_ONCE if now else signal.SIGTERM)
     doing = "no further job is started; waiting for the one that runs" if drain else "stopping"
-    print(f"{shown(root)}: {doing}", flush=True)
+    say(f"{shown(root)}: {doing}", flush=True)
     _wait(plan, [who] if who else [], now=now, drain=drain)
     return status.show(root)
 
@@ -125,18 +126,18 @@ def _stop_jobs(plan: Plan, *, now: bool, drain: bool) -> int:
     """Stop the jobs whose runner is gone (--keep-running), through their supervisors."""
     elsewhere = {job.name: who.host for job in plan.jobs if (who := results.runs_on_other_host(job)) is not None}
     for name, host in elsewhere.items():
-        print(f"{shown(plan.root)}: {plain(name)} runs on {host}; stop it there")
+        say(f"{shown(plan.root)}: {plain(name)} runs on {host}; stop it there")
     records = {job.name: supervisor_file.read(job.out_dir) for job in plan.jobs}
     found = {name: who for name, who in records.items() if who is not None and who.alive}
     if not found:
         if not elsewhere:
-            print(f"{shown(plan.root)}: is not running")
+            say(f"{shown(plan.root)}: is not running")
         return 0
     names = ", ".join(plain(name) for name in found)
     if drain:
-        print(f"{shown(plan.root)}: no runner would start another job; {names} runs on until it ends")
+        say(f"{shown(plan.root)}: no runner would start another job; {names} runs on until it ends")
         return 0
-    print(f"{shown(plan.root)}: stopping {names}", flush=True)
+    say(f"{shown(plan.root)}: stopping {names}", flush=True)
     supervisors = [who.supervisor for who in found.values()]
     for supervisor in supervisors:
         ending.request(supervisor, Signals.AT_ONCE if now else signal.SIGTERM)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import shutil
 import sys
@@ -19,8 +17,10 @@ from rich.text import Text
 from runner.cli.batch_folders import batches, find, is_latest
 from runner.cli.parser import add_base, base_folder
 from runner.core import redact
+from runner.core.csv_text import as_csv
 from runner.core.errors import UserError, did_you_mean
 from runner.core.fields import is_number
+from runner.core.printing import say, say_json, write_data
 from runner.core.state import COMPLETED
 from runner.core.text import ascii_signs, count, duration, plain, shown
 from runner.disk import atomic, layout
@@ -101,9 +101,9 @@ def _over(found: Rows, key: str) -> Rows:
             raise UserError(f"--over: {name} is not a setting; name one that differs between the jobs, such as seed")
     rows, left_out = grouping.grouped(found, keys)
     if left_out:
-        print(f"Note: without {count(left_out, 'job')} that did not complete", file=sys.stderr)
+        say(f"Note: without {count(left_out, 'job')} that did not complete", file=sys.stderr)
     if len(rows) > 1 and all(row[NUMBER] == 1 for row in rows):
-        print(f"Note: no two jobs differ in {key} alone; --over takes several keys: {key},OTHER", file=sys.stderr)
+        say(f"Note: no two jobs differ in {key} alone; --over takes several keys: {key},OTHER", file=sys.stderr)
     if not rows:
         raise UserError("--over: no job has completed")
     return rows
@@ -198,21 +198,23 @@ def _rank(value: Any) -> tuple[bool, float, str]:
 def _write(given: Namespace, found: Rows, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
     declared = found.not_secret
     if given.json:
-        print(atomic.as_json([redact.mapping(grouping.flat(row), declared) for row in rows]))
+        say_json(atomic.as_json([redact.mapping(grouping.flat(row), declared) for row in rows]))
     elif given.csv is not None:
         names = list(
             dict.fromkeys(name for row in rows for name in grouping.flat({key: row.get(key) for key in columns}))
         )
         text = _csv(names, [grouping.flat(row) for row in rows], declared)
         if given.csv == "-":
-            print(text, end="")
+            write_data(text)
         else:
             _save(Path(given.csv), text.encode(errors="backslashreplace"))
-            print(f"{count(len(rows), 'row')} in {given.csv}")
+            say(f"{count(len(rows), 'row')} in {given.csv}")
     else:
         ranks = _ranks(columns, found, given)
         table = [
-            Column(name, [_cell(name, row, declared) for row in rows], ranks[name], least=_least(name, found))
+            Column(
+                plain(name), [plain(_cell(name, row, declared)) for row in rows], ranks[name], least=_least(name, found)
+            )
             for name in columns
         ]
         _show(table, _best(rows, found, given.sort))
@@ -258,11 +260,11 @@ def _show(table: Sequence[Column], place: int | None) -> None:
     console = Console(file=sys.stdout, highlight=False, width=width or 1 << 16)
     for number, line in enumerate(shown_part.lines):
         if number == shown_part.best:
-            console.print(Text(signs(line), style="bold green"), soft_wrap=True)
+            console.print(Text(plain(signs(line)), style="bold green"), soft_wrap=True)
         else:
-            print(signs(line))
+            say(signs(line))
     if shown_part.note:
-        print(signs(shown_part.note))
+        say(signs(shown_part.note))
 
 
 def _save(path: Path, content: bytes) -> None:
@@ -274,11 +276,8 @@ def _save(path: Path, content: bytes) -> None:
 
 
 def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]], shown: Collection[str]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(redact.mapping(row, shown) for row in rows)
-    return text.getvalue()
+    recorded = (redact.mapping(row, shown) for row in rows)
+    return as_csv(columns, ([row.get(column) for column in columns] for row in recorded))
 
 
 def _cell(column: str, row: dict[str, Any], shown: Collection[str]) -> str:

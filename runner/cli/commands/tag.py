@@ -11,6 +11,7 @@ from runner.cli.batch_folders import find
 from runner.cli.parser import add, add_base, base_folder
 from runner.core import redact
 from runner.core.errors import UserError, did_you_mean
+from runner.core.printing import say
 from runner.core.text import plain, shown
 from runner.disk import labels, plan_file
 from runner.disk.labels import Labels
@@ -41,7 +42,7 @@ def main(given: Namespace) -> int:
         after = labels.change(root, lambda before: _with(before, given.tags))
     else:
         after = labels.read(root)
-    print(f"{shown(root)}: {plain(', '.join(after.tags)) or 'has no tags'}")
+    say(f"{shown(root)}: {plain(', '.join(after.tags)) or 'has no tags'}")
     return 0
 
 

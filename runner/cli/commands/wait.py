@@ -10,6 +10,7 @@ from runner.cli import inspect
 from runner.cli.batch_folders import find
 from runner.cli.parser import add_base, base_folder
 from runner.cli.session import ALL_COMPLETED, SOME_DID_NOT
+from runner.core.printing import say
 from runner.core.state import COMPLETED, RUNNING
 from runner.core.text import plain
 from runner.disk import results
@@ -33,7 +34,7 @@ def main(given: Namespace) -> int:
     recorded.plan(root, contents=False)  # the waiting for a folder that is not a batch would end at once
     lock = BatchPaths(root).lock
     if sys.stdout.isatty() and holder(lock) is not None:
-        print(f"{plain(root.name)}: waiting for its end; Ctrl+C leaves it running", flush=True)
+        say(f"{plain(root.name)}: waiting for its end; Ctrl+C leaves it running", flush=True)
     while True:
         while holder(lock) is not None:
             time.sleep(POLL)
@@ -42,7 +43,7 @@ def main(given: Namespace) -> int:
             break
         time.sleep(POLL)
     if sys.stdout.isatty():
-        print(f"{plain(found.name)}: {found.state}; {found.counts()}")
+        say(f"{plain(found.name)}: {found.state}; {found.counts()}")
     return _exit_code(found, results.read_end(root))
 
 
