@@ -112,12 +112,19 @@ def _typed(value: Any) -> Any:
     if isinstance(value, PurePath):
         return {"$windows_path" if isinstance(value, PureWindowsPath) else "$path": str(value)}
     if is_dataclass(kind):
-        entries = {field.name: getattr(value, field.name) for field in fields(kind)}
+        entries = {field.name: _field(value, field.name) for field in fields(kind)}
         return {"$dataclass": [home(kind), _mapping(entries)]}
     for module, form in _ARRAYS:
         if kind.__module__.partition(".")[0] == module and (found := form(sys.modules[module], value)) is not None:
             return found
     raise NotCanonical(_complaint(value))
+
+
+def _field(value: Any, name: str) -> Any:
+    try:
+        return getattr(value, name)
+    except AttributeError:
+        raise NotCanonical("this field of a dataclass has no value; set it, or give it a default", name) from None
 
 
 def _mapping(values: dict[Any, Any]) -> dict[str, Any]:

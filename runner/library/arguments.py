@@ -29,6 +29,7 @@ class Given:
     workers: int = 1
     isolate: bool = False
     code: Literal["ignore", "warn", "rerun"] = "warn"
+    adopt: str | None = None
 
     @property
     def isolated(self) -> bool:
@@ -58,6 +59,11 @@ def parser(program: str) -> argparse.ArgumentParser:
         help="when the code has changed since a result was computed: use it, use it and print a warning (default), or "
         "compute it again",
     )
+    add(
+        "--adopt",
+        metavar="OLD",
+        help="results of the function that was called OLD, or file.py:OLD, are those of this one",
+    )
     return found
 
 
@@ -67,6 +73,8 @@ def parse(words: Sequence[str], program: str) -> Given:
     given = Given(**{**values, "only": tuple(values["only"])})
     if given.report and (given.rerun or given.isolate or given.workers > 1 or given.dry_run):
         raise _unusable("--report computes nothing; use it without --rerun, --dry-run, --isolate and --workers")
+    if given.adopt is not None and (given.report or given.rerun or given.dry_run):
+        raise _unusable("--adopt changes records of results; use it without --report, --rerun and --dry-run")
     return given
 
 

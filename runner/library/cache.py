@@ -21,6 +21,7 @@ from runner.disk import atomic, layout
 from runner.disk.place import Place
 from runner.disk.reading import LARGEST_OF_BATCH, read_bytes, read_json
 from runner.disk.whole import copy_whole, remove_whole
+from runner.library.identity import Identity, described
 from runner.processes.process_id import own
 
 SCHEMA = 2  # 1: `code` is that of earlier_fingerprint
@@ -36,7 +37,7 @@ class Key:
     digest: str
     config: Any
     text: str
-    function: str  # module and name
+    function: Identity
     code: str
     version: str | None = None
     earlier_code: Callable[[], str] = lambda: ""  # as version 0.1.0 computed it; needed for its results only
@@ -84,14 +85,13 @@ def look(folder: Path, key: Key, policy: CachePolicy = CachePolicy()) -> Hit | M
     if meta.get("status") != "completed":
         return Miss()
     config = meta.get("config")
-    if meta.get("hash") != key.digest or (canonical(config) != key.text and not redact.agree(config, key.config)):
+    if meta.get("hash") != key.digest or not is_config(config, key):
         return Miss("meta.json is of another config")
     if policy.since is not None and not str(meta.get("start_time")) >= policy.since:
         return Miss("is to be computed again", outdated=True)
     same_code = key.has_code_of(meta)
-    if meta.get("function") != key.function and not same_code:  # the second: its file was renamed
-        why = f"{folder} holds a result of {meta.get('function')}, not of {key.function}"
-        return Miss(f"{why}; give each its own output_dir, or use --rerun", foreign=True)
+    if not key.function.is_of(meta) and not same_code:  # the second: its file was renamed
+        return Miss(_foreign(folder, key, meta), foreign=True)
     if meta.get("version") != key.version:
         return Miss(f"version {meta.get('version')} became {key.version}", outdated=True)
     stale = not same_code and policy.code != "ignore"
@@ -107,6 +107,19 @@ def look(folder: Path, key: Key, policy: CachePolicy = CachePolicy()) -> Hit | M
         return Hit(pickle.loads(content), meta, stale)
     except Exception as error:  # whatever the classes in it raise
         return Miss(f"result.pkl cannot be loaded ({type(error).__name__}: {error})")
+
+
+def is_config(config: Any, key: Key) -> bool:
+    """Whether a recorded config is the one of the key, as far as it was written down."""
+    return canonical(config) == key.text or redact.agree(config, key.config)
+
+
+def _foreign(folder: Path, key: Key, meta: Mapping[str, Any]) -> str:
+    other, ours = str(meta.get("function")), key.function.function
+    if other == ours:  # of another file
+        other, ours = described(other, meta.get("file")), str(key.function)
+    cure = f"--adopt {meta.get('function')} if it was renamed, or --rerun"
+    return f"{folder} holds a result of {other}, not of {ours}; give each its own output_dir, or use {cure}"
 
 
 def read_meta(folder: Path) -> dict[str, Any] | None:
@@ -135,7 +148,22 @@ def migrate(folder: Path, key: Key) -> None:
     """
     meta = read_meta(folder) or {}
     if meta.get("schema") == 1 and meta.get("status") == "completed" and key.has_code_of(meta):
-        atomic.write_json(folder / layout.META, {**meta, "schema": SCHEMA, "code": key.code})
+        atomic.write_json(folder / layout.META, _renewed(meta, key))
+
+
+def adopt(folder: Path, key: Key) -> bool:
+    """Make the result of another function one of this function, with a note; False if there is none any more."""
+    meta = read_meta(folder) or {}
+    if meta.get("status") != "completed" or not is_config(meta.get("config"), key):
+        return False
+    note = {name: meta.get(name) for name in ("function", "file", "code", "adopted_from")}
+    atomic.write_json(_place(folder) / layout.META, {**_renewed(meta, key), "adopted_from": note})
+    return True
+
+
+def _renewed(meta: Mapping[str, Any], key: Key) -> dict[str, Any]:
+    function = {"function": key.function.function, "file": key.function.file}
+    return {**meta, "schema": SCHEMA, **function, "code": key.code, "config": key.config}
 
 
 def fail(folder: Path, key: Key, error: BaseException, times: Mapping[str, Any], versions: Mapping[str, str]) -> str:
@@ -173,7 +201,8 @@ def _write_meta(
         "status": status,
         "hash": key.digest,
         "config": key.config,
-        "function": key.function,
+        "function": key.function.function,
+        "file": key.function.file,
         "code": key.code,
         "version": key.version,
         **times,

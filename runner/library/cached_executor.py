@@ -170,7 +170,7 @@ class CachedExecutor:
             try:
                 one.lock = ConfigLock(one.job.out_dir, one.key)
             except WaitsForItself:
-                cause = f"{one.key.function} calls itself with an equal config, and would wait for itself"
+                cause = f"{one.key.function.function} calls itself with an equal config, and would wait for itself"
                 one.end(_ended(one.job, Outcome(ERROR, error=f"{cause}; change a key, or give run(output_dir=…)")))
                 return False
             except Held as held:

@@ -79,4 +79,4 @@ def _locks(folder: Path) -> Place:
 
 
 def _name(key: Key) -> str:
-    return f"{key.digest}-{hashlib.sha256(key.function.encode(errors='surrogatepass')).hexdigest()[:8]}"
+    return f"{key.digest}-{hashlib.sha256(str(key.function).encode(errors='surrogatepass')).hexdigest()[:8]}"

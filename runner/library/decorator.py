@@ -7,7 +7,7 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
@@ -48,9 +48,10 @@ class Incomplete(RuntimeError):
 class Experiment(Generic[C, R]):
     """What the decorator makes of a function. Calling it calls the function, and keeps nothing."""
 
-    def __init__(self, function: Callable[[C], R], version: str | None = None) -> None:
+    def __init__(self, function: Callable[[C], R], version: str | None = None, ignore: Iterable[str] = ()) -> None:
         self.function = function
         self.version = version
+        self.ignore = tuple(ignore)
         self._code = CurrentCode(function)
         self._configs: Callable[[], Iterable[Any]] | None = None
         self._report: Callable[..., object] | None = None
@@ -149,10 +150,11 @@ class Experiment(Generic[C, R]):
             code=self._code.fingerprint(),
             earlier_code=functools.cache(lambda: earlier_fingerprint.fingerprint(self.function)),
             version=self.version,
+            ignored=self.ignore,
             argv=command,
             env=lambda folder, name: _environment(root, folder, name) if command else {},
         )
-        plan, calls = planner.plan(self._configs(), request, clock.now())
+        plan, calls = planner.plan(_listed(self._configs), request, clock.now())
         if not given.only:
             return plan, calls
         names = [call.name for call in calls]
@@ -181,11 +183,7 @@ class Experiment(Generic[C, R]):
 
     def _reported(self, calls: Sequence[Call], known: Evaluated, console: Console, program: Path | None) -> list[R]:
         there = [call for call in calls if call.job.name in known.hits]
-        missing = {
-            call.job.name: evaluation.why_missing(known.records[call.job.name])
-            for call in calls
-            if call.job.name not in known.hits
-        }
+        missing = {call.job.name: known.why_missing(call.job.name) for call in calls if call.job.name not in known.hits}
         results: list[R] = [known.hits[call.job.name].value for call in there]
         configs = [call.config for call in there]
         for name, why in missing.items():
@@ -207,20 +205,44 @@ class Experiment(Generic[C, R]):
 @overload
 def experiment(function: Callable[[C], R], /) -> Experiment[C, R]: ...
 @overload
-def experiment(*, version: str | int | None = None) -> Callable[[Callable[[C], R]], Experiment[C, R]]: ...
-def experiment(function: Callable[[Any], Any] | None = None, /, *, version: str | int | None = None) -> Any:
+def experiment(
+    *, version: str | int | None = None, ignore: Collection[str] = ()
+) -> Callable[[Callable[[C], R]], Experiment[C, R]]: ...
+def experiment(
+    function: Callable[[Any], Any] | None = None,
+    /,
+    *,
+    version: str | int | None = None,
+    ignore: Collection[str] = (),
+) -> Any:
     """Make an Experiment of a function that takes a config and returns a result, which can be pickled.
 
-    A result of another `version` counts as none: change it when old results have become wrong.
+    A result of another `version` counts as none: change it when old results have become wrong. Keys in `ignore`, such
+    as `num_workers` or `data.num_workers`, do not change results: configs that differ in them alone are equal.
     """
     text = None if version is None else str(version)
-    return _decorated(function, text) if function is not None else lambda it: _decorated(it, text)
+    if isinstance(ignore, str):
+        raise TypeError(f"@runner.experiment(ignore={ignore!r}) is a text; give a list of keys: ignore=[{ignore!r}]")
+    return _decorated(function, text, ignore) if function is not None else lambda it: _decorated(it, text, ignore)
 
 
-def _decorated(function: Any, version: str | None) -> Experiment[Any, Any]:
+def _decorated(function: Any, version: str | None, ignore: Collection[str]) -> Experiment[Any, Any]:
     if not callable(function) or not hasattr(function, "__qualname__"):
         raise TypeError(f"@runner.experiment decorates a function that takes a config, not {function!r}")
-    return Experiment(function, version)
+    return Experiment(function, version, ignore)
+
+
+def _listed(configs: Callable[[], Iterable[Any]]) -> Iterable[Any]:
+    """What the function of the configs returns, if it can be a list of configs."""
+    if not callable(configs):
+        raise UserError(
+            f"configs= is a {type(configs).__name__}; give a function that returns it: configs=lambda: [...]"
+        )
+    found = configs()
+    if isinstance(found, str | Mapping) or not isinstance(found, Iterable):
+        what = "nothing" if found is None else f"a {type(found).__name__}"
+        raise UserError(f"{getattr(configs, '__name__', 'configs')}() returned {what}; return a list of configs")
+    return found
 
 
 def _command(program: Path | None, scope: Mapping[str, Any]) -> tuple[str, ...]:

@@ -28,6 +28,12 @@ class Duplicates:
             self._list()
         return sorted(self._names.get(key.digest, ()))
 
+    def all(self) -> dict[str, set[str]]:
+        """Hash -> the names of its folders."""
+        if self._listed_at is None:
+            self._list()
+        return self._names
+
     def add(self, name: str, key: Key) -> None:
         """A folder that this process makes."""
         self._ours.add(key.digest)

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,7 @@ from runner.executors.local import Local
 from runner.executors.provenance import Provenance
 from runner.executors.python_environment import PACKAGES
 from runner.library import cache, current_code
+from runner.library.adopt import adopt
 from runner.library.arguments import Given
 from runner.library.cache import CachePolicy, Hit, Miss
 from runner.library.cached_executor import CachedExecutor, cached
@@ -43,6 +44,14 @@ class Evaluated:
     hits: Mapping[str, Hit]
     records: Mapping[str, Record]
     signal: int | None = None
+    unusable: Mapping[str, str] = field(default_factory=dict)  # why a result that is there was not taken
+
+    def why_missing(self, name: str) -> str:
+        """Why a config has no result, in a few words."""
+        state = self.records[name].state
+        if isinstance(state, Finished):
+            return state.outcome.error or self.records[name].status
+        return self.unusable.get(name, "not computed")
 
 
 class Work:
@@ -138,6 +147,8 @@ def evaluate(
 ) -> Evaluated:
     """Bring every call to a result, as far as that can be done."""
     policy = CachePolicy(given.code, clock.now() if given.rerun else None)
+    if given.adopt is not None and (adopted := adopt(calls, given.adopt)):
+        console.print(f"Adopted from {given.adopt}: {listed(adopted, LISTED)}.")
     existing = {} if given.rerun else look_up(calls, policy)
     hits = {name: found for name, found in existing.items() if isinstance(found, Hit)}
     _migrate(calls, hits)
@@ -171,11 +182,13 @@ def compute(function: Callable[[Any], Any], call: Call) -> int:
 
 def existing_results(calls: Sequence[Call], policy: CachePolicy, console: Console) -> Evaluated:
     """The results that there are; nothing is computed."""
-    hits = {name: found for name, found in look_up(calls, policy).items() if isinstance(found, Hit)}
+    existing = look_up(calls, policy)
+    hits = {name: found for name, found in existing.items() if isinstance(found, Hit)}
+    unusable = {name: it.why for name, it in existing.items() if isinstance(it, Miss) and it.why and not it.outdated}
     _print_stale(hits, console)
     jobs = {call.job.name: call.job for call in calls}
     records = {name: cached(job, hits[name]) if name in hits else Record(job) for name, job in jobs.items()}
-    return Evaluated(hits, records)
+    return Evaluated(hits, records, unusable=unusable)
 
 
 def _print_stale(hits: Mapping[str, Hit], console: Console) -> None:
@@ -185,10 +198,3 @@ def _print_stale(hits: Mapping[str, Hit], console: Console) -> None:
             f"Stale: the code has changed since {listed(stale, LISTED)} "
             f"{'was' if len(stale) == 1 else 'were'} computed. --code rerun computes again, --code ignore is silent."
         )
-
-
-def why_missing(record: Record) -> str:
-    """Why a config has no result, in a few words."""
-    if isinstance(record.state, Finished):
-        return record.state.outcome.error or record.status
-    return "not computed"

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runner.core.canonical import canonical, typed
+from runner.core.canonical import NotCanonical, canonical, typed
 from runner.core.config import Config
 
 
@@ -31,7 +31,7 @@ class OwnValues:
     def check(self) -> None:
         """Raises ChangedValue."""
         for key, value in _entries(self.config):
-            if key in self._shared and canonical(typed(value)) != self._shared[key]:
+            if key in self._shared and _text(value) != self._shared[key]:
                 raise ChangedValue(
                     f"the function has changed config.{key}, which cannot be copied, so that other configs may hold "
                     "the changed value; copy it in the function before changing it"
@@ -41,7 +41,8 @@ class OwnValues:
         try:
             return copy.deepcopy(value, _NoMemo())
         except Exception:
-            self._shared[key] = canonical(typed(value))
+            if (text := _text(value)) is not None:
+                self._shared[key] = text
             return value
 
     def _set(self, key: str, value: Any) -> None:
@@ -66,6 +67,14 @@ def _entries(config: Any) -> Iterator[tuple[str, Any]]:
         return iter(list(config.items()))
     names = [field.name for field in dataclasses.fields(config)]
     return iter([(name, getattr(config, name)) for name in names if hasattr(config, name)])
+
+
+def _text(value: Any) -> str | None:
+    """None for a value without a canonical form: that of a key which does not count."""
+    try:
+        return canonical(typed(value))
+    except NotCanonical:
+        return None
 
 
 def plain_copy(config: Any) -> Any:

@@ -16,6 +16,8 @@ from runner.core.errors import UserError
 from runner.core.job import Job, Plan
 from runner.core.plan_kind import PlanKind
 from runner.library.cache import Key
+from runner.library.hidden_form import hidden
+from runner.library.identity import Identity
 from runner.library.own_values import ChangedValue, OwnValues, plain_copy
 from runner.planners.names import safe
 
@@ -31,12 +33,13 @@ class Call:
     config: Any
     key: Key
     job: Job
+    ignored: tuple[str, ...] = ()
 
     def own_values(self) -> OwnValues:
         """The config for one call of the function. Raises ChangedValue if it is not the one of the hash any more."""
         own = OwnValues(self.config)
         try:
-            _, form = _read(own.config, self.name)
+            _, form = _read(own.config, self.name, self.ignored)
             unchanged = digest(canonical(form)) == self.key.digest
         except (NotCanonical, UserError):
             unchanged = False
@@ -57,6 +60,7 @@ class Request:
     code: str
     earlier_code: Callable[[], str] = lambda: ""
     version: str | None = None
+    ignored: tuple[str, ...] = ()  # keys of configs that do not count; `optimizer.workers` is one in a section
     argv: tuple[str, ...] = ()
     env: Callable[[Path, str], Mapping[str, str]] = lambda folder, name: {}
 
@@ -65,12 +69,12 @@ def plan(configs: Iterable[Any], request: Request, created_at: str) -> tuple[Pla
     """The plan, and a call for each config in its order. Raises UserError with all errors."""
     problems: list[str] = []
     keys: list[tuple[Any, Key]] = []
-    function = home(request.function)
+    function = Identity.of(request.function, request.root)
     forms: dict[str, tuple[str, str]] = {}  # hash -> canonical text, and what has it
     for number, config in enumerate(configs):
         where = f"config {number + 1}"
         try:
-            name, form = _read(config, request.function.__name__)
+            name, form = _read(config, request.function.__name__, request.ignored)
         except NotCanonical as error:
             problems.append(f"{where}, {error}")
             continue
@@ -83,7 +87,7 @@ def plan(configs: Iterable[Any], request: Request, created_at: str) -> tuple[Pla
         if other != text:
             problems.append(f"{where} ({name}) and {whose} differ and have one hash, {hashed}; add a key to one")
         if redact.may_hold(text):
-            form = redact.mapping({"": form})[""]
+            form = hidden(form)
             text = canonical(form)
         key = Key(name, hashed, form, text, function, request.code, request.version, request.earlier_code)
         keys.append((plain_copy(config), key))
@@ -94,8 +98,8 @@ def plan(configs: Iterable[Any], request: Request, created_at: str) -> tuple[Pla
     return Plan(request.function.__name__, request.root, tuple(jobs.values()), KIND, created_at), calls
 
 
-def _read(config: Any, function: str) -> tuple[str, Any]:
-    """The name of a config, and the typed form of what its work depends on."""
+def _read(config: Any, function: str, ignored: tuple[str, ...]) -> tuple[str, Any]:
+    """The name of a config, and the typed form of what its work depends on: all but the keys that are ignored."""
     if isinstance(config, Mapping):
         entries: dict[Any, Any] = dict(config)
     elif dataclasses.is_dataclass(config) and not isinstance(config, type):
@@ -105,8 +109,31 @@ def _read(config: Any, function: str) -> tuple[str, Any]:
     name = entries.get("name", function)
     if not isinstance(name, str) or not name.strip():
         raise UserError(f"its name is {name!r}; a name is text, and names a folder")
-    form = typed({key: value for key, value in entries.items() if key not in ADDED})
+    if not _is_text(name):
+        raise UserError(f"its name is {name!r}, which holds half a character; a name is text, and names a folder")
+    form = typed({key: value for key, value in entries.items() if key not in ADDED and key not in ignored})
+    for key in ignored:
+        form = _without(form, key.split("."))
     return name, form if isinstance(config, Mapping) else {"$dataclass": [home(type(config)), form]}
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode(errors="surrogateescape")  # bytes of a file name that are no text are allowed
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _without(form: Any, path: list[str]) -> Any:
+    """A typed form without the entry at `optimizer.workers`; the same one if there is none."""
+    if not isinstance(form, dict):
+        return form
+    kind, inner = form.get("$dataclass", (None, form))
+    key, *below = path
+    if key in inner:
+        inner = {**inner, key: _without(inner[key], below)} if below else {k: v for k, v in inner.items() if k != key}
+    return inner if kind is None else {"$dataclass": [kind, inner]}
 
 
 def _calls(keys: list[tuple[Any, Key]], request: Request) -> list[Call]:
@@ -127,7 +154,8 @@ def _calls(keys: list[tuple[Any, Key]], request: Request) -> list[Call]:
                 config=key.config,
                 env=request.env(out_dir, key.name),
             )
-        calls.append(Call(key.name, _given(config, key.name, jobs[place].out_dir), key, jobs[place]))
+        given = _given(config, key.name, jobs[place].out_dir)
+        calls.append(Call(key.name, given, key, jobs[place], request.ignored))
     return calls
 
 
