@@ -136,6 +136,8 @@ def _lines(path: Path) -> Iterator[dict[str, Any] | None]:
             except (ValueError, RecursionError):
                 record = None
             yield record if isinstance(record, dict) else None
+            if len(line) == LONGEST:  # not a file of lines: it may be of any size
+                return
 
 
 def _truth(value: Any) -> bool | None:

@@ -26,6 +26,7 @@ OF_A_BATCH = (
 OF_A_JOB = (
     "stdout.log", "stderr.log", "combined.log", "experiment_result.json", "experiment_metadata.json", "supervisor.json",
     "config_used.sh", "metrics.jsonl", "parsed_metrics.jsonl", "error.json", "job.json", "error_details.txt", "ckpt.pt",
+    "metrics.csv", "trainer_state.json", "wandb-summary.json", "events.out.tfevents.1",
 )  # fmt: skip
 MEMORY = 2 << 30  # bytes
 SECONDS = 30  # for one command

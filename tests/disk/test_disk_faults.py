@@ -172,7 +172,7 @@ def test_links_planted_in_a_folder_are_not_followed(work: Workspace) -> None:
     assert precious.read_text() == "do not touch"
     assert work.result("b")["return_code"] == 4 and not (work.batch / "b/experiment_result.json").is_symlink()
     # And at the next attempt: the folder of the old one is planted.
-    aside = work.batch / "b" / "attempt_1"
+    aside = work.batch / "b" / f"attempt_{work.result('b')['attempt']}"  # records that are links were archived as one
     aside.symlink_to(work / "elsewhere", target_is_directory=True)
     work.run("--resume", code=1)
     assert precious.read_text() == "do not touch" and list((work / "elsewhere").iterdir()) == []

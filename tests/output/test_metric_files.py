@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,18 @@ def test_a_file_that_is_torn_or_odd_has_no_rows(tmp_path: Path, name: str, conte
 def test_a_pipe_in_place_of_a_file_does_not_block(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
     assert not found(tmp_path)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_of_40_gb_is_not_read_to_its_end(tmp_path: Path, name: str) -> None:
+    begin = b"step,loss\n" if name == "metrics.csv" else b""
+    (tmp_path / name).write_bytes(begin)
+    os.truncate(tmp_path / name, 40 << 30)
+    tracemalloc.start()
+    assert not found(tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    tracemalloc.stop()
 
 
 def test_links_and_earlier_attempts_are_not_followed(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 
 from runner.disk.reading import open_regular
 from runner.output import names
@@ -15,11 +16,14 @@ if TYPE_CHECKING:
     from runner.output.metric_files import Row
 
 MOST = 1_000_000  # rows
+LARGEST = 1 << 28  # bytes of a file: what is larger is none of its tables
 
 
 def rows(path: str) -> Iterator[Row]:
-    """Its rows. Raises ValueError for a table without a `step`, which is of another program."""
+    """Its rows. Raises ValueError for one that is of another program: without a `step`, or too large."""
     with open_regular(path, links=True) as file:
+        if os.fstat(file.fileno()).st_size > LARGEST:
+            raise ValueError("is larger than a table of Lightning")
         lines = (line.decode(errors="replace") for line in file)
         table = csv.DictReader(lines)
         if "step" not in (table.fieldnames or ()):

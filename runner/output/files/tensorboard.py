@@ -28,6 +28,8 @@ def rows(path: str) -> Iterator[Row]:
     with open_regular(path, links=True) as file:
         while file.tell() < MOST and len(head := file.read(12)) == 12:
             (size,) = struct.unpack("<Q", head[:8])
+            if not size:  # no event is empty: it is another kind of file
+                return
             if size > LARGEST:
                 file.seek(size + 4, 1)
                 continue

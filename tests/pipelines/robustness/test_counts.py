@@ -59,6 +59,15 @@ def test_records_are_summed(tmp_path: Path, name: str) -> None:
     assert derive(tmp_path) == Counts(Share(2, 3), Share(3, 4), "", {"adversarial": name, "ood": name})
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["metrics/success_counts.json", "raw/records.jsonl", "predictions.jsonl"])
+def test_a_file_of_40_gb_is_not_read_to_its_end(tmp_path: Path, name: str) -> None:
+    write(tmp_path, name, "")
+    os.truncate(tmp_path / name, 40 << 30)
+    found = derive(tmp_path)
+    assert found.adversarial is None and found.notes
+
+
 def test_each_half_comes_from_the_first_file_that_has_it(tmp_path: Path) -> None:
     write(tmp_path, "metrics/success_counts.json", {"adversarial_success": 1, "adversarial_total": 2})
     write(tmp_path, "raw/records.jsonl", "".join(ADVERSARIAL))
