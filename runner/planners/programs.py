@@ -55,7 +55,7 @@ def is_thin(path: Path) -> bool:
 def takes_dry_run(path: Path) -> bool:
     """Whether a program looks as if it had the documented flag --dry-run: one that has not might do its work."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = read_bytes(path, links=True).decode(errors="replace")
     except OSError:
         return False
     return any(word in text for word in ("dry-run", "dry_run", "runner_lib"))
