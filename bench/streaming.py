@@ -44,8 +44,9 @@ from overhead import NAIVE, OURS, environment_info, scratch
 from runner.core.job import Job
 from runner.core.options import RunOptions
 from runner.core.state import Record
+from runner.executors.guard import Guard
 from runner.executors.patience import Patience
-from runner.executors.supervised import Supervised
+from runner.executors.supervised import Room, Supervised
 
 SPEED_BAR, CPU_BAR, MEMORY_BAR = 8.0, 8.0, 40.0  # times the naive MB/s, a fraction of its CPU seconds, MB
 CAT, TEE = "cat > file", "tee file"
@@ -179,7 +180,7 @@ def ours(folder: Path, blocks: int) -> Measured:
     """One job, as the engine starts it."""
     began = time.perf_counter()
     job = Job("job", tuple(child(blocks)), folder / "job")
-    handle = Supervised(job, RunOptions(), lambda job: {}, Patience(lambda: False))
+    handle = Supervised(job, RunOptions(), lambda job: {}, Patience(lambda: False), Guard(), Room())
     measured = watch(handle.supervisor_pid, began, blocks)
     while not handle.done():
         handle.read_events()

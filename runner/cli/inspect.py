@@ -9,8 +9,9 @@ from pathlib import Path
 from runner.core.errors import UserError
 from runner.core.job import Job
 from runner.core.result import Result
-from runner.core.state import INTERRUPTED, PENDING
-from runner.disk import labels, layout, requests, results
+from runner.core.state import INTERRUPTED, LOST, PENDING
+from runner.core.text import listed
+from runner.disk import labels, layout, requests, results, strays
 from runner.disk.lock import holder, was_left
 from runner.disk.record_file import Unreadable
 from runner.planners import recorded
@@ -26,6 +27,8 @@ def batch(root: Path) -> BatchStatus:
     if held is not None:
         jobs = _with_reasons(jobs, requests.reasons(root))
     states = [one.status for one in jobs.values()]
+    if held is not None and "stranger" in held:
+        held = None
     state = batch_state(states, locked=held is not None, left=held is None and was_left(lock))
     own = labels.read(root)
     return BatchStatus(
@@ -80,4 +83,14 @@ def job(planned: Job) -> JobStatus:
         pid=found.pid,
         host=found.host,
         started_at=found.started_at,
+        note=_left_behind(planned) if found.status == LOST else None,
     )
+
+
+def _left_behind(planned: Job) -> str | None:
+    """A phrase on the processes of a lost job that live."""
+    pids = strays.of(planned)
+    if not pids:
+        return None
+    words = "1 process of it lives" if len(pids) == 1 else f"{len(pids)} processes of it live"
+    return f"{words}: pid {listed([str(pid) for pid in pids], 5)}; stop ends what is left"

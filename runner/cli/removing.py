@@ -33,7 +33,7 @@ def job_errors(root: Path) -> Iterator[str]:
         name = f"{shown(root)}: {plain(str(folder.relative_to(root)))}"
         if who.on_other_host:
             path = shown(folder / SUPERVISOR)
-            yield f"{name} runs on {who.host}; stop it there; if it does not run there any more, delete {path}"
+            yield f"{name} runs on {who.where}; stop it there; if it does not run there any more, delete {path}"
         else:
             yield f"{name} runs (pid {who.supervisor_pid}); stop it with {program.offered('stop', root)}"
 

@@ -200,6 +200,7 @@ def locked_batch(root: Path) -> Iterator[Lock]:
     try:
         lock = Lock(BatchPaths(root).lock)
     except Held as held:
-        raise Locked(f"{shown(root)}: is locked by another runner ({held})", counted=False) from None
+        by = held if held.stranger else f"another runner ({held})"
+        raise Locked(f"{shown(root)}: is locked by {by}", counted=False) from None
     with lock:
         yield lock

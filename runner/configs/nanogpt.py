@@ -21,7 +21,9 @@ from runner.core.errors import UserError, did_you_mean
 from runner.processes import process_tree
 
 #: Variables of a job's environment that differ from job to job: to read them is to have another value each time.
-ENVIRON = ("WANDB_DIR", "WANDB_RUN_GROUP", "WANDB_NAME", "TORCHINDUCTOR_CACHE_DIR", process_tree.MARK)
+ENVIRON = (
+    "WANDB_DIR", "WANDB_RUN_GROUP", "WANDB_NAME", "TORCHINDUCTOR_CACHE_DIR", process_tree.MARK, process_tree.FOLDER,
+)  # fmt: skip
 
 
 class _Unknown:

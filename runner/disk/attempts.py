@@ -34,12 +34,16 @@ NO_CHECKPOINT = "no checkpoint found; starts from the beginning"
 
 
 def begin(
-    job: Job, provenance: Mapping[str, Any], environment: Mapping[str, str], checkpoints: Sequence[str] = ()
+    job: Job,
+    provenance: Mapping[str, Any],
+    environment: Mapping[str, str],
+    checkpoints: Sequence[str] = (),
+    mark: str | None = None,
 ) -> Attempt:
     """Prepare the job's folder for its next attempt, and write what is known before the start.
 
     `environment` is added to that of the job, for this attempt. `checkpoints` are patterns of what counts as one; none:
-    the usual ones. Raises OSError, also for a job that runs on another host.
+    the usual ones. `mark` is that of the attempt. Raises OSError, also for a job that runs on another host.
     """
     folder = Place.of_job(job)
     folder.make()
@@ -50,11 +54,17 @@ def begin(
     archive_attempt(job, whole=checkpoint is None)
     for name, content in job.files.items():
         atomic.write_bytes(folder / name, content)
-    added = {**environment, **job.env, process_tree.MARK: uuid.uuid4().hex}
+    own = {process_tree.MARK: mark or new_mark(), process_tree.FOLDER: str(job.out_dir)}
+    added = {**environment, **job.env, **own}
     note = NO_CHECKPOINT if resumes and checkpoint is None and not _completed_before(job, number) else ""
     attempt = Attempt(job, number, command(job, checkpoint), added, note)
     atomic.write_json(folder / layout.METADATA, results.metadata(attempt, provenance))
     return attempt
+
+
+def new_mark() -> str:
+    """A value that no other attempt has, of any job."""
+    return uuid.uuid4().hex
 
 
 def take_back(attempt: Attempt) -> None:
@@ -217,10 +227,10 @@ def clean_up(job: Job) -> None:
     Raises OSError for a job that runs on another host; its files must not be changed.
     """
     if (other := results.runs_on_other_host(job)) is not None:
-        raise OSError(errno.EBUSY, f"the job runs on {other.host}", str(job.out_dir / layout.SUPERVISOR))
+        raise OSError(errno.EBUSY, f"the job runs on {other.where}", str(job.out_dir / layout.SUPERVISOR))
     atomic.remove_partial(Place.of_job(job))
     if results.read_result(job) is None and (mark := _mark(job)):
-        process_tree.kill_marked(mark)
+        process_tree.kill_marked(mark, job.out_dir)
 
 
 def clean_up_batch(plan: Plan) -> None:
@@ -239,7 +249,7 @@ def clean_up_batch(plan: Plan) -> None:
             if found.alive:
                 continue
             if found.mark:
-                process_tree.kill_marked(found.mark)
+                process_tree.kill_marked(found.mark, job.out_dir)
         supervisor_file.remove(Place.of_job(job))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from runner.core import clock
 from runner.core.fields import Fields
-from runner.disk import record_file
+from runner.disk import lock_holders, record_file
 from runner.disk.opening import open_file
 from runner.disk.place import Place
 from runner.processes import process_id
@@ -28,6 +28,10 @@ class Held(Exception):
     """Another process runs this batch; `holder` is what it wrote about itself."""
 
     def __init__(self, holder: dict[str, Any], path: str) -> None:
+        self.stranger: str | None = holder.get("stranger")  # a process that is not a runner
+        if self.stranger:
+            super().__init__(f"{self.stranger}, which is not a runner; end it to continue")
+            return
         who = f"pid {holder.get('pid', '?')} on {holder.get('host', '?')} since {holder.get('since', '?')}"
         # Only the kernel of its own host knows whether it still runs.
         hint = f"; if it does not run there any more, delete {path}" if _is_of_other_host(holder) else ""
@@ -48,7 +52,7 @@ class Lock:
         while not self._take(path):
             if time.monotonic() >= deadline:
                 os.close(self._descriptor)
-                raise Held(_read(path), path) from None
+                raise Held(_holding(path), path) from None
             time.sleep(0.01)
         self._mine = True
         self.record_holder()
@@ -66,7 +70,13 @@ class Lock:
 
     def record_holder(self) -> None:
         """Write who holds it: this process. Again after a fork."""
-        who = {"pid": os.getpid(), "host": process_id.host(), "since": clock.now(), "identity": process_id.own()}
+        who = {
+            "pid": os.getpid(),
+            "host": process_id.host(),
+            "pid_namespace": process_id.namespace(),
+            "since": clock.now(),
+            "identity": process_id.own(),
+        }
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, json.dumps(who).encode() + b"\n", 0)
 
@@ -92,7 +102,10 @@ class Lock:
 
 
 def holder(path: str) -> dict[str, Any] | None:
-    """Who holds the lock now; None if it is free. A record of another host counts: it was not released."""
+    """Who holds the lock now; None if it is free. A record of another host counts: it was not released.
+
+    A process that is not the one of the record is described under `stranger`.
+    """
     try:
         descriptor = open_file(path)
     except OSError:
@@ -100,22 +113,39 @@ def holder(path: str) -> dict[str, Any] | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _read(path)
+        return _holding(path)
     finally:
         os.close(descriptor)
     found = _read(path)
     return found if _is_of_other_host(found) else None
 
 
+def _holding(path: str) -> dict[str, Any]:
+    """The record of the process that holds the lock. Under `stranger` another one that has taken it."""
+    deadline = time.monotonic() + GLANCE  # it may be about to write its record
+    while True:
+        found = _read(path)
+        if _is_of_other_host(found) or lock_holders.is_holder(found, path):
+            return found
+        if time.monotonic() >= deadline:
+            return {"host": process_id.host(), "stranger": lock_holders.described(path)}
+        time.sleep(0.01)
+
+
 def other_host(holder: Mapping[str, Any]) -> str | None:
-    """The host of a holder, if it is not this one."""
-    return str(holder["host"]) if _is_of_other_host(holder) else None
+    """Where a holder runs that cannot be signalled from here: another host, another pid namespace; else None."""
+    if _is_of_other_host(holder):
+        return str(holder["host"])
+    if process_id.in_other_namespace(holder.get("identity") or (), holder.get("pid_namespace")):
+        return f"{holder['host']} (another pid namespace)"
+    return None
 
 
 def was_left(path: str) -> bool:
     """True if the lock is free, and the last holder did not release it itself: it was killed."""
     recorded = bool(_read(path))
-    return recorded and holder(path) is None  # in this order: another process may take it meanwhile
+    held = holder(path)  # in this order: another process may take it meanwhile
+    return recorded and (held is None or "stranger" in held)
 
 
 def _is_of_other_host(holder: Mapping[str, Any]) -> bool:
@@ -136,4 +166,5 @@ def _holder(record: dict[str, Any]) -> dict[str, Any]:
     fields.whole("pid", least=1)
     fields.text("host")
     fields.text("since")
+    fields.text("pid_namespace", None)
     return record

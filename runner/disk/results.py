@@ -156,7 +156,7 @@ def lost(attempt: Attempt, error: str, started_at: str | None = None) -> Result:
 def write_result(job: Job, result: Result) -> str | None:
     """Write a result on behalf of a supervisor; returns why it could not be written."""
     if (other := runs_on_other_host(job)) is not None:
-        return f"{job.out_dir}: the job runs on {other.host}, which writes its result"
+        return f"{job.out_dir}: the job runs on {other.where}, which writes its result"
     try:
         atomic.write_json(Place.of_job(job) / layout.RESULT, result.to_json())
     except OSError as error:
@@ -199,7 +199,7 @@ def read_record(job: Job) -> Record:
     """
     result = read_result(job)
     if result is None and (other := runs_on_other_host(job)) is not None:
-        return Record(job, Running(other.started_at or "", other.job_pid or 0, other.argv, other.host), other.attempt)
+        return Record(job, Running(other.started_at or "", other.job_pid or 0, other.argv, other.where), other.attempt)
     if result is None or not job.is_work_of(result.fingerprint):  # the second: it was another job then
         return Record(job)
     return replace(record(job, result), cached=True)
@@ -243,7 +243,7 @@ def unfinished(folder: str | os.PathLike[str], result: Unreadable | None = None)
         return Unfinished(PENDING) if broken is None else Unfinished(UNREADABLE, error=broken.why)
     about = Unfinished(RUNNING, found.job_pid, found.attempt, found.started_at)
     if found.on_other_host:
-        return about._replace(host=found.host)
+        return about._replace(host=found.where)
     if found.alive:
         return about
     return about._replace(status=LOST) if broken is None else Unfinished(UNREADABLE, error=broken.why)

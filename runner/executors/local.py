@@ -13,6 +13,7 @@ from runner.core.text import count
 from runner.disk import attempts, results
 from runner.engine.protocols import Lease, Wait
 from runner.executors.gpus import Gpus, room_of
+from runner.executors.guard import Guard
 from runner.executors.patience import Patience
 from runner.executors.supervised import Adopted, Supervised, adopt
 from runner.processes import shortage
@@ -26,6 +27,7 @@ class Local:
         self._provenance = provenance
         self._running: list[Supervised | Adopted] = []
         self._gpus = Gpus(options) if options.gpus else None
+        self._guard = Guard()
         self._patience = Patience(lambda: self._busy() > 0)
         self._slots = shortage.files_for(options.max_workers, Supervised.FILES)
         self._first_to_wait: Job | None = None  # it waits for open files, not for a worker
@@ -51,7 +53,7 @@ class Local:
             return completed
         with room_of(lease) as room:
             try:
-                handle = Supervised(job, self._options, self._provenance, self._patience, room)
+                handle = Supervised(job, self._options, self._provenance, self._patience, self._guard, room)
             except OSError as error:
                 return self._patience.after(error) or attempts.not_started(job, error)
             except ValueError as error:  # a name that no file can have
@@ -66,6 +68,8 @@ class Local:
         handle = adopt(job, self._options)
         if handle is not None:
             self._running.append(handle)
+            if handle.mark:
+                self._guard.watch(handle.supervisor, handle.mark, job.out_dir)
         return handle
 
     def wait(self, seconds: float, wake: int) -> None:

@@ -22,6 +22,7 @@ from runner.disk import attempts, results, supervisor_file
 from runner.disk.place import Place
 from runner.disk.supervisor_file import SupervisorRecord
 from runner.engine.protocols import Wait
+from runner.executors.guard import Guard
 from runner.executors.patience import Patience
 from runner.output.registry import FORMATS
 from runner.planners.environment import threads
@@ -65,16 +66,20 @@ class Supervised:
         options: RunOptions,
         provenance: Callable[[Job], Mapping[str, Any]],
         patience: Patience,
+        guard: Guard,
         room: Room,
     ) -> None:
         """Begin the job's next attempt. Raises OSError if that fails."""
         self.job = job
         self._options = options
         self._patience = patience
-        self._process = _supervisor(room.descriptors)  # first: where there is no room for it, the folder stays as it is
+        self._guard = guard
+        mark = attempts.new_mark()
+        # First: where there is no room for it, the folder stays as it is.
+        self._process = _supervisor(mark, job, room.descriptors)
         try:
             added = {**threads({**os.environ, **job.env}, options.max_workers, cpus.usable()), **room.env}
-            self.attempt = attempts.begin(job, provenance(job), added, options.checkpoints)
+            self.attempt = attempts.begin(job, provenance(job), added, options.checkpoints, mark)
         except BaseException:
             self._process.kill()
             self._process.wait()
@@ -91,6 +96,7 @@ class Supervised:
         self._overdue_at = latest_end(options, time.monotonic())
         known = results.entries(self.attempt).updated(**room.entries)
         self._write_pid_record(known)
+        guard.watch(process_id.of_child(self._process.pid), mark, job.out_dir)
         self._send(self._request(known).to_line())
 
     def _write_pid_record(self, known: Result) -> None:
@@ -106,6 +112,7 @@ class Supervised:
             argv=known.command,
             keep_running=self._options.keep_running,
             started_at=clock.now(),
+            pid_namespace=process_id.namespace(),
         )
         supervisor_file.write(Place.of_job(self.job), record)
 
@@ -172,10 +179,16 @@ class Supervised:
     def record(self) -> Record | Wait:
         """How the job ended; call once it is done. If the supervisor died, its job's processes are killed."""
         self._close()
+        record = self._recorded()
+        if self._process.poll() is not None:
+            self._guard.forget(self.attempt.env[process_tree.MARK])
+        return record
+
+    def _recorded(self) -> Record | Wait:
         if self._refused is not None:
             return self._not_started(self._refused)
         if self._result is None:  # it died before the job's end: no process of the job must outlive it
-            process_tree.kill_marked(self.attempt.env[process_tree.MARK])
+            process_tree.kill_marked(self.attempt.env[process_tree.MARK], self.job.out_dir)
             if self._process.poll() is not None:  # else it may live, as its record says
                 supervisor_file.remove(Place.of_job(self.job))
         result = self._result or results.read_result(self.job) or self._record_lost()
@@ -235,11 +248,14 @@ class Supervised:
             pass
 
 
-def _supervisor(descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
-    """A supervisor that waits for its request. Without one it ends, and has done nothing."""
+def _supervisor(mark: str, job: Job, descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
+    """A supervisor that waits for its request. Without one it ends, and has done nothing.
+
+    Mark and folder are in its command so that it can be recognized as the one that the records name.
+    """
     # A session of its own: Ctrl+C in the terminal reaches the engine only, which then decides.
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", str(SUPERVISOR)],
+        [sys.executable, "-I", "-S", str(SUPERVISOR), mark, str(job.out_dir)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -265,6 +281,15 @@ class Adopted:
         # A pidfd never refers to another process.
         self._descriptor = os.pidfd_open(found.supervisor_pid) if hasattr(os, "pidfd_open") else -1
 
+    @property
+    def supervisor(self) -> list[str]:
+        """Its pid record."""
+        return self._supervisor.supervisor
+
+    @property
+    def mark(self) -> str | None:
+        return self._supervisor.mark
+
     def fileno(self) -> int:
         """Readable when the supervisor has ended; -1 on a system without pidfds, where `done` has to be polled."""
         return self._descriptor
@@ -282,7 +307,8 @@ class Adopted:
             os.close(self._descriptor)
         result = results.read_result(self.job)
         if self._supervisor.mark:
-            process_tree.kill_marked(self._supervisor.mark)  # finds nothing, unless the supervisor was killed
+            # Finds nothing, unless the supervisor was killed.
+            process_tree.kill_marked(self._supervisor.mark, self.job.out_dir)
         if result is None:
             error = "the supervisor of this job died while no runner was there; the end of the job is not known"
             result = results.lost(self.attempt, error, self.started_at)
@@ -307,6 +333,6 @@ def adopt(job: Job, options: RunOptions) -> Adopted | None:
     """The handle of a job that runs already on this host, under a supervisor that outlived its engine; else None."""
     found = supervisor_file.read(job.out_dir)
     try:
-        return Adopted(job, found, options) if found is not None and found.alive else None
+        return Adopted(job, found, options) if found is not None and found.runs(job.out_dir) else None
     except OSError:  # the process has just ended
         return None

@@ -1,5 +1,7 @@
 """Distinguish a process from a later one with the same number. A pid record is [pid, start time, boot].
 
+A number means something on one host and in one pid namespace only: a container has its own numbers.
+
 Standard library only; every supervisor imports it.
 """
 
@@ -16,6 +18,30 @@ if TYPE_CHECKING:
 def host() -> str:
     """The name of this host, as socket.gethostname, without the cost of its import."""
     return os.uname().nodename
+
+
+def namespace() -> str:
+    """The pid namespace of this process; empty on a system without."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def in_other_namespace(record: Sequence[str], namespace_of_record: str | None) -> bool:
+    """True for a process of this kernel in another pid namespace: its number may be that of another process here."""
+    own = namespace()
+    booted = len(record) > 2 and bool(record[2]) and record[2] == _boot()
+    return booted and bool(namespace_of_record and own) and namespace_of_record != own
+
+
+def command(pid: int) -> list[str] | None:
+    """The words of a process's command; None where they cannot be read."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
+    except OSError:
+        return None
 
 
 def of(pid: int) -> list[str] | None:

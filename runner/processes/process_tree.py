@@ -7,6 +7,7 @@ import time
 
 GONE_WITHIN = 5.0  # seconds that a killed process may take to be gone
 MARK = "RUNNER_JOB_ID"  # each job gets a unique value: whatever it starts inherits it, in a session of its own too
+FOLDER = "RUNNER_JOB_DIR"  # the job's folder: a record of another job that names this mark does not mean it
 
 
 class Process:
@@ -79,20 +80,31 @@ def descendants(root: int) -> list[int]:
     return found
 
 
-def marked(mark: str) -> list[int]:
-    """The processes whose environment holds this job's mark (Linux; elsewhere none are found)."""
-    entry = f"{MARK}={mark}".encode()
+def marked(mark: str, folder: str | os.PathLike[str]) -> list[int]:
+    """The processes whose environment holds this mark of the job in this folder (Linux; elsewhere none are found)."""
+    entry, where = os.fsencode(f"{MARK}={mark}"), os.fsencode(f"{FOLDER}=")
     found = []
     if sys.platform.startswith("linux"):
         for name in os.listdir("/proc"):
             if name.isdigit():
                 try:
                     with open(f"/proc/{name}/environ", "rb") as file:
-                        if entry in file.read().split(b"\0"):
+                        words = file.read().split(b"\0")
+                    if entry in words:
+                        own = next((word[len(where) :] for word in words if word.startswith(where)), None)
+                        if own is None or is_same_folder(os.fsdecode(own), folder):
                             found.append(int(name))
                 except OSError:  # it ended, or belongs to another user
                     continue
     return found
+
+
+def is_same_folder(known: str, folder: str | os.PathLike[str]) -> bool:
+    """True if a process that was started for `known` belongs to `folder`, which may have been moved since."""
+    try:
+        return os.path.samestat(os.stat(known), os.stat(folder))
+    except OSError:
+        return True
 
 
 def send(pids: list[int], number: int) -> None:
@@ -125,15 +137,15 @@ def kill_below(root: int) -> list[int]:
     return found
 
 
-def kill_marked(mark: str) -> None:
-    """Stop, then kill every process that carries this job's mark."""
+def kill_marked(mark: str, folder: str | os.PathLike[str]) -> None:
+    """Stop, then kill every process that carries this mark of the job in this folder."""
     found: list[int] = []
-    while new := [pid for pid in marked(mark) if pid not in found]:
+    while new := [pid for pid in marked(mark, folder) if pid not in found]:
         send(new, signal.SIGSTOP)
         found += new
     send(found, signal.SIGKILL)
     deadline = time.monotonic() + GONE_WITHIN
-    while marked(mark) and time.monotonic() < deadline:  # only then is free what it held, such as GPU memory
+    while marked(mark, folder) and time.monotonic() < deadline:  # only then is free what it held, such as GPU memory
         time.sleep(0.01)
 
 

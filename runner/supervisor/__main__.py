@@ -124,8 +124,10 @@ def write_pid_records(request: Request, pid: int, times: Stopwatch) -> None:
         argv=request.result.command,
         keep_running=request.keep_running,
         started_at=times.start,
+        pid_namespace=process_id.namespace(),
     )
     supervisor_file.write(request.place, record)
+    supervisor_file.hold(request.out_dir)
 
 
 def clean_up(streams: Streams) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,10 @@ from runner.disk.place import Place
 from runner.disk.supervisor_file import SupervisorRecord
 from runner.processes import process_id
 
-OWN = process_id.own()
 RECORD: dict[str, Any] = {
-    "schema": 1, "host": "gpu1", "supervisor": ["7", "1", "boot"], "job": ["8", "2", "boot"], "mark": "m", "attempt": 2,
-    "argv": ["sh", "a.sh"], "keep_running": True, "started_at": "2026-01-01T00:00:00.000+00:00",
+    "schema": 1, "host": "gpu1", "pid_namespace": "pid:[7]",
+    "supervisor": ["7", "1", "boot"], "job": ["8", "2", "boot"], "mark": "m", "attempt": 2, "argv": ["sh", "a.sh"],
+    "keep_running": True, "started_at": "2026-01-01T00:00:00.000+00:00",
 }  # fmt: skip
 
 
@@ -30,19 +33,70 @@ def test_a_record_survives_a_round_trip(tmp_path: Path) -> None:
     assert (found.supervisor_pid, found.job_pid) == (7, 8)
 
 
+@pytest.fixture(scope="module")
+def living() -> Iterator[Callable[..., list[str]]]:
+    """Starts a process whose command ends with these words, and returns its pid record."""
+    processes = []
+
+    def start(*words: str) -> list[str]:
+        process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)", *words])
+        processes.append(process)
+        return process_id.of_child(process.pid)
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+PROGRAM = "/x/runner/supervisor/__main__.py"
+HERE, NAMESPACE = socket.gethostname(), process_id.namespace()
+
+
 @pytest.mark.parametrize(
     ("changes", "elsewhere", "alive"),
     [
-        ({"host": socket.gethostname(), "supervisor": OWN}, False, True),
-        ({"host": None, "supervisor": OWN}, False, True),  # of version 0.1.0
-        ({"host": "gpu1", "supervisor": OWN}, True, False),
-        ({"host": socket.gethostname(), "supervisor": [OWN[0], "1", OWN[2]]}, False, False),
-        ({"host": socket.gethostname(), "supervisor": [*OWN[:2], "another boot"]}, False, False),
+        ({"host": HERE, "pid_namespace": NAMESPACE}, False, True),
+        ({"host": None, "pid_namespace": None}, False, True),  # of version 0.1.0
+        ({"host": "gpu1"}, True, False),
+        ({"host": HERE, "pid_namespace": "pid:[7]"}, True, False),
+        ({"host": HERE, "pid_namespace": NAMESPACE, "mark": "another"}, False, False),
     ],
 )
-def test_a_process_is_alive_only_on_its_own_host(changes: dict[str, Any], elsewhere: bool, alive: bool) -> None:
-    found = SupervisorRecord.from_json({**RECORD, **changes})
+def test_a_process_is_alive_only_where_it_can_be_seen(
+    living: Callable[..., list[str]], changes: dict[str, Any], elsewhere: bool, alive: bool
+) -> None:
+    found = SupervisorRecord.from_json({**RECORD, "supervisor": living(PROGRAM, "m", "/x/job"), **changes})
     assert (found.on_other_host, found.alive) == (elsewhere, alive)
+
+
+@pytest.mark.parametrize(
+    ("words", "alive"),
+    [
+        ((PROGRAM, "m", "/x/job"), True),
+        ((PROGRAM,), True),  # it was started by version 0.1.0
+        ((PROGRAM, "n", "/x/job"), False),
+        (("/x/main.py", "m", "/x/job"), False),
+        ((), False),
+    ],
+)
+def test_only_a_supervisor_is_one(living: Callable[..., list[str]], words: tuple[str, ...], alive: bool) -> None:
+    place = {"host": HERE, "pid_namespace": NAMESPACE}
+    pid, start, boot = living(*words)
+    assert SupervisorRecord.from_json({**RECORD, **place, "supervisor": [pid, start, boot]}).alive == alive
+    for other in ([pid, "1", boot], [pid, start, "another boot"]):
+        assert not SupervisorRecord.from_json({**RECORD, **place, "supervisor": other}).alive
+
+
+def test_a_supervisor_runs_the_job_of_its_own_folder(living: Callable[..., list[str]], tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    place = {"host": HERE, "pid_namespace": NAMESPACE}
+    record = {**RECORD, **place, "supervisor": living(PROGRAM, "m", str(tmp_path / "a"))}
+    found = SupervisorRecord.from_json(record)
+    assert (found.runs(tmp_path / "a"), found.runs(tmp_path / "b")) == (True, False)
+    (tmp_path / "a").rename(tmp_path / "moved")
+    assert found.runs(tmp_path / "moved")
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,13 @@ from runner.core.job import Job, Plan
 from runner.core.printing import say
 from runner.core.requests import StopJobs
 from runner.core.state import RUNNING
-from runner.core.text import plain, shown
-from runner.disk import results, supervisor_file
+from runner.core.text import listed, plain, shown
+from runner.disk import results, strays, supervisor_file
 from runner.disk.layout import BatchPaths
 from runner.disk.lock import holder, other_host
 from runner.executors.supervised import patience_after
 from runner.planners import recorded
-from runner.processes import ending
+from runner.processes import ending, stuck
 from runner.processes.signals import Signals
 
 HELP = "stop a batch, or one job of it: the running job saves and leaves"
@@ -104,6 +104,8 @@ def stop(root: Path, *, now: bool, drain: bool) -> int:
         return _stop_jobs(plan, now=now, drain=drain)
     if (host := other_host(held)) is not None:
         raise UserError(f"{shown(root)}: runs on {host}; stop it there")
+    if (stranger := held.get("stranger")) is not None:
+        raise UserError(f"{shown(root)}: is locked by {stranger}, which is not a runner; end it yourself")
     if who := held.get("identity"):
         ending.request(who, Signals.DRAIN if drain else Signals.AT_ONCE if now else signal.SIGTERM)
     doing = "no further job is started; waiting for the one that runs" if drain else "stopping"
@@ -122,14 +124,28 @@ def _wait(plan: Plan, processes: Sequence[Sequence[str]], *, now: bool, drain: b
         raise NotEnded(f"{cause}; {harder}kill -KILL {pids} ends it, and what it runs is stopped then")
 
 
+def _end_strays(plan: Plan, *, now: bool) -> bool:
+    """End what jobs left whose runner and supervisor were killed; False if there was nothing. Raises NotEnded."""
+    left = [(job, pids) for job in plan.jobs if (pids := strays.of(job))]
+    for job, pids in left:
+        numbers = listed([str(pid) for pid in pids], 5)
+        print(f"{shown(plan.root)}: ending what {plain(job.name)} left (pid {numbers})", flush=True)
+        if stayed := strays.end(job, 0.0 if now else plan.options.grace[1]):
+            raise NotEnded(f"{shown(plan.root)}: {plain(job.name)}: {stuck.unkillable(stayed)}")
+    return bool(left)
+
+
 def _stop_jobs(plan: Plan, *, now: bool, drain: bool) -> int:
     """Stop the jobs whose runner is gone (--keep-running), through their supervisors."""
-    elsewhere = {job.name: who.host for job in plan.jobs if (who := results.runs_on_other_host(job)) is not None}
+    elsewhere = {job.name: who.where for job in plan.jobs if (who := results.runs_on_other_host(job)) is not None}
     for name, host in elsewhere.items():
         say(f"{shown(plan.root)}: {plain(name)} runs on {host}; stop it there")
     records = {job.name: supervisor_file.read(job.out_dir) for job in plan.jobs}
-    found = {name: who for name, who in records.items() if who is not None and who.alive}
+    found = {job.name: who for job in plan.jobs if (who := records[job.name]) is not None and who.runs(job.out_dir)}
+    ended = _end_strays(plan, now=now)
     if not found:
+        if ended:
+            return status.show(plan.root)
         if not elsewhere:
             say(f"{shown(plan.root)}: is not running")
         return 0

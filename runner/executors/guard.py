@@ -1,0 +1,62 @@
+"""The engine's side of the guard, which ends what is left of jobs when engine and supervisors were killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+GUARD = Path(__file__).resolve().parents[1] / "supervisor" / "guard.py"
+LEAVES_WITHIN = 2.0  # seconds for which its end is waited for, once nothing is left to be guarded
+
+
+class Guard:
+    """Starts the guard with the first job (Linux: elsewhere marks cannot be found). It ends with this object.
+
+    Without it, because it cannot be started or was killed, jobs run all the same: then `stop` and the next resume end
+    what is left.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def watch(self, supervisor: Sequence[str], mark: str, folder: Path) -> None:
+        """A supervisor is about to start its job."""
+        if self._process is None and sys.platform.startswith("linux"):
+            with contextlib.suppress(OSError):
+                self._process = _started()
+                weakref.finalize(self, _end, self._process)
+        self._send([mark, list(supervisor), str(folder)])
+
+    def forget(self, mark: str) -> None:
+        """Nothing is left of the job."""
+        self._send([mark])
+
+    def _send(self, message: list[Any]) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.write(json.dumps(message).encode() + b"\n")
+
+
+def _started() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(GUARD)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        bufsize=0,
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let it end by itself; it stays as long as a supervisor lives."""
+    if process.stdin is not None:
+        process.stdin.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(LEAVES_WITHIN)
