@@ -100,7 +100,8 @@ class Job:
 class Attempt:
     """One start of a job: its number from 1, the command and the additions to the environment as they are this time.
 
-    `note` is a sentence for the user about this start; empty if there is nothing to say.
+    `note` is a sentence for the user about this start; empty if there is nothing to say. `nonce` is what only the
+    result of its supervisor contains.
     """
 
     job: Job
@@ -108,6 +109,7 @@ class Attempt:
     argv: tuple[str, ...]
     env: Mapping[str, str]
     note: str = ""
+    nonce: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 #: Causes of failures that are sure: the program refused its command line; the memory of the machine ran out.
 COMMAND_LINE, HOST_OOM = "command_line", "host_oom"
+NONCE = "nonce"  # the entry that shows that a supervisor wrote the result: see disk/nonce.py
 #: Entries that are a text where they are known.
 _TEXTS = (
     "signal", "error", "cause", "command_signal", "start_time", "end_time", "fingerprint", "run_dir",
@@ -116,6 +117,11 @@ class Result:
     def command(self) -> tuple[str, ...]:
         """The command that ran, with secrets replaced."""
         return tuple(self._entries.get("command") or ())
+
+    @property
+    def nonce(self) -> str | None:
+        """What shows that a supervisor wrote it; None in a result of an earlier version."""
+        return self._text(NONCE)
 
     @property
     def run_dir(self) -> str | None:

@@ -20,7 +20,7 @@ from runner.core.fields import Fields
 from runner.core.job import Attempt, Job, Plan
 from runner.core.result import Result
 from runner.core.state import COMPLETED, Record
-from runner.disk import atomic, layout, record_file, results, supervisor_file
+from runner.disk import atomic, layout, nonce, record_file, results, supervisor_file
 from runner.disk.checkpoints import latest_checkpoint
 from runner.disk.place import Place
 from runner.disk.reading import read_bytes
@@ -57,7 +57,7 @@ def begin(
     own = {process_tree.MARK: mark or new_mark(), process_tree.FOLDER: str(job.out_dir)}
     added = {**environment, **job.env, **own}
     note = NO_CHECKPOINT if resumes and checkpoint is None and not _completed_before(job, number) else ""
-    attempt = Attempt(job, number, command(job, checkpoint), added, note)
+    attempt = Attempt(job, number, command(job, checkpoint), added, note, nonce.new())
     atomic.write_json(folder / layout.METADATA, results.metadata(attempt, provenance))
     return attempt
 

@@ -27,7 +27,7 @@ from runner.core.state import (
     Running,
 )
 from runner.core.text import shown
-from runner.disk import atomic, layout, record_file, supervisor_file
+from runner.disk import atomic, layout, nonce, record_file, supervisor_file
 from runner.disk.place import Place
 from runner.disk.record_file import Unreadable
 from runner.disk.supervisor_file import SupervisorRecord
@@ -112,6 +112,7 @@ def metadata(attempt: Attempt, provenance: Mapping[str, Any]) -> dict[str, Any]:
         "config": tagged(redact.mapping(job.config, job.not_secret)),
         "volatile": list(job.volatile),
         "fingerprint": job.fingerprint,
+        nonce.DIGEST: nonce.digest(attempt.nonce),
         "environment": redact.mapping(attempt.env, job.not_secret),
         "start_time": clock.now(),
         **provenance,
@@ -171,8 +172,9 @@ def read_result(job: Job) -> Result | None:
 
 
 def look(folder: str | os.PathLike[str]) -> Result | Unreadable | None:
-    """The result in a job's folder, or why it cannot be read; None if there is none."""
-    return record_file.look(layout.JobPaths(folder).result, Result.from_json)
+    """The result in a job's folder, or why it cannot be read; None if there is none, or if the job wrote it itself."""
+    found = record_file.look(layout.JobPaths(folder).result, Result.from_json)
+    return None if isinstance(found, Result) and not nonce.confirms(folder, found.status, found.nonce) else found
 
 
 def record(job: Job, result: Result) -> Record:

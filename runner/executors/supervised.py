@@ -137,6 +137,7 @@ class Supervised:
             own=(self.job.name, str(self.job.out_dir)),
             script=None if self.job.script is None else str(self.job.script),
             not_secret=self.job.not_secret,
+            nonce=self.attempt.nonce,
         )
 
     @property
@@ -170,7 +171,7 @@ class Supervised:
                 self.pid, self.started_at = pid, started_at
             case Refused() as refused:
                 self._refused = refused
-            case Ended(result=result, unwritten=unwritten):
+            case Ended(result=result, unwritten=unwritten) if result.nonce == self.attempt.nonce:
                 self._result, self._unwritten = result, unwritten
 
     def done(self) -> bool:
@@ -191,7 +192,7 @@ class Supervised:
             process_tree.kill_marked(self.attempt.env[process_tree.MARK], self.job.out_dir)
             if self._process.poll() is not None:  # else it may live, as its record says
                 supervisor_file.remove(Place.of_job(self.job))
-        result = self._result or results.read_result(self.job) or self._record_lost()
+        result = self._result or self._written() or self._record_lost()
         if self._unwritten:
             self._unwritten = results.write_result(self.job, result)
         if self._unwritten:
@@ -200,6 +201,11 @@ class Supervised:
                 status=ERROR if result.status == COMPLETED else result.status,
             )
         return results.record(self.job, result)
+
+    def _written(self) -> Result | None:
+        """The result that the supervisor wrote before it was killed; not one that the job wrote."""
+        found = results.read_result(self.job)
+        return found if found is not None and found.nonce == self.attempt.nonce else None
 
     def _not_started(self, refused: Refused) -> Record | Wait:
         """Wait for room, and then begin this attempt once more; if that has lasted for too long, an error."""

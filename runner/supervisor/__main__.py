@@ -16,7 +16,7 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
 import signal
 import time
 
-from runner.core.result import Result
+from runner.core.result import NONCE, Result
 from runner.core.stopwatch import Stopwatch
 from runner.disk import atomic, layout, supervisor_file
 from runner.disk.checkpoints import latest_checkpoint
@@ -212,7 +212,9 @@ def result_of(
         warnings=[*measured.warnings, *streams.cuts],
         run_dir=outcome.run_dir(paths),
     )
-    more: dict[str, Any] = {"command_signal": end.command_signal} if end.command_signal else {}
+    more: dict[str, Any] = {NONCE: request.nonce} if request.nonce else {}
+    if end.command_signal:
+        more["command_signal"] = end.command_signal
     if streams.errors:
         more["log_errors"] = streams.errors
     if measured.skipped:

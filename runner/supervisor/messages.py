@@ -26,13 +26,14 @@ class Request:
     patterns of the files that count as one; none: the usual ones. `config` is the word of `argv` for its config, `own`
     are values that only this job has, `script` is its training script, each where there is one. `root` is a folder
     above `out_dir`, below which no link is followed. `not_secret` are the names whose values are recorded whatever
-    they look like.
+    they look like. `nonce` goes into the result, and is known to nobody else before: not to the job, which could read
+    any file and any command.
     """
 
     __slots__ = (
         "argv", "checkpoints", "config", "cwd", "env", "formats", "grace", "keep_running", "log_timestamps",
-        "metric_patterns", "not_secret", "out_dir", "own", "path", "result", "root", "script", "stall_timeout",
-        "timeout",
+        "metric_patterns", "nonce", "not_secret", "out_dir", "own", "path", "result", "root", "script",
+        "stall_timeout", "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +58,7 @@ class Request:
         script: str | None = None,
         root: str | None = None,
         not_secret: Sequence[str] = (),
+        nonce: str = "",
     ) -> None:
         self.argv: Final = list(argv)
         self.env: Final = dict(env)
@@ -76,6 +78,7 @@ class Request:
         self.own: Final = list(own)
         self.script: Final = script
         self.not_secret: Final = list(not_secret)
+        self.nonce: Final = nonce
         self.root: Final = root or os.path.dirname(out_dir)
 
     @property
