@@ -62,6 +62,7 @@ NAMED = {
     "runner/cli/detach.py:_register": "background_runs/ in the user's folder, beside the batches",
     "runner/cli/main.py:open_standard_streams": DEVICE,
     "runner/supervisor/spawn.py:spawn": DEVICE,
+    "runner/disk/lock_holders.py:_holders": KERNEL,
     "runner/processes/cpus.py:_quotas": KERNEL,
     "runner/processes/cpus.py:_quota": KERNEL,
     "runner/supervisor/out_of_memory.py:_read": KERNEL,

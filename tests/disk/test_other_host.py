@@ -62,7 +62,8 @@ def test_supervisor_json_names_the_host(work: Workspace) -> None:
     record = wait_until(lambda: read(path) if read(path)["job"] else None, "the job is recorded")
     assert record["host"] == socket.gethostname()
     assert set(record) == {
-        "schema", "host", "supervisor", "job", "mark", "attempt", "argv", "keep_running", "started_at"
+        "schema", "host", "pid_namespace", "supervisor", "job", "mark", "attempt", "argv", "keep_running",
+        "started_at",
     }  # fmt: skip
     (work / "go").touch()
     assert process.wait(30) == 0
@@ -110,6 +111,9 @@ def test_a_job_whose_end_another_host_recorded_has_ended(elsewhere: Workspace) -
         job["fingerprint"] for job in read(elsewhere.batch / "plan.json")["jobs"] if job["name"] == "b"
     )
     (elsewhere.batch / "b" / "experiment_result.json").write_text(json.dumps(result))
+    about = elsewhere.batch / "b" / "experiment_metadata.json"
+    digest = read(elsewhere.batch / "a" / "experiment_metadata.json")["nonce_sha256"]
+    about.write_text(json.dumps({**read(about), "nonce_sha256": digest}))  # of the supervisor there
     assert json.loads(elsewhere.run("status", "--json", code=0).stdout)["jobs"]["b"]["status"] == "failed"
     elsewhere.run("--resume", code=0)
     assert elsewhere.result("b")["attempt"] == 2 and len(runs(elsewhere)) == 2

@@ -110,6 +110,7 @@ def test_an_adopted_job_whose_supervisor_is_killed_is_an_error_and_leaves_nothin
 def test_a_process_that_only_has_the_number_is_not_adopted(three: Workspace, what: str) -> None:
     kill(started(three))
     wait_until((three.batch / "b" / "experiment_result.json").exists, "its supervisor records the end")
+    wait_until(lambda: not (three.batch / "b" / "supervisor.json").exists(), "its supervisor has left")
     (three.batch / "b" / "experiment_result.json").unlink()
     # As a crash would have left it, but its number now belongs to somebody else: to us, whom nobody may stop.
     pid, start, boot = process_id.own()
