@@ -23,6 +23,7 @@ from torture.witness import Witness
 
 SUPERVISORS = "supervisor/__main__.py"  # in the command line of every supervisor
 JOB = Path(__file__).with_name("job.py")
+GUARDS = "supervisor/guard.py"  # in that of the guard of an engine
 JOBS = "torture/job.py"  # in the command line of every job
 KINDS = ("plain", "fails", "noisy", "saves", "trains", "stubborn", "leaves")
 GRACE = "0.3,0.3,3"
@@ -204,12 +205,17 @@ class Batch:
                 [("engine",), ("supervisor",), ("job",), ("engine", "supervisor", "job"), ("job", "engine")]
             )
         if self._double:
-            return rng.choice([("engine",), ("supervisor",), ("engine", "supervisor"), ("supervisor", "engine")])
+            both = [("engine", "supervisor"), ("supervisor", "engine"), ("guard", "engine", "supervisor")]
+            return rng.choice([("engine",), ("supervisor",), *both])
         return ("engine",)
 
     def _kill(self, engine: subprocess.Popen[bytes], victim: str) -> None:
         if victim == "engine":
             engine.kill()
+            return
+        if victim == "guard":
+            for pid in processes(self._run, GUARDS):
+                send(pid)
             return
         self.witness.forget_living()
         for pid in self._jobs() if victim == "job" else processes(self._run, SUPERVISORS):

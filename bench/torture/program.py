@@ -70,7 +70,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=500, metavar="N", help="how often (default 500)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments and the victims (default 0)")
     parser.add_argument("--jobs", type=int, default=len(KINDS), metavar="N", help="in a batch (default %(default)s)")
-    parser.add_argument("--double", action="store_true", help="the supervisor too, or alone")
+    parser.add_argument("--double", action="store_true", help="the supervisor too, or alone; now and then the guard")
     parser.add_argument("--triple", action="store_true", help="the job too, or alone")
     parser.add_argument(
         "--freeze", action="store_true", help="supervisors stop for a while, as on a machine that swaps"
