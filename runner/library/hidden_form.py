@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from runner.core import redact
-from runner.core.canonical import DICT
-from runner.core.secrets import kind
+from runner.core.canonical import DICT, canonical
+from runner.core.secret_names import kind
 
 
 def hidden(form: Any, name: str = "") -> Any:
     """The same form, with `***` for secrets. `name` is that of the entry around it."""
+    if '"$' not in canonical(form):
+        return redact.mapping({name: form})[name]
     if isinstance(form, dict) and isinstance(pairs := form.get(DICT), list) and len(form) == 1:
         return {DICT: [[hidden(key, name), hidden(value, _below(name, key))] for key, value in pairs]}
     if isinstance(form, dict):
