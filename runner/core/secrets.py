@@ -79,7 +79,8 @@ def looks_random(value: str, least: int) -> bool:
     if len(value) < least or not _RANDOM_SIGNS.issuperset(value):
         return False
     for run in _runs(value):
-        if len(run) >= least and _mixes(run, 0.3):
+        is_long_hexadecimal = len(run) >= 16 and set(run.lower()) <= set("0123456789abcdef")
+        if len(run) >= least and _mixes(run, 0.1 if is_long_hexadecimal else 0.3):  # it cannot be words
             return True
     joined = "".join(_runs(value))
     return len(joined) >= max(least, 20) and _mixes(joined, 0.4) and not _has_words(value)
