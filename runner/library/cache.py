@@ -148,7 +148,7 @@ def migrate(folder: Path, key: Key) -> None:
     """
     meta = read_meta(folder) or {}
     if meta.get("schema") == 1 and meta.get("status") == "completed" and key.has_code_of(meta):
-        atomic.write_json(folder / layout.META, _renewed(meta, key))
+        atomic.write_json(_place(folder) / layout.META, _renewed(meta, key))
 
 
 def adopt(folder: Path, key: Key) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 from collections.abc import Callable, Sequence
 
 from runner.core import redact
 from runner.core.clock import Stamp, now
+from runner.core.printing import say
 from runner.core.state import Record, Running
 from runner.core.text import command, count, plain
 from runner.disk import atomic, requests, results
@@ -113,6 +115,9 @@ class Journal:
         self._views = views_of(self.state.plan)
         atomic.end_torn_line(paths.master_log)
         self._log = Log(paths.master_log)
+        if self._log.cause is not None:
+            note = f"Note: {paths.master_log}: {self._log.cause}; nothing is logged there, the batch runs all the same"
+            say(note, file=sys.stderr)
         self._write(f"Batch {plan.name}: {count(len(plan.jobs), 'job')}, pid {os.getpid()}, in {plan.root}")
         for line in terminal.footprint(plan):
             self._write(line)
