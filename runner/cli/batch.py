@@ -14,12 +14,22 @@ from runner.cli.detach import detach
 from runner.cli.gpu_choice import with_gpus
 from runner.cli.options import parser
 from runner.cli.searching import announced
-from runner.cli.session import SOME_DID_NOT, BatchSession, existing_batch, new_batch, output_root, started
+from runner.cli.session import (
+    ALL_COMPLETED,
+    SOME_DID_NOT,
+    BatchSession,
+    existing_batch,
+    new_batch,
+    output_root,
+    started,
+)
 from runner.cli.show import observers_for, print_json, print_plan
 from runner.core import clock
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
 from runner.core.printing import say, silence
+from runner.core.state import LOST, PENDING
+from runner.core.text import shown
 from runner.disk import attempts, plan_file, results, supervisor_file
 from runner.disk.checkpoints import latest_checkpoint
 from runner.executors.provenance import Provenance
@@ -99,7 +109,10 @@ def resume(
         plan = changes.replanned(before, replan(before), accept=given.accept_changes) if replan else before
         plan = with_gpus(plan, given)
         records = session.records(plan)
-        selection = session.select(plan, replace(what, only=given.only))
+        selection = session.select(plan, _which(plan, what, given.only))
+        if given.only is not None and not selection.run and not larger:
+            say(f"{shown(plan.root)}: no job to run is {given.only}", file=sys.stderr if given.json else None)
+            return ALL_COMPLETED
         concerned = plan.jobs if larger else selection.run
         changes.refuse_secrets(plan, concerned)
         if before.moved_from is not None:
@@ -137,16 +150,24 @@ def rerun(
     only: str | None,
     settings: Mapping[str, str],
     *,
-    accept_moved: bool = False,
+    options: Sequence[str] = (),
 ) -> int:
     """Run jobs of a batch again, all of them if `names` is None; `only`: those that ended so.
 
-    Their configs are read again: usually these were corrected since.
+    Their configs are read again: usually these were corrected since. `options` are words of a resume.
     """
-    words = ["--resume", str(root), "--accept_changes", *(["--accept_moved"] if accept_moved else [])]
-    given = parser().parse_args(words)
+    given = parser().parse_args(["--resume", str(root), "--accept_changes", *options])
     given.only = only
     return resume(root, given, what=What(names=names, again=only is None), settings=settings)
+
+
+def _which(plan: Plan, what: What, only: str | None) -> What:
+    """The jobs of a word of --only. Lost ones have no record, as pending ones: their folders tell them apart."""
+    if only != "lost":
+        return replace(what, only=only)
+    jobs = [job for job in plan.jobs if what.names is None or job.name in what.names]
+    lost = frozenset(job.name for job in jobs if results.unfinished(job.out_dir).status == LOST)
+    return replace(what, only=PENDING, names=lost)
 
 
 def _refuse_running(jobs: Sequence[Job]) -> None:

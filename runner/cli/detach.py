@@ -59,8 +59,8 @@ def _print(plan: Plan, followed: bytes) -> int:
 
 def _stopping(plan: Plan) -> str:
     """The command line that stops the batch."""
-    by_record = PROJECT / "scripts" / "run_background.py"
-    if plan.kind.stop_by == "run_background.py" and by_record.is_file():
+    by_record = PROJECT / "scripts" / plan.kind.stop_by
+    if Path(sys.argv[0]).name == by_record.name and by_record.is_file():  # which the user has given
         return program.pasted((*program.script_words(by_record), "--stop", shown(plan.root)))
     return program.offered("stop", plan.root)
 

@@ -33,7 +33,8 @@ SIMULATION = {
 TAKEN_BACK = ("timeout", "stall_timeout", "fail_fast", "max_failures", "keep_running", "gpu_wait")
 #: Options for a tree of configs only.
 OF_TREES = ("output_root", "extensions", "subdir", "rerun", "runners")
-ONLY = ("failed", "interrupted", "pending")  # words for jobs that did not complete
+#: Words for jobs that did not complete. Lost: its processes are gone, and left no record.
+ONLY = ("failed", "interrupted", "pending", "lost")
 #: The commands that run a batch: what follows their name, what they are for, and their groups of options.
 BATCH_COMMANDS = {
     "run": (

@@ -85,6 +85,8 @@ class Parser(argparse.ArgumentParser):
             before = self._option_string_actions.get(found[-1]) if found else None
             if before is not None and before.metavar in WORDS and word.startswith("-") and "{" in word:
                 found[-1] += f"={word}"
+            elif "-n" in self._option_string_actions and before is None and re.fullmatch(r"-\d+", word):
+                found += ["-n", word[1:]]  # as tail and head have it
             else:
                 found.append(word)
         return found

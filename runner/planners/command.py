@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -76,10 +77,23 @@ def errors(text: str, place: str, cwd: Path, *, python: bool) -> Iterator[str]:
     if (sign := operator(text)) is not None:
         cause = f"{sign!r} is understood by a shell only, and none is started"
         yield f"{place}: {cause}; write bash -c '…' around the command, or put {sign!r} in quotes"
-    if not template.fields(words[:1]) and (problem := word_problem(words[0], cwd)) is not None:
+    named = not template.fields(words[:1])
+    if (problem := (word_problem(words[0], cwd) if named else None) or _script_problem(words, cwd)) is not None:
         yield f"{place}: {problem}"
     if python and not any(field.name == "python" for field in template.fields(words)):
         yield f"--python: the {place.removeprefix('--')} has no {{python}}, so it would not be used; add it there"
+
+
+def _script_problem(words: Sequence[str], cwd: Path) -> str | None:
+    """`cause; fix` for a script behind an interpreter that is not there; None also where the words do not tell."""
+    if re.fullmatch(r"\{python\}|(?:\S*/)?(?:python[\d.]*|(?:ba|z|da|k)?sh|Rscript)", words[0]) is None:
+        return None
+    for place, word in enumerate(words[1:], 1):
+        if template.fields([word]) or re.match(r"-[A-Za-z]*[cms]", word):  # a module, or a command in a word
+            return None
+        if not word.startswith("-") and words[place - 1] not in ("-W", "-X", "-o", "-O", "+o"):
+            return None if (cwd / Path(word).expanduser()).exists() else f"{word!r}: no such file; check the path"
+    return None
 
 
 def launcher_errors(words: Sequence[str], place: str, cwd: Path) -> Iterator[str]:

@@ -13,7 +13,8 @@ from runner.planners.pattern_words import braces
 class Exclusion:
     """The files that --exclude leaves out; it remembers which patterns matched one.
 
-    A pattern is matched against the name of a file, its path below `root`, its whole path, and the folders above it.
+    A pattern is matched against the name of a file, with and without its ending, its path below `root`, its whole
+    path, and the folders above it.
     """
 
     def __init__(self, patterns: Sequence[str], root: Path) -> None:
@@ -23,7 +24,7 @@ class Exclusion:
 
     def __contains__(self, path: Path) -> bool:
         inside = path.relative_to(self._root) if path.is_relative_to(self._root) else path
-        near, far = {path.name, *_with_folders(inside)}, _with_folders(path)
+        near, far = {path.name, path.stem, *_with_folders(inside)}, _with_folders(path)
         found = {
             pattern
             for pattern, words in self._patterns.items()

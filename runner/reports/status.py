@@ -66,7 +66,10 @@ class JobStatus:
             words.append(f"in {duration(self.seconds)}")
         if (self.attempt or 1) > 1:
             words.append(f"(attempt {self.attempt})")
-        words.append(why(self.status, self.error))
+        cause = why(self.status, self.error)
+        if cause and not cause.startswith("(") and not words[-1].endswith(":"):
+            words[-1] += ":"
+        words.append(cause)
         words.append(f"({self.note})" if self.note else "")
         return f"  {plain(name):<38} {' '.join(filter(None, words))}{warned(self.warnings)}"
 
