@@ -129,7 +129,7 @@ def _end_strays(plan: Plan, *, now: bool) -> bool:
     left = [(job, pids) for job in plan.jobs if (pids := strays.of(job))]
     for job, pids in left:
         numbers = listed([str(pid) for pid in pids], 5)
-        print(f"{shown(plan.root)}: ending what {plain(job.name)} left (pid {numbers})", flush=True)
+        say(f"{shown(plan.root)}: ending what {job.name} left (pid {numbers})", flush=True)
         if stayed := strays.end(job, 0.0 if now else plan.options.grace[1]):
             raise NotEnded(f"{shown(plan.root)}: {plain(job.name)}: {stuck.unkillable(stayed)}")
     return bool(left)
