@@ -43,7 +43,7 @@ class Batch:
     """Started, killed and resumed in `folder` by the program `runner`, until it is done."""
 
     def __init__(
-        self, folder: Path, runner: Path, jobs: int, length: float, *,
+        self, folder: Path, runner: Path, jobs: int, length: float, *, first: int = 0,
         double: bool = False, triple: bool = False, freeze: bool = False, keep_running: bool = False,
     ) -> None:  # fmt: skip
         self.folder = folder
@@ -52,7 +52,7 @@ class Batch:
         self._runner, self._length = runner, length
         self._double, self._triple, self._freezes, self._keeps = double, triple, freeze, keep_running
         self._run = uuid.uuid4().hex
-        self._expected = {name: "failed" if name.startswith("fails") else "completed" for name in names(jobs)}
+        self._expected = {name: "failed" if name.endswith("fails") else "completed" for name in names(jobs, first)}
         self._next_look = 0.0
         self._frozen: dict[int, float] = {}  # pid of a supervisor -> when it may continue
         self._hold = folder / "hold"  # while it exists, no job ends
@@ -323,6 +323,9 @@ class Batch:
         shutil.rmtree(self.folder)
 
 
-def names(jobs: int) -> list[str]:
-    """`plain_0`, `fails_1`, … in the sequence in which they run."""
-    return [f"{KINDS[number % len(KINDS)]}_{number}" for number in range(jobs)]
+def names(jobs: int, first: int) -> list[str]:
+    """`00_plain`, `01_fails`, … in the sequence in which they run, from one of the kinds on.
+
+    Most kills meet the first jobs of a batch, so each batch begins with another kind.
+    """
+    return [f"{number:02d}_{KINDS[(first + number) % len(KINDS)]}" for number in range(jobs)]

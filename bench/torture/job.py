@@ -51,7 +51,7 @@ def started(pid: int) -> str | None:
 
 def main(config: str, folder: str, checkpoint: str | None = None) -> int:
     name = os.path.splitext(os.path.basename(config))[0]
-    kind = name.partition("_")[0]
+    kind = name.rpartition("_")[2]
     journal = Journal(name)
     step = saved_step(checkpoint) if checkpoint else 0
     if kind == "saves":

@@ -121,7 +121,7 @@ class Torture:
     def _batch(self, name: str, length: float = 0.0) -> Batch:
         given = self._given
         return Batch(
-            self._folder / name, self._runner, given.jobs, length,
+            self._folder / name, self._runner, given.jobs, length, first=self.total["batches"],
             double=given.double, triple=given.triple, freeze=given.freeze, keep_running=given.keep_running,
         )  # fmt: skip
 
