@@ -153,8 +153,8 @@ class Batch:
             if self._freezes and rng.random() < 0.5:
                 self._freeze(rng)
             supervised = self._supervised() if "supervisor" in victims else []
-            if self._keeps:
-                self._hold.touch()
+            if "engine" in victims:
+                self._hold.touch()  # what outlives this kill must not end by itself before it is seen
             for victim in victims:
                 self._kill(engine, victim)
             self.counts["kills"] += 1
@@ -166,6 +166,8 @@ class Batch:
         self._check_orphans(supervised)
         if self._keeps:
             self._note_living()
+        else:
+            self._hold.unlink()
         self._plant_partly_written(engine.pid)
         self._pause(rng)
         self.witness.look()

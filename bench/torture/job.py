@@ -66,7 +66,7 @@ def main(config: str, folder: str, checkpoint: str | None = None) -> int:
         case "stubborn":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             signal.signal(signal.SIGINT, lambda *_: time.sleep(300))  # once it is asked, only a kill ends it
-            time.sleep(0.15)
+            time.sleep(0.6)  # so that many kills of the engine meet it
         case "trains":
             train(journal, folder, step)
         case "fails":
