@@ -1,13 +1,14 @@
 # make demo    say what will be installed, install it, then run three small trainings one after another
 # make test    install, then run the tests, without those marked as slow
 # make check   run ruff, mypy and all tests, as CI does
+# make mutants change the code a little, again and again, and say what no test notices; hours: see bench/README.md
 # make clean   remove the virtual environment, build files and caches
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help setup demo test check clean
+.PHONY: help setup demo test check mutants clean
 .DEFAULT_GOAL := help
 
 help:
@@ -38,6 +39,9 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(PYTEST)
+
+mutants: $(VENV)/.installed-dev
+	$(BIN)/python bench/mutants.py $(MUTANTS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

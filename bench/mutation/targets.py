@@ -1,0 +1,122 @@
+"""Which modules are mutated, and the tests that must notice: fast ones first, real processes where nothing else can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+STORIES = "tests/engine/test_stories.py"
+PLANS = "tests/disk/test_plan_file.py"
+SUPERVISOR = "tests/supervisor/"
+DIFFUSION = "tests/pipelines/diffusion/"
+PROCESSES = (f"{SUPERVISOR}test_interrupt.py", f"{SUPERVISOR}test_faults.py")
+TRAINER = (f"{DIFFUSION}test_trainer.py", f"{DIFFUSION}test_trainer_edges.py")
+
+
+class Tests(NamedTuple):
+    """Test files that call the code, and those that start real processes, which run if the others notice nothing."""
+
+    fast: tuple[str, ...]
+    real: tuple[str, ...] = ()
+
+
+#: What a path begins with -> the tests. The longest beginning counts.
+TESTS: dict[str, Tests] = {
+    "runner/core/": Tests(("tests/core", STORIES, PLANS, "tests/planners/test_select.py")),
+    "runner/core/argument_names": Tests(("tests/configs/test_argparse_script.py", "tests/core")),
+    "runner/core/canonical": Tests(("tests/core/test_canonical.py", PLANS)),
+    "runner/core/checkout": Tests(("tests/configs/test_training_script.py",), ("tests/cli/test_starting.py",)),
+    "runner/core/clock": Tests(("tests/core",), ("tests/disk/test_records.py", f"{SUPERVISOR}test_outside_faults.py")),
+    "runner/core/config": Tests(("tests/core/test_config.py", "tests/configs/test_config_file.py")),
+    "runner/core/earlier_redaction": Tests(("tests/core/test_redact.py",), ("tests/test_released_batches.py",)),
+    "runner/core/errors": Tests(("tests/core", "tests/planners/test_sweeps.py"), ("tests/cli/test_starting.py",)),
+    "runner/core/job": Tests((PLANS, "tests/planners/test_select.py", STORIES), ("tests/disk/test_records.py",)),
+    "runner/core/names": Tests(("tests/core/test_names.py", "tests/planners/test_discovery.py")),
+    "runner/core/program": Tests(("tests/planners/test_executables.py", "tests/planners/test_template.py")),
+    "runner/core/redact": Tests(("tests/core/test_redact.py",), ("tests/cli/test_secrets.py",)),
+    "runner/core/secrets": Tests(("tests/core/test_redact.py",), ("tests/cli/test_secrets.py",)),
+    "runner/core/requests": Tests((STORIES,), ("tests/cli/test_requests.py",)),
+    "runner/core/result": Tests(("tests/core/test_result.py", "tests/reports/test_ending.py")),
+    "runner/core/resume_words": Tests(("tests/planners/test_template.py",), ("tests/cli/test_resume.py",)),
+    "runner/core/stopwatch": Tests(("tests/core",), (f"{SUPERVISOR}test_outside_faults.py",)),
+    "runner/core/text": Tests(
+        ("tests/core/test_text.py", "tests/reports/test_ending.py", STORIES, "tests/observers/test_live_table.py")
+    ),
+    "runner/disk/": Tests(("tests/disk/test_atomic.py",), ("tests/disk/test_records.py", "tests/cli/test_resume.py")),
+    "runner/disk/atomic": Tests(("tests/disk/test_atomic.py",), ("tests/disk/test_records.py",)),
+    "runner/disk/attempts": Tests(
+        ("tests/disk/test_atomic.py",),
+        ("tests/disk/test_other_host.py", "tests/cli/test_resume.py", f"{SUPERVISOR}test_outside_faults.py"),
+    ),
+    "runner/disk/checkpoints": Tests(("tests/disk/test_checkpoints.py",), ("tests/cli/test_checkpoint_options.py",)),
+    "runner/disk/growing_log": Tests(("tests/disk/test_growing_log.py",)),
+    "runner/disk/labels": Tests(("tests/disk/test_atomic.py",), ("tests/cli/test_labels.py",)),
+    "runner/disk/lock": Tests((), ("tests/disk/test_other_host.py", f"{SUPERVISOR}test_outside_faults.py")),
+    "runner/disk/moved": Tests((PLANS,), ("tests/cli/test_moved_batches.py",)),
+    "runner/disk/plan_file": Tests((PLANS,), ("tests/disk/test_records.py",)),
+    "runner/disk/removal": Tests((), ("tests/cli/test_list.py",)),
+    "runner/disk/requests": Tests((), ("tests/cli/test_requests.py", "tests/cli/test_add.py")),
+    "runner/disk/supervisor_file": Tests(("tests/disk/test_supervisor_file.py",), ("tests/disk/test_other_host.py",)),
+    "runner/disk/usage": Tests((), ("tests/cli/test_disk_space.py",)),
+    "runner/supervisor/": Tests((), (*PROCESSES, f"{SUPERVISOR}test_outside_faults.py")),
+    "runner/supervisor/error_cause": Tests((f"{SUPERVISOR}test_error_cause.py",)),
+    "runner/supervisor/exit_codes": Tests(
+        (f"{SUPERVISOR}test_explanation.py",), (f"{SUPERVISOR}test_outside_faults.py",)
+    ),
+    "runner/supervisor/explanation": Tests((f"{SUPERVISOR}test_explanation.py", f"{SUPERVISOR}test_error_cause.py")),
+    "runner/supervisor/line_kinds": Tests(("tests/output",), (f"{SUPERVISOR}test_output_reader.py",)),
+    "runner/supervisor/out_of_memory": Tests((f"{SUPERVISOR}test_explanation.py",)),
+    "runner/supervisor/output_reader": Tests((), (f"{SUPERVISOR}test_output_reader.py",)),
+    "runner/supervisor/refusal": Tests(
+        (f"{SUPERVISOR}test_refusal.py",), ("tests/engine/test_refused_command_line.py",)
+    ),
+    "runner/supervisor/streams": Tests((), (f"{SUPERVISOR}test_streams.py", "tests/disk/test_disk_faults.py")),
+    "runner/supervisor/tracebacks": Tests((f"{SUPERVISOR}test_explanation.py", f"{SUPERVISOR}test_error_cause.py")),
+    "runner/engine/": Tests((STORIES,), ("tests/engine/test_engine.py", "tests/engine/test_retries.py")),
+    "runner/engine/pace": Tests(("tests/engine/test_pace.py",)),
+    "runner/engine/phases": Tests(("tests/engine/test_phases.py",)),
+    "runner/engine/policy": Tests(
+        ("tests/engine/test_policy.py", STORIES), ("tests/engine/test_refused_command_line.py",)
+    ),
+    "runner/engine/progress": Tests(
+        ("tests/observers/test_batch_state.py", STORIES), ("tests/observers/test_screen.py",)
+    ),
+    "runner/planners/select.py": Tests(("tests/planners/test_select.py",)),
+    "model/masks.py": Tests(("tests/model/test_masks.py",)),
+    "pipelines/diffusion/schedule.py": Tests(("tests/model/test_masks.py", *TRAINER)),
+    "pipelines/diffusion/stages.py": Tests(("tests/model/test_masks.py", *TRAINER)),
+    "pipelines/diffusion/evaluation/ngrams.py": Tests((f"{DIFFUSION}test_quality.py",)),
+    "pipelines/diffusion/evaluation/masked_loss.py": Tests(TRAINER),
+    "pipelines/diffusion/text/windows.py": Tests((f"{DIFFUSION}test_data.py", *TRAINER)),
+    "pipelines/diffusion/text/byte_pairs.py": Tests((f"{DIFFUSION}test_vocabulary.py",)),
+    "pipelines/diffusion/text/vocabulary.py": Tests((f"{DIFFUSION}test_vocabulary.py",)),
+    "pipelines/diffusion/text/characters.py": Tests((f"{DIFFUSION}test_data.py",)),
+}  # fmt: skip
+WHOLE = ("runner/core/", "runner/disk/", "runner/supervisor/", "runner/engine/")  # every file below
+
+#: Functions that this machine cannot reach, and why.
+UNREACHABLE = {
+    "_processes_by_ps": "macOS",
+    "_of_by_ps": "macOS",
+}
+
+
+def modules() -> Iterator[str]:
+    """What is mutated, as paths in the project."""
+    for folder in WHOLE:
+        yield from (str(path.relative_to(PROJECT)) for path in sorted((PROJECT / folder).glob("*.py")))
+    yield from (name for name in TESTS if name.endswith(".py"))
+
+
+def tests_of(module: str) -> Tests:
+    """The tests that must notice a change of a module."""
+    return TESTS[max((start for start in TESTS if module.startswith(start)), key=len)]
+
+
+def package_of(module: str) -> str:
+    """How results are added up: runner/core, …, and all pure modules of the training as one."""
+    return next((folder.rstrip("/") for folder in WHOLE if module.startswith(folder)), "runner/planners/select.py"
+                if module.startswith("runner/") else "pure modules of the training")  # fmt: skip
