@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -106,8 +107,11 @@ class BatchSession:
         attempts.clean_up_batch(plan)
         requests.clean_up(plan.root)
         results.remove_end(plan.root)
-        refused = {job.name: record for job in selection.archived if (record := _archive(job, selection)) is not None}
-        plan_file.write(plan)
+        refused = _archive(selection)
+        if self._plan is not None and _is_same(plan, self._plan):
+            plan_file.touch(plan.root)
+        else:
+            plan_file.write(plan)
         self._plan = None
         self._requests = RequestFolder(plan)
         return selection.without(refused)
@@ -134,16 +138,28 @@ class BatchSession:
         return self._signals
 
 
-def _archive(job: Job, selection: Selection) -> Record | None:
-    """Archive the attempt that a selected job replaces; the record of a job whose attempt cannot be archived."""
-    try:
-        if job in selection.archive:
-            attempts.archive_completed(job)
-        if job in selection.from_scratch or job in selection.extended:
-            attempts.archive_attempt(job, whole=job in selection.from_scratch)
-    except OSError as error:
-        return attempts.not_started(job, error)
-    return None
+def _archive(selection: Selection) -> dict[str, Record]:
+    """Archive the attempts that selected jobs replace; the records of jobs whose attempts cannot be archived."""
+    refused: dict[str, Record] = {}
+    archive = attempts.archive_attempt
+    steps: list[tuple[Sequence[Job], Callable[[Job], None]]] = [
+        (selection.archive, attempts.archive_completed),
+        (selection.from_scratch, lambda job: archive(job, whole=True)),
+        (selection.extended, lambda job: archive(job, whole=False)),
+    ]
+    for jobs, step in steps:
+        for job in jobs:
+            try:
+                step(job)
+            except OSError as error:
+                refused[job.name] = attempts.not_started(job, error)
+    return refused
+
+
+def _is_same(plan: Plan, recorded: Plan) -> bool:
+    """Whether plan.json holds this plan already: a batch of thousands that is done is resumed without writing it."""
+    same_jobs = len(plan.jobs) == len(recorded.jobs) and all(map(operator.is_, plan.jobs, recorded.jobs))
+    return same_jobs and not plan.files and plan.moved_from is None and plan == recorded
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,6 +35,11 @@ def write(plan: Plan) -> None:
         place.parent.make()
         atomic.write_bytes(place, content)
     atomic.write_json(BatchPaths(plan.root).plan, to_json(plan))
+
+
+def touch(root: Path) -> None:
+    """Another run of the batch begins with the same plan: the batch is the latest one, as if it had been written."""
+    os.utime(BatchPaths(root).plan, follow_symlinks=False)
 
 
 def exists(root: Path) -> bool:

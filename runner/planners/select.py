@@ -47,12 +47,6 @@ class Selection:
         jobs = {job.name: job for job in plan.jobs}
         return self._mapped(lambda some: tuple(jobs[job.name] for job in some))
 
-    @property
-    def archived(self) -> tuple[Job, ...]:
-        """The jobs whose attempts are archived before they run."""
-        jobs = {job.name: job for job in (*self.archive, *self.from_scratch, *self.extended)}
-        return tuple(jobs.values())
-
     def without(self, refused: Mapping[str, Record]) -> Selection:
         """The same without the jobs that have these records already, and so are not run."""
         if not refused:

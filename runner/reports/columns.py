@@ -62,30 +62,33 @@ def fit(columns: Sequence[Column], width: int | None) -> Fitted:
     if width is None:
         return Fitted(list(columns), [])
     kept = list(columns)
-    while sum(column.narrowest + GAP for column in kept) - GAP > width:
+    least = {id(column): column.narrowest for column in columns}  # looks at every cell
+    while sum(least[id(column)] + GAP for column in kept) - GAP > width:
         if not any(column.rank for column in kept):
             break
         kept.remove(max(reversed(kept), key=lambda column: column.rank))
-    room = width + GAP - sum(column.narrowest + GAP for column in kept)
+    room = width + GAP - sum(least[id(column)] + GAP for column in kept)
     fitted = []
     for column in kept:
-        wider = max(min(room, column.width - column.narrowest), 0)
+        narrowest = least[id(column)]
+        wider = max(min(room, column.width - narrowest), 0)
         room -= wider
-        fitted.append(column.cut(column.narrowest + wider))
+        fitted.append(column.cut(narrowest + wider))
     left = [column.heading for column in columns if not any(column is other for other in kept)]
     return Fitted(fitted, left)
 
 
 def lines(columns: Sequence[Column]) -> list[str]:
     """The headings, and a line for each row."""
-    rows = [_line(columns, [column.heading for column in columns])]
-    rows += [_line(columns, cells) for cells in zip(*(column.cells for column in columns), strict=True)]
+    widths = [column.width for column in columns]  # each looks at every cell, so once for all rows
+    rows = [_line(columns, widths, [column.heading for column in columns])]
+    rows += [_line(columns, widths, cells) for cells in zip(*(column.cells for column in columns), strict=True)]
     return rows
 
 
-def _line(columns: Sequence[Column], cells: Sequence[str]) -> str:
+def _line(columns: Sequence[Column], widths: Sequence[int], cells: Sequence[str]) -> str:
     padded = []
-    for column, cell in zip(columns, cells, strict=True):
-        space = " " * (column.width - width_of(cell))
+    for column, width, cell in zip(columns, widths, cells, strict=True):
+        space = " " * (width - width_of(cell))
         padded.append(space + cell if column.right else cell + space)
     return (" " * GAP).join(padded).rstrip()

@@ -10,7 +10,7 @@ from runner.core import program
 from runner.core.job import Plan
 from runner.core.state import COMPLETED, PENDING, Finished, Record
 from runner.core.text import count, duration, plain
-from runner.reports import best, columns, comparison
+from runner.reports import best, columns
 from runner.reports.columns import GAP, Column, least_name
 
 MOST = 40  # rows, where the height of the screen is not known
@@ -24,10 +24,15 @@ SWEEP = "comparison"  # the listing of a sweep: its varied keys are what it is a
 BEST, GOOD, WARNED, BAD, LEFT = "★", "✓", "!", "✗", "-"
 
 
-def ending(plan: Plan, records: Sequence[Record], width: int | None, rows: int | None) -> list[str]:
-    """A row for each job that fits into `rows`, and a line on those that do not."""
+def ending(
+    plan: Plan,
+    records: Sequence[Record],
+    width: int | None,
+    rows: int | None,
+    settings: Sequence[Column],
+) -> list[str]:
+    """A row for each job that fits into `rows`, and a line on those that do not; `settings` are what jobs differ in."""
     ranking = Ranking(records)
-    settings = comparison.varied([record.job for record in records])
     shown = _chosen(records, ranking, max(rows or MOST, FEWEST))
     table = [
         replace(column, cells=[column.cells[place] for place in shown])
@@ -42,11 +47,11 @@ def ending(plan: Plan, records: Sequence[Record], width: int | None, rows: int |
     return lines
 
 
-def best_jobs(records: Sequence[Record]) -> list[str]:
+def best_jobs(records: Sequence[Record], settings: Sequence[Column]) -> list[str]:
     """`lowest val/loss: run_003, 2.1054 (learning_rate 0.005, seed 1)`, and the job that had a better one meanwhile."""
     ranking = Ranking(records)
     found: dict[int, str] = {}  # the place of a job -> what is said of it
-    settings = [key for key in comparison.varied([record.job for record in records]) if key.width <= SHORT][:SETTINGS]
+    settings = [key for key in settings if key.width <= SHORT][:SETTINGS]
     for title, values in [(ranking.metric, ranking.last), (f"{ranking.metric} at any time", ranking.best)]:
         place = ranking.first_of(values)
         if place is not None and (ranking.tells or values is ranking.last):

@@ -117,7 +117,8 @@ def report(
     `width` and `height` are those of a terminal: the table is fitted so that all below it is on one screen, too.
     """
     below = [*_unfinished(records, stopped), *_warned(records), *_failed(plan, records)]
-    below += best_jobs(records)
+    settings = comparison.varied([record.job for record in records])
+    below += best_jobs(records, settings)
     below += [_total(records, seconds), f"Summary: {shown(BatchPaths(plan.root).summary)}"]
     if any(record.status != COMPLETED for record in records):
         below.append(f"Resume:  {program.resume_command(plan.root)}")
@@ -125,7 +126,7 @@ def report(
         good = [record for record in records if record.status == COMPLETED and not record.warnings]
         return "\n".join([*(f"{GOOD} {headline(record)}" for record in good), *below])
     rows = None if height is None else height - OVERHEAD - sum(_rows(line, width) for line in below)
-    return "\n".join([*ending(plan, records, width, rows), "", *below])
+    return "\n".join([*ending(plan, records, width, rows, settings), "", *below])
 
 
 def _rows(line: str, width: int | None) -> int:

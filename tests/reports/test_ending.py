@@ -13,8 +13,9 @@ from runner.core.plan_kind import PlanKind
 from runner.core.result import Result
 from runner.core.state import Finished, Outcome, Record
 from runner.core.text import width_of
-from runner.reports import terminal
-from runner.reports.ending import best_jobs, ending
+from runner.reports import comparison, terminal
+from runner.reports import ending as report
+from runner.reports.columns import Column
 
 SPEC = PlanKind("spec", listing="comparison")
 
@@ -38,7 +39,15 @@ def plan_of(records: list[Record], kind: PlanKind = SPEC) -> Plan:
 
 
 def table(records: list[Record], width: int | None = None, rows: int | None = None) -> list[str]:
-    return ending(plan_of(records), records, width, rows)
+    return report.ending(plan_of(records), records, width, rows, settings(records))
+
+
+def settings(records: list[Record]) -> list[Column]:
+    return comparison.varied([record.job for record in records])
+
+
+def best_jobs(records: list[Record]) -> list[str]:
+    return report.best_jobs(records, settings(records))
 
 
 def test_runs_are_shown_with_their_metrics_or_how_they_ended_and_the_best_is_marked() -> None:
@@ -110,7 +119,7 @@ def test_the_table_fits_its_screen(width: int) -> None:
     names = [f"gpt_small_rope_lr0.0{number}_wd0.1_seed{number}" for number in range(1, 9)]
     jobs = [Job(name, (), Path("/b") / name, {"lr": name, "depth": name[-1]}) for name in names]
     records = [ended(one, val_loss=2.0 + number) for number, one in enumerate(jobs)]
-    lines = ending(plan_of(records, PlanKind("files")), records, width, None)
+    lines = report.ending(plan_of(records, PlanKind("files")), records, width, None, settings(records))
     assert all(width_of(line) <= width for line in lines)
     assert "val/loss" in lines[0] and len({line.split()[1] for line in lines[1:]}) == 8
 

@@ -274,7 +274,7 @@ def test_a_damaged_file_hides_no_other_job(batch: Workspace, torn: str, content:
     statuses = {row["name"]: row["status"] for row in load_results(batch.batch)}
     assert statuses["a10"] == "completed" and statuses["b"] == "failed"
     if torn == "experiment_result.json":
-        assert statuses["a2"] == "pending"
+        assert statuses["a2"] == "unreadable"
 
 
 def test_a_config_that_cannot_be_read_leaves_its_cells_empty(tmp_path: Path) -> None:
