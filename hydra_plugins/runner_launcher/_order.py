@@ -5,6 +5,7 @@ user's own processes, which could have written them, read them. Stored pickles c
 
 from __future__ import annotations
 
+import atexit
 import os
 import pickle
 import sys
@@ -85,10 +86,20 @@ def taken(task: TaskFunction) -> Order | None:
         raise LaunchError("runner_job is for the processes that hydra/launcher=runner starts; choose another sweeper")
     found = read(Path(path))
     if not found.is_for(task):
+        atexit.register(_fail_if_not_taken, found.task)
         return None
     given()
     _TAKEN.append(path)
     return found
+
+
+def _fail_if_not_taken(task: str | None) -> None:
+    """End with exit code 1: a program whose function was renamed would have done nothing, and count as completed."""
+    if not _TAKEN:
+        print(f"the job is one of {task}, which the program does not give to Hydra any more", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
 
 
 def refuse_sweep() -> None:

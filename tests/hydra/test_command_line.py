@@ -144,3 +144,13 @@ def test_a_program_with_several_applications_runs_each_in_its_own_sweep(work: Wo
     work.write("own.py", SEVERAL)
     run(work, "own.py", "-m", "hydra/launcher=runner", "hydra.sweep.dir=sweep${now:%f}", "+x=1,2")
     assert seen(work) == ["evaluate 1", "evaluate 2", "train 1", "train 2"]
+
+
+def test_a_job_whose_function_is_gone_does_not_count_as_completed(work: Workspace) -> None:
+    work.write("own.py", SEVERAL.replace("    train()\n", "").replace("cfg)\n\n\nif", "cfg)\n    1 / cfg.x\n\n\nif"))
+    run(work, "own.py", *SWEEP, "+x=0", code=1)
+    work.write("own.py", SEVERAL.replace("evaluate", "test"))
+    work.run("--resume", "sweep", code=1)
+    assert seen(work) == ["evaluate 0"]
+    error = read(work / "sweep/0/experiment_result.json")["error"]
+    assert "__main__:evaluate, which the program does not give to Hydra" in error
