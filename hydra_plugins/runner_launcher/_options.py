@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,25 +18,30 @@ class Options:
 
     resume: bool
     allow_missing: bool
+    workers_given: bool
     run: RunOptions
 
 
 def checked(given: Mapping[str, Any]) -> Options:
     """Raises LaunchError with a sentence for each invalid option."""
     values: dict[str, Any] = {**given, "retry_on": list(given["retry_on"]), "grace": list(given["grace"])}
-    values |= {name: list(given[name]) for name in ("not_secret", "metric_patterns", "checkpoints")}
+    lists = ("not_secret", "metric_patterns", "checkpoints", "gpu_ignore_user", "gpu_ignore_pid")
+    values |= {name: list(given[name]) for name in lists}
+    gpus = given["gpus"]
+    values["gpus"] = ",".join(map(str, gpus)) if isinstance(gpus, Sequence) and not isinstance(gpus, str) else str(gpus)
     if problems := [f"hydra.launcher.{problem}" for problem in _problems(values)]:
         raise LaunchError(*problems)
-    values["max_workers"] = values["workers"]  # as run_experiments.py calls it
+    values["max_workers"] = values["workers"] or 1  # as run_experiments.py calls it
     run = RunOptions().updated({name: values[name] for name in NAMES if name in values})
-    return Options(values["resume"], values["allow_missing"], run)
+    return Options(values["resume"], values["allow_missing"], values["workers"] is not None, run)
 
 
 def _problems(values: Mapping[str, Any]) -> Iterator[str]:
     for name in ("timeout", "stall_timeout", "retry_delay"):
         if values[name] is not None and not 0 < values[name] < float("inf"):
             yield f"{name}={values[name]}: is not a number of seconds above 0"
-    for name, least in (("workers", 1), ("max_failures", 1), ("retries", 0)):
+    least_values = {"workers": 1, "max_failures": 1, "retries": 0, "gpus_per_job": 0, "jobs_per_gpu": 1}
+    for name, least in (least_values | {"gpu_free_mb": 0, "gpu_wait": 0, "gpu_settle": 0}).items():
         if values[name] is not None and values[name] < least:
             yield f"{name}={values[name]}: is too small; {least} is the least"
     if len(values["grace"]) != 3 or not all(0 <= seconds < float("inf") for seconds in values["grace"]):

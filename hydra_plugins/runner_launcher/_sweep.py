@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import sys
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -13,13 +14,15 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.runner_launcher import _objective, _order, _planning, _program, _review
-from hydra_plugins.runner_launcher._errors import JobFailed
+from hydra_plugins.runner_launcher._errors import JobFailed, LaunchError
 from hydra_plugins.runner_launcher._folder import Folder
 from hydra_plugins.runner_launcher._log_observer import LogObserver
 from hydra_plugins.runner_launcher._options import Options
 from hydra_plugins.runner_launcher._planning import Planned, Sweeping
+from runner.cli.gpu_choice import with_gpus
 from runner.cli.session import held_batch
 from runner.core import clock
+from runner.core.errors import UserError
 from runner.core.job import Plan
 from runner.core.plan_kind import PlanKind
 from runner.core.state import COMPLETED, RUNNING, Finished, Record
@@ -63,15 +66,15 @@ class Sweep:
         if same := _review.duplicates({one.number: one.job for one in planned}):
             log.warning(f"{count(len(same), 'job')} with a config that another one has already: {listed(same, 5)}")
         overrides = {one.job.name: one.overrides for one in planned}
+        plan = self._with_gpus(self._plan(planned))
         with held_batch(self._sweep.root, self._folder.lock) as session:
-            plan = self._plan(planned)
             selection = self._selected(session.records(plan), planned)
             selection = session.begin(self._whole(plan, planned, selection), selection)
             ended = session.run(
                 plan,
                 selection,
                 Local(plan.options, Provenance(selection.run)),
-                [Journal(self._earlier), LogObserver(overrides, self._options.run.max_workers)],
+                [Journal(self._earlier), LogObserver(overrides, plan.options.max_workers)],
             )
         self._earlier += ended.records
         if ended.signals:
@@ -81,6 +84,18 @@ class Sweep:
     def _plan(self, planned: Sequence[Planned]) -> Plan:
         root, jobs = self._sweep.root, tuple(one.job for one in planned)
         return Plan(root.name, root, jobs, KIND, self._created_at, options=self._options.run)
+
+    def _with_gpus(self, plan: Plan) -> Plan:
+        """The plan with the GPUs that its jobs divide; later batches of the sweep use the same ones."""
+        given = Namespace(gpus=plan.options.gpus or None, max_workers=1 if self._options.workers_given else None)
+        try:
+            found = with_gpus(plan, given)
+        except UserError as error:
+            raise LaunchError(*(_of_launcher(problem) for problem in error.problems)) from None
+        for notice in found.notices:
+            log.info(_of_launcher(notice))
+        self._options = replace(self._options, run=found.options, workers_given=True)
+        return replace(found, notices=())
 
     def _selected(self, records: Mapping[str, Record], planned: Sequence[Planned]) -> Selection:
         """A completed job is kept if the sweep is resumed and the return value can be read; else it is run again.
@@ -110,6 +125,11 @@ class Sweep:
             if one.job.name not in selection.keep
         }
         return replace(plan, jobs=(*(record.job for record in self._earlier), *plan.jobs), files=requests)
+
+
+def _of_launcher(sentence: str) -> str:
+    """A sentence about an option of the command line, as Hydra has it."""
+    return sentence.replace("--gpus ", "hydra.launcher.gpus=").replace("--", "hydra.launcher.")
 
 
 def _answer(one: Planned, record: Record) -> JobReturn:

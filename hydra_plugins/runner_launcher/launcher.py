@@ -20,8 +20,19 @@ class RunnerConf:
     """Options, as `hydra.launcher.workers=2`. Names, meanings and defaults are those of run_experiments.py --help."""
 
     _target_: str = "hydra_plugins.runner_launcher.launcher.RunnerLauncher"
-    # How many jobs run at once.
-    workers: int = 1
+    # How many jobs run at once; none: 1, or as many as the GPUs have room for.
+    workers: int | None = None
+    # GPUs of its own for each job: auto, all, none, or a list of numbers or UUIDs; how many; how many jobs share one.
+    gpus: Any = ""
+    gpus_per_job: int = 1
+    jobs_per_gpu: int = 1
+    # Seconds that a job waits for a GPU that others use, and for which one that they used must look free.
+    gpu_wait: float | None = None
+    gpu_settle: float = 30.0
+    # A GPU with less memory in use, in MiB, counts as free; these processes, and those of these users, do not count.
+    gpu_free_mb: int = 500
+    gpu_ignore_user: list[str] = field(default_factory=list)
+    gpu_ignore_pid: list[int] = field(default_factory=list)
     # Resume the sweep in hydra.sweep.dir: completed jobs are not run again, their return values are read.
     resume: bool = False
     # Start jobs whose config lacks a value (???), which the program gives it, or does without.
