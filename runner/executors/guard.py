@@ -18,24 +18,32 @@ LEAVES_WITHIN = 2.0  # seconds for which its end is waited for, once nothing is 
 class Guard:
     """Starts the guard with the first job (Linux: elsewhere marks cannot be found). It ends with this object.
 
-    Without it, because it cannot be started or was killed, jobs run all the same: then `stop` and the next resume end
-    what is left.
+    Without it, because it cannot be started or was killed, jobs run all the same; the next job starts it again.
     """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._jobs: dict[str, list[Any]] = {}
 
     def watch(self, supervisor: Sequence[str], mark: str, folder: Path) -> None:
         """A supervisor is about to start its job."""
-        if self._process is None and sys.platform.startswith("linux"):
-            with contextlib.suppress(OSError):
-                self._process = _started()
-                weakref.finalize(self, _end, self._process)
-        self._send([mark, list(supervisor), str(folder)])
+        self._jobs[mark] = [mark, list(supervisor), str(folder)]
+        if self._process is not None and self._process.poll() is None:
+            self._send(self._jobs[mark])
+        elif sys.platform.startswith("linux"):
+            self._start()
 
     def forget(self, mark: str) -> None:
         """Nothing is left of the job."""
+        self._jobs.pop(mark, None)
         self._send([mark])
+
+    def _start(self) -> None:
+        with contextlib.suppress(OSError):
+            self._process = _started()
+            weakref.finalize(self, _end, self._process)
+            for message in self._jobs.values():
+                self._send(message)
 
     def _send(self, message: list[Any]) -> None:
         if self._process is not None and self._process.stdin is not None:

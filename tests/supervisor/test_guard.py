@@ -28,7 +28,7 @@ GRACE = ("--grace", "0.2,0.2,5")
 def started(work: Workspace, *options: str, mark: str = "") -> tuple[subprocess.Popen[str], list[int]]:
     """A batch, and the processes of its job."""
     work.write("c/a.sh", LAUNCHER)
-    command = ("--configs", "c/a.sh", "--command", "sh {config}")
+    command = ("--configs", "c/*.sh", "--command", "sh {config}")
     process = work.start(*command, *GRACE, *options, env={"RUNNER_TEST": mark})
     path = work / "pids"
     pids = wait_until(lambda: path.exists() and len(found := path.read_text().split()) == 3 and found, "the job runs")
@@ -89,6 +89,25 @@ def test_the_guard_ends_with_the_batch(work: Workspace) -> None:
     work.write("c/b.sh", "exit 1")
     work.run("--configs", "c/*.sh", "--command", "sh {config}", code=1, env={"RUNNER_TEST": mark})
     assert not carrying(mark)
+
+
+def test_a_guard_that_was_killed_is_started_again_and_knows_all_jobs(work: Workspace) -> None:
+    mark = uuid.uuid4().hex
+    for name in "bc":
+        work.write(f"c/{name}.sh", f"until test -e {name}; do sleep 0.02; done")
+    process, pids = started(work, "--max_workers", "2", mark=mark)
+    (guard,) = guards(mark)
+    os.kill(guard, signal.SIGKILL)
+    wait_until(lambda: not alive(guard), "the guard is gone")
+    (work / "b").touch()
+    wait_until(lambda: len(guards(mark)) == 1, "the start of c starts a guard")
+    wait_until((work.batch / "c" / "supervisor.json").exists, "c has started")
+    supervisors = [int(read(work.batch / name / "supervisor.json")["supervisor"][0]) for name in "ac"]
+    process.send_signal(signal.SIGSTOP)
+    for pid in (*supervisors, process.pid):
+        os.kill(pid, signal.SIGKILL)
+    process.communicate()
+    wait_until(lambda: not any(alive(pid) for pid in pids), "nothing of the first job is left", 10)
 
 
 @pytest.mark.parametrize("words", [("stop",), ("stop", "--now")], ids=" ".join)
