@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 
 from runner.core.state import ERROR
 from runner.disk import layout
-from runner.disk.reading import read_json
+from runner.disk.reading import LARGEST, read_bytes
 
 DIGEST = "nonce_sha256"  # the entry of the metadata
+#: As atomic.write_json writes it. A thousand results are read at once, with metadata that are larger: no time to parse.
+_LINE = re.compile(rb'^  "nonce_sha256": "([0-9a-f]{64})"', re.MULTILINE)
 
 
 def new() -> str:
@@ -33,5 +36,8 @@ def confirms(folder: str | os.PathLike[str], status: str, nonce: str | None) -> 
     """
     if status == ERROR:
         return True
-    expected = read_json(layout.JobPaths(folder).metadata).get(DIGEST)
-    return not isinstance(expected, str) or (nonce is not None and digest(nonce) == expected)
+    try:
+        found = _LINE.search(read_bytes(layout.JobPaths(folder).metadata, LARGEST))
+    except OSError:
+        return True
+    return found is None or (nonce is not None and digest(nonce).encode() == found[1])
