@@ -94,12 +94,12 @@ def test_the_guard_ends_with_the_batch(work: Workspace) -> None:
 def test_a_guard_that_was_killed_is_started_again_and_knows_all_jobs(work: Workspace) -> None:
     mark = uuid.uuid4().hex
     for name in "bc":
-        work.write(f"c/{name}.sh", f"until test -e {name}; do sleep 0.02; done")
+        work.write(f"c/{name}.sh", f"until test -e go_{name}; do sleep 0.02; done")
     process, pids = started(work, "--max_workers", "2", mark=mark)
     (guard,) = guards(mark)
     os.kill(guard, signal.SIGKILL)
     wait_until(lambda: not alive(guard), "the guard is gone")
-    (work / "b").touch()
+    (work / "go_b").touch()
     wait_until(lambda: len(guards(mark)) == 1, "the start of c starts a guard")
     wait_until((work.batch / "c" / "supervisor.json").exists, "c has started")
     supervisors = [int(read(work.batch / name / "supervisor.json")["supervisor"][0]) for name in "ac"]
