@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from runner.cli.session import Ended, Locked, existing_batch, held_batch, new_batch, output_root
+from runner.cli.session import Ended, Failed, Locked, existing_batch, held_batch, new_batch, output_root
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
+from runner.core.options import RunOptions
 from runner.core.plan_kind import PlanKind
 from runner.core.state import COMPLETED, FAILED, Finished, Outcome, Record
+from runner.executors.local import Local
 from runner.planners.select import What
 from tests.conftest import PROJECT, Workspace
 
@@ -107,3 +110,42 @@ def test_the_plan_is_written_once_per_start(work: Workspace, words: list[str]) -
     done = subprocess.run(command, cwd=work.folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("WRITTEN plan.json\n") == 1
+
+
+class Breaking(Local):
+    """An executor in which something fails once a job was started."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(RunOptions(), lambda job: {})
+        self._error = error
+
+    def wait(self, seconds: float, wake: int) -> None:
+        super().wait(seconds, wake)
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error", "/x"), UserError("no such view")])
+def test_what_goes_wrong_once_a_job_was_started_is_not_exit_code_2(tmp_path: Path, error: Exception) -> None:
+    plan = planned(tmp_path / "b")
+    with new_batch(plan, lambda: plan) as (session, taken):
+        selection = session.begin(taken, session.select(taken, What()))
+        with pytest.raises(Failed) as failed:
+            session.run(taken, selection, Breaking(error), [])
+    assert failed.value.exit_code == 1 and str(getattr(error, "strerror", None) or error) in str(failed.value)
+
+
+def test_a_resumed_plan_that_is_the_same_is_not_written_again_and_is_the_latest(tmp_path: Path) -> None:
+    plan = planned(tmp_path / "b")
+    with new_batch(plan, lambda: plan) as (session, taken):
+        session.begin(taken, session.select(taken, What()))
+    path = tmp_path / "b" / "plan.json"
+    os.utime(path, (0, 0))
+    before = path.stat()
+    with existing_batch(tmp_path / "b") as session:
+        found = session.recorded()
+        session.begin(found, session.select(found, What()))
+    assert path.stat().st_ino == before.st_ino and path.stat().st_mtime > 0
+    with existing_batch(tmp_path / "b") as session:
+        found = replace(session.recorded(), notices=("another",))
+        session.begin(found, session.select(found, What()))
+    assert path.stat().st_ino != before.st_ino and "another" in path.read_text()
