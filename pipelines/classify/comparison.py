@@ -38,7 +38,7 @@ def runs_beside(out_dir: Path) -> list[Run]:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             found.append(Run(path.parent.name, record["settings"], record["accuracy"], record["loss"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue  # another program's file, or one of a later schema
     return found
 

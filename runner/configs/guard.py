@@ -25,6 +25,7 @@ TOO_MANY = 3  # the exit code then
 def main(argv: list[str]) -> int:
     """Returns the exit code of the program, or TOO_MANY."""
     prctl(PR_SET_CHILD_SUBREAPER, 1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored by a parent, it would hide how a child ends
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))
     program = os.posix_spawn(argv[0], argv, os.environ, setsigmask=())
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -109,3 +111,13 @@ def test_a_config_that_starts_more_processes_than_any_needs_is_an_error(tmp_path
     bomb = f"import os, time\nfor _ in range({guard.MOST.bit_length() + 1}): os.fork()\ntime.sleep(600)\n"
     assert f"more than {guard.MOST} processes" in evaluated(tmp_path, bomb).message
     assert process_tree.descendants(os.getpid()) == []
+
+
+def test_a_parent_that_ignores_sigchld_does_not_disturb_an_evaluation(work: Workspace) -> None:
+    work.write("c/a.py", "x = sum(number for number in range(3))\n")
+    work.write("job.py", "x = 1\nexec(open('configurator.py').read())\n")
+    ran = work.run(
+        "--configs", "c/a.py", "--train_script", "job.py", "--dry_run", "--json", code=0,
+        preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN),
+    )  # fmt: skip
+    assert json.loads(ran.stdout)["jobs"][0]["config"]["x"] == 3
