@@ -107,6 +107,7 @@ def resume(
             changes.refuse_moved(before)
         before = replace(before, options=before.options.updated(given_options(given)))
         plan = changes.replanned(before, replan(before), accept=given.accept_changes) if replan else before
+        is_new = plan is not before  # it was made just now, and has read its configs
         plan = with_gpus(plan, given)
         records = session.records(plan)
         selection = session.select(plan, _which(plan, what, given.only))
@@ -118,7 +119,7 @@ def resume(
         if before.moved_from is not None:
             _refuse_running(concerned)
             changes.refuse_missing(concerned)
-        if not replan:  # a plan that was made just now has read its configs
+        if not is_new:
             plan = changes.reread(plan, {one.name for one in concerned}, accept=given.accept_changes)
             selection = selection.of(plan)
         if settings or larger:
