@@ -24,6 +24,7 @@ __all__ = [
 
 
 REMEMBERED = 200  # letters of a value that is not judged again
+COMMANDS = ("command", "launcher", "resume_args")  # keys of a spec whose values are words of a command line
 LEAST_KNOWN, LONG = 4, 8  # letters of a value that is replaced wherever it is found: as a word, and within words
 
 
@@ -104,7 +105,14 @@ def _text(name: str, value: str, shown: Collection[str]) -> str:
 
 def certain(values: Mapping[str, Any], shown: Collection[str] = ()) -> list[str]:
     """The keys of values that are secrets without a doubt, nested ones with the sections around them."""
-    return list(dict.fromkeys(name for name, value in _leaves("", values) if _is_certain(name, value, shown)))
+    leaves = _leaves("", values)
+    found = (name for name, it in leaves if _is_certain(name, it, shown) or _is_command(name, it, shown))
+    return list(dict.fromkeys(found))
+
+
+def _is_command(name: str, value: object, shown: Collection[str]) -> bool:
+    """Whether a value is a command line that holds a secret, as the `command:` of a spec may."""
+    return name in COMMANDS and isinstance(value, str) and text(value, shown) != value
 
 
 def doubtful(values: Mapping[str, Any], shown: Collection[str] = ()) -> list[str]:

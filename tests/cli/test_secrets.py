@@ -128,6 +128,13 @@ def test_a_config_in_one_piece_has_its_own_values_and_no_secret_of_the_command_l
     assert f"cache_key: {RANDOM}" in text and "hush" not in text and "***" in text
 
 
+@pytest.mark.parametrize("words", ["env HF_TOKEN=hush python job.py {config}", "python job.py {config} --api_key hush"])
+def test_a_spec_whose_command_holds_a_secret_is_refused(one: Workspace, words: str) -> None:
+    one.write("s.yaml", f'name: s\nbase_config: c/a.py\nsweep:\n  lr: [1]\ncommand: "{words} {{overrides}}"\n')
+    err = one.run("--exp", "s.yaml", code=2).stderr
+    assert "s.yaml:5: 'command' looks like a secret" in err and not (one / "experiments").exists()
+
+
 def test_a_secret_of_a_sweep_can_be_given_again(work: Workspace) -> None:
     sweep = prepare(work)
     sweep.run("--exp", "specs/s.yaml", *SCRIPT, "--api_key", "hush", "--limit", 1, code=0)
