@@ -96,7 +96,7 @@ def taken(task: TaskFunction) -> Order | None:
 def _fail_if_not_taken(task: str | None) -> None:
     """End with exit code 1: a program whose function was renamed would have done nothing, and count as completed."""
     if not _TAKEN:
-        print(f"the job is one of {task}, which the program does not give to Hydra any more", file=sys.stderr)
+        say(f"the job is one of {task}, which the program does not give to Hydra any more", file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1)
