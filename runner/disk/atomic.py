@@ -28,6 +28,8 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, *, durable: bool =
     with place.parent.opened() as folder:
         try:
             _write_in(folder, place.name, content, durable=durable)
+            if durable:
+                os.fsync(folder)
         except OSError as error:  # the system knows the name in the open folder only
             raise OSError(error.errno, error.strerror, os.fspath(place)) from None
 
@@ -46,8 +48,21 @@ def _write_in(folder: int, name: str, content: bytes, *, durable: bool) -> None:
     except BaseException:
         os.unlink(temporary, dir_fd=folder)
         raise
-    if durable:
-        os.fsync(folder)
+
+
+def write_files(folder: str | os.PathLike[str], contents: Mapping[str, bytes]) -> None:
+    """Replace several files of one folder, durably and in this order, with one sync of the folder. Raises OSError.
+
+    After a crash those that come first may be new, and those that come later old.
+    """
+    place = Place.of(folder)
+    with place.opened() as opened:
+        try:
+            for name, content in contents.items():
+                _write_in(opened, name, content, durable=True)
+            os.fsync(opened)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, os.fspath(place)) from None
 
 
 def _new_file(folder: int, name: str) -> int:
@@ -62,7 +77,12 @@ def _new_file(folder: int, name: str) -> int:
 
 def write_json(path: str | os.PathLike[str], record: Mapping[str, Any], *, durable: bool = True) -> None:
     """Replace `path` by `record` as JSON. Values that JSON does not have are written as their str()."""
-    write_bytes(path, (as_json(record) + "\n").encode(), durable=durable)
+    write_bytes(path, json_bytes(record), durable=durable)
+
+
+def json_bytes(record: Any) -> bytes:
+    """What `write_json` writes."""
+    return (as_json(record) + "\n").encode()
 
 
 def as_json(record: Any) -> str:

@@ -136,9 +136,9 @@ def _size(meta: Mapping[str, Any]) -> int:
 def keep(folder: Path, key: Key, value: Any, times: Mapping[str, Any], versions: Mapping[str, str]) -> None:
     """Write a result so that it is there as a whole or not at all. Raises OSError, or whatever pickling raises."""
     content = pickle.dumps(value, protocol=5)
-    atomic.write_bytes(_place(folder) / layout.PICKLE, content)
-    checksum = hashlib.sha256(content).hexdigest()
-    _write_meta(folder, key, "completed", times, versions, {"sha256": checksum, "bytes": len(content)})
+    found = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    record = _record(key, "completed", times, versions, found)
+    atomic.write_files(_place(folder), {layout.PICKLE: content, layout.META: atomic.json_bytes(record)})
 
 
 def migrate(folder: Path, key: Key) -> None:
@@ -173,9 +173,13 @@ def fail(folder: Path, key: Key, error: BaseException, times: Mapping[str, Any],
     trace = redact.text("".join(traceback.format_exception(_from_the_function(error))))
     sentence, whole = redact.text(sentence), redact.text(str(error))
     report = {"schema": ERROR_SCHEMA, "type": type(error).__name__, "message": whole, "traceback": trace}
-    atomic.write_bytes(_place(folder) / layout.ERROR_DETAILS, trace.encode(errors="backslashreplace"))
-    _write_meta(folder, key, "failed", times, versions, {"sha256": None, "bytes": None, "error": sentence})
-    atomic.write_json(_place(folder) / layout.JOB_ERROR, report)
+    record = _record(key, "failed", times, versions, {"sha256": None, "bytes": None, "error": sentence})
+    contents = {
+        layout.ERROR_DETAILS: trace.encode(errors="backslashreplace"),
+        layout.META: atomic.json_bytes(record),
+        layout.JOB_ERROR: atomic.json_bytes(report),
+    }
+    atomic.write_files(_place(folder), contents)
     return sentence
 
 
@@ -187,15 +191,10 @@ def _from_the_function(error: BaseException) -> BaseException:
     return error.with_traceback(trace or error.__traceback__)
 
 
-def _write_meta(
-    folder: Path,
-    key: Key,
-    status: str,
-    times: Mapping[str, Any],
-    versions: Mapping[str, str],
-    more: Mapping[str, Any],
-) -> None:
-    record = {
+def _record(
+    key: Key, status: str, times: Mapping[str, Any], versions: Mapping[str, str], more: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
         "schema": SCHEMA,
         "name": key.name,
         "status": status,
@@ -212,7 +211,6 @@ def _write_meta(
         "error": None,
         **more,
     }
-    atomic.write_json(_place(folder) / layout.META, record)
 
 
 def _place(folder: Path) -> Place:
