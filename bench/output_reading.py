@@ -58,7 +58,8 @@ def logged(folder: Path, line: bytes, size: int, *, reading: bool) -> tuple[floa
     )
     os.close(out_end)
     os.close(err_end)
-    streams.start()
+    for reader in streams.readers:
+        reader.start()
     if reading:
         output.start()
     child.wait()

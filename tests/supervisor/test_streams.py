@@ -39,7 +39,8 @@ class Piped:
         self.handed_over = [b"", b""]
         logs = tuple(map(str, self.paths))
         self.streams = Streams(out, err, logs, timestamps, self.take)  # type: ignore[arg-type]
-        self.streams.start()
+        for reader in self.streams.readers:
+            reader.start()
 
     def take(self, stream: int, block: bytes) -> None:
         self.handed_over[stream] += block
@@ -192,7 +193,8 @@ def test_a_log_that_cannot_be_written_never_stops_the_reading(tmp_path: Path) ->
     (out, full.out), (err, full.err) = os.pipe(), os.pipe()
     full.handed_over = [b"", b""]
     full.streams = Streams(out, err, ("/dev/full", str(tmp_path / "err"), str(tmp_path / "both")), "all", full.take)
-    full.streams.start()
+    for reader in full.streams.readers:
+        reader.start()
     os.write(full.out, b"lost here\n" * 1000)
     os.close(full.out)
     os.close(full.err)
