@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.core import resume_words
-from runner.core.fields import Fields
+from runner.core.fields import Fields, is_path
 from runner.core.job import Attempt, Job, Plan
 from runner.core.result import Result
 from runner.core.state import COMPLETED, Record
@@ -263,4 +263,5 @@ def _mark(job: Job) -> str | None:
     environment = record_file.look(
         str(job.out_dir / layout.METADATA), lambda record: Fields(record).texts("environment", {})
     )
-    return environment.get(process_tree.MARK) if isinstance(environment, dict) else None
+    mark = environment.get(process_tree.MARK) if isinstance(environment, dict) else None
+    return mark if mark is not None and is_path(mark) else None  # what no environment can hold, no process has

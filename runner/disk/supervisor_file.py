@@ -90,7 +90,7 @@ class SupervisorRecord:
         return cls(
             supervisor=_pid_record(fields, "supervisor"),
             job=_pid_record(fields, "job") if "job" in fields else None,
-            mark=fields.text("mark", None),
+            mark=fields.path("mark", None),
             attempt=fields.whole("attempt", 1, least=1),
             argv=fields.words("argv", ()),
             keep_running=fields.flag("keep_running", False),
