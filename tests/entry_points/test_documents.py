@@ -54,6 +54,7 @@ def project(work: Workspace) -> Iterator[Workspace]:
     work.write("book.txt", "It was a dark and stormy night. " * 100)
     work.write("conf/a.yaml", "lr: 0.1\n")
     work.write("train.py", "import sys\n")
+    work.write("t.py", "import sys\n")
     work.write("pkg/train.py", "import sys\n")
     work.write("nanoGPT/train.py", "learning_rate = 6e-4\ndevice = 'cpu'\nexec(open('configurator.py').read())\n")
     (work / "nanoGPT/.venv/bin").mkdir(parents=True)
