@@ -24,7 +24,7 @@ class Defect:
 DEFECTS = (
     Defect(
         "unsynced-records", "the bytes of a record are not synced", "runner/disk/atomic.py",
-        ("os", "write_bytes", "sync_folder"),
+        ("os", "write_bytes"),
         """
         import stat as _stat
         _fsync = os.fsync
@@ -36,10 +36,14 @@ DEFECTS = (
         ("not durable",),
     ),
     Defect(
-        "unsynced-folders", "the folder of a record is not synced", "runner/disk/atomic.py", ("sync_folder",),
+        "unsynced-folders", "the folder of a record is not synced", "runner/disk/atomic.py", ("os", "write_bytes"),
         """
-        def sync_folder(folder):
-            pass
+        import stat as _stat
+        _fsync = os.fsync
+        def _only_files(descriptor):
+            if not _stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                _fsync(descriptor)
+        os.fsync = _only_files
         """,
         ("not durable",),
     ),
@@ -105,13 +109,10 @@ DEFECTS = (
         ("strays", "overlapping"), ("--double",),
     ),
     Defect(
-        "not-swept", "partly written files of a crash are not removed", "runner/disk/atomic.py", ("os", "write_bytes"),
+        "not-swept", "partly written files of a crash are not removed", "runner/disk/atomic.py", ("remove_partial",),
         """
-        _unlink = os.unlink
-        def _keeping(path, *more, **options):
-            if not os.fsdecode(path).endswith(".tmp"):
-                _unlink(path, *more, **options)
-        os.unlink = _keeping
+        def remove_partial(folder, *more, **options):
+            pass
         """,
         ("left over",),
     ),

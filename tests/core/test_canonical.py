@@ -14,7 +14,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from runner.core.canonical import NotCanonical, canonical, fingerprint, typed
+from runner.core.canonical import DICT, FLOAT, NotCanonical, canonical, fingerprint, tagged, typed, untagged
 from runner.core.config import Config
 
 
@@ -213,3 +213,8 @@ def test_an_error_deep_inside_is_found_at_once() -> None:
     with pytest.raises(NotCanonical) as caught:
         typed(value)
     assert caught.value.where == ".".join(["a[0]"] * 60)
+
+
+@pytest.mark.parametrize("value", [{FLOAT: "nan", "x": 1}, {DICT: [], "x": 1}, {FLOAT: "1.5"}, {DICT: [1]}, {}])
+def test_a_mapping_that_only_resembles_a_tag_is_itself(value: dict[str, Any]) -> None:
+    assert untagged(value) == value and untagged(tagged(value)) == value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.core.text import seconds
+from runner.core.text import ago, seconds
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,14 @@ from runner.core.text import seconds
 )  # fmt: skip
 def test_durations_as_people_write_them(text: str, value: float | None) -> None:
     assert seconds(text) == value
+
+
+@pytest.mark.parametrize(
+    ("past", "text"),
+    [
+        (-3, "0 s ago"), (0, "0 s ago"), (59.9, "59 s ago"), (60, "1 min ago"), (3599, "59 min ago"), (3600, "1 h ago"),
+        (47 * 3600, "47 h ago"), (48 * 3600, "2 d ago"),
+    ],
+)  # fmt: skip
+def test_how_long_ago_it_was_is_said_in_whole_units(past: float, text: str) -> None:
+    assert ago(past) == text

@@ -106,3 +106,8 @@ def test_a_job_keeps_the_fingerprint_of_its_record(tmp_path: Path) -> None:
     record["jobs"][0]["fingerprint"] = "0123456789abcdef"
     (plan.root / "plan.json").write_text(json.dumps(record))
     assert recorded.plan(plan.root).jobs[0].fingerprint == "0123456789abcdef"
+
+
+def test_a_plan_has_the_number_of_its_format(tmp_path: Path) -> None:
+    """It is a part of the format: batches of earlier versions have it too."""
+    assert plan_file.to_json(planned(tmp_path / "batch"))["schema"] == 1

@@ -267,7 +267,11 @@ STORIES = [
           "b completed", retries(1), requests=[(2, "skip a")], answers=["a: is not tried again"]),
     Story("a pending job is skipped", "a=completed:3 b c",
           "a starts @0|b is skipped by request|a completed|c starts @3|c completed|b is left", requests=[(1, "skip b")],
-          answers=["b: is skipped; a resumed batch runs it"]),
+          answers=["b: is skipped; a resumed batch runs it"],
+          notices=["By request: b is skipped; a resumed batch runs it."]),
+    Story("a retry and pending jobs are skipped together", "a=failed/completed b=completed:5 c d",
+          "a starts|a failed, again|b starts|a failed|c is skipped by request|b completed|d starts|d completed|"
+          "c is left", retries(1), requests=[(2, "skip a c")], answers=["a: is not tried again"]),
     Story("the next job is skipped although it waits for a slot already", "a=completed:3 b",
           "a starts|b is skipped by request|a completed|b is left", requests=[(2, "skip b")]),
     Story("all that is pending is skipped while nothing runs", "a b", "a waits: busy|a is skipped by request|"
@@ -295,6 +299,10 @@ STORIES = [
     Story("jobs are added to a running batch", "a=completed:3 b",
           "a starts|c is added|d is added|a completed|b starts|b completed|c starts|c completed|d starts|d completed",
           requests=[(1, "add c d")], answers=["added c, d"]),
+    Story("five names are listed in full", "a=completed:3", "a starts|c is added|d is added|e is added|f is added|"
+          "g is added|a completed|c starts|c completed|d starts|d completed|e starts|e completed|f starts|f completed|"
+          "g starts|g completed", requests=[(1, "add c d e f g")], answers=["added c, d, e, f, g"],
+          notices=["By request: added c, d, e, f, g."]),
     Story("jobs are added before the others", "a=completed:3 b",
           "a starts|c is added|d is added|a completed|c starts|c completed|d starts|d completed|b starts|b completed",
           requests=[(1, "add-first c d")]),

@@ -23,6 +23,7 @@ from runner.core.state import (
     Finished,
     Outcome,
     Record,
+    Running,
 )
 from runner.planners.select import What, select
 
@@ -106,3 +107,11 @@ def test_every_job_is_either_run_or_kept(statuses: list[str], only: str | None, 
     assert all(selection.keep[name] is found[name] for name in selection.keep)
     assert limit is None or len(run) <= limit
     assert {job.name for job in selection.archive} <= run
+
+
+@pytest.mark.parametrize("what", [What(), What(again=True), What(only="failed"), What(names=frozenset("a"))])
+def test_a_job_that_runs_on_another_host_is_never_started(what: What) -> None:
+    planned = plan("ab")
+    running = Record(planned.jobs[0], Running("", 1, (), "gpu2"))
+    selection = select(planned, {"a": running, "b": Record(planned.jobs[1])}, what)
+    assert "a" not in {job.name for job in selection.run} and selection.keep["a"] is running
