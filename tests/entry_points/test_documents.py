@@ -158,7 +158,7 @@ def test_the_documents_name_no_option_that_does_not_exist() -> None:
     load_plugins()  # which name settings of their own
     parsers = (parser(), arguments.parser("main.py"))
     known = {option for one in parsers for action in one._actions for option in action.option_strings}
-    places = [path for place in ("bench/*.py", "data/*.py") for path in PROJECT.glob(place)]
+    places = [path for place in ("bench/**/*.py", "data/*.py") for path in PROJECT.glob(place)]
     for path in [*places, *map(PROJECT.joinpath, ADD_OPTIONS)]:
         known |= set(re.findall(r'add_argument\(\s*"(--\w+)"', path.read_text()))
     known |= {"--out_dir", "--key", "--no-key", "--yes"}  # each job gets it; any setting; of rm and clean
