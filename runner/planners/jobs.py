@@ -150,15 +150,23 @@ def _refuse_broken(command: Command, source: Path, cwd: Path) -> None:
         raise UserError(f"{shown(source, cwd)}: {cause}")
 
 
-def refuse_secrets(config: ConfigFile, not_secret: Sequence[str]) -> None:
-    """Raise UserError for a config that holds a secret, also one that it deletes or has in a remark."""
+def refuse_secrets(config: ConfigFile, not_secret: Sequence[str], sections: Sequence[str] = ()) -> None:
+    """Raise UserError for a config that holds a secret, also one that it deletes or has in a remark.
+
+    `sections` are the keys of a spec whose keys are those of the configs.
+    """
     is_code = config.path.suffix not in NOT_CODE
     found = [(config.place(key), key) for key in redact.certain(config.values, not_secret)]
     if not found and redact.may_hold(source := config.source.decode(errors="replace")):
         certain = redact.certain_in_text(source, not_secret, is_code=is_code)
         found = [(f"{config.path}:{line}", name) for line, name in certain]
     if found:
-        raise UserError(*(f"{place}: {_looks_like_a_secret(name)}" for place, name in found))
+        raise UserError(*(f"{place}: {_looks_like_a_secret(_below(name, sections))}" for place, name in found))
+
+
+def _below(name: str, sections: Sequence[str]) -> str:
+    section, dot, rest = name.partition(".")
+    return rest if dot and section in sections else name
 
 
 def _looks_like_a_secret(name: str) -> str:

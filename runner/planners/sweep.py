@@ -70,7 +70,7 @@ def name(path: Path) -> str:
 def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
     """The plan for a spec: the whole grid, expanded and checked. Raises UserError with every error."""
     spec, file = sweep_spec.read(Path(shown(sweep.spec, request.cwd)))
-    jobs.refuse_secrets(file, request.options.not_secret)
+    jobs.refuse_secrets(file, request.options.not_secret, ("fixed_overrides", "sweep"))
     mode = sweep.mode or spec.mode
     root = sweep.root or free_folder(request.base, f"{spec.name}_{now:%Y%m%d_%H%M%S}")
     script = recognize(request.command.script)

@@ -21,6 +21,13 @@ def words(template: str, *overrides: str, config: str = "/work dir/c/a.py") -> l
     return list(rendered(shlex.split(template), values))
 
 
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Templates that name the script x are looked at where there is one."""
+    (tmp_path / "x").write_text("")
+    monkeypatch.chdir(tmp_path)
+
+
 def problems(template: str, **settings: bool) -> list[str]:
     return list(errors(template, "--command", Path.cwd(), **{"python": False, **settings}))
 
@@ -104,6 +111,7 @@ def test_a_word_that_is_no_command_gets_the_path_as_it_is() -> None:
         ("env A=1 bash -lc 'python t.py {config} # {overrides}'", "is in a comment"),
     ],
 )
+@pytest.mark.usefixtures("script")
 def test_an_error_in_a_template_is_one_sentence_that_says_what_to_do(template: str, cause: str) -> None:
     (found,) = problems(template)
     assert found.startswith("--command: ") and cause in found and "; " in found
@@ -115,6 +123,7 @@ def test_an_error_in_a_template_is_one_sentence_that_says_what_to_do(template: s
     "bash -c 'python t.py \"$0\" $1' {config} {overrides}",
     "sh -c \"echo '#' {config} {overrides}\"", "sh x --note='a; b' {config}",
 ])  # fmt: skip
+@pytest.mark.usefixtures("script")
 def test_what_a_program_may_need_is_accepted(template: str) -> None:
     assert problems(template) == []
 
