@@ -18,7 +18,7 @@ from runner.cli.parser import command_parser, with_flag
 from runner.core import program
 from runner.core.checkout import load_plugins
 from runner.core.errors import UserError, did_you_mean, print_error
-from runner.core.printing import say, silence
+from runner.core.printing import say, say_all, silence
 from runner.processes.signals import unblock
 
 SIGNALLED = 128  # plus the number of the signal
@@ -122,7 +122,8 @@ def _main(words: Sequence[str]) -> int:
         say(f"{program.COMMAND} {__version__}")
         return 0
     if {"-h", "--help"} & set(words) and (not name or name.startswith("-") or name in BATCHES):
-        say(help_for(name) if name in BATCHES else batch_parser().format_help(), end="")
+        text = help_for(name) if name in BATCHES else batch_parser().format_help()
+        say_all(text.removesuffix("\n"))
         return 0
     if not name or name.startswith("-") or name in BATCHES:
         from runner.cli import batch

@@ -53,7 +53,7 @@ BATCH_COMMANDS = {
         ("inputs", "config overrides", "execution", "GPUs", "output", "trees"),
     ),
     "resume": (
-        "[BATCH] [--only failed|interrupted|pending] [--extend KEY=VALUE] [options]",
+        "[BATCH] [--only failed|interrupted|pending|lost] [--extend KEY=VALUE] [options]",
         "Continue a batch: what completed stays, the rest is run, from its checkpoints where there are some.",
         ("execution", "GPUs", "output", "resume"),
     ),
