@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
+from runner.core import clock
 from runner.library.cache import Key
 from runner.library.config_lock import ConfigLock
 
@@ -40,7 +40,7 @@ class Duplicates:
         self._names.setdefault(key.digest, set()).add(name)
 
     def _list(self) -> None:
-        self._listed_at = time.time()
+        self._listed_at = clock.seconds()
         try:
             with os.scandir(self._root) as entries:
                 names = [entry.name for entry in entries]
