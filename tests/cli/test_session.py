@@ -89,11 +89,14 @@ def test_a_batch_without_a_lock_of_its_own_writes_nothing(tmp_path: Path) -> Non
         assert session.lock is None and list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("words", [["run", "a.py", "--train_script", "t.py"], ["resume"]])
-def test_the_plan_is_written_once_per_start(work: Workspace, words: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "times"),
+    [(["run", "a.py", "--train_script", "t.py"], 1), (["resume"], 0), (["resume", "--retries", "1"], 1)],
+)
+def test_the_plan_is_written_once_if_it_is_new_or_changed(work: Workspace, words: list[str], times: int) -> None:
     work.write("a.py", "")
     work.write("t.py", "")
-    if words == ["resume"]:
+    if words[0] == "resume":
         work.run("--configs", "a.py", "--train_script", "t.py", code=0)
     program = (
         "import sys; sys.path.insert(0, sys.argv.pop(1))\n"
@@ -109,7 +112,7 @@ def test_the_plan_is_written_once_per_start(work: Workspace, words: list[str]) -
     command = [sys.executable, "-c", program, str(PROJECT), *words]
     done = subprocess.run(command, cwd=work.folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("WRITTEN plan.json\n") == 1
+    assert done.stdout.count("WRITTEN plan.json\n") == times
 
 
 class Breaking(Local):

@@ -122,7 +122,7 @@ def test_a_loss_that_became_nan_is_a_warning_everywhere(work: Workspace) -> None
     assert "1 completed (1 with warnings)" in work.run("list", code=0).stdout
     table = work.run("table", work.batch, code=0).stdout
     assert "completed, 1 warning" in table and "failed, 1 warning" in table
-    assert f"a: completed earlier; warning: {sentence}" in work.run("--resume", "--only", "pending", code=1).stdout
+    assert f"a: completed earlier; warning: {sentence}" in work.run("--resume", "--only", "failed", code=1).stdout
 
 
 @pytest.mark.parametrize(
