@@ -7,6 +7,7 @@ import random
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -107,10 +108,14 @@ def test_the_folder_and_the_files_are_for_all_users(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs two users")
-def test_two_users_share_the_locks(tmp_path: Path) -> None:
-    path = leases.folder({leases.FOLDER: str(tmp_path / "locks")})
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
+def test_two_users_share_the_locks() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # those of pytest are for one user
+        Path(folder).chmod(0o755)
+        share_locks(leases.folder({leases.FOLDER: f"{folder}/locks"}))
+
+
+def share_locks(path: str) -> None:
+    """Two users take what the other one does not have."""
     taken = leases.take(path, ["u0"], 1, ANNA)
     assert taken is not None
     code = (
