@@ -109,6 +109,6 @@ def test_a_record_of_processes_that_is_torn_is_none(work: Workspace, left: bytes
     (work.batch / "a" / "experiment_result.json").unlink()
     (work.batch / "a" / "supervisor.json").write_bytes(left)
     assert supervisor_file.read(work.batch / "a") is None
-    assert "pending" in work.run("status", code=0).stdout
+    assert "unreadable: supervisor.json: is " in work.run("status", code=0).stdout
     work.run("--resume", code=0)
     assert work.result("a")["attempt"] == 2 and not (work.batch / "a" / "supervisor.json").exists()
