@@ -16,6 +16,8 @@ from runner.processes import process_id
 from tests.conftest import Workspace, alive, kill, read, runs, wait_until
 from tests.interrupted_batch import started, statuses, three_jobs
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def victim() -> Iterator[list[str]]:

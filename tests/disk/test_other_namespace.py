@@ -14,6 +14,8 @@ import pytest
 from tests.conftest import RUN_EXPERIMENTS, Workspace, alive, kill, read, runs, wait_until
 from tests.interrupted_batch import started, statuses, three_jobs
 
+pytestmark = pytest.mark.slow
+
 INSIDE = ("unshare", "--pid", "--fork", "--mount-proc")
 WHERE = f"{socket.gethostname()} (another pid namespace)"
 

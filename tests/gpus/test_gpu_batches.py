@@ -16,6 +16,8 @@ import pytest
 from tests.conftest import Workspace, read, wait_until
 from tests.gpus.machine import Machine, gpu, uuid
 
+pytestmark = pytest.mark.slow
+
 #: Claims the GPUs that it was given, each by a file that must not be there yet, and frees them at its end.
 JOB = """\
 import os, sys, time, pathlib
@@ -102,7 +104,6 @@ def test_without_a_free_gpu_jobs_stay_pending_after_gpu_wait(machine: Machine, w
     work.run("--resume", code=0)  # the same GPUs
 
 
-@pytest.mark.slow
 def test_two_batches_share_the_gpus_and_none_is_had_twice(machine: Machine, work: Workspace) -> None:
     configs(work, 8, "time.sleep(0.05)")
     batches = [
@@ -178,7 +179,6 @@ def test_a_machine_with_several_gpus_is_pointed_out_once(machine: Machine, work:
     assert note not in work.run(*START, code=0).stdout
 
 
-@pytest.mark.slow
 def test_a_driver_that_hangs_stops_nothing(machine: Machine, work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The looks of a running batch hang from its second job on: it waits, says why, and obeys."""
     script = work / "look.py"

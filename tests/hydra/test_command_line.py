@@ -7,6 +7,8 @@ import pytest
 from tests.conftest import Workspace, read
 from tests.hydra.programs import SWEEP, run, status
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("hydra")
 
 ENDING = """

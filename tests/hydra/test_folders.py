@@ -13,6 +13,8 @@ from hydra_plugins.runner_launcher import _placement
 from tests.conftest import PROJECT, Workspace, read
 from tests.hydra.programs import CONFIG, SWEEP, app, ran, run, sweep
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["app"]  # a fixture
 pytest.importorskip("hydra")
 WITHOUT_FOLDER = [word for word in SWEEP if not word.startswith("hydra.sweep.dir")]

@@ -15,6 +15,8 @@ from runner.library.code_fingerprint import fingerprint
 from tests.conftest import Workspace
 from tests.library_script import computed, run
 
+pytestmark = pytest.mark.slow
+
 HELPERS = """\
 import functools
 TABLE = {"lr": 0.1}

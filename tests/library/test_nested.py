@@ -7,6 +7,8 @@ import pytest
 from tests.conftest import Workspace
 from tests.library_script import computed, folder, run
 
+pytestmark = pytest.mark.slow
+
 WAYS = pytest.mark.parametrize("words", [(), ("--isolate",)], ids=["in-process", "isolated"])
 
 #: `evaluate` runs `train` with an equal config; INNER is the name of that config.

@@ -13,6 +13,8 @@ import pytest
 
 from tests.conftest import Workspace, alive, read, wait_until
 
+pytestmark = pytest.mark.slow
+
 FORGER = """\
 import hashlib, json, os, signal, sys, time
 folder, how = sys.argv[1:3]

@@ -14,6 +14,8 @@ from runner.processes import process_id
 from tests.conftest import Workspace, alive, kill, read, wait_until
 from tests.faults import carrying
 
+pytestmark = pytest.mark.slow
+
 #: As torchrun has it: a shell with children, one of them in a session of its own.
 LAUNCHER = """\
 trap '' INT TERM

@@ -16,6 +16,8 @@ from tests.conftest import Workspace, alive, read, runs, wait_until
 from tests.faults import ended, request, supervised
 from tests.interrupted_batch import WAITING
 
+pytestmark = pytest.mark.slow
+
 #: Attaches to a process as a debugger does, and never looks at it again.
 DEBUGGER = """\
 import ctypes, sys, time
