@@ -17,6 +17,8 @@ from runner.planners import jobs
 from src.api import ExperimentConfig
 from tests.conftest import PROJECT, Workspace, read
 
+pytestmark = pytest.mark.slow
+
 PLAIN = "epochs: 1\nlayers: 1\nwidth: 8\nattack: {steps: 1, examples: 5}\n"
 VECTOR = {"pipeline": "robustness", "dataset_name": "VECTOR", "dataset": "rings", "model_name": "MLP"}
 

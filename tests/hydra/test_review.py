@@ -10,6 +10,8 @@ from runner.core.job import Job
 from tests.conftest import Workspace
 from tests.hydra.programs import APP, CONFIG, app, ran, sweep
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["app"]  # a fixture
 pytest.importorskip("hydra")
 

@@ -11,6 +11,8 @@ import pytest
 from tests.conftest import PROJECT, Workspace
 from tests.library_script import computed, folder, meta, run, script
 
+pytestmark = pytest.mark.slow
+
 EXPERIMENT = """\
 import runner
 @runner.experiment

@@ -7,6 +7,8 @@ import pytest
 from tests.conftest import Workspace
 from tests.library_script import computed, run
 
+pytestmark = pytest.mark.slow
+
 WAYS = pytest.mark.parametrize("words", [(), ("--isolate",)], ids=["in-process", "isolated"])
 SCRIPT = """\
 import threading

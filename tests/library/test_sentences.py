@@ -10,6 +10,8 @@ import pytest
 from tests.conftest import Workspace
 from tests.library_script import computed, folder, meta, run, script
 
+pytestmark = pytest.mark.slow
+
 ONE = "[{'name': 'a', 'x': 1}]"
 
 

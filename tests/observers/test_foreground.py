@@ -15,6 +15,8 @@ from tests.conftest import PROJECT, Workspace, alive, wait_until
 from tests.faults import ready
 from tests.terminals import RUNNER, Terminal
 
+pytestmark = pytest.mark.slow
+
 JOB = """\
 import os, sys, time
 open('ready', 'w').write(str(os.getpid()))
@@ -140,7 +142,6 @@ with Lock(sys.argv[1]):
 """
 
 
-@pytest.mark.slow
 def test_a_runner_that_does_not_end_is_reported_with_what_to_do(work: Workspace) -> None:
     work.write("c/a.py", "")
     work.run("--configs", "c/a.py", "--command", "true {config}", "--grace", "0.1,0.1,0.1", code=0)

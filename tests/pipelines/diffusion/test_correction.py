@@ -29,6 +29,8 @@ from runner.core.errors import UserError
 from tests.conftest import PROJECT, signalled_at
 from tests.pipelines.diffusion.small_correction import CPU, TINY, correction, drawn, settings_of, write_text
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory) -> Path:
@@ -146,7 +148,6 @@ def finished(request, text, tmp_path_factory) -> tuple[str, Path]:
     return request.param, out_dir
 
 
-@pytest.mark.slow
 def test_a_trained_error_detection_model_finds_planted_errors(finished, text):
     _, out_dir = finished
     last = evaluations(out_dir)[-1]
@@ -174,7 +175,6 @@ def test_an_untrained_error_detection_model_knows_only_the_base_rate(kind, text)
         assert result.val_loss == pytest.approx(-(rate * math.log(0.15) + (1 - rate) * math.log(0.85)), abs=1e-5)
 
 
-@pytest.mark.slow
 def test_checkpoints_are_named_by_the_type_and_loaded_by_no_other(finished, tmp_path):
     kind, out_dir = finished
     other = {"remasking": "remasking_binary", "remasking_binary": "remasking"}[kind]
@@ -184,7 +184,6 @@ def test_checkpoints_are_named_by_the_type_and_loaded_by_no_other(finished, tmp_
         checkpoints.load_latest(out_dir, other)
 
 
-@pytest.mark.slow
 def test_a_checkpoint_scores_the_errors_of_a_text(finished, text):
     """A user's way: load the weights, plant one error, and look where the score is highest."""
     kind, out_dir = finished
