@@ -17,6 +17,7 @@ from runner.disk import supervisor_file
 from runner.disk.place import Place
 from runner.disk.supervisor_file import SupervisorRecord
 from runner.processes import process_id
+from tests.conftest import wait_until
 
 RECORD: dict[str, Any] = {
     "schema": 1, "host": "gpu1", "pid_namespace": "pid:[7]",
@@ -41,6 +42,8 @@ def living() -> Iterator[Callable[..., list[str]]]:
     def start(*words: str) -> list[str]:
         process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)", *words])
         processes.append(process)
+        # The kernel tells of an exec before it knows the words of the new program.
+        wait_until(lambda: Path(f"/proc/{process.pid}/cmdline").read_bytes(), "its command can be read")
         return process_id.of_child(process.pid)
 
     yield start
