@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 DEEPEST = 128  # levels of a record; a config has 100 at most (configs/evaluate.py), and no function of ours fails below
-LARGEST_WHOLE = 2**63  # of whole numbers; a larger one is no float, and no other reader of JSON has it
+LARGEST_WHOLE = 2**63  # of whole numbers; a larger one does not fit a float, and no other reader of JSON has it
 _MISSING = object()
 
 

@@ -92,7 +92,7 @@ class Gpus:
 
     def _answer(self, job: Job, found: str, moment: float) -> Wait:
         """A wait for the reason that the pool gave."""
-        if not found:  # its own batch has them all: that is no wait for others
+        if not found:  # its own batch has them all: then it does not wait for others
             self._since.pop(job.name, None)
             return Wait(others=True)
         waited = moment - self._since.setdefault(job.name, moment)

@@ -30,7 +30,7 @@ class CurrentCode:
         return self._same.get(now, now)
 
     def begin(self) -> bool:
-        """True if it was not begun already."""
+        """Keep the fingerprint as it is until `end`. False if it is kept already."""
         begun = self._before is not None
         self._before = self.fingerprint()
         return not begun

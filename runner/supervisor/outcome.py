@@ -98,7 +98,7 @@ def final_metrics(path: str) -> dict[str, Any]:
 
 
 def _absurd(value: Any) -> bool:
-    """What no reader of our records could hold: a whole number that is no float, a list in a list in a list in ..."""
+    """What no reader of our records could hold: a number too large for a float, lists within lists without end."""
     if isinstance(value, (dict, list)):
         return is_too_deep(value, DEEPEST)
     return isinstance(value, int) and abs(value) >= LARGEST_WHOLE

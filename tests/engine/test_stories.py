@@ -220,7 +220,7 @@ STORIES = [
           "a waits: too many processes|a starts @2|a completed|b starts @3|b completed"),
     Story("a job that did not start is started later", "a=unstarted/completed b",
           "a waits: too many processes|a starts @2|a completed|b starts @3|b completed"),
-    Story("a start without room is no try", "a=full/unstarted/failed/completed",
+    Story("a start without room does not count as a try", "a=full/unstarted/failed/completed",
           "a waits: too many processes|a starts|a failed, again|a starts|a completed", retries(1)),
     Story("a start without room can be given up", "a=unstarted/endless b", "a waits: too many processes|a is left|"
           "b is left", signals=[(1.5, INT)], stopped="interrupted"),

@@ -189,7 +189,7 @@ def test_a_decorator_of_the_function_itself_counts(
     assert load(main, HELPERS) == load(main, HELPERS) != load(main.replace(old, new, 1), HELPERS)
 
 
-#: As a notebook runs its cells: each has a name that is no file, and linecache has its text.
+#: As a notebook runs its cells: each has a name that is not a file, and linecache has its text.
 NOTEBOOK = """\
 import linecache, sys
 
