@@ -303,7 +303,8 @@ def test_wait_returns_the_signal_that_stopped_a_batch_in_the_background(
     assert found is not None
     os.kill(found["pid"], number)
     waiting.communicate(timeout=30)
-    assert waiting.returncode == code and not alive(found["pid"])
+    assert waiting.returncode == code
+    wait_until(lambda: not alive(found["pid"]), "the runner, which gave back its lock, has ended")
 
 
 def test_ctrl_c_ends_the_waiting_and_not_the_batch(three: Workspace) -> None:
