@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-#: Causes of failures that are sure: the program refused its command line; the memory of the machine ran out.
-COMMAND_LINE, HOST_OOM = "command_line", "host_oom"
 NONCE = "nonce"  # the entry that shows that a supervisor wrote the result: see disk/nonce.py
 #: Entries that are a text where they are known.
 _TEXTS = (
@@ -37,6 +35,8 @@ class Result:
         fields.text("status")
         for key in _TEXTS:
             fields.text(key, None)
+        fields.flag("cause_sure", None)
+        fields.mapping("cause_evidence", None)
         for key in ("command", "warnings"):
             fields.words(key, ())
         fields.whole("return_code", None)
@@ -84,8 +84,19 @@ class Result:
 
     @property
     def cause(self) -> str | None:
-        """A word for why it failed, where that is sure."""
+        """A word for why it failed, one of core/causes.py; None for other ends, and for most of version 0.1.0."""
         return self._text("cause")
+
+    @property
+    def cause_sure(self) -> bool:
+        """Whether the cause is certain. Earlier versions recorded only certain ones."""
+        return self.cause is not None and self._entries.get("cause_sure") is not False
+
+    @property
+    def cause_evidence(self) -> Mapping[str, Any]:
+        """`line`, `file` and `offset` of what shows the cause; empty if nothing does."""
+        found = self._entries.get("cause_evidence")
+        return found if isinstance(found, dict) else {}
 
     @property
     def command_signal(self) -> str | None:

@@ -27,7 +27,7 @@ LOST, UNREADABLE = "lost", "unreadable"  # of one whose processes are gone, or w
 class Outcome:
     """How a job ended: `status` is one of the words above; `exit_code` and `signal` exclude each other.
 
-    `command_signal` and `cause` are as in its result.
+    `command_signal`, `cause` and `cause_sure` are as in its result.
     """
 
     status: str
@@ -36,6 +36,7 @@ class Outcome:
     error: str | None = None
     command_signal: str | None = None
     cause: str | None = None
+    cause_sure: bool = False
 
 
 @dataclass(frozen=True, slots=True)

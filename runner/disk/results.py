@@ -179,9 +179,8 @@ def look(folder: str | os.PathLike[str]) -> Result | Unreadable | None:
 
 def record(job: Job, result: Result) -> Record:
     """The record of a job that ended with this result."""
-    outcome = Outcome(
-        result.status, result.return_code, result.signal, result.error, result.command_signal, result.cause
-    )
+    about = (result.status, result.return_code, result.signal, result.error, result.command_signal)
+    outcome = Outcome(*about, result.cause, result.cause_sure)
     state = Finished(result.start_time, result.end_time or "", result.seconds, outcome, result)
     return Record(job, state, result.attempt)
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable
 from pathlib import PurePath
 
+from runner.core.causes import COMMAND_LINE, NEVER_RETRIED
 from runner.core.job import Job
 from runner.core.options import RETRY_CAUSES, RunOptions
-from runner.core.result import COMMAND_LINE
 from runner.core.state import COMPLETED, INTERRUPTED, Finished, Outcome, Record
 
 LONGEST_DELAY = 600.0  # seconds
@@ -27,12 +27,12 @@ def retry_delay(options: RunOptions, tries: int) -> float:
 def delay_after(options: RunOptions, outcome: Outcome, tries: int, *, adopted: bool) -> float | None:
     """Seconds until a job that ended so is started again; None if it is not.
 
-    An adopted job that was interrupted lost its engine, which is no failure: it starts again at once. A command line
-    that was refused is refused again.
+    An adopted job that was interrupted lost its engine, which is no failure: it starts again at once. What is missing
+    or refused is so again.
     """
     if adopted and outcome.status == INTERRUPTED:
         return 0.0
-    if tries > options.retries or outcome.cause == COMMAND_LINE:
+    if tries > options.retries or (outcome.cause in NEVER_RETRIED and outcome.cause_sure):
         return None
     killed = outcome.command_signal is not None and RETRY_CAUSES["signal"] in options.retry_statuses
     return retry_delay(options, tries) if killed or outcome.status in options.retry_statuses else None

@@ -9,7 +9,7 @@ import re
 import signal
 
 from runner.core import clock
-from runner.core.result import COMMAND_LINE, HOST_OOM
+from runner.core.causes import COMMAND_LINE, HOST_OOM
 from runner.disk import layout
 from runner.disk.reading import last_lines, read_json, text
 from runner.supervisor import error_cause, exit_codes, line_kinds, out_of_memory, refusal

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from runner.core.causes import CODE, COMMAND_LINE, CONFIG, IMPORT
 from runner.core.job import Job
 from runner.core.options import RunOptions
-from runner.core.result import COMMAND_LINE
 from runner.core.state import COMPLETED, FAILED, Finished, Outcome, Record
 from runner.engine.policy import delay_after, fails_for_all
 
@@ -75,7 +75,11 @@ def test_a_job_that_completed_shows_that_the_command_line_is_accepted() -> None:
         (("failed",), Outcome(FAILED, 137, command_signal="SIGKILL"), True),
         (("signal",), Outcome(FAILED, 1), False),
         (("timeout",), Outcome(FAILED, 143, command_signal="SIGTERM"), False),
-        (("failed", "signal"), Outcome(FAILED, 2, cause=COMMAND_LINE), False),
+        (("failed", "signal"), Outcome(FAILED, 2, cause=COMMAND_LINE, cause_sure=True), False),
+        (("failed",), Outcome(FAILED, 1, cause=IMPORT, cause_sure=True), False),
+        (("failed",), Outcome(FAILED, 1, cause=CONFIG, cause_sure=True), False),
+        (("failed",), Outcome(FAILED, 1, cause=CONFIG), True),  # perhaps it was another one
+        (("failed",), Outcome(FAILED, 1, cause=CODE, cause_sure=True), True),
         (("signal",), Outcome("killed", signal="SIGKILL"), True),
     ],
 )

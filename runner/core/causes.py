@@ -1,0 +1,26 @@
+"""The words for why a job failed. Standard library only, for every supervisor; what shows each is in supervisor/.
+
+A user's file of rules may have more words: whoever decides by a cause names those that it means, and leaves the others.
+"""
+
+from __future__ import annotations
+
+GPU_OOM = "gpu_oom"  # the job needs more memory than its GPU has
+GPU_OOM_FOREIGN = "gpu_oom_foreign"  # other processes had the memory of the GPU
+HOST_OOM = "host_oom"  # the memory of the machine, or of the job's cgroup, ran out
+SHM = "shm"  # shared memory, /dev/shm, ran out
+DIVERGED = "diverged"  # the loss is not finite
+IMPORT = "import"  # a module, a library or a program is missing
+DEVICE = "device"  # a GPU, its driver or a kernel on it failed
+DISK = "disk"  # a disk or a quota is full
+CONFIG = "config"  # the program refused its settings
+COMMAND_LINE = "command_line"  # the program refused its arguments
+CODE = "code"  # another exception
+UNKNOWN = "unknown"
+
+#: In the order in which they are shown.
+CAUSES = (
+    GPU_OOM, GPU_OOM_FOREIGN, HOST_OOM, SHM, DIVERGED, IMPORT, DEVICE, DISK, CONFIG, COMMAND_LINE, CODE, UNKNOWN,
+)  # fmt: skip
+#: Those that the same job meets again, whatever happens meanwhile.
+NEVER_RETRIED = frozenset({IMPORT, CONFIG, COMMAND_LINE})
