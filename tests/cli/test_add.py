@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.cli.test_requests import JOB, TEMPLATE, finish, order, started, states, status, three
 from tests.conftest import Workspace, kill
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["three"]  # a fixture
+
 
 def test_jobs_are_added_to_a_running_batch(three: Workspace) -> None:
     process = started(three, "--lr", "0.1")

@@ -15,6 +15,8 @@ import pytest
 from tests.conftest import PROJECT, Workspace
 from tests.library_script import DOCUMENTED, folder, run
 
+pytestmark = pytest.mark.slow
+
 #: A Hydra application of somebody who has installed us.
 HYDRA = """\
 import hydra

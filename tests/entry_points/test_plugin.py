@@ -14,6 +14,8 @@ import pytest
 
 from tests.conftest import PROJECT, Workspace, wait_until
 
+pytestmark = pytest.mark.slow
+
 JOB = "# takes: lr depth\nimport sys\nprint('ran with', sys.argv[3:])\n"
 
 

@@ -12,6 +12,8 @@ from runner.processes import process_id
 from tests.conftest import Workspace, alive, insist, kill, read, runs, wait_until
 from tests.interrupted_batch import WAITING, started, statuses, three_jobs
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def three(work: Workspace) -> Workspace:

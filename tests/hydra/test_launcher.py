@@ -11,6 +11,8 @@ import pytest
 from tests.conftest import PROJECT, Workspace, alive, read, wait_until
 from tests.hydra.programs import APP, SWEEP, app, ran, start, status, sweep
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["app"]  # a fixture
 pytest.importorskip("hydra")
 

@@ -13,6 +13,8 @@ from hydra.test_utils.launcher_common_tests import (
 
 from tests.conftest import PROJECT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("launcher_name, overrides", [("runner", [])])
 class TestLauncher(LauncherTestSuite):

@@ -16,6 +16,8 @@ import yaml
 from tests.conftest import PROJECT, Workspace, read, wait_until
 from tests.sweeps import SCRIPT, SPEC, done, prepare
 
+pytestmark = pytest.mark.slow
+
 RUNS = ["run_000", "run_001", "run_002", "run_003"]
 
 

@@ -11,6 +11,8 @@ import pytest
 from tests.conftest import Workspace, insist, wait_until
 from tests.faults import carrying
 
+pytestmark = pytest.mark.slow
+
 #: Saves for 0.6 s; a second SIGINT, or the end of its grace, breaks that off.
 TRAINING = """\
 import os, sys, time
