@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 failed, 2 an error in the config or in what it names, 130 
 after saving a checkpoint.
 """
 
+import errno
 import gc
 import importlib
 import os
@@ -25,7 +26,7 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import configurator  # noqa: E402
-from pipelines.shared.errors import InputError  # noqa: E402
+from pipelines.shared.errors import Diverged, InputError, NotSaved  # noqa: E402
 
 
 def main(argv: Sequence[str]) -> int:
@@ -42,9 +43,22 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted; nothing was saved after the last checkpoint", file=sys.stderr)
         return 130
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        if message := foreseen(error):
+            print(f"error: {message}", file=sys.stderr)  # error.json has the traceback
+        else:
+            traceback.print_exc()
         return 1
+
+
+def foreseen(error: Exception) -> str:
+    """What to say of an error that a training may meet without a fault in any program; "" for any other."""
+    text = ". ".join([str(error), *getattr(error, "__notes__", ())])
+    if isinstance(error, Diverged):
+        return text
+    if isinstance(error, NotSaved) or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
+        return f"{text}. Make room and repeat the command with --init_from=resume"
+    return ""
 
 
 def leave(code: int) -> NoReturn:

@@ -8,7 +8,7 @@ SwiGLU: Shazeer 2020. LayerNorm, GELU and learned positions are those of GPT-2 (
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -179,6 +179,12 @@ class Transformer(nn.Module):
             x = block(x, rotation, at if number == last else None)
         logits = self.head(self.norm(x))
         return logits if self.prior is None else logits.float() + self.prior
+
+    def set_prior(self, prior: tuple[float, ...]) -> None:
+        """Use that of a checkpoint, whose version may have estimated it otherwise."""
+        self.shape = replace(self.shape, prior=prior)
+        if self.prior is not None:
+            self.prior.copy_(torch.tensor(prior))
 
     def parameter_count(self) -> int:
         return sum(p.numel() for p in self.parameters())

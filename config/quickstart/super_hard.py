@@ -38,7 +38,6 @@ learning_rate = 2e-3
 max_iters = 1000
 warmup_iters = 50
 decay_lr = True
-lr_decay_iters = 1000
 min_lr = 1e-4
 weight_decay = 1e-2
 grad_clip = 1.0

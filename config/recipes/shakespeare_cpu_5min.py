@@ -25,7 +25,6 @@ weight_decay = 1e-2
 max_iters = 3000
 warmup_iters = 100
 decay_lr = True
-lr_decay_iters = 3000
 min_lr = 0.0
 
 # bfloat16 halves the memory traffic; compiling costs half a minute once and saves a third of every step.

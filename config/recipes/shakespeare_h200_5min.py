@@ -26,7 +26,6 @@ ema_decay = 0.999
 max_iters = 40000
 warmup_iters = 300
 decay_lr = True
-lr_decay_iters = 40000
 min_lr = 0.0
 
 dtype = "bfloat16"

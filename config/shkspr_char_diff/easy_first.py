@@ -6,8 +6,10 @@ training_type = "unmasking"
 
 # Scattered gaps come first, then larger and larger fractions and longer and longer runs. If p2 is 0, two masked
 # characters are adjacent only by chance; if p2 is far above p1, whole words and lines are masked together.
-# The next stage starts after val_loss_stale_count evaluations that did not improve the stage's own validation loss;
-# every batch is divided evenly among the stages reached so far.
+# Every batch is divided evenly among the stages reached so far. Each stage gets the same part of max_iters. With
+# stage_schedule = "stale" the next stage would start after val_loss_stale_count evaluations that did not improve the
+# stage's own validation loss: then a training needs more evaluations than max_iters / eval_interval to reach the last.
+stage_schedule = "fixed"
 unmasking_stages = [
     {"type": "random", "max_masked_ratio": 0.2, "val_loss_stale_count": 10},
     {"type": "sticky", "target_masked_ratio": 0.4, "p1_probability": 0.15, "p2_probability": 0.3,
@@ -32,7 +34,6 @@ unmasking_stages = [
      "val_loss_stale_count": 20},
 ]
 
-# Evaluate often: a stage can end only at an evaluation, so this interval is the clock of the curriculum.
 eval_interval = 50
 eval_iters = 20
 log_interval = 10

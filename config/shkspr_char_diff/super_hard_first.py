@@ -5,8 +5,10 @@ dataset = "shakespeare_char"
 training_type = "unmasking"
 
 # The control for easy_first: does a model that must predict whole lines at once learn what an easy start teaches?
-# The next stage starts after val_loss_stale_count evaluations that did not improve the stage's own validation loss;
-# every batch is divided evenly among the stages reached so far.
+# Every batch is divided evenly among the stages reached so far. Each stage gets the same part of max_iters. With
+# stage_schedule = "stale" the next stage would start after val_loss_stale_count evaluations that did not improve the
+# stage's own validation loss: then a training needs more evaluations than max_iters / eval_interval to reach the last.
+stage_schedule = "fixed"
 unmasking_stages = [
     {"type": "sticky", "target_masked_ratio": 0.9, "p1_probability": 0.1, "p2_probability": 0.9,
      "val_loss_stale_count": 20},
@@ -32,7 +34,6 @@ unmasking_stages = [
      "val_loss_stale_count": 20},
 ]
 
-# Evaluate often: a stage can end only at an evaluation, so this interval is the clock of the curriculum.
 eval_interval = 50
 eval_iters = 20
 log_interval = 10

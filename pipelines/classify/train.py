@@ -64,8 +64,10 @@ def train(settings: ClassifySettings, out_dir: Path, state: TrainState, stop: St
     # The start: from scratch or from a checkpoint.
     checkpoints.remove_unfinished(out_dir)
     if settings.init_from == "resume":
-        path, content = checkpoints.load_latest(out_dir, KIND)
-        state.__dict__.update(unpack(content, model_state, settings, data).__dict__)
+        path, found = checkpoints.load_latest(
+            out_dir, KIND, lambda content: unpack(content, model_state, settings, data)
+        )
+        state.__dict__.update(vars(found))
         print_line(f"resuming from {path} at iteration {state.iteration}")
     elif folder := checkpoints.archive(out_dir, [METRICS, EVALUATION, *simulation.existing_figures(out_dir)]):
         print_line(f"moved the checkpoints of an earlier training to {folder}")

@@ -44,7 +44,7 @@ class Correction:
     ) -> None:
         self._rows_of_rank = rows_of_rank
         self._settings, self._text, self._device, self._dtype = settings, text, device, dtype
-        self._tokens, self._corpus = text.train, Corpus(text.train, device)
+        self._tokens, self._corpus = text.train, Corpus(text.train, text.vocab_size, device)
         self._batches = Batches(settings, text, self)
         self._width = width_elsewhere(text.train, settings.block_size, "training")
         width_elsewhere(text.val, settings.block_size, "validation")  # needed at the first evaluation, checked now

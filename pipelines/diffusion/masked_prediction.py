@@ -38,7 +38,7 @@ class MaskedPrediction:
         self._settings, self._text, self._device, self._dtype = settings, text, device, dtype
         self._stages = settings.unmasking_stages if settings.training_type == "unmasking" else []
         self._table = stage_table(self._stages, device) if self._stages else None
-        self._corpus = Corpus(text.train, device)
+        self._corpus = Corpus(text.train, text.vocab_size, device)
         self._generator = torch.Generator(device)
         self.batches = Batches(settings, text, self)
 

@@ -20,10 +20,42 @@ def learning_rate(iteration: int, settings: DiffusionSettings) -> float:
         return settings.learning_rate * (iteration + 1) / (settings.warmup_iters + 1)
     if not settings.decay_lr:
         return settings.learning_rate
-    if iteration >= settings.lr_decay_iters:
+    if iteration >= settings.decay_end:
         return settings.min_lr
-    fraction = (iteration - settings.warmup_iters) / (settings.lr_decay_iters - settings.warmup_iters)
+    fraction = (iteration - settings.warmup_iters) / (settings.decay_end - settings.warmup_iters)
     return settings.min_lr + 0.5 * (1 + math.cos(math.pi * fraction)) * (settings.learning_rate - settings.min_lr)
+
+
+def remarks(settings: DiffusionSettings) -> list[str]:
+    """What the schedules do that their user may not expect, a sentence each."""
+    found, steps = [], settings.max_iters
+    last = f"{learning_rate(steps - 1, settings):.3e}"
+    if settings.warmup_iters >= steps:
+        found.append(
+            f"the warm-up ({settings.warmup_iters} iterations) is not over at the end of the training ({steps}), where"
+            f" the learning rate is {last}"
+        )
+    elif settings.decay_lr and settings.decay_end < steps:
+        nothing = "" if settings.min_lr else ", so nothing is learned"
+        found.append(
+            f"lr_decay_iters ({settings.decay_end}) is below max_iters ({steps}): the learning rate of the last"
+            f" {steps - settings.decay_end} iterations is min_lr, {settings.min_lr:g}{nothing}"
+        )
+    elif settings.decay_lr and settings.decay_end > steps:
+        found.append(
+            f"lr_decay_iters ({settings.decay_end}) is above max_iters ({steps}): the learning rate is still {last} at"
+            " the end"
+        )
+    stages = settings.unmasking_stages
+    if settings.training_type == "unmasking" and settings.stage_schedule == "stale" and len(stages) > 1:
+        # The first evaluation of a stage is always its best so far.
+        needed = sum(1 + stage.val_loss_stale_count for stage in stages[:-1])
+        if needed > (there := steps // settings.eval_interval):
+            found.append(
+                f"the last of the {len(stages)} stages begins after {needed} evaluations at the earliest, and there are"
+                f" {there}: lower eval_interval, or set stage_schedule to 'fixed'"
+            )
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +127,11 @@ def stage_masking(table: StageTable, stage: Tensor, uniform: Tensor, length: int
 
 def max_masked(reached: Sequence[RandomStage | StickyStage], rows: int, length: int) -> int:
     """The largest number of masked positions in one batch, distributed over the stages that were reached."""
-    rows_of_each = -(-rows // len(reached))
-    ratios = [s.max_masked_ratio if isinstance(s, RandomStage) else s.target_masked_ratio for s in reached]
-    return sum(rows_of_each * math.ceil(ratio * length) for ratio in ratios)
+    most = [math.ceil((s.max_masked_ratio if isinstance(s, RandomStage) else s.target_masked_ratio) * length)
+            for s in reached]  # fmt: skip
+    # Batch number n begins with stage n * rows, so the first as many batches have all that there are.
+    batches = (rows_of_stages(rows, len(reached) - 1, batch) for batch in range(len(reached)))
+    return max(sum(most[stage] for stage in batch) for batch in batches)
 
 
 def stage_at(iteration: int, stages: Sequence[RandomStage | StickyStage], max_iters: int) -> int:

@@ -121,12 +121,13 @@ class DiffusionSettings(BaseModel):
     # The width of a convolution over positions before attention and feed-forward, the position included; 0: none.
     conv_width: Annotated[int, Field(ge=0, le=31)] = 0
 
-    # The learning rate: linear warm-up, then constant, or a cosine down to min_lr at lr_decay_iters.
+    # The learning rate: linear warm-up, then constant, or a cosine down to min_lr, which it reaches at lr_decay_iters;
+    # 'auto': at the end of the training.
     learning_rate: PositiveFloat = 1e-3
     max_iters: PositiveInt = 5000
     warmup_iters: NonNegativeInt = 100
     decay_lr: bool = True
-    lr_decay_iters: PositiveInt = 5000
+    lr_decay_iters: Literal["auto"] | PositiveInt = "auto"
     min_lr: NonNegativeFloat = 1e-4
 
     # The optimizer: AdamW, or Muon for the matrices of the blocks and AdamW for the rest. Both rates follow the
@@ -182,11 +183,40 @@ class DiffusionSettings(BaseModel):
 
     @model_validator(mode="after")
     def _decay_ends_after_warmup(self) -> DiffusionSettings:
-        if self.decay_lr and self.lr_decay_iters < self.warmup_iters:
+        if self.decay_lr and self.lr_decay_iters != "auto" and self.lr_decay_iters < self.warmup_iters:
             raise ValueError(
                 f"lr_decay_iters ({self.lr_decay_iters}) lies before the end of the warm-up ({self.warmup_iters})"
             )
         return self
+
+    @model_validator(mode="after")
+    def _decay_goes_down(self) -> DiffusionSettings:
+        if self.decay_lr and self.min_lr > self.learning_rate:
+            raise ValueError(
+                f"min_lr ({self.min_lr:g}) is above learning_rate ({self.learning_rate:g}), so the rate would rise: set"
+                f" min_lr to {self.learning_rate / 10:g}, or decay_lr to false"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _graphs_keep_their_gradients(self) -> DiffusionSettings:
+        if self.cuda_graphs and self.gradient_accumulation_steps > 1:
+            raise ValueError(
+                "cuda_graphs needs gradient_accumulation_steps = 1: the replay of the next micro-batch overwrites the"
+                " gradients of the one before"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _only_what_was_trained_is_evaluated(self) -> DiffusionSettings:
+        if self.eval_only and self.init_from == "scratch":
+            raise ValueError("eval_only evaluates a training of before: add --init_from=resume")
+        return self
+
+    @property
+    def decay_end(self) -> int:
+        """The iteration at which the cosine has reached min_lr."""
+        return self.max_iters if self.lr_decay_iters == "auto" else self.lr_decay_iters
 
 
 def is_corrector(settings: DiffusionSettings) -> bool:
@@ -231,7 +261,10 @@ def prior_of(settings: DiffusionSettings) -> tuple[float, ...]:
     """
     if settings.training_type != "remasking_binary":
         return ()
-    wrong = settings.max_corruption_ratio / 2  # the mean of the ratios that are drawn
+    # A row of T characters gets ceil(u most) wrong ones, most = max_corruption_ratio T, u uniform: their mean over T.
+    most = settings.max_corruption_ratio * settings.block_size
+    whole, rest = int(most), most - int(most)
+    wrong = (whole + 1) * (whole / 2 + rest) / most / settings.block_size
     return (math.log(1 - wrong), math.log(wrong))
 
 

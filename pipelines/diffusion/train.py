@@ -10,7 +10,7 @@ import torch
 
 from pipelines.diffusion.meter import Meter
 from pipelines.diffusion.objectives import Evaluated, objective_of
-from pipelines.diffusion.schedule import Progress, advance, learning_rate, stage_at
+from pipelines.diffusion.schedule import Progress, advance, learning_rate, remarks, stage_at
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.text.dataset import Dataset
 from pipelines.diffusion.text.open import open_dataset
@@ -70,13 +70,17 @@ def train(settings: DiffusionSettings, state: TrainState, stop: StopRequest, wor
     log(f"dataset: {text.name}, {len(text.train):,} {unit} to train on, {len(text.val):,} to validate on")
     log(objective.introduction())
     log(f"model: {model.parameter_count():,} parameters, {tokens_per_iter:,} tokens per iteration")
+    for remark in [] if settings.eval_only else remarks(settings):
+        log(f"note: {remark}")
 
     # The start: from scratch or from a checkpoint.
     if world.is_rank_zero:
         checkpoints.remove_unfinished(out_dir)
     if settings.init_from == "resume":
-        path, content = checkpoints.load_latest(out_dir, settings.training_type)
-        state.__dict__.update(vars(unpack(content, model_state, settings, text)))
+        path, found = checkpoints.load_latest(
+            out_dir, settings.training_type, lambda content: unpack(content, model_state, settings, text)
+        )
+        state.__dict__.update(vars(found))
         log(f"resuming from {path} at iteration {state.iteration}")
         if state.iteration >= settings.max_iters and not settings.eval_only:
             log(f"nothing to do: already at max_iters ({settings.max_iters})")
@@ -88,7 +92,7 @@ def train(settings: DiffusionSettings, state: TrainState, stop: StopRequest, wor
     loss_module = BatchLoss(model, device, dtype)
     if devices.compiles(settings.compile, device) and not settings.eval_only:
         log("compiling the model; it can take minutes until the first iteration")
-        example = objective.draw(0, 0, 0)
+        example = objective.draw(0, 0, stage_of(settings, state))
         loss_module = devices.compiled(
             loss_module, lambda fast: loss_of(fast, example).backward(), graphs=settings.cuda_graphs
         )
@@ -135,7 +139,7 @@ def train(settings: DiffusionSettings, state: TrainState, stop: StopRequest, wor
 
             # One step, with gradients accumulated over the micro-batches.
             if stages and settings.stage_schedule == "fixed":
-                stage = stage_at(state.iteration, stages, settings.max_iters)
+                stage = stage_of(settings, state)
                 if stage != state.progress.stage:
                     state.progress = Progress(stage)
                     log(announcement(settings, state))
@@ -160,7 +164,7 @@ def train(settings: DiffusionSettings, state: TrainState, stop: StopRequest, wor
             if (logging_due or device.type == "cpu") and meter.consecutive_skips >= MAX_SKIPPED:
                 raise Diverged(
                     f"the gradient was not finite in the last {meter.consecutive_skips} steps, up to iteration"
-                    f" {state.iteration}; the earlier checkpoints are kept. {HINT}"
+                    f" {state.iteration}. {HINT}"
                 )
             if logging_due:
                 # The first step also allocates and tunes, so its time says nothing about speed.
@@ -205,10 +209,7 @@ def report(
 def update_state(result: Evaluated, settings: DiffusionSettings, state: TrainState, *, moves_stage: bool) -> bool:
     """Update the state with an evaluation; whether it is the best so far. `moves_stage`: the curriculum counts it."""
     if not math.isfinite(result.val_loss):
-        raise Diverged(
-            f"the validation loss is {result.val_loss} after {state.iteration} iterations;"
-            " the earlier checkpoints are kept"
-        )
+        raise Diverged(f"the validation loss is {result.val_loss} after {state.iteration} iterations. {HINT}")
     state.evaluated = state.iteration
     improved = result.val_loss < state.best_val_loss
     state.best_val_loss = min(state.best_val_loss, result.val_loss)
@@ -217,6 +218,13 @@ def update_state(result: Evaluated, settings: DiffusionSettings, state: TrainSta
             state.progress, result.stage_losses, settings.unmasking_stages, settings.min_improvement
         )
     return improved
+
+
+def stage_of(settings: DiffusionSettings, state: TrainState) -> int:
+    """The stage of the next step, counted from 0; 0 without a curriculum."""
+    if settings.training_type == "unmasking" and settings.stage_schedule == "fixed":
+        return stage_at(state.iteration, settings.unmasking_stages, settings.max_iters)
+    return state.progress.stage
 
 
 def announcement(settings: DiffusionSettings, state: TrainState) -> str:

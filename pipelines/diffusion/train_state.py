@@ -18,7 +18,7 @@ from model.transformer import Shape, Transformer
 from pipelines.diffusion.batches import Batch
 from pipelines.diffusion.optimizers import Optimizers
 from pipelines.diffusion.schedule import Progress
-from pipelines.diffusion.settings import DiffusionSettings, classes, prior_of
+from pipelines.diffusion.settings import DiffusionSettings, classes, parameter_count, prior_of
 from pipelines.diffusion.text import vocabulary
 from pipelines.diffusion.text.dataset import Dataset
 from pipelines.shared import devices
@@ -65,11 +65,23 @@ def loss_of(network: nn.Module, batch: Batch) -> Tensor:
 
 
 def build(settings: DiffusionSettings, vocab_size: int, device: torch.device, dtype: torch.dtype) -> ModelState:
+    require_memory(settings, vocab_size, device)
     torch.manual_seed(settings.seed)
     model = Transformer(shape_of(settings, vocab_size), settings.dropout).to(device)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     average = [p.detach().clone() for p in model.parameters()] if settings.ema_decay else []
     return ModelState(model, Optimizers(model, settings), scaler, average, device)
+
+
+def require_memory(settings: DiffusionSettings, vocab_size: int, device: torch.device) -> None:
+    """Raise InputError for a network whose weights, gradients and moments alone are larger than the memory."""
+    parameters = parameter_count(settings, vocab_size)
+    needed, there = 16 * parameters, devices.total_memory(device)
+    if there is not None and needed > there:
+        raise InputError(
+            f"a network of {parameters:,} parameters needs {needed / 2**30:,.0f} GiB for weights, gradients and moments"
+            f" alone, and {devices.describe(device)} has {there / 2**30:,.0f} GiB; lower n_layer or n_embd"
+        )
 
 
 def shape_of(settings: DiffusionSettings, vocab_size: int) -> Shape:
@@ -141,6 +153,9 @@ def unpack(content: dict[str, Any], model_state: ModelState, settings: Diffusion
     """Load a checkpoint into the model state. Raises InputError when it does not fit the settings or the text."""
     # Fields that were added later have the defaults of that time.
     there, now = dataclasses.asdict(Shape(**content["shape"])), dataclasses.asdict(model_state.model.shape)
+    prior = there["prior"]
+    if len(prior) == len(now["prior"]):
+        there["prior"] = now["prior"]
     differing = [f"{key} {there[key]} there, {now[key]} here" for key in now if there[key] != now[key]]
     if differing:
         raise InputError(f"the checkpoint does not fit the settings: {'; '.join(differing)}")
@@ -154,6 +169,7 @@ def unpack(content: dict[str, Any], model_state: ModelState, settings: Diffusion
     if content["text_sha256"] != text.sha256:
         print(f"warning: the text of '{text.name}' has changed since the checkpoint", file=sys.stderr)
     model_state.model.load_state_dict(content["model"])
+    model_state.model.set_prior(tuple(prior))
     model_state.optimizer.load_state_dict(content["optimizer"], settings)
     model_state.scaler.load_state_dict(content["scaler"])
     average = content.get("ema", content["model"])

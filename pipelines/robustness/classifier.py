@@ -150,14 +150,17 @@ def resume(
     state: TrainState,
 ) -> None:
     """Continue from the latest checkpoint. Raises InputError when there is none, or it does not fit."""
-    path, content = checkpoints.load_latest(Path(settings.out_dir), KIND)
-    there, here = content["settings"], settings.model_dump(mode="json")
-    differing = [f"{key} {there[key]} there, {here[key]} here" for key in IDENTITY if there[key] != here[key]]
-    if content["learned"] != data.about["learned"]:
-        differing.append("its training rows differ")
-    if differing:
-        raise InputError(f"the checkpoint {path} does not fit the settings: {'; '.join(differing)}")
-    network.load_state_dict(content["model"])
-    optimizer.load_state_dict(content["optimizer"])
-    state.iteration = content["state"]["iteration"]
+
+    def use(content: dict[str, Any]) -> int:
+        there, here = content["settings"], settings.model_dump(mode="json")
+        differing = [f"{key} {there[key]} there, {here[key]} here" for key in IDENTITY if there[key] != here[key]]
+        if content["learned"] != data.about["learned"]:
+            differing.append("its training rows differ")
+        if differing:
+            raise InputError(f"the checkpoint does not fit the settings: {'; '.join(differing)}")
+        network.load_state_dict(content["model"])
+        optimizer.load_state_dict(content["optimizer"])
+        return int(content["state"]["iteration"])
+
+    path, state.iteration = checkpoints.load_latest(Path(settings.out_dir), KIND, use)
     print_line(f"resuming from {path} at iteration {state.iteration}")

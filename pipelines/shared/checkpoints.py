@@ -8,16 +8,18 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
-from pipelines.shared.errors import InputError
+from pipelines.shared.errors import InputError, NotSaved
 from runner.disk import atomic
 
 SCHEMA = 1
+State = TypeVar("State")
 
 
 def path_of(out_dir: Path, kind: str, iteration: int) -> Path:
@@ -32,7 +34,7 @@ def existing(out_dir: Path, kind: str) -> dict[int, Path]:
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
-    """Write `path` completely or not at all, also when the disk is full (OSError) or the power fails.
+    """Write `path` completely or not at all, also when the disk is full (NotSaved) or the power fails.
 
     Raises ArithmeticError for weights that are not finite.
     """
@@ -46,6 +48,8 @@ def save(path: Path, content: dict[str, Any]) -> None:
             os.fsync(file.fileno())
         part.replace(path)
         atomic.sync_folder(path.parent)
+    except OSError as error:
+        raise NotSaved(f"cannot save {path}: {error.strerror or error}") from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -70,25 +74,67 @@ def write(content: dict[str, Any], file: Any) -> None:
         torch.save({"schema": SCHEMA, **content}, file)
     except RuntimeError as error:
         # torch's zip writer turns the file's OSError into a RuntimeError, or raises its own after a short write.
-        raise OSError(f"could not write {file.name}: {str(error).splitlines()[0]}") from error
+        raise OSError(f"could not write {file.name}: {first_line(error)}") from error
 
 
-def load_latest(out_dir: Path, kind: str) -> tuple[Path, dict[str, Any]]:
-    """The latest checkpoint that can be read. Raises InputError when there is none."""
+class Damaged(Exception):
+    """A file that is not a whole checkpoint; its text is the reason, in one line."""
+
+
+def read(path: Path, *, mmap: bool = False) -> dict[str, Any]:
+    """The content of one checkpoint, whose checksums fit. Raises Damaged, or InputError for that of a newer version.
+
+    torch.save writes a zip file with a CRC-32 of each tensor, which torch.load does not look at: with one bit changed,
+    most files load, with other weights. With `mmap`, tensors stay on disk until they are used.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            if (member := file.testzip()) is not None:
+                raise Damaged(f"the checksum of {member} does not fit")
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except Damaged:
+        raise
+    except Exception as error:  # a damaged file may raise anything: zip, pickle, EOF
+        raise Damaged(first_line(error)) from error
+    if not isinstance(content, dict):
+        raise Damaged(f"it holds a {type(content).__name__}")
+    schema = content.get("schema", 0)
+    if not isinstance(schema, int):
+        raise Damaged(f"its schema is {schema!r}")
+    if schema > SCHEMA:
+        raise InputError(f"{path} was written by a newer version of this program")
+    return content
+
+
+def load_latest(out_dir: Path, kind: str, use: Callable[[dict[str, Any]], State]) -> tuple[Path, State]:
+    """The latest checkpoint that is whole, and what `use` made of its content. Raises InputError when there is none.
+
+    `use` raises InputError for a checkpoint that does not fit the training. Any other exception means that something
+    is missing or odd in the content: then it gets that of the one before.
+    """
     reasons = []
     for path in reversed(existing(out_dir, kind).values()):
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # a damaged file may raise anything: zip, pickle, EOF
-            reasons.append(f"{path.name}: {str(error).splitlines()[0]}")
-            continue
-        if content.get("schema", 0) > SCHEMA:
-            raise InputError(f"{path} was written by a newer version of this program")
-        return path, content
+            state = use(read(path))
+        except (InputError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Damaged as error:
+            reasons.append(f"{path.name}: {error}")
+        except Exception as error:
+            reasons.append(f"{path.name}: {type(error).__name__}: {first_line(error)}")
+        else:
+            if reasons:
+                print(f"warning: damaged and left out: {'; '.join(reasons)}", file=sys.stderr, flush=True)
+            return path, state
     why = "; ".join(reasons) or f"there is no ckpt_{kind}_<iteration>.pt"
     raise InputError(
         f"--init_from=resume finds no checkpoint in {out_dir} ({why}); --init_from=scratch starts from scratch"
     )
+
+
+def first_line(error: Exception) -> str:
+    """The first line of its text; its type where it has no text."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def prune(out_dir: Path, kind: str, last: int, best: int | None, *, written: int) -> None:

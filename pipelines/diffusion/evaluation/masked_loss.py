@@ -148,10 +148,11 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 
 
 def losses_and_accuracies(
-    model: nn.Module, ids: Tensor, masks: Tensor, mask_id: int, dtype: torch.dtype
+    model: nn.Module, ids: Tensor, masks: Tensor, mask_id: int, dtype: torch.dtype, padding: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:  # (N, T), (N, T) -> (N,) mean cross-entropy at masked positions, (N,) accuracy there
+    """The network sees masks at `padding` (T,) too, which do not count."""
     with autocast(ids.device, dtype):
-        logits = model(apply_mask(ids, masks, mask_id))
+        logits = model(apply_mask(ids, masks if padding is None else masks | padding, mask_id))
     count = masks.sum(1)
     losses = masked_cross_entropy(logits, ids, masks).sum(1) / count
     return losses, ((logits.argmax(-1) == ids) & masks).sum(1) / count

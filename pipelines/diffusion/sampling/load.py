@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from model.transformer import Transformer
 
 CORRECTORS = ("remasking", "remasking_binary")  # training types of error-detection models
-SCHEMA = 1
 NAME = re.compile(r"ckpt_([a-z_]+)_(\d+)\.pt")
 
 
@@ -34,6 +33,7 @@ class TrainedModel:
     settings: Mapping[str, Any]  # of its training, from the checkpoint
     path: Path
     why: str  # it was chosen; "" where there was no choice
+    text_sha256: str | None = None  # of the text that it was trained on
 
     @property
     def mask_id(self) -> int:
@@ -66,7 +66,10 @@ def load_model(path: Path, device: torch.device, *, corrector: bool = False) -> 
     Raises InputError. In a folder, only checkpoints of the requested kind count.
     """
     found, content, why = _choose(path, corrector)
-    model = TrainedModel(_network(found, content, device), of_checkpoint(content), content["settings"], found, why)
+    model = TrainedModel(
+        _network(found, content, device), of_checkpoint(content), content["settings"], found, why,
+        content.get("text_sha256"),
+    )  # fmt: skip
     if model.is_corrector != corrector:
         kind = model.settings["training_type"]
         needed = f"one of {', '.join(CORRECTORS)}" if corrector else "one that predicts characters"
@@ -147,18 +150,15 @@ def _loss(content: Mapping[str, Any]) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     """A checkpoint's content; tensors stay on disk until they are used (mmap)."""
-    import torch
+    from pipelines.shared import checkpoints
 
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        missing = {"shape", "settings", "model", "state"} - content.keys()
-        if not {"vocabulary", "characters"} & content.keys():
-            missing.add("vocabulary")
-    except Exception as error:  # a damaged file may raise anything: zip, pickle, EOF
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path} cannot be read ({reason}); is it a complete checkpoint?") from error
-    if content.get("schema", 0) > SCHEMA:
-        raise InputError(f"{path} was written by a newer version of this program")
+        content = checkpoints.read(path, mmap=True)
+    except checkpoints.Damaged as error:
+        raise InputError(f"{path} cannot be read ({error}); is it a complete checkpoint?") from error
+    missing = {"shape", "settings", "model", "state"} - content.keys()
+    if not {"vocabulary", "characters"} & content.keys():
+        missing.add("vocabulary")
     if missing:
         raise InputError(
             f"{path} is not a checkpoint of a masked-diffusion model: it does not have {', '.join(sorted(missing))}"

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pipelines.diffusion.sampling import infill_template
 from pipelines.shared.settings_types import Device, NonNegativeFloat, NonNegativeInt, PositiveInt, Seed
 
+MOST_TOKENS = 2**20  # of one sample; more take gigabytes
 READ_BY = {"order": "confidence", "schedule": "remasking", "eta": "remasking"}  # options of one sampler
 
 
@@ -25,7 +26,7 @@ class SampleSettings(BaseModel):
     infill: str = Field(
         "", description="text with gaps: {12} is a gap of twelve characters, {{ and }} are the braces themselves"
     )
-    length: PositiveInt | None = Field(
+    length: Annotated[PositiveInt, Field(le=MOST_TOKENS)] | None = Field(
         None, description="characters of a sample, prompt included; none: the window of the model"
     )
     count: PositiveInt = Field(4, description="how many samples")
@@ -78,7 +79,10 @@ class SampleSettings(BaseModel):
             parts = infill_template.parse(self.infill)
         except ValueError as error:
             raise ValueError(f"infill has {error}") from None
-        if not infill_template.gaps(parts):
+        gaps = infill_template.gaps(parts)
+        if gaps > MOST_TOKENS:
+            raise ValueError(f"infill has {gaps:,} characters to fill; at most {MOST_TOKENS:,} can be")
+        if not gaps:
             raise ValueError("infill has no gap to fill; write one as {12}")
         for other in ("prompt", "length"):
             if getattr(self, other):

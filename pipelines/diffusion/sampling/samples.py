@@ -21,7 +21,7 @@ from model.drawing import Draw
 from pipelines.diffusion.evaluation import quality
 from pipelines.diffusion.sampling import infill_template
 from pipelines.diffusion.sampling.load import TrainedModel, load_model
-from pipelines.diffusion.sampling.options import SampleSettings
+from pipelines.diffusion.sampling.options import MOST_TOKENS, SampleSettings
 from pipelines.diffusion.text.open import open_dataset
 from pipelines.shared import devices
 from pipelines.shared.errors import InputError
@@ -139,6 +139,8 @@ def initial_ids(settings: SampleSettings, model: TrainedModel) -> Tensor:  # -> 
         if length <= len(ids):
             raise InputError(f"the prompt takes {len(ids)} of {length} characters, so none is left; raise --length")
         ids += [model.mask_id] * (length - len(ids))
+    if len(ids) > MOST_TOKENS:
+        raise InputError(f"a sample of {len(ids):,} tokens is too long; at most {MOST_TOKENS:,} can be drawn at once")
     return torch.tensor(ids)
 
 
@@ -174,6 +176,11 @@ class QualityReport:
         trained = model.settings
         own = (trained.get("tokenizer", "auto"), trained.get("bpe_vocab_size", 512))
         text = open_dataset(settings.dataset) if settings.dataset else open_dataset(trained["dataset"], *own)
+        if not settings.dataset and model.text_sha256 not in (None, text.sha256):
+            print_to_stderr(
+                f"warning: the text of '{text.name}' has changed since {model.path} was trained, so the samples are"
+                " measured against another text than that of the training; --dataset names one"
+            )
         most = quality.MOST_CHARACTERS
         train, self._val = (text.vocabulary.decode(part[:most].tolist()) for part in (text.train, text.val))
         self._quality = quality.Quality(train)

@@ -12,10 +12,10 @@ MAX_DEVICE_BYTES = 2**30  # of the text; a larger one stays in the memory of the
 class Corpus:
     """Windows of (N,) tokens, as int64 on `device`."""
 
-    def __init__(self, tokens: np.ndarray, device: torch.device) -> None:
+    def __init__(self, tokens: np.ndarray, vocab_size: int, device: torch.device) -> None:
         self._tokens, self._device = tokens, device
         self._on_device: Tensor | None = None
-        narrow = np.uint8 if tokens.max(initial=0) < 2**8 else np.int32
+        narrow = np.uint8 if vocab_size <= 2**8 else np.int32
         if device.type != "cpu" and len(tokens) * np.dtype(narrow).itemsize <= MAX_DEVICE_BYTES:
             self._on_device = torch.from_numpy(tokens.astype(narrow)).to(device)
 

@@ -171,7 +171,7 @@ def test_each_window_meets_each_bin_once():
 def test_the_final_evaluation_is_printed_and_recorded(text, tmp_path, capsys):
     assert train_here(text, tmp_path, max_iters=20, training_type="elbo") == 0
     output = capsys.readouterr().out
-    assert "final: val loss" in output and "windows of the validation text, 10 mask ratios each" in output
+    assert "final: val loss" in output and "tokens, 10 mask ratios each)" in output
     final = rows_of(tmp_path)[-1]
     assert final["final/loss_stderr"] < 0.05 and final["final/bpc"] == pytest.approx(final["final/loss"] / math.log(2))
 

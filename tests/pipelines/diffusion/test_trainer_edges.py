@@ -86,7 +86,7 @@ def test_muon_has_a_way_back_from_its_first_step(text):
 def test_windows_come_to_the_device_whatever_it_is(monkeypatch, most):
     """'meta' imitates a device that is neither a processor nor NVIDIA's."""
     monkeypatch.setattr("pipelines.diffusion.text.corpus.MAX_DEVICE_BYTES", most)
-    windows = Corpus(np.arange(50, dtype=np.uint16), torch.device("meta")).windows(np.array([3, 48]), 4)
+    windows = Corpus(np.arange(50, dtype=np.uint16), 50, torch.device("meta")).windows(np.array([3, 48]), 4)
     assert windows.device.type == "meta" and windows.shape == (2, 4)
 
 

@@ -232,7 +232,7 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_saves_nothing_bad(text
     done = finish(config(tmp_path, text, grad_clip=0.0, weight_decay=0.0), "--learning_rate=1e30")
     assert done.returncode == 1
     assert "the gradient was not finite in the last 10 steps" in done.stderr
-    assert "Traceback" in done.stderr
+    assert "Traceback" not in done.stderr and "There is no checkpoint yet" in done.stderr
     record = json.loads((tmp_path / "out" / "error.json").read_text())
     assert record["schema"] == 1 and record["type"] == "Diverged" and "Traceback" in record["traceback"]
     assert record["last_iteration"] >= 1
@@ -249,7 +249,7 @@ def test_a_full_disk_is_a_warning_on_the_way_and_an_error_at_the_end(text, tmp_p
     done = finish(config(tmp_path, text, max_iters=40), preexec_fn=no_large_files)
     assert done.stderr.count("the training continues") == 1
     assert "iter 40:" in done.stdout and done.returncode == 1
-    assert "OSError" in done.stderr
+    assert "cannot save" in done.stderr and "File too large" in done.stderr and "Traceback" not in done.stderr
     assert not list((tmp_path / "out").glob("ckpt_*"))
 
 
