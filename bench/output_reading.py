@@ -4,8 +4,9 @@
 
 A child writes as fast as a pipe takes it: lines of nanoGPT, each with a loss, which is the worst case, and lines
 without a metric. The readers of a supervisor write its three logs, and hand each block to the thread that reads the
-metrics, or to nobody. Promised: at least 0.8 times the MB/s, since that thread works a tenth of the time at most and
-skips what it cannot read. Printed too: how many lines a second are understood when nothing is skipped. Medians.
+metrics, or to nobody. Promised: at least 0.8 times the MB/s, since that thread works a thirtieth of the time at
+most and skips what it cannot read. Printed too: how many lines a second are understood when nothing is skipped.
+Medians.
 """
 
 from __future__ import annotations

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from runner.core.errors import UserError
-from runner.core.job import Job
+from runner.core.job import Job, Plan
 from runner.core.result import Result
 from runner.core.state import INTERRUPTED, LOST, PENDING
 from runner.core.text import listed
@@ -20,20 +21,28 @@ from runner.reports.status import BatchStatus, JobStatus, batch_state
 
 def batch(root: Path) -> BatchStatus:
     """The batch in `root`; `running` means an existing process. Raises UserError."""
-    plan = recorded.plan(root, contents=False)
-    lock = layout.BatchPaths(root).lock
-    held = holder(lock)
+    return of_plan(root, recorded.plan(root, contents=False))
+
+
+def of_plan(root: Path, plan: Plan) -> BatchStatus:
+    """The batch in `root`, which has this plan."""
+    held = holder(layout.BatchPaths(root).lock)
     jobs = _with_notes({one.name: job(one) for one in plan.jobs}, requests.noted(root))
     if held is not None:
         jobs = _with_reasons(jobs, requests.reasons(root))
-    states = [one.status for one in jobs.values()]
-    if held is not None and "stranger" in held:
-        held = None
-    state = batch_state(states, locked=held is not None, left=held is None and was_left(lock))
+    state, held = state_of(root, held, [one.status for one in jobs.values()])
     own = labels.read(root)
     return BatchStatus(
         plan.root.name, str(plan.root), plan.created_at, state, held, jobs, note=own.note, tags=own.tags
     )  # fmt: skip
+
+
+def state_of(root: Path, held: dict[str, Any] | None, statuses: Sequence[str]) -> tuple[str, dict[str, Any] | None]:
+    """The state of a batch whose lock is `held` so and whose jobs have these statuses, and the runner that has it."""
+    if held is not None and "stranger" in held:
+        held = None
+    left = held is None and was_left(layout.BatchPaths(root).lock)
+    return batch_state(statuses, locked=held is not None, left=left), held
 
 
 def _with_notes(jobs: dict[str, JobStatus], noted: Mapping[str, str]) -> dict[str, JobStatus]:

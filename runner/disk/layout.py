@@ -36,6 +36,7 @@ RETURN_VALUE = "return_value.pkl"  # in such a job's folder: what its function r
 HYDRA, HYDRA_CONFIG, SUMMARY_CSV = ".hydra", "config.yaml", "metrics_summary.csv"  # in the folder of a job of Hydra's
 PICKLE, META = "result.pkl", "meta.json"  # in the folder of a config of the library: what it returned, and about it
 OWN = ".runner"  # in the library's output folder: locks/, and aside/ for results that are being computed again
+LIST_CACHE = ".list_cache.json"  # in the base folder: what `list` shows of batches that have ended
 INDUCTOR_CACHE = ".inductor_cache"  # in the base folder: what torch.compile may use again
 
 

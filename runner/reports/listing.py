@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from runner.core.names import cut_middle
 from runner.core.text import ago, duration, plain, width_of
+from runner.reports.batch_row import BatchRow
 from runner.reports.best import number
-from runner.reports.status import BatchStatus, BestValue
+from runner.reports.status import BestValue
 
 SHORTEST = 20  # characters of a name that is cut
 GAP = "  "
@@ -23,7 +24,7 @@ class Shape:
     name: int | None = None  # characters
 
 
-def lines(batches: Sequence[BatchStatus], now: float, width: int | None) -> list[str]:
+def lines(batches: Sequence[BatchRow], now: float, width: int | None) -> list[str]:
     """A line for each batch; `width` is that of the terminal, None: of any length."""
     found = _rows(batches, now, Shape())
     if width is None:
@@ -43,7 +44,7 @@ def _too_wide(rows: Sequence[Sequence[str]], width: int) -> int:
     return max(max(map(width_of, _joined([row[:-1] for row in rows])), default=0) - width, 0)
 
 
-def _rows(batches: Sequence[BatchStatus], now: float, shape: Shape) -> list[tuple[str, ...]]:
+def _rows(batches: Sequence[BatchRow], now: float, shape: Shape) -> list[tuple[str, ...]]:
     return [_cells(batch, now, shape) for batch in batches]
 
 
@@ -58,17 +59,17 @@ def _padded(cell: str, width: int) -> str:
     return cell + " " * (width - width_of(cell))
 
 
-def _cells(batch: BatchStatus, now: float, shape: Shape) -> tuple[str, ...]:
+def _cells(batch: BatchRow, now: float, shape: Shape) -> tuple[str, ...]:
     """Name, state, age, duration, best value, counts, tags and note."""
     name = plain(batch.name)
-    age, seconds = batch.age(now), batch.seconds(now)
+    age = batch.age(now)
     return (
         name if shape.name is None else cut_middle(name, shape.name),
         batch.state,
         "" if age is None else ago(age),
-        _duration(seconds, shape),
-        _best(batch.best(), shape),
-        plain(batch.error or "") or batch.counts(),
+        _duration(batch.seconds, shape),
+        _best(batch.best, shape),
+        plain(batch.error or "") or batch.counts,
         _labels(batch),
     )
 
@@ -87,7 +88,7 @@ def _best(found: BestValue | None, shape: Shape) -> str:
     return f"{plain(metric)} {number(found.value)}{job}"
 
 
-def _labels(batch: BatchStatus) -> str:
+def _labels(batch: BatchRow) -> str:
     """`[baseline, paper] second try`"""
     tags = f"[{', '.join(batch.tags)}]" if batch.tags else ""
     return plain(" ".join(filter(None, (tags, batch.note))))

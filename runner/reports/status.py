@@ -102,11 +102,6 @@ class BatchStatus:
         error = {} if self.error is None else {"error": self.error}
         return {**about, "state": self.state, "runner": self.runner, **more, "jobs": jobs, **error}
 
-    def age(self, now: float) -> float | None:
-        """Seconds since the batch was started first."""
-        created = _seconds(self.created_at)
-        return None if created is None else now - created
-
     def seconds(self, now: float) -> float:
         """How long at least one of its jobs ran, as the latest attempts say; pauses between them do not count."""
         spans = []

@@ -1,8 +1,8 @@
 """A thread that reads what a job says of itself while it runs, and never makes the job or its logs wait for it.
 
 The stream readers hand over their blocks, as many as HELD allows; older ones are dropped and counted if the job writes
-faster than they are read. Of a flood the thread reads a tenth of the time only, in short slices. What it understands
-becomes rows in parsed_metrics.jsonl, unless the job writes metrics.jsonl itself.
+faster than they are read. Of a flood the thread reads a thirtieth of the time only, in short slices. What it
+understands becomes rows in parsed_metrics.jsonl, unless the job writes metrics.jsonl itself.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ AT_END = 0.5  # seconds that reading what waits may take when the job has ended;
 LAST = 1 << 16
 PAUSE = 0.2  # seconds between two looks at what has come
 SLICE = 0.01  # seconds after which a look is interrupted: the stream readers share one interpreter lock with us
-SHARE, SHARE_OF_FLOOD = 0.5, 0.1  # of the time that is spent on reading, and once half of HELD waits
+SHARE, SHARE_OF_FLOOD = 0.5, 0.03  # of the time that is spent on reading, and once half of HELD waits
 SWITCH = 0.0005  # seconds until a stream reader gets the interpreter lock from us; Python's own value is ten times that
 QUIET = 2.0  # seconds without output until the metrics are looked at all the same
 METRICS_AT_ONCE = 1 << 23  # bytes of metrics.jsonl that are read at one look

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     StrPath = str | os.PathLike[str]
 
-BLOCK = 1 << 16  # bytes read from a pipe at once: a size that malloc reuses, so that no block costs page faults
+BLOCK = 1 << 18  # bytes read from a pipe at once at most: what a pipe holds, so that a flood costs few system calls
+REUSED = 1 << 22  # bytes up to which malloc keeps freed memory for the next block, which then costs no page faults
 HELD = 1 << 16  # bytes of an unfinished line kept back from combined.log at most
 VISIBLE_AFTER = 0.1  # seconds until an unfinished line is shown in combined.log
 BAR_EVERY = 1.0  # seconds between two states of a progress bar in combined.log
@@ -40,18 +41,25 @@ class Combined:
         self._lock = threading.Lock()
         self._open: bytes | None = None  # the stream whose unfinished line is at the end of the file
 
-    def write(self, stream: bytes, text: bytes, *, finished: bool) -> None:
-        """Append whole lines (`finished`), or a piece of a line that holds no newline."""
+    def write_lines(self, stream: bytes, held: bytes, block: bytes, end: int) -> None:
+        """Append the whole lines in `held + block[:end]`, which ends with a newline."""
         with self._lock:
             prefix = self._stamp() + stream
-            head = b"" if self._open == stream else prefix if self._open is None else b"\n" + prefix
-            if finished:
-                whole = text.replace(b"\n", b"\n" + prefix)
-                self._log.write(head, memoryview(whole)[: -len(prefix)])  # a view: no copy without the last prefix
-                self._open = None
-            else:
-                self._log.write(head, text)
-                self._open = stream
+            marked = block.replace(b"\n", b"\n" + prefix)
+            # A view of what is needed: neither the last prefix nor the rest of the block is cut off by a copy.
+            lines = memoryview(marked)[: len(marked) - len(prefix) - (len(block) - end)]
+            self._log.write(self._head(stream, prefix), held, lines)
+            self._open = None
+
+    def write_piece(self, stream: bytes, text: bytes) -> None:
+        """Append a piece of a line that holds no newline."""
+        with self._lock:
+            self._log.write(self._head(stream, self._stamp() + stream), text)
+            self._open = stream
+
+    def _head(self, stream: bytes, prefix: bytes) -> bytes:
+        """What comes before the text: nothing if it continues the line at the end of the file."""
+        return b"" if self._open == stream else prefix if self._open is None else b"\n" + prefix
 
     def close_line(self) -> None:
         """End the unfinished line, if there is one."""
@@ -81,17 +89,22 @@ class _Folder:
         return max(due - time.monotonic(), 0.0)
 
     def feed(self, block: bytes) -> None:
-        text = self._held + block if self._held else block
-        end = text.rfind(b"\n") + 1
+        end = block.rfind(b"\n") + 1
         if end or not self._held:  # a line begins, which may stay unfinished
             self._due = time.monotonic() + VISIBLE_AFTER
-        self._held = text[end:]
-        if end:
-            lines = text[:end]
-            if b"\r" in lines or self._shown_bar is not None:
-                lines = self._fold(lines)
-            if lines:
-                self._combined.write(self._stream, lines, finished=True)
+        if not end:
+            self._held += block
+        elif self._shown_bar is None and b"\r" not in self._held and b"\r" not in block:
+            self._combined.write_lines(self._stream, self._held, block, end)
+            self._held = block[end:]
+        else:
+            folded = self._fold(self._held + block[:end])
+            if folded:
+                self._combined.write_lines(self._stream, b"", folded, len(folded))
+            self._held = block[end:]
+        self._show_what_is_due()
+
+    def _show_what_is_due(self) -> None:
         if b"\r" in self._held:
             # Only the last state of a bar is ever shown; a state that is being drawn may not have its text yet.
             states = self._held.rsplit(b"\r", 2)
@@ -106,13 +119,13 @@ class _Folder:
         if b"\r" in self._held:
             state = _last_state(self._held)
             if state and state != self._shown_bar:
-                self._combined.write(self._stream, state + b"\n", finished=True)
+                self._combined.write_lines(self._stream, b"", state + b"\n", len(state) + 1)
                 self._shown_bar = state
             self._next_bar = time.monotonic() + BAR_EVERY
             # A carriage return at the end may be the first half of "\r\n": it stays, so that the next block decides.
             self._held = b"\r" if self._held.endswith(b"\r") else b""
         elif self._held:
-            self._combined.write(self._stream, self._held, finished=False)
+            self._combined.write_piece(self._stream, self._held)
             self._held = b""
 
     def _fold(self, lines: bytes) -> bytes:
@@ -215,6 +228,7 @@ class Streams:
         timestamps: str,
         also: Callable[[int, bytes], None],
     ) -> None:
+        bytes(REUSED)  # malloc reuses what is smaller than the largest piece that was freed; none of it is touched
         self._leave, self._finish = os.pipe()
         out, err, both = (Log(path) for path in paths)
         self.logs = (out, err, both)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import pytest
 
 from runner.core.text import ago
+from runner.reports.batch_row import BatchRow
 from runner.reports.listing import lines
 from runner.reports.status import BatchStatus, JobStatus
 
 NOW = 1_790_000_000.0  # 2026-09-21T14:13:20+00:00
 
 
-def batch(name: str, state: str = "done", **more: object) -> BatchStatus:
+def batch(name: str, state: str = "done", **more: object) -> BatchRow:
     """One that was started two hours before NOW, whose job ran for 133 seconds."""
     best = {"val/loss": {"value": 2.09321, "iter": 900, "better": "min"}}
     began, ended = "2026-09-21T12:13:20+00:00", "2026-09-21T12:15:33+00:00"
     one = JobStatus("completed", True, 1, 133.0, best=best, started_at=began, ended_at=ended)
-    return BatchStatus(name, f"/x/{name}", began, state, None, {"moderate": one}, **more)  # type: ignore[arg-type]
+    read = BatchStatus(name, f"/x/{name}", began, state, None, {"moderate": one}, **more)  # type: ignore[arg-type]
+    return BatchRow.of(read, NOW)
 
 
 def test_everything_is_said_where_there_is_room() -> None:
@@ -53,7 +55,7 @@ def test_without_a_batch_there_is_no_line() -> None:
 
 def test_what_is_not_known_is_left_out() -> None:
     unreadable = BatchStatus("x", "/x", None, "unreadable", None, {}, "plan.json: cannot be read")
-    assert lines([unreadable], NOW, None) == ["x  unreadable  plan.json: cannot be read"]
+    assert lines([BatchRow.of(unreadable, NOW)], NOW, None) == ["x  unreadable  plan.json: cannot be read"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import shutil
 import sys
 from argparse import ArgumentParser, Namespace
 
-from runner.cli import batch_folders, inspect
+from runner.cli import batch_folders, batch_rows, inspect
 from runner.cli.parser import add, add_base, base_folder
 from runner.cli.show import print_json
 from runner.core import clock
@@ -25,17 +25,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(given: Namespace) -> int:
     base, now = base_folder(given), clock.seconds()
-    found = [inspect.batch_or_error(root) for root in batch_folders.batches(base)]
-    tagged = [batch for batch in found if given.tag is None or given.tag in batch.tags]
     if given.json:
-        print_json([batch.to_json(now) for batch in tagged])
+        found = [inspect.batch_or_error(root) for root in batch_folders.batches(base)]
+        print_json([batch.to_json(now) for batch in found if given.tag is None or given.tag in batch.tags])
         return 0
+    rows = batch_rows.rows(base, now)
+    tagged = [row for row in rows if given.tag is None or given.tag in row.tags]
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in listing.lines(tagged, now, width):
         say(line)
-    if not found:
+    if not rows:
         say(f"{shown(base)}: there is no batch yet")
     elif not tagged:
-        known = ", ".join(sorted({tag for batch in found for tag in batch.tags})) or "none"
+        known = ", ".join(sorted({tag for row in rows for tag in row.tags})) or "none"
         say(f"{shown(base)}: no batch has the tag {given.tag!r}; tags are: {known}")
     return 0
