@@ -32,6 +32,7 @@ from runner.configs.overrides import (
     type_of,
 )
 from runner.core.errors import UserError, did_you_mean, one_line
+from runner.core.options import OF_A_JOB
 from runner.core.registry import Registry
 
 #: The settings of each pipeline; an installed package may offer more.
@@ -156,7 +157,7 @@ def class_for(config: ConfigFile | None, overrides: Mapping[str, str]) -> type[B
     elif config is not None and (meant := config_tree.pipeline(config_tree.subdirectory(config.path))) is not None:
         return settings_class(meant)
     else:
-        return _likeliest({*(config.values if config else ()), *overrides})
+        return _likeliest({*(config.values if config else ()), *overrides} - {*OF_A_JOB})
     try:
         return settings_class(str(name))
     except UserError as error:
@@ -181,7 +182,7 @@ def _file_values(cls: type[BaseModel], origin: Origin) -> tuple[dict[str, Any], 
     for key, value in origin.config.values.items():
         place = origin.config.place(key)
         if key not in cls.model_fields:
-            if key != "pipeline":
+            if key not in ("pipeline", *OF_A_JOB):
                 errors.append(f"{place}: {unknown_key(key, cls.model_fields, ALIASES, LIST_OF_KEYS)}")
         elif not _encodable(value):
             errors.append(f"{place}: {key} has half of a surrogate pair; write the character itself")

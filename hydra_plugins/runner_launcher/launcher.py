@@ -33,6 +33,9 @@ class RunnerConf:
     gpu_free_mb: int = 500
     gpu_ignore_user: list[str] = field(default_factory=list)
     gpu_ignore_pid: list[int] = field(default_factory=list)
+    # How a job is told its GPUs: uuid or index; how many jobs may overtake one that waits for more GPUs.
+    gpu_ids: str = "uuid"
+    gpu_backfill: int = 10
     # Resume the sweep in hydra.sweep.dir: completed jobs are not run again, their return values are read.
     resume: bool = False
     # Start jobs whose config lacks a value (???), which the program gives it, or does without.

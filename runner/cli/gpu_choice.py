@@ -33,7 +33,7 @@ def with_gpus(plan: Plan, given: Namespace, environ: Mapping[str, str] = os.envi
     if snapshot.error and options.gpus == selection.AUTO and not any(map(_needs_gpu, plan.jobs)):
         note = f"--gpus auto: {snapshot.error}; no config asks for one, so the jobs run without"
         return replace(plan, options=replace(options, gpus=""), notices=(*plan.notices, note))
-    found = selection.chosen(options.gpus, snapshot, environ.get(selection.VISIBLE))
+    found = selection.chosen(options.gpus, snapshot, environ)
     if not found:
         return replace(plan, options=replace(options, gpus=""))
     if errors := [*_errors(plan.jobs, options, found), *_job_errors(plan.jobs, options, len(found))]:
@@ -41,7 +41,7 @@ def with_gpus(plan: Plan, given: Namespace, environ: Mapping[str, str] = os.envi
     leases.folder(environ)
     if given.gpus is not None and given.max_workers is None:
         options = replace(options, max_workers=len(found) * options.jobs_per_gpu)
-    names = ", ".join(f"{gpu.index} ({gpu.name}, {gpu.uuid[:12]}…)" for gpu in found)
+    names = ", ".join(f"{gpu.label} ({gpu.name}, {gpu.uuid[:12]}…)" for gpu in found)
     notes = [note for note in plan.notices if not note.startswith("GPUs: ")]
     return replace(
         plan,
@@ -56,7 +56,7 @@ def _with_advice(plan: Plan, environ: Mapping[str, str]) -> Plan:
     if not (is_local and len(plan.jobs) > 1 and any(map(_needs_gpu, plan.jobs))):
         return plan
     found = Looker(environ).look()
-    usable = [] if found.error else selection.allowed(found.gpus, environ.get(selection.VISIBLE))
+    usable = [] if found.error else selection.usable(found, environ)
     if len(usable) < 2:
         return plan
     note = f"the jobs run one after another on a machine with {len(usable)} GPUs; --gpus auto uses them all at once"
@@ -64,12 +64,18 @@ def _with_advice(plan: Plan, environ: Mapping[str, str]) -> Plan:
 
 
 def _errors(jobs: Sequence[Job], options: RunOptions, found: Sequence[Gpu]) -> list[str]:
-    """Errors about jobs that share a GPU."""
+    """Errors about the GPUs together with the options."""
+    errors = []
+    if parts := [gpu.label for gpu in found if gpu.part is not None]:
+        if any(wanted(job, options) > 1 for job in jobs):
+            errors.append(f"{KEY}: a process can use one MIG instance only, and {parts[0]} is one; give each job 1")
+        if options.gpu_ids == "index":
+            errors.append(f"--gpu_ids index: MIG instances such as {parts[0]} are known by their UUIDs; leave it out")
     if options.jobs_per_gpu == 1:
-        return []
+        return errors
     option = f"--jobs_per_gpu {options.jobs_per_gpu}"
     exclusive = [gpu for gpu in found if gpu.mode in EXCLUSIVE]
-    errors = [f"{option}: GPU {gpu.index} is in mode {gpu.mode}, for one process at a time" for gpu in exclusive]
+    errors += [f"{option}: GPU {gpu.label} is in mode {gpu.mode}, for one process at a time" for gpu in exclusive]
     if any(wanted(job, options) > 1 for job in jobs):
         errors.append(f"{option}: jobs of several GPUs that share them can wait for each other for ever; leave it out")
     return errors

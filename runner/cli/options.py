@@ -19,7 +19,7 @@ from runner.cli.option_types import (
 from runner.cli.parser import BASE_OUT_DIR, Formatter, Parser, add
 from runner.configs.registry import documented_settings
 from runner.core import program
-from runner.core.options import LOG_TIMESTAMPS, RunOptions
+from runner.core.options import GPU_IDS, LOG_TIMESTAMPS, RunOptions
 
 RETRY_ON = ",".join(RunOptions().retry_on)
 #: What a sweep in mode simulation passes on to its jobs.
@@ -91,7 +91,8 @@ sets these times). A second Ctrl+C kills it at once. The summary is written eith
 
 exit codes:
   0  every job completed (of this call)      2  an error on the command line or in a config; nothing was started
-  1  some did not complete                  75  the batch is locked by another runner
+  1  some did not complete                  75  nothing was started: the batch is locked, or
+                                               no GPU was free for as long as --gpu_wait says
                                            130  interrupted by Ctrl+C (143 by SIGTERM, 129 by SIGHUP)
 """
 OF_TREES_TOO = """\
@@ -193,6 +194,10 @@ def _add_gpus(group: argparse._ArgumentGroup) -> None:
     add(group, "gpus_per_job", type=number, metavar="N", help="how many (default: 1), or as a key of a config; 0: none")
     add(group, "jobs_per_gpu", type=collected(positive), metavar="K", help="how many jobs share one (default: 1)")
     add(group, "gpu_wait", type=collected(wait), metavar="TIME", help="for a free GPU at most (default: no limit)")
+    ids = "how a job is told its GPUs: uuid (default), or index for programs that read numbers"
+    add(group, "gpu_ids", choices=GPU_IDS, help=ids)
+    passes = "how many jobs may overtake one that waits for more GPUs (default: 10)"
+    add(group, "gpu_backfill", type=collected(natural), metavar="N", help=passes)
     free = "a GPU with less memory in use counts as free (default: 500)"
     add(group, "gpu_free_mb", type=number, metavar="MIB", help=free)
     settle = "for so long a GPU that others used must look free (default: 30)"

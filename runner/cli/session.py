@@ -13,19 +13,21 @@ from runner.cli.request_folder import RequestFolder
 from runner.core import clock, program
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
-from runner.core.state import COMPLETED, Record
+from runner.core.state import COMPLETED, PENDING, Record
 from runner.core.text import shown
 from runner.disk import attempts, plan_file, requests, results
 from runner.disk.layout import BatchPaths
 from runner.disk.lock import Held, Lock
 from runner.engine import loop
+from runner.engine.events import BatchEnded, Event
 from runner.engine.protocols import Executor, Observer
 from runner.planners import recorded
 from runner.planners.select import Selection, What, select
 from runner.processes.signals import NoSignals, Signals
 from runner.reports.registry import views_of
 
-ALL_COMPLETED, SOME_DID_NOT, LOCKED, SIGNALLED = 0, 1, 75, 128  # the last: plus the number of the signal
+ALL_COMPLETED, SOME_DID_NOT, SIGNALLED = 0, 1, 128  # the last: plus the number of the signal
+LOCKED = NO_GPU = 75  # try again later
 
 
 class Locked(UserError):
@@ -57,20 +59,37 @@ def started(root: Path) -> Iterator[None]:
 class Ended:
     """The end of a batch: a record for each job of the plan, in the same sequence, and the signals that came.
 
-    `added` are the names of jobs that were added by request; their records come last.
+    `added` are the names of jobs that were added by request; their records come last. `waited`: the batch ended
+    because a job had waited for as long as it may.
     """
 
     records: Sequence[Record]
     signals: Sequence[int]
     added: frozenset[str] = frozenset()
+    waited: bool = False
 
     def exit_code(self, selected: Collection[str]) -> int:
-        """128 + N after signal N; else 0 if all `selected` and added jobs completed, and 1 if not."""
+        """128 + N after signal N; else 0 if all `selected` and added jobs completed, and 1 if not.
+
+        If none of them was started, because there was no free GPU, another call may do better.
+        """
         if self.signals:
             return SIGNALLED + self.signals[0]
         names = {*selected, *self.added}
-        completed = all(record.status == COMPLETED for record in self.records if record.job.name in names)
-        return ALL_COMPLETED if completed else SOME_DID_NOT
+        statuses = {record.status for record in self.records if record.job.name in names}
+        if self.waited and statuses == {PENDING}:
+            return NO_GPU
+        return ALL_COMPLETED if statuses <= {COMPLETED} else SOME_DID_NOT
+
+
+class _End:
+    """An observer that keeps how the batch ended."""
+
+    waited = False
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, BatchEnded):
+            self.waited = event.waited
 
 
 class BatchSession:
@@ -119,9 +138,10 @@ class BatchSession:
     def run(self, plan: Plan, selection: Selection, executor: Executor, observers: Sequence[Observer]) -> Ended:
         """Run the selected jobs to their end; a job that fails does not stop the others."""
         with started(plan.root):
-            records = loop.run(plan, executor, observers, self._signals, selection.keep, requests=self._requests)
+            watching = [*observers, end := _End()]
+            records = loop.run(plan, executor, watching, self._signals, selection.keep, requests=self._requests)
         added = frozenset(record.job.name for record in records) - {job.name for job in plan.jobs}
-        ended = Ended(records, list(self._signals.received), added)
+        ended = Ended(records, list(self._signals.received), added, end.waited)
         if self._requests is not None:
             results.write_end(plan.root, ended.exit_code(selection.selected))
         return ended

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 from runner.configs import config_file, opaque
 from runner.configs.config_file import ConfigFile
 from runner.configs.evaluator import Context, Evaluator
-from runner.configs.overrides import ALIASES, found, underscored
+from runner.configs.overrides import ALIASES, found, meaning, underscored
 from runner.core.errors import UserError
+from runner.core.options import OF_A_JOB
 
 RESUME = ("--init_from=resume",)  # in nanoGPT: resume from the checkpoint in out_dir
 
@@ -117,13 +118,35 @@ class TrainingScript(Protocol):
         return overrides
 
 
+def accepted(script: TrainingScript, config: ConfigFile, overrides: Mapping[str, str]) -> Checked:
+    """What `check` says without the options of the runner that the config or the overrides have as keys.
+
+    The config that is recorded has them; the script's command line does not. Raises UserError.
+    """
+    if not any(underscored(key) in OF_A_JOB for key in (*config.values, *overrides)):
+        return script.check(config, overrides)
+    own = [key for key in OF_A_JOB if key not in (script.keys(config) or ())]
+    bare = replace(config, values={key: value for key, value in config.values.items() if key not in own})
+    found = script.check(bare, {key: text for key, text in overrides.items() if underscored(key) not in own})
+    given = {underscored(key): text for key, text in overrides.items() if underscored(key) in own}
+    before = {key: config.values[key] for key in own if key in config.values}
+    after = before | {key: meaning(text) for key, text in given.items()}
+    return replace(
+        found,
+        config={**found.config, **after},
+        overrides={**found.overrides, **given},
+        words=found.arguments,
+        changes=found.changes | changes(before, after, given),
+    )
+
+
 def checked(script: TrainingScript, config: ConfigFile, overrides: Mapping[str, str]) -> Checked:
     """What the script makes of a config, and which of it can be recorded. Raises UserError.
 
     A script that resolves gets what was evaluated here; another one evaluates its config itself, and a value that is
     another one each time is then not known.
     """
-    found = script.check(config, overrides)
+    found = accepted(script, config, overrides)
     volatile = tuple(key for key in config.volatile if key not in found.overrides)
     if script.resolves:
         return replace(found, volatile=volatile, runs_resolved=config.evaluated)

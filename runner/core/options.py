@@ -12,6 +12,9 @@ from runner.core.fields import Fields
 #: What --retry-on calls the ways to end -> the status in a result.
 RETRY_CAUSES = {"failed": "failed", "signal": "killed", "timeout": "timeout", "stalled": "stalled", "error": "error"}
 LOG_TIMESTAMPS = ("all", "combined", "none")
+GPU_IDS = ("uuid", "index")
+#: Options of the runner that a config may have as keys of its own. They are no settings of its script.
+OF_A_JOB = ("gpus_per_job",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class RunOptions:
     gpu_settle: float = 30.0  # for which a GPU that others used must look free
     gpu_ignore_user: tuple[str, ...] = ()  # whose processes on a GPU do not count
     gpu_ignore_pid: tuple[int, ...] = ()
+    gpu_ids: str = "uuid"  # how a job is told its GPUs
+    gpu_backfill: int = 10  # jobs that may overtake one that waits for more GPUs
     observers: tuple[str, ...] = ()  # beside the ones that every batch has
     not_secret: tuple[str, ...] = ()  # names whose values are recorded although they look like secrets
 
@@ -76,6 +81,8 @@ class RunOptions:
             raise entries.odd("grace", "a list of three numbers")
         if given.get("log_timestamps", default.log_timestamps) not in LOG_TIMESTAMPS:
             raise entries.odd("log_timestamps", "one of " + ", ".join(LOG_TIMESTAMPS))
+        if given.get("gpu_ids", default.gpu_ids) not in GPU_IDS:
+            raise entries.odd("gpu_ids", "one of " + ", ".join(GPU_IDS))
         if not RETRY_CAUSES.keys() >= set(given.get("retry_on", ())):
             raise entries.odd("retry_on", "a list of " + ", ".join(RETRY_CAUSES))
         return default.updated(given)
@@ -94,7 +101,7 @@ class RunOptions:
 NAMES = tuple(field.name for field in fields(RunOptions))
 _LEAST = {"timeout": 0, "stall_timeout": 0, "max_failures": 1, "retries": 0, "retry_delay": 0, "config_timeout": 0,
           "max_workers": 1, "gpus_per_job": 0, "jobs_per_gpu": 1, "gpu_wait": 0, "gpu_free_mb": 0,
-          "gpu_settle": 0}  # fmt: skip
+          "gpu_settle": 0, "gpu_backfill": 0}  # fmt: skip
 _NUMBERS = ("grace", "gpu_ignore_pid")  # lists of numbers; the others hold words
 
 

@@ -81,10 +81,14 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class BatchEnded:
-    """The last event: a record for every job, in order. `stopped`: why not all were started."""
+    """The last event: a record for every job, in order. `stopped`: why not all were started.
+
+    `waited`: because one had waited for as long as it may.
+    """
 
     records: Sequence[Record]
     stopped: str | None = None
+    waited: bool = False
 
 
 Event = (

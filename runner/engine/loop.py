@@ -86,6 +86,7 @@ class _Batch:
         self._running: dict[Handle, Follower] = {}
         self._requested = Requested(plan.options, self._queue, self.records, kept, self._running, self._send)
         self._stopped: str | None = None  # why no further job is started
+        self._waited = False  # because a job had waited for as long as it may
         self._tries: dict[str, int] = {}
         self._failures = 0
         self._signals_obeyed = 0
@@ -102,7 +103,7 @@ class _Batch:
                 self._send(JobEnded(record))
 
     def close(self) -> None:
-        self._send(BatchEnded(list(self.records.values()), self._stopped))
+        self._send(BatchEnded(list(self.records.values()), self._stopped, self._waited))
 
     def run(self, signals: StopRequests, requests: Requests | None) -> None:
         """Until nothing is running and nothing is to be started."""
@@ -155,6 +156,7 @@ class _Batch:
                 if len(waiting) == 1:
                     self._announce_wait(job, lease.reason)
                 if lease.over:
+                    self._waited = not self._stopped
                     self.stop_starting(lease.reason)
                 if not lease.others or len(waiting) > self._lookahead:
                     return

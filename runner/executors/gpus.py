@@ -14,15 +14,14 @@ from runner.core.job import Job
 from runner.core.options import RunOptions
 from runner.engine.protocols import Lease, Wait
 from runner.executors.supervised import Room, Supervised
-from runner.gpus import leases
+from runner.gpus import leases, visible
 from runner.gpus.devices import MEBIBYTE
 from runner.gpus.leases import Holder
 from runner.gpus.looker import Looker
 from runner.gpus.pool import Granted, Pool, Rules
 
-KEY = "gpus_per_job"  # of a config, too
 PAUSE = 0.1  # seconds for which the answer to one job holds for others that want as many GPUs
-HIDDEN = {"CUDA_VISIBLE_DEVICES": ""}  # for a job that asks for no GPU
+KEY = "gpus_per_job"  # of a config, too
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def room_of(lease: Lease) -> Iterator[Room]:
         return
     granted = lease.granted
     if granted is None:
-        yield Room(env=HIDDEN)
+        yield Room(env=visible.HIDDEN)
         return
     try:
         yield Room(granted.environment, granted.descriptors, granted.entries())
@@ -65,6 +64,8 @@ class Gpus:
             settle=options.gpu_settle,
             ignored_users=options.gpu_ignore_user,
             ignored_pids=options.gpu_ignore_pid,
+            passes=options.gpu_backfill,
+            ids=options.gpu_ids,
         )
         uuids = options.gpus.split(",")
         self._pool = Pool(uuids, rules, leases.folder(os.environ), Looker())

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 MEBIBYTE = 1 << 20
-DIVIDED = "is divided into MIG instances; leave --gpus out, and choose one of them with CUDA_VISIBLE_DEVICES"
+DIVIDED = "is divided into MIG instances"
 PROHIBITED, EXCLUSIVE = "prohibited", ("exclusive_process", "exclusive_thread")
+CUDA, ROCM = "cuda", "rocm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,10 @@ class GpuProcess:
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One GPU at one moment. Memory in bytes; `index` counts along the PCI bus; `error`: why it cannot be used."""
+    """One GPU at one moment, or one MIG instance. Memory in bytes; `error`: why it cannot be used.
+
+    `index` counts along the PCI bus; `part` is the number of the instance on that GPU.
+    """
 
     uuid: str
     index: int
@@ -33,23 +37,45 @@ class Gpu:
     mode: str = "default"
     processes: tuple[GpuProcess, ...] = ()
     error: str | None = None
+    part: int | None = None
+
+    @property
+    def label(self) -> str:
+        """`2`; of an instance `2:0`, as NVIDIA's tools write it."""
+        return label({"index": self.index, "part": self.part})
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether its instances stand for it."""
+        return self.error == DIVIDED
 
     def to_json(self, driver: str) -> dict[str, Any]:
         """What the record of an attempt says of it."""
+        part = {} if self.part is None else {"part": self.part}
         return {
-            "uuid": self.uuid, "index": self.index, "name": self.name, "pci": self.pci,
+            "uuid": self.uuid, "index": self.index, **part, "name": self.name, "pci": self.pci,
             "memory_total_mb": self.memory_total // MEBIBYTE, "driver": driver,
         }  # fmt: skip
 
 
+def label(record: Mapping[str, Any]) -> str:
+    """How a recorded GPU is called in tables and sentences."""
+    part = record.get("part")
+    return str(record.get("index", "")) + ("" if part is None else f":{part}")
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All GPUs at `taken_at` (monotonic seconds, when the look began). `error`: nothing is known of any."""
+    """All GPUs at `taken_at` (monotonic seconds, when the look began). `error`: nothing is known of any.
+
+    `kind` is the platform that runs programs on them: CUDA or ROCm.
+    """
 
     gpus: tuple[Gpu, ...] = ()
     driver: str = ""
     taken_at: float = 0.0
     error: str | None = None
+    kind: str = CUDA
 
     def gpu(self, uuid: str) -> Gpu | None:
         return next((gpu for gpu in self.gpus if gpu.uuid == uuid), None)
@@ -62,7 +88,8 @@ def read(text: str, taken_at: float) -> Snapshot:
         if error := record.get("error"):
             return Snapshot(taken_at=taken_at, error=str(error))
         gpus = tuple(_gpu(entry) for entry in _list(record.get("gpus")))
-        return Snapshot(gpus, str(record.get("driver", "")), taken_at)
+        kind = ROCM if record.get("kind") == ROCM else CUDA
+        return Snapshot(gpus, str(record.get("driver", "")), taken_at, kind=kind)
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return Snapshot(taken_at=taken_at, error=f"the look at the GPUs printed no list of GPUs: {text[:80]!r}")
 
@@ -70,12 +97,8 @@ def read(text: str, taken_at: float) -> Snapshot:
 def _gpu(entry: Mapping[str, Any]) -> Gpu:
     """Raises KeyError, TypeError or ValueError for an entry that is not one of a GPU."""
     index = int(entry["index"])
-    if entry.get("error"):
-        return Gpu(str(entry.get("uuid", "")), index, error=str(entry["error"]))
-    if entry.get("mig"):
-        return Gpu(str(entry["uuid"]), index, error=DIVIDED)
-    if entry.get("mode") == PROHIBITED:
-        return Gpu(str(entry["uuid"]), index, error="its compute mode prohibits every process")
+    if error := _obstacle(entry):
+        return Gpu(str(entry.get("uuid", "")), index, error=error)
     return Gpu(
         uuid=str(entry["uuid"]),
         index=index,
@@ -85,7 +108,17 @@ def _gpu(entry: Mapping[str, Any]) -> Gpu:
         memory_used=int(entry["memory_used"]),
         mode=str(entry.get("mode", "default")),
         processes=tuple(_process(one) for one in _list(entry.get("processes"))),
+        part=None if entry.get("part") is None else int(entry["part"]),
     )
+
+
+def _obstacle(entry: Mapping[str, Any]) -> str | None:
+    """Why no job can use this GPU."""
+    if entry.get("error"):
+        return str(entry["error"])
+    if entry.get("mig"):
+        return DIVIDED
+    return "its compute mode prohibits every process" if entry.get("mode") == PROHIBITED else None
 
 
 def _process(entry: Mapping[str, Any]) -> GpuProcess:

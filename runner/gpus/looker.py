@@ -16,7 +16,12 @@ from runner.gpus.devices import Snapshot
 LIMIT = 10.0  # seconds that a look may take
 PROGRAM = "RUNNER_GPU_PROBE"  # in the environment: a command that prints what gpus/nvml.py prints, instead of it
 LARGEST = 1 << 22  # bytes of an answer
-_NVML = Path(__file__).with_name("nvml.py")
+AMD, NVIDIA = Path("/sys/class/kfd/kfd/topology"), Path("/proc/driver/nvidia")  # there while a driver is loaded
+
+
+def _program() -> Path:
+    """The program that asks the driver of this machine."""
+    return Path(__file__).with_name("rocm.py" if AMD.exists() and not NVIDIA.exists() else "nvml.py")
 
 
 class Looker:
@@ -34,7 +39,7 @@ class Looker:
         if self._process is not None:
             return None
         self._began, self._text = self._clock(), b""
-        words = shlex.split(self._environ.get(PROGRAM, "")) or [sys.executable, "-I", "-S", str(_NVML)]
+        words = shlex.split(self._environ.get(PROGRAM, "")) or [sys.executable, "-I", "-S", str(_program())]
         try:
             self._process = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,

@@ -16,6 +16,13 @@ TEXT = 96  # bytes of names
 MOST_PROCESSES = 256
 NOT_SUPPORTED, INSUFFICIENT_SIZE, UNKNOWN_MEMORY = 3, 7, 2**64 - 1
 NEWER = (NOT_SUPPORTED, 13, 25)  # what an older driver answers: it lacks the function, or this version of it
+#: What helps against an error of the driver as a whole.
+FIXES = {
+    9: "load its kernel module (modprobe nvidia), or restart the machine",
+    15: "reset the GPU (nvidia-smi --gpu-reset), or restart the machine",
+    18: "the driver was updated while it is loaded; restart the machine",
+    999: "restart the container if this is one; else look into dmesg",
+}
 COMPUTE_MODES = {0: "default", 1: "exclusive_thread", 2: "prohibited", 3: "exclusive_process"}
 
 
@@ -94,7 +101,8 @@ class Driver:
         except AttributeError:
             return f"error {code}"
         function.restype = ctypes.c_char_p
-        return f"{(function(code) or b'error').decode(errors='replace')} (NVML error {code})"
+        fix = f"; {FIXES[code]}" if code in FIXES else ""
+        return f"{(function(code) or b'error').decode(errors='replace')} (NVML error {code}){fix}"
 
 
 def look() -> dict[str, Any]:
@@ -104,24 +112,51 @@ def look() -> dict[str, Any]:
     number = ctypes.c_uint()
     driver.call("nvmlDeviceGetCount_v2", ctypes.byref(number))
     version = driver.text("nvmlSystemGetDriverVersion")
-    return {"driver": version, "gpus": [_gpu(driver, index) for index in range(number.value)]}
+    return {"driver": version, "gpus": [one for index in range(number.value) for one in _gpu(driver, index)]}
 
 
-def _gpu(driver: Driver, index: int) -> dict[str, Any]:
+def _gpu(driver: Driver, index: int) -> list[dict[str, Any]]:
+    """A GPU, and the MIG instances that it is divided into."""
     found: dict[str, Any] = {"index": index}
+    handle = ctypes.c_void_p()
     try:
-        handle = ctypes.c_void_p()
         driver.call("nvmlDeviceGetHandleByIndex_v2", index, ctypes.byref(handle))
         found["uuid"] = driver.text("nvmlDeviceGetUUID", handle)
         found["name"] = driver.text("nvmlDeviceGetName", handle)
         found["pci"] = _pci(driver, handle)
-        found["memory_total"], found["memory_used"] = _memory(driver, handle)
-        found["mode"] = _mode(driver, handle)
         found["mig"] = _is_divided(driver, handle)
-        found["processes"] = _processes(driver, handle)
+        if found["mig"]:
+            return [found, *_instances(driver, handle, found)]
+        found["mode"] = _mode(driver, handle)
+        _add_use(driver, handle, found)
     except Failed as error:
         found["error"] = str(error)
+    return [found]
+
+
+def _instances(driver: Driver, handle: ctypes.c_void_p, whole: dict[str, Any]) -> list[dict[str, Any]]:
+    """The MIG instances of a GPU, each as a GPU with the number of its `part`."""
+    number = ctypes.c_uint()
+    driver.call("nvmlDeviceGetMaxMigDeviceCount", handle, ctypes.byref(number))
+    found = []
+    for part in range(number.value):
+        instance = ctypes.c_void_p()
+        if driver.code("nvmlDeviceGetMigDeviceHandleByIndex", handle, part, ctypes.byref(instance)):
+            continue  # there is room for one more than there are
+        entry: dict[str, Any] = {"index": whole["index"], "part": part, "pci": whole["pci"]}
+        try:
+            entry["uuid"] = driver.text("nvmlDeviceGetUUID", instance)
+            entry["name"] = driver.text("nvmlDeviceGetName", instance)
+            _add_use(driver, instance, entry)
+        except Failed as error:
+            entry["error"] = str(error)
+        found.append(entry)
     return found
+
+
+def _add_use(driver: Driver, handle: ctypes.c_void_p, found: dict[str, Any]) -> None:
+    found["memory_total"], found["memory_used"] = _memory(driver, handle)
+    found["processes"] = _processes(driver, handle)
 
 
 def _pci(driver: Driver, handle: ctypes.c_void_p) -> str:

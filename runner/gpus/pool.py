@@ -16,7 +16,7 @@ from typing import Any
 
 from runner.core.clock import seconds as wall_seconds
 from runner.core.text import size
-from runner.gpus import leases
+from runner.gpus import leases, visible
 from runner.gpus.devices import MEBIBYTE, Gpu, GpuProcess, Snapshot
 from runner.gpus.leases import Holder
 from runner.gpus.looker import Looker
@@ -24,7 +24,7 @@ from runner.processes import process_tree
 
 EVERY = 3.0  # seconds for which a look is believed, and between two of them while a job waits
 DRAIN = 20.0  # seconds in which the driver may still show what a job of ours has left
-PASSES, PATIENCE = 10, 1800.0  # as many jobs, in as many seconds, may overtake one that waits for more GPUs
+PATIENCE = 1800.0  # seconds in which others may overtake a job that waits for more GPUs
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class Rules:
     settle: float = 30.0  # seconds for which one that others used must look free
     ignored_users: tuple[str, ...] = ()
     ignored_pids: tuple[int, ...] = ()
+    passes: int = 10  # jobs that may overtake one that waits for more GPUs
+    ids: str = "uuid"  # how a job is told its GPUs
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,7 @@ class Granted:
     descriptors: tuple[int, ...]
     driver: str
     waited: float  # seconds
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What lets a program use these GPUs and no other."""
-        uuids = ",".join(gpu.uuid for gpu in self.gpus)
-        return {"CUDA_VISIBLE_DEVICES": uuids, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    environment: Mapping[str, str]  # what lets a program use these GPUs and no other
 
     def entries(self) -> dict[str, Any]:
         """What the result of the attempt says of them."""
@@ -174,7 +171,7 @@ class Pool:
         """Whether the first job that waits has been overtaken often, or for long, and the next GPUs are for it."""
         if self._first in (None, job):
             return False
-        return self._passed >= PASSES or now - self._waiting[self._first] > PATIENCE
+        return self._passed >= self._rules.passes or now - self._waiting[self._first] > PATIENCE
 
     def _granted(
         self, job: str, snapshot: Snapshot, uuids: Sequence[str], taken: Mapping[str, int], waited: float
@@ -183,7 +180,8 @@ class Pool:
             self._passed += 1
         self.forget(job)
         gpus = tuple(gpu for uuid in uuids if (gpu := snapshot.gpu(uuid)) is not None)
-        return Granted(gpus, tuple(taken.values()), snapshot.driver, waited)
+        environment = visible.environment(gpus, snapshot.kind, self._rules.ids)
+        return Granted(gpus, tuple(taken.values()), snapshot.driver, waited, environment)
 
     def _obstacle(self, uuid: str, snapshot: Snapshot, now: float) -> str | None:
         """Who has a GPU; empty if it is a job of this batch. None: it is free."""
@@ -191,17 +189,27 @@ class Pool:
         if gpu is None:
             return f"{uuid} is not there any more"
         if gpu.error:
-            return f"{gpu.index} {gpu.error}"
+            return f"{gpu.label} {gpu.error}"
         held = leases.holders(self._folder, uuid, rules.places)
         if len(held) >= rules.places:
-            return "" if use.ours else f"{gpu.index} {held[0]}"
+            return "" if use.ours else f"{gpu.label} {held[0]}"
         if snapshot.taken_at < use.released_at:
             return ""
         if foreign := self._foreign(gpu, self._known(gpu, held)):
-            return f"{gpu.index} {foreign}"
+            return self._left_or(foreign, gpu, snapshot)
         if now - use.foreign_at < rules.settle:
-            return f"{gpu.index} was used by others until {datetime.fromtimestamp(use.foreign_time):%H:%M:%S}"
+            return f"{gpu.label} was used by others until {datetime.fromtimestamp(use.foreign_time):%H:%M:%S}"
         return None
+
+    def _left_or(self, foreign: str, gpu: Gpu, snapshot: Snapshot) -> str:
+        """What is said of a GPU in use: a job of ours that has just ended may still leave it."""
+        released_at = self._use[gpu.uuid].released_at
+        if released_at == float("-inf") or any(_user(one.pid) for one in gpu.processes):
+            return f"{gpu.label} {foreign}"
+        if snapshot.taken_at < released_at + DRAIN:
+            return ""
+        more = "since a job of this batch ended there, and who has it cannot be seen; try lsof /dev/nvidia*"
+        return f"{gpu.label} has {size(gpu.memory_used)} in use {more}"
 
     def _known(self, gpu: Gpu, held: Iterable[Holder] | None = None) -> set[int]:
         """The processes that leases explain, and those that do not count."""

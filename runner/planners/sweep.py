@@ -16,7 +16,7 @@ from runner.configs.config_file import ConfigFile, kind
 from runner.configs.messages import Origin
 from runner.configs.overrides import found, underscored
 from runner.configs.scripts import recognize
-from runner.configs.training_script import Checked, TrainingScript
+from runner.configs.training_script import Checked, TrainingScript, accepted
 from runner.core import clock, earlier_redaction, redact
 from runner.core.canonical import canonical
 from runner.core.errors import UserError
@@ -148,13 +148,13 @@ def _resolve(
     Of a script whose settings are not all known, the file holds the values of base and spec, and overrides stay on its
     command line.
     """
-    full = script.check(merged, request.overrides)
+    full = accepted(script, merged, request.overrides)
     source = full.config if script.resolves else merged.values
     values = {key: value for key, value in source.items() if key != "out_dir"}
     suffix = ".py" if kind(base.path) == ".py" and not script.resolves else ".yaml"
     origins = {key: merged.place(key) for key in values}
     config = ConfigFile(merged.path, _written(values, suffix, base.path), values, {}, origins)
-    checked = script.check(config, flags if script.resolves else {**request.overrides, **flags})
+    checked = accepted(script, config, flags if script.resolves else {**request.overrides, **flags})
     changes = {key: (found(key, base.values), found(key, values)) for key in (*merged.origins, *full.overrides)}
     changes = {key: (old, new) for key, (old, new) in changes.items() if repr(old) != repr(new)}
     volatile = tuple(key for key in merged.volatile if key not in full.overrides)

@@ -12,6 +12,7 @@ from runner.configs.config_file import DIGEST, ConfigFile
 from runner.configs.reading import read_all
 from runner.configs.training_script import TrainingScript, refuse_two_names
 from runner.core.errors import UserError, did_you_mean
+from runner.core.options import OF_A_JOB
 from runner.core.text import shown
 from runner.planners import nested_keys
 from runner.planners.grid import Assignment
@@ -60,7 +61,7 @@ def unknown(spec: Spec, file: ConfigFile, script: TrainingScript, name: str, run
     return [
         f"{file.place(place)}: unknown key {key!r}; {did_you_mean(key, known) or f'{name} does not define it'}"
         for place, key in all_
-        if not {key, nested_keys.top(key)} & known
+        if not {key, nested_keys.top(key)} & {*known, *OF_A_JOB}
     ]
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,25 @@ def gpu(index: int, *pids: int, used: int = 0, **more: Any) -> dict[str, Any]:
         "index": index, "uuid": uuid(index), "name": "Fake A100", "pci": f"0000:0{index}:00.0",
         "memory_total": 80 * GIB, "memory_used": used, "mode": "default", "mig": False, "processes": processes, **more,
     }  # fmt: skip
+
+
+def instance(index: int, part: int, *pids: int, **more: Any) -> dict[str, Any]:
+    """A MIG instance of a GPU that is shown with `mig=True`."""
+    found = gpu(index, *pids, part=part, name="Fake A100 MIG 3g.40gb", memory_total=40 * GIB, **more)
+    return {**found, "uuid": f"MIG-{index}{part}000000-0000-0000-0000-000000000000"}
+
+
+@contextmanager
+def other_process() -> Iterator[int]:
+    """A process that no lease explains, once it has the name of its program."""
+    code = "print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield process.pid
+        finally:
+            process.kill()
 
 
 class Machine:

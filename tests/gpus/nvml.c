@@ -1,5 +1,6 @@
 /* A false NVIDIA driver library: the functions that runner/gpus/nvml.py calls, for three GPUs. The environment says
-   how it fails: FALSE_NVML=hang, segfault, or code:FUNCTION:GPU (a GPU of -1: every one). */
+   how it fails: FALSE_NVML=hang, segfault, or code:FUNCTION:GPU (a GPU of -1: every one). With FALSE_MIG the last GPU
+   is divided into two instances, and has room for a third. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,9 @@ static int fails(const char *name, int gpu) {
     return strcmp(wanted, name) == 0 && (which == -1 || which == gpu) ? code : 0;
 }
 
+#define INSTANCES 100  /* handles from here on are those of instances */
 #define GPU ((int)(long)handle - 1)
+#define IS_DIVIDED (getenv("FALSE_MIG") != NULL && GPU == 2)
 #define CHECK(name) do { int code = fails(name, GPU); if (code) return code; } while (0)
 
 const char *nvmlErrorString(int code) {
@@ -35,6 +38,10 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **handle) {
     return fails("handle", (int)index);
 }
 int nvmlDeviceGetUUID(void *handle, char *text, unsigned size) {
+    if (GPU >= INSTANCES) {
+        snprintf(text, size, "MIG-%d0000000-0000-0000-0000-000000000000", GPU - INSTANCES);
+        return 0;
+    }
     snprintf(text, size, "GPU-%da2b3c4d-0000-0000-0000-00000000000%d", GPU, GPU);
     CHECK("uuid");
     return 0;
@@ -57,7 +64,16 @@ int nvmlDeviceGetMemoryInfo_v2(void *handle, memory_v2 *found) {
     return 0;
 }
 int nvmlDeviceGetComputeMode(void *handle, int *mode) { CHECK("mode"); *mode = 0; return 0; }
-int nvmlDeviceGetMigMode(void *handle, unsigned *now, unsigned *later) { CHECK("mig"); *now = *later = 0; return 0; }
+int nvmlDeviceGetMigMode(void *handle, unsigned *now, unsigned *later) {
+    CHECK("mig");
+    *now = *later = IS_DIVIDED ? 1 : 0;
+    return 0;
+}
+int nvmlDeviceGetMaxMigDeviceCount(void *handle, unsigned *number) { *number = IS_DIVIDED ? 3 : 0; return 0; }
+int nvmlDeviceGetMigDeviceHandleByIndex(void *handle, unsigned part, void **instance) {
+    *instance = (void *)(long)(INSTANCES + part + 1);
+    return IS_DIVIDED && part != 1 ? 0 : 6;
+}
 int nvmlDeviceGetComputeRunningProcesses_v3(void *handle, unsigned *number, process *found) {
     CHECK("processes");
     if (GPU != 1) { *number = 0; return 0; }

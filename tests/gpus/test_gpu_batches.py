@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Workspace, read, wait_until
-from tests.gpus.machine import Machine, gpu, uuid
+from tests.conftest import PROJECT, Workspace, read, wait_until
+from tests.gpus.machine import Machine, gpu, instance, other_process, uuid
 
 pytestmark = pytest.mark.slow
 
@@ -68,19 +68,17 @@ def test_jobs_run_on_all_gpus_at_once_and_each_on_its_own(machine: Machine, work
 
 def test_a_job_waits_for_the_program_of_somebody_else(machine: Machine, work: Workspace) -> None:
     configs(work, 1)
-    stranger = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    machine.show(gpu(0, stranger.pid), gpu(1, used=9 << 30))
-    process = work.start(*START, "--gpus", "all", "--gpu_settle", "0")
-    log = wait_until(lambda: next((work / "experiments").glob("*/master_log.txt"), None), "the batch began")
-    said = wait_until(lambda: re.search("waiting: (.*)", log.read_text()), "the wait is announced")[1]
+    with other_process() as pid:
+        machine.show(gpu(0, pid), gpu(1, used=9 << 30))
+        process = work.start(*START, "--gpus", "all", "--gpu_settle", "0")
+        log = wait_until(lambda: next((work / "experiments").glob("*/master_log.txt"), None), "the batch began")
+        said = wait_until(lambda: re.search("waiting: (.*)", log.read_text()), "the wait is announced")[1]
     assert re.fullmatch(r"no GPU is free: 0 \S+ python\S* 18.0 GiB since \d\d:\d\d; 1 has memory in use, by .*", said)
     assert f"a {' ' * 36} pending (waiting: {said})" in work.run("status", code=0).stdout
     machine.show(gpu(0), gpu(1, used=9 << 30))
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0 and out.count("waiting") == 1, out
     assert work.result("a")["gpu_wait_seconds"] > 0
-    stranger.kill()
-    stranger.wait()
 
 
 def test_a_job_for_the_cpu_takes_no_gpu_and_overtakes(machine: Machine, work: Workspace) -> None:
@@ -98,7 +96,7 @@ def test_a_job_for_the_cpu_takes_no_gpu_and_overtakes(machine: Machine, work: Wo
 def test_without_a_free_gpu_jobs_stay_pending_after_gpu_wait(machine: Machine, work: Workspace) -> None:
     configs(work, 2)
     machine.show(gpu(0, os.getpid()))
-    out = work.run(*START, "--gpus", "0", "--gpu_wait", "0", code=1).stdout
+    out = work.run(*START, "--gpus", "0", "--gpu_wait", "0", code=75).stdout
     assert "No further job is started: no GPU is free: 0 " in out and "2 pending" in out
     machine.show(gpu(0))
     work.run("--resume", code=0)  # the same GPUs
@@ -124,7 +122,7 @@ def test_a_job_that_outlives_its_runner_keeps_its_gpu(machine: Machine, work: Wo
     process.wait()
     work.write("d/x.py", "")
     other = ("--configs", "d/x.py", "--train_script", "job.py", "--name", "other", "--gpus", "0", "--gpu_wait", "0")
-    assert "no GPU is free: 0 batch experiment_" in work.run(*other, code=1).stdout
+    assert "no GPU is free: 0 batch experiment_" in work.run(*other, code=75).stdout
     (work / "hold").unlink()
     first = next(path for path in (work / "experiments").glob("experiment_*"))
     work.run("--resume", str(first), code=0)
@@ -138,6 +136,8 @@ def test_a_job_that_outlives_its_runner_keeps_its_gpu(machine: Machine, work: Wo
         (("--gpus", "9"), "", "--gpus 9: no such GPU"),
         (("--gpus", "0,1", "--gpus_per_job", "3"), "", "asks for 3 GPUs, but --gpus has 2"),
         (("--gpus", "all"), "device = 'cuda:1'", "numbered from 0; write cuda"),
+        (("--gpus", "all", "--device", "cuda:1"), "device = 'cuda'", "numbered from 0; write cuda"),
+        (("--gpus", "all", "--gpus_per_job", "2", "--device", "cuda:2"), "", "gets 2 GPUs, numbered from 0"),
         (("--gpus", "all"), "device = 'cuda'\ngpus_per_job = 0", "asks for no GPU"),
         (("--gpus", "all"), "gpus_per_job = 'two'", "give a whole number"),
         (("--gpus", "all", "--jobs_per_gpu", "2", "--gpus_per_job", "2"), "", "can wait for each other for ever"),
@@ -156,6 +156,70 @@ def test_several_jobs_on_a_gpu_for_one_process_are_refused(machine: Machine, wor
     configs(work, 1)
     machine.show(gpu(0, mode="exclusive_process"))
     assert "GPU 0 is in mode exclusive_process" in work.run(*START, "--gpus", "0", "--jobs_per_gpu", 2, code=2).stderr
+
+
+def test_a_device_in_yaml_or_in_a_sweep_is_refused_as_well(machine: Machine, work: Workspace) -> None:
+    work.write("c/a.yaml", "device: cuda:1\n")
+    yaml = ("--configs", "c/a.yaml", "--train_script", "job.py", "--gpus", "all")
+    assert "c/a.yaml: device is 'cuda:1'" in work.run(*yaml, code=2).stderr
+    work.write("c/b.yaml", "device: cuda\n")
+    work.write("s.yaml", "name: n\nbase_config: c/b.yaml\nmode: training\nsweep: {device: ['cuda:0', 'cuda:2']}\n")
+    err = work.run("--exp", "s.yaml", "--train_script", "job.py", "--gpus", "all", code=2).stderr
+    assert err.count("numbered from 0; write cuda") == 1 and "device is 'cuda:2'" in err
+
+
+def test_a_gpu_of_another_batch_that_runs_only_is_no_reason_for_code_75(machine: Machine, work: Workspace) -> None:
+    """A job ran, and another one found no GPU: that is a batch that did not complete."""
+    work.write("c/a.py", "gpus_per_job = 0\n")
+    work.write("c/b.py", "")
+    machine.show(gpu(0, os.getpid()))
+    out = work.run(*START, "--gpus", "0", "--gpu_wait", "0", code=1).stdout
+    assert "1 completed" in out and "1 pending" in out
+
+
+def test_jobs_on_mig_instances_get_one_each(machine: Machine, work: Workspace) -> None:
+    machine.show(gpu(0, mig=True), instance(0, 0), instance(0, 1))
+    configs(work, 2)
+    out = work.run(*START, "--gpus", "auto", code=0).stdout
+    assert "GPUs: 0:0 (Fake A100 MIG 3g.40gb, MIG-00000000…), 0:1" in out and "2 jobs at a time" in out
+    uuids = {instance(0, part)["uuid"] for part in (0, 1)}
+    assert {seen(work, job).split()[-2] for job in "ab"} == uuids
+    (entry,) = work.result("a")["gpus"]
+    assert (entry["index"], entry["part"], entry["memory_total_mb"]) == (0, int(entry["uuid"][5]), 40960)
+    refused = work.run(*START, "--gpus", "auto", "--gpus_per_job", 2, code=2).stderr
+    assert "gpus_per_job: a process can use one MIG instance only, and 0:0 is one" in refused
+    assert "known by their UUIDs" in work.run(*START, "--gpus", "auto", "--gpu_ids", "index", code=2).stderr
+
+
+def test_a_program_that_reads_numbers_gets_them(machine: Machine, work: Workspace) -> None:
+    configs(work, 1)
+    work.run(*START, "--gpus", "2,0", "--gpus_per_job", 2, "--gpu_ids", "index", code=0)
+    assert seen(work, "a").endswith("sees 2,0 PCI_BUS_ID")
+    assert [one["uuid"] for one in work.result("a")["gpus"]] == [uuid(2), uuid(0)]
+
+
+@pytest.mark.parametrize("suffix", ["py", "yaml", "json"])
+def test_the_number_of_gpus_in_a_config_is_no_setting_of_our_trainer(
+    machine: Machine, work: Workspace, suffix: str
+) -> None:
+    text = {"py": "gpus_per_job = 2\nmax_iters = 5\n", "yaml": "gpus_per_job: 2\nmax_iters: 5\n",
+            "json": '{"gpus_per_job": 2, "max_iters": 5}'}[suffix]  # fmt: skip
+    path = work.write(f"c/a.{suffix}", text)
+    plan = json.loads(work.run("--configs", path, "--gpus", "all", "--dry_run", "--json", code=0).stdout)
+    (job,) = plan["jobs"]
+    assert job["config"]["gpus_per_job"] == 2 and not any("gpus_per_job" in word for word in job["command"])
+    assert "asks for 2 GPUs, but --gpus has 1" in work.run("--configs", path, "--gpus", "0", code=2).stderr
+    own = subprocess.run([sys.executable, PROJECT / "configurator.py", path], capture_output=True, check=True)
+    assert json.loads(own.stdout)["max_iters"] == 5
+
+
+def test_a_sweep_over_the_number_of_gpus(machine: Machine, work: Workspace) -> None:
+    work.write("c/b.yaml", "max_iters: 5\n")
+    work.write("s.yaml", "name: n\nbase_config: c/b.yaml\nmode: training\nsweep: {gpus_per_job: [1, 3]}\n")
+    out = work.run("--exp", "s.yaml", "--gpus", "all", "--dry_run", "--json", code=0).stdout
+    jobs = json.loads(out)["jobs"]
+    assert [job["config"]["gpus_per_job"] for job in jobs] == [1, 3]
+    assert not any("gpus_per_job" in word for job in jobs for word in job["command"])
 
 
 def test_auto_without_a_driver_runs_on_the_cpu_unless_a_config_wants_cuda(machine: Machine, work: Workspace) -> None:

@@ -25,8 +25,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def look(library: Path, how: str | None = None) -> Snapshot:
-    return Looker({"LD_LIBRARY_PATH": str(library), **({} if how is None else {"FALSE_NVML": how})}).look()
+def look(library: Path, how: str | None = None, **more: str) -> Snapshot:
+    return Looker({"LD_LIBRARY_PATH": str(library), **({} if how is None else {"FALSE_NVML": how}), **more}).look()
 
 
 def test_what_the_driver_says_is_read(library: Path) -> None:
@@ -42,8 +42,9 @@ def test_what_the_driver_says_is_read(library: Path) -> None:
 
 @pytest.mark.parametrize(
     ("how", "said"),
-    [("9:init:-1", "Driver Not Loaded (NVML error 9)"), ("18:init:-1", "version mismatch (NVML error 18)"),
-     ("999:count:-1", "NVML error 999"), ("segfault", "died by signal 11")],
+    [("9:init:-1", "Driver Not Loaded (NVML error 9); load its kernel module"),
+     ("18:init:-1", "version mismatch (NVML error 18); the driver was updated while it is loaded; restart"),
+     ("999:count:-1", "NVML error 999); restart the container"), ("segfault", "died by signal 11")],
 )  # fmt: skip
 def test_a_driver_that_fails_is_one_sentence(library: Path, how: str, said: str) -> None:
     found = look(library, how)
@@ -66,3 +67,10 @@ def test_one_gpu_that_is_lost_hides_no_other(library: Path, function: str) -> No
 def test_what_an_old_driver_does_not_know_is_left_out(library: Path, function: str) -> None:
     found = look(library, f"3:{function}:-1")
     assert [gpu.error for gpu in found.gpus] == [None] * 3
+
+
+def test_the_instances_of_a_divided_gpu_are_gpus_of_their_own(library: Path) -> None:
+    found = look(library, FALSE_MIG="1")
+    assert [gpu.label for gpu in found.gpus] == ["0", "1", "2", "2:0", "2:2"]
+    assert [gpu.is_divided for gpu in found.gpus] == [False, False, True, False, False]
+    assert found.gpus[4].uuid == "MIG-20000000-0000-0000-0000-000000000000" and found.gpus[4].memory_total == 80 * GIB

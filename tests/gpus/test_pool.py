@@ -5,8 +5,6 @@ from __future__ import annotations
 import getpass
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +14,8 @@ import pytest
 from runner.gpus import devices, leases
 from runner.gpus.devices import MEBIBYTE, Snapshot
 from runner.gpus.leases import Holder
-from runner.gpus.pool import PASSES, PATIENCE, Granted, Pool, Rules
-from tests.gpus.machine import gpu, uuid
+from runner.gpus.pool import DRAIN, PATIENCE, Granted, Pool, Rules
+from tests.gpus.machine import gpu, other_process, uuid
 
 NOBODY = 1 << 30  # no process has this number
 ME = Holder("me", os.getpid(), "batch", "job", "now")
@@ -91,10 +89,8 @@ def bench(tmp_path: Path, rules: Rules) -> Iterator[Bench]:
 @pytest.fixture
 def stranger() -> Iterator[int]:
     """A process that no lease explains."""
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    yield process.pid
-    process.kill()
-    process.wait()
+    with other_process() as pid:
+        yield pid
 
 
 def test_gpus_are_given_in_the_order_of_preference(bench: Bench) -> None:
@@ -143,9 +139,22 @@ def test_a_gpu_of_our_own_needs_no_such_while_but_a_look_after_its_job(bench: Be
     assert bench.ask("d") == ""  # its own batch has them all: the usual wait
     bench.end(supervisor=stranger)
     bench.driver.show(gpu(0, used=9 << 30), gpu(1), gpu(2))  # the driver is slow to free what was used
-    assert "0 has memory in use" in str(bench.ask("d", after=1))
+    assert bench.ask("d", after=1) == ""
     bench.driver.show(gpu(0), gpu(1), gpu(2))
     assert bench.ask("d", after=3) == [0]
+
+
+def test_what_a_job_left_on_its_gpu_is_named_after_a_while_and_never_leased(bench: Bench) -> None:
+    for name in "abc":
+        bench.ask(name)
+    bench.end()
+    bench.driver.show(gpu(0, NOBODY, used=9 << 30), gpu(1), gpu(2))
+    assert bench.ask("d", after=DRAIN / 2) == ""
+    assert "0 has 9.0 GiB in use since a job of this batch ended there" in str(bench.ask("d", after=DRAIN))
+    assert "lsof /dev/nvidia*" in str(bench.ask("d", after=3600))
+    bench.driver.show(gpu(0), gpu(1), gpu(2))
+    bench.ask("d")
+    assert bench.ask("d", after=Rules().settle) == [0]
 
 
 def test_the_lease_of_another_batch_is_named(bench: Bench, tmp_path: Path) -> None:
@@ -195,7 +204,7 @@ def test_an_old_look_is_not_believed(bench: Bench) -> None:
 def test_a_job_that_waits_for_several_is_overtaken_for_a_while_only(bench: Bench) -> None:
     bench.ask("other")  # holds GPU 0
     assert bench.ask("large", 3) == ""
-    for number in range(PASSES):
+    for number in range(Rules().passes):
         assert bench.ask(f"small {number}") == [1]
         bench.end(1)
         bench.ask("large", 3)
