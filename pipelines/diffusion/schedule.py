@@ -14,21 +14,37 @@ from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.stages import RandomStage, StickyStage
 
 
-def learning_rate(iteration: int, settings: DiffusionSettings) -> float:
-    """Of the step that leads from `iteration` to the next: linear warm-up, then constant or a cosine to min_lr."""
+def position(iteration: int, seconds: float, settings: DiffusionSettings) -> float:
+    """Where a training is that has done `iteration` steps in `seconds`, in iterations of max_iters.
+
+    That is the iteration itself, unless the part of max_minutes that has passed is larger.
+    """
+    if not settings.max_minutes:
+        return iteration
+    return max(iteration, seconds / (60 * settings.max_minutes) * settings.max_iters)
+
+
+def learning_rate(iteration: int, settings: DiffusionSettings, position: float | None = None) -> float:
+    """Of the step that leads from `iteration` to the next: linear warm-up, then constant or a cosine to min_lr.
+
+    `position`, if it is not the iteration, is where the cosine is.
+    """
     if iteration < settings.warmup_iters:
         return settings.learning_rate * (iteration + 1) / (settings.warmup_iters + 1)
     if not settings.decay_lr:
         return settings.learning_rate
-    if iteration >= settings.decay_end:
+    place = iteration if position is None else position
+    if place >= settings.decay_end:
         return settings.min_lr
-    fraction = (iteration - settings.warmup_iters) / (settings.decay_end - settings.warmup_iters)
+    fraction = max(0.0, (place - settings.warmup_iters) / (settings.decay_end - settings.warmup_iters))
     return settings.min_lr + 0.5 * (1 + math.cos(math.pi * fraction)) * (settings.learning_rate - settings.min_lr)
 
 
 def remarks(settings: DiffusionSettings) -> list[str]:
     """What the schedules do that their user may not expect, a sentence each."""
     found, steps = [], settings.max_iters
+    if settings.max_minutes:
+        return []  # how many steps there will be is not known
     last = f"{learning_rate(steps - 1, settings):.3e}"
     if settings.warmup_iters >= steps:
         found.append(
@@ -134,11 +150,11 @@ def max_masked(reached: Sequence[RandomStage | StickyStage], rows: int, length: 
     return max(sum(most[stage] for stage in batch) for batch in batches)
 
 
-def stage_at(iteration: int, stages: Sequence[RandomStage | StickyStage], max_iters: int) -> int:
-    """The stage of an iteration when each gets its `share` of max_iters, which may be less than one iteration."""
+def stage_at(position: float, stages: Sequence[RandomStage | StickyStage], max_iters: int) -> int:
+    """The stage at a position when each gets its `share` of max_iters, which may be less than one iteration."""
     total, passed = sum(stage.share for stage in stages), 0.0
     for number, stage in enumerate(stages[:-1]):
         passed += stage.share
-        if iteration < passed / total * max_iters:
+        if position < passed / total * max_iters:
             return number
     return len(stages) - 1

@@ -125,6 +125,10 @@ class DiffusionSettings(BaseModel):
     # 'auto': at the end of the training.
     learning_rate: PositiveFloat = 1e-3
     max_iters: PositiveInt = 5000
+    # Minutes of training, without evaluations, checkpoints and the compiler; 0: no limit. Decay and 'fixed' stages then
+    # follow the part of max_minutes or of max_iters that has passed, whichever is larger, so a recipe can have a high
+    # max_iters and ends at its lowest rate after max_minutes on any machine. A resumed training keeps what was spent.
+    max_minutes: NonNegativeFloat = 0.0
     warmup_iters: NonNegativeInt = 100
     decay_lr: bool = True
     lr_decay_iters: Literal["auto"] | PositiveInt = "auto"

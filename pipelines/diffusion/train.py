@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from contextlib import nullcontext
 from pathlib import Path
+from time import perf_counter
 
 import torch
 
 from pipelines.diffusion.meter import Meter
 from pipelines.diffusion.objectives import Evaluated, objective_of
-from pipelines.diffusion.schedule import Progress, advance, learning_rate, remarks, stage_at
+from pipelines.diffusion.schedule import Progress, advance, learning_rate, position, remarks, stage_at
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.text.dataset import Dataset
 from pipelines.diffusion.text.open import open_dataset
@@ -82,8 +83,9 @@ def train(settings: DiffusionSettings, state: TrainState, stop: StopRequest, wor
         )
         state.__dict__.update(vars(found))
         log(f"resuming from {path} at iteration {state.iteration}")
-        if state.iteration >= settings.max_iters and not settings.eval_only:
-            log(f"nothing to do: already at max_iters ({settings.max_iters})")
+        if position_of(settings, state) >= settings.max_iters and not settings.eval_only:
+            spent = f" or max_minutes ({settings.max_minutes:g})" if settings.max_minutes else ""
+            log(f"nothing to do: already at max_iters ({settings.max_iters}){spent}")
             return 0
     elif not settings.eval_only and world.is_rank_zero and (folder := checkpoints.archive(out_dir, [METRICS])):
         log(f"moved the checkpoints of an earlier training to {folder}")
@@ -114,7 +116,7 @@ def train(settings: DiffusionSettings, state: TrainState, stop: StopRequest, wor
         while True:
             # Evaluate: at every interval and at the end.
             due = state.iteration % settings.eval_interval == 0
-            done = state.iteration >= settings.max_iters or settings.eval_only
+            done = position_of(settings, state) >= settings.max_iters or settings.eval_only
             improved = False
             if settings.eval_only or (state.iteration and (due or done) and state.evaluated != state.iteration):
                 result = None
@@ -138,12 +140,13 @@ def train(settings: DiffusionSettings, state: TrainState, stop: StopRequest, wor
                 break
 
             # One step, with gradients accumulated over the micro-batches.
+            began = perf_counter()
             if stages and settings.stage_schedule == "fixed":
                 stage = stage_of(settings, state)
                 if stage != state.progress.stage:
                     state.progress = Progress(stage)
                     log(announcement(settings, state))
-            rate = learning_rate(state.iteration, settings)
+            rate = learning_rate(state.iteration, settings, position_of(settings, state))
             optimizer.set_rate(rate)
             loss = torch.zeros((), device=device)
             for micro_batch in micro_batches:
@@ -156,6 +159,9 @@ def train(settings: DiffusionSettings, state: TrainState, stop: StopRequest, wor
             update_average(model_state.average, model, settings.ema_decay, state.iteration)
             state.iteration += 1
             meter.count(loss, skipped)
+            state.seconds += perf_counter() - began
+            if settings.max_minutes:
+                state.seconds = world.broadcast(state.seconds)  # the processes must agree on rates and on the end
             if profile:
                 profile.step()
 
@@ -170,7 +176,7 @@ def train(settings: DiffusionSettings, state: TrainState, stop: StopRequest, wor
                 # The first step also allocates and tunes, so its time says nothing about speed.
                 row, line = meter.row(warm=state.iteration > 1)
                 log(f"iter {state.iteration}: {line}")
-                row |= {"lr": rate, "grad_norm": norm.item(),
+                row |= planned_row(settings, state) | {"lr": rate, "grad_norm": norm.item(),
                         "epoch": state.iteration * tokens_per_iter / len(text.train)}  # fmt: skip
                 tracker.log(state.iteration, row | stage_row(settings, state))
 
@@ -200,10 +206,11 @@ def train(settings: DiffusionSettings, state: TrainState, stop: StopRequest, wor
 def report(
     result: Evaluated, settings: DiffusionSettings, state: TrainState, tracker: Tracker | NullTracker, log: Log
 ) -> None:
-    rate = learning_rate(min(state.iteration, settings.max_iters - 1), settings)
+    rate = learning_rate(min(state.iteration, settings.max_iters - 1), settings, position_of(settings, state))
     log(f"step {state.iteration}: train loss {result.train_loss:.4f}, val loss {result.val_loss:.4f}, lr {rate:.3e}")
     log(f"  {result.summary()}")
-    tracker.log(state.iteration, result.row() | {"lr": rate} | stage_row(settings, state))
+    row = result.row() | planned_row(settings, state) | {"lr": rate} | stage_row(settings, state)
+    tracker.log(state.iteration, row)
 
 
 def update_state(result: Evaluated, settings: DiffusionSettings, state: TrainState, *, moves_stage: bool) -> bool:
@@ -223,8 +230,20 @@ def update_state(result: Evaluated, settings: DiffusionSettings, state: TrainSta
 def stage_of(settings: DiffusionSettings, state: TrainState) -> int:
     """The stage of the next step, counted from 0; 0 without a curriculum."""
     if settings.training_type == "unmasking" and settings.stage_schedule == "fixed":
-        return stage_at(state.iteration, settings.unmasking_stages, settings.max_iters)
+        return stage_at(position_of(settings, state), settings.unmasking_stages, settings.max_iters)
     return state.progress.stage
+
+
+def position_of(settings: DiffusionSettings, state: TrainState) -> float:
+    return position(state.iteration, state.seconds, settings)
+
+
+def planned_row(settings: DiffusionSettings, state: TrainState) -> dict[str, int]:
+    """How many steps there will be, where that follows from the time: an estimate, which readers show progress by."""
+    if not settings.max_minutes or not state.iteration:
+        return {}
+    total = round(state.iteration * settings.max_iters / position_of(settings, state))
+    return {"max_iters": max(state.iteration, total)}
 
 
 def announcement(settings: DiffusionSettings, state: TrainState) -> str:

@@ -33,6 +33,7 @@ class TrainState:
     evaluated: int = -1  # the iteration of the last evaluation, which a resumed training does not repeat
     best_val_loss: float = math.inf
     best_iteration: int | None = None  # of a checkpoint that exists
+    seconds: float = 0.0  # of these steps, without evaluations and checkpoints
     skipped: int = 0  # steps whose gradient was not finite
     progress: Progress = field(default_factory=Progress)
 

@@ -1,6 +1,7 @@
 """What a training meets and must say: damaged checkpoints, rates that go the wrong way, a folder that is taken."""
 
 import errno
+import itertools
 import random
 import runpy
 
@@ -12,14 +13,14 @@ from pydantic import ValidationError
 from model.masks import random_masking, sample_masks
 from pipelines.diffusion import train_state
 from pipelines.diffusion.evaluation.full_validation import evaluate_full
-from pipelines.diffusion.schedule import learning_rate, max_masked, remarks, rows_of_stages
+from pipelines.diffusion.schedule import learning_rate, max_masked, position, remarks, rows_of_stages, stage_at
 from pipelines.diffusion.settings import DiffusionSettings, prior_of
 from pipelines.diffusion.stages import RandomStage
 from pipelines.shared import checkpoints, devices
 from pipelines.shared.errors import FolderTaken, InputError, record_failure
 from tests.conftest import PROJECT
 from tests.pipelines.diffusion.test_trainer import CPU, small_network
-from tests.pipelines.diffusion.test_training import config, finish, no_wandb_server, text, train_here
+from tests.pipelines.diffusion.test_training import config, finish, no_wandb_server, rows_of, text, train_here
 
 __all__ = ["no_wandb_server", "text"]  # fixtures
 
@@ -234,3 +235,34 @@ def test_the_tokens_after_the_last_window_count_by_their_number():
             surprise = -torch.log_softmax(model(inputs), -1)[:, :5].gather(2, ids.expand(10, 5)[..., None])[..., 0]
         losses.append(((surprise * masks).sum(1) / masks.sum(1)).mean().item())
     assert abs(found.rest_losses.mean().item() - np.mean(losses)) < 5 * np.std(losses)
+
+
+# A budget of time
+
+
+def test_rates_and_stages_follow_the_larger_of_both_parts():
+    stages = [{"type": "random", "max_masked_ratio": r / 2, "val_loss_stale_count": 5} for r in (1, 2)]
+    plan = given(max_iters=1000, max_minutes=1, warmup_iters=10, min_lr=0.0, unmasking_stages=stages)
+    assert [position(100, seconds, plan) for seconds in (0, 6, 30, 60)] == [100, 100, 500, 1000]
+    assert position(100, 1e9, given()) == 100
+    half = learning_rate(100, plan, position(100, 30, plan))
+    assert half == learning_rate(500, plan) and learning_rate(100, plan, 1000) == 0
+    assert learning_rate(5, plan, position(5, 59, plan)) == learning_rate(5, plan)  # still in the warm-up
+    assert [stage_at(position(100, seconds, plan), plan.unmasking_stages, 1000) for seconds in (29, 31)] == [0, 1]
+
+
+def test_a_training_ends_after_its_minutes_and_a_resume_keeps_what_was_spent(text, tmp_path, monkeypatch, capsys):
+    """With a clock of its own: each look at it is half a second later, so a step takes that."""
+    looks = itertools.count()
+    monkeypatch.setattr("pipelines.diffusion.train.perf_counter", lambda: next(looks) * 0.5)
+    plan = {"max_iters": 1000, "eval_interval": 1000, "final_evaluation": False, "warmup_iters": 2, "log_interval": 1,
+            "decay_lr": True, "min_lr": 0.0}  # fmt: skip
+    assert train_here(text, tmp_path, max_minutes=0.1, **plan) == 0
+    first = rows_of(tmp_path)
+    assert first[-1]["iter"] == 12 and first[-1]["max_iters"] == 12  # 6 s of 0.5 s each
+    rates = [row["lr"] for row in first if "grad_norm" in row]
+    assert rates[2:] == sorted(rates[2:], reverse=True) and rates[-1] < rates[2] / 10
+    assert train_here(text, tmp_path, max_minutes=0.1, init_from="resume", **plan) == 0
+    assert "nothing to do: already at max_iters (1000) or max_minutes (0.1)" in capsys.readouterr().out
+    assert train_here(text, tmp_path, max_minutes=0.2, init_from="resume", **plan) == 0
+    assert rows_of(tmp_path)[-1]["iter"] == 24
