@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra_plugins.runner_launcher._errors import LaunchError
 from runner.cli.option_types import checkpoints, metric_pattern
-from runner.core.options import GPU_IDS, LOG_TIMESTAMPS, NAMES, RETRY_CAUSES, RunOptions
+from runner.core.options import GPU_IDS, LOG_TIMESTAMPS, NAMES, ON_NAN, RETRY_CAUSES, RunOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ def _problems(values: Mapping[str, Any]) -> Iterator[str]:
         if values[name] is not None and not 0 < values[name] < float("inf"):
             yield f"{name}={values[name]}: is not a number of seconds above 0"
     least_values = {"workers": 1, "max_failures": 1, "retries": 0, "gpus_per_job": 0, "jobs_per_gpu": 1}
+    least_values["nan_patience"] = 1
     for name, least in (least_values | {"gpu_backfill": 0, "gpu_free_mb": 0, "gpu_wait": 0, "gpu_settle": 0}).items():
         if values[name] is not None and values[name] < least:
             yield f"{name}={values[name]}: is too small; {least} is the least"
@@ -54,6 +55,8 @@ def _problems(values: Mapping[str, Any]) -> Iterator[str]:
                 check(text)
             except ArgumentTypeError as error:
                 yield f"{name}: {error}"
+    if values["on_nan"] not in ON_NAN:
+        yield f"on_nan={values['on_nan']}: is none of {', '.join(ON_NAN)}"
     if values["log_timestamps"] not in LOG_TIMESTAMPS:
         yield f"log_timestamps={values['log_timestamps']}: is none of {', '.join(LOG_TIMESTAMPS)}"
     if values["gpu_ids"] not in GPU_IDS:

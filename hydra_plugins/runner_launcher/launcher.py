@@ -50,6 +50,9 @@ class RunnerConf:
     retries: int = 0
     retry_on: list[str] = field(default_factory=lambda: ["failed", "signal", "timeout", "stalled"])
     retry_delay: float = 10.0
+    # A job whose loss is NaN or infinite in so many rows of its metrics, one after another: stop it, or continue.
+    on_nan: str = "stop"
+    nan_patience: int = 3
     # Seconds that a job has after SIGINT, after SIGTERM, and for being killed.
     grace: list[float] = field(default_factory=lambda: [10.0, 5.0, 10.0])
     # A job continues when the sweep itself is killed.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 
 from pipelines.shared.wandb_logger import WandbRun, WandbSettings
 from runner.disk import atomic
+from runner.output import rows
 
 METRICS = "metrics.jsonl"
 Log = Callable[[str], None]  # `print_line`, or a function that does nothing on ranks other than 0
@@ -37,7 +37,7 @@ class Tracker:
     def log(self, iteration: int, row: Mapping[str, Any]) -> None:
         row = {"iter": iteration, "max_iters": self._max_iters, **row}
         stamped = {**row, "time": datetime.now(UTC).isoformat(timespec="milliseconds")}
-        line = json.dumps({key: finite(value) for key, value in stamped.items()}, allow_nan=False) + "\n"
+        line = json.dumps(rows.finite(stamped), allow_nan=False) + "\n"
         try:
             # One write of a complete line: neither a reader nor a crash ever sees half of one.
             os.write(self._file, line.encode())
@@ -78,8 +78,3 @@ class NullTracker:
 
 def print_line(line: str) -> None:
     print(line, flush=True)
-
-
-def finite(value: Any) -> Any:
-    """JSON has neither NaN nor infinity: they become null."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value

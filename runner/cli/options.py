@@ -19,7 +19,7 @@ from runner.cli.option_types import (
 from runner.cli.parser import BASE_OUT_DIR, Formatter, Parser, add
 from runner.configs.registry import documented_settings
 from runner.core import program
-from runner.core.options import GPU_IDS, LOG_TIMESTAMPS, RunOptions
+from runner.core.options import GPU_IDS, LOG_TIMESTAMPS, ON_NAN, RunOptions
 
 RETRY_ON = ",".join(RunOptions().retry_on)
 #: What a sweep in mode simulation passes on to its jobs.
@@ -178,6 +178,9 @@ def _add_execution(group: argparse._ArgumentGroup) -> None:
     add(group, "retries", type=collected(natural), metavar="N", help="try a job again, up to N times (default: 0)")
     add(group, "retry_on", action="add", type=collected(causes), metavar="CAUSES", help=f"after which ends: {RETRY_ON}")
     add(group, "retry_delay", type=time, metavar="TIME", help="before the first retry, then doubled: 10")
+    on_nan = "a job whose loss is NaN or infinite in several rows of its metrics: stop it (default), or let it continue"
+    add(group, "on_nan", choices=ON_NAN, help=on_nan)
+    add(group, "nan_patience", type=number, metavar="N", help="the number of such rows, one after another (default: 3)")
     add(group, "grace", type=collected(grace), metavar="A,B,C", help="times after SIGINT, SIGTERM, KILL: 10,5,10")
     add(group, "config_timeout", type=time, metavar="TIME", help="to evaluate a config that runs code (default: 10)")
     add(group, "keep_running", action="store_true", default=None, help="a job continues when the runner is killed")

@@ -23,4 +23,4 @@ CAUSES = (
     GPU_OOM, GPU_OOM_FOREIGN, HOST_OOM, SHM, DIVERGED, IMPORT, DEVICE, DISK, CONFIG, COMMAND_LINE, CODE, UNKNOWN,
 )  # fmt: skip
 #: Those that the same job meets again, whatever happens meanwhile.
-NEVER_RETRIED = frozenset({IMPORT, CONFIG, COMMAND_LINE})
+NEVER_RETRIED = frozenset({DIVERGED, IMPORT, CONFIG, COMMAND_LINE})

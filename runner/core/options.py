@@ -11,6 +11,7 @@ from runner.core.fields import Fields
 
 #: What --retry-on calls the ways to end -> the status in a result.
 RETRY_CAUSES = {"failed": "failed", "signal": "killed", "timeout": "timeout", "stalled": "stalled", "error": "error"}
+STOP, CONTINUE = ON_NAN = ("stop", "continue")
 LOG_TIMESTAMPS = ("all", "combined", "none")
 GPU_IDS = ("uuid", "index")
 #: Options of the runner that a config may have as keys of its own. They are no settings of its script.
@@ -31,6 +32,8 @@ class RunOptions:
     retries: int = 0
     retry_on: tuple[str, ...] = ("failed", "signal", "timeout", "stalled")
     retry_delay: float = 10.0
+    on_nan: str = STOP  # what happens to a job whose loss is not finite any more
+    nan_patience: int = 3  # rows of metrics, one after another, in which it must not be finite
     grace: tuple[float, float, float] = (10.0, 5.0, 10.0)  # after SIGINT, after SIGTERM, and to kill the whole tree
     config_timeout: float = 10.0  # to evaluate one config that has to be executed
     keep_running: bool = False  # a job continues when the engine is gone
@@ -83,6 +86,8 @@ class RunOptions:
             raise entries.odd("log_timestamps", "one of " + ", ".join(LOG_TIMESTAMPS))
         if given.get("gpu_ids", default.gpu_ids) not in GPU_IDS:
             raise entries.odd("gpu_ids", "one of " + ", ".join(GPU_IDS))
+        if given.get("on_nan", STOP) not in ON_NAN:
+            raise entries.odd("on_nan", "one of " + ", ".join(ON_NAN))
         if not RETRY_CAUSES.keys() >= set(given.get("retry_on", ())):
             raise entries.odd("retry_on", "a list of " + ", ".join(RETRY_CAUSES))
         return default.updated(given)
@@ -99,8 +104,8 @@ class RunOptions:
 
 #: The names of the options, as the command line and plan.json have them.
 NAMES = tuple(field.name for field in fields(RunOptions))
-_LEAST = {"timeout": 0, "stall_timeout": 0, "max_failures": 1, "retries": 0, "retry_delay": 0, "config_timeout": 0,
-          "max_workers": 1, "gpus_per_job": 0, "jobs_per_gpu": 1, "gpu_wait": 0, "gpu_free_mb": 0,
+_LEAST = {"timeout": 0, "stall_timeout": 0, "max_failures": 1, "retries": 0, "retry_delay": 0, "nan_patience": 1,
+          "config_timeout": 0, "max_workers": 1, "gpus_per_job": 0, "jobs_per_gpu": 1, "gpu_wait": 0, "gpu_free_mb": 0,
           "gpu_settle": 0, "gpu_backfill": 0}  # fmt: skip
 _NUMBERS = ("grace", "gpu_ignore_pid")  # lists of numbers; the others hold words
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from runner.core import clock
 from runner.core.job import Attempt, Job
-from runner.core.options import RunOptions
+from runner.core.options import STOP, RunOptions
 from runner.core.result import Result
 from runner.core.state import COMPLETED, ERROR, Record
 from runner.disk import attempts, results, supervisor_file
@@ -138,6 +138,7 @@ class Supervised:
             script=None if self.job.script is None else str(self.job.script),
             not_secret=self.job.not_secret,
             nonce=self.attempt.nonce,
+            nan_patience=self._options.nan_patience if self._options.on_nan == STOP else 0,
         )
 
     @property

@@ -14,7 +14,7 @@ from typing import Any
 from runner.cli.session import held_batch
 from runner.core import clock
 from runner.core.job import Job, Plan
-from runner.core.options import RunOptions
+from runner.core.options import CONTINUE, RunOptions
 from runner.core.printing import say
 from runner.core.state import COMPLETED, ERROR, FAILED, INTERRUPTED, Finished, Outcome, Record
 from runner.core.stopwatch import Stopwatch
@@ -157,7 +157,7 @@ def evaluate(
     keys = {call.job.name: call.key for call in calls}
     with held_batch(plan.root, None) as session:
         if given.isolated and len(kept) < len(plan.jobs):
-            inner: Executor = Local(RunOptions(max_workers=given.workers), Provenance(plan.jobs))
+            inner: Executor = Local(RunOptions(max_workers=given.workers, on_nan=CONTINUE), Provenance(plan.jobs))
         else:
             inner = Inline(Work(function, calls), session.signals)
         executor = CachedExecutor(plan.root, inner, given.workers, keys, policy, console.print)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _PLACE = ("iter", "max_iters", "epoch", "time", "step")
-NAN = float("nan")
+NONFINITE = "nonfinite"  # the key of a row: name of a metric that is null in it -> which value it was
+_WORDS = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
 
 
 def parse(line: str | bytes) -> dict[str, Any] | None:
@@ -28,8 +29,19 @@ def parse(line: str | bytes) -> dict[str, Any] | None:
 def numbers(row: Mapping[str, Any]) -> dict[str, float]:
     """The metrics of a row. A loss that is null is NaN, which JSON does not have.
 
-    Not so where another loss of the row is a number: then it was only not measured in this row.
+    Not so where another loss of the row is a number, or where the row itself says which values were not finite: then it
+    was only not measured in this row.
     """
+    found = measured(row)
+    lost = [name for name, value in row.items() if value is None and names.is_loss(name)]
+    known = any(names.is_loss(name) and math.isfinite(value) for name, value in found.items())
+    if known or isinstance(row.get(NONFINITE), dict):
+        return found
+    return {**found, **dict.fromkeys(lost, _WORDS["nan"])}
+
+
+def measured(row: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of a row as it says them: NaN only where it was written so, or is named as NONFINITE."""
     found: dict[str, float] = {}
     for name, value in row.items():
         if name not in _PLACE and isinstance(value, int | float) and not isinstance(value, bool):
@@ -37,9 +49,10 @@ def numbers(row: Mapping[str, Any]) -> dict[str, float]:
                 found[name] = float(value)
             except OverflowError:
                 continue
-    lost = [name for name, value in row.items() if value is None and names.is_loss(name)]
-    if lost and not any(names.is_loss(name) and math.isfinite(value) for name, value in found.items()):
-        found |= dict.fromkeys(lost, NAN)
+    said = row.get(NONFINITE)
+    for name, word in said.items() if isinstance(said, dict) else ():
+        if row.get(name) is None and isinstance(word, str) and word in _WORDS:
+            found[name] = _WORDS[word]
     return found
 
 
@@ -53,6 +66,13 @@ def position(row: Mapping[str, Any]) -> tuple[int | None, float | None]:
 
 
 def to_line(row: Mapping[str, Any]) -> bytes:
-    """The row as a line; numbers that are not finite become null."""
-    values = {name: None if isinstance(it, float) and not math.isfinite(it) else it for name, it in row.items()}
-    return json.dumps(values).encode() + b"\n"
+    """The row as a line; numbers that are not finite become null, and are named as NONFINITE."""
+    return json.dumps(finite(row)).encode() + b"\n"
+
+
+def finite(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row as JSON can hold it: null for a number that is not finite, and under NONFINITE which one it was."""
+    lost = {name: str(value) for name, value in row.items() if isinstance(value, float) and not math.isfinite(value)}
+    if not lost:
+        return dict(row)
+    return {**row, **dict.fromkeys(lost), NONFINITE: lost}

@@ -9,7 +9,10 @@ from runner.disk.reading import open_regular
 
 class Tail:
     """The whole lines since the last look. Of a file that grows by more than `most` bytes between two looks the end
-    is read only; `skipped` counts the bytes that were not. `links`: the file is the job's own, and may be a link."""
+    is read only; `skipped` counts the bytes that were not. `links`: the file is the job's own, and may be a link.
+
+    `size` is that of the file at the last look.
+    """
 
     def __init__(self, path: str, most: int, *, links: bool = False) -> None:
         self._path = path
@@ -18,11 +21,17 @@ class Tail:
         self._at = 0
         self._rest = b""
         self.skipped = 0
+        self.size = 0
+
+    @property
+    def at(self) -> int:
+        """Where in the file the next line begins."""
+        return self._at - len(self._rest)
 
     def lines(self) -> list[bytes]:
         try:
             with open_regular(self._path, links=self._links) as file:  # opened each time: it may be gone and come again
-                end = file.seek(0, os.SEEK_END)
+                self.size = end = file.seek(0, os.SEEK_END)
                 if end < self._at:  # another file of this name, or truncated
                     self._at, self._rest = 0, b""
                 if end - self._at > self._most:  # too much to read on time: continue near its end

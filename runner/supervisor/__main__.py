@@ -16,12 +16,14 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
 import signal
 import time
 
+from runner.core.causes import DIVERGED
 from runner.core.result import NONCE, Result
 from runner.core.stopwatch import Stopwatch
 from runner.disk import atomic, layout, supervisor_file
 from runner.disk.checkpoints import latest_checkpoint
 from runner.disk.place import Place
 from runner.disk.supervisor_file import SupervisorRecord
+from runner.output.divergence import Divergence
 from runner.processes import process_id, process_tree, shortage
 from runner.processes.prctl import PR_SET_CHILD_SUBREAPER, prctl
 from runner.processes.signals import Signals, unblock
@@ -67,7 +69,7 @@ def supervise(request: Request, control: ControlPipe, signals: Signals) -> int:
     except OSError as error:
         return refuse(error, "cannot make a pipe")
     sys.path += request.path
-    output = OutputReader(folder, request.formats, request.metric_patterns)
+    output = OutputReader(folder, request.formats, request.metric_patterns, Divergence(request.nan_patience))
     out_log, err_log, both = (folder / name for name in layout.LOGS)
     streams = Streams(out[0], err[0], (out_log, err_log, both), request.log_timestamps, output.feed)
     try:
@@ -82,7 +84,7 @@ def supervise(request: Request, control: ControlPipe, signals: Signals) -> int:
     write_pid_records(request, pid, times)
     notify(Started(pid, times.start))
     start(*streams.readers, output)
-    watch = Watch(pid, request, streams)
+    watch = Watch(pid, request, streams, output.divergence)
     end = outcome.ending(watch.until_exit(control, signals), watch.because)
     times.stop()
     sentence = outcome.cause(end, request, watch.stuck)
@@ -171,6 +173,8 @@ def explained(
     result = result_of(request, times, end, sentence, streams, output)
     if end.status == "completed":
         return result, ""
+    if end.diverged:
+        return diverged(request, result, output.divergence), ""
     why = explanation.explain(end, request, kills)
     words, details = why.text, why.traceback
     if words.startswith("KeyboardInterrupt") and end.status != "failed":
@@ -182,6 +186,13 @@ def explained(
     sentence, details = without_secrets(request, sentence, details)
     sure = {"cause": why.cause} if why.cause and end.status != "interrupted" else {}
     return result.updated(error=sentence, **sure), details
+
+
+def diverged(request: Request, result: Result, divergence: Divergence) -> Result:
+    """The result of a job that was stopped because its loss was not finite any more."""
+    evidence = divergence.evidence
+    sentence, line = without_secrets(request, f"{result.error}: {divergence.sentence()}", evidence["line"])
+    return result.updated(error=sentence, cause=DIVERGED, cause_evidence={**evidence, "line": line}, cause_sure=True)
 
 
 def without_secrets(request: Request, sentence: str | None, details: str) -> tuple[str | None, str]:

@@ -25,14 +25,15 @@ class Request:
     `formats` are the line formats as `module:name`; `path` is where Python finds those of plugins. `checkpoints` are
     patterns of the files that count as one; none: the usual ones. `config` is the word of `argv` for its config, `own`
     are values that only this job has, `script` is its training script, each where there is one. `root` is a folder
-    above `out_dir`, below which no link is followed. `not_secret` are the names whose values are recorded whatever
-    they look like. `nonce` goes into the result, and is known to nobody else before: not to the job, which could read
-    any file and any command.
+    above `out_dir`, below which no link is followed. `nan_patience` is the number of rows of metrics whose loss is not
+    finite after which the job is stopped; 0: never. `not_secret` are the names whose values are recorded whatever they
+    look like. `nonce` goes into the result, and is known to nobody else before: not to the job, which could read any
+    file and any command.
     """
 
     __slots__ = (
         "argv", "checkpoints", "config", "cwd", "env", "formats", "grace", "keep_running", "log_timestamps",
-        "metric_patterns", "nonce", "not_secret", "out_dir", "own", "path", "result", "root", "script",
+        "metric_patterns", "nan_patience", "nonce", "not_secret", "out_dir", "own", "path", "result", "root", "script",
         "stall_timeout", "timeout",
     )  # fmt: skip
 
@@ -59,6 +60,7 @@ class Request:
         root: str | None = None,
         not_secret: Sequence[str] = (),
         nonce: str = "",
+        nan_patience: int = 0,
     ) -> None:
         self.argv: Final = list(argv)
         self.env: Final = dict(env)
@@ -79,6 +81,7 @@ class Request:
         self.script: Final = script
         self.not_secret: Final = list(not_secret)
         self.nonce: Final = nonce
+        self.nan_patience: Final = nan_patience
         self.root: Final = root or os.path.dirname(out_dir)
 
     @property

@@ -9,9 +9,11 @@ import json
 import os
 import signal
 
+from runner.core.causes import DIVERGED
 from runner.core.fields import LARGEST_WHOLE, is_too_deep
 from runner.disk import layout
 from runner.disk.reading import read_json, tail
+from runner.output.rows import NONFINITE
 from runner.supervisor import exit_codes
 from runner.supervisor.messages import Request
 
@@ -26,13 +28,15 @@ DEEPEST = 64  # levels of a value in metrics.jsonl; a result, and a summary of r
 class Ending:
     """How a job ended: one of the statuses of a result; `return_code` and `signal` exclude each other.
 
-    `command_signal` is the signal that killed the command of a shell or container, as its exit code says.
+    `command_signal` is the signal that killed the command of a shell or container, as its exit code says. `diverged`:
+    it was stopped because its loss was not finite any more.
     """
 
-    __slots__ = ("command_signal", "return_code", "signal", "status")
+    __slots__ = ("command_signal", "diverged", "return_code", "signal", "status")
 
     def __init__(self, status: str, return_code: int | None = None, signal: str | None = None) -> None:
-        self.status: Final = status
+        self.diverged: Final = status == DIVERGED
+        self.status: Final = "failed" if self.diverged else status
         self.return_code: Final = return_code
         self.signal: Final = signal
         of_itself = return_code if status == "failed" else None  # and not of our stop request
@@ -66,6 +70,8 @@ def cause(end: Ending, request: Request, stuck: str | None = None) -> str | None
 
 
 def _reason(end: Ending, request: Request) -> str | None:
+    if end.diverged:
+        return "stopped by --on_nan stop"
     match end.status:
         case "completed" | "error":
             return None
@@ -93,8 +99,13 @@ def final_metrics(path: str) -> dict[str, Any]:
         except (ValueError, RecursionError):  # a row torn by a crash, or not JSON
             continue
         if isinstance(row, dict):
-            metrics.update({key: value for key, value in row.items() if not _absurd(value)})
+            metrics.update({key: value for key, value in row.items() if not (_absurd(value) or _is_remark(key, value))})
     return metrics
+
+
+def _is_remark(key: str, value: Any) -> bool:
+    """Whether an entry of a row says which numbers of it were not finite: that is a remark on it, and no metric."""
+    return key == NONFINITE and isinstance(value, dict)
 
 
 def _absurd(value: Any) -> bool:

@@ -7,15 +7,17 @@ understands becomes rows in parsed_metrics.jsonl, unless the job writes metrics.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
 from collections import deque
 
 from runner.disk.append_log import Log
-from runner.disk.layout import PARSED_METRICS, JobPaths
+from runner.disk.layout import METRICS, PARSED_METRICS, JobPaths
 from runner.disk.place import Place
 from runner.output import metric_files, rows
+from runner.output.divergence import Divergence
 from runner.output.lines import BUILT_IN, LineReader, Splitter
 from runner.output.measurements import Measurements
 from runner.output.position import Position
@@ -54,9 +56,11 @@ class Measured:
 
 
 class OutputReader(threading.Thread):
-    """Owns parsed_metrics.jsonl of one attempt."""
+    """Owns parsed_metrics.jsonl of one attempt. `divergence` gets the rows of this attempt, not those before it."""
 
-    def __init__(self, folder: Place, formats: Sequence[str], patterns: Sequence[str]) -> None:
+    def __init__(
+        self, folder: Place, formats: Sequence[str], patterns: Sequence[str], divergence: Divergence | None = None
+    ) -> None:
         super().__init__(name="read-metrics", daemon=True)
         self._paths = JobPaths(folder)
         self._blocks: deque[tuple[int, int, bytes]] = deque()  # stream, number in the stream, content
@@ -75,6 +79,8 @@ class OutputReader(threading.Thread):
         self._own = Measurements()  # of metrics.jsonl
         self._writes_metrics = False
         self._rows = RowLog(folder / PARSED_METRICS)
+        self.divergence = divergence or Divergence(0)
+        self._earlier = _size(self._paths.metrics)  # bytes of metrics.jsonl that an earlier attempt wrote
 
     def feed(self, stream: int, block: bytes) -> None:
         """Take a block of output of stream 0 or 1. Called by the stream readers; costs them about a microsecond."""
@@ -178,16 +184,24 @@ class OutputReader(threading.Thread):
         self._position.take(reading)
         self._printed.add(reading.values, self._position.iteration, self._position.epoch)
         if not self._writes_metrics:
-            self._rows.write({**self._position.entries(), **reading.values}, drawn_over=drawn_over)
+            row = {**self._position.entries(), **reading.values}
+            at = self._rows.write(row, drawn_over=drawn_over)
+            if at is not None:
+                self.divergence.take(reading.values, rows.to_line(row).decode().rstrip(), PARSED_METRICS, at)
 
     def _read_metrics(self, *, ended: bool = False) -> None:
         lines = self._metrics.lines()
+        at = self._metrics.at - sum(len(line) + 1 for line in lines)
+        self._earlier = min(self._earlier, self._metrics.size)  # shorter: the job removed what it will write again
         for line in [*lines, self._metrics.rest()] if ended else lines:
             if (row := rows.parse(line)) is not None:
                 self._own.add(rows.numbers(row), *rows.position(row))
                 if not self._writes_metrics:
                     self._writes_metrics = True
                     self._rows.remove()
+                if at >= self._earlier:
+                    self.divergence.take(rows.measured(row), line.decode(errors="replace"), METRICS, at)
+            at += len(line) + 1
 
 
 class RowLog:
@@ -199,17 +213,23 @@ class RowLog:
         self._written: dict[str, Any] = {}
         self._of_bar: dict[str, Any] | None = None  # the latest row of a bar, which was not written yet
         self._next_bar = 0.0
+        self._size = 0
 
-    def write(self, row: dict[str, Any], *, drawn_over: bool) -> None:
+    def write(self, row: dict[str, Any], *, drawn_over: bool) -> int | None:
+        """Write a row that says something new; returns where it begins, None if it was not written."""
         if drawn_over and time.monotonic() < self._next_bar:
             self._of_bar = row
-            return
+            return None
         self._next_bar = time.monotonic() + BAR_EVERY if drawn_over else self._next_bar
         self._of_bar = None
-        if row != self._written:
-            self._written = row
-            self._log = self._log or Log(self._path)
-            self._log.write(rows.to_line(row))
+        if row == self._written:
+            return None
+        self._written = row
+        self._log = self._log or Log(self._path)
+        line, at = rows.to_line(row), self._size
+        self._log.write(line)
+        self._size += len(line)
+        return at
 
     def flush(self) -> None:
         """Write the latest state of a bar."""
@@ -224,3 +244,10 @@ class RowLog:
                 self._path.remove()
             except OSError:
                 pass
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0

@@ -6,7 +6,9 @@ import os
 import select
 import time
 
+from runner.core.causes import DIVERGED
 from runner.disk import layout
+from runner.output.divergence import Divergence
 from runner.processes import process_tree, stuck
 from runner.processes.signals import Signals
 from runner.supervisor.control_pipe import GONE, ControlPipe
@@ -19,21 +21,23 @@ from runner.supervisor.streams import Streams
 LONGEST_POLL = 2000.0  # milliseconds; zombies that the job's tree left behind are reaped this often
 SESSION_POLL = 100.0  # milliseconds between two looks at a session whose leader has left
 HELD = 5.0  # seconds in which a debugger may let go of a job that has ended
+LEAVES_ITSELF = 2.0  # seconds in which a job whose training has diverged may end on its own
 LOOKS = 8  # at the metrics in the time that a job may be silent, so that it is stopped at most an eighth too late
 
 
 class Watch:
     """Wait for the job's exit, its time limit, the engine and signals, whichever comes first."""
 
-    def __init__(self, pid: int, request: Request, streams: Streams) -> None:
+    def __init__(self, pid: int, request: Request, streams: Streams, divergence: Divergence) -> None:
         self._pid = pid
         self._escalation = StopEscalation(pid, request.grace)
         self._limit = time.monotonic() + request.timeout if request.timeout else None
         stall = request.stall_timeout
         self._silence = Silence(stall, streams, layout.JobPaths(request.out_dir).metrics) if stall else None
+        self._divergence = divergence
         self._keep_running = request.keep_running
         self._exited_at: float | None = None
-        self.because: str | None = None  # why the job was stopped: interrupted, timeout or stalled
+        self.because: str | None = None  # why the job was stopped: interrupted, timeout, stalled or diverged
         self.stuck: str | None = None  # what could not be killed, or why the exit is not known
 
     def until_exit(self, control: ControlPipe, signals: Signals) -> int | None:
@@ -99,6 +103,9 @@ class Watch:
         if self._silence and self._silence.lasts():
             self._stop("stalled", INTERRUPT)
             self._silence = None
+        since = self._divergence.since  # its thread may take it back meanwhile
+        if since is not None and not self._escalation.begun and time.monotonic() >= since + LEAVES_ITSELF:
+            self._stop(DIVERGED, INTERRUPT)
 
     def _obey(self, commands: list[bytes]) -> None:
         for command in commands:

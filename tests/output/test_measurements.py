@@ -115,6 +115,9 @@ def test_a_program_that_invents_names_does_not_fill_the_memory() -> None:
         ('{"iter": 1, "train/loss": 2.5, "val/loss": null}', []),  # it was not measured in this row
         ('{"iter": 1, "accuracy": null}', []),
         ('{"iter": 1, "train/loss": Infinity}', ["train/loss"]),
+        ('{"iter": 1, "train/loss": null, "val/loss": null, "nonfinite": {"val/loss": "-inf"}}', ["val/loss"]),
+        ('{"iter": 1, "accuracy": null, "nonfinite": {"accuracy": "nan"}}', ["accuracy"]),
+        ('{"iter": 1, "train/loss": null, "nonfinite": 3}', ["train/loss"]),  # a metric of that name
     ],
 )
 def test_null_in_a_row_of_losses_is_nan(row: str, lost: list[str]) -> None:
@@ -125,7 +128,15 @@ def test_null_in_a_row_of_losses_is_nan(row: str, lost: list[str]) -> None:
 
 def test_a_row_is_valid_json() -> None:
     line = rows.to_line({"iter": 3, "train/loss": NAN, "val/loss": 2.5})
-    assert json.loads(line, parse_constant=pytest.fail) == {"iter": 3, "train/loss": None, "val/loss": 2.5}
+    row = json.loads(line, parse_constant=pytest.fail)
+    assert row == {"iter": 3, "train/loss": None, "val/loss": 2.5, "nonfinite": {"train/loss": "nan"}}
+
+
+@pytest.mark.parametrize("value", [NAN, math.inf, -math.inf, 2.5])
+def test_a_row_keeps_which_value_it_was(value: float) -> None:
+    row = rows.parse(rows.to_line({"iter": 3, "train/loss": value}))
+    assert row is not None and repr(rows.measured(row)) == repr({"train/loss": value})
+    assert rows.finite({"iter": 3, "loss": 2}) == {"iter": 3, "loss": 2}
 
 
 def test_a_pattern_is_asked_before_the_formats() -> None:

@@ -106,7 +106,7 @@ def test_a_loss_that_became_nan_is_a_warning_everywhere(work: Workspace) -> None
     work.write("job.py", text + "sys.exit('b.py' in sys.argv[1])\n")
     work.write("c/a.py", "x = 1\n")
     work.write("c/b.py", "x = 2\n")
-    done = work.run(*PROGRAM, code=1)
+    done = work.run(*PROGRAM, "--on_nan", "continue", code=1)
     sentence = "loss is NaN since iteration 40"
     assert [work.result(name)["warnings"] for name in "ab"] == [[sentence]] * 2
     assert re.search(rf"^\[1/2\] a: completed in .*; warning: {sentence}$", done.stdout, re.MULTILINE)
@@ -144,7 +144,7 @@ def test_a_metrics_file_is_enough_for_the_warning(work: Workspace, rows_: str, s
 def test_a_loss_that_recovered_is_a_warning_too(work: Workspace) -> None:
     work.write("job.py", "for i in range(10, 90, 10): print(f'step {i}, loss: {\"nan\" if 40 <= i <= 60 else 2.5}')\n")
     work.write("c/a.py", "x = 1\n")
-    assert "warning: loss was NaN at iteration 40 to 60" in work.run(*PROGRAM, code=0).stdout
+    assert "warning: loss was NaN at iteration 40 to 60" in work.run(*PROGRAM, "--on_nan", "continue", code=0).stdout
 
 
 def test_quiet_shows_a_job_with_a_warning(work: Workspace) -> None:
@@ -160,7 +160,7 @@ def test_the_live_table_shows_a_nan_in_yellow(work: Workspace) -> None:
     work.write("job.py", f"import time\n{loop}\n")
     work.write("c/a.py", "x = 1\n")
     work.write("c/b.py", "x = 2\n")
-    written = on_a_terminal(work, *PROGRAM)
+    written = on_a_terminal(work, *PROGRAM, "--on_nan", "continue")
     yellow = [line for line in written.splitlines() if "\x1b[33m" in line]
     assert any("running" in line and "nan" in line for line in yellow)
     assert any("completed !" in line for line in yellow)
