@@ -168,7 +168,8 @@ class Batch:
             self._note_living()
         else:
             self._hold.unlink()
-        self._plant_partly_written(engine.pid)
+        if engine.returncode < 0:  # otherwise it had ended before the kill, and perhaps nobody resumes
+            self._plant_partly_written(engine.pid)
         self._pause(rng)
         self.witness.look()
 

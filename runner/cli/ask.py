@@ -13,7 +13,7 @@ from runner.core.requests import Answer, Request
 from runner.core.text import shown
 from runner.disk import requests
 from runner.disk.layout import BatchPaths
-from runner.disk.lock import holder
+from runner.disk.lock import runner
 
 PATIENCE = 15.0  # seconds for an answer; a runner looks several times a second
 POLL = 0.05  # seconds between two looks for it
@@ -24,7 +24,7 @@ def ask(plan: Plan, request: Request) -> Answer | None:
 
     Raises UserError if it does not answer; then the request is withdrawn.
     """
-    if holder(BatchPaths(plan.root).lock) is None:
+    if runner(BatchPaths(plan.root).lock) is None:
         return None
     ticket = requests.send(plan, request)
     try:
@@ -46,7 +46,7 @@ def print_answer(answer: Answer, program: str) -> int:
 def _answer(root: Path, ticket: str) -> Answer | None:
     deadline = time.monotonic() + PATIENCE
     while True:
-        running = holder(BatchPaths(root).lock)  # before the look for an answer: it may be the last thing that it does
+        running = runner(BatchPaths(root).lock)  # before the look for an answer: it may be the last thing that it does
         if (found := requests.read_answer(root, ticket)) is not None:
             return found
         if running is None:

@@ -13,7 +13,7 @@ from runner.core.job import Job, Plan
 from runner.core.text import shown
 from runner.disk import layout, results, supervisor_file
 from runner.disk.growing_log import GrowingLog
-from runner.disk.lock import holder
+from runner.disk.lock import runner
 from runner.disk.reading import read_json
 from runner.planners import recorded
 
@@ -113,7 +113,7 @@ class FollowedBatch:
 
     def _runner(self) -> str | None:
         """Since when a runner has run the batch; None if none does."""
-        held = holder(layout.BatchPaths(self._plan.root).lock)
+        held = runner(layout.BatchPaths(self._plan.root).lock)
         return None if held is None else str(held.get("since", ""))
 
     def _is_tried_again(self, job: Job, since: str) -> bool:

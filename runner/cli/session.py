@@ -21,6 +21,7 @@ from runner.disk.lock import Held, Lock
 from runner.engine import loop
 from runner.engine.events import BatchEnded, Event
 from runner.engine.protocols import Executor, Observer
+from runner.executors.under_lock import UnderLock
 from runner.planners import recorded
 from runner.planners.select import Selection, What, select
 from runner.processes.signals import NoSignals, Signals
@@ -137,6 +138,8 @@ class BatchSession:
 
     def run(self, plan: Plan, selection: Selection, executor: Executor, observers: Sequence[Observer]) -> Ended:
         """Run the selected jobs to their end; a job that fails does not stop the others."""
+        if self.lock is not None:
+            executor = UnderLock(executor, self.lock)
         with started(plan.root):
             watching = [*observers, end := _End()]
             records = loop.run(plan, executor, watching, self._signals, selection.keep, requests=self._requests)

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from runner.core.secret_hints import may_hold
 from runner.core.secret_names import kind
 from runner.core.secret_words import Words, is_shown, plain, settings, verdict
 from runner.core.secrets import REDACTED, is_trivial, judge, looks_chosen, shapes
@@ -227,11 +228,6 @@ def text(value: str, shown: Collection[str] = (), known: Collection[str] = ()) -
     return _Reading(shown).within(value)
 
 
-def may_hold(value: str) -> bool:
-    """False if there can be no secret in this text: quicker than a look at each value."""
-    return _hint().search(value) is not None
-
-
 def agree(one: Any, other: Any) -> bool:
     """Whether two values are equal, as far as they were written down: `***` stands for any value."""
     if any(isinstance(it, str) and it == REDACTED for it in (one, other)):
@@ -280,19 +276,6 @@ def _place_for(name: str) -> str:
 
 
 # Compiled when they are first needed: every command imports this module.
-
-
-@lru_cache(1)
-def _hint() -> re.Pattern[str]:
-    return re.compile(
-        r"key|token|secret|pass|\bpw|pwd|psw|pword|credential|creds\b|auth|bearer|cookie|session|\bsig|signature|\bpat\b"
-        r"|license|webhook|dsn|sas\b|private|wandb|salt|otp|mdp|kennwort|contrase|senha|motdepasse|wachtwoord|parola"
-        r"|lösenord|hf_|api_org|sk-|k_live|k_test|gh[opusr]_|github_|glpat|gl[a-z]{2,4}-|akia|asia|xox|xapp|aiza|ya29|gocspx"
-        r"|npm_|pypi-|dckr|local-|eyj|r8_|gsk_|sg\.|do[opr]_v|jwt|://|-u\b|--user|:[^\s:]+@|dapi|lsv2|ls__|pcsk_|nvapi"
-        r"|xai-|pplx-|tvly-|tgp_|fw_|sntry|ph[cx]_|sq0|shp|figd_|atatt|lin_api|ntn_|rpa_|hvs\.|sbp_|nrak|glsa_|dp\."
-        r"|vercel_|kgat_|:aa|eaa|1//0|redis-cli|mysql|login|[mno][\w-]{23}|[a-z0-9+/=_-]{32}|[^\x00-\x7f]",
-        re.IGNORECASE,
-    )
 
 
 @lru_cache(1)

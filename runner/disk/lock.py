@@ -22,12 +22,14 @@ from runner.disk.place import Place
 from runner.processes import process_id
 
 GLANCE = 0.2  # seconds; a process that only checks whether it is held has it for microseconds
+PATIENT = 2.0  # seconds until a holder without a record is believed not to be a runner, by those who can wait
 
 
 class Held(Exception):
     """Another process runs this batch; `holder` is what it wrote about itself."""
 
     def __init__(self, holder: dict[str, Any], path: str) -> None:
+        self.holder = holder
         self.stranger: str | None = holder.get("stranger")  # a process that is not a runner
         if self.stranger:
             super().__init__(f"{self.stranger}, which is not a runner; end it to continue")
@@ -36,7 +38,6 @@ class Held(Exception):
         # Only the kernel of its own host knows whether it still runs.
         hint = f"; if it does not run there any more, delete {path}" if _is_of_other_host(holder) else ""
         super().__init__(who + hint)
-        self.holder = holder
 
 
 class Lock:
@@ -46,27 +47,54 @@ class Lock:
     """
 
     def __init__(self, path: str | Place, patience: float = GLANCE) -> None:
-        self._descriptor = Place.of(path).open(os.O_RDWR | os.O_CREAT, 0o644)
-        path = str(path)
+        self._place = Place.of(path)
+        self._path = os.fspath(self._place)
+        self._descriptor = self._opened()
         deadline = time.monotonic() + patience
-        while not self._take(path):
-            if time.monotonic() >= deadline:
+        while not self._take():
+            if time.monotonic() >= deadline and (held := _holding(self._path, GLANCE, fcntl.LOCK_EX)) is not None:
                 os.close(self._descriptor)
-                raise Held(_holding(path), path) from None
+                raise Held(held, self._path) from None
             time.sleep(0.01)
         self._mine = True
         self.record_holder()
 
-    def _take(self, path: str) -> bool:
+    def _opened(self) -> int:
+        return self._place.open(os.O_RDWR | os.O_CREAT, 0o644)
+
+    def _take(self) -> bool:
         """True once no other process holds the lock, here or on another host."""
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        if not _is_of_other_host(_read(path)):
+        if not self._is_current():  # removed before it was locked: others would lock the next file of this name
+            os.close(self._descriptor)
+            self._descriptor = self._opened()
+            return False
+        if not os.fstat(self._descriptor).st_size or not _is_of_other_host(_read(self._path)):
             return True
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         return False
+
+    def _is_current(self) -> bool:
+        """Whether the file of this name is the one that is open."""
+        try:
+            found = os.lstat(self._path)
+        except OSError:
+            return False
+        return os.path.samestat(found, os.fstat(self._descriptor))
+
+    def keep(self) -> None:
+        """Take the lock again if its file was removed or replaced. Raises Held if another process has it now."""
+        if self._is_current():
+            return
+        try:
+            again = Lock(self._place)
+        except OSError:  # the folder is gone, or was moved: nobody can take the lock here
+            return
+        os.close(self._descriptor)
+        self._descriptor = again._descriptor
 
     def record_holder(self) -> None:
         """Write who holds it: this process. Again after a fork."""
@@ -101,32 +129,50 @@ class Lock:
         self.release()
 
 
-def holder(path: str) -> dict[str, Any] | None:
+def holder(path: str, patience: float = GLANCE) -> dict[str, Any] | None:
     """Who holds the lock now; None if it is free. A record of another host counts: it was not released.
 
-    A process that is not the one of the record is described under `stranger`.
+    A process that is not the one of the record is described under `stranger`, after `patience`.
     """
-    try:
-        descriptor = open_file(path)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _holding(path)
-    finally:
-        os.close(descriptor)
+    if not _is_free(path):
+        return _holding(path, patience)
     found = _read(path)
     return found if _is_of_other_host(found) else None
 
 
-def _holding(path: str) -> dict[str, Any]:
-    """The record of the process that holds the lock. Under `stranger` another one that has taken it."""
-    deadline = time.monotonic() + GLANCE  # it may be about to write its record
+def runner(path: str) -> dict[str, Any] | None:
+    """The runner that holds the lock now; None if it is free, or another program holds it."""
+    found = holder(path, PATIENT)
+    return None if found is None or "stranger" in found else found
+
+
+def _is_free(path: str, how: int = fcntl.LOCK_SH) -> bool:
+    """Whether no process of this host holds the lock; with LOCK_EX, whether none shares it either."""
+    try:
+        descriptor = open_file(path)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _holding(path: str, patience: float, how: int = fcntl.LOCK_SH) -> dict[str, Any] | None:
+    """The record of the process that holds the lock. Under `stranger` another one that has taken it.
+
+    None if it was released meanwhile.
+    """
+    deadline = time.monotonic() + patience  # it may be about to write its record
     while True:
         found = _read(path)
         if _is_of_other_host(found) or lock_holders.is_holder(found, path):
             return found
+        if _is_free(path, how):
+            return None
         if time.monotonic() >= deadline:
             return {"host": process_id.host(), "stranger": lock_holders.described(path)}
         time.sleep(0.01)

@@ -238,8 +238,10 @@ def make_room(folder: Path, found: Miss) -> None:
         if os.path.lexists(archive):  # older still
             remove_whole(archive)
         place.move(archive)
+    is_new = not os.path.lexists(place)
     place.make()
-    _archive_attempt(place)
+    if not is_new:
+        _archive_attempt(place)
 
 
 def recover(folder: Path) -> None:
@@ -248,7 +250,7 @@ def recover(folder: Path) -> None:
     A new result takes its place, and a failure waits for one; anything else is what a stop or a crash left.
     """
     archive = _archive(folder)
-    if not archive.is_folder():
+    if not os.path.lexists(archive) or not archive.is_folder():  # the first is quick, and true of most
         return
     meta = read_meta(folder) or {}
     if meta.get("status") == "completed":

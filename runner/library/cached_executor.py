@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -156,7 +157,8 @@ class CachedExecutor:
             return
         if found.why and not found.outdated:
             self._notify(f"{one.job.name}: {found.why}; the folder's content is archived, and it is computed again.")
-        attempts.clean_up(one.job)  # processes of an earlier attempt, before its records are moved
+        if os.path.lexists(one.job.out_dir):
+            attempts.clean_up(one.job)  # processes of an earlier attempt, before its records are moved
         cache.make_room(one.job.out_dir, found)
         started = self._inner.submit(one.job, lease)
         if isinstance(started, Record):
@@ -175,9 +177,12 @@ class CachedExecutor:
                 return False
             except Held as held:
                 if not one.announced_wait:
-                    self._notify(f"{one.job.name}: waiting for {held}, which computes it.")
+                    computes = "" if held.stranger else ", which computes it"
+                    self._notify(f"{one.job.name}: waiting for {held}{computes}.")
                     one.announced_wait = True
                 return False
+            if not os.path.lexists(one.job.out_dir):  # most folders: nobody can be at work there
+                return True
             if used_by_another(one.job.out_dir, one.key):  # before its processes are taken for left ones of ours
                 cause = f"{one.job.out_dir} is in use by another function with an equal config"
                 one.end(_ended(one.job, Outcome(ERROR, error=f"{cause}; give each its own output_dir")))

@@ -14,6 +14,9 @@ TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_boot_read: str | None = None  # it stays the same as long as this process lives
+_own_read = [""]
+
 
 def host() -> str:
     """The name of this host, as socket.gethostname, without the cost of its import."""
@@ -64,8 +67,12 @@ def of_child(pid: int) -> list[str]:
 
 
 def own() -> list[str]:
-    """That of this process."""
-    return of_child(os.getpid())
+    """That of this process; read once, as the kernel takes long to write it."""
+    global _own_read
+    pid = os.getpid()  # another one after a fork
+    if _own_read[0] != str(pid):
+        _own_read = of_child(pid)
+    return [*_own_read]
 
 
 def is_record(value: object) -> bool:
@@ -81,11 +88,14 @@ def alive(record: Sequence[str] | None) -> bool:
 
 
 def _boot() -> str:
-    try:
-        with open("/proc/sys/kernel/random/boot_id") as file:
-            return file.read().strip()
-    except OSError:  # a container that hides it
-        return ""
+    global _boot_read
+    if _boot_read is None:
+        try:
+            with open("/proc/sys/kernel/random/boot_id") as file:
+                _boot_read = file.read().strip()
+        except OSError:  # a container that hides it
+            _boot_read = ""
+    return _boot_read
 
 
 def _of_by_ps(pid: int) -> list[str] | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.disk.lock import runner
 from runner.processes import process_id
 from tests.conftest import Workspace, alive, kill, read, runs, wait_until
 from tests.interrupted_batch import started, statuses, three_jobs
@@ -72,6 +73,25 @@ def test_a_lock_that_somebody_else_holds_is_named_as_such(stopped: Workspace, ho
     assert (state["state"], state["runner"]) == ("dead", None)
     (stopped / "go").touch()
     stopped.run("--resume", code=0)
+
+
+@pytest.mark.parametrize("words", [["wait"], ["attach"], ["tail", "-f"]], ids=lambda words: str(words[0]))
+def test_nobody_waits_for_a_lock_that_a_stranger_holds(stopped: Workspace, words: list[str]) -> None:
+    with (stopped.batch / ".lock").open() as reader:
+        fcntl.flock(reader, fcntl.LOCK_EX)
+        stopped.run(*words, code=1 if words == ["wait"] else 0)
+
+
+def test_a_runner_whose_lock_was_removed_has_it_again(work: Workspace) -> None:
+    first = started(three_jobs(work))
+    lock = work.batch / ".lock"
+    lock.unlink()
+    wait_until(lambda: runner(str(lock)) is not None, "the runner has locked the batch again")
+    assert "is locked by another runner (pid" in work.run("--resume", code=75).stderr
+    (work / "go").touch()
+    first.communicate(timeout=60)
+    assert first.returncode == 0 and statuses(work) == ["completed"] * 3
+    assert (work / "done").read_text().split() == ["a", "c"] and len(runs(work)) == 1
 
 
 def test_a_forged_record_of_a_supervisor_kills_nobody(stopped: Workspace, victim: list[str]) -> None:

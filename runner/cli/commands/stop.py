@@ -25,7 +25,7 @@ from runner.core.state import RUNNING
 from runner.core.text import listed, plain, shown
 from runner.disk import results, strays, supervisor_file
 from runner.disk.layout import BatchPaths
-from runner.disk.lock import holder, other_host
+from runner.disk.lock import holder, other_host, runner
 from runner.executors.supervised import patience_after
 from runner.planners import recorded
 from runner.processes import ending, stuck
@@ -64,7 +64,7 @@ def main(given: Namespace) -> int:
 
 def _running(base: Path) -> list[str]:
     """The batch that runs, if no one is named; on a terminal the user chooses one of several. None runs: the latest."""
-    running = [root for root in batches(base) if holder(BatchPaths(root).lock) is not None]
+    running = [root for root in batches(base) if runner(BatchPaths(root).lock) is not None]
     if len(running) == 1:
         return [str(running[0])]
     if len(running) < 2 or not (sys.stdin.isatty() and sys.stdout.isatty()):

@@ -15,7 +15,7 @@ from runner.core.state import COMPLETED, RUNNING
 from runner.core.text import plain
 from runner.disk import results
 from runner.disk.layout import BatchPaths
-from runner.disk.lock import holder
+from runner.disk.lock import runner
 from runner.planners import recorded
 from runner.reports.status import WITHOUT_RUNNER, BatchStatus
 
@@ -33,10 +33,10 @@ def main(given: Namespace) -> int:
     root = find(base_folder(given), given.batch)
     recorded.plan(root, contents=False)  # the waiting for a folder that is not a batch would end at once
     lock = BatchPaths(root).lock
-    if sys.stdout.isatty() and holder(lock) is not None:
+    if sys.stdout.isatty() and runner(lock) is not None:
         say(f"{plain(root.name)}: waiting for its end; Ctrl+C leaves it running", flush=True)
     while True:
-        while holder(lock) is not None:
+        while runner(lock) is not None:
             time.sleep(POLL)
         found = inspect.batch(root)
         if found.state not in (RUNNING, WITHOUT_RUNNER):  # the first: another runner has taken it
