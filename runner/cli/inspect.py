@@ -10,7 +10,7 @@ from typing import Any
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
 from runner.core.result import Result
-from runner.core.state import INTERRUPTED, LOST, PENDING
+from runner.core.state import INTERRUPTED, LOST, PENDING, RUNNING
 from runner.core.text import listed
 from runner.disk import labels, layout, requests, results, strays
 from runner.disk.lock import holder, was_left
@@ -83,6 +83,7 @@ def job(planned: Job) -> JobStatus:
             warnings=result.warnings,
             started_at=result.start_time,
             ended_at=result.end_time,
+            gpus=result.gpus,
         )
     found = results.unfinished(planned.out_dir, result if isinstance(result, Unreadable) else None)
     return JobStatus(
@@ -92,6 +93,7 @@ def job(planned: Job) -> JobStatus:
         pid=found.pid,
         host=found.host,
         started_at=found.started_at,
+        gpus=results.assigned_gpus(planned.out_dir) if found.status == RUNNING else (),
         note=_left_behind(planned) if found.status == LOST else None,
     )
 

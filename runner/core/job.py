@@ -101,7 +101,7 @@ class Attempt:
     """One start of a job: its number from 1, the command and the additions to the environment as they are this time.
 
     `note` is a sentence for the user about this start; empty if there is nothing to say. `nonce` is what only the
-    result of its supervisor contains.
+    result of its supervisor contains. `gpus` are those that it was given, as tables name them.
     """
 
     job: Job
@@ -110,6 +110,7 @@ class Attempt:
     env: Mapping[str, str]
     note: str = ""
     nonce: str = field(default="", repr=False)
+    gpus: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

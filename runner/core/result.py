@@ -6,12 +6,16 @@ A Result keeps every entry that it was read with, so that what a newer version w
 from __future__ import annotations
 
 from runner.core.fields import LARGEST_WHOLE, Fields, Malformed
+from runner.core.gpu_labels import labels
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+#: Entries of an attempt that failed because of its GPU: whether it runs again on another one, and the GPUs that no job
+#: of the batch gets any more.
+MOVES, QUARANTINE = "moves", "gpu_quarantine"
 NONCE = "nonce"  # the entry that shows that a supervisor wrote the result: see disk/nonce.py
 #: Entries that are a text where they are known.
 _TEXTS = (
@@ -97,6 +101,22 @@ class Result:
         """`line`, `file` and `offset` of what shows the cause; empty if nothing does."""
         found = self._entries.get("cause_evidence")
         return found if isinstance(found, dict) else {}
+
+    @property
+    def moves(self) -> bool:
+        """Whether the job runs again on another GPU, because of this one; that counts as no try."""
+        return self._entries.get(MOVES) is True
+
+    @property
+    def gpus(self) -> tuple[str, ...]:
+        """The GPUs of the attempt as tables name them: `2`, or `2:0` for a MIG instance."""
+        return labels(self._entries.get("gpus"))
+
+    @property
+    def quarantine(self) -> list[dict[str, Any]]:
+        """The GPUs that were not leased again when the attempt ended, each with a `reason`."""
+        found = self._entries.get(QUARANTINE)
+        return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
     @property
     def command_signal(self) -> str | None:

@@ -52,6 +52,7 @@ class Running:
     pid: int
     argv: tuple[str, ...] = ()  # the command as it runs
     host: str | None = None  # the other host where it runs; None: here
+    gpus: tuple[str, ...] = ()  # that it was given, as tables name them
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,16 @@ class Record:
                 return RUNNING
             case Finished(outcome=outcome):
                 return outcome.status
+
+    @property
+    def gpus(self) -> tuple[str, ...]:
+        """The GPUs that it has, or had, where the batch divides them."""
+        match self.state:
+            case Running(gpus=gpus):
+                return gpus
+            case Finished(result=result):
+                return result.gpus
+        return ()
 
     @property
     def warnings(self) -> tuple[str, ...]:

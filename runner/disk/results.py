@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from runner.core import clock, redact
 from runner.core.canonical import tagged
 from runner.core.fields import Fields
+from runner.core.gpu_labels import labels
 from runner.core.job import Attempt, Job
 from runner.core.result import Result
 from runner.core.state import (
@@ -234,6 +235,21 @@ class Unfinished(NamedTuple):
     started_at: str | None = None
     host: str | None = None
     error: str | None = None
+
+
+GPUS = "assigned_gpus"  # of the metadata: the entry `gpus` of the result, before there is one
+
+
+def gpus_of(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """What the metadata of an attempt say of the GPUs that it was given; empty if it was given none."""
+    return {GPUS: entries["gpus"]} if "gpus" in entries else {}
+
+
+def assigned_gpus(folder: str | os.PathLike[str]) -> tuple[str, ...]:
+    """The GPUs of the attempt that runs in this folder, as tables name them."""
+    metadata = layout.JobPaths(folder).metadata
+    found = record_file.look(metadata, lambda record: labels(record.get(GPUS)))
+    return found if isinstance(found, tuple) else ()
 
 
 def unfinished(folder: str | os.PathLike[str], result: Unreadable | None = None) -> Unfinished:

@@ -21,7 +21,7 @@ from runner.engine.events import (
     Notice,
     Tick,
 )
-from runner.engine.policy import delay_after, fails_for_all
+from runner.engine.policy import delay_after, fails_for_all, uncounted
 from runner.engine.progress import Follower
 from runner.engine.protocols import Executor, FixedPlan, Handle, JobSource, Observer, Requests, StopRequests, Wait
 from runner.engine.queue import Queue
@@ -241,7 +241,7 @@ class _Batch:
         if handle.pid is not None and handle not in self._announced:
             self._announced.add(handle)
             self._reasons.pop(handle.job.name, None)
-            state = Running(handle.started_at or "", handle.pid, handle.attempt.argv)
+            state = Running(handle.started_at or "", handle.pid, handle.attempt.argv, gpus=handle.attempt.gpus)
             record = Record(handle.job, state, handle.attempt.number)
             self.records[handle.job.name] = record
             self._send(JobStarted(record))
@@ -261,11 +261,17 @@ class _Batch:
         by_request = name in self._requested.stopped
         final = self._stopped or by_request
         delay = None if final else delay_after(self._options, record.state.outcome, tries, adopted=adopted)
+        free = "" if final else uncounted(record)
+        delay = 0.0 if free else delay
         self.records[name] = record
         self._send(JobEnded(record, again=delay is not None))
         if delay is None:
             if not by_request:  # what the user stopped did not fail
                 self._count_failure(record)
+        elif free:
+            self._tries[name] = tries - 1
+            self._queue.put_back(record.job)
+            self._send(Notice(f"{name} {free}."))
         elif status == INTERRUPTED:  # it was adopted, and lost its engine
             self._queue.put_back(record.job)
         else:

@@ -38,6 +38,13 @@ def delay_after(options: RunOptions, outcome: Outcome, tries: int, *, adopted: b
     return retry_delay(options, tries) if killed or outcome.status in options.retry_statuses else None
 
 
+def uncounted(record: Record) -> str:
+    """Why a job that failed runs again although it may have had all its tries; empty if it does not."""
+    if isinstance(record.state, Finished) and record.state.result.moves:
+        return "failed because of its GPU; it runs again on another one, which counts as no retry"
+    return ""
+
+
 def fails_for_all(failed: Record, records: Iterable[Record]) -> bool:
     """True if a program refused its command line, which all jobs have, but for what is their own.
 

@@ -5,20 +5,26 @@ from __future__ import annotations
 import getpass
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from runner.core.clock import now
+from runner.core.gpu_labels import label
 from runner.core.job import Job
 from runner.core.options import RunOptions
+from runner.core.result import MOVES, QUARANTINE
+from runner.core.state import COMPLETED, FAILED, KILLED
+from runner.core.text import count
 from runner.engine.protocols import Lease, Wait
 from runner.executors.supervised import Room, Supervised
-from runner.gpus import leases, visible
+from runner.gpus import faults, leases, visible
 from runner.gpus.devices import MEBIBYTE
 from runner.gpus.leases import Holder
 from runner.gpus.looker import Looker
 from runner.gpus.pool import Granted, Pool, Rules
+from runner.gpus.quarantine import Quarantine
 
 PAUSE = 0.1  # seconds for which the answer to one job holds for others that want as many GPUs
 KEY = "gpus_per_job"  # of a config, too
@@ -29,6 +35,7 @@ class GpuLease(Lease):
     """The GPUs of one job; None: it asks for none."""
 
     granted: Granted | None
+    entries: Mapping[str, Any] = field(default_factory=dict)  # of the result, beside those on the GPUs
 
 
 def wanted(job: Job, options: RunOptions) -> int:
@@ -48,7 +55,7 @@ def room_of(lease: Lease) -> Iterator[Room]:
         yield Room(env=visible.HIDDEN)
         return
     try:
-        yield Room(granted.environment, granted.descriptors, granted.entries())
+        yield Room(granted.environment, granted.descriptors, {**granted.entries(), **lease.entries})
     finally:
         leases.release(granted.descriptors)
 
@@ -69,6 +76,8 @@ class Gpus:
         )
         uuids = options.gpus.split(",")
         self._pool = Pool(uuids, rules, leases.folder(os.environ), Looker())
+        self._uuids = uuids
+        self._quarantine = Quarantine()
         self._running: list[tuple[Supervised, Granted]] = []
         self._since: dict[str, float] = {}  # name of a job that waits -> since when
         self._refused: dict[int, tuple[float, Wait]] = {}  # a number of GPUs that could not be had -> when, and why
@@ -78,18 +87,38 @@ class Gpus:
         number = wanted(job, self._options)
         if number == 0:
             return GpuLease(None)
+        if reason := self._too_few(number):
+            return Wait(reason, over=True)
         moment = time.monotonic()
         for less, (when, answer) in self._refused.items():
             if less <= number and moment - when < PAUSE:
                 return answer
         about = Holder(getpass.getuser(), os.getpid(), job.out_dir.parent.name, job.name, now())
-        found = self._pool.offer(job.name, number, about)
+        found = self._pool.offer(job.name, number, about, avoided := self._avoided(job, number))
         if isinstance(found, Granted):
             self._since.pop(job.name, None)
-            return GpuLease(found)
+            bad = self._quarantine.entries()
+            return GpuLease(found, {QUARANTINE: bad} if bad else {})
         answer = self._answer(job, found, moment)
-        self._refused[number] = moment, answer
+        if not avoided:  # else it holds for this job
+            self._refused[number] = moment, answer
         return answer
+
+    def _too_few(self, number: int) -> str:
+        """Why the batch can never give a job so many GPUs any more."""
+        reasons = self._quarantine.reasons()
+        if not reasons or len(self._uuids) - len(reasons) >= number:
+            return ""
+        bad = "; ".join(f"{label(one)}: {one['reason']:.100}" for one in self._quarantine.entries())
+        what = "no GPU works" if len(reasons) == len(self._uuids) else f"fewer than {count(number, 'GPU')} work"
+        return f"{what} ({bad}); repair or reset them, then --resume tries them again"
+
+    def _avoided(self, job: Job, number: int) -> dict[str, str]:
+        """The GPUs that this job is not to get: those in quarantine and, as long as there are others, those it left."""
+        reasons = self._quarantine.reasons()
+        left = dict.fromkeys(self._quarantine.left_by(job.name), "failed with this job")
+        both = {**left, **reasons}
+        return both if len(self._uuids) - len(both) >= number else reasons
 
     def _answer(self, job: Job, found: str, moment: float) -> Wait:
         """A wait for the reason that the pool gave."""
@@ -113,8 +142,23 @@ class Gpus:
         for handle, granted in self._running:
             if handle.done():
                 self._pool.ended(granted, handle.supervisor_pid)
+                self._judge(handle, granted)
         self._running = [entry for entry in self._running if not entry[0].done()]
         self._pool.read()
+
+    def _judge(self, handle: Supervised, granted: Granted) -> None:
+        """Take notice of what the end of a job says of its GPUs."""
+        result, job = handle.ended_with, handle.job
+        fault = None if result is None or result.status not in (FAILED, KILLED) else faults.of(result)
+        if fault is None:
+            if result is not None and result.status == COMPLETED:
+                self._quarantine.worked(granted.gpus)
+            return
+        self._quarantine.failed(job.name, granted.gpus, *fault)
+        others = len(set(self._uuids) - {*self._quarantine.left_by(job.name), *self._quarantine.reasons()})
+        moves = self._quarantine.may_move(job.name, others, len(granted.gpus))
+        entries = self._quarantine.entries()
+        handle.more = {**({MOVES: True} if moves else {}), **({QUARANTINE: entries} if entries else {})}
 
     def fileno(self) -> int:
         """Readable when the pool has to be read; -1 while it has not."""

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from runner.core import clock
+from runner.core.gpu_labels import labels
 from runner.core.job import Attempt, Job
 from runner.core.options import STOP, RunOptions
 from runner.core.result import Result
@@ -79,7 +80,9 @@ class Supervised:
         self._process = _supervisor(mark, job, room.descriptors)
         try:
             added = {**threads({**os.environ, **job.env}, options.max_workers, cpus.usable()), **room.env}
-            self.attempt = attempts.begin(job, provenance(job), added, options.checkpoints, mark)
+            about = {**provenance(job), **results.gpus_of(room.entries)}
+            self.attempt = attempts.begin(job, about, added, options.checkpoints, mark)
+            self.attempt = replace(self.attempt, gpus=labels(room.entries.get("gpus")))
         except BaseException:
             self._process.kill()
             self._process.wait()
@@ -89,6 +92,7 @@ class Supervised:
         self.started_at: str | None = None
         self._refused: Refused | None = None
         self._result: Result | None = None
+        self.more: Mapping[str, Any] = {}  # entries of the result that are known only when the job has ended
         self._unwritten: str | None = None
         self._text = b""
         self._crash = b""
@@ -140,6 +144,11 @@ class Supervised:
             nonce=self.attempt.nonce,
             nan_patience=self._options.nan_patience if self._options.on_nan == STOP else 0,
         )
+
+    @property
+    def ended_with(self) -> Result | None:
+        """What its supervisor sent last."""
+        return self._result
 
     @property
     def supervisor_pid(self) -> int:
@@ -194,7 +203,8 @@ class Supervised:
             if self._process.poll() is not None:  # else it may live, as its record says
                 supervisor_file.remove(Place.of_job(self.job))
         result = self._result or self._written() or self._record_lost()
-        if self._unwritten:
+        result = result.updated(**self.more)
+        if self._unwritten or self.more:
             self._unwritten = results.write_result(self.job, result)
         if self._unwritten:
             result = result.updated(
@@ -279,7 +289,8 @@ class Adopted:
         self.job = job
         self.pid = found.job_pid  # None: its supervisor has just started
         self.started_at = found.started_at
-        self.attempt = Attempt(job, found.attempt, found.argv, {process_tree.MARK: found.mark} if found.mark else {})
+        mark = {process_tree.MARK: found.mark} if found.mark else {}
+        self.attempt = Attempt(job, found.attempt, found.argv, mark, gpus=results.assigned_gpus(job.out_dir))
         self._supervisor = found
         self._options = options
         self._given_up = False  # it was killed, and stays

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from runner.core.gpu_labels import label
+
 MEBIBYTE = 1 << 20
 DIVIDED = "is divided into MIG instances"
 PROHIBITED, EXCLUSIVE = "prohibited", ("exclusive_process", "exclusive_thread")
@@ -51,17 +53,13 @@ class Gpu:
 
     def to_json(self, driver: str) -> dict[str, Any]:
         """What the record of an attempt says of it."""
+        more = {"pci": self.pci, "memory_total_mb": self.memory_total // MEBIBYTE, "driver": driver}
+        return self.named() | more
+
+    def named(self) -> dict[str, Any]:
+        """What tells it from others in a record."""
         part = {} if self.part is None else {"part": self.part}
-        return {
-            "uuid": self.uuid, "index": self.index, **part, "name": self.name, "pci": self.pci,
-            "memory_total_mb": self.memory_total // MEBIBYTE, "driver": driver,
-        }  # fmt: skip
-
-
-def label(record: Mapping[str, Any]) -> str:
-    """How a recorded GPU is called in tables and sentences."""
-    part = record.get("part")
-    return str(record.get("index", "")) + ("" if part is None else f":{part}")
+        return {"uuid": self.uuid, "index": self.index, **part, "name": self.name}
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,9 @@ DRAIN = 20.0  # seconds in which the driver may still show what a job of ours ha
 PATIENCE = 1800.0  # seconds in which others may overtake a job that waits for more GPUs
 
 
+NOTHING: Mapping[str, str] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """When a GPU counts as free, and how many jobs may share one."""
@@ -93,8 +96,11 @@ class Pool:
         self._said: dict[int, str] = {}  # a number of GPUs -> why there are not as many, at the last look
         self._described: dict[int, str] = {}  # a process of others -> what was first said of it
 
-    def offer(self, job: str, number: int, about: Holder) -> Granted | str:
-        """`number` GPUs for a job, or why others have them; an empty reason: they are our own, or not known yet."""
+    def offer(self, job: str, number: int, about: Holder, avoided: Mapping[str, str] = NOTHING) -> Granted | str:
+        """`number` GPUs for a job, or why others have them; an empty reason: they are our own, or not known yet.
+
+        `avoided`: UUIDs that it does not get, each with the reason.
+        """
         now = self._clock()
         since = self._waiting.setdefault(job, now)
         if self._first is None:
@@ -104,7 +110,7 @@ class Pool:
             return self._said.get(number, "")
         if snapshot.error:
             return self._say(number, snapshot.error)
-        found = {uuid: self._obstacle(uuid, snapshot, now) for uuid in self._uuids}
+        found = {uuid: self._obstacle(uuid, snapshot, now, avoided) for uuid in self._uuids}
         free = [uuid for uuid, obstacle in found.items() if obstacle is None]
         try:
             taken = leases.take(self._folder, free[:number], self._rules.places, about) if len(free) >= number else None
@@ -183,13 +189,13 @@ class Pool:
         environment = visible.environment(gpus, snapshot.kind, self._rules.ids)
         return Granted(gpus, tuple(taken.values()), snapshot.driver, waited, environment)
 
-    def _obstacle(self, uuid: str, snapshot: Snapshot, now: float) -> str | None:
+    def _obstacle(self, uuid: str, snapshot: Snapshot, now: float, avoided: Mapping[str, str]) -> str | None:
         """Who has a GPU; empty if it is a job of this batch. None: it is free."""
         gpu, use, rules = snapshot.gpu(uuid), self._use[uuid], self._rules
         if gpu is None:
             return f"{uuid} is not there any more"
-        if gpu.error:
-            return f"{gpu.label} {gpu.error}"
+        if problem := gpu.error or avoided.get(uuid):
+            return f"{gpu.label} {problem}"
         held = leases.holders(self._folder, uuid, rules.places)
         if len(held) >= rules.places:
             return "" if use.ours else f"{gpu.label} {held[0]}"

@@ -87,8 +87,10 @@ def _measured(state: BatchState, names: Sequence[str], width: int) -> list[Colum
     least_bar = LEAST_BAR if width < NARROW else GOOD_BAR
     bars = [Column(BAR, [""] * len(names), 5, least=least_bar, least_wide=MOST_BAR)]
     counted = any(progress.total for progress in state.progress.values()) or any(map(_counted, state.records.values()))
+    gpus = [",".join(record.gpus) for record in records]
     return [
         Column("state", states, least=wide, least_wide=wide),
+        *([Column("GPU", gpus, 3)] if any(record.gpus for record in state.records.values()) else []),
         Column("iter", [_position(state, name) for name in names], 1, right=True, least_wide=max(widest, 7)),
         *(bars if counted else []),
         Column("loss", [_loss(state, name, "loss") for name in names], 2, right=True, least_wide=7),

@@ -35,10 +35,13 @@ class JobStatus:
     note: str | None = None  # what was done with it by request: `skipped by request`
     started_at: str | None = None
     ended_at: str | None = None
+    gpus: Sequence[str] = ()  # that it has or had, where the batch divides them
 
     def to_json(self) -> dict[str, Any]:
         """The entry of `status --json`."""
-        note = {"note": self.note} if self.note else {}
+        more: dict[str, Any] = {"note": self.note} if self.note else {}
+        if self.gpus:
+            more["gpus"] = list(self.gpus)
         if self.ended:
             return {
                 "status": self.status,
@@ -48,17 +51,17 @@ class JobStatus:
                 "final_metrics": dict(self.metrics),
                 "best_metrics": dict(self.best),
                 "warnings": list(self.warnings),
-                **note,
+                **more,
             }
         if self.status == PENDING:
-            return {"status": self.status, **note}
+            return {"status": self.status, **more}
         if self.status == UNREADABLE:
-            return {"status": self.status, "error": self.error, **note}
+            return {"status": self.status, "error": self.error, **more}
         host = {"host": self.host} if self.host else {}
-        return {"status": self.status, "pid": self.pid, "attempt": self.attempt, **host}
+        return {"status": self.status, "pid": self.pid, "attempt": self.attempt, **host, **more}
 
-    def line(self, name: str) -> str:
-        """`  easy_first    completed in 4 min 05 s (attempt 2)`"""
+    def line(self, name: str, gpu_width: int = 0) -> str:
+        """`  easy_first    completed in 4 min 05 s (attempt 2)`; with a column for its GPUs if that has a width."""
         words = [f"{self.status} on {self.host}" if self.host else self.status]
         if self.status == UNREADABLE:
             words = [f"{UNREADABLE}:"]
@@ -71,7 +74,13 @@ class JobStatus:
             words[-1] += ":"
         words.append(cause)
         words.append(f"({self.note})" if self.note else "")
-        return f"  {plain(name):<38} {' '.join(filter(None, words))}{warned(self.warnings)}"
+        gpus = f"{self.gpu_words:<{gpu_width}} " if gpu_width else ""
+        return f"  {plain(name):<38} {gpus}{' '.join(filter(None, words))}{warned(self.warnings)}"
+
+    @property
+    def gpu_words(self) -> str:
+        """`GPU 0,2`"""
+        return f"GPU {','.join(self.gpus)}" if self.gpus else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +144,9 @@ class BatchStatus:
             yield f"  note: {plain(self.note)}"
         if self.tags:
             yield f"  tags: {plain(', '.join(self.tags))}"
+        gpu_width = max((len(job.gpu_words) for job in self.jobs.values()), default=0)
         for name, job in self.jobs.items():
-            yield job.line(name)
+            yield job.line(name, gpu_width)
 
 
 @dataclass(frozen=True, slots=True)

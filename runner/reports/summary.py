@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from runner.core.job import Plan
+from runner.core.result import QUARANTINE
 from runner.core.state import (
     COMPLETED,
     ERROR,
@@ -65,8 +66,16 @@ def summary(plan: Plan, records: Sequence[Record], timestamp: str) -> dict[str, 
         "total_experiments": len(records),
         **counts(records),
         "completed_with_warnings": warned_number(records),
+        **_quarantine(records),
         "results": {record.job.name: _entry(record) for record in records},
     }
+
+
+def _quarantine(records: Iterable[Record]) -> dict[str, Any]:
+    """The GPUs that were not leased again, where there are any."""
+    results = [record.state.result for record in records if isinstance(record.state, Finished)]
+    found = {str(one.get("uuid")): one for result in results for one in result.quarantine}
+    return {QUARANTINE: list(found.values())} if found else {}
 
 
 def _entry(record: Record) -> dict[str, Any]:

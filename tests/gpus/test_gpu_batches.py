@@ -222,6 +222,63 @@ def test_a_sweep_over_the_number_of_gpus(machine: Machine, work: Workspace) -> N
     assert not any("gpus_per_job" in word for job in jobs for word in job["command"])
 
 
+BROKEN = """\
+if "GPU-1" in os.environ["CUDA_VISIBLE_DEVICES"]:
+    [path.unlink() for path in mine]
+    sys.exit("RuntimeError: CUDA error: uncorrectable ECC error encountered")
+"""
+
+
+def test_a_broken_gpu_gets_no_further_job_and_its_job_runs_elsewhere(machine: Machine, work: Workspace) -> None:
+    configs(work, 4, BROKEN)
+    out = work.run(*START, "--gpus", "1,0", code=0).stdout
+    assert out.count("failed because of its GPU; it runs again on another one, which counts as no retry") == 1
+    first = next(path for path in work.batch.glob("*/attempt_1"))
+    lost = read(first / "experiment_result.json")
+    assert lost["status"] == "failed" and lost["moves"] is True and lost["gpus"][0]["uuid"] == uuid(1)
+    assert [one["index"] for job in "abcd" for one in work.result(job)["gpus"]] == [0] * 4
+    (bad,) = read(work.batch / "experiment_summary.json")["gpu_quarantine"]
+    assert bad["uuid"] == uuid(1) and "uncorrectable ECC" in bad["reason"]
+
+
+def test_without_a_gpu_that_works_the_jobs_stay_pending(machine: Machine, work: Workspace) -> None:
+    configs(work, 3, BROKEN)
+    out = work.run(*START, "--gpus", "1", code=1).stdout
+    assert "No further job is started: no GPU works (1: " in out and "2 pending" in out
+    assert work.result("a")["status"] == "failed" and "moves" not in work.result("a")
+    (bad,) = read(work.batch / "experiment_summary.json")["gpu_quarantine"]
+    assert bad["index"] == 1
+
+
+def test_code_that_fails_on_every_gpu_fails_once_for_each_and_costs_none(machine: Machine, work: Workspace) -> None:
+    text = "[path.unlink() for path in mine]; sys.exit('RuntimeError: CUDA error: device-side assert triggered')"
+    configs(work, 2, text)
+    work.write("c/z.py", "")
+    work.run(*START, "--gpus", "all", code=1)
+    for job in "ab":
+        attempts = [work.batch / job / f"attempt_{number}" for number in (1, 2)]
+        cards = [read(path / "experiment_result.json")["gpus"][0]["uuid"] for path in attempts]
+        cards.append(work.result(job)["gpus"][0]["uuid"])
+        assert len(set(cards)) == 3 and "moves" not in work.result(job)
+    assert work.result("z")["status"] == "completed"
+
+
+def test_status_has_a_column_for_the_gpus(machine: Machine, work: Workspace) -> None:
+    configs(work, 3)
+    (work / "hold").touch()
+    process = work.start(*START, "--gpus", "2,0", "--max_workers", 2)
+    wait_until(lambda: len(list((work / "claims").iterdir())) == 2, "two jobs run")
+    lines = work.run("status", code=0).stdout.splitlines()
+    assert [line[:55].rstrip() for line in lines if line.startswith("  ")] == [
+        f"  {'a':<38} GPU 2 running", f"  {'b':<38} GPU 0 running", f"  {'c':<38}       pending",
+    ]  # fmt: skip
+    jobs = json.loads(work.run("status", "--json", code=0).stdout)["jobs"]
+    assert jobs["a"]["gpus"] == ["2"] and "gpus" not in jobs["c"]
+    (work / "hold").unlink()
+    process.communicate(timeout=60)
+    assert f"  {'a':<38} GPU 2 completed" in work.run("status", code=0).stdout
+
+
 def test_auto_without_a_driver_runs_on_the_cpu_unless_a_config_wants_cuda(machine: Machine, work: Workspace) -> None:
     machine.state.write_text(json.dumps({"error": "no NVIDIA driver is installed"}))
     work.write("job.py", "import os; print('sees', os.environ.get('CUDA_VISIBLE_DEVICES'))")

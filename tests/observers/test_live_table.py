@@ -52,6 +52,17 @@ def test_a_sweep_shows_what_its_runs_differ_in(width: int, there: set[str], left
     assert all(width_of(line) <= width for line in lines(fitted.columns))
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_gpus_of_jobs_are_a_column_where_a_batch_divides_them(width: int) -> None:
+    state = sweep_of(3)
+    assert "GPU" not in {column.heading for column in live_table.table(state, list(state.records), width).columns}
+    job = state.records["run_001"].job
+    state.apply(JobStarted(Record(job, Running("", 2, gpus=("2", "0:1")))))
+    fitted = live_table.table(state, list(state.records), width)
+    (column,) = (column for column in fitted.columns if column.heading == "GPU")
+    assert list(column.cells) == ["", "2,0:1", ""] and all(width_of(line) <= width for line in lines(fitted.columns))
+
+
 def test_columns_do_not_move_when_the_first_iteration_comes() -> None:
     state = sweep_of(3)
     names = list(state.records)

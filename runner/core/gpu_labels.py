@@ -1,0 +1,17 @@
+"""How a recorded GPU is called in tables and sentences: `2`; a MIG instance `2:0`, as NVIDIA's tools write it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def label(record: Mapping[str, Any]) -> str:
+    """Of an entry of `gpus` in the result of an attempt."""
+    part = record.get("part")
+    return str(record.get("index", "")) + ("" if part is None else f":{part}")
+
+
+def labels(records: object) -> tuple[str, ...]:
+    """Of `gpus` in a record; empty for what is no list of GPUs."""
+    return tuple(label(one) for one in records if isinstance(one, dict)) if isinstance(records, list) else ()
