@@ -59,6 +59,8 @@ class RunnerConf:
     keep_running: bool = False
     # Which logs get a timestamp a line: all, combined, none.
     log_timestamps: str = "all"
+    # Keep the beginning and the end of a log that is longer, half of so many MB each.
+    max_log_mb: float | None = None
     # Keys whose values are recorded although they look like secrets.
     not_secret: list[str] = field(default_factory=list)
     # Regular expressions with named groups, for metrics in lines that the runner does not read by itself.

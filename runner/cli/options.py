@@ -30,7 +30,7 @@ SIMULATION = {
     "advanced": "compare the runs of the experiment",
 }
 #: Options that --no-… takes back: a resumed batch keeps them otherwise.
-TAKEN_BACK = ("timeout", "stall_timeout", "fail_fast", "max_failures", "keep_running", "gpu_wait")
+TAKEN_BACK = ("timeout", "stall_timeout", "fail_fast", "max_failures", "keep_running", "gpu_wait", "max_log_mb")
 #: Options for a tree of configs only.
 OF_TREES = ("output_root", "extensions", "subdir", "rerun", "runners")
 #: Words for jobs that did not complete. Lost: its processes are gone, and left no record.
@@ -216,6 +216,8 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     add(group, "name", help="the batch folder is NAME_<date>_<time> (default: experiment)")
     logs = "which logs get a timestamp a line; with combined, the other two keep the exact bytes (default: all)"
     add(group, "log_timestamps", choices=LOG_TIMESTAMPS, help=logs)
+    most = "keep the beginning and the end of a log that is longer, half of N MB each (default: all of it)"
+    add(group, "max_log_mb", type=collected(positive), metavar="N", help=most)
     json = "print the summary (or, with --dry-run, the plan) as JSON on standard output"
     add(group, "json", action="store_true", help=json)
     secret = "KEY is not a secret, whatever its value looks like: record it; repeatable"

@@ -38,6 +38,7 @@ class RunOptions:
     config_timeout: float = 10.0  # to evaluate one config that has to be executed
     keep_running: bool = False  # a job continues when the engine is gone
     log_timestamps: str = "all"
+    max_log_mb: float | None = None  # of each log of a job: its beginning and its end are kept
     checkpoints: tuple[str, ...] = ()  # patterns of what counts as one, below a job's folder; none: the usual ones
     metric_patterns: tuple[str, ...] = ()  # regular expressions that read metrics in lines of output
     max_workers: int = 1
@@ -106,7 +107,7 @@ class RunOptions:
 NAMES = tuple(field.name for field in fields(RunOptions))
 _LEAST = {"timeout": 0, "stall_timeout": 0, "max_failures": 1, "retries": 0, "retry_delay": 0, "nan_patience": 1,
           "config_timeout": 0, "max_workers": 1, "gpus_per_job": 0, "jobs_per_gpu": 1, "gpu_wait": 0, "gpu_free_mb": 0,
-          "gpu_settle": 0, "gpu_backfill": 0}  # fmt: skip
+          "gpu_settle": 0, "gpu_backfill": 0, "max_log_mb": 1}  # fmt: skip
 _NUMBERS = ("grace", "gpu_ignore_pid")  # lists of numbers; the others hold words
 
 

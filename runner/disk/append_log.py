@@ -19,6 +19,10 @@ class Log:
         self.name = place.name
         self.cause: str | None = None  # of the first write that failed
         self.lost = 0
+        self.size = 0  # bytes that were written
+        self._open(place)
+
+    def _open(self, place: Place) -> None:
         self._descriptor = -1
         try:
             self._descriptor = place.open(APPEND)
@@ -35,6 +39,7 @@ class Log:
                 write_all(self._descriptor, b"".join(pieces)[written:])
         except OSError as error:
             self._remember(error, total - written)
+        self.size += total
 
     @property
     def error(self) -> str | None:

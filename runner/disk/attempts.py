@@ -189,7 +189,8 @@ def archive_attempt(job: Job, *, whole: bool) -> None:
 
 
 def _is_ours(name: str) -> bool:
-    return name in (*layout.RUNNER_OWNED, layout.RESOLVED) or Path(name).stem == "config_used"
+    owned = name in (*layout.RUNNER_OWNED, layout.RESOLVED) or layout.is_log(name)
+    return owned or Path(name).stem == "config_used"
 
 
 def _free(place: Place) -> Place:

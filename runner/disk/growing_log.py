@@ -6,9 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
-from runner.disk.reading import open_regular
+from runner.disk.log_text import LogText
 
 BLOCK = 1 << 16  # bytes that are read at once
 LONGEST = 1 << 16  # bytes of a line on average; of longer ones, less is shown than was requested
@@ -23,7 +22,7 @@ class GrowingLog:
 
     def __init__(self, path: Path, lines: int) -> None:
         """Begin with the last `lines` lines, or with `lines` of LONGEST bytes if that is less."""
-        self._file: BinaryIO = open_regular(str(path))
+        self._file = LogText(path)
         self._at, self._cut = _start(self._file, lines)
 
     def blocks(self) -> Iterator[bytes]:
@@ -39,7 +38,7 @@ class GrowingLog:
             block = self._file.read(min(BLOCK, end - self._at))
             if not block:
                 return
-            self._at += len(block)
+            self._at = self._file.tell()
             yield block
 
     def __enter__(self) -> GrowingLog:
@@ -48,13 +47,14 @@ class GrowingLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._file.__exit__(kind, error, trace)
 
 
-def _start(file: BinaryIO, lines: int) -> tuple[int, bool]:
+def _start(file: LogText, lines: int) -> tuple[int, bool]:
     """Where the last lines begin, and whether that is within a line."""
     end = position = file.seek(0, os.SEEK_END)
-    least = max(end - lines * LONGEST, 0)
+    left_out, after = file.hole
+    least = max(end - lines * LONGEST, after if left_out < after else 0)
     while position > least:
         begin = max(position - BLOCK, least)
         file.seek(begin)
@@ -67,4 +67,6 @@ def _start(file: BinaryIO, lines: int) -> tuple[int, bool]:
             if lines == 0:
                 return begin + at + 1, False
         position = begin
+    if left_out < after == least < end:
+        return left_out, False  # the line that says what was left out comes first
     return least, 0 < least < end

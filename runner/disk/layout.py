@@ -9,6 +9,7 @@ METRICS = "metrics.jsonl"
 PARSED_METRICS = "parsed_metrics.jsonl"  # what the supervisor understood of the output, of a job without the above
 STDOUT, STDERR, COMBINED = "stdout.log", "stderr.log", "combined.log"
 LOGS = (STDOUT, STDERR, COMBINED)
+PART = ".part_"  # after the name of a log that has a limit: its end, in files part_1, part_2, …
 JOB_ERROR = "error.json"  # written by the job itself, if it wants to explain its failure
 JOB_REPORT = "job.json"  # written by the job itself, if its outputs are in another folder
 SUPERVISOR = "supervisor.json"  # which processes run the job, and on which host
@@ -38,6 +39,12 @@ PICKLE, META = "result.pkl", "meta.json"  # in the folder of a config of the lib
 OWN = ".runner"  # in the library's output folder: locks/, and aside/ for results that are being computed again
 LIST_CACHE = ".list_cache.json"  # in the base folder: what `list` shows of batches that have ended
 INDUCTOR_CACHE = ".inductor_cache"  # in the base folder: what torch.compile may use again
+
+
+def is_log(name: str) -> bool:
+    """Whether it is the name of a job's log, or of a part of one."""
+    log, found, number = name.partition(PART)
+    return log in LOGS and (not found or number.isdecimal())
 
 
 class JobPaths:

@@ -12,6 +12,8 @@ TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
+    from runner.disk.log_text import LogText
+
 TAIL = 1 << 18  # bytes of a log's end
 LARGEST = 1 << 24  # bytes of a record of one job, or of a config
 LARGEST_OF_BATCH = 1 << 28  # bytes of a record of a whole batch
@@ -44,14 +46,19 @@ def read_json(path: str | os.PathLike[str], largest: int = LARGEST, *, links: bo
 
 
 def last_lines(path: str, size: int = TAIL, *, links: bool = False) -> list[bytes]:
-    """The last whole lines of a log, as they are."""
+    """The last whole lines of a file that grows, as they are."""
     try:
         with open_regular(path, links=links) as file:
-            end = file.seek(0, os.SEEK_END)
-            file.seek(max(end - size, 0))
-            lines = file.read(size).split(b"\n")
+            return last_lines_of(file, size)
     except OSError:
         return []
+
+
+def last_lines_of(file: BinaryIO | LogText, size: int = TAIL) -> list[bytes]:
+    """The last whole lines of an open file. Raises OSError."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(end - size, 0))
+    lines = file.read(size).split(b"\n")
     if end > size:
         del lines[0]  # its beginning lies before what was read
     return lines

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runner.disk import checkpoints, layout
 
-LOGS = (*layout.LOGS, "master_log.txt", "runner.log", layout.ERROR_DETAILS)
+LOGS = ("master_log.txt", "runner.log", layout.ERROR_DETAILS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def of_batch(root: Path, folders: Iterable[Path], patterns: Sequence[str] = ()) 
     found = Counter(checkpoints=0, logs=0, rest=0)
     counted: set[tuple[int, int]] = set()
     for entry, in_checkpoint in _files(str(root.absolute()), saved):
-        kind = "checkpoints" if in_checkpoint else "logs" if entry.name in LOGS else "rest"
+        kind = "checkpoints" if in_checkpoint else "logs" if entry.name in LOGS or layout.is_log(entry.name) else "rest"
         found[kind] += _size(entry, counted)
     return Usage(**found)
 

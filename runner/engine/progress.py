@@ -68,7 +68,7 @@ class Follower:
         self._clock = clock
         self._compiles = job.config.get("compile") is True
         self._metrics, self._parsed = Tail(paths.metrics, BLOCK, links=True), Tail(paths.parsed_metrics, BLOCK)
-        self._output = Tail(paths.combined, BLOCK)
+        self._output = Tail(paths.combined, BLOCK, log=True)
         self._measured = False
         self._pace = Pace()
         self._said = ""  # the phase that the output named last

@@ -132,6 +132,7 @@ class Supervised:
             keep_running=self._options.keep_running,
             grace=self._options.grace,
             log_timestamps=self._options.log_timestamps,
+            max_log_mb=self._options.max_log_mb,
             formats=FORMATS.targets(),
             path=[path for path in sys.path if path] if FORMATS.beyond() else [],
             metric_patterns=self._options.metric_patterns,

@@ -71,7 +71,8 @@ def supervise(request: Request, control: ControlPipe, signals: Signals) -> int:
     sys.path += request.path
     output = OutputReader(folder, request.formats, request.metric_patterns, Divergence(request.nan_patience))
     out_log, err_log, both = (folder / name for name in layout.LOGS)
-    streams = Streams(out[0], err[0], (out_log, err_log, both), request.log_timestamps, output.feed)
+    paths = out_log, err_log, both
+    streams = Streams(out[0], err[0], paths, request.log_timestamps, output.feed, request.max_log_mb)
     try:
         pid = spawn(request.argv, request.env, request.cwd, out[1], err[1])
     except OSError as error:
@@ -220,7 +221,7 @@ def result_of(
         final_checkpoint=latest_checkpoint(paths.folder, request.checkpoints),
         final_metrics=measured.final,
         best_metrics=measured.best,
-        warnings=[*measured.warnings, *streams.cuts],
+        warnings=[*measured.warnings, *streams.warnings],
         run_dir=outcome.run_dir(paths),
     )
     more: dict[str, Any] = {NONCE: request.nonce} if request.nonce else {}

@@ -11,7 +11,8 @@ import signal
 from runner.core import clock
 from runner.core.causes import COMMAND_LINE, HOST_OOM
 from runner.disk import layout
-from runner.disk.reading import last_lines, read_json, text
+from runner.disk.log_text import last_lines
+from runner.disk.reading import read_json, text
 from runner.supervisor import error_cause, exit_codes, line_kinds, out_of_memory, refusal
 from runner.supervisor.messages import Request
 from runner.supervisor.out_of_memory import KillCounters

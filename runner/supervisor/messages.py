@@ -33,8 +33,8 @@ class Request:
 
     __slots__ = (
         "argv", "checkpoints", "config", "cwd", "env", "formats", "grace", "keep_running", "log_timestamps",
-        "metric_patterns", "nan_patience", "nonce", "not_secret", "out_dir", "own", "path", "result", "root", "script",
-        "stall_timeout", "timeout",
+        "max_log_mb", "metric_patterns", "nan_patience", "nonce", "not_secret", "out_dir", "own", "path", "result",
+        "root", "script", "stall_timeout", "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +61,7 @@ class Request:
         not_secret: Sequence[str] = (),
         nonce: str = "",
         nan_patience: int = 0,
+        max_log_mb: float | None = None,
     ) -> None:
         self.argv: Final = list(argv)
         self.env: Final = dict(env)
@@ -82,6 +83,7 @@ class Request:
         self.not_secret: Final = list(not_secret)
         self.nonce: Final = nonce
         self.nan_patience: Final = nan_patience
+        self.max_log_mb: Final = max_log_mb
         self.root: Final = root or os.path.dirname(out_dir)
 
     @property

@@ -18,6 +18,7 @@ from functools import partial
 
 from runner.core.clock import Stamp
 from runner.disk.append_log import Log
+from runner.disk.log_parts import CappedLog
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
     StrPath = str | os.PathLike[str]
 
 BLOCK = 1 << 18  # bytes read from a pipe at once at most: what a pipe holds, so that a flood costs few system calls
-REUSED = 1 << 22  # bytes up to which malloc keeps freed memory for the next block, which then costs no page faults
+REUSED = 1 << 20  # bytes up to which malloc keeps freed memory for the next block, which then costs no page faults
 HELD = 1 << 16  # bytes of an unfinished line kept back from combined.log at most
 VISIBLE_AFTER = 0.1  # seconds until an unfinished line is shown in combined.log
+LARGE = 1_000_000_000  # bytes of a log without a limit that deserve a warning
 BAR_EVERY = 1.0  # seconds between two states of a progress bar in combined.log
 
 
@@ -217,7 +219,8 @@ class Reader(threading.Thread):
 class Streams:
     """The two pipes of one job and its three logs. `timestamps` is `all`, `combined` or `none`.
 
-    `also` gets each block with the number of its stream, 0 or 1, and must return at once.
+    `also` gets each block with the number of its stream, 0 or 1, and must return at once. Of a log that would be larger
+    than `max_log_mb` the beginning and the end are kept.
     """
 
     def __init__(
@@ -227,17 +230,27 @@ class Streams:
         paths: tuple[StrPath, StrPath, StrPath],
         timestamps: str,
         also: Callable[[int, bytes], None],
+        max_log_mb: float | None = None,
     ) -> None:
         bytes(REUSED)  # malloc reuses what is smaller than the largest piece that was freed; none of it is touched
         self._leave, self._finish = os.pipe()
-        out, err, both = (Log(path) for path in paths)
+        stamped = timestamps == "all"
+        with_time = (stamped, stamped, timestamps != "none")
+        self._capped: list[CappedLog] = []
+        out, err, both = (self._log(*each, max_log_mb) for each in zip(paths, with_time, strict=True))
         self.logs = (out, err, both)
         self._combined = Combined(both, stamped=timestamps != "none")
-        stamped = timestamps == "all"
         self._readers = (
             Reader(stdout, "stdout", out, self._combined, self._leave, partial(also, 0), stamped=stamped),
             Reader(stderr, "stderr", err, self._combined, self._leave, partial(also, 1), stamped=stamped),
         )
+
+    def _log(self, path: StrPath, stamped: bool, max_log_mb: float | None) -> Log:
+        if max_log_mb is None:
+            return Log(path)
+        log = CappedLog(path, round(max_log_mb * 1e6), Stamp() if stamped else lambda: b"")
+        self._capped.append(log)
+        return log
 
     @property
     def readers(self) -> tuple[Reader, Reader]:
@@ -260,6 +273,9 @@ class Streams:
         os.write(self._finish, b"x")
         self.join(seconds)
         self._combined.close_line()
+        if self.done:
+            for log in self._capped:
+                log.join()
 
     @property
     def last_output(self) -> float:
@@ -272,6 +288,17 @@ class Streams:
         return [f"{log.error} ({log.lost} bytes lost)" for log in self.logs if log.error]
 
     @property
-    def cuts(self) -> list[str]:
-        """A sentence for each log that lacks a part of the output."""
-        return [f"{log.name} was cut: {log.cause}, {log.lost} bytes lost" for log in self.logs if log.lost]
+    def warnings(self) -> list[str]:
+        """A sentence for each log that lacks a part of the output, or is very large."""
+        lost = [f"{log.name} was cut: {log.cause}, {log.lost} bytes lost" for log in self.logs if log.lost]
+        left_out = [
+            f"{log.name} has the beginning and the end only, {log.left_out} bytes were left out (--max_log_mb)"
+            for log in self._capped
+            if log.left_out
+        ]
+        large = [
+            f"{log.name} has {log.size / 1e9:.1f} GB; --max_log_mb N keeps its beginning and its end only"
+            for log in self.logs
+            if log.size > LARGE and not self._capped
+        ]
+        return [*lost, *left_out, *large]

@@ -201,7 +201,7 @@ def test_a_log_that_cannot_be_written_never_stops_the_reading(tmp_path: Path) ->
     assert full.streams.join(5)
     full.streams.finish(1)
     assert full.streams.errors == ["full: is a device and not a regular file (34000 bytes lost)"]
-    assert full.streams.cuts == ["full was cut: is a device and not a regular file, 34000 bytes lost"]
+    assert full.streams.warnings == ["full was cut: is a device and not a regular file, 34000 bytes lost"]
     assert full.handed_over[0] == b"lost here\n" * 1000  # what reads the metrics does not need the log
     assert (tmp_path / "both").read_bytes().count(b"lost here") == 1000
 
