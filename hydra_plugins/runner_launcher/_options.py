@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra_plugins.runner_launcher._errors import LaunchError
-from runner.cli.option_types import checkpoints, metric_pattern
+from runner.cli.option_types import cause_rules, checkpoints, metric_pattern
 from runner.core.options import GPU_IDS, LOG_TIMESTAMPS, NAMES, ON_NAN, RETRY_CAUSES, RunOptions
 
 
@@ -31,6 +31,7 @@ def checked(given: Mapping[str, Any]) -> Options:
     values["gpus"] = ",".join(map(str, gpus)) if isinstance(gpus, Sequence) and not isinstance(gpus, str) else str(gpus)
     if problems := [f"hydra.launcher.{problem}" for problem in _problems(values)]:
         raise LaunchError(*problems)
+    values["causes"] = values["causes"] and cause_rules(values["causes"])
     values["max_workers"] = values["workers"] or 1  # as run_experiments.py calls it
     run = RunOptions().updated({name: values[name] for name in NAMES if name in values})
     return Options(values["resume"], values["allow_missing"], values["workers"] is not None, run)
@@ -50,8 +51,10 @@ def _problems(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"grace={values['grace']}: is not three numbers of seconds, such as [10,5,10]"
     if not values["retry_on"] or set(values["retry_on"]) - RETRY_CAUSES.keys():
         yield f"retry_on={values['retry_on']}: must name causes of {', '.join(RETRY_CAUSES)}"
-    for name, check in (("metric_patterns", metric_pattern), ("checkpoints", checkpoints)):
-        for text in values[name]:
+    rules = [values["causes"]] if values["causes"] else []
+    checks = (("metric_patterns", metric_pattern), ("checkpoints", checkpoints), ("causes", cause_rules))
+    for name, check in checks:
+        for text in rules if name == "causes" else values[name]:
             try:
                 check(text)
             except ArgumentTypeError as error:

@@ -65,6 +65,8 @@ class RunnerConf:
     not_secret: list[str] = field(default_factory=list)
     # Regular expressions with named groups, for metrics in lines that the runner does not read by itself.
     metric_patterns: list[str] = field(default_factory=list)
+    # A file with more rules for why a job fails.
+    causes: str = ""
     # Which files or folders of a job are checkpoints, as "**/*.ckpt"; the usual ones where there is none.
     checkpoints: list[str] = field(default_factory=list)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from runner.core.options import RETRY_CAUSES
 from runner.core.text import seconds as text_seconds
 from runner.disk.checkpoints import is_pattern
 from runner.output.pattern import Pattern
+from runner.supervisor import cause_rules as rules
 
 
 class Default:
@@ -87,6 +89,18 @@ def metric_pattern(text: str) -> str:
     except ValueError as error:
         raise ArgumentTypeError(f"{text!r} {error}") from None
     return text
+
+
+def cause_rules(text: str) -> str:
+    """The absolute path of a file of rules."""
+    path = str(Path(text).expanduser().absolute())
+    try:
+        rules.load(path)
+    except OSError as error:
+        raise ArgumentTypeError(f"{text}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+    return path
 
 
 def positive(text: str) -> int:

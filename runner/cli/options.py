@@ -6,6 +6,7 @@ import argparse
 
 from runner.cli.option_types import (
     Default,
+    cause_rules,
     causes,
     checkpoints,
     collected,
@@ -229,6 +230,8 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
         "--metric-pattern", "--metric_pattern", action="append", dest="metric_patterns", type=collected(metric_pattern),
         metavar="REGEX", help=pattern,
     )  # fmt: skip
+    rules = "a file with more rules for why a job fails, see docs/failures.md"
+    add(group, "causes", type=collected(cause_rules), metavar="FILE", help=rules)
     more = "send the events of the batch to this observer of a plugin too; repeatable"
     group.add_argument("--observer", action="append", dest="observers", metavar="NAME", help=more)
 

@@ -41,6 +41,7 @@ class RunOptions:
     max_log_mb: float | None = None  # of each log of a job: its beginning and its end are kept
     checkpoints: tuple[str, ...] = ()  # patterns of what counts as one, below a job's folder; none: the usual ones
     metric_patterns: tuple[str, ...] = ()  # regular expressions that read metrics in lines of output
+    causes: str = ""  # a file with more rules for why a job fails
     max_workers: int = 1
     executor: str = "local"
     gpus: str = ""  # the UUIDs of those that the batch may use, with commas; empty: every job sees all

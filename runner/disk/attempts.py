@@ -133,9 +133,7 @@ def _edited(job: Job, source: Path) -> bool:
     """True if the config, or a base of it, has changed since it was planned."""
     planned = {source: job.files.get(job.snapshot or ""), **job.bases}
     try:
-        return any(
-            content is not None and read_bytes(path, links=True) != content for path, content in planned.items()
-        )
+        return any(content is not None and read_bytes(path, links=True) != content for path, content in planned.items())
     except OSError:
         return True
 

@@ -9,7 +9,7 @@ import os
 import re
 
 from runner.disk import layout
-from runner.disk.reading import last_lines_of, open_regular
+from runner.disk.reading import open_regular, placed_lines_of
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
@@ -162,10 +162,10 @@ class LogText:
             part.file.close()
 
 
-def last_lines(path: str) -> list[bytes]:
-    """The last whole lines of a log, as they are; none of one that cannot be read."""
+def placed_lines(path: str) -> tuple[list[bytes], int]:
+    """The last whole lines of a log, as they are, and the place behind them; none of one that cannot be read."""
     try:
         with LogText(path) as text:
-            return last_lines_of(text)
+            return placed_lines_of(text)
     except OSError:
-        return []
+        return [], 0

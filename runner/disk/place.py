@@ -163,4 +163,3 @@ def _enter(above: int, name: str, *, make: bool) -> int:
     except FileExistsError:  # another process has made it
         pass
     return _enter(above, name, make=False)
-

@@ -56,12 +56,17 @@ def last_lines(path: str, size: int = TAIL, *, links: bool = False) -> list[byte
 
 def last_lines_of(file: BinaryIO | LogText, size: int = TAIL) -> list[bytes]:
     """The last whole lines of an open file. Raises OSError."""
+    return placed_lines_of(file, size)[0]
+
+
+def placed_lines_of(file: BinaryIO | LogText, size: int = TAIL) -> tuple[list[bytes], int]:
+    """The same, and the place in the file behind them; there is a line end of one byte between two of them."""
     end = file.seek(0, os.SEEK_END)
     file.seek(max(end - size, 0))
     lines = file.read(size).split(b"\n")
     if end > size:
         del lines[0]  # its beginning lies before what was read
-    return lines
+    return lines, file.tell()
 
 
 def text(line: bytes, skip: int = 0) -> str:

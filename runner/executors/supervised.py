@@ -144,6 +144,7 @@ class Supervised:
             not_secret=self.job.not_secret,
             nonce=self.attempt.nonce,
             nan_patience=self._options.nan_patience if self._options.on_nan == STOP else 0,
+            causes=self._options.causes,
         )
 
     @property

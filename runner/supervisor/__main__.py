@@ -16,7 +16,6 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
 import signal
 import time
 
-from runner.core.causes import DIVERGED
 from runner.core.result import NONCE, Result
 from runner.core.stopwatch import Stopwatch
 from runner.disk import atomic, layout, supervisor_file
@@ -27,7 +26,7 @@ from runner.output.divergence import Divergence
 from runner.processes import process_id, process_tree, shortage
 from runner.processes.prctl import PR_SET_CHILD_SUBREAPER, prctl
 from runner.processes.signals import Signals, unblock
-from runner.supervisor import explanation, outcome
+from runner.supervisor import outcome
 from runner.supervisor.control_pipe import ControlPipe, notify
 from runner.supervisor.messages import Ended, Refused, Request, Started
 from runner.supervisor.out_of_memory import KillCounters
@@ -174,35 +173,16 @@ def explained(
     result = result_of(request, times, end, sentence, streams, output)
     if end.status == "completed":
         return result, ""
-    if end.diverged:
-        return diverged(request, result, output.divergence), ""
-    why = explanation.explain(end, request, kills)
-    words, details = why.text, why.traceback
-    if words.startswith("KeyboardInterrupt") and end.status != "failed":
-        words = details = ""  # our own SIGINT is the cause
-    if words and end.status in ("timeout", "stalled"):
-        sentence = f"{sentence}; its last output: {words}"
-    elif words and end.status not in ("interrupted", "error"):
-        sentence = f"{sentence}: {words}"
-    sentence, details = without_secrets(request, sentence, details)
-    sure = {"cause": why.cause} if why.cause and end.status != "interrupted" else {}
-    return result.updated(error=sentence, **sure), details
+    try:
+        from runner.supervisor import explanation  # of a job that did not complete: others do not wait for its import
 
-
-def diverged(request: Request, result: Result, divergence: Divergence) -> Result:
-    """The result of a job that was stopped because its loss was not finite any more."""
-    evidence = divergence.evidence
-    sentence, line = without_secrets(request, f"{result.error}: {divergence.sentence()}", evidence["line"])
-    return result.updated(error=sentence, cause=DIVERGED, cause_evidence={**evidence, "line": line}, cause_sure=True)
-
-
-def without_secrets(request: Request, sentence: str | None, details: str) -> tuple[str | None, str]:
-    """What a job says of its end, which may quote its command or its environment."""
-    from runner.core import redact  # of a job that did not complete: others do not wait for its import
-
-    known = redact.known_values(request.argv, request.env, request.not_secret)
-    quoted = None if sentence is None else redact.text(sentence, request.not_secret, known)
-    return quoted, redact.text(details, request.not_secret, known)
+        if end.diverged:
+            return explanation.diverged(request, result, output.divergence), ""
+        return explanation.explained(end, request, kills, result)
+    except Exception as error:  # the runner was updated meanwhile, or the output is odd: the end is recorded
+        return result.updated(
+            error=f"{sentence or end.status}; its output cannot be explained ({type(error).__name__})"
+        ), ""
 
 
 def result_of(

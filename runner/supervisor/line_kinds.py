@@ -73,7 +73,7 @@ NAMES = (
 )
 #: Errors that are numbers, which a training prints every few seconds, and other words that only look like an error.
 MEASURED = (
-    r"\berrors?\b\s*(?:rate)?['\"]?\s*[:=(]*\s*[-+]?(?:\d*\.\d|0\b|nan|inf|\[?\]|None)"
+    r"\berrors?\b\s*(?:rate)?['\"]?\s*[:=(]*\s*[-+]?(?:\d*\.\d|0\b|nan|inf|\[\]|None)"
     r"|\b(?:no|0|without|zero) (?:\w+ )?errors?\b"
     r"|\b(?:squared|absolute|mean|relative|standard|reconstruction|prediction|top-?\d|word|character|bit|quantization|"
     r"approximation|percentage) error\b|_error['\"]?\s*[:=]\s*[-+\d]"

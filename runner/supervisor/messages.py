@@ -28,11 +28,11 @@ class Request:
     above `out_dir`, below which no link is followed. `nan_patience` is the number of rows of metrics whose loss is not
     finite after which the job is stopped; 0: never. `not_secret` are the names whose values are recorded whatever they
     look like. `nonce` goes into the result, and is known to nobody else before: not to the job, which could read any
-    file and any command.
+    file and any command. `causes` is a file with more rules for why a job fails; empty: there is none.
     """
 
     __slots__ = (
-        "argv", "checkpoints", "config", "cwd", "env", "formats", "grace", "keep_running", "log_timestamps",
+        "argv", "causes", "checkpoints", "config", "cwd", "env", "formats", "grace", "keep_running", "log_timestamps",
         "max_log_mb", "metric_patterns", "nan_patience", "nonce", "not_secret", "out_dir", "own", "path", "result",
         "root", "script", "stall_timeout", "timeout",
     )  # fmt: skip
@@ -62,6 +62,7 @@ class Request:
         nonce: str = "",
         nan_patience: int = 0,
         max_log_mb: float | None = None,
+        causes: str = "",
     ) -> None:
         self.argv: Final = list(argv)
         self.env: Final = dict(env)
@@ -84,6 +85,7 @@ class Request:
         self.nonce: Final = nonce
         self.nan_patience: Final = nan_patience
         self.max_log_mb: Final = max_log_mb
+        self.causes: Final = causes
         self.root: Final = root or os.path.dirname(out_dir)
 
     @property

@@ -21,6 +21,8 @@ PRINTED = (
     r"out of memory|cannot allocate memory|\bMemoryError\b|std::bad_alloc|can't allocate memory|not enough memory|"
     r"oom[-_ ]?kill|\bOOM\b|Killed process \d+"
 )
+#: What makes it the memory of a GPU.
+OF_GPU = r"\b(?:CUDA|HIP|MPS|GPU|cuBLAS)\b"
 
 
 def be_killed_first() -> None:
@@ -56,9 +58,10 @@ class KillCounters:
         return None
 
 
-def printed(lines: list[str]) -> str | None:
-    """The last line that says that memory ran out; None if there is none."""
-    return next((line.strip() for line in reversed(lines) if re.search(PRINTED, line, re.IGNORECASE)), None)
+def printed(lines: list[str], most: int) -> int | None:
+    """The place of the last one, of the last `most` lines, that says that memory ran out; None if there is none."""
+    places = range(len(lines) - 1, max(len(lines) - most, 0) - 1, -1)
+    return next((place for place in places if re.search(PRINTED, lines[place], re.IGNORECASE)), None)
 
 
 def _read() -> dict[str, int]:

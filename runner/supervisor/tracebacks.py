@@ -21,6 +21,7 @@ OF_LAUNCHERS = r"ChildFailedError|CalledProcessError: Command|SignalException|Pr
 CONTINUED = (
     r"^(?:CUDA kernel errors might be|For debugging consider passing|Compile with `TORCH_USE_CUDA_DSA|Device-side as|"
     r"Search for `cudaError|If reserved but unallocated|See (?:documentation|https?:)|You can suppress this|Set TORCH|"
+    r"BufferAssignment |Peak buffers:|- (?:Free|Requested) memory:|Memory on the node|"  # JAX, XGBoost, ray
     r"from user code|Please (?:note|see|refer)|This (?:error|could|can|may)|Exception raised from|"
     r"frame #\d+|C\+\+ Capture|For further information visit|The (?:above|following))"
 )
@@ -31,13 +32,14 @@ LONGEST = 40  # unindented lines of one message
 class Traceback:
     """One traceback. `begin` is its first line, with those of the exceptions that led to it; `end` is behind it.
 
-    `harmless`: the program goes on after it, or leaves anyway.
+    `said` is the first line of its message. `harmless`: the program goes on after it, or leaves anyway.
     """
 
-    __slots__ = ("begin", "end", "harmless", "message")
+    __slots__ = ("begin", "end", "harmless", "message", "said")
 
-    def __init__(self, begin: int, end: int, message: str, *, harmless: bool = False) -> None:
+    def __init__(self, begin: int, said: int, end: int, message: str, *, harmless: bool = False) -> None:
         self.begin: Final = begin
+        self.said: Final = said
         self.end: Final = end
         self.message: Final = message
         self.harmless: Final = harmless
@@ -57,12 +59,12 @@ def found(lines: list[str]) -> list[Traceback]:
             at += 1
             continue
         begin = at
-        message, at = _group(lines, at) if re.match(GROUP, lines[at]) else _single(lines, at)
+        message, said, at = _group(lines, at) if re.match(GROUP, lines[at]) else _single(lines, at)
         harmless = any(re.search(HARMLESS, line) for line in lines[max(begin - 2, 0) : begin])
         if chains and any(line.startswith(CHAINED) for line in lines[chains[-1].end - 1 : begin]):
             before = chains.pop()
             begin, harmless = before.begin, before.harmless
-        chains.append(Traceback(begin, at, message, harmless=harmless))
+        chains.append(Traceback(begin, said, at, message, harmless=harmless))
     return chains
 
 
@@ -74,8 +76,8 @@ def the_cause(chains: list[Traceback]) -> Traceback | None:
     return best[-1] if best else None
 
 
-def _single(lines: list[str], begin: int) -> tuple[str, int]:
-    """The message and the end of the traceback that begins here: indented lines, then the message.
+def _single(lines: list[str], begin: int) -> tuple[str, int, int]:
+    """The message, its place and the end of the traceback that begins here: indented lines, then the message.
 
     Later lines of a message may be indented too.
     """
@@ -84,11 +86,13 @@ def _single(lines: list[str], begin: int) -> tuple[str, int]:
         message += 1
     end = min(message + 1, len(lines))
     open_ended = message < len(lines) and re.search(OPEN, lines[message]) is not None
-    while end < len(lines) and end < message + LONGEST and _continues(lines, end, open_ended=open_ended):
+    left = LONGEST
+    while end < len(lines) and left and _continues(lines, end, open_ended=open_ended):
+        left -= not _belongs(lines[end])
         end += 1
     while end > message + 1 and not lines[end - 1].strip():
         end -= 1
-    return _joined(lines[message:end]), end
+    return _joined(lines[message:end]), min(message, len(lines) - 1), end
 
 
 def _continues(lines: list[str], at: int, *, open_ended: bool) -> bool:
@@ -106,7 +110,7 @@ def _belongs(line: str) -> bool:
     return not line or line[0] in " \t" or line.startswith("> File ")
 
 
-def _group(lines: list[str], begin: int) -> tuple[str, int]:
+def _group(lines: list[str], begin: int) -> tuple[str, int, int]:
     """The same for a group of exceptions, of which every line is indented; the message names its members too."""
     end = begin + 1
     while end < len(lines) and re.match(r" +[|+]", lines[end]):
@@ -116,7 +120,8 @@ def _group(lines: list[str], begin: int) -> tuple[str, int]:
     name = r"[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Warning)\b"
     messages = [text for text in texts if re.match(name, text)]
     parts = [text for text in messages if text != head]
-    return ": ".join(filter(None, (head, "; ".join(parts)))), end
+    said = next((at for at, text in enumerate(texts, begin) if text in (head, *parts)), begin)
+    return ": ".join(filter(None, (head, "; ".join(parts)))), said, end
 
 
 def _joined(lines: list[str]) -> str:

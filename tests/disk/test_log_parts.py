@@ -14,7 +14,7 @@ from runner.core.job import Job
 from runner.disk import attempts
 from runner.disk.growing_log import GrowingLog
 from runner.disk.log_parts import CappedLog
-from runner.disk.log_text import LogText, last_lines
+from runner.disk.log_text import LogText, placed_lines
 from runner.output.tail import Tail
 
 LIMIT = 400
@@ -68,7 +68,7 @@ def filled(path: Path, lines: int) -> CappedLog:
 
 def test_the_last_lines_cross_the_parts(tmp_path: Path) -> None:
     filled(tmp_path / "stderr.log", 100)
-    lines = last_lines(str(tmp_path / "stderr.log"))
+    lines = placed_lines(str(tmp_path / "stderr.log"))[0]
     assert lines[0] == b"line 000" and lines[-2:] == [b"line 099", b""] and len(lines) < 60
 
 

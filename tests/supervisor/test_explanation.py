@@ -90,13 +90,14 @@ def test_a_job_that_we_stop_is_not_said_to_be_killed_by_others(tmp_path: Path) -
 def test_a_kill_without_evidence_is_not_said_to_be_about_memory(tmp_path: Path) -> None:
     found = of_shell(tmp_path, "echo 'iter 10: loss 2.3'; echo 'iter 15: loss 2.2' >&2; kill -KILL $$")
     assert found["error"] == "killed by SIGKILL (not sent by this runner)"
-    assert "cause" not in found and found["signal"] == "SIGKILL"
+    assert (found["cause"], found["cause_sure"]) == ("unknown", False) and found["signal"] == "SIGKILL"
 
 
 @pytest.mark.parametrize("how", ["kill -KILL $$", "exit 137"])
 def test_memory_is_named_when_the_output_says_so(tmp_path: Path, how: str) -> None:
     found = of_shell(tmp_path, f"echo \"DefaultCPUAllocator: can't allocate memory\" >&2; {how}")
     assert found["error"].endswith(": memory ran out: DefaultCPUAllocator: can't allocate memory")
+    assert (found["cause"], found["cause_sure"]) == ("host_oom", False)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_a_job_that_the_kernel_kills_for_its_memory_is_recorded_so(
     ended(process)
     found = read(tmp_path / "a" / "experiment_result.json")
     assert found["cause"] == "host_oom" and "memory ran out (oom_kill in " in found["error"]
-    assert "rose from 0 to " in found["error"]
+    assert "rose from 0 to " in found["error"] and found["cause_sure"] is True
     assert "SIGKILL" in (found["signal"], found.get("command_signal")) or found["return_code"] == 1
 
 

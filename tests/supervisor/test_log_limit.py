@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runner.disk import supervisor_file
-from runner.disk.log_text import last_lines
+from runner.disk.log_text import placed_lines
 from tests.cli.measured_batch import COMMAND
 from tests.conftest import Workspace, wait_until
 
@@ -51,7 +51,7 @@ def test_the_logs_of_a_supervisor_that_was_killed_can_be_read_and_are_archived(w
     work.write("a.sh", "if [ -e go ]; then exit 0; fi\n" + PRINTS + "echo 'the end'; while :; do sleep 0.1; done")
     process = work.start("--configs", "a.sh", *COMMAND, *LIMIT, "--grace", "1,0.3,5")
     folder = part(work).parent
-    wait_until(lambda: b"the end" in b"".join(last_lines(str(folder / "combined.log"))), "the end")
+    wait_until(lambda: b"the end" in b"".join(placed_lines(str(folder / "combined.log"))[0]), "the end")
     found = supervisor_file.read(folder)
     assert found is not None
     os.kill(found.supervisor_pid, signal.SIGKILL)
