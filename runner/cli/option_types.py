@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runner.cli.pattern_trial import endless_on
 from runner.core.options import RETRY_CAUSES
 from runner.core.text import seconds as text_seconds
 from runner.disk.checkpoints import is_pattern
@@ -88,6 +89,11 @@ def metric_pattern(text: str) -> str:
         Pattern(text)
     except ValueError as error:
         raise ArgumentTypeError(f"{text!r} {error}") from None
+    if (line := endless_on(text)) is not None:
+        raise ArgumentTypeError(
+            f"{text!r} may search without end in a line such as {line + '…'!r}; repeat no group that repeats the same "
+            "characters"
+        )
     return text
 
 

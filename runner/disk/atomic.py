@@ -130,11 +130,17 @@ def remove_partial(folder: Place) -> None:
     except FileNotFoundError:
         return
     for name in names:
-        if name.startswith(".") and name.endswith(".tmp"):
+        if _is_temporary(name):
             try:
                 (folder / name).remove()
             except OSError:
                 continue
+
+
+def _is_temporary(name: str) -> bool:
+    """Whether it is a name that `_write_in` gives: `.NAME.PID.tmp`. A job may have other files that end so."""
+    parts = name.split(".")
+    return len(parts) > 3 and parts[0] == "" and parts[-1] == "tmp" and parts[-2].isdecimal()
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:

@@ -240,16 +240,26 @@ def clean_up_batch(plan: Plan) -> None:
     atomic.remove_partial(Place(plan.root))
     for job in plan.jobs:
         found = supervisor_file.read(job.out_dir)
-        if found is not None:
-            if found.on_other_host:
-                continue
-            if results.read_result(job) is not None:
-                _wait_for(found)  # it has recorded the end, and cleans up
-            if found.alive:
-                continue
-            if found.mark:
-                process_tree.kill_marked(found.mark, job.out_dir)
-        supervisor_file.remove(Place.of_job(job))
+        if found is None:
+            supervisor_file.remove(Place.of_job(job))  # one that cannot be read
+            continue
+        if found.on_other_host:
+            continue
+        if results.read_result(job) is not None:
+            _wait_for(found)  # it has recorded the end, and cleans up
+        if found.alive:
+            continue
+        if found.mark:
+            process_tree.kill_marked(found.mark, job.out_dir)
+        forget_supervisor(job)
+
+
+def forget_supervisor(job: Job) -> None:
+    """Remove the record of a supervisor that was killed, and the file that it was writing. Never raises."""
+    folder = Place.of_job(job)
+    with contextlib.suppress(OSError):
+        atomic.remove_partial(folder)
+    supervisor_file.remove(folder)
 
 
 def _wait_for(supervisor: SupervisorRecord) -> None:

@@ -110,10 +110,11 @@ class Place(os.PathLike[str]):
         return True
 
     def move_into(self, target: Place, names: Iterable[str]) -> None:
-        """Move what has these names in this folder into another one, which is made, and sync this folder."""
+        """Move what has these names in this folder into another one, which is made, and sync both."""
         with target.opened(make=True) as there, self.opened() as here:
             for name in names:
                 os.rename(name, name, src_dir_fd=here, dst_dir_fd=there)
+            os.fsync(there)  # first: after a loss of power a file may be in both folders, and never in neither
             os.fsync(here)
 
     def move(self, target: Place) -> None:

@@ -203,7 +203,7 @@ class Supervised:
         if self._result is None:  # it died before the job's end: no process of the job must outlive it
             process_tree.kill_marked(self.attempt.env[process_tree.MARK], self.job.out_dir)
             if self._process.poll() is not None:  # else it may live, as its record says
-                supervisor_file.remove(Place.of_job(self.job))
+                attempts.forget_supervisor(self.job)
         result = self._result or self._written() or self._record_lost()
         result = result.updated(**self.more)
         if self._unwritten or self.more:

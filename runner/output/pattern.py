@@ -10,6 +10,7 @@ from runner.output.reading import Reading
 
 STEP = ("step", "iter", "iteration")
 TOTAL = ("total", "max_iters")
+LONGEST = 1000  # characters of a line that a pattern reads: what searches in the third power takes about a second
 EPOCH, EPOCHS = "epoch", "epochs"
 
 
@@ -27,7 +28,7 @@ class Pattern:
             raise ValueError("does not name a metric; write its number as a group, such as (?P<val_loss>[\\d.]+)")
 
     def __call__(self, line: str) -> Reading | None:
-        found = self._pattern.search(line)
+        found = self._pattern.search(line) if len(line) <= LONGEST else None
         if found is None:
             return None
         said = {name: text for name, text in found.groupdict().items() if text is not None}

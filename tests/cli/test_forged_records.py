@@ -123,3 +123,18 @@ def test_the_record_of_another_batch_stops_nothing_there(stopped: Workspace) -> 
     for process in (other, resumed):
         process.communicate(timeout=30)
         assert process.returncode == 0
+
+
+def test_what_a_killed_supervisor_was_writing_beside_a_completed_result_is_removed(stopped: Workspace) -> None:
+    process = subprocess.Popen(["sleep", "120"])
+    supervisor = process_id.of_child(process.pid)
+    process.kill()
+    process.wait()
+    forge(stopped.batch / "a", supervisor)
+    written, own = (stopped.batch / "a" / f".{name}.tmp" for name in ("experiment_result.json.4711", "of_the_job"))
+    written.write_text('{"half')
+    own.touch()
+    (stopped / "go").touch()
+    stopped.run("--resume", code=0)
+    assert not written.exists() and own.exists()
+    assert stopped.result("a")["attempt"] == 1 and statuses(stopped) == ["completed"] * 3

@@ -94,7 +94,7 @@ def test_an_attempt_is_archived_with_its_metadata_last_and_then_its_folder_is_sy
     calls.made.clear()
     attempts.begin(attempt.job, {}, {})
     assert set(calls.made[:2]) == {f"rename {name} to {name}" for name in (layout.RESULT, "stdout.log")}
-    archived = [f"rename {layout.METADATA} to {layout.METADATA}", "fsync folder a"]
+    archived = [f"rename {layout.METADATA} to {layout.METADATA}", "fsync folder attempt_1", "fsync folder a"]
     assert calls.made[2:] == [*archived, *of_one_file(tmp_path / "a", layout.METADATA)]
 
 
