@@ -27,7 +27,7 @@ FILES = (".py", ".yaml", ".yml", ".json", ".toml", ".sh")  # what may be a confi
 #: What other programs call our commands.
 OTHER_WORDS = {
     "ls": "list", "ps": "list", "logs": "tail", "log": "tail", "follow": "tail", "watch": "attach", "kill": "stop",
-    "cancel": "stop", "start": "run", "continue": "resume", "retry": "resume", "results": "table", "compare": "table",
+    "cancel": "stop", "start": "run", "continue": "resume", "retry": "resume", "results": "table",
     "remove": "rm", "delete": "rm", "size": "du", "label": "tag", "comment": "note", "prune": "clean",
 }  # fmt: skip
 

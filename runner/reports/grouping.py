@@ -31,15 +31,24 @@ class Grouped(NamedTuple):
 def grouped(found: Table, keys: Collection[str]) -> Grouped:
     """A row for each group of completed jobs that differ in the settings `keys` alone."""
     completed = [row for row in found if row.get("status") == COMPLETED]
-    inner = [name for name in found.columns if name not in ABOUT]
-    settings = [name for name in inner if name not in found.measured and name not in keys and name != "seconds"]
-    measured = [name for name in inner if name in found.measured or name == "seconds"]
-    groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
-    for row in completed:
-        groups.setdefault(tuple(repr(row.get(name)) for name in settings), []).append(row)
-    rows = Table(_group(members, settings, measured) for members in groups.values())
+    settings = [name for name in settings_of(found) if name not in keys]
+    measured = [name for name in found.columns if name not in ABOUT and (name in found.measured or name == "seconds")]
+    rows = Table(_group(members, settings, measured) for members in split(completed, settings))
     rows.measured, rows.not_secret = found.measured, found.not_secret
     return Grouped(rows, len(found) - len(completed))
+
+
+def settings_of(found: Table) -> list[str]:
+    """The columns that are settings."""
+    return [name for name in found.columns if name not in (*ABOUT, "seconds") and name not in found.measured]
+
+
+def split(rows: Iterable[Mapping[str, Any]], settings: Sequence[str]) -> list[list[Mapping[str, Any]]]:
+    """The rows in groups with equal values of these settings, in the order of their first rows."""
+    groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(repr(row.get(name)) for name in settings), []).append(row)
+    return list(groups.values())
 
 
 def _group(members: Sequence[Mapping[str, Any]], settings: Iterable[str], measured: Iterable[str]) -> dict[str, Any]:

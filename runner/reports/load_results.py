@@ -55,6 +55,7 @@ def load_results(*folders: str | os.PathLike[str]) -> Table:
     table = Table(rows)
     table.measured = frozenset(reader.measured & set(table.columns))
     table.not_secret = frozenset(reader.not_secret)
+    table.causes = reader.causes
     return table
 
 
@@ -64,6 +65,7 @@ class Reader:
     def __init__(self) -> None:
         self.measured: set[str] = set()
         self.not_secret: set[str] = set()
+        self.causes: dict[str, str] = {}
         self._pieces: dict[str, dict[str, Any]] = {}
 
     def below(self, folder: str, above: str, own: str) -> Iterator[Row]:
@@ -148,6 +150,8 @@ class Reader:
         found = about.get("warnings")
         warnings = {"warnings": found} if isinstance(found, list) and found else {}
         checkpoint = {"final_checkpoint": path} if (path := _checkpoint(about, folder)) else {}
+        if isinstance(cause := about.get("cause"), str):
+            self.causes[folder] = cause
         seconds: Any = about.get("duration_seconds")
         seconds = seconds if is_number(seconds) and math.isfinite(seconds) else None
         more = {"seconds": seconds, "out_dir": folder, **checkpoint, **host, **warnings}

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runner.reports.comparing.compare import Comparison
+    from runner.reports.comparing.groups import Group
 
 _PLAIN = (str, int, float, bool, list, type(None))  # most values; this check is quicker than one for a Mapping
 
@@ -14,6 +19,9 @@ class Table(list[dict[str, Any]]):
 
     measured: frozenset[str] = frozenset()
     not_secret: frozenset[str] = frozenset()  # names that the batches declared to be no secrets
+    causes: Mapping[str, str] = MappingProxyType(
+        {}
+    )  # out_dir of a job that failed -> a word for why, where it is known
 
     @property
     def columns(self) -> list[str]:
@@ -27,6 +35,17 @@ class Table(list[dict[str, Any]]):
         except ImportError as error:
             raise ImportError("to_frame() needs pandas; pip install pandas") from error
         return pandas.DataFrame(list(self), columns=self.columns)
+
+    def groups(
+        self, metric: str | None = None, goal: str | None = None, over: Collection[str] | None = None
+    ) -> tuple[Group, ...]:
+        """The jobs in groups that differ in `over` alone (default: the seeds), the best first by a metric.
+
+        `metric` and `goal` (`min` or `max`) are found by their names where they are not given. Raises ValueError.
+        """
+        comparing = importlib.import_module("runner.reports.comparing.compare")  # not for those who only want a table
+        found: Comparison = comparing.compare(self, metric, goal, over)
+        return found.groups
 
 
 def row(name: str, status: str, config: Mapping[str, Any], result: Any, about: Mapping[str, Any]) -> dict[str, Any]:

@@ -104,7 +104,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 COMMANDS = (
     ("status", "BATCH"), ("status", "BATCH", "--json"), ("table", "BATCH"), ("table", "BATCH", "--sort", "val/loss"),
-    ("table", "BATCH", "--json"), ("table", "BATCH", "--csv", "-"), ("tail", "BATCH", "--no_follow"), ("wait", "BATCH"),
+    ("table", "BATCH", "--json"), ("table", "BATCH", "--csv", "-"), ("compare", "BATCH"),
+    ("compare", "BATCH", "--json"), ("tail", "BATCH", "--no_follow"), ("wait", "BATCH"),
     ("stop", "BATCH"), ("stop", "BATCH", "c"), ("--resume", "BATCH", "--dry_run"),
 )  # fmt: skip
 

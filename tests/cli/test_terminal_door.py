@@ -31,7 +31,8 @@ class Terminal(io.StringIO):
 COMMANDS = [
     ["status", "batch"], ["status", "batch", "--json"], ["list"], ["list", "--json"], ["list", "--tag", EVIL],
     ["table", "experiments/batch"], ["table", "experiments/batch", "--json"],
-    ["table", "experiments/batch", "--csv", "-"],
+    ["table", "experiments/batch", "--csv", "-"], ["compare", "experiments/batch"], ["compare", EVIL],
+    ["compare", "experiments/batch", "--json"], ["compare", "experiments/batch", "--metric", EVIL, "--over", EVIL],
     ["table", "experiments/batch", "--sort", EVIL], ["table", "experiments/batch", "--columns", EVIL], ["table", EVIL],
     ["table", "experiments/batch", "--columns", "*"], ["table", "experiments/batch", "--over", EVIL],
     ["tail", "batch", EVIL, "--no-follow"], ["tail", EVIL], ["attach", EVIL], ["status", EVIL], ["note", "batch"],

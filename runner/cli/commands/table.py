@@ -14,21 +14,21 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from runner.cli.batch_folders import batches, find, is_latest
-from runner.cli.parser import add_base, base_folder
+from runner.cli import result_folders
+from runner.cli.parser import add_base
+from runner.cli.result_folders import no_column
 from runner.core import redact
 from runner.core.csv_text import as_csv
-from runner.core.errors import UserError, did_you_mean
+from runner.core.errors import UserError
 from runner.core.fields import is_number
 from runner.core.printing import say, say_json, write_data
 from runner.core.state import COMPLETED
-from runner.core.text import ascii_signs, count, duration, plain, shown
-from runner.disk import atomic, layout
+from runner.core.text import ascii_signs, count, duration, plain
+from runner.disk import atomic
 from runner.observers.signs import shows_unicode
 from runner.reports import best, comparison, grouping
 from runner.reports.columns import Column, least_name
 from runner.reports.grouping import Mean
-from runner.reports.load_results import load_results
 from runner.reports.results_screen import LEAST_CELL, screen
 from runner.reports.table import Table as Rows
 
@@ -69,13 +69,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(given: Namespace) -> int:
-    folders = [_folder(given, folder) for folder in given.folders or [""]]
-    try:
-        found = load_results(*folders)
-    except NotADirectoryError as error:
-        raise UserError(f"{error.filename}: {error.strerror}") from None
-    if not found:
-        raise UserError(f"{', '.join(folders)}: there is no result of a job in it; name another folder")
+    found = result_folders.rows(given)
     if given.over is not None:
         found = _over(found, given.over)
     columns = _columns(found, given.columns, most=MOST if given.csv is None else None)
@@ -93,13 +87,7 @@ def main(given: Namespace) -> int:
 
 def _over(found: Rows, key: str) -> Rows:
     """A row for each group of jobs that differ in this key alone. Raises UserError for what is not a setting."""
-    keys = [key] if key in found.columns else key.split(",")
-    for name in keys:
-        if name not in found.columns:
-            raise UserError(f"--over: {_no_column(name, found)}")
-        if name in found.measured or name in (*FIRST, *LAST):
-            raise UserError(f"--over: {name} is not a setting; name one that differs between the jobs, such as seed")
-    rows, left_out = grouping.grouped(found, keys)
+    rows, left_out = grouping.grouped(found, result_folders.over(found, key))
     if left_out:
         say(f"Note: without {count(left_out, 'job')} that did not complete", file=sys.stderr)
     if len(rows) > 1 and all(row[NUMBER] == 1 for row in rows):
@@ -107,16 +95,6 @@ def _over(found: Rows, key: str) -> Rows:
     if not rows:
         raise UserError("--over: no job has completed")
     return rows
-
-
-def _folder(given: Namespace, named: str) -> str:
-    """A folder, or that of the batch that is called or begins so; what is neither is left, for the error about it."""
-    base = base_folder(given)
-    known = [layout.LATEST, *(root.name for root in batches(base))]
-    is_batch = is_latest(named) or any(name.startswith(named) for name in known)
-    if named and (Path(named).is_dir() or not is_batch):
-        return named
-    return shown(find(base, named))
 
 
 def _columns(found: Rows, chosen: Sequence[str] | None, most: int | None) -> list[str]:
@@ -129,7 +107,7 @@ def _columns(found: Rows, chosen: Sequence[str] | None, most: int | None) -> lis
             name for name in found.columns if fnmatchcase(name, pattern)
         ]
         if not matches:
-            raise UserError(f"--columns: {_no_column(pattern, found)}")
+            raise UserError(f"--columns: {no_column(pattern, found)}")
         columns += matches
     return list(dict.fromkeys(columns))
 
@@ -168,16 +146,11 @@ def _place(column: str) -> tuple[bool, bool]:
     return column not in (*best.METRICS, *BEST, *FINAL), "." in column
 
 
-def _no_column(named: str, found: Rows) -> str:
-    hint = did_you_mean(named, found.columns) or f"there are {', '.join(found.columns[:12])}, …"
-    return f"there is no column {named!r}; {hint}"
-
-
 def _sorted(found: Rows, key: str | None, *, backwards: bool) -> list[dict[str, Any]]:
     if key is None:
         return list(reversed(found)) if backwards else list(found)
     if key not in found.columns:
-        raise UserError(f"--sort: {_no_column(key, found)}")
+        raise UserError(f"--sort: {no_column(key, found)}")
     known = [row for row in found if _there(row.get(key))]
     rest = [row for row in found if not _there(row.get(key))]
     return sorted(known, key=lambda row: _rank(row[key]), reverse=backwards) + rest

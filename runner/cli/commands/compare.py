@@ -1,0 +1,60 @@
+"""`compare FOLDER...`: groups without the seed, which is best, what mattered, and what failures have in common."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from argparse import ArgumentParser, Namespace
+
+from runner.cli import result_folders
+from runner.cli.parser import add_base
+from runner.cli.show import print_json
+from runner.core.canonical import tagged
+from runner.core.errors import UserError, did_you_mean
+from runner.core.printing import say
+from runner.core.text import ascii_signs
+from runner.observers.signs import shows_unicode
+from runner.reports.comparing import text
+from runner.reports.comparing.compare import Comparison, Unknown, compare
+from runner.reports.table import Table
+
+HELP = "which settings are best, what mattered, and what the failures have in common"
+PURPOSE = "Compare the jobs in these folders: seeds are averaged over, and what noise alone would give is said."
+EPILOG = """\
+Jobs that differ in nothing but a seed are one group. docs/comparison.md says how each number is computed.
+Without --metric the jobs are compared by val/loss, or by another metric if no job has that one.
+"""
+WIDTH = 80  # of a file and of a pipe
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.description, parser.epilog = PURPOSE, EPILOG
+    add_base(parser)
+    parser.add_argument("folders", nargs="*", metavar="FOLDER", help="default: the latest batch")
+    parser.add_argument("--metric", metavar="NAME", help="compare by this metric, as in val/accuracy or best/val/loss")
+    parser.add_argument("--goal", choices=("min", "max"), help="which values are best (default: as the name says)")
+    parser.add_argument("--over", metavar="KEY", help="settings to average over, with commas (default: the seeds)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def main(given: Namespace) -> int:
+    found = result_folders.rows(given)
+    over = None if given.over is None else result_folders.over(found, given.over)
+    compared = _compared(found, given, over)
+    if given.json:
+        print_json(tagged(compared.to_json()))
+        return 0
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
+    signs = str if shows_unicode(sys.stdout) else ascii_signs
+    for line in text.lines(compared, width):
+        say(signs(line))
+    return 0
+
+
+def _compared(found: Table, given: Namespace, over: list[str] | None) -> Comparison:
+    try:
+        return compare(found, given.metric, given.goal, over)
+    except Unknown as error:
+        names = sorted(found.measured) if error.what == "metric" else []
+        hint = did_you_mean(given.metric or "", names) or (f"there are {', '.join(names[:12])}" if names else "")
+        raise UserError(f"--{error.what}: {error}{hint and '; '}{hint}") from None
