@@ -26,7 +26,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from torture import durability
+from torture import durability, sharing
 from torture.batch import KINDS, Batch
 from torture.soak import soak
 from torture.witness import FAULTS
@@ -56,6 +56,8 @@ def run(given: argparse.Namespace, folder: Path) -> int:
         return self_test(folder, given.self_test, given.seed)
     if given.soak:
         return soak(given.soak, folder)
+    if given.gpus:
+        return sharing.run(folder, RUNNER, given.gpus, given.kills, given.seed)
     return Torture(given, folder, RUNNER).run()
 
 
@@ -76,14 +78,15 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--freeze", action="store_true", help="supervisors stop for a while, as on a machine that swaps"
     )
     parser.add_argument("--keep_running", action="store_true", help="jobs outlive their engine, and are adopted")
+    parser.add_argument("--gpus", type=int, metavar="N", help="instead: two batches of two users share N false GPUs")
     parser.add_argument("--soak", type=int, metavar="N", help="instead: one batch of N jobs, and what its engine holds")
     parser.add_argument(
         "--self-test", nargs="*", metavar="DEFECT", help="instead: does it accuse copies of the runner that are broken"
     )
     parser.add_argument("--dir", default=scratch, help="where the files go, and are deleted (default %(default)s)")
     given = parser.parse_args(argv)
-    if min(given.kills, given.jobs, given.soak or 1) < 1:
-        parser.error("--kills, --jobs and --soak are at least 1")
+    if min(given.kills, given.jobs, given.soak or 1) < 1 or (given.gpus is not None and given.gpus < 2):
+        parser.error("--kills, --jobs and --soak are at least 1, --gpus is at least 2")
     return given
 
 

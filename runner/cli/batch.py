@@ -11,7 +11,6 @@ from pathlib import Path
 from runner.cli import added, batch_folders, dry_runs, other_settings, planning, preflight
 from runner.cli.arguments import Arguments, given_options, parse
 from runner.cli.detach import detach
-from runner.cli.gpu_choice import with_gpus
 from runner.cli.options import parser
 from runner.cli.searching import announced
 from runner.cli.session import (
@@ -187,6 +186,15 @@ def _planned(arguments: Arguments, before: Plan | None = None) -> Plan:
     if not arguments.given.dry_run:
         preflight.prepare_datasets(plan)
     return plan
+
+
+def with_gpus(plan: Plan, given: Namespace) -> Plan:
+    """The plan with its GPUs, or a note on those that it leaves alone. Raises UserError."""
+    if not plan.options.gpus and not any(str(job.config.get("device", "")).startswith("cuda") for job in plan.jobs):
+        return plan
+    from runner.cli import gpu_choice  # its imports cost what only such batches need
+
+    return gpu_choice.with_gpus(plan, given)
 
 
 def _earlier(arguments: Arguments) -> Path | None:

@@ -1,9 +1,14 @@
-"""How a recorded GPU is called in tables and sentences: `2`; a MIG instance `2:0`, as NVIDIA's tools write it. Pure."""
+"""How a recorded GPU is called in tables and sentences: `2`; a MIG instance `2:0`, as NVIDIA's tools write it. Pure.
+
+Standard library only, for every supervisor.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 
 def label(record: Mapping[str, Any]) -> str:

@@ -44,22 +44,6 @@ def wanted(job: Job, options: RunOptions) -> int:
     return number if isinstance(number, int) and not isinstance(number, bool) and number >= 0 else options.gpus_per_job
 
 
-@contextmanager
-def room_of(lease: Lease) -> Iterator[Room]:
-    """What the job of this lease runs with. The locks are the job's at the end, if it has started."""
-    if not isinstance(lease, GpuLease):
-        yield Room()
-        return
-    granted = lease.granted
-    if granted is None:
-        yield Room(env=visible.HIDDEN)
-        return
-    try:
-        yield Room(granted.environment, granted.descriptors, {**granted.entries(), **lease.entries})
-    finally:
-        leases.release(granted.descriptors)
-
-
 class Gpus:
     """Leases GPUs to the jobs of a batch. A job that needs fewer may overtake one that waits for more."""
 
@@ -130,6 +114,19 @@ class Gpus:
         if limit is not None and waited >= limit:
             return Wait(f"{found} (--gpu_wait {limit:g})", over=True)
         return Wait(found, others=True)
+
+    @contextmanager
+    def room(self, lease: Lease) -> Iterator[Room]:
+        """What the job of this lease runs with. The locks are the job's at the end, if it has started."""
+        assert isinstance(lease, GpuLease)  # as `offer` returned it
+        granted = lease.granted
+        if granted is None:
+            yield Room(env=visible.HIDDEN)
+            return
+        try:
+            yield Room(granted.environment, granted.descriptors, {**granted.entries(), **lease.entries})
+        finally:
+            leases.release(granted.descriptors)
 
     def started(self, lease: Lease, handle: Supervised) -> None:
         """The job of a lease runs."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable, Mapping
-from typing import Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 from runner.core.job import Job
 from runner.core.options import RunOptions
@@ -12,11 +13,22 @@ from runner.core.state import Record
 from runner.core.text import count
 from runner.disk import attempts, results
 from runner.engine.protocols import Lease, Wait
-from runner.executors.gpus import Gpus, room_of
 from runner.executors.guard import Guard
 from runner.executors.patience import Patience
-from runner.executors.supervised import Adopted, Supervised, adopt
+from runner.executors.supervised import Adopted, Room, Supervised, adopt
 from runner.processes import shortage
+
+if TYPE_CHECKING:
+    from runner.executors.gpus import Gpus
+
+
+def _gpus(options: RunOptions) -> Gpus | None:
+    """The GPUs of a batch that divides them."""
+    if not options.gpus:
+        return None
+    from runner.executors.gpus import Gpus  # its imports cost what only such batches need
+
+    return Gpus(options)
 
 
 class Local:
@@ -26,7 +38,7 @@ class Local:
         self._options = options
         self._provenance = provenance
         self._running: list[Supervised | Adopted] = []
-        self._gpus = Gpus(options) if options.gpus else None
+        self._gpus = _gpus(options)
         self._guard = Guard()
         self._patience = Patience(lambda: self._busy() > 0)
         self._slots = shortage.files_for(options.max_workers, Supervised.FILES)
@@ -51,7 +63,7 @@ class Local:
         completed = results.finished(job)
         if completed is not None:  # its supervisor outlived its engine, and recorded the end after we had looked
             return completed
-        with room_of(lease) as room:
+        with nullcontext(Room()) if self._gpus is None else self._gpus.room(lease) as room:
             try:
                 handle = Supervised(job, self._options, self._provenance, self._patience, self._guard, room)
             except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -18,6 +19,7 @@ sys.path.insert(0, str(PROJECT / "bench"))
 
 from torture import durability
 from torture.defects import DEFECTS, Defect
+from torture.gpu_job import started
 from torture.self_test import check_that_it_applies
 from torture.witness import FAULTS, Witness
 
@@ -232,3 +234,27 @@ def test_a_defect_that_does_not_apply_any_more_is_an_error() -> None:
 @pytest.mark.parametrize("name", ["no-lock", "attempts-deleted"])
 def test_a_broken_copy_of_the_runner_is_accused(tmp_path: Path, name: str) -> None:
     assert "MISSED" not in bench(tmp_path, "--self-test", name)
+
+
+@pytest.mark.slow
+def test_two_batches_that_share_gpus_never_have_one_at_once(tmp_path: Path) -> None:
+    output = bench(tmp_path, "--gpus", "3", "--kills", "5", "--seed", "3")
+    words = [line.split() for line in output.splitlines()]
+    for kind in ("overlaps", "leases left", "processes left", "other faults"):
+        assert [*kind.split(), "0"] in words, output
+
+
+def test_a_claim_of_a_gpu_that_a_living_job_has_is_an_overlap(tmp_path: Path) -> None:
+    """The job itself says so; with locks it never comes to this."""
+    (tmp_path / "journal").touch()
+    (tmp_path / "c").mkdir()
+    environment = {"TORTURE_JOURNAL": str(tmp_path / "journal"), "CUDA_VISIBLE_DEVICES": "GPU-0,GPU-1"}
+    command = [sys.executable, "-I", "-S", str(PROJECT / "bench/torture/gpu_job.py")]
+    subprocess.run([*command, "00_one.py", "."], env=environment, check=True)
+    line = {"event": "claim", "gpus": ["GPU-1"], "pid": os.getpid(), "start": started(os.getpid())}
+    with (tmp_path / "journal").open("a") as journal:
+        journal.write(json.dumps(line) + "\n")
+    subprocess.run([*command, "00_one.py", "."], env=environment, check=True)
+    events = [json.loads(text) for text in (tmp_path / "journal").read_text().splitlines()]
+    assert [event["event"] for event in events] == ["claim", "end", "claim", "claim", "overlap", "end"]
+    assert events[4]["gpus"] == ["GPU-1"] and events[4]["other"] == os.getpid()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import getpass
 import json
 import os
-from collections.abc import Callable, Iterator
+import random
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,10 @@ class Driver:
 class Bench:
     """A pool of three GPUs with its clock and its driver."""
 
-    def __init__(self, folder: Path, rules: Rules) -> None:
+    def __init__(self, folder: Path, rules: Rules, order: Sequence[int] = (0, 1, 2)) -> None:
         self.now = 1000.0
         self.driver = Driver(lambda: self.now)
-        self.pool = Pool([uuid(n) for n in range(3)], rules, str(folder), self.driver, lambda: self.now)  # type: ignore[arg-type]
+        self.pool = Pool([uuid(n) for n in order], rules, str(folder), self.driver, lambda: self.now)  # type: ignore[arg-type]
         self.granted: list[Granted] = []
 
     def ask(self, job: str = "a", number: int = 1, after: float = 3.0) -> list[int] | str:
@@ -223,3 +224,20 @@ def test_it_is_overtaken_for_half_an_hour_at_most(bench: Bench) -> None:
 def test_what_is_in_the_way_of_a_lock_is_a_reason_to_wait(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / f"{uuid(0)}.0").mkdir()
     assert f"{uuid(0)}.0: " in str(bench.ask("a"))
+
+
+def test_two_batches_that_want_two_of_three_gpus_get_on_for_a_thousand_rounds(tmp_path: Path) -> None:
+    """They prefer the GPUs in opposite orders. Whoever asks while the other has none gets them, always."""
+    dice = random.Random(0)
+    batches = [Bench(tmp_path, Rules(), order) for order in ((0, 1, 2), (2, 1, 0))]
+    for _ in range(1000):
+        one, other = dice.sample(batches, 2)
+        if one.granted:
+            one.end()
+        elif other.granted:
+            assert "fewer than 2 GPUs are free" in str(one.ask("job", 2))
+        else:
+            assert len(one.ask("job", 2)) == 2
+    for batch in batches:
+        for granted in batch.granted:
+            leases.release(granted.descriptors)
