@@ -148,6 +148,7 @@ def _planned(arguments: Arguments, started: Command, script: TrainingScript, bas
             name=given.name or "experiment",
             arguments=_without_configs(arguments.words),
             before=before,
+            progress=searching.planned,
         )
         return files.plan(replace(request, overrides={**request.overrides, **flags}), requested, now)
 

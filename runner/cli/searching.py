@@ -15,6 +15,7 @@ from runner.core.text import plain, shown
 PATIENCE = 1.5  # seconds of silence
 EVERY = 0.2  # seconds between two states of the line
 WIDTH = 60
+MANY = 1000  # configs whose planning takes so long that it is shown at once
 
 
 @contextmanager
@@ -31,7 +32,10 @@ def announced(text: str) -> Iterator[None]:
 
 
 class Searching:
-    """Called with each folder that is searched; its line on standard error is erased at the end."""
+    """Called with each folder that is searched, then with the configs that are planned.
+
+    Its line on standard error is erased at the end.
+    """
 
     def __init__(self) -> None:
         self._next = time.monotonic() + PATIENCE
@@ -40,11 +44,21 @@ class Searching:
 
     def __call__(self, folder: Path) -> None:
         self._folders += 1
-        if time.monotonic() >= self._next and sys.stderr.isatty():
-            self._next = time.monotonic() + EVERY
-            self._shown = True
-            line = f"searching for configs: {self._folders} folders, now {plain(shown(folder), WIDTH)}"
-            rewrite_line(line, sys.stderr)
+        if self._is_due():
+            self._show(f"searching for configs: {self._folders} folders, now {plain(shown(folder), WIDTH)}")
+
+    def planned(self, done: int, total: int) -> None:
+        """So many configs of `total` are planned."""
+        if self._is_due() or (not done and total >= MANY and sys.stderr.isatty()):
+            self._show(f"planning {total} configs: {done} done" if done else f"reading {total} configs")
+
+    def _is_due(self) -> bool:
+        return time.monotonic() >= self._next and sys.stderr.isatty()
+
+    def _show(self, line: str) -> None:
+        self._next = time.monotonic() + EVERY
+        self._shown = True
+        rewrite_line(line, sys.stderr)
 
     def __enter__(self) -> Searching:
         return self

@@ -32,7 +32,7 @@ class Files:
     """Which configs. `rerun` builds the command line that runs one config alone again.
 
     `arguments` are the words of the command line without the configs. `before` is the plan of a batch that gets the
-    jobs, instead of a new one.
+    jobs, instead of a new one. `progress` is called with how many configs of how many are planned.
     """
 
     patterns: Sequence[str]
@@ -41,6 +41,7 @@ class Files:
     name: str = "experiment"
     arguments: Sequence[str] = ()
     before: Plan | None = None
+    progress: Callable[[int, int], None] = lambda done, total: None
 
 
 def plan(request: Request, files: Files, now: datetime) -> Plan:
@@ -52,7 +53,9 @@ def plan(request: Request, files: Files, now: datetime) -> Plan:
     script = recognize(request.command.script)
     planned, bases, used = [], [], []
     names = distinct(paths, {*layout.BatchPaths.RESERVED, *(job.name for job in (before.jobs if before else ()))})
-    for path, name, read in zip(paths, names, _read(script, paths, request), strict=True):
+    files.progress(0, len(paths))
+    for done, (path, name, read) in enumerate(zip(paths, names, _read(script, paths, request), strict=True)):
+        files.progress(done, len(paths))
         try:
             config = found(read)
             if config.abstract:

@@ -31,7 +31,14 @@ PROGRAMS = {
         ["lines with a metric", "lines without a metric", "the bar is 0.8"],
     ),
     "gpu_sharing.py": ([], ["takes 18 GiB of GPU 1", "(it ends)", "8 completed", "h: GPU"]),
-    "streaming.py": (["--gigabytes", "0.01", "--rounds", "1"], ["cat > file", "naive runner", "the bar is 8"]),
+    "streaming.py": (
+        ["--gigabytes", "0.01", "--rounds", "1"],
+        ["cat > file", "naive runner", "the bar is 8", "times the CPU seconds of tee"],
+    ),
+    "scale.py": (
+        ["--jobs", "10", "--batches", "2", "--at_once", "3", "--rounds", "1"],
+        ["list, 2 batches", "table of 10", "planning 10", "3 jobs at once", "the first tenth", "the engine took"],
+    ),
 }
 
 

@@ -291,6 +291,23 @@ def test_a_long_search_is_shown_on_a_terminal_and_erased(monkeypatch: pytest.Mon
     assert terminal.getvalue() == before
 
 
+def test_the_planning_of_many_configs_is_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with searching.Searching() as shown:
+        shown.planned(0, 999)
+        assert terminal.getvalue() == ""
+        shown.planned(0, 1000)
+        assert "reading 1000 configs" in terminal.getvalue()
+        monkeypatch.setattr(searching.time, "monotonic", lambda: 1e12)
+        shown.planned(400, 1000)
+    assert "planning 1000 configs: 400 done" in terminal.getvalue() and terminal.getvalue().endswith("\r\x1b[K")
+
+
 def test_a_very_long_name_becomes_a_folder_that_can_be_made(echo: Workspace) -> None:
     echo.write(f"c/{'ü' * 120}.py", "")
     echo.write(f"c/{'ü' * 119}v.py", "")
