@@ -42,8 +42,7 @@ def _problems(values: Mapping[str, Any]) -> Iterator[str]:
         if values[name] is not None and not 0 < values[name] < float("inf"):
             yield f"{name}={values[name]}: is not a number of seconds above 0"
     least_values = {"workers": 1, "max_failures": 1, "retries": 0, "gpus_per_job": 0, "jobs_per_gpu": 1}
-    least_values["nan_patience"] = 1
-    least_values |= {"max_log_mb": 1}
+    least_values |= {"nan_patience": 1, "max_same_failures": 0, "max_log_mb": 1}
     for name, least in (least_values | {"gpu_backfill": 0, "gpu_free_mb": 0, "gpu_wait": 0, "gpu_settle": 0}).items():
         if values[name] is not None and values[name] < least:
             yield f"{name}={values[name]}: is too small; {least} is the least"

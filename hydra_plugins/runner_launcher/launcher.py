@@ -46,6 +46,8 @@ class RunnerConf:
     # Start no further job after the first that does not complete, or after so many.
     fail_fast: bool = False
     max_failures: int | None = None
+    # The same after so many that fail alike, with no success between; 0: they are not counted.
+    max_same_failures: int = 0
     # Try a job again so often, after ends of these kinds (failed, signal, timeout, stalled, error), seconds between.
     retries: int = 0
     retry_on: list[str] = field(default_factory=lambda: ["failed", "signal", "timeout", "stalled"])

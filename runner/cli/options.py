@@ -176,6 +176,8 @@ def _add_execution(group: argparse._ArgumentGroup) -> None:
     add(group, "stall_timeout", type=time, metavar="TIME", help="stop a job that is silent for so long")
     add(group, "fail_fast", action="store_true", help="start no further job after the first that does not complete")
     add(group, "max_failures", type=number, metavar="N", help="the same after N such jobs")
+    same = "the same after N that fail alike, with no success between; 0: never (default: 3, from 4 jobs on)"
+    add(group, "max_same_failures", type=collected(natural), metavar="N", help=same)
     add(group, "retries", type=collected(natural), metavar="N", help="try a job again, up to N times (default: 0)")
     add(group, "retry_on", action="add", type=collected(causes), metavar="CAUSES", help=f"after which ends: {RETRY_ON}")
     add(group, "retry_delay", type=time, metavar="TIME", help="before the first retry, then doubled: 10")

@@ -29,6 +29,7 @@ class RunOptions:
     stall_timeout: float | None = None
     fail_fast: bool = False
     max_failures: int | None = None
+    max_same_failures: int = 3  # that are alike, after which no further job is started; 0: they are not counted
     retries: int = 0
     retry_on: tuple[str, ...] = ("failed", "signal", "timeout", "stalled")
     retry_delay: float = 10.0
@@ -106,9 +107,9 @@ class RunOptions:
 
 #: The names of the options, as the command line and plan.json have them.
 NAMES = tuple(field.name for field in fields(RunOptions))
-_LEAST = {"timeout": 0, "stall_timeout": 0, "max_failures": 1, "retries": 0, "retry_delay": 0, "nan_patience": 1,
-          "config_timeout": 0, "max_workers": 1, "gpus_per_job": 0, "jobs_per_gpu": 1, "gpu_wait": 0, "gpu_free_mb": 0,
-          "gpu_settle": 0, "gpu_backfill": 0, "max_log_mb": 1}  # fmt: skip
+_LEAST = {"timeout": 0, "stall_timeout": 0, "max_failures": 1, "max_same_failures": 0, "retries": 0, "retry_delay": 0,
+          "nan_patience": 1, "config_timeout": 0, "max_workers": 1, "gpus_per_job": 0, "jobs_per_gpu": 1, "gpu_wait": 0,
+          "gpu_free_mb": 0, "gpu_settle": 0, "gpu_backfill": 0, "max_log_mb": 1}  # fmt: skip
 _NUMBERS = ("grace", "gpu_ignore_pid")  # lists of numbers; the others hold words
 
 

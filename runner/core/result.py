@@ -20,7 +20,7 @@ NONCE = "nonce"  # the entry that shows that a supervisor wrote the result: see 
 #: Entries that are a text where they are known.
 _TEXTS = (
     "signal", "error", "cause", "command_signal", "start_time", "end_time", "fingerprint", "run_dir",
-    "final_checkpoint",
+    "final_checkpoint", "failure_signature",
 )  # fmt: skip
 
 
@@ -117,6 +117,11 @@ class Result:
         """The GPUs that were not leased again when the attempt ended, each with a `reason`."""
         found = self._entries.get(QUARANTINE)
         return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+    @property
+    def failure_signature(self) -> str | None:
+        """Equal for failures that are alike; None where nothing was said of one."""
+        return self._text("failure_signature")
 
     @property
     def command_signal(self) -> str | None:

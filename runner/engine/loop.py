@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from runner.core.job import Job, Plan
-from runner.core.state import COMPLETED, INTERRUPTED, Finished, Record, Running
+from runner.core.state import COMPLETED, INTERRUPTED, Finished, Pending, Record, Running
 from runner.core.text import count, duration
+from runner.engine.breaker import LEAST_JOBS, Breaker
 from runner.engine.events import (
     BatchEnded,
     BatchStarted,
@@ -89,6 +90,7 @@ class _Batch:
         self._waited = False  # because a job had waited for as long as it may
         self._tries: dict[str, int] = {}
         self._failures = 0
+        self._breaker = Breaker(plan.options.max_same_failures if len(plan.jobs) >= LEAST_JOBS else 0)
         self._signals_obeyed = 0
         self._announced: set[Handle] = set()
         self._reasons: dict[str, str] = {}  # why a job waits, as it was announced; "" is the source's own reason
@@ -281,6 +283,7 @@ class _Batch:
             self._send(Notice(f"{name} is tried again in {duration(delay)}, {retry}."))
 
     def _count_failure(self, record: Record) -> None:
+        alike = self._breaker.take(record)
         if record.status == COMPLETED or self._stopped:
             return
         self._failures += 1
@@ -289,3 +292,5 @@ class _Batch:
             self.stop_starting(f"{count(self._failures, 'job')} did not complete, which is the limit")
         elif not self._queue.empty and fails_for_all(record, self.records.values()):
             self.stop_starting("all other jobs have the same command line, which its program refused")
+        elif alike and any(isinstance(other.state, Pending) for other in self.records.values()):
+            self.stop_starting(alike)

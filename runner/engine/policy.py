@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from pathlib import PurePath
@@ -76,6 +77,15 @@ def _shape(job: Job) -> tuple[str, ...]:
         option, equals, value = word.rpartition("=")
         words.append(f"{option}{equals}{{name}}" if value == job.name else word)
     return tuple(words)
+
+
+def call_of(job: Job) -> tuple[str, ...]:
+    """What the jobs of one program have in common: its script, or the command as far as it names the program."""
+    if job.script is not None:
+        return (str(job.script),)
+    shape = _shape(job)
+    starters = itertools.takewhile(lambda word: _STARTERS.fullmatch(PurePath(word).name), shape)
+    return shape[: len(list(starters)) + 1]
 
 
 def _runs_its_config(shape: tuple[str, ...]) -> bool:

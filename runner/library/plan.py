@@ -14,6 +14,7 @@ from runner.core.canonical import NotCanonical, canonical, digest, home, typed
 from runner.core.config import Config
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
+from runner.core.options import RunOptions
 from runner.core.plan_kind import PlanKind
 from runner.library.cache import Key
 from runner.library.hidden_form import hidden
@@ -22,6 +23,7 @@ from runner.library.own_values import ChangedValue, OwnValues, plain_copy
 from runner.planners.names import safe
 
 KIND = PlanKind("calls", views=())
+OPTIONS = RunOptions(max_same_failures=0)  # each call is asked for its result
 ADDED = ("name", "out_dir")  # keys of a config that do not change the work
 
 
@@ -95,7 +97,7 @@ def plan(configs: Iterable[Any], request: Request, created_at: str) -> tuple[Pla
         raise UserError(*problems)
     calls = _calls(keys, request)
     jobs = {call.job.name: call.job for call in calls}
-    return Plan(request.function.__name__, request.root, tuple(jobs.values()), KIND, created_at), calls
+    return Plan(request.function.__name__, request.root, tuple(jobs.values()), KIND, created_at, options=OPTIONS), calls
 
 
 def _read(config: Any, function: str, ignored: tuple[str, ...]) -> tuple[str, Any]:

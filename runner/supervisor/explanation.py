@@ -6,6 +6,7 @@ by others, has one of the words of core/causes.py as its cause.
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 
@@ -23,6 +24,7 @@ from runner.supervisor import (
     line_kinds,
     out_of_memory,
     refusal,
+    signature,
 )
 from runner.supervisor.messages import Request
 from runner.supervisor.out_of_memory import KillCounters
@@ -105,7 +107,15 @@ def explained(end: Ending, request: Request, kills: KillCounters, result: Result
         sentence = f"{sentence}: {words}"
     hide = _redaction(request)
     known = {} if end.status == "interrupted" else why.entries(hide)
+    if end.status == "failed" and (alike := _signature(request, hide(words), hide(details))):
+        known["failure_signature"] = alike
     return result.updated(error=None if sentence is None else hide(sentence), **known), hide(details)
+
+
+def _signature(request: Request, words: str, details: str) -> str:
+    """What the failure has in common with others that are like it."""
+    folders = [os.path.relpath(path, request.cwd) for path in request.own[1:]]
+    return signature.of(words, details, [*request.own, *folders, request.config or ""])
 
 
 def diverged(request: Request, result: Result, divergence: Divergence) -> Result:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from runner.core.job import Attempt, Job
 from runner.core.requests import AddJobs, Answer, Incoming, MoveJobs, Request, SkipJobs, StopJobs
+from runner.core.result import Result
 from runner.core.state import COMPLETED, ERROR, INTERRUPTED, PENDING, Finished, Outcome, Record, Running
 from runner.engine.events import (
     BatchEnded,
@@ -74,7 +75,10 @@ class FakeHandle:
     def record(self) -> Record | Wait:
         if self._status == "unstarted":
             return Wait("too many processes")
-        state = Finished("", "", 1.0, Outcome(self._status))
+        status, _, how = self._status.partition("~")
+        cause, _, signature = how.partition("~")
+        result = Result({"failure_signature": signature} if signature else {})
+        state = Finished("", "", 1.0, Outcome(status, cause=cause or None, cause_sure=True), result)
         return Record(self.job, state, self.attempt.number)
 
     def stop(self, how: Literal["stop", "kill"]) -> None:
@@ -85,9 +89,10 @@ class FakeHandle:
 class FakeExecutor:
     """Jobs do what a word stands for, one word an attempt: a status, with `:3` after three seconds instead of one.
 
-    `endless` runs until it is stopped; with a `!` a job ends only by itself, or when it is killed. `refused` cannot be
-    started, `found` has completed already, `broken` is a fault of the executor. There is no room for the start of one
-    that is `full`, or for that of one that is `unstarted`, which turns out after a second.
+    `failed~code~x` has a cause and a signature. `endless` runs until it is stopped; with a `!` a job ends only by
+    itself, or when it is killed. `refused` cannot be started, `found` has completed already, `broken` is a fault of
+    the executor. There is no room for the start of one that is `full`, or for that of one that is `unstarted`,
+    which turns out after a second.
     """
 
     def __init__(
