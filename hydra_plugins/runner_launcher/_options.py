@@ -10,6 +10,7 @@ from typing import Any
 from hydra_plugins.runner_launcher._errors import LaunchError
 from runner.cli.option_types import cause_rules, checkpoints, metric_pattern
 from runner.core.options import GPU_IDS, LOG_TIMESTAMPS, NAMES, ON_NAN, RETRY_CAUSES, RunOptions
+from runner.gpus.leases import BY_MEMORY
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ def checked(given: Mapping[str, Any]) -> Options:
     lists = ("not_secret", "metric_patterns", "checkpoints", "gpu_ignore_user", "gpu_ignore_pid")
     values |= {name: list(given[name]) for name in lists}
     gpus = given["gpus"]
+    if given["jobs_per_gpu"] == "auto" or (given["gpu_memory"] and given["jobs_per_gpu"] == 1):
+        values["jobs_per_gpu"] = BY_MEMORY
     values["gpus"] = ",".join(map(str, gpus)) if isinstance(gpus, Sequence) and not isinstance(gpus, str) else str(gpus)
     if problems := [f"hydra.launcher.{problem}" for problem in _problems(values)]:
         raise LaunchError(*problems)
@@ -38,11 +41,14 @@ def checked(given: Mapping[str, Any]) -> Options:
 
 
 def _problems(values: Mapping[str, Any]) -> Iterator[str]:
-    for name in ("timeout", "stall_timeout", "retry_delay"):
+    for name in ("timeout", "stall_timeout", "retry_delay", "gpu_pack_window"):
         if values[name] is not None and not 0 < values[name] < float("inf"):
             yield f"{name}={values[name]}: is not a number of seconds above 0"
-    least_values = {"workers": 1, "max_failures": 1, "retries": 0, "gpus_per_job": 0, "jobs_per_gpu": 1}
-    least_values |= {"nan_patience": 1, "max_same_failures": 0, "max_log_mb": 1}
+    if not isinstance(values["jobs_per_gpu"], int):
+        yield f"jobs_per_gpu={values['jobs_per_gpu']}: is not a whole number above 0, or auto"
+        values = {**values, "jobs_per_gpu": 1}
+    least_values = {"workers": 1, "max_failures": 1, "retries": 0, "gpus_per_job": 0, "jobs_per_gpu": 0}
+    least_values |= {"nan_patience": 1, "max_same_failures": 0, "max_log_mb": 1, "gpu_memory": 0}
     for name, least in (least_values | {"gpu_backfill": 0, "gpu_free_mb": 0, "gpu_wait": 0, "gpu_settle": 0}).items():
         if values[name] is not None and values[name] < least:
             yield f"{name}={values[name]}: is too small; {least} is the least"

@@ -25,7 +25,10 @@ class RunnerConf:
     # GPUs of its own for each job: auto, all, none, or a list of numbers or UUIDs; how many; how many jobs share one.
     gpus: Any = ""
     gpus_per_job: int = 1
-    jobs_per_gpu: int = 1
+    jobs_per_gpu: Any = 1  # auto: as many as their measured memory allows
+    # MiB that each job needs of its GPU; seconds over which the speed of jobs that share one is measured.
+    gpu_memory: int = 0
+    gpu_pack_window: float = 60.0
     # Seconds that a job waits for a GPU that others use, and for which one that they used must look free.
     gpu_wait: float | None = None
     gpu_settle: float = 30.0

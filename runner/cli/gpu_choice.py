@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from runner.cli import gpu_memory
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
 from runner.core.options import RunOptions
@@ -14,6 +15,7 @@ from runner.core.text import count, shown
 from runner.executors.gpus import KEY, wanted
 from runner.gpus import leases, selection
 from runner.gpus.devices import EXCLUSIVE, Gpu
+from runner.gpus.leases import BY_MEMORY
 from runner.gpus.looker import Looker
 
 LOCAL = "local"  # the executor that can divide them
@@ -36,18 +38,22 @@ def with_gpus(plan: Plan, given: Namespace, environ: Mapping[str, str] = os.envi
     found = selection.chosen(options.gpus, snapshot, environ)
     if not found:
         return replace(plan, options=replace(options, gpus=""))
-    if errors := [*_errors(plan.jobs, options, found), *_job_errors(plan.jobs, options, len(found))]:
+    if getattr(given, "gpu_memory", None) and getattr(given, "jobs_per_gpu", None) is None:
+        options = replace(options, jobs_per_gpu=BY_MEMORY)
+    errors = [*_errors(plan.jobs, options, found), *_job_errors(plan.jobs, options, len(found))]
+    if errors := [*errors, *gpu_memory.errors(plan.jobs, options, found, environ)]:
         raise UserError(*errors)
     leases.folder(environ)
     if given.gpus is not None and given.max_workers is None:
-        options = replace(options, max_workers=len(found) * options.jobs_per_gpu)
+        options = replace(options, max_workers=gpu_memory.workers(options.jobs_per_gpu, len(found)))
     names = ", ".join(f"{gpu.label} ({gpu.name}, {gpu.uuid[:12]}…)" for gpu in found)
-    notes = [note for note in plan.notices if not note.startswith("GPUs: ")]
+    notes = [note for note in plan.notices if not note.startswith(("GPUs: ", *gpu_memory.OWN_NOTES))]
     return replace(
         plan,
         options=replace(options, gpus=",".join(gpu.uuid for gpu in found)),
-        notices=(*notes, f"GPUs: {names}; {count(options.max_workers, 'job')} at a time"),
-    )
+        notices=(*notes, f"GPUs: {names}; {count(options.max_workers, 'job')} at a time",
+                 *gpu_memory.notes(plan, options, environ)),
+    )  # fmt: skip
 
 
 def _with_advice(plan: Plan, environ: Mapping[str, str]) -> Plan:
@@ -73,7 +79,7 @@ def _errors(jobs: Sequence[Job], options: RunOptions, found: Sequence[Gpu]) -> l
             errors.append(f"--gpu_ids index: MIG instances such as {parts[0]} are known by their UUIDs; leave it out")
     if options.jobs_per_gpu == 1:
         return errors
-    option = f"--jobs_per_gpu {options.jobs_per_gpu}"
+    option = f"--jobs_per_gpu {options.jobs_per_gpu or 'auto'}"
     exclusive = [gpu for gpu in found if gpu.mode in EXCLUSIVE]
     errors += [f"{option}: GPU {gpu.label} is in mode {gpu.mode}, for one process at a time" for gpu in exclusive]
     if any(wanted(job, options) > 1 for job in jobs):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,6 +57,27 @@ def wait(text: str) -> float:
     if value is None or not 0 <= value < float("inf"):
         raise ArgumentTypeError(f"{text!r} is not a time, such as 0, 90 (seconds), 30m or 2h")
     return value
+
+
+def jobs_per_gpu(text: str) -> int:
+    """A number of jobs; 0 stands for `auto`."""
+    if text == "auto":
+        return 0
+    if not text.isdecimal() or int(text) == 0:
+        raise ArgumentTypeError(f"{text!r} is not a whole number above 0, or auto")
+    return int(text)
+
+
+_MEBIBYTES = {"g": 1024.0, "gib": 1024.0, "gb": 1e9 / 2**20, "m": 1.0, "mib": 1.0, "mb": 1e6 / 2**20}
+
+
+def memory(text: str) -> int:
+    """MiB; rounded up."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([a-z]+)", text.strip().lower())
+    unit = _MEBIBYTES.get(found[2]) if found else None
+    if found is None or unit is None or not 1 <= float(found[1]) * unit < 2**31:
+        raise ArgumentTypeError(f"{text!r} is not an amount of memory, such as 8GiB or 900MiB")
+    return math.ceil(float(found[1]) * unit)
 
 
 def grace(text: str) -> tuple[float, ...]:

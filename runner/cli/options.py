@@ -11,6 +11,8 @@ from runner.cli.option_types import (
     checkpoints,
     collected,
     grace,
+    jobs_per_gpu,
+    memory,
     metric_pattern,
     natural,
     positive,
@@ -198,7 +200,12 @@ def _add_gpus(group: argparse._ArgumentGroup) -> None:
     which = "give each job GPUs of its own: auto, all, none, 0,1,3, 0-3 or UUIDs; in the order of preference"
     add(group, "gpus", metavar="GPUS", help=which)
     add(group, "gpus_per_job", type=number, metavar="N", help="how many (default: 1), or as a key of a config; 0: none")
-    add(group, "jobs_per_gpu", type=collected(positive), metavar="K", help="how many jobs share one (default: 1)")
+    jobs = "how many jobs share one (default: 1); auto: as many as their measured memory allows"
+    add(group, "jobs_per_gpu", type=collected(jobs_per_gpu), metavar="K", help=jobs)
+    need = "what each job needs of a GPU, as 8GiB; then as many share one as fit"
+    add(group, "gpu_memory", type=collected(memory), metavar="SIZE", help=need)
+    pace = "over which the speed of jobs that share a GPU is measured (default: 60)"
+    add(group, "gpu_pack_window", type=collected(seconds), metavar="TIME", help=pace)
     add(group, "gpu_wait", type=collected(wait), metavar="TIME", help="for a free GPU at most (default: no limit)")
     ids = "how a job is told its GPUs: uuid (default), or index for programs that read numbers"
     add(group, "gpu_ids", choices=GPU_IDS, help=ids)

@@ -47,7 +47,9 @@ class RunOptions:
     executor: str = "local"
     gpus: str = ""  # the UUIDs of those that the batch may use, with commas; empty: every job sees all
     gpus_per_job: int = 1  # 0: a job gets none
-    jobs_per_gpu: int = 1
+    jobs_per_gpu: int = 1  # 0: as many as their memory allows
+    gpu_memory: int = 0  # MiB that each job needs of each of its GPUs; 0: it is measured, where that counts
+    gpu_pack_window: float = 60.0  # seconds over which the speed of jobs that share a GPU is measured
     gpu_wait: float | None = None  # for a free GPU; 0: what finds none stays pending
     gpu_free_mb: int = 500  # memory in use, in MiB, up to which a GPU counts as free
     gpu_settle: float = 30.0  # for which a GPU that others used must look free
@@ -108,8 +110,9 @@ class RunOptions:
 #: The names of the options, as the command line and plan.json have them.
 NAMES = tuple(field.name for field in fields(RunOptions))
 _LEAST = {"timeout": 0, "stall_timeout": 0, "max_failures": 1, "max_same_failures": 0, "retries": 0, "retry_delay": 0,
-          "nan_patience": 1, "config_timeout": 0, "max_workers": 1, "gpus_per_job": 0, "jobs_per_gpu": 1, "gpu_wait": 0,
-          "gpu_free_mb": 0, "gpu_settle": 0, "gpu_backfill": 0, "max_log_mb": 1}  # fmt: skip
+          "nan_patience": 1, "config_timeout": 0, "max_workers": 1, "gpus_per_job": 0, "jobs_per_gpu": 0, "gpu_wait": 0,
+          "gpu_free_mb": 0, "gpu_settle": 0, "gpu_backfill": 0, "max_log_mb": 1, "gpu_memory": 0,
+          "gpu_pack_window": 0}  # fmt: skip
 _NUMBERS = ("grace", "gpu_ignore_pid")  # lists of numbers; the others hold words
 
 

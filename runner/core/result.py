@@ -5,6 +5,7 @@ A Result keeps every entry that it was read with, so that what a newer version w
 
 from __future__ import annotations
 
+from runner.core.causes import GPU_OOM
 from runner.core.fields import LARGEST_WHOLE, Fields, Malformed
 from runner.core.gpu_labels import labels
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 #: Entries of an attempt that failed because of its GPU: whether it runs again on another one, and the GPUs that no job
 #: of the batch gets any more.
 MOVES, QUARANTINE = "moves", "gpu_quarantine"
+GPU_JOBS_AT_ONCE = "gpu_jobs_at_once"  # the entry for how many jobs shared a GPU
 NONCE = "nonce"  # the entry that shows that a supervisor wrote the result: see disk/nonce.py
 #: Entries that are a text where they are known.
 _TEXTS = (
@@ -101,6 +103,12 @@ class Result:
         """`line`, `file` and `offset` of what shows the cause; empty if nothing does."""
         found = self._entries.get("cause_evidence")
         return found if isinstance(found, dict) else {}
+
+    @property
+    def ran_out_beside_others(self) -> bool:
+        """Whether the job ran out of the memory of a GPU that it shared: alone it may have enough."""
+        at_once = self._entries.get(GPU_JOBS_AT_ONCE)
+        return self.cause == GPU_OOM and isinstance(at_once, int) and at_once > 1
 
     @property
     def moves(self) -> bool:

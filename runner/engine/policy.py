@@ -43,6 +43,8 @@ def uncounted(record: Record) -> str:
     """Why a job that failed runs again although it may have had all its tries; empty if it does not."""
     if isinstance(record.state, Finished) and record.state.result.moves:
         return "failed because of its GPU; it runs again on another one, which counts as no retry"
+    if isinstance(record.state, Finished) and record.state.result.ran_out_beside_others:
+        return "ran out of GPU memory beside other jobs; it runs again alone, which counts as no retry"
     return ""
 
 

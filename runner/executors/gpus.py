@@ -18,12 +18,13 @@ from runner.core.result import MOVES, QUARANTINE
 from runner.core.state import COMPLETED, FAILED, KILLED
 from runner.core.text import count
 from runner.engine.protocols import Lease, Wait
-from runner.executors.supervised import Room, Supervised
-from runner.gpus import faults, leases, visible
+from runner.executors.sharing import Sharing
+from runner.executors.supervised import Adopted, Room, Supervised
+from runner.gpus import faults, leases, preallocation, visible
 from runner.gpus.devices import MEBIBYTE
-from runner.gpus.leases import Holder
+from runner.gpus.leases import BY_MEMORY, Holder
 from runner.gpus.looker import Looker
-from runner.gpus.pool import Granted, Pool, Rules
+from runner.gpus.pool import SAMPLE, Granted, Pool, Rules
 from runner.gpus.quarantine import Quarantine
 
 PAUSE = 0.1  # seconds for which the answer to one job holds for others that want as many GPUs
@@ -35,6 +36,7 @@ class GpuLease(Lease):
     """The GPUs of one job; None: it asks for none."""
 
     granted: Granted | None
+    environment: Mapping[str, str] = field(default_factory=dict)  # beside what chooses the GPUs
     entries: Mapping[str, Any] = field(default_factory=dict)  # of the result, beside those on the GPUs
 
 
@@ -57,14 +59,20 @@ class Gpus:
             ignored_pids=options.gpu_ignore_pid,
             passes=options.gpu_backfill,
             ids=options.gpu_ids,
+            sample=min(SAMPLE, max(options.gpu_pack_window / 4, PAUSE)),
         )
         uuids = options.gpus.split(",")
-        self._pool = Pool(uuids, rules, leases.folder(os.environ), Looker())
+        folder = leases.folder(os.environ)
+        self._pool = Pool(uuids, rules, folder, Looker())
         self._uuids = uuids
         self._quarantine = Quarantine()
+        self._sharing = Sharing(options, folder)
+        self._pool.watch = self._sharing.look
+        self._adopted: list[Adopted] = []
         self._running: list[tuple[Supervised, Granted]] = []
         self._since: dict[str, float] = {}  # name of a job that waits -> since when
-        self._refused: dict[int, tuple[float, Wait]] = {}  # a number of GPUs that could not be had -> when, and why
+        # A number of GPUs, and the memory of each, that could not be had -> when, and why.
+        self._refused: dict[tuple[int, float], tuple[float, Wait]] = {}
 
     def offer(self, job: Job) -> GpuLease | Wait:
         """GPUs for this job, or why there are none."""
@@ -73,20 +81,34 @@ class Gpus:
             return GpuLease(None)
         if reason := self._too_few(number):
             return Wait(reason, over=True)
-        moment = time.monotonic()
-        for less, (when, answer) in self._refused.items():
-            if less <= number and moment - when < PAUSE:
+        moment, need = time.monotonic(), self._sharing.need(job)
+        asked = number, float("inf") if need is None else float(need)
+        for (less, smaller), (when, answer) in self._refused.items():
+            if less <= number and smaller <= asked[1] and moment - when < PAUSE:
                 return answer
-        about = Holder(getpass.getuser(), os.getpid(), job.out_dir.parent.name, job.name, now())
-        found = self._pool.offer(job.name, number, about, avoided := self._avoided(job, number))
+        about = self._holder(job, need)
+        avoided, may_join = self._avoided(job, number), self._sharing.may_join(job)
+        found = self._pool.offer(job.name, number, about, avoided, may_join)
         if isinstance(found, Granted):
             self._since.pop(job.name, None)
-            bad = self._quarantine.entries()
-            return GpuLease(found, {QUARANTINE: bad} if bad else {})
+            return self._lease(job, found)
         answer = self._answer(job, found, moment)
         if not avoided:  # else it holds for this job
-            self._refused[number] = moment, answer
+            self._refused[asked] = moment, answer
         return answer
+
+    def _holder(self, job: Job, need: int | None) -> Holder:
+        """What the lease of a job says to others."""
+        places = BY_MEMORY if self._sharing.by_memory else self._options.jobs_per_gpu
+        batch = job.out_dir.parent.name
+        return Holder(getpass.getuser(), os.getpid(), batch, job.name, now(), places, need)
+
+    def _lease(self, job: Job, granted: Granted) -> GpuLease:
+        """The GPUs with what the job is told, and what its result says beside them."""
+        bad = self._quarantine.entries()
+        entries = {**self._sharing.entries(job), **({QUARANTINE: bad} if bad else {})}
+        shares = self._sharing.by_memory or self._options.jobs_per_gpu > 1
+        return GpuLease(granted, preallocation.environment({**os.environ, **job.env}) if shares else {}, entries)
 
     def _too_few(self, number: int) -> str:
         """Why the batch can never give a job so many GPUs any more."""
@@ -124,7 +146,8 @@ class Gpus:
             yield Room(env=visible.HIDDEN)
             return
         try:
-            yield Room(granted.environment, granted.descriptors, {**granted.entries(), **lease.entries})
+            entries = {**granted.entries(), **lease.entries}
+            yield Room({**granted.environment, **lease.environment}, granted.descriptors, entries)
         finally:
             leases.release(granted.descriptors)
 
@@ -133,6 +156,12 @@ class Gpus:
         if isinstance(lease, GpuLease) and lease.granted is not None:
             self._running.append((handle, lease.granted))
             self._pool.started(lease.granted, handle.supervisor_pid)
+            self._sharing.started(handle, lease.granted.gpus)
+
+    def adopted(self, handle: Adopted) -> None:
+        """A job runs that an earlier engine has started."""
+        self._adopted.append(handle)
+        self._sharing.adopted(handle)
 
     def collect(self) -> None:
         """Take notice of jobs that ended, and of a look that has."""
@@ -140,7 +169,15 @@ class Gpus:
             if handle.done():
                 self._pool.ended(granted, handle.supervisor_pid)
                 self._judge(handle, granted)
+        handles: list[Supervised | Adopted] = [*(handle for handle, _ in self._running), *self._adopted]
+        for one in handles:
+            if one.done():
+                self._sharing.ended(one.job.name)
         self._running = [entry for entry in self._running if not entry[0].done()]
+        self._adopted = [handle for handle in self._adopted if not handle.done()]
+        if self._running or self._adopted:
+            self._pool.sample()
+            self._sharing.tick()
         self._pool.read()
 
     def _judge(self, handle: Supervised, granted: Granted) -> None:

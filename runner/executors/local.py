@@ -80,6 +80,8 @@ class Local:
         handle = adopt(job, self._options)
         if handle is not None:
             self._running.append(handle)
+            if self._gpus is not None:
+                self._gpus.adopted(handle)
             if handle.mark:
                 self._guard.watch(handle.supervisor, handle.mark, job.out_dir)
         return handle

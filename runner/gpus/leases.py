@@ -12,7 +12,8 @@ import fcntl
 import json
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,24 +24,35 @@ FOLDER = "RUNNER_GPU_LOCKS"  # in the environment: another folder than the commo
 PLACES = ("/run/lock", "/tmp")  # that all users share
 NAME = "overnight-gpus"
 LARGEST = 4096  # bytes of what is written in a file
+CHOICE = "choice"  # the file that is locked while somebody chooses: what was found is true until the lease is taken
+BY_MEMORY = 0  # in place of a number of jobs: as many as their memory allows
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who has a place. Nothing of it is known where another user's file cannot be read."""
+    """Who has a place. Nothing of it is known where another user's file cannot be read.
+
+    `places`: how many jobs may share the GPU with it, BY_MEMORY: all that fit. `need`: what it claims of its memory in
+    bytes; None: all of it, where the memory counts.
+    """
 
     user: str = ""
     pid: int | None = None
     batch: str = ""
     job: str = ""
     since: str = ""
+    places: int | None = None
+    need: int | None = None
 
     def __str__(self) -> str:
         what = f"batch {self.batch} job {self.job}" if self.batch else "another batch"
         return f"{what} of {self.user}" if self.user else what
 
     def to_json(self) -> dict[str, Any]:
-        return {"user": self.user, "pid": self.pid, "batch": self.batch, "job": self.job, "since": self.since}
+        return {
+            "user": self.user, "pid": self.pid, "batch": self.batch, "job": self.job, "since": self.since,
+            "places": self.places, "need": self.need,
+        }  # fmt: skip
 
 
 def folder(environ: Mapping[str, str]) -> str:
@@ -89,12 +101,24 @@ def release(descriptors: Iterable[int]) -> None:
         os.close(descriptor)
 
 
-def holders(path: str, uuid: str, places: int) -> list[Holder]:
+@contextmanager
+def choosing(path: str) -> Iterator[bool]:
+    """Nobody else chooses a GPU meanwhile; False: somebody does so now. Raises OSError if the file cannot be opened."""
+    descriptor = _lock(f"{path}/{CHOICE}")
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def holders(path: str, uuid: str) -> list[Holder]:
     """Who has a place on this GPU, without taking one."""
     found = []
-    for place in range(places):
+    first = _file(path, uuid, 0)
+    for name in _numbered(first.removesuffix("0")):
         try:
-            descriptor = _open(_file(path, uuid, place))
+            descriptor = _open(name)
         except OSError:
             continue
         try:
@@ -117,6 +141,17 @@ def _is_shared(place: str) -> bool:
 def _file(path: str, uuid: str, place: int) -> str:
     safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in uuid)
     return f"{path}/{safe}.{place}"
+
+
+def _numbered(beginning: str) -> list[str]:
+    """The files whose paths are this and a number."""
+    folder, _, start = beginning.rpartition("/")
+    try:
+        names = [entry.name for entry in Path(folder).iterdir()]
+    except OSError:
+        return []
+    numbers = [name.removeprefix(start) for name in names if name.startswith(start)]
+    return [f"{beginning}{number}" for number in sorted(filter(str.isdecimal, numbers), key=int)]
 
 
 def _lock(path: str) -> int | None:
@@ -150,9 +185,13 @@ def _open(path: str) -> int:
 def _holder(descriptor: int) -> Holder:
     try:
         record = json.loads(os.pread(descriptor, LARGEST, 0))
-        pid = record["pid"]
+        pid, places, need = (_whole(record.get(name)) for name in ("pid", "places", "need"))
         words: Sequence[str] = [str(record[name]) for name in ("user", "batch", "job", "since")]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return Holder()
     user, batch, job, since = words
-    return Holder(user, pid if isinstance(pid, int) and not isinstance(pid, bool) else None, batch, job, since)
+    return Holder(user, pid, batch, job, since, places, need)
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

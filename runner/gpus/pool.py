@@ -16,15 +16,23 @@ from typing import Any
 
 from runner.core.clock import seconds as wall_seconds
 from runner.core.text import size
-from runner.gpus import leases, visible
+from runner.gpus import leases, mps, visible
 from runner.gpus.devices import MEBIBYTE, Gpu, GpuProcess, Snapshot
-from runner.gpus.leases import Holder
+from runner.gpus.leases import BY_MEMORY, Holder
 from runner.gpus.looker import Looker
+from runner.gpus.packing import PLACES, foreign_memory
+from runner.gpus.peaks import is_below
 from runner.processes import process_tree
 
 EVERY = 3.0  # seconds for which a look is believed, and between two of them while a job waits
 DRAIN = 20.0  # seconds in which the driver may still show what a job of ours has left
 PATIENCE = 1800.0  # seconds in which others may overtake a job that waits for more GPUs
+SAMPLE = 2.0  # seconds between two looks at what running jobs use
+FAILED, LONGEST = 60.0, 600.0  # the same after one that failed, then doubled up to the second
+
+#: A GPU, its memory that no lease explains, who has a place on it -> why a job may not join them; None: it may. Empty:
+#: for a reason of its own batch.
+MayJoin = Callable[[Gpu, int, Sequence[Holder]], str | None]
 
 
 NOTHING: Mapping[str, str] = {}
@@ -32,7 +40,7 @@ NOTHING: Mapping[str, str] = {}
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """When a GPU counts as free, and how many jobs may share one."""
+    """When a GPU counts as free, and how many jobs may share one (BY_MEMORY: as many as fit)."""
 
     places: int = 1
     free_bytes: int = 500 * MEBIBYTE  # in use at the most
@@ -41,6 +49,12 @@ class Rules:
     ignored_pids: tuple[int, ...] = ()
     passes: int = 10  # jobs that may overtake one that waits for more GPUs
     ids: str = "uuid"  # how a job is told its GPUs
+    sample: float = SAMPLE
+
+    @property
+    def most(self) -> int:
+        """Jobs on one GPU."""
+        return PLACES if self.places == BY_MEMORY else self.places
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +109,21 @@ class Pool:
         self._passed = 0
         self._said: dict[int, str] = {}  # a number of GPUs -> why there are not as many, at the last look
         self._described: dict[int, str] = {}  # a process of others -> what was first said of it
+        self._next_sample = 0.0
+        self._failed = FAILED
+        self.watch: Callable[[Snapshot], None] = lambda found: None  # is given every look
 
-    def offer(self, job: str, number: int, about: Holder, avoided: Mapping[str, str] = NOTHING) -> Granted | str:
+    def offer(
+        self,
+        job: str,
+        number: int,
+        about: Holder,
+        avoided: Mapping[str, str] = NOTHING,
+        may_join: MayJoin | None = None,
+    ) -> Granted | str:
         """`number` GPUs for a job, or why others have them; an empty reason: they are our own, or not known yet.
 
-        `avoided`: UUIDs that it does not get, each with the reason.
+        `avoided`: UUIDs that it does not get, each with the reason. `may_join` decides about GPUs that others share.
         """
         now = self._clock()
         since = self._waiting.setdefault(job, now)
@@ -110,10 +134,14 @@ class Pool:
             return self._said.get(number, "")
         if snapshot.error:
             return self._say(number, snapshot.error)
-        found = {uuid: self._obstacle(uuid, snapshot, now, avoided) for uuid in self._uuids}
-        free = [uuid for uuid, obstacle in found.items() if obstacle is None]
         try:
-            taken = leases.take(self._folder, free[:number], self._rules.places, about) if len(free) >= number else None
+            with leases.choosing(self._folder) as chosen:
+                if not chosen:
+                    return self._said.get(number, "")
+                found = {uuid: self._obstacle(uuid, snapshot, now, avoided, may_join) for uuid in self._uuids}
+                free = self._in_order(uuid for uuid, obstacle in found.items() if obstacle is None)
+                enough = len(free) >= number
+                taken = leases.take(self._folder, free[:number], self._rules.most, about) if enough else None
         except OSError as error:
             return self._say(number, f"{error.filename or self._folder}: {error.strerror or error}")
         if taken is not None:
@@ -121,6 +149,12 @@ class Pool:
         others = "; ".join(filter(None, found.values()))
         what = "no GPU is free" if number == 1 else f"fewer than {number} GPUs are free"
         return self._say(number, f"{what}: {others}" if others else "")
+
+    def _in_order(self, free: Iterable[str]) -> list[str]:
+        """By preference; where the memory counts, GPUs with fewer jobs of ours first."""
+        if self._rules.places != BY_MEMORY:
+            return list(free)
+        return sorted(free, key=lambda uuid: len(self._use[uuid].ours))
 
     def _say(self, number: int, reason: str) -> str:
         """Keep what is said of those that wait for so many GPUs, until more is known."""
@@ -155,6 +189,7 @@ class Pool:
         """Take over a look that has ended."""
         if (found := self._looker.take()) is not None:
             self._snapshot = found
+            self.watch(found)
             is_late = any(use.released_at > found.taken_at for use in self._use.values())
             self._next_look = 0.0 if is_late else self._clock() + EVERY
             for uuid, use in self._use.items():
@@ -162,6 +197,17 @@ class Pool:
                 is_drained = found.taken_at > use.released_at + DRAIN
                 if gpu is not None and is_drained and self._foreign(gpu, self._known(gpu)):
                     use.foreign_at, use.foreign_time = found.taken_at, wall_seconds()
+
+    def sample(self) -> None:
+        """Begin a look at what running jobs use, if one is due. A driver that fails is left alone for a while."""
+        now = self._clock()
+        if now < self._next_sample:
+            return
+        is_failing = self._snapshot is not None and self._snapshot.error is not None
+        self._failed = min(self._failed * 2, LONGEST) if is_failing else FAILED
+        self._next_sample = now + (self._failed if is_failing else self._rules.sample)
+        if (failed := self._looker.begin()) is not None:
+            self._snapshot = failed
 
     def _looked(self, now: float) -> Snapshot | None:
         """The last look, while it is believed; then a new one is begun, and there is none until that has ended."""
@@ -189,23 +235,27 @@ class Pool:
         environment = visible.environment(gpus, snapshot.kind, self._rules.ids)
         return Granted(gpus, tuple(taken.values()), snapshot.driver, waited, environment)
 
-    def _obstacle(self, uuid: str, snapshot: Snapshot, now: float, avoided: Mapping[str, str]) -> str | None:
+    def _obstacle(
+        self, uuid: str, snapshot: Snapshot, now: float, avoided: Mapping[str, str], may_join: MayJoin | None
+    ) -> str | None:
         """Who has a GPU; empty if it is a job of this batch. None: it is free."""
         gpu, use, rules = snapshot.gpu(uuid), self._use[uuid], self._rules
         if gpu is None:
             return f"{uuid} is not there any more"
         if problem := gpu.error or avoided.get(uuid):
             return f"{gpu.label} {problem}"
-        held = leases.holders(self._folder, uuid, rules.places)
-        if len(held) >= rules.places:
+        held = leases.holders(self._folder, uuid)
+        if len(held) >= rules.most:
             return "" if use.ours else f"{gpu.label} {held[0]}"
         if snapshot.taken_at < use.released_at:
             return ""
-        if foreign := self._foreign(gpu, self._known(gpu, held)):
+        known = self._known(gpu, held)
+        if foreign := self._foreign(gpu, known):
             return self._left_or(foreign, gpu, snapshot)
         if now - use.foreign_at < rules.settle:
             return f"{gpu.label} was used by others until {datetime.fromtimestamp(use.foreign_time):%H:%M:%S}"
-        return None
+        explained = known - set(rules.ignored_pids)
+        return None if may_join is None else may_join(gpu, foreign_memory(gpu, explained), held)
 
     def _left_or(self, foreign: str, gpu: Gpu, snapshot: Snapshot) -> str:
         """What is said of a GPU in use: a job of ours that has just ended may still leave it."""
@@ -220,15 +270,17 @@ class Pool:
     def _known(self, gpu: Gpu, held: Iterable[Holder] | None = None) -> set[int]:
         """The processes that leases explain, and those that do not count."""
         if held is None:
-            held = leases.holders(self._folder, gpu.uuid, self._rules.places)
+            held = leases.holders(self._folder, gpu.uuid)
         tops = {*self._use[gpu.uuid].ours, *(holder.pid for holder in held if holder.pid is not None)}
-        below = {pid for top in tops for pid in process_tree.descendants(top)}
+        parents = process_tree.parents() if gpu.processes else {}
+        below = {one.pid for one in gpu.processes if any(is_below(one.pid, top, parents) for top in tops)}
         return {*tops, *below, *self._rules.ignored_pids}
 
     def _foreign(self, gpu: Gpu, known: set[int]) -> str:
         """Who else uses a GPU; empty if nobody does."""
         ignored = self._rules.ignored_users
-        strange = [one for one in gpu.processes if one.pid not in known and _user(one.pid) not in ignored]
+        unknown = [one for one in gpu.processes if one.pid not in known and _user(one.pid) not in ignored]
+        strange = [one for one in unknown if not mps.is_mps(one.pid)]
         if strange:
             return ", ".join(self._described.setdefault(one.pid, _described(one)) for one in strange)
         if not gpu.processes and not known - set(self._rules.ignored_pids) and gpu.memory_used > self._rules.free_bytes:

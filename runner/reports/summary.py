@@ -22,6 +22,7 @@ from runner.core.state import (
     Record,
 )
 from runner.disk.layout import SUMMARY
+from runner.reports import gpu_memory
 
 SCHEMA = 1
 
@@ -67,6 +68,7 @@ def summary(plan: Plan, records: Sequence[Record], timestamp: str) -> dict[str, 
         **counts(records),
         "completed_with_warnings": warned_number(records),
         **_quarantine(records),
+        **({"gpu_packing": gains} if (gains := gpu_memory.gains(records)) else {}),
         "results": {record.job.name: _entry(record) for record in records},
     }
 

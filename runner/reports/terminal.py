@@ -14,7 +14,7 @@ from runner.disk.layout import BatchPaths
 from runner.disk.results import running_elsewhere
 from runner.planners import environment
 from runner.processes import cpus
-from runner.reports import best, comparison
+from runner.reports import best, comparison, gpu_memory
 from runner.reports.ending import BAD, GOOD, WARNED, best_jobs, ending
 from runner.reports.summary import counts, warned_number
 
@@ -119,6 +119,7 @@ def report(
     below = [*_unfinished(records, stopped), *_warned(records), *_failed(plan, records)]
     settings = comparison.varied([record.job for record in records])
     below += best_jobs(records, settings)
+    below += gpu_memory.gain_lines(records)
     below += [_total(records, seconds), f"Summary: {shown(BatchPaths(plan.root).summary)}"]
     if any(record.status != COMPLETED for record in records):
         below.append(f"Resume:  {program.resume_command(plan.root)}")

@@ -18,7 +18,7 @@ import time
 
 from runner.core.result import NONCE, Result
 from runner.core.stopwatch import Stopwatch
-from runner.disk import atomic, layout, supervisor_file
+from runner.disk import atomic, gpu_use, layout, supervisor_file
 from runner.disk.checkpoints import latest_checkpoint
 from runner.disk.place import Place
 from runner.disk.supervisor_file import SupervisorRecord
@@ -211,6 +211,8 @@ def result_of(
         more["log_errors"] = streams.errors
     if measured.skipped:
         more["unread_bytes"] = measured.skipped
+    if "gpus" in request.result.to_json():
+        more |= gpu_use.read(paths.folder, result.attempt)
     return result.updated(**more)
 
 

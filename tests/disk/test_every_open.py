@@ -67,6 +67,7 @@ NAMED = {
     "runner/processes/cpus.py:_quota": KERNEL,
     "runner/supervisor/out_of_memory.py:_read": KERNEL,
     "runner/gpus/pool.py:_described": KERNEL,
+    "runner/gpus/mps.py:is_mps": KERNEL,
     **{f"runner/gpus/rocm.py:{name}": KERNEL for name in ("look", "_gpu", "_properties", "_processes")},
     "runner/gpus/leases.py:_open": "with the same flags and checks; its package lies below runner.disk",
     "runner/gpus/leases.py:folder": "the folder of the locks, which all users of the machine share",

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from runner.core.causes import GPU_OOM
 from runner.core.job import Attempt, Job
 from runner.core.requests import AddJobs, Answer, Incoming, MoveJobs, Request, SkipJobs, StopJobs
-from runner.core.result import Result
-from runner.core.state import COMPLETED, ERROR, INTERRUPTED, PENDING, Finished, Outcome, Record, Running
+from runner.core.result import GPU_JOBS_AT_ONCE, Result
+from runner.core.state import COMPLETED, ERROR, FAILED, INTERRUPTED, PENDING, Finished, Outcome, Record, Running
 from runner.engine.events import (
     BatchEnded,
     Event,
@@ -79,6 +80,9 @@ class FakeHandle:
         cause, _, signature = how.partition("~")
         result = Result({"failure_signature": signature} if signature else {})
         state = Finished("", "", 1.0, Outcome(status, cause=cause or None, cause_sure=True), result)
+        if status == "packed":
+            result = Result({"cause": GPU_OOM, GPU_JOBS_AT_ONCE: 2})
+            state = Finished("", "", 1.0, Outcome(FAILED, 1, cause=GPU_OOM, cause_sure=True), result)
         return Record(self.job, state, self.attempt.number)
 
     def stop(self, how: Literal["stop", "kill"]) -> None:
@@ -92,7 +96,7 @@ class FakeExecutor:
     `failed~code~x` has a cause and a signature. `endless` runs until it is stopped; with a `!` a job ends only by
     itself, or when it is killed. `refused` cannot be started, `found` has completed already, `broken` is a fault of
     the executor. There is no room for the start of one that is `full`, or for that of one that is `unstarted`,
-    which turns out after a second.
+    which turns out after a second. `packed` ran out of the memory of a GPU that it shared.
     """
 
     def __init__(

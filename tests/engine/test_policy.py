@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from runner.core.causes import CODE, COMMAND_LINE, CONFIG, IMPORT
+from runner.core.causes import CODE, COMMAND_LINE, CONFIG, GPU_OOM, IMPORT
 from runner.core.job import Job
 from runner.core.options import RunOptions
+from runner.core.result import Result
 from runner.core.state import COMPLETED, FAILED, Finished, Outcome, Record
-from runner.engine.policy import delay_after, fails_for_all
+from runner.engine.policy import delay_after, fails_for_all, uncounted
 
 ROOT = Path("/project/b")
 
@@ -55,6 +56,23 @@ def test_a_refused_command_line_is_that_of_all_jobs_unless_each_is_a_program(
     failed = ended(jobs[0], cause=COMMAND_LINE)
     assert fails_for_all(failed, [failed, Record(jobs[1]), Record(jobs[2])]) is all_fail
     assert fails_for_all(ended(jobs[0]), [Record(jobs[1])]) is False  # it failed for another reason
+
+
+@pytest.mark.parametrize(
+    ("entries", "again"),
+    [
+        ({"cause": GPU_OOM, "gpu_jobs_at_once": 2}, True),
+        ({"cause": GPU_OOM, "gpu_jobs_at_once": 1}, False),
+        ({"cause": GPU_OOM}, False),
+        ({"cause": CODE, "gpu_jobs_at_once": 2}, False),
+        ({"cause": GPU_OOM, "gpu_jobs_at_once": "many"}, False),
+    ],
+)
+def test_memory_that_ran_out_beside_other_jobs_says_nothing_about_this_one(
+    entries: dict[str, object], *, again: bool
+) -> None:
+    record = Record(job("a", *SCRIPT), Finished(None, "", 1.0, Outcome(FAILED, 1), Result(entries)))
+    assert bool(uncounted(record)) is again and not uncounted(Record(job("a", *SCRIPT)))
 
 
 def test_jobs_with_another_command_line_may_still_succeed() -> None:

@@ -96,6 +96,11 @@ STORIES = [
     Story("it is not tried again by default", "a=refused", "a error", retries(2)),
     Story("it is tried again when errors are", "a=refused/completed", "a error, again|a starts @10|a completed",
           retries(1, retry_on=("error",))),
+    Story("out of memory beside other jobs is no failure", "a=packed b",
+          "a starts|a failed, again|a starts|a completed|b starts|b completed", RunOptions(fail_fast=True),
+          notices=["a ran out of GPU memory beside other jobs"]),
+    Story("and no retry", "a=packed/failed/completed",
+          "a starts @0|a failed, again|a starts @1|a failed, again|a starts @12|a completed", retries(1)),
     Story("a job that is found completed is not run", "a=found b", "a completed|b starts @0|b completed"),
     # limits of failures
     Story("fail fast", "a b=failed c", "a starts|a completed|b starts|b failed|c is left",

@@ -25,8 +25,8 @@ def test_a_place_has_one_holder(tmp_path: Path) -> None:
     first = leases.take(str(tmp_path), ["u0", "u1"], 1, ANNA)
     assert first is not None and set(first) == {"u0", "u1"}
     assert leases.take(str(tmp_path), ["u1"], 1, ANNA) is None
-    assert leases.holders(str(tmp_path), "u1", 1) == [ANNA]
-    assert leases.holders(str(tmp_path), "u2", 1) == []
+    assert leases.holders(str(tmp_path), "u1") == [ANNA]
+    assert leases.holders(str(tmp_path), "u2") == []
     leases.release(first.values())
     second = leases.take(str(tmp_path), ["u1"], 1, Holder())
     assert second is not None
@@ -44,7 +44,7 @@ def test_all_or_none_are_taken(tmp_path: Path) -> None:
 def test_several_places_on_one_gpu(tmp_path: Path) -> None:
     found = [leases.take(str(tmp_path), ["u0"], 2, ANNA) for _ in range(3)]
     assert found[0] and found[1] and found[2] is None
-    assert len(leases.holders(str(tmp_path), "u0", 2)) == 2
+    assert len(leases.holders(str(tmp_path), "u0")) == 2
     leases.release(found[0].values())
     again = leases.take(str(tmp_path), ["u0"], 2, ANNA)
     assert again is not None
@@ -126,7 +126,7 @@ def share_locks(path: str) -> None:
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline() == "None True\n"
     assert leases.take(path, ["u1"], 1, ANNA) is None
-    assert leases.holders(path, "u1", 1)[0].user == "nobody"
+    assert leases.holders(path, "u1")[0].user == "nobody"
     process.communicate("\n")
     leases.release(taken.values())
 
@@ -149,7 +149,7 @@ def test_what_is_planted_in_the_folder_is_not_followed(tmp_path: Path, planted: 
         return
     with pytest.raises(OSError):
         leases.take(str(tmp_path), ["u0"], 1, ANNA)
-    assert leases.holders(str(tmp_path), "u0", 1) == []
+    assert leases.holders(str(tmp_path), "u0") == []
     if planted == "link":
         assert (tmp_path / "precious").read_text() == "keep"
 
