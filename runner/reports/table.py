@@ -21,7 +21,7 @@ class Table(list[dict[str, Any]]):
     not_secret: frozenset[str] = frozenset()  # names that the batches declared to be no secrets
     causes: Mapping[str, str] = MappingProxyType(
         {}
-    )  # out_dir of a job that failed -> a word for why, where it is known
+    )  # out_dir of a job that failed -> why, `?` behind it: not sure
 
     @property
     def columns(self) -> list[str]:

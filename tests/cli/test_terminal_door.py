@@ -32,6 +32,7 @@ COMMANDS = [
     ["status", "batch"], ["status", "batch", "--json"], ["list"], ["list", "--json"], ["list", "--tag", EVIL],
     ["table", "experiments/batch"], ["table", "experiments/batch", "--json"],
     ["table", "experiments/batch", "--csv", "-"], ["compare", "experiments/batch"], ["compare", EVIL],
+    ["diff", "a", JOB], ["diff", EVIL, "a"],
     ["compare", "experiments/batch", "--json"], ["compare", "experiments/batch", "--metric", EVIL, "--over", EVIL],
     ["table", "experiments/batch", "--sort", EVIL], ["table", "experiments/batch", "--columns", EVIL], ["table", EVIL],
     ["table", "experiments/batch", "--columns", "*"], ["table", "experiments/batch", "--over", EVIL],

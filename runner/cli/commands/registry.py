@@ -24,7 +24,7 @@ class Command(Protocol):
 #: Commands that are an option of a batch, `run CONFIG...` is `--configs CONFIG...`: they have the same options.
 BATCHES = {"run": "--configs", "sweep": "--exp", "tree": "--config-root", "resume": "--resume"}
 NAMES = (
-    "list", "status", "tail", "attach", "wait", "stop", "skip", "add", "move", "rerun", "table", "compare",
+    "list", "status", "tail", "attach", "wait", "stop", "skip", "add", "move", "rerun", "table", "compare", "diff",
     "note", "tag", "du", "clean", "rm",
 )  # fmt: skip
 COMMANDS: Registry[Command] = Registry(

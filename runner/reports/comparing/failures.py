@@ -93,7 +93,10 @@ def _how(row: Mapping[str, Any], metric: str | None) -> str | None:
         value = row.get(metric) if metric else 0.0
         lost = metric in row and (value is None or (is_number(value) and not math.isfinite(value)))
         return WORDS[causes.DIVERGED] if lost else None
-    return WORDS.get(str(row.get(CAUSE))) or WORDS.get(str(row.get("status")), WORDS[FAILED])
+    cause = str(row.get(CAUSE) or "")
+    if (words := WORDS.get(cause.removesuffix("?"))) is not None:
+        return f"probably {words}" if cause.endswith("?") else words
+    return WORDS.get(str(row.get("status")), WORDS[FAILED])
 
 
 def _significant(

@@ -29,10 +29,10 @@ def lines(found: Comparison, width: int) -> list[str]:
     for section in sections:
         if section:
             made += ["", *section] if made else section
-    return [part for line in made for part in _wrapped(line, width)]
+    return [part for line in made for part in wrapped(line, width)]
 
 
-def _wrapped(line: str, width: int) -> list[str]:
+def wrapped(line: str, width: int) -> list[str]:
     """A sentence in several lines; tables fit already."""
     begin = line[: len(line) - len(line.lstrip())]
     return wrap(line, width, subsequent_indent=f"{begin}  ", break_on_hyphens=False) if len(line) > width else [line]

@@ -29,6 +29,8 @@ def failing(which: list[int], causes: dict[int, str] | None = None, status: str 
 def test_the_setting_that_all_failures_have_is_a_finding() -> None:
     assert said(failing([4, 5, 6, 7])) == ["lr=0.1: 4 of 4 failed"]
     assert said(failing([4, 5, 6, 7], dict.fromkeys(range(8), "diverged"))) == ["lr=0.1: 4 of 4 diverged"]
+    unsure = said(failing([4, 5, 6, 7], dict.fromkeys(range(8), "gpu_oom?")))
+    assert unsure == ["lr=0.1: 4 of 4 probably ran out of GPU memory"]
     assert said(failing([4, 5, 6, 7], status="timeout")) == ["lr=0.1: 4 of 4 timed out"]
 
 

@@ -1,0 +1,41 @@
+"""Read what is recorded of one job in its folder: settings, results, provenance, curves. Writes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from runner.core import redact
+from runner.disk import layout
+from runner.disk.reading import open_regular, read_json
+from runner.output import rows
+from runner.reports.comparing.curves import curves
+from runner.reports.comparing.differences import JobRecord
+from runner.reports.load_results import load_results
+
+LONGEST = 1 << 20  # bytes of a line of metrics.jsonl
+
+
+def read(folder: Path) -> tuple[JobRecord, frozenset[str]] | int:
+    """The job in this folder, and which columns of its row are results; the number of jobs if it is not one."""
+    found = load_results(folder)
+    if len(found) != 1 or (folder / layout.PLAN).exists():
+        return len(found)
+    shown = found.not_secret
+    provenance = redact.mapping(read_json(folder / layout.METADATA), shown)
+    return JobRecord(redact.mapping(found[0], shown), provenance, curves(_rows(folder))), found.measured
+
+
+def _rows(folder: Path) -> Iterator[dict[str, Any]]:
+    """The rows of metrics.jsonl; of a job that does not write it, those of what it printed."""
+    paths = layout.JobPaths(folder)
+    path = paths.metrics if os.path.exists(paths.metrics) else paths.parsed_metrics  # noqa: PTH110 - text, as theirs
+    try:
+        with open_regular(path, links=path == paths.metrics) as file:
+            while line := file.readline(LONGEST):
+                if (row := rows.parse(line)) is not None:
+                    yield row
+    except OSError:
+        return
