@@ -84,6 +84,8 @@ def job(planned: Job) -> JobStatus:
             started_at=result.start_time,
             ended_at=result.end_time,
             gpus=result.gpus,
+            cause=result.cause,
+            cause_sure=result.cause_sure,
         )
     found = results.unfinished(planned.out_dir, result if isinstance(result, Unreadable) else None)
     return JobStatus(

@@ -3,7 +3,6 @@
 Written so that an old Python can read it, as are the modules that are imported before it.
 """
 
-
 import importlib.util
 import os
 import sys

@@ -5,6 +5,10 @@ A user's file of rules may have more words: whoever decides by a cause names tho
 
 from __future__ import annotations
 
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 GPU_OOM = "gpu_oom"  # the job needs more memory than its GPU has
 GPU_OOM_FOREIGN = "gpu_oom_foreign"  # other processes had the memory of the GPU
 HOST_OOM = "host_oom"  # the memory of the machine, or of the job's cgroup, ran out
@@ -24,3 +28,11 @@ CAUSES = (
 )  # fmt: skip
 #: Those that the same job meets again, whatever happens meanwhile.
 NEVER_RETRIED = frozenset({DIVERGED, IMPORT, CONFIG, COMMAND_LINE})
+
+
+def shown(record: Mapping[str, object]) -> str:
+    """The cause in a record of a result as a cell: `gpu_oom`, `gpu_oom?` if it is not sure; empty without one."""
+    cause = record.get("cause")
+    if not isinstance(cause, str):
+        return ""
+    return cause if record.get("cause_sure") is not False or cause == UNKNOWN else f"{cause}?"

@@ -10,7 +10,8 @@ from runner.core.fields import is_number
 from runner.core.state import COMPLETED
 from runner.reports.table import Table
 
-ABOUT = ("name", "status", "out_dir", "final_checkpoint", "warnings", "running_on")  # of one job, not of its work
+#: Columns of one job, not of its work.
+ABOUT = ("name", "status", "out_dir", "final_checkpoint", "warnings", "running_on", "cause")
 COUNT = "n"
 
 

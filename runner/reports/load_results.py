@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.configs import yamlfile
+from runner.core import causes
 from runner.core.canonical import untagged
 from runner.core.fields import is_number, is_path
 from runner.core.names import natural
@@ -149,12 +150,13 @@ class Reader:
         host = {"running_on": about["host"]} if status == "running" and "host" in about else {}
         found = about.get("warnings")
         warnings = {"warnings": found} if isinstance(found, list) and found else {}
+        cause = {"cause": word} if (word := causes.shown(about)) else {}
         checkpoint = {"final_checkpoint": path} if (path := _checkpoint(about, folder)) else {}
         if isinstance(cause := about.get("cause"), str):
             self.causes[folder] = cause if about.get("cause_sure") is not False else f"{cause}?"
         seconds: Any = about.get("duration_seconds")
         seconds = seconds if is_number(seconds) and math.isfinite(seconds) else None
-        more = {"seconds": seconds, "out_dir": folder, **checkpoint, **host, **warnings}
+        more = {"seconds": seconds, "out_dir": folder, **checkpoint, **host, **warnings, **cause}
         made = row(name, status, config, result, more)
         for key, _ in flat(result) if isinstance(result, dict) else [("result", None)]:
             self.measured.add(f"result.{key}" if f"result.{key}" in made else key)

@@ -36,12 +36,16 @@ class JobStatus:
     started_at: str | None = None
     ended_at: str | None = None
     gpus: Sequence[str] = ()  # that it has or had, where the batch divides them
+    cause: str | None = None  # why it failed, as core/causes.py has it
+    cause_sure: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The entry of `status --json`."""
         more: dict[str, Any] = {"note": self.note} if self.note else {}
         if self.gpus:
             more["gpus"] = list(self.gpus)
+        if self.cause:
+            more |= {"cause": self.cause, "cause_sure": self.cause_sure}
         if self.ended:
             return {
                 "status": self.status,

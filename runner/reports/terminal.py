@@ -14,7 +14,7 @@ from runner.disk.layout import BatchPaths
 from runner.disk.results import running_elsewhere
 from runner.planners import environment
 from runner.processes import cpus
-from runner.reports import best, comparison, gpu_memory
+from runner.reports import best, comparison, failures, gpu_memory
 from runner.reports.ending import BAD, GOOD, WARNED, best_jobs, ending
 from runner.reports.summary import counts, warned_number
 
@@ -116,7 +116,12 @@ def report(
 
     `width` and `height` are those of a terminal: the table is fitted so that all below it is on one screen, too.
     """
-    below = [*_unfinished(records, stopped), *_warned(records), *_failed(plan, records)]
+    below = [
+        *_unfinished(records, stopped),
+        *_warned(records),
+        *_failed(plan, records),
+        *failures.by_cause(plan, records),
+    ]
     settings = comparison.varied([record.job for record in records])
     below += best_jobs(records, settings)
     below += gpu_memory.gain_lines(records)

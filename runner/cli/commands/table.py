@@ -33,7 +33,7 @@ from runner.reports.results_screen import LEAST_CELL, screen
 from runner.reports.table import Table as Rows
 
 MOST = 12  # measurements on a screen
-BOOKKEEPING = ("iter", "max_iters", "time", "schema", "running_on", "warnings")  # neither settings nor results
+BOOKKEEPING = ("iter", "max_iters", "time", "schema", "running_on", "warnings", "cause")  # neither settings nor results
 FIRST, LAST = ("name", "status"), ("seconds", "out_dir")
 PATHS = ("out_dir", "final_checkpoint")  # whole, so that they can be pasted
 CHECKPOINT, NUMBER = "final_checkpoint", grouping.COUNT
@@ -265,6 +265,8 @@ def _cell(column: str, row: dict[str, Any], shown: Collection[str]) -> str:
         return f"{value} on {row['running_on']}"
     if column == "status" and row.get("warnings"):
         return f"{value}, {count(len(row['warnings']), 'warning')}"
+    if column == "status" and row.get("cause"):
+        return f"{value}, {row['cause']}"
     if column == "seconds" and isinstance(value, int | float):
         return duration(value)
     if isinstance(value, float):
