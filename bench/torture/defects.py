@@ -180,7 +180,7 @@ DEFECTS = (
         def ending(wait_status, *more, **options):
             return Ending("completed", 0) if wait_status in (9, 15) else _ending(wait_status, *more, **options)
         """,
-        ("wrong",),
+        ("wrong",), ("--triple",),
     ),
     Defect(
         "checkpoints-ignored", "a job that is resumed starts from the beginning", "runner/disk/attempts.py",

@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 from hydra_plugins.runner_launcher._errors import LaunchError
 from hydra_plugins.runner_launcher._order import Order, name_of
 from hydra_plugins.runner_launcher.job import CONFIG
+from runner.core.interpreter_options import interpreter_options
 
 FUNCTION = Path(__file__).with_name("_function.py")
 
@@ -40,15 +41,16 @@ class Start:
 class CommandLine:
     """The words that start the program, and those of its command line that it takes itself, before Hydra reads it.
 
-    `before` and `after` are on either side of the words that Hydra gets.
+    `before` and `after` are on either side of the words that Hydra gets, `options` are those of Python.
     """
 
     program: tuple[str, ...]
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
     def with_words(self, *for_hydra: str) -> tuple[str, ...]:
-        return (*self.program, *self.before, *for_hydra, *self.after)
+        return (*self.options, *self.program, *self.before, *for_hydra, *self.after)
 
 
 def of(context: HydraContext, task: TaskFunction) -> Start:
@@ -77,7 +79,7 @@ def running() -> CommandLine | None:
     spec = getattr(main, "__spec__", None)
     program = ("-m", spec.name.removesuffix(".__main__")) if spec is not None else (str(Path(file).absolute()),)
     given = arguments(sys.orig_argv, program)
-    return CommandLine(program, *split(given, sys.argv[1:]))
+    return CommandLine(program, *split(given, sys.argv[1:]), options=interpreter_options(sys.orig_argv))
 
 
 def arguments(started: Sequence[str], program: tuple[str, ...]) -> Sequence[str]:

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar, overload
 from runner.core import clock
 from runner.core.config import Config
 from runner.core.errors import UserError, did_you_mean, print_error
+from runner.core.interpreter_options import interpreter_options
 from runner.core.job import Plan
 from runner.core.printing import say
 from runner.core.text import count, plain, shown
@@ -251,7 +252,7 @@ def _command(program: Path | None, scope: Mapping[str, Any]) -> tuple[str, ...]:
         raise UserError("--isolate and --workers start a script again for each config, and no script is running here")
     spec = scope.get("__spec__")
     started = ("-m", spec.name.removesuffix(".__main__")) if spec is not None else (str(program.absolute()),)
-    return (sys.executable, *started, *sys.argv[1:])
+    return (sys.executable, *interpreter_options(sys.orig_argv), *started, *sys.argv[1:])
 
 
 def _environment(root: Path, folder: Path, name: str) -> dict[str, str]:

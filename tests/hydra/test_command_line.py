@@ -83,6 +83,13 @@ def test_a_job_gets_the_words_on_both_sides_of_those_for_hydra(work: Workspace) 
     assert seen(work) == ["1 ['+x=3', '-m']"]
 
 
+def test_a_job_gets_the_options_of_python(work: Workspace) -> None:
+    program = TAKES_WORDS.replace("{cfg.x} {given}", "{cfg.x} {__debug__} {sys.warnoptions}")
+    work.write("own.py", program)
+    run(work, "-O", "-W", "ignore::UserWarning", "own.py", *SWEEP, "+x=1,2")
+    assert seen(work) == ["1 False ['ignore::UserWarning']", "2 False ['ignore::UserWarning']"]
+
+
 def test_the_words_of_the_program_count_when_a_sweep_is_resumed(work: Workspace) -> None:
     work.write("own.py", TAKES_WORDS)
     run(work, "own.py", "--data-root", "/x", *SWEEP, "+x=1")
