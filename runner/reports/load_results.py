@@ -152,8 +152,8 @@ class Reader:
         warnings = {"warnings": found} if isinstance(found, list) and found else {}
         cause = {"cause": word} if (word := causes.shown(about)) else {}
         checkpoint = {"final_checkpoint": path} if (path := _checkpoint(about, folder)) else {}
-        if isinstance(cause := about.get("cause"), str):
-            self.causes[folder] = cause if about.get("cause_sure") is not False else f"{cause}?"
+        if word:
+            self.causes[folder] = word
         seconds: Any = about.get("duration_seconds")
         seconds = seconds if is_number(seconds) and math.isfinite(seconds) else None
         more = {"seconds": seconds, "out_dir": folder, **checkpoint, **host, **warnings, **cause}
