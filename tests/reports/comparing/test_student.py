@@ -42,6 +42,21 @@ def test_two_values_have_no_interval_and_neither_have_values_too_large_for_one()
     assert student.interval([2.0, 2.0, 2.0]) == (2.0, 2.0)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "covers"), [(3, 0.76), (5, 0.84)])
+def test_a_bootstrap_would_be_too_narrow(number: int, covers: float) -> None:
+    """Why it is not used: docs/comparison.md has these numbers."""
+    drawing = np.random.default_rng(0)
+    by_bootstrap = by_t = 0
+    for values in drawing.normal(size=(2000, number)):
+        means = values[drawing.integers(0, number, (1000, number))].mean(axis=1)
+        lo, hi = np.percentile(means, [2.5, 97.5])
+        by_bootstrap += bool(lo <= 0 <= hi)
+        found = student.interval(values.tolist())
+        by_t += found is not None and found.lo <= 0 <= found.hi
+    assert by_bootstrap / 2000 == pytest.approx(covers, abs=0.02) and by_t / 2000 == pytest.approx(0.95, abs=0.02)
+
+
 def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
     drawing = random.Random(1)
     for number in (3, 5):
