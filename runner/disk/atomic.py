@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+WORDS = 4096  # of a record that are joined at once
 TOO_DEEP = "(nested too deeply)"
 
 
@@ -82,7 +83,7 @@ def write_json(path: str | os.PathLike[str], record: Mapping[str, Any], *, durab
 
 def json_bytes(record: Any) -> bytes:
     """What `write_json` writes."""
-    return (as_json(record) + "\n").encode()
+    return _text(record).encode(errors="backslashreplace") + b"\n"
 
 
 def as_json(record: Any) -> str:
@@ -91,15 +92,27 @@ def as_json(record: Any) -> str:
     A byte of a file name that is not UTF-8 becomes an escape such as \\udce9, from which Python reads the name again.
     What is nested more deeply than `runner.core.fields` reads becomes a text that says so.
     """
+    return _text(record).encode(errors="backslashreplace").decode()
+
+
+def _text(record: Any) -> str:
     try:
         text = "" if is_too_deep(record) else _dumped(record)
     except ValueError:
         text = ""
-    return (text or _dumped(_readable(record, DEEPEST))).encode(errors="backslashreplace").decode()
+    return text or _dumped(_readable(record, DEEPEST))
 
 
 def _dumped(record: Any) -> str:
-    return json.dumps(record, indent=2, ensure_ascii=False, default=str, allow_nan=False)
+    """As json.dumps, which keeps a list of all the words until the end: more memory than the text."""
+    encoder = json.JSONEncoder(indent=2, ensure_ascii=False, default=str, allow_nan=False)
+    blocks, words = [], []
+    for word in encoder.iterencode(record):
+        words.append(word)
+        if len(words) == WORDS:
+            blocks.append("".join(words))
+            words.clear()
+    return "".join([*blocks, *words])
 
 
 def _readable(value: Any, levels: int) -> Any:
