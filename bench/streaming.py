@@ -46,6 +46,7 @@ from runner.core.options import RunOptions
 from runner.core.state import Record
 from runner.executors.guard import Guard
 from runner.executors.patience import Patience
+from runner.executors.spawner import Spawner
 from runner.executors.supervised import Room, Supervised
 
 SPEED_BAR, CPU_BAR, MEMORY_BAR = 8.0, 8.0, 20.0  # times the naive MB/s, a fraction of its CPU seconds, MB
@@ -182,7 +183,8 @@ def ours(folder: Path, blocks: int) -> Measured:
     """One job, as the engine starts it."""
     began = time.perf_counter()
     job = Job("job", tuple(child(blocks)), folder / "job")
-    handle = Supervised(job, RunOptions(), lambda job: {}, Patience(lambda: False), Guard(), Room())
+    spawner = Spawner()
+    handle = Supervised(job, RunOptions(), lambda job: {}, Patience(lambda: False), Guard(spawner), spawner, Room())
     measured = watch(handle.supervisor_pid, began, blocks)
     while not handle.done():
         handle.read_events()

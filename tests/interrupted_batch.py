@@ -28,10 +28,10 @@ def three_jobs(work: Workspace) -> Workspace:
     return work
 
 
-def started(work: Workspace, *options: str) -> subprocess.Popen[str]:
-    """The batch, once its second job runs."""
+def started(work: Workspace, *options: str, mark: str = "") -> subprocess.Popen[str]:
+    """The batch, once its second job runs. `mark` is in the environment of all of its processes."""
     grace = () if "--grace" in options else GRACE
-    process = work.start("--configs", "c/*.sh", *COMMAND, *grace, *options)
+    process = work.start("--configs", "c/*.sh", *COMMAND, *grace, *options, env={"RUNNER_TEST": mark})
     wait_until(lambda: runs(work), "the second job runs")
     wait_until((work / "experiments/latest/b/supervisor.json").exists, "its processes are recorded")
     return process

@@ -24,6 +24,7 @@ from torture.witness import Witness
 SUPERVISORS = "supervisor/__main__.py"  # in the command line of every supervisor
 JOB = Path(__file__).with_name("job.py")
 GUARDS = "supervisor/guard.py"  # in that of the guard of an engine
+SPAWNERS = "supervisor/spawner.py"  # in those of the spawner of an engine, and of what it has forked ahead
 JOBS = "torture/job.py"  # in the command line of every job
 KINDS = ("plain", "fails", "noisy", "saves", "trains", "stubborn", "leaves")
 GRACE = "0.3,0.3,3"
@@ -45,12 +46,14 @@ class Batch:
     def __init__(
         self, folder: Path, runner: Path, jobs: int, length: float, *, first: int = 0,
         double: bool = False, triple: bool = False, freeze: bool = False, keep_running: bool = False,
+        kill_spawner: bool = False,
     ) -> None:  # fmt: skip
         self.folder = folder
         self.witness = Witness(folder)
         self.counts: Counter[str] = Counter()
         self._runner, self._length = runner, length
         self._double, self._triple, self._freezes, self._keeps = double, triple, freeze, keep_running
+        self._kills_spawner = kill_spawner
         self._run = uuid.uuid4().hex
         self._expected = {name: "failed" if name.endswith("fails") else "completed" for name in names(jobs, first)}
         self._next_look = 0.0
@@ -203,6 +206,12 @@ class Batch:
         return any(descends(pid, engine.pid) for pid in processes(self._run, SUPERVISORS))
 
     def _victims(self, rng: random.Random) -> Sequence[str]:
+        victims = self._usual_victims(rng)
+        if not self._kills_spawner:
+            return victims
+        return rng.choice([("spawner",), ("spawner", *victims), (*victims, "spawner"), victims])
+
+    def _usual_victims(self, rng: random.Random) -> Sequence[str]:
         if self._triple:
             return rng.choice(
                 [("engine",), ("supervisor",), ("job",), ("engine", "supervisor", "job"), ("job", "engine")]
@@ -216,9 +225,11 @@ class Batch:
         if victim == "engine":
             engine.kill()
             return
-        if victim == "guard":
-            for pid in processes(self._run, GUARDS):
+        if victim in ("guard", "spawner"):
+            found = processes(self._run, GUARDS if victim == "guard" else SPAWNERS)
+            for pid in found:
                 send(pid)
+            self.counts[f"{victim}s killed"] += bool(found)
             return
         self.witness.forget_living()
         for pid in self._jobs() if victim == "job" else processes(self._run, SUPERVISORS):

@@ -109,6 +109,16 @@ DEFECTS = (
         ("strays", "overlapping"), ("--double",),
     ),
     Defect(
+        "no-other-start", "without the process that forks supervisors none is started", "runner/executors/spawner.py",
+        ("Spawner._give_up",),
+        """
+        def _give_up(self, error):
+            raise error
+        Spawner._give_up = _give_up
+        """,
+        ("wrong",), ("--double", "--kill_spawner"),
+    ),
+    Defect(
         "not-swept", "partly written files of a crash are not removed", "runner/disk/atomic.py", ("remove_partial",),
         """
         def remove_partial(folder, *more, **options):

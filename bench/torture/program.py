@@ -73,6 +73,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the moments and the victims (default 0)")
     parser.add_argument("--jobs", type=int, default=len(KINDS), metavar="N", help="in a batch (default %(default)s)")
     parser.add_argument("--double", action="store_true", help="the supervisor too, or alone; now and then the guard")
+    parser.add_argument(
+        "--kill_spawner", action="store_true", help="the process that forks supervisors too, or alone"
+    )
     parser.add_argument("--triple", action="store_true", help="the job too, or alone")
     parser.add_argument(
         "--freeze", action="store_true", help="supervisors stop for a while, as on a machine that swaps"
@@ -126,6 +129,7 @@ class Torture:
         return Batch(
             self._folder / name, self._runner, given.jobs, length, first=self.total["batches"],
             double=given.double, triple=given.triple, freeze=given.freeze, keep_running=given.keep_running,
+            kill_spawner=given.kill_spawner,
         )  # fmt: skip
 
     def undisturbed(self) -> float:
@@ -152,6 +156,7 @@ class Torture:
     def _report(self, length: float) -> None:
         given, total = self._given, self.total
         what = "engine" + ", supervisor" * (given.double or given.triple) + ", job" * given.triple
+        what += ", spawner" * given.kill_spawner
         mode = " --keep_running" if given.keep_running else ""
         print(f"\nSIGKILL to the {what}{mode}; seed {given.seed}, {given.jobs} jobs a batch", end="")
         print(f", {length:.1f} s if undisturbed" if length else "")
@@ -159,8 +164,9 @@ class Torture:
             f"{number} {name.removeprefix('at ')}" for name, number in sorted(total.items()) if "at " in name
         )
         print(f"{'kills':<14}{total['kills']:>6}  {moments}")
-        for name in ("batches", "attempts", "rivals", "adopted", *(["frozen"] if given.freeze else [])):
-            print(f"{name:<14}{total[name]:>6}")
+        named = ["frozen"] * given.freeze + ["spawners killed"] * given.kill_spawner
+        for name in ("batches", "attempts", "rivals", "adopted", *named):
+            print(f"{name:<15}{total[name]:>5}")
         for kind, meaning in FAULTS.items():
             unknown = kind == "not durable" and not durability.available()
             print(f"{kind:<14}{'?' if unknown else self.faults[kind]:>6}  {meaning}{' (needs strace)' * unknown}")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import sys
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-GUARD = Path(__file__).resolve().parents[1] / "supervisor" / "guard.py"
+from runner.executors.spawner import Child, Spawner
+
 LEAVES_WITHIN = 2.0  # seconds for which its end is waited for, once nothing is left to be guarded
 
 
@@ -21,14 +21,15 @@ class Guard:
     Without it, because it cannot be started or was killed, jobs run all the same; the next job starts it again.
     """
 
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
+    def __init__(self, spawner: Spawner) -> None:
+        self._spawner = spawner
+        self._process: Child | None = None
         self._jobs: dict[str, list[Any]] = {}
 
     def watch(self, supervisor: Sequence[str], mark: str, folder: Path) -> None:
         """A supervisor is about to start its job."""
         self._jobs[mark] = [mark, list(supervisor), str(folder)]
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and not self._process.gone():
             self._send(self._jobs[mark])
         elif sys.platform.startswith("linux"):
             self._start()
@@ -40,31 +41,18 @@ class Guard:
 
     def _start(self) -> None:
         with contextlib.suppress(OSError):
-            self._process = _started()
+            self._process = self._spawner.start("guard", ())
             weakref.finalize(self, _end, self._process)
             for message in self._jobs.values():
                 self._send(message)
 
     def _send(self, message: list[Any]) -> None:
-        if self._process is not None and self._process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.write(json.dumps(message).encode() + b"\n")
+        if self._process is not None:
+            self._process.send(json.dumps(message).encode() + b"\n")
 
 
-def _started() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", str(GUARD)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        bufsize=0,
-    )
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: Child) -> None:
     """Let it end by itself; it stays as long as a supervisor lives."""
-    if process.stdin is not None:
-        process.stdin.close()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(LEAVES_WITHIN)
+    process.close()
+    process.gone(LEAVES_WITHIN)
+    process.forget()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from runner.disk import attempts, results
 from runner.engine.protocols import Lease, Wait
 from runner.executors.guard import Guard
 from runner.executors.patience import Patience
+from runner.executors.spawner import Spawner
 from runner.executors.supervised import Adopted, Room, Supervised, adopt
 from runner.processes import shortage
 
@@ -39,8 +41,10 @@ class Local:
         self._provenance = provenance
         self._running: list[Supervised | Adopted] = []
         self._gpus = _gpus(options)
-        self._guard = Guard()
-        self._patience = Patience(lambda: self._busy() > 0)
+        self._spawner = Spawner()
+        self._guard = Guard(self._spawner)
+        own = weakref.proxy(self)  # no cycle: the processes that help must end as soon as nobody holds this object
+        self._patience = Patience(lambda: own._busy() > 0)
         self._slots = shortage.files_for(options.max_workers, Supervised.FILES)
         self._first_to_wait: Job | None = None  # it waits for open files, not for a worker
 
@@ -65,7 +69,9 @@ class Local:
             return completed
         with nullcontext(Room()) if self._gpus is None else self._gpus.room(lease) as room:
             try:
-                handle = Supervised(job, self._options, self._provenance, self._patience, self._guard, room)
+                handle = Supervised(
+                    job, self._options, self._provenance, self._patience, self._guard, self._spawner, room
+                )
             except OSError as error:
                 return self._patience.after(error) or attempts.not_started(job, error)
             except ValueError as error:  # a name that no file can have

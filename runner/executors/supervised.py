@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from runner.core import clock
@@ -25,6 +23,7 @@ from runner.disk.supervisor_file import SupervisorRecord
 from runner.engine.protocols import Wait
 from runner.executors.guard import Guard
 from runner.executors.patience import Patience
+from runner.executors.spawner import Spawner
 from runner.output.registry import FORMATS
 from runner.planners.environment import threads
 from runner.processes import cpus, process_id, process_tree, stuck
@@ -32,7 +31,6 @@ from runner.processes.signals import Signals
 from runner.supervisor import messages
 from runner.supervisor.messages import Ended, Refused, Request, Started
 
-SUPERVISOR = Path(__file__).resolve().parents[1] / "supervisor" / "__main__.py"
 LEAVES_WITHIN = 5.0  # seconds that a supervisor may take to be gone after its last word, or after SIGKILL
 SLACK = 5.0  # seconds that a supervisor may take to record an end, beyond the times of the stop escalation
 
@@ -57,9 +55,9 @@ class Room:
 
 
 class Supervised:
-    """One job under its supervisor. A Handle of the engine; owns two pipes and a process."""
+    """One job under its supervisor. A Handle of the engine; owns a process, and the pipes to it."""
 
-    FILES = 2  # that are open for each
+    FILES = 3  # that are open for each
 
     def __init__(
         self,
@@ -68,6 +66,7 @@ class Supervised:
         provenance: Callable[[Job], Mapping[str, Any]],
         patience: Patience,
         guard: Guard,
+        spawner: Spawner,
         room: Room,
     ) -> None:
         """Begin the job's next attempt. Raises OSError if that fails."""
@@ -77,17 +76,22 @@ class Supervised:
         self._guard = guard
         mark = attempts.new_mark()
         # First: where there is no room for it, the folder stays as it is.
-        self._process = _supervisor(mark, job, room.descriptors)
+        # Mark and folder are in its command: so it can be recognized as the supervisor that the records name.
+        self._process = spawner.start("supervisor", (mark, str(job.out_dir)), room.descriptors)
         try:
-            added = {**threads({**os.environ, **job.env}, options.max_workers, cpus.usable()), **room.env}
+            allowed = cpus.usable() if options.max_workers > 1 else 1.0  # a look at many files
+            added = {**threads(ChainMap({**job.env}, os.environ), options.max_workers, allowed), **room.env}
             about = {**provenance(job), **results.gpus_of(room.entries)}
             self.attempt = attempts.begin(job, about, added, options.checkpoints, mark)
             self.attempt = replace(self.attempt, gpus=labels(room.entries.get("gpus")))
         except BaseException:
             self._process.kill()
-            self._process.wait()
-            self._close()
+            self._process.gone(LEAVES_WITHIN)
+            self._process.close()
+            self._process.forget()
             raise
+        if remark := spawner.remark():
+            self.attempt = replace(self.attempt, note="; ".join(filter(None, (self.attempt.note, remark))))
         self.pid: int | None = None
         self.started_at: str | None = None
         self._refused: Refused | None = None
@@ -99,17 +103,18 @@ class Supervised:
         self._ended = False
         self._overdue_at = latest_end(options, time.monotonic())
         known = results.entries(self.attempt).updated(**room.entries)
-        self._write_pid_record(known)
-        guard.watch(process_id.of_child(self._process.pid), mark, job.out_dir)
-        self._send(self._request(known).to_line())
+        identity = process_id.of_child(self._process.pid)
+        self._write_pid_record(identity, known)
+        guard.watch(identity, mark, job.out_dir)
+        self._process.send(self._request(known).to_line())
 
-    def _write_pid_record(self, known: Result) -> None:
+    def _write_pid_record(self, supervisor: list[str], known: Result) -> None:
         """Record the supervisor in the job's folder before it gets its request.
 
         If we are killed before the request, it does nothing; after it, the next engine finds it, however early.
         """
         record = SupervisorRecord(
-            supervisor=process_id.of_child(self._process.pid),
+            supervisor=supervisor,
             job=None,  # not started yet
             mark=self.attempt.env[process_tree.MARK],
             attempt=self.attempt.number,
@@ -158,15 +163,13 @@ class Supervised:
 
     def fileno(self) -> int:
         """Readable when the supervisor sent an event, or has ended."""
-        assert self._process.stdout is not None
-        return self._process.stdout.fileno()
+        return self._process.fileno()
 
     def read_events(self) -> None:
         """Read what the supervisor sent. Call when `fileno` is readable."""
         block = os.read(self.fileno(), 1 << 16)
         if not block:
-            with contextlib.suppress(subprocess.TimeoutExpired):  # a debugger holds it: the job has its result
-                self._process.wait(LEAVES_WITHIN)
+            self._process.gone(LEAVES_WITHIN)  # not if a debugger holds it: the job has its result
             self._ended = True
             return
         *lines, self._text = (self._text + block).split(b"\n")
@@ -191,10 +194,11 @@ class Supervised:
 
     def record(self) -> Record | Wait:
         """How the job ended; call once it is done. If the supervisor died, its job's processes are killed."""
-        self._close()
+        self._process.close()
         record = self._recorded()
-        if self._process.poll() is not None:
+        if self._process.gone():
             self._guard.forget(self.attempt.env[process_tree.MARK])
+        self._process.forget()
         return record
 
     def _recorded(self) -> Record | Wait:
@@ -202,7 +206,7 @@ class Supervised:
             return self._not_started(self._refused)
         if self._result is None:  # it died before the job's end: no process of the job must outlive it
             process_tree.kill_marked(self.attempt.env[process_tree.MARK], self.job.out_dir)
-            if self._process.poll() is not None:  # else it may live, as its record says
+            if self._process.gone():  # else it may live, as its record says
                 attempts.forget_supervisor(self.job)
         result = self._result or self._written() or self._record_lost()
         result = result.updated(**self.more)
@@ -231,16 +235,13 @@ class Supervised:
         results.write_result(self.job, result)
         return results.record(self.job, result)
 
-    def _close(self) -> None:
-        for stream in (self._process.stdin, self._process.stdout):
-            assert stream is not None
-            stream.close()
-
     def _record_lost(self) -> Result:
-        code = self._process.poll()
+        code = self._process.exit_code()
         words = self._crash.decode(errors="replace").strip().rpartition("\n")[2]
-        if code is None:
+        if not self._process.gone():
             how = f"was lost ({stuck.unkillable([self._process.pid])})"
+        elif code is None:
+            how = f"died ({words or 'its exit code is not known'})"
         else:
             how = f"died ({f'killed by signal {-code}' if code < 0 else words or f'exit code {code}'})"
         error = f"the supervisor of this job {how}; the job was stopped and its end is not known"
@@ -251,37 +252,13 @@ class Supervised:
     def stop(self, how: Literal["stop", "kill"]) -> None:
         """Request that the job saves and leaves (`stop`), or end its whole tree now (`kill`)."""
         self._overdue_at = time.monotonic() + patience_after(self._options, how)
-        self._send((messages.STOP if how == "stop" else messages.KILL) + b"\n")
+        self._process.send((messages.STOP if how == "stop" else messages.KILL) + b"\n")
 
     def enforce(self) -> None:
         """Kill a supervisor that is late; `read_events` will then notice its end. One that stays is given up."""
         if self._overdue_at is not None and time.monotonic() > self._overdue_at:
             self._process.kill()
             self._ended = self._ended or time.monotonic() > self._overdue_at + LEAVES_WITHIN
-
-    def _send(self, line: bytes) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(line)
-        except (BrokenPipeError, ValueError):  # it has ended: `read_events` will notice
-            pass
-
-
-def _supervisor(mark: str, job: Job, descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
-    """A supervisor that waits for its request. Without one it ends, and has done nothing.
-
-    Mark and folder are in its command so that it can be recognized as the one that the records name.
-    """
-    # A session of its own: Ctrl+C in the terminal reaches the engine only, which then decides.
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", str(SUPERVISOR), mark, str(job.out_dir)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        bufsize=0,
-        pass_fds=descriptors,
-    )
 
 
 class Adopted:

@@ -39,10 +39,14 @@ def in_other_namespace(record: Sequence[str], namespace_of_record: str | None) -
 
 
 def command(pid: int) -> list[str] | None:
-    """The words of a process's command; None where they cannot be read."""
+    """The words of a process's command, without empty ones at its end; None where they cannot be read.
+
+    A process that has replaced its words (see `command_line`) has such behind them.
+    """
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
+            text = file.read().rstrip(b"\0")
+            return [os.fsdecode(word) for word in text.split(b"\0")] if text else []
     except OSError:
         return None
 

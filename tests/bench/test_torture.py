@@ -34,7 +34,9 @@ def bench(folder: Path, *arguments: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("also", [[], ["--double", "--freeze"], ["--keep_running"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "also", [[], ["--double", "--freeze"], ["--double", "--kill_spawner"], ["--keep_running"]], ids=" ".join
+)
 def test_eight_kills_and_resumes_lose_nothing(tmp_path: Path, also: list[str]) -> None:
     words = [line.split() for line in bench(tmp_path, "--kills", "8", "--seed", "7", *also).splitlines()]
     assert next(int(line[1]) for line in words if line[:1] == ["kills"]) >= 8

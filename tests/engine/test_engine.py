@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROJECT, Workspace, wait_until
+from tests.conftest import PROJECT, Workspace, read, wait_until
 
 #: what it is about, what each job does, options, the statuses, the exit code
 STORIES = [
@@ -105,8 +105,7 @@ def test_zombies_of_a_jobs_orphans_are_taken_away_while_it_runs(work: Workspace)
     work.write("c/a.sh", f"{orphans}; touch ready; while [ ! -e enough ]; do sleep 0.05; done")
     process = work.start("--configs", "c/a.sh", "--command", "sh {config}")
     wait_until((work / "ready").exists, "the orphans are made")
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    supervisor = children.read_text().split()[0]
+    supervisor = read(work.batch / "a" / "supervisor.json")["supervisor"][0]
     own = Path(f"/proc/{supervisor}/task/{supervisor}/children")
     wait_until(lambda: len(own.read_text().split()) == 1, "only the job is left below the supervisor", 10)
     (work / "enough").touch()

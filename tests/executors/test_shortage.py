@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from runner.executors.patience import Patience
+from runner.processes import process_id, process_tree
 from tests.conftest import Workspace, runs, wait_until
 from tests.interrupted_batch import WAITING, statuses
 
@@ -65,7 +67,7 @@ def test_fewer_jobs_run_at_once_where_the_hard_limit_is_too_low(many: Workspace)
     assert {many.result(f"{number:02}")["attempt"] for number in range(WORKERS)} == {1}
 
 
-@pytest.mark.parametrize("room", [0, 1], ids=["not for a supervisor", "for a supervisor alone"])
+@pytest.mark.parametrize("room", [-1, 0], ids=["not for a supervisor", "for a supervisor alone"])
 def test_a_start_for_which_there_is_no_process_waits(work: Workspace, process_group: Path, room: int) -> None:
     process = second_job_with(work, process_group, room)
     wait_until(lambda: said(work, "has no room for its start"), "the second job waits")
@@ -97,10 +99,19 @@ def second_job_with(work: Workspace, group: Path, room: int) -> subprocess.Popen
     )  # fmt: skip
     os.close(procs)
     wait_until(lambda: runs(work), "the first job runs")
+    ahead = wait_until(lambda: _forked_ahead(process.pid), "the next supervisor is forked ahead")
     others = _without(group, work.batch / "a" / "supervisor.json")
     (group / "pids.max").write_text(str(others + room))
+    if room < 0:
+        os.kill(ahead, signal.SIGKILL)  # its place is free then, and cannot be taken again
     (work / "go").touch()
     return process
+
+
+def _forked_ahead(engine: int) -> int | None:
+    """The process of a batch that waits for the next job."""
+    spawners = [pid for pid in process_tree.descendants(engine) if "spawner.py" in str(process_id.command(pid))]
+    return spawners[1] if len(spawners) == 2 else None
 
 
 def _without(group: Path, supervisor: Path) -> int:

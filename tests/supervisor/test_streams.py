@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runner.core import clock
+from runner.processes import process_id, process_tree
 from runner.supervisor.streams import Streams
 from tests.conftest import PROJECT, Workspace, wait_until
 
@@ -258,11 +259,8 @@ def _peak_of_a_batch(process: subprocess.Popen[str]) -> int:
 
 
 def _supervisor_of(pid: int) -> int | None:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    for child in map(int, children):
-        if b"supervisor/__main__.py" in Path(f"/proc/{child}/cmdline").read_bytes():
-            return child
-    return None
+    below = process_tree.descendants(pid)
+    return next((one for one in below if "supervisor/__main__.py" in str(process_id.command(one))), None)
 
 
 def _peak_memory(pid: int) -> int:

@@ -1,0 +1,215 @@
+"""Fork supervisors, and the guard, from a process that has imported them. Knows nothing of jobs.
+
+A program of its own, one for each engine, started as `python -I -S runner/supervisor/spawner.py`. Standard input is a
+socket to the engine, whose end means that the engine is gone: then this program ends. What it forked does not end with
+it. It has one thread, and holds no descriptor of a process that it has answered for.
+
+A message is a JSON object. `{"program": NAME, "words": [...], "files": N}` comes with N open files, the standard input
+and the standard output of the new process first; the answer has its `pid`, and comes with a descriptor of it, or an
+`error`, an errno. `{"ended": PID}` asks for the exit code of a process that has ended, `{"forget": PID}` is not
+answered. Until one of them comes, the number belongs to no other process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+# Last on the path: no file of ours may hide the standard library.
+sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+import array
+import errno
+import gc
+import json
+import signal
+from _socket import AF_UNIX, SCM_RIGHTS, SOCK_SEQPACKET, SOL_SOCKET, socket, socketpair  # `socket` takes milliseconds
+
+from runner.processes import command_line
+from runner.supervisor import __main__ as supervisor
+from runner.supervisor import guard
+
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, Final, NoReturn
+
+PROGRAMS: Final[dict[str, tuple[str, Callable[[], int | None]]]] = {
+    "supervisor": (os.path.abspath(supervisor.__file__), supervisor.main),
+    "guard": (os.path.abspath(guard.__file__), guard.main),
+}
+ENGINE, NOTHING = 0, 1  # our standard input is the socket to the engine, our standard output is /dev/null
+LARGEST = 1 << 16  # bytes of a message
+MOST_FILES = 64  # of one process
+
+
+def main() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))  # they are for the engine
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # an ignored one would lose the exit codes
+    engine = socket(fileno=ENGINE)
+    gc.freeze()  # a collection in a child would copy all pages
+    spawner = Spawner()
+    while True:
+        spawner.prepare()
+        message, files = received(engine)
+        if not message:
+            break
+        try:
+            spawner.answer(engine, json.loads(message), files)
+        except OSError:  # the engine is gone
+            break
+        finally:
+            for file in files:
+                os.close(file)
+    spawner.end()
+
+
+def received(sender: socket) -> tuple[bytes, list[int]]:
+    """The next message and the open files that came with it; no message once the sender is gone."""
+    files = array.array("i")
+    try:
+        message, sent, *_ = sender.recvmsg(LARGEST, MOST_FILES * files.itemsize)
+    except OSError:
+        return b"", []
+    for level, kind, data in sent:
+        if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
+            files.frombytes(data[: len(data) - len(data) % files.itemsize])
+    return message, list(files)
+
+
+def send(receiver: socket, message: object, files: Sequence[int] = ()) -> None:
+    content = [(SOL_SOCKET, SCM_RIGHTS, array.array("i", files))] if files else []
+    receiver.sendmsg([json.dumps(message).encode()], content)
+
+
+class Spawner:
+    """Answers the engine. One child is forked ahead, so that the next start does not wait for it."""
+
+    def __init__(self) -> None:
+        self._next: Child | None = None
+
+    def prepare(self) -> None:
+        """Fork the next child, if there is none."""
+        try:
+            self._next = self._next or Child()
+        except OSError:  # no room: the next start will say so
+            pass
+
+    def answer(self, engine: socket, message: dict[str, Any], files: Sequence[int]) -> None:
+        """Do what the engine asks for. Raises OSError if it is gone."""
+        if "forget" in message:
+            exit_code(message["forget"])
+        elif "ended" in message:
+            send(engine, {"code": exit_code(message["ended"])})
+        else:
+            try:
+                if len(files) != message["files"]:
+                    raise OSError(errno.EMFILE, "no room for all of the open files")
+                pid, descriptor = self._start([message["program"], *message["words"]], files)
+            except OSError as error:
+                send(engine, {"error": error.errno or errno.EIO})
+                return
+            try:
+                send(engine, {"pid": pid}, [descriptor])
+            finally:
+                os.close(descriptor)
+
+    def _start(self, words: Sequence[str], files: Sequence[int]) -> tuple[int, int]:
+        """A process that runs the program of these words, and a descriptor of it. Raises OSError."""
+        if self._next is not None:
+            ahead, self._next = self._next, None
+            try:
+                return ahead.run(words, files)
+            except OSError:  # it was killed while it waited
+                pass
+        return Child().run(words, files)
+
+    def end(self) -> None:
+        """End the child that waits; the others stay."""
+        if self._next is not None:
+            self._next.end()
+
+
+def exit_code(pid: int) -> int | None:
+    """That of a child, negative if a signal killed it; None if a debugger holds it, or it is not our child."""
+    try:
+        found, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return os.waitstatus_to_exitcode(status) if found else None
+
+
+class Child:
+    """A process that was forked, and waits for what it is to run. Raises OSError if there is no room for it."""
+
+    def __init__(self) -> None:
+        self._socket, other = socketpair(AF_UNIX, SOCK_SEQPACKET)
+        try:
+            self._pid = os.fork()
+        except OSError:
+            self._socket.close()
+            other.close()
+            raise
+        if self._pid == 0:
+            self._socket.close()
+            become(other)
+        other.close()
+
+    def run(self, words: Sequence[str], files: Sequence[int]) -> tuple[int, int]:
+        """Let it run a program; returns its number, and a descriptor of it. Ends it and raises OSError if it cannot."""
+        try:
+            send(self._socket, words, files)
+            answer = self._socket.recv(16)
+            if answer != b"0":
+                raise OSError(int(answer or errno.EIO), "the start failed")
+            descriptor = os.pidfd_open(self._pid)
+        except OSError:
+            self.end()
+            raise
+        self._socket.close()
+        return self._pid, descriptor
+
+    def end(self) -> None:
+        self._socket.close()
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+
+
+def become(spawner: socket) -> NoReturn:
+    """In the child: wait for what to run, and run it to its end."""
+    code = 1
+    try:
+        os.dup2(NOTHING, ENGINE)  # the engine must notice the end of the spawner
+        os.setsid()
+        message, files = received(spawner)
+        if message:
+            program, *words = json.loads(message)
+            path, run = PROGRAMS[program]
+            failed = prepared([sys.executable, "-I", "-S", path, *words], files)
+            spawner.send(b"%d" % failed)
+            spawner.close()
+            code = failed or run() or 0
+        sys.stdout.flush()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(code)  # a reader thread may hang in a pipe that another process holds
+
+
+def prepared(command: Sequence[str], files: Sequence[int]) -> int:
+    """Make this process what it would be after a start as a program; returns 0, or an errno if that fails."""
+    try:
+        command_line.replace(command)
+        for source, target in ((files[0], 0), (files[1], 1), (files[1], 2)):
+            os.dup2(source, target)
+        for file in files[:2]:
+            os.close(file)
+        for file in files[2:]:
+            os.set_inheritable(file, True)
+    except OSError as error:
+        return error.errno or errno.ENOTSUP
+    return 0
+
+
+if __name__ == "__main__":
+    main()
