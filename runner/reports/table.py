@@ -19,9 +19,7 @@ class Table(list[dict[str, Any]]):
 
     measured: frozenset[str] = frozenset()
     not_secret: frozenset[str] = frozenset()  # names that the batches declared to be no secrets
-    causes: Mapping[str, str] = MappingProxyType(
-        {}
-    )  # out_dir of a job that failed -> why, `?` behind it: not sure
+    causes: Mapping[str, str] = MappingProxyType({})  # out_dir of a job that failed -> why, `?` behind it: not sure
 
     @property
     def columns(self) -> list[str]:

@@ -126,6 +126,7 @@ def test_the_part_of_ranks_is_that_of_kruskal_and_wallis() -> None:
     assert part.share == pytest.approx(stats.kruskal(*by_width).statistic / 49, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_the_interval_of_a_part_holds_the_part_of_many_more_jobs() -> None:
     def truth(row: dict[str, Any], draw: random.Random) -> float:
         return row["width"] / 16 + draw.gauss(0, 1)
