@@ -1,8 +1,9 @@
 """What docs/gpus.md claims, checked on a real GPU within six minutes: one line for each claim.
 
 Needs an NVIDIA GPU that nobody else uses, and torch with CUDA. `--rehearse` runs what does not compute on the GPU, for
-machines without one. Each claim runs batches in a folder of its own. The words of errors of torch and of the driver are
-printed as they are: they differ between versions. Exit code 1: at least one claim did not hold.
+machines without one; it then takes a false one. Each claim runs batches in a folder of its own, and has a limit of its
+own; what does not fit into six minutes is not begun. The words of errors of torch and of the driver are printed as they
+are: they differ between versions. Exit code 1: at least one claim did not hold.
 """
 
 from __future__ import annotations
@@ -16,109 +17,167 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from runner.gpus.looker import Looker
-from runner.gpus.selection import VISIBLE
 
 PROJECT = Path(__file__).resolve().parent.parent
 RUNNER = (sys.executable, str(PROJECT / "run_experiments.py"))
-LIMIT = 120  # seconds for one batch
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+ALL = 345.0  # seconds for all claims together
+LIMIT = 60.0  # seconds for one claim
+FALSE = {"driver": "false", "gpus": [{
+    "index": 0, "uuid": "GPU-0a2b3c4d-0000-0000-0000-000000000000", "name": "False GPU", "memory_total": 80 << 30,
+    "memory_used": 0, "processes": [],
+}]}  # fmt: skip
 HOLDS = "import sys, torch; kept = torch.zeros(1 << 28, device='cuda'); print('holds', flush=True); sys.stdin.read()"
+FILLS = """
+import sys, torch
+kept = []
+while (free := torch.cuda.mem_get_info()[0]) > 64 << 20:
+    kept.append(torch.empty(max(free - (48 << 20), 1 << 20), dtype=torch.uint8, device="cuda"))
+print("holds", flush=True)
+sys.stdin.read()
+"""
 SEES = """
-import json, sys, torch
+import json, torch
 found = [str(torch.cuda.get_device_properties(n).uuid) for n in range(torch.cuda.device_count())]
 print("sees", json.dumps(found))
 """
+USES = "import time, torch; kept = torch.zeros(4 << 30, dtype=torch.uint8, device='cuda'); time.sleep(8)"
+CONTEXT = "import torch; torch.zeros(1, device='cuda')"
+ASSERTS = (
+    "import torch; x = torch.zeros(3, device='cuda'); x[torch.tensor([7], device='cuda')]; torch.cuda.synchronize()"
+)
+#: A name -> a program that ends with this error, and the cause that the runner has to record.
 ERRORS = {
-    "memory of the GPU": "import torch; [torch.zeros(1 << 34, device='cuda') for _ in range(100)]",
+    "allocator": ("import torch; kept = [torch.zeros(1 << 34, device='cuda') for _ in range(100)]", "gpu_oom"),
     "cuBLAS": (
-        "import torch; free, _ = torch.cuda.mem_get_info(); x = torch.ones(8, 8, device='cuda')\n"
-        "kept = torch.empty(torch.cuda.mem_get_info()[0] - (4 << 20), dtype=torch.uint8, device='cuda'); x @ x"
+        "import torch; x = torch.ones(8, 8, device='cuda')\n"
+        "kept = torch.empty(torch.cuda.mem_get_info()[0] - (4 << 20), dtype=torch.uint8, device='cuda'); x @ x",
+        "gpu_oom",
     ),
-    "an assertion on the device": (
-        "import torch; x = torch.zeros(3, device='cuda'); x[torch.tensor([7], device='cuda')]; torch.cuda.synchronize()"
-    ),
+    "assertion on the device": (ASSERTS, "device"),
 }
-WORK = """
-import time, torch
-x = torch.randn(1024, 1024, device="cuda")
-for _ in range(3): x @ x
-torch.cuda.synchronize(); began = time.monotonic()
-for _ in range(200):
-    for _ in range(4): y = x @ x
-    torch.cuda.synchronize(); time.sleep(0.002)
-print(f"seconds {time.monotonic() - began:.3f}")
-"""
 
 
 class Failed(Exception):
     """A claim does not hold."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a claim is checked, and until when."""
+
+    folder: Path
+    deadline: float
+
+    @property
+    def left(self) -> float:
+        return max(self.deadline - time.monotonic(), 1.0)
+
+    def batch(self, code: str, *words: str, jobs: int = 1, expected: int = 0) -> str:
+        """Run a batch of equal jobs; what the runner printed. Raises Failed for another exit code than expected."""
+        (self.folder / "c").mkdir(exist_ok=True)
+        for number in range(jobs):
+            (self.folder / f"c/{number}.py").write_text("")
+        (self.folder / "job.py").write_text(code)
+        return self.run("--configs", "c/*.py", "--train_script", "job.py", "--log_timestamps", "none", *words,
+                        expected=expected)  # fmt: skip
+
+    def run(self, *words: str, expected: int = 0) -> str:
+        done = self.python(*RUNNER[1:], *words)
+        if done.returncode != expected:
+            raise Failed(f"exit code {done.returncode}: {(done.stdout + done.stderr)[-400:]}")
+        return done.stdout
+
+    def python(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *words], cwd=self.folder, capture_output=True, text=True, timeout=self.left, check=False
+        )
+
+    def results(self) -> list[dict[str, Any]]:
+        """Those of the latest batch, by the names of its jobs."""
+        paths = sorted(self.folder.glob("experiments/latest/*/experiment_result.json"))
+        return [json.loads(path.read_text()) for path in paths]
+
+    def outputs(self) -> list[str]:
+        """What its jobs printed."""
+        return [path.read_text() for path in sorted(self.folder.glob("experiments/latest/*/stdout.log"))]
+
+    @contextmanager
+    def other(self, code: str) -> Iterator[int]:
+        """A process of somebody else that has memory of the first GPU; its number."""
+        with subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            try:
+                if process.stdout.readline().strip() != "holds":
+                    raise Failed("the other process could not take memory")
+                yield process.pid
+            finally:
+                process.kill()
+
+
+Claim = tuple[str, Callable[[Place], str]]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rehearse", action="store_true", help="only what needs no computation on the GPU")
     rehearse = parser.parse_args(argv).rehearse
-    claims: list[tuple[str, Callable[[Path], str]]] = [("the driver is read", driver), ("a lease is exclusive", lease)]
-    if not rehearse:
-        claims += [
-            ("a job sees its own GPU alone, by its UUID", sees_its_own),
-            ("a process of somebody else is waited for", foreign),
-            ("memory is free soon after a job", freed),
-            ("two jobs share a GPU", shared),
-            ("our trainer runs on the GPU", trainer),
-            *((f"error text: {name}", partial(error_text, code)) for name, code in ERRORS.items()),
-        ]
-    held = [claim(text, check) for text, check in claims]
+    end = time.monotonic() + ALL
+    with tempfile.TemporaryDirectory(prefix="gpu-check-") as folder:
+        os.environ.pop(VISIBLE, None)
+        os.environ["RUNNER_GPU_LOCKS"] = f"{folder}/locks"
+        if rehearse and Looker().look().error:
+            (Path(folder) / "gpus.json").write_text(json.dumps(FALSE))
+            os.environ["RUNNER_GPU_PROBE"] = f"cat {folder}/gpus.json"
+        held = [check(text, function, Path(folder), end) for text, function in claims(rehearse=rehearse)]
     print(f"{sum(held)} of {len(held)} claims held")
     return 0 if all(held) else 1
 
 
-def claim(text: str, check: Callable[[Path], str]) -> bool:
+def claims(*, rehearse: bool) -> list[Claim]:
+    """What is checked, the most important first."""
+    found: list[Claim] = [("the driver is read", driver), ("a lease is exclusive", lease)]
+    found.append(("a GPU that fails two jobs in a row is put into quarantine", partial(quarantine, rehearse)))
+    if rehearse:
+        return found
+    return [
+        *found,
+        ("a job sees its own GPU alone, by its UUID", sees_its_own),
+        ("a process of somebody else is waited for", foreign),
+        ("the peak memory of a job is measured", peak),
+        *((f"cause of an error: {name}", partial(cause, *what)) for name, what in ERRORS.items()),
+        ("cause of an error: a context without memory", context),
+        ("memory is free soon after a job", freed),
+        ("two trainings share a GPU", shared),
+    ]
+
+
+def check(text: str, function: Callable[[Place], str], parent: Path, end: float) -> bool:
     """Check one claim and print a line on it."""
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="gpu-check-") as folder:
+    if began > end - 5:
+        print(f"LATE    {text}: six minutes are over", flush=True)
+        return False
+    with tempfile.TemporaryDirectory(prefix="claim-", dir=parent) as folder:
         try:
-            found, word = check(Path(folder)), "held"
+            found, word = function(Place(Path(folder), min(began + LIMIT, end))), "held"
         except (Failed, subprocess.SubprocessError, OSError, ValueError, LookupError) as error:
             found, word = f"{type(error).__name__}: {error}", "FAILED"
     print(f"{word:6}  {text}: {found}  [{time.monotonic() - began:.1f} s]", flush=True)
     return word == "held"
 
 
-def batch(folder: Path, code: str, *words: str, jobs: int = 1, expected: int = 0) -> list[str]:
-    """Run a batch of equal jobs; what each of them printed. Raises Failed for another exit code than expected."""
-    (folder / "c").mkdir(exist_ok=True)
-    for number in range(jobs):
-        (folder / f"c/{number}.py").write_text("")
-    (folder / "job.py").write_text(code)
-    command = [*RUNNER, "--configs", "c/*.py", "--train_script", "job.py", "--log_timestamps", "none", *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT, check=False)
-    if done.returncode != expected:
-        raise Failed(f"exit code {done.returncode}: {(done.stdout + done.stderr)[-400:]}")
-    if expected:
-        return [done.stdout]
-    return [path.read_text() for path in sorted(folder.glob("experiments/latest/*/stdout.log"))]
-
-
-@contextmanager
-def holder() -> Iterator[int]:
-    """A process that keeps a gigabyte of the first GPU; its number."""
-    process = subprocess.Popen([sys.executable, "-c", HOLDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    process.stdout.readline()
-    try:
-        yield process.pid
-    finally:
-        process.kill()
-        process.wait()
-
-
-def driver(folder: Path) -> str:
+def driver(place: Place) -> str:
     began = time.monotonic()
     found = Looker().look()
     if found.error or not found.gpus:
@@ -127,71 +186,96 @@ def driver(folder: Path) -> str:
     return f"{cards}; driver {found.driver}; one look took {1000 * (time.monotonic() - began):.0f} ms"
 
 
-def lease(folder: Path) -> str:
+def lease(place: Place) -> str:
     """Four jobs on one GPU, with as many workers: never two at once."""
-    code = "import os, time; open('claim', 'x'); time.sleep(0.2); os.unlink('claim'); print(os.environ['{}'])"
-    jobs = batch(folder, code.format(VISIBLE), "--gpus", "0", "--max_workers", "4", jobs=4)
-    found = {text.strip() for text in jobs}
+    code = f"import os, time; open('claim', 'x'); time.sleep(0.2); os.unlink('claim'); print(os.environ['{VISIBLE}'])"
+    place.batch(code, "--gpus", "0", "--max_workers", "4", jobs=4)
+    found = {text.strip() for text in place.outputs()}
     if len(found) != 1 or not found.pop().startswith("GPU-"):
         raise Failed(f"{VISIBLE} was {found}")
     return "4 jobs, one after another, each with the whole UUID"
 
 
-def sees_its_own(folder: Path) -> str:
-    (text,) = batch(folder, SEES, "--gpus", "0")
-    (seen,) = json.loads(text.partition("sees ")[2])
-    result = json.loads(next(folder.glob("experiments/latest/0/experiment_result.json")).read_text())
-    if seen not in result["gpus"][0]["uuid"]:
-        raise Failed(f"torch sees {seen}, recorded is {result['gpus']}")
-    return seen
+def quarantine(rehearse: bool, place: Place) -> str:
+    """The third job is not started; without a GPU the words of the error are printed instead of provoked."""
+    code = "import sys; sys.exit('RuntimeError: CUDA error: device-side assert triggered')" if rehearse else ASSERTS
+    out = place.batch(code, "--gpus", "0", jobs=3, expected=1)
+    if "No further job is started: no GPU works" not in out or "1 pending" not in out:
+        raise Failed(out[-400:])
+    (bad,) = json.loads((place.folder / "experiments/latest/experiment_summary.json").read_text())["gpu_quarantine"]
+    return f"GPU {bad['index']}: {bad['reason'][:80]}"
 
 
-def foreign(folder: Path) -> str:
-    with holder() as pid:
-        (text,) = batch(folder, "", "--gpus", "0", "--gpu_wait", "0", expected=1)
+def sees_its_own(place: Place) -> str:
+    place.batch(SEES, "--gpus", "0")
+    (seen,) = json.loads(place.outputs()[0].partition("sees ")[2])
+    recorded = place.results()[0]["gpus"][0]["uuid"]
+    if seen not in recorded:
+        raise Failed(f"torch sees {seen}, recorded is {recorded}")
+    return str(seen)
+
+
+def foreign(place: Place) -> str:
+    with place.other(HOLDS) as pid:
+        text = place.batch("", "--gpus", "0", "--gpu_wait", "0", expected=75)
         said = next((line for line in text.splitlines() if "waiting" in line), "")
         if "python" not in said and "cannot be seen" not in said:
             raise Failed(f"process {pid} is not named in: {said!r}")
-    batch(folder, "", "--gpus", "0", "--gpu_settle", "1")
+    place.batch("", "--gpus", "0", "--gpu_settle", "1")
     return said
 
 
-def freed(folder: Path) -> str:
+def peak(place: Place) -> str:
+    """A job that keeps 4 GiB."""
+    place.batch(USES, "--gpus", "0")
+    (result,) = place.results()
+    found = result.get("gpu_memory_peak_mb")
+    if found is None or not 4096 <= found <= 4096 + 2048:
+        raise Failed(f"gpu_memory_peak_mb is {found} ({result.get('gpu_memory_source')})")
+    return f"{found} MiB of a job that keeps 4096 MiB, by {result['gpu_memory_source']}"
+
+
+def cause(code: str, expected: str, place: Place) -> str:
+    place.batch(code, "--gpus", "0", expected=1)
+    return _cause(place, expected)
+
+
+def context(place: Place) -> str:
+    """A job that starts where another process has all the memory: without --gpus, which would wait."""
+    with place.other(FILLS):
+        place.batch(CONTEXT, expected=1)
+    return _cause(place, "gpu_oom")
+
+
+def _cause(place: Place, expected: str) -> str:
+    (result,) = place.results()
+    words = str(result.get("error"))[:200]
+    if not str(result.get("cause")).startswith(expected):  # gpu_oom_foreign is one too
+        raise Failed(f"cause is {result.get('cause')}, not {expected}: {words}")
+    return f"{result['cause']}: {words}"
+
+
+def freed(place: Place) -> str:
     """How long the next job waits after one that used memory."""
-    batch(folder, "import torch; torch.zeros(1 << 30, device='cuda')", "--gpus", "0", jobs=3)
-    paths = sorted(folder.glob("experiments/latest/*/experiment_result.json"))
-    waits = [json.loads(path.read_text())["gpu_wait_seconds"] for path in paths]
+    place.batch("import torch; torch.zeros(1 << 30, device='cuda')", "--gpus", "0", jobs=3)
+    waits = [result["gpu_wait_seconds"] for result in place.results()]
     return "the jobs waited for " + ", ".join(f"{seconds:.2f} s" for seconds in waits)
 
 
-def shared(folder: Path) -> str:
+def shared(place: Place) -> str:
+    """Two trainings of ours, one after another and at once."""
     times = {}
+    text = (PROJECT / "config/quickstart/easy.py").read_text()
+    for number in range(2):
+        (place.folder / f"{number}.py").write_text(f"{text}\nseed = {number}\n")
     for places in ("1", "2"):
         began = time.monotonic()
-        batch(folder, WORK, "--gpus", "0", "--jobs_per_gpu", places, jobs=2)
+        place.run("--configs", "0.py", "1.py", "--device", "cuda", "--max_iters", "100", "--gpus", "0",
+                  "--jobs_per_gpu", places)  # fmt: skip
         times[places] = time.monotonic() - began
-    return f"two jobs took {times['1']:.1f} s in turn, {times['2']:.1f} s at once, ratio {times['1'] / times['2']:.2f}"
-
-
-def trainer(folder: Path) -> str:
-    config = PROJECT / "config/quickstart/easy.py"
-    command = [*RUNNER, "--configs", str(config), "--device", "cuda", "--gpus", "0", "--max_iters", "200"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT, check=False)
-    if done.returncode:
-        raise Failed((done.stdout + done.stderr)[-400:])
-    result = json.loads(next(folder.glob("experiments/latest/*/experiment_result.json")).read_text())
-    return f"200 iterations in {result['duration_seconds']:.1f} s, val/loss {result['final_metrics'].get('val/loss')}"
-
-
-def error_text(code: str, folder: Path) -> str:
-    """The last line of what the error prints, with the program's exit code."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT, check=False)
-    if done.returncode == 0:
-        raise Failed("there was no error")
-    lines = done.stderr.strip().splitlines()
-    return f"exit code {done.returncode}: {lines[-1][:300] if lines else ''}"
+    ratio = times["1"] / times["2"]
+    return f"two trainings took {times['1']:.1f} s in turn, {times['2']:.1f} s at once, ratio {ratio:.2f}"
 
 
 if __name__ == "__main__":
-    os.environ.pop(VISIBLE, None)
     sys.exit(main())
