@@ -130,7 +130,7 @@ class Gpus:
         """A wait for the reason that the pool gave."""
         if not found:  # its own batch has them all: then it does not wait for others
             self._since.pop(job.name, None)
-            return Wait(others=True)
+            return Wait(others=self._pool.fileno() < 0)  # a look that ends between two jobs must not favour the second
         waited = moment - self._since.setdefault(job.name, moment)
         limit = self._options.gpu_wait
         if limit is not None and waited >= limit:

@@ -24,6 +24,12 @@ _DEVICE = re.compile(
     r"cudaError(?:Assert|IllegalAddress|LaunchFailure|DevicesUnavailable)|misaligned address|hardware stack error",
     re.IGNORECASE,
 )
+#: What is wrong with the machine or the installation, and the same on every GPU.
+_EVERYWHERE = re.compile(
+    r"no kernel image|not compatible with the current|no CUDA-capable device is|no NVIDIA driver|version mismatch|"
+    r"driver version is insufficient|No (?:CUDA|HIP) GPUs are available|initialize NVML|couldn.t communicate",
+    re.IGNORECASE,
+)
 
 
 class Fault(Enum):
@@ -40,4 +46,5 @@ def of(result: Result) -> tuple[Fault, str] | None:
     numbers = {int(number) for number in _XID.findall(words)}
     if _BROKEN.search(words) or numbers & FATAL_XIDS:
         return Fault.BROKEN, line
-    return (Fault.SUSPECTED, line) if result.cause == DEVICE or _DEVICE.search(words) else None
+    is_suspected = (result.cause == DEVICE and not _EVERYWHERE.search(words)) or _DEVICE.search(words)
+    return (Fault.SUSPECTED, line) if is_suspected else None

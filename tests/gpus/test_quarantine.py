@@ -44,6 +44,11 @@ def test_a_cause_that_is_known_counts_and_its_line_is_kept() -> None:
     assert faults.of(Result(record)) == (Fault.SUSPECTED, "GPU error 7")
 
 
+def test_what_is_wrong_with_the_whole_machine_is_held_against_no_gpu() -> None:
+    line = "RuntimeError: CUDA error: no kernel image is available for execution on the device"
+    assert faults.of(Result({"status": "failed", "error": line, "cause": "device"})) is None
+
+
 def test_a_broken_gpu_is_not_given_again() -> None:
     kept = Quarantine()
     kept.failed("a", [card(1)], Fault.BROKEN, "GPU is lost")
