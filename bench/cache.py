@@ -78,9 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         }
         times = {what: take_turns(racers, given.rounds) for what, racers in races.items()}
         new = [config(number) for number in range(given.new)]
-        times["new"] = compute(new, min(given.rounds, 3), Path(folder))
+        times["new"], cpu = compute(new, min(given.rounds, 3), Path(folder))
     print(f"{given.configs} configs, {given.megabytes} MB, {given.rounds} rounds, {environment_info(given.dir)}\n")
     held = report(times, {"hits": given.configs, "fingerprint": given.configs, "new": given.new})
+    per_thousand = ", ".join(f"{name} {seconds / given.new * 1000:.2f}" for name, seconds in cpu.items())
+    print(f"new: CPU seconds per 1,000 configs: {per_thousand}")
     return 0 if report_new(times["new"], given.new) and held else 1
 
 
@@ -139,20 +141,25 @@ def take_turns(racers: Mapping[str, Callable[[], object]], rounds: int) -> dict[
     return times
 
 
-def compute(configs: Sequence[dict[str, Any]], rounds: int, folder: Path) -> dict[str, list[float]]:
-    """Seconds of each round, in which each has to compute every config."""
+def compute(
+    configs: Sequence[dict[str, Any]], rounds: int, folder: Path
+) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Seconds of each round, in which each has to compute every config, and the median of the CPU seconds."""
     times: dict[str, list[float]] = {OURS: [], THEIRS: []}
+    cpu: dict[str, list[float]] = {OURS: [], THEIRS: []}
     for number in range(rounds):
         remembered = joblib.Memory(folder / f"joblib_{number}", verbose=0).cache(theirs)
         out = folder / f"out_{number}"
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         ours.run(configs=lambda: configs, output_dir=out, args=[])
         times[OURS].append(time.perf_counter() - began)
-        began = time.perf_counter()
+        cpu[OURS].append(time.process_time() - used)
+        began, used = time.perf_counter(), time.process_time()
         for config in configs:
             remembered(config)
         times[THEIRS].append(time.perf_counter() - began)
-    return times
+        cpu[THEIRS].append(time.process_time() - used)
+    return times, {name: statistics.median(seconds) for name, seconds in cpu.items()}
 
 
 def report_new(found: Mapping[str, Sequence[float]], configs: int) -> bool:
