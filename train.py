@@ -18,11 +18,13 @@ except ImportError:
     sys.exit(2)
 
 from pipelines.llc.application import hydra_run, rerun
+from pipelines.shared import stacks
 from pipelines.shared.errors import InputError
 
 
 @hydra.main(version_base="1.3", config_path="config/llc", config_name="config")
 def train(config: DictConfig) -> None:
+    stacks.show_on_request()
     hydra_run.run(config)
 
 

@@ -26,10 +26,12 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import configurator  # noqa: E402
+from pipelines.shared import stacks  # noqa: E402
 from pipelines.shared.errors import Diverged, InputError, NotSaved  # noqa: E402
 
 
 def main(argv: Sequence[str]) -> int:
+    stacks.show_on_request()
     try:
         _, settings = configurator.from_command_line(argv)
         # Only now that the config is valid: torch alone takes seconds to import.

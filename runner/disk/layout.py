@@ -10,12 +10,15 @@ PARSED_METRICS = "parsed_metrics.jsonl"  # what the supervisor understood of the
 STDOUT, STDERR, COMBINED = "stdout.log", "stderr.log", "combined.log"
 LOGS = (STDOUT, STDERR, COMBINED)
 PART = ".part_"  # after the name of a log that has a limit: its end, in files part_1, part_2, …
+WITNESS = "witness.txt"  # what the processes of a job did when it was stopped for a limit
 JOB_ERROR = "error.json"  # written by the job itself, if it wants to explain its failure
 JOB_REPORT = "job.json"  # written by the job itself, if its outputs are in another folder
 SUPERVISOR = "supervisor.json"  # which processes run the job, and on which host
 GPU_USE = "gpu_use.json"  # what the engine saw of a job's use of its GPUs, until the result has it
 ATTEMPT = "attempt_"  # folders of earlier attempts: attempt_1, attempt_2, …
-RUNNER_OWNED = (*LOGS, RESULT, METADATA, ERROR_DETAILS, SUPERVISOR, JOB_ERROR, JOB_REPORT, PARSED_METRICS, GPU_USE)
+RUNNER_OWNED = (
+    *LOGS, RESULT, METADATA, ERROR_DETAILS, SUPERVISOR, JOB_ERROR, JOB_REPORT, PARSED_METRICS, GPU_USE, WITNESS,
+)  # fmt: skip
 RESOLVED = "config_resolved.yaml"  # every setting of the job: its config with what that builds on, defaults, overrides
 LATEST = "latest"  # in the base folder: a link to the latest batch
 CONFIGS = "configs"  # in a sweep's folder: the resolved config of each run, run_000.yaml, …

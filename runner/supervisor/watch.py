@@ -11,6 +11,7 @@ from runner.disk import layout
 from runner.output.divergence import Divergence
 from runner.processes import process_tree, stuck
 from runner.processes.signals import Signals
+from runner.supervisor import witness
 from runner.supervisor.control_pipe import GONE, ControlPipe
 from runner.supervisor.escalation import INTERRUPT, KILL, StopEscalation
 from runner.supervisor.messages import KILL as KILL_COMMAND
@@ -36,6 +37,7 @@ class Watch:
         self._silence = Silence(stall, streams, layout.JobPaths(request.out_dir).metrics) if stall else None
         self._divergence = divergence
         self._keep_running = request.keep_running
+        self._folder = request.place
         self._exited_at: float | None = None
         self.because: str | None = None  # why the job was stopped: interrupted, timeout, stalled or diverged
         self.stuck: str | None = None  # what could not be killed, or why the exit is not known
@@ -98,14 +100,20 @@ class Watch:
 
     def _check_limits(self) -> None:
         if self._limit and time.monotonic() >= self._limit:
-            self._stop("timeout", INTERRUPT)
+            self._stop_for_limit("timeout")
             self._limit = None
         if self._silence and self._silence.lasts():
-            self._stop("stalled", INTERRUPT)
+            self._stop_for_limit("stalled")
             self._silence = None
         since = self._divergence.since  # its thread may take it back meanwhile
         if since is not None and not self._escalation.begun and time.monotonic() >= since + LEAVES_ITSELF:
             self._stop(DIVERGED, INTERRUPT)
+
+    def _stop_for_limit(self, because: str) -> None:
+        """Stop the job after writing down what it does, unless it is being stopped already."""
+        if not self._escalation.begun:
+            witness.write(self._folder, because)
+        self._stop(because, INTERRUPT)
 
     def _obey(self, commands: list[bytes]) -> None:
         for command in commands:

@@ -65,6 +65,8 @@ NAMED = {
     "runner/disk/lock_holders.py:_holders": KERNEL,
     "runner/processes/cpus.py:_quotas": KERNEL,
     "runner/processes/cpus.py:_quota": KERNEL,
+    "runner/supervisor/witness.py:_read": KERNEL,
+    "runner/supervisor/witness.py:_file": "a file in memory of the job, through /proc",
     "runner/supervisor/out_of_memory.py:_read": KERNEL,
     "runner/gpus/pool.py:_described": KERNEL,
     "runner/gpus/mps.py:is_mps": KERNEL,
