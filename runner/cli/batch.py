@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from runner.cli import added, batch_folders, dry_runs, other_settings, planning, preflight
+from runner.cli import added, batch_folders, dry_runs, oom_retry, other_settings, planning, preflight
 from runner.cli.arguments import Arguments, given_options, parse
 from runner.cli.detach import detach
 from runner.cli.options import parser
@@ -182,7 +182,7 @@ def _planned(arguments: Arguments, before: Plan | None = None) -> Plan:
     """The plan; its datasets are prepared, unless nothing may be written."""
     with announced("reading the configs ..."):
         plan = planning.plan(arguments, before)
-        plan = with_gpus(plan, arguments.given) if before is None else plan
+        plan = oom_retry.with_notes(with_gpus(plan, arguments.given)) if before is None else plan
     if not arguments.given.dry_run:
         preflight.prepare_datasets(plan)
     return plan
@@ -230,12 +230,14 @@ def _run_attached(session: BatchSession, plan: Plan, selection: Selection, given
     """The exit code, and whether this process ran the batch: with --detach another one does."""
     if errors := preflight.plugins(plan.options):  # of a resumed batch; nothing was written yet
         raise UserError(*errors)
+    adjustments = oom_retry.adjustments(plan)  # from results that are archived next
     selection = session.begin(plan, selection)
     assert session.lock is not None
     if given.detach and (left := detach(plan, session.lock)) is not None:
         return left, False
     executor = EXECUTORS.get(plan.options.executor)(plan.options, Provenance(selection.run))
-    ended = session.run(plan, selection, executor, observers_for(given, plan.options.observers))
+    observers = observers_for(given, plan.options.observers)
+    ended = session.run(plan, selection, executor, observers, adjustments)
     if given.json and not plan.kind.quiet_json:
         try:
             print_json(summary(plan, ended.records, clock.now()))

@@ -80,6 +80,14 @@ def memory(text: str) -> int:
     return math.ceil(float(found[1]) * unit)
 
 
+def oom_keys(text: str) -> tuple[str, ...]:
+    """The settings of a micro-batch and of its accumulation."""
+    keys = tuple(word.strip().removeprefix("--") for word in text.split(","))
+    if len(keys) != 2 or not all(keys) or keys[0] == keys[1]:
+        raise ArgumentTypeError(f"{text!r} is not the names of two settings, such as batch_size,accum")
+    return keys
+
+
 def grace(text: str) -> tuple[float, ...]:
     given = [text_seconds(word.strip()) for word in text.split(",")]
     times = tuple(value for value in given if value is not None and 0 <= value < float("inf"))

@@ -15,6 +15,7 @@ from runner.cli.option_types import (
     memory,
     metric_pattern,
     natural,
+    oom_keys,
     positive,
     seconds,
     wait,
@@ -22,7 +23,7 @@ from runner.cli.option_types import (
 from runner.cli.parser import BASE_OUT_DIR, Formatter, Parser, add
 from runner.configs.registry import documented_settings
 from runner.core import program
-from runner.core.options import GPU_IDS, LOG_TIMESTAMPS, ON_NAN, RunOptions
+from runner.core.options import GPU_IDS, LOG_TIMESTAMPS, ON_NAN, OOM_KEYS, RunOptions
 
 RETRY_ON = ",".join(RunOptions().retry_on)
 #: What a sweep in mode simulation passes on to its jobs.
@@ -183,6 +184,10 @@ def _add_execution(group: argparse._ArgumentGroup) -> None:
     add(group, "retries", type=collected(natural), metavar="N", help="try a job again, up to N times (default: 0)")
     add(group, "retry_on", action="add", type=collected(causes), metavar="CAUSES", help=f"after which ends: {RETRY_ON}")
     add(group, "retry_delay", type=time, metavar="TIME", help="before the first retry, then doubled: 10")
+    oom = "after GPU memory ran out, try a job up to N times with a smaller batch and more accumulation (default: 0)"
+    add(group, "oom_retry", type=collected(natural), metavar="N", help=oom)
+    keys = f"their two settings: {','.join(OOM_KEYS)}"
+    add(group, "oom_keys", type=collected(oom_keys), metavar="BATCH,ACCUM", help=keys)
     on_nan = "a job whose loss is NaN or infinite in several rows of its metrics: stop it (default), or let it continue"
     add(group, "on_nan", choices=ON_NAN, help=on_nan)
     add(group, "nan_patience", type=number, metavar="N", help="the number of such rows, one after another (default: 3)")

@@ -19,6 +19,7 @@ from runner.disk import attempts, plan_file, requests, results
 from runner.disk.layout import BatchPaths
 from runner.disk.lock import Held, Lock
 from runner.engine import loop
+from runner.engine.adjustments import Adjustments
 from runner.engine.events import BatchEnded, Event
 from runner.engine.protocols import Executor, Observer
 from runner.executors.under_lock import UnderLock
@@ -136,13 +137,23 @@ class BatchSession:
         self._requests = RequestFolder(plan)
         return selection.without(refused)
 
-    def run(self, plan: Plan, selection: Selection, executor: Executor, observers: Sequence[Observer]) -> Ended:
+    def run(
+        self,
+        plan: Plan,
+        selection: Selection,
+        executor: Executor,
+        observers: Sequence[Observer],
+        adjustments: Adjustments | None = None,
+    ) -> Ended:
         """Run the selected jobs to their end; a job that fails does not stop the others."""
         if self.lock is not None:
             executor = UnderLock(executor, self.lock)
         with started(plan.root):
             watching = [*observers, end := _End()]
-            records = loop.run(plan, executor, watching, self._signals, selection.keep, requests=self._requests)
+            records = loop.run(
+                plan, executor, watching, self._signals, selection.keep,
+                requests=self._requests, adjustments=adjustments,
+            )  # fmt: skip
         added = frozenset(record.job.name for record in records) - {job.name for job in plan.jobs}
         ended = Ended(records, list(self._signals.received), added, end.waited)
         if self._requests is not None:

@@ -47,6 +47,8 @@ class Job:
     not_secret: tuple[str, ...] = ()  # names whose values are recorded, whatever they look like
     # The names of secrets in the command of a job that was read from its record: it cannot be started with them.
     unrecorded: tuple[str, ...] = field(default=(), compare=False)
+    # Settings that are other than planned, after memory ran out: key -> planned, used. The fingerprint is as planned.
+    adjusted: Mapping[str, tuple[int, int]] = field(default_factory=dict, compare=False)
     planned_as: str | None = None  # its fingerprint before its batch was moved: paths changed, the work is the same
     _fingerprint: str | None = field(default=None, init=False, repr=False, compare=False)
 

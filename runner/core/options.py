@@ -11,6 +11,7 @@ from runner.core.fields import Fields
 
 #: What --retry-on calls the ways to end -> the status in a result.
 RETRY_CAUSES = {"failed": "failed", "signal": "killed", "timeout": "timeout", "stalled": "stalled", "error": "error"}
+OOM_KEYS = ("batch_size", "gradient_accumulation_steps")
 STOP, CONTINUE = ON_NAN = ("stop", "continue")
 LOG_TIMESTAMPS = ("all", "combined", "none")
 GPU_IDS = ("uuid", "index")
@@ -33,6 +34,8 @@ class RunOptions:
     retries: int = 0
     retry_on: tuple[str, ...] = ("failed", "signal", "timeout", "stalled")
     retry_delay: float = 10.0
+    oom_retry: int = 0  # tries with a smaller micro-batch, after the memory of a GPU ran out
+    oom_keys: tuple[str, ...] = OOM_KEYS  # of the samples in a micro-batch, and of the micro-batches in a step
     on_nan: str = STOP  # what happens to a job whose loss is not finite any more
     nan_patience: int = 3  # rows of metrics, one after another, in which it must not be finite
     grace: tuple[float, float, float] = (10.0, 5.0, 10.0)  # after SIGINT, after SIGTERM, and to kill the whole tree
@@ -91,6 +94,8 @@ class RunOptions:
             raise entries.odd("log_timestamps", "one of " + ", ".join(LOG_TIMESTAMPS))
         if given.get("gpu_ids", default.gpu_ids) not in GPU_IDS:
             raise entries.odd("gpu_ids", "one of " + ", ".join(GPU_IDS))
+        if len(given.get("oom_keys", OOM_KEYS)) != 2:
+            raise entries.odd("oom_keys", "a list of two words")
         if given.get("on_nan", STOP) not in ON_NAN:
             raise entries.odd("on_nan", "one of " + ", ".join(ON_NAN))
         if not RETRY_CAUSES.keys() >= set(given.get("retry_on", ())):
@@ -112,7 +117,7 @@ NAMES = tuple(field.name for field in fields(RunOptions))
 _LEAST = {"timeout": 0, "stall_timeout": 0, "max_failures": 1, "max_same_failures": 0, "retries": 0, "retry_delay": 0,
           "nan_patience": 1, "config_timeout": 0, "max_workers": 1, "gpus_per_job": 0, "jobs_per_gpu": 0, "gpu_wait": 0,
           "gpu_free_mb": 0, "gpu_settle": 0, "gpu_backfill": 0, "max_log_mb": 1, "gpu_memory": 0,
-          "gpu_pack_window": 0}  # fmt: skip
+          "gpu_pack_window": 0, "oom_retry": 0}  # fmt: skip
 _NUMBERS = ("grace", "gpu_ignore_pid")  # lists of numbers; the others hold words
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 #: of the batch gets any more.
 MOVES, QUARANTINE = "moves", "gpu_quarantine"
 GPU_JOBS_AT_ONCE = "gpu_jobs_at_once"  # the entry for how many jobs shared a GPU
+ADJUSTED = "adjusted"  # the entry for settings that were other than planned
 NONCE = "nonce"  # the entry that shows that a supervisor wrote the result: see disk/nonce.py
 #: Entries that are a text where they are known.
 _TEXTS = (
@@ -132,6 +133,11 @@ class Result:
         return self._text("failure_signature")
 
     @property
+    def adjusted(self) -> dict[str, tuple[int, int]]:
+        """Settings that were other than planned, after memory ran out: key -> planned, used."""
+        return adjusted_of(self._entries.get(ADJUSTED))
+
+    @property
     def command_signal(self) -> str | None:
         """The signal that killed the command of its shell or container, as the exit code says."""
         return self._text("command_signal")
@@ -191,3 +197,13 @@ class Result:
     def _text(self, key: str) -> str | None:
         value = self._entries.get(key)
         return value if value is None else str(value)
+
+
+def adjusted_of(found: object) -> dict[str, tuple[int, int]]:
+    """The entry ADJUSTED of a record; what is no pair of whole numbers above 0 is left out."""
+    pairs = found.items() if isinstance(found, dict) else ()
+    return {
+        key: (pair[0], pair[1])
+        for key, pair in pairs
+        if isinstance(pair, list) and len(pair) == 2 and all(type(value) is int and value > 0 for value in pair)
+    }

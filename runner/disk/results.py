@@ -14,7 +14,7 @@ from runner.core.canonical import tagged
 from runner.core.fields import Fields
 from runner.core.gpu_labels import labels
 from runner.core.job import Attempt, Job
-from runner.core.result import Result
+from runner.core.result import ADJUSTED, Result, adjusted_of
 from runner.core.state import (
     COMPLETED,
     ERROR,
@@ -116,8 +116,23 @@ def metadata(attempt: Attempt, provenance: Mapping[str, Any]) -> dict[str, Any]:
         nonce.DIGEST: nonce.digest(attempt.nonce),
         "environment": redact.mapping(attempt.env, job.not_secret),
         "start_time": clock.now(),
+        **_adjusted(job),
         **provenance,
     }
+
+
+def _adjusted(job: Job) -> dict[str, Any]:
+    return {ADJUSTED: {key: list(pair) for key, pair in job.adjusted.items()}} if job.adjusted else {}
+
+
+def adjusted(job: Job) -> dict[str, tuple[int, int]]:
+    """What the latest attempt of a job had other than planned, as its result or its metadata say."""
+    paths = layout.JobPaths(job.out_dir)
+    for path in (paths.result, paths.metadata):
+        found = record_file.look(path, lambda record: adjusted_of(record.get(ADJUSTED)))
+        if isinstance(found, dict) and found:
+            return found
+    return {}
 
 
 def entries(attempt: Attempt) -> Result:
@@ -133,6 +148,7 @@ def entries(attempt: Attempt) -> Result:
             "command": redact.argv(attempt.argv, job.not_secret),
             "attempt": attempt.number,
             "fingerprint": job.fingerprint,
+            **_adjusted(job),
         }
     )
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
+from runner.core.causes import HOST_OOM
 from runner.core.job import Job, Plan
 from runner.core.state import COMPLETED, INTERRUPTED, Finished, Pending, Record, Running
 from runner.core.text import count, duration
+from runner.engine.adjustments import Adjustments
 from runner.engine.breaker import LEAST_JOBS, Breaker
 from runner.engine.events import (
     BatchEnded,
@@ -22,7 +25,7 @@ from runner.engine.events import (
     Notice,
     Tick,
 )
-from runner.engine.policy import delay_after, fails_for_all, uncounted
+from runner.engine.policy import Again, after_others, delay_after, fails_for_all, uncounted
 from runner.engine.progress import Follower
 from runner.engine.protocols import Executor, FixedPlan, Handle, JobSource, Observer, Requests, StopRequests, Wait
 from runner.engine.queue import Queue
@@ -43,6 +46,7 @@ def run(
     source: JobSource | None = None,
     requests: Requests | None = None,
     clock: Callable[[], float] = time.monotonic,
+    adjustments: Adjustments | None = None,
 ) -> list[Record]:
     """Run the jobs of `source`, which are those of `plan` by default; a job's failure is data.
 
@@ -51,7 +55,8 @@ def run(
     SIGUSR1 lets the running jobs finish; jobs that were not started stay pending. Returns a record for each job: those
     of the plan in its order, then those that the source or a request added.
     """
-    batch = _Batch(plan, executor, Dispatcher(observers), kept or {}, source or FixedPlan(plan.jobs), clock)
+    jobs = source or FixedPlan(plan.jobs)
+    batch = _Batch(plan, executor, Dispatcher(observers), kept or {}, jobs, clock, adjustments)
     batch.announce()
     try:
         batch.run(signals, requests)
@@ -74,6 +79,7 @@ class _Batch:
         kept: Mapping[str, Record],
         source: JobSource,
         clock: Callable[[], float],
+        adjustments: Adjustments | None = None,
     ) -> None:
         self.records = {job.name: kept.get(job.name, Record(job)) for job in plan.jobs}
         self._plan = plan
@@ -88,6 +94,9 @@ class _Batch:
         self._requested = Requested(plan.options, self._queue, self.records, kept, self._running, self._send)
         self._stopped: str | None = None  # why no further job is started
         self._waited = False  # because a job had waited for as long as it may
+        self._adjustments = adjustments
+        self._alone: set[str] = set()  # names of jobs that run while no other does
+        self._because_of_others: dict[str, int] = {}  # name -> failures that another process caused
         self._tries: dict[str, int] = {}
         self._failures = 0
         self._breaker = Breaker(plan.options.max_same_failures if len(plan.jobs) >= LEAST_JOBS else 0)
@@ -152,7 +161,7 @@ class _Batch:
                 self._announce_source(job.reason)
                 return
             self._add(job)
-            lease = self._executor.offer(job)
+            lease = self._held_back(job) or self._executor.offer(job)
             if isinstance(lease, Wait):
                 waiting.append(job)
                 if len(waiting) == 1:
@@ -164,7 +173,8 @@ class _Batch:
                     return
                 continue
             self._tries[job.name] = self._tries.get(job.name, 0) + 1
-            handle = self._executor.submit(job, lease)
+            now, how = self._adjustments.start(job) if self._adjustments else (job, "")
+            handle = self._executor.submit(now, lease)
             if isinstance(handle, Wait):
                 self._start_later(job, handle.reason)
                 return
@@ -172,8 +182,15 @@ class _Batch:
                 self._end(handle)
                 continue
             self._running[handle] = Follower(job)
-            if handle.attempt.note:
-                self._send(Notice(f"{job.name}: {handle.attempt.note}"))
+            for note in filter(None, (how, handle.attempt.note)):
+                self._send(Notice(f"{job.name}: {note}"))
+
+    def _held_back(self, job: Job) -> Wait | None:
+        """A job after which the memory of the machine ran out is tried again while no other runs."""
+        if job.name in self._alone and self._running:
+            return Wait("it runs alone, as the memory of the machine ran out")
+        others = [handle.job.name for handle in self._running if handle.job.name in self._alone]
+        return Wait(f"{others[0]} runs alone") if others else None
 
     def _start_later(self, job: Job, reason: str) -> None:
         """A job that could not be started for want of room is the next one again; that was no try."""
@@ -230,7 +247,7 @@ class _Batch:
                 self._follow(handle.job, follower)
                 record = handle.record()
                 if isinstance(record, Wait):
-                    self._start_later(handle.job, record.reason)
+                    self._start_later(self.records[handle.job.name].job, record.reason)
                 else:
                     self._end(record)
             elif look:
@@ -244,7 +261,7 @@ class _Batch:
             self._announced.add(handle)
             self._reasons.pop(handle.job.name, None)
             state = Running(handle.started_at or "", handle.pid, handle.attempt.argv, gpus=handle.attempt.gpus)
-            record = Record(handle.job, state, handle.attempt.number)
+            record = Record(self.records[handle.job.name].job, state, handle.attempt.number)
             self.records[handle.job.name] = record
             self._send(JobStarted(record))
 
@@ -256,31 +273,47 @@ class _Batch:
 
     def _end(self, record: Record) -> None:
         """Keep the record of a job that ended, and decide what follows from it."""
-        name, status = record.job.name, record.status
+        name = record.job.name
         assert isinstance(record.state, Finished)
+        record = replace(record, job=self.records[name].job)  # as planned; it may have been started with other settings
         adopted = name not in self._tries
         tries = self._tries.get(name, 1)
         by_request = name in self._requested.stopped
-        final = self._stopped or by_request
-        delay = None if final else delay_after(self._options, record.state.outcome, tries, adopted=adopted)
-        free = "" if final else uncounted(record)
-        delay = 0.0 if free else delay
+        again = None if self._stopped or by_request else self._again(record, tries, adopted=adopted)
         self.records[name] = record
-        self._send(JobEnded(record, again=delay is not None))
-        if delay is None:
+        self._send(JobEnded(record, again=again is not None))
+        if again is None:
             if not by_request:  # what the user stopped did not fail
                 self._count_failure(record)
-        elif free:
-            self._tries[name] = tries - 1
-            self._queue.put_back(record.job)
-            self._send(Notice(f"{name} {free}."))
-        elif status == INTERRUPTED:  # it was adopted, and lost its engine
-            self._queue.put_back(record.job)
+            return
+        self._tries[name] = tries if again.counts else tries - 1
+        if again.delay:
+            self._queue.put_later(record.job, again.delay)
         else:
-            self._tries[name] = tries
-            self._queue.put_later(record.job, delay)
-            retry = f"retry {tries} of {self._options.retries}"
-            self._send(Notice(f"{name} is tried again in {duration(delay)}, {retry}."))
+            self._queue.put_back(record.job)
+        if again.sentence:
+            self._send(Notice(f"{name} {again.sentence}."))
+
+    def _again(self, record: Record, tries: int, *, adopted: bool) -> Again | None:
+        """How a job that ended is started again; None if it is not."""
+        name = record.job.name
+        assert isinstance(record.state, Finished)
+        if free := uncounted(record):
+            return Again(0.0, free, counts=False)
+        if self._adjustments and (how := self._adjustments.after(record)):
+            return Again(0.0, f"runs again with {how}", counts=False)
+        again = after_others(self._options, record.state.outcome, self._because_of_others.get(name, 0))
+        if again is not None:
+            self._because_of_others[name] = self._because_of_others.get(name, 0) + 1
+            return again
+        delay = delay_after(self._options, record.state.outcome, tries, adopted=adopted)
+        if delay is None:
+            return None
+        if record.status == INTERRUPTED:  # it was adopted, and lost its engine
+            return Again(delay, "", counts=False)
+        if record.state.outcome.cause == HOST_OOM:
+            self._alone.add(name)
+        return Again(delay, f"is tried again in {duration(delay)}, retry {tries} of {self._options.retries}")
 
     def _count_failure(self, record: Record) -> None:
         alike = self._breaker.take(record)

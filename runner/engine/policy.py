@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import PurePath
 
-from runner.core.causes import COMMAND_LINE, NEVER_RETRIED
+from runner.core.causes import COMMAND_LINE, GPU_OOM_FOREIGN, NEVER_RETRIED
 from runner.core.job import Job
 from runner.core.options import RETRY_CAUSES, RunOptions
 from runner.core.state import COMPLETED, INTERRUPTED, Finished, Outcome, Record
+from runner.core.text import duration
 
 LONGEST_DELAY = 600.0  # seconds
+MOST_FOREIGN = 5  # tries of a job after others had the memory of its GPU
 #: Programs that start another one, which is the next word; and words that they take themselves.
 _STARTERS = re.compile(
     r"python[\d.]*|(?:ba|da|z|k)?sh|node|deno|bun|Rscript|julia|perl|ruby|env|time|nice|exec|nohup|timeout|stdbuf|"
@@ -37,6 +40,28 @@ def delay_after(options: RunOptions, outcome: Outcome, tries: int, *, adopted: b
         return None
     killed = outcome.command_signal is not None and RETRY_CAUSES["signal"] in options.retry_statuses
     return retry_delay(options, tries) if killed or outcome.status in options.retry_statuses else None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A job that ended is started again after `delay` seconds. `counts`: that is one of its retries."""
+
+    delay: float
+    sentence: str
+    counts: bool = True
+
+
+def after_others(options: RunOptions, outcome: Outcome, times: int) -> Again | None:
+    """Another try of a job whose GPU was full of what others had; `times` is how often that was so before.
+
+    None for any other end, and where nothing is tried again.
+    """
+    foreign = outcome.cause == GPU_OOM_FOREIGN and outcome.cause_sure
+    if not foreign or times >= MOST_FOREIGN or not (options.retries or options.oom_retry):
+        return None
+    delay = retry_delay(options, times + 1)
+    cause = "failed because others had the memory of its GPU"
+    return Again(delay, f"{cause}; it runs again in {duration(delay)}, which counts as no retry", counts=False)
 
 
 def uncounted(record: Record) -> str:

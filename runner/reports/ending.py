@@ -157,6 +157,8 @@ def _mark(record: Record, *, is_best: bool) -> str:
 def _state(record: Record) -> str:
     if record.status == COMPLETED and record.cached:
         return f"{COMPLETED} earlier"
+    if isinstance(record.state, Finished) and record.state.result.adjusted:
+        return f"{record.status}, adjusted"
     return "not started" if record.status == PENDING else record.status
 
 

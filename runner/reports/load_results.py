@@ -20,7 +20,7 @@ from runner.core.canonical import untagged
 from runner.core.fields import is_number, is_path
 from runner.core.names import natural
 from runner.core.plain_values import plain
-from runner.core.result import Result
+from runner.core.result import ADJUSTED, Result, adjusted_of
 from runner.disk import layout, results
 from runner.disk.reading import LARGEST_OF_BATCH, read_bytes, read_json
 from runner.disk.record_file import Unreadable
@@ -156,7 +156,8 @@ class Reader:
             self.causes[folder] = word
         seconds: Any = about.get("duration_seconds")
         seconds = seconds if is_number(seconds) and math.isfinite(seconds) else None
-        more = {"seconds": seconds, "out_dir": folder, **checkpoint, **host, **warnings, **cause}
+        adjusted = {ADJUSTED: changed} if (changed := adjusted_of(about.get(ADJUSTED))) else {}
+        more = {"seconds": seconds, "out_dir": folder, **checkpoint, **host, **warnings, **cause, **adjusted}
         made = row(name, status, config, result, more)
         for key, _ in flat(result) if isinstance(result, dict) else [("result", None)]:
             self.measured.add(f"result.{key}" if f"result.{key}" in made else key)

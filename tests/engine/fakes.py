@@ -78,7 +78,8 @@ class FakeHandle:
             return Wait("too many processes")
         status, _, how = self._status.partition("~")
         cause, _, signature = how.partition("~")
-        result = Result({"failure_signature": signature} if signature else {})
+        adjusted = {key: list(pair) for key, pair in self.job.adjusted.items()}
+        result = Result({"failure_signature": signature or None, "adjusted": adjusted})
         state = Finished("", "", 1.0, Outcome(status, cause=cause or None, cause_sure=True), result)
         if status == "packed":
             result = Result({"cause": GPU_OOM, GPU_JOBS_AT_ONCE: 2})

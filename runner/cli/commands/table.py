@@ -22,6 +22,7 @@ from runner.core.csv_text import as_csv
 from runner.core.errors import UserError
 from runner.core.fields import is_number
 from runner.core.printing import say, say_json, write_data
+from runner.core.result import ADJUSTED
 from runner.core.state import COMPLETED
 from runner.core.text import ascii_signs, count, duration, plain
 from runner.disk import atomic
@@ -33,7 +34,8 @@ from runner.reports.results_screen import LEAST_CELL, screen
 from runner.reports.table import Table as Rows
 
 MOST = 12  # measurements on a screen
-BOOKKEEPING = ("iter", "max_iters", "time", "schema", "running_on", "warnings", "cause")  # neither settings nor results
+#: Neither settings nor results.
+BOOKKEEPING = ("iter", "max_iters", "time", "schema", "running_on", "warnings", "cause", ADJUSTED)
 FIRST, LAST = ("name", "status"), ("seconds", "out_dir")
 PATHS = ("out_dir", "final_checkpoint")  # whole, so that they can be pasted
 CHECKPOINT, NUMBER = "final_checkpoint", grouping.COUNT
@@ -263,10 +265,10 @@ def _cell(column: str, row: dict[str, Any], shown: Collection[str]) -> str:
         return plain(str(value))
     if column == "status" and row.get("running_on"):
         return f"{value} on {row['running_on']}"
-    if column == "status" and row.get("warnings"):
-        return f"{value}, {count(len(row['warnings']), 'warning')}"
-    if column == "status" and row.get("cause"):
-        return f"{value}, {row['cause']}"
+    if column == "status":
+        cause = "" if row.get("warnings") or not row.get("cause") else f", {row['cause']}"
+        warnings = f", {count(len(row['warnings']), 'warning')}" if row.get("warnings") else ""
+        return f"{value}{', adjusted' if row.get(ADJUSTED) else ''}{warnings}{cause}"
     if column == "seconds" and isinstance(value, int | float):
         return duration(value)
     if isinstance(value, float):
