@@ -15,8 +15,11 @@ batch_size, gradient_accumulation_steps, seed, out_dir = 32, 1, 0, '.'
 exec(open('configurator.py').read())
 with open(os.path.join(out_dir, 'sizes'), 'a') as file: print(batch_size, gradient_accumulation_steps, file=file)
 if batch_size > 8:
-    import torch
-    raise torch.OutOfMemoryError(
+    if os.path.exists('real') and batch_size == 32:
+        from torch import OutOfMemoryError
+    else:  # the same words without the import, which takes seconds
+        OutOfMemoryError = type('OutOfMemoryError', (RuntimeError,), {'__module__': 'torch'})
+    raise OutOfMemoryError(
         'CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB of which 1.06 GiB '
         'is free. Process 4711 has 78.03 GiB memory in use. Of the allocated memory 76.50 GiB is allocated by '
         'PyTorch, and 812.00 MiB is reserved by PyTorch but unallocated.')
@@ -51,6 +54,7 @@ def started(work: Workspace, name: str) -> list[str]:
 
 
 def test_a_job_that_runs_out_of_memory_is_tried_with_smaller_batches(nano: Workspace) -> None:
+    nano.write("real", "")
     done = nano.run(*RUN, code=0)
     assert started(nano, "a") == ["32 1", "16 2", "8 4"]
     assert started(nano, "b") == ["8 4"]  # learned from the first
