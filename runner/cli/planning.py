@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from runner.cli import batch_folders, preflight, starting
 from runner.cli.arguments import Arguments, run_options, simulation_flags
@@ -88,9 +89,7 @@ def earlier(arguments: Arguments) -> Path | None:
         raise UserError(*arguments.errors, *wrong)
     if given.resume:
         return batch_folders.find(base, given.resume)
-    from runner.planners import sweep  # a fifth of a second for pydantic, which only sweeps need
-
-    return batch_folders.latest_of(base, sweep.name(Path(shown(_spec(given)))))
+    return batch_folders.latest_of(base, _sweeps().name(Path(shown(_spec(given)))))
 
 
 def as_planned_before(arguments: Arguments, before: Plan) -> Arguments:
@@ -107,6 +106,13 @@ def as_planned_before(arguments: Arguments, before: Plan) -> Arguments:
     if secret := [key for key, text in overrides.items() if text == redact.REDACTED]:
         raise UserError(*(f"--{key}: it was a secret and was not written down; give it again" for key in secret))
     return replace(arguments, given=given, overrides=overrides)
+
+
+def _sweeps() -> Any:  # a module
+    """The planner of sweeps."""
+    from runner.planners import sweep  # a fifth of a second for pydantic, which only sweeps need
+
+    return sweep
 
 
 def _spec(given: Namespace) -> Path:
@@ -126,12 +132,12 @@ def _planned(arguments: Arguments, started: Command, script: TrainingScript, bas
     )
     now, flags = datetime.now().astimezone(), simulation_flags(given)
     if given.exp is not None:
-        from runner.planners import sweep  # as above
-
+        sweep = _sweeps()
         varied = sweep.Sweep(_spec(given), _again, PROJECT, given.mode, flags)
         if before is not None:
             varied = replace(varied, root=before.root, earlier=before.jobs)
-        return sweep.plan(request, varied, now)
+        planned: Plan = sweep.plan(request, varied, now)
+        return planned
     if given.config_root is not None:
         return tree.plan(request, _tree(given, base), now)
     with Searching() as searching:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import sys
 
+from runner.processes import process_tree
+
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,8 +105,5 @@ def _boot() -> str:
 
 
 def _of_by_ps(pid: int) -> list[str] | None:
-    import subprocess  # macOS only
-
-    argv = ["ps", "-o", "state=,lstart=", "-p", str(pid)]
-    state, _, started = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip().partition(" ")
+    state, _, started = process_tree.ps("-o", "state=,lstart=", "-p", str(pid)).strip().partition(" ")
     return None if not state or state.startswith("Z") else [str(pid), started.strip(), ""]

@@ -42,13 +42,16 @@ def processes() -> list[Process]:
 
 
 def _processes_by_ps() -> list[Process]:
-    import subprocess  # macOS only: every supervisor imports this file
-
-    argv = ["ps", "-axo", "pid=,ppid=,pgid=,state="]
-    table = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
-    rows = [line.split() for line in table.splitlines()]
+    rows = [line.split() for line in ps("-axo", "pid=,ppid=,pgid=,state=").splitlines()]
     # Sessions have no numbers there: each group counts as one.
     return [Process(int(p), int(pp), int(pg), int(pg)) for p, pp, pg, state in rows if not state.startswith("Z")]
+
+
+def ps(*options: str) -> str:
+    """What the program ps prints, where there is no /proc."""
+    import subprocess  # macOS only: every supervisor imports this file
+
+    return subprocess.run(["ps", *options], capture_output=True, text=True, check=False).stdout
 
 
 def parents() -> dict[int, int]:
