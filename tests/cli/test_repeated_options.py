@@ -13,6 +13,8 @@ from runner.cli.parser import GIVEN, command_parser
 from runner.core.errors import UserError
 from tests.conftest import PROJECT, Workspace
 
+#: Two files with rules for why a job failed.
+RULES = (PROJECT / "runner/supervisor/causes.toml", PROJECT / "runner/supervisor/../supervisor/causes.toml")
 #: An option that takes several values -> two of them.
 LISTS = {
     "configs": ("c/a.py", "c/b.py"), "observers": ("x", "y"), "exclude": ("x*", "y*"), "subdir": ("x", "y"),
@@ -22,7 +24,9 @@ LISTS = {
     "checkpoints": ("*.a", "*.b"), "metric_patterns": ("a=(?P<a>.*)", "b=(?P<b>.*)"),
 }  # fmt: skip
 VALUES = {"grace": ("1,2,3", "4,5,6"), "log_timestamps": ("all", "none"), "only": ("failed", "pending"),
-          "mode": ("training", "simulation")}  # fmt: skip
+          "mode": ("training", "simulation"), "on_nan": ("stop", "continue"), "oom_keys": ("a,b", "c,d"),
+          "gpu_memory": ("1GiB", "2GiB"), "gpu_ids": ("uuid", "index"), "causes": RULES}  # fmt: skip
+SHOWN = {"gpu_memory": (1024, 2048)}  # MiB
 ACTIONS = [action for action in parser()._actions if action.option_strings and action.nargs != 0]
 
 
@@ -40,6 +44,7 @@ def test_every_option_that_takes_a_value(action: argparse.Action) -> None:
     except UserError as error:
         errors = error.problems
     (found,) = (error for error in errors if "given 2 times" in error)
+    first, second = SHOWN.get(action.dest, (first, second))
     assert found.startswith(f"--{action.dest}: ") and f"as {first} and {second}" in found
 
 
