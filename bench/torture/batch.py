@@ -57,6 +57,7 @@ class Batch:
         self._run = uuid.uuid4().hex
         self._expected = {name: "failed" if name.endswith("fails") else "completed" for name in names(jobs, first)}
         self._next_look = 0.0
+        self._cut_short = False  # a second runner that had got the batch was killed
         self._frozen: dict[int, float] = {}  # pid of a supervisor -> when it may continue
         self._hold = folder / "hold"  # while it exists, no job ends
         self._held: tuple[int, int] = (0, 0)  # how many adoptions and events there were when it was made
@@ -85,13 +86,13 @@ class Batch:
         """Kill and resume at random until it is done, or was killed often enough; then let it end in peace."""
         calm = 0
         while calm < CALM_RUNS and not self.witness.faults.get("never ended"):
-            engine = self._start()
+            engine, self._cut_short = self._start(), False
             if self.counts["kills"] >= min(kills, MOST_KILLS):
                 calm += 1
                 self._wait(engine, lambda: False)
             else:
                 self._kill_at_random(engine, rng)
-            if engine.poll() is not None and engine.returncode >= 0 and self._done():
+            if engine.poll() is not None and engine.returncode >= 0 and self._done() and not self._cut_short:
                 break
         self._conclude()
 
@@ -195,6 +196,7 @@ class Batch:
         if rival.poll() is None:
             rival.kill()
             rival.wait()
+            self._cut_short = engine.poll() is not None  # then the second one had the batch, and is to be followed
         elif rival.returncode != LOCKED and engine.poll() is None:
             self.witness.accuse("two runners", f"a second one ended with {rival.returncode} while the first one ran")
         if engine.poll() is None:
