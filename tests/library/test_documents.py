@@ -53,6 +53,12 @@ def test_two_files_of_one_name_share_nothing(work: Workspace, example: str) -> N
     assert "holds a result of main.train" in done.stderr and "give each its own output_dir" in done.stderr
 
 
+def test_an_experiment_that_runs_itself_fails_instead_of_waiting(work: Workspace, example: str) -> None:
+    work.write("main.py", example.replace("    config.start +=", "    train.run([])\n    config.start +=", 1))
+    done = run(work, code=1)
+    assert "train calls itself with an equal config, and would wait for itself; change a key" in done.stderr
+
+
 def test_an_isolated_config_gets_the_options_of_python(work: Workspace, example: str) -> None:
     work.write("main.py", example.replace('"total": SCALE', '"total": __debug__ + SCALE'))
     assert run(work, "main.py", "--isolate", program="-O").stdout == TOTALS
