@@ -16,9 +16,11 @@ from runner.cli.show import print_json
 from runner.core.errors import UserError, did_you_mean
 from runner.core.fields import Fields
 from runner.core.printing import say
+from runner.core.state import COMPLETED, INTERRUPTED, PENDING
 from runner.core.text import plain
 from runner.disk import record_file
 from runner.disk.layout import BACKGROUND_RUNS, RUN_RECORD, BatchPaths
+from runner.reports.status import BatchStatus
 
 FOLDER = Path(BACKGROUND_RUNS)
 #: The state of a batch as `status` shows it -> its name here.
@@ -64,11 +66,19 @@ def _runs() -> Iterator[dict[str, Any]]:
     records = [(record["started_at"], path.parent.name, record) for path, record in _records()]
     for _, name, record in sorted(records, key=lambda found: found[:2], reverse=True):
         found = inspect.batch_or_error(Path(record["experiment_dir"]))
-        state = STATES.get(found.state, found.state)
+        state = _state(found)
         about = {key: record.get(key) for key in ("experiment_dir", "spec", "started_at")}
         pid = (found.runner or {}).get("pid")  # of the runner that runs it now; the first one may be gone
         counts = found.error or found.counts()
         yield {"name": name, "state": state, "pid": pid, **about, "counts": counts}
+
+
+def _state(found: BatchStatus) -> str:
+    """In the words of this list. Jobs are left after a stop, and also where failures ended the batch."""
+    statuses = {one.status for one in found.jobs.values()}
+    if found.state == "stopped" and INTERRUPTED not in statuses and statuses - {COMPLETED, PENDING}:
+        return "failed"
+    return STATES.get(found.state, found.state)
 
 
 def _records() -> Iterator[tuple[Path, dict[str, Any]]]:

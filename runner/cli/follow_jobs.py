@@ -122,7 +122,8 @@ class FollowedBatch:
         if result is None:
             return True  # it has not ended after all
         earlier = [read_json(str(path)) for path in job.out_dir.glob(f"{layout.ATTEMPT}*/{layout.RESULT}")]
-        times = [result.start_time, *(record.get("start_time") for record in earlier)]
+        # Each once: the result may have been moved to the earlier ones since it was read.
+        times = {result.start_time, *(record.get("start_time") for record in earlier)}
         tries = sum(str(began or "") >= since for began in times)
         return result.status in options.retry_statuses and tries <= options.retries
 

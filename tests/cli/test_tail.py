@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from runner.cli.follow_jobs import FollowedBatch
 from runner.disk.lock import holder
+from runner.planners import recorded
 from tests.conftest import RUN_EXPERIMENTS, Workspace, wait_until
 
 COMMAND = ("--command", "sh {config} {out_dir}", "--log_timestamps", "none", "--grace", "1,0.3,5")
@@ -77,6 +79,17 @@ def test_tail_goes_over_a_retry(batch: Workspace) -> None:
     out, err = tailing.communicate(timeout=30)
     assert out == "[stdout] a ends\n\n==> a, attempt 2 <==\n[stdout] second\n" and err == ""
     assert tailing.returncode == 0
+
+
+def test_an_attempt_that_is_archived_while_it_is_read_counts_once(batch: Workspace) -> None:
+    batch.write("c/a.sh", "exit 1\n")
+    batch.run("--configs", "c/*.sh", *COMMAND, "--retries", "1", "--retry_delay", "0.1", code=1)
+    followed = FollowedBatch(recorded.plan(batch.batch), "a", "stdout.log", 5)
+    (job,) = recorded.plan(batch.batch).jobs
+    assert not followed._is_tried_again(job, "")
+    earlier = batch.batch / "a/attempt_1/experiment_result.json"
+    earlier.write_bytes((batch.batch / "a/experiment_result.json").read_bytes())
+    assert followed._is_tried_again(job, "")
 
 
 def test_tail_of_a_named_job_ends_with_it_and_not_with_the_batch(batch: Workspace) -> None:
