@@ -52,7 +52,7 @@ def planted(work: Workspace, request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("planted", KINDS, indirect=True)
 def test_what_a_job_plants_is_a_sentence_of_a_job_and_the_batch_goes_on(work: Workspace, planted: str) -> None:
-    arguments = ("--retries", "1", "--retry_delay", "0.1", "--max_workers", "2", "--quiet")
+    arguments = ("--retries", "1", "--retry_delay", "0.1", "--max_workers", "2", "--quiet", "--max_same_failures", "0")
     done = run(work, "--configs", "c/[f]*.sh", "c/[ot]*.sh", "--command", "sh {config} {out_dir}", *arguments)
     assert done.returncode == 1, done.stderr
     for again in (False, True):
