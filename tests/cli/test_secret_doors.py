@@ -51,7 +51,7 @@ def planned(folder: Path, entries: Sequence[list[str]]) -> Plan:
         )
         for number, words in enumerate(entries)
     )
-    return Plan("batch", root, jobs, KIND, clock.now(), options=RunOptions(max_workers=2))
+    return Plan("batch", root, jobs, KIND, clock.now(), options=RunOptions(max_workers=2, max_same_failures=0))
 
 
 def run(plan: Plan) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from runner.disk import supervisor_file
+from runner.processes import process_tree
 from tests.conftest import Workspace, read, wait_until
 from tests.faults import carrying
 
@@ -62,8 +63,7 @@ def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Disk]:
     if not found.mount():
         pytest.skip("mounting a file system takes root and a loop device")
     yield found
-    for pid in carrying(MARK):
-        os.kill(pid, signal.SIGKILL)
+    process_tree.send(carrying(MARK), signal.SIGKILL)  # some end with the first
     wait_until(lambda: found.unmount() or not found.folder.is_mount(), "the disk is unmounted")
 
 
