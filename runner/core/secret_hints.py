@@ -18,18 +18,23 @@ _PARTS = (
 )  # fmt: skip
 
 
+#: A part that is looked for first, "" where there is none, and a form of small letters that holds it.
+_FORMS = (
+    ("pw", r"\bpw"), ("sig", r"\bsig"), ("pat", r"\bpat\b"), ("creds", r"creds\b"), ("sas", r"sas\b"), ("-u", r"-u\b"),
+    ("_", r"gh[opusr]_|do[opr]_v|ph[cx]_"), ("-", r"gl[a-z]{2,4}-"), ("@", r":[^\s:]+@"),
+    ("", r"[mno][\w-]{23}"), ("", r"[a-z0-9+/=_-]{32}"),
+)  # fmt: skip
+
+
 def may_hold(text: str) -> bool:
     """False if there can be no secret in this text."""
     if not text.isascii():  # letters of other alphabets, and names such as `lösenord`
         return True
     small = text.lower()
-    return any(part in small for part in _PARTS) or _forms().search(small) is not None
+    return any(part in small for part in _PARTS) or any(part in small and form.search(small) for part, form in _forms())
 
 
 @lru_cache(1)
-def _forms() -> re.Pattern[str]:
-    """Compiled when it is first needed: every command imports this module."""
-    return re.compile(
-        r"\bpw|\bsig|\bpat\b|creds\b|sas\b|-u\b|gh[opusr]_|gl[a-z]{2,4}-|do[opr]_v|ph[cx]_|:[^\s:]+@"
-        r"|[mno][\w-]{23}|[a-z0-9+/=_-]{32}"
-    )
+def _forms() -> list[tuple[str, re.Pattern[str]]]:
+    """Compiled when they are first needed: every command imports this module."""
+    return [(part, re.compile(form)) for part, form in _FORMS]
