@@ -2,7 +2,7 @@
 
 Needs an NVIDIA GPU that nobody else uses, and torch with CUDA. `--rehearse` runs what does not compute on the GPU, for
 machines without one; it then takes a false one. Each claim runs batches in a folder of its own, and has a limit of its
-own; what does not fit into six minutes is not begun. The words of errors of torch and of the driver are printed as they
+own; what does not fit into six minutes is left out. The words of errors of torch and of the driver are printed as they
 are: they differ between versions. Exit code 1: at least one claim did not hold.
 """
 

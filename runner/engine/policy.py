@@ -31,7 +31,7 @@ def retry_delay(options: RunOptions, tries: int) -> float:
 def delay_after(options: RunOptions, outcome: Outcome, tries: int, *, adopted: bool) -> float | None:
     """Seconds until a job that ended so is started again; None if it is not.
 
-    An adopted job that was interrupted lost its engine, which is no failure: it starts again at once. What is missing
+    An adopted job that was interrupted lost its engine and did not fail: it starts again at once. What is missing
     or refused is so again, and so is a loss that is not finite.
     """
     if adopted and outcome.status == INTERRUPTED:

@@ -25,9 +25,9 @@ from tests.faults import request
 FOLDER = Path(__file__).parent / "examples"
 TRACE = """\
 Traceback (most recent call last):
-  File "/work/train.py", line 90, in <module>
+  File "/proj/train.py", line 90, in <module>
     main()
-  File "/work/train.py", line 71, in main
+  File "/proj/train.py", line 71, in main
     loss = model(x, y)
            ^^^^^^^^^^^
 """

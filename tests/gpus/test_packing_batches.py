@@ -115,7 +115,7 @@ def test_the_first_runs_alone_later_ones_beside_it_and_the_next_batch_knows(work
 
 
 def test_a_job_that_runs_out_of_memory_beside_others_runs_again_alone(work: Workspace) -> None:
-    """Three at once; the last finds no room. It is no retry, and the others are not disturbed."""
+    """Three at once; the last finds no room. That does not count as a retry, and the others are not disturbed."""
     for name in "ab":
         work.write(f"c/{name}.py", "until = 'go'\n")
     work.write("c/c.py", "fails_beside_others = True\n")
