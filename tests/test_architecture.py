@@ -14,7 +14,7 @@ from tests.conftest import PROJECT
 
 #: Bottom up. A package imports only from those before it; a folder that is not named here fails a test.
 PACKAGES = (
-    "core", "processes", "gpus", "configs", "disk", "output", "supervisor", "planners", "reports", "engine",
+    "core", "processes", "gpus", "configs", "disk", "output", "supervisor", "planners", "reports", "notify", "engine",
     "executors", "observers", "cli", "library",
 )  # fmt: skip
 RUNNER = PROJECT / "runner"

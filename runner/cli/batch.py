@@ -22,7 +22,7 @@ from runner.cli.session import (
     output_root,
     started,
 )
-from runner.cli.show import observers_for, print_json, print_plan
+from runner.cli.show import observer_names, observers_for, print_json, print_plan
 from runner.core import clock
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
@@ -236,7 +236,7 @@ def _run_attached(session: BatchSession, plan: Plan, selection: Selection, given
     if given.detach and (left := detach(plan, session.lock)) is not None:
         return left, False
     executor = EXECUTORS.get(plan.options.executor)(plan.options, Provenance(selection.run))
-    observers = observers_for(given, plan.options.observers)
+    observers = observers_for(given, observer_names(plan.options))
     ended = session.run(plan, selection, executor, observers, adjustments)
     if given.json and not plan.kind.quiet_json:
         try:

@@ -103,6 +103,11 @@ def causes(text: str) -> list[str]:
     return words
 
 
+def names(text: str) -> list[str]:
+    """Words with commas between them."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
 def checkpoints(text: str) -> str:
     if not is_pattern(text):
         raise ArgumentTypeError(f"{text!r} is not a pattern below a job's folder, such as '**/*.ckpt'")

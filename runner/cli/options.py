@@ -14,6 +14,7 @@ from runner.cli.option_types import (
     jobs_per_gpu,
     memory,
     metric_pattern,
+    names,
     natural,
     oom_keys,
     positive,
@@ -34,7 +35,8 @@ SIMULATION = {
     "advanced": "compare the runs of the experiment",
 }
 #: Options that --no-… takes back: a resumed batch keeps them otherwise.
-TAKEN_BACK = ("timeout", "stall_timeout", "fail_fast", "max_failures", "keep_running", "gpu_wait", "max_log_mb")
+TAKEN_BACK = ("timeout", "stall_timeout", "fail_fast", "max_failures", "keep_running", "gpu_wait", "max_log_mb",
+              "notify")  # fmt: skip
 #: Options for a tree of configs only.
 OF_TREES = ("output_root", "extensions", "subdir", "rerun", "runners")
 #: Words for jobs that did not complete. Lost: its processes are gone, and left no record.
@@ -246,6 +248,8 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     rules = "a file with more rules for why a job fails, see docs/failures.md"
     add(group, "causes", type=collected(cause_rules), metavar="FILE", help=rules)
+    channels = "send messages about failures and the end: ntfy, slack, mail, … with commas; see docs/notifications.md"
+    add(group, "notify", action="add", type=names, metavar="CHANNELS", help=channels)
     more = "send the events of the batch to this observer of a plugin too; repeatable"
     group.add_argument("--observer", action="append", dest="observers", metavar="NAME", help=more)
 

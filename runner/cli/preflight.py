@@ -17,6 +17,7 @@ from runner.core.job import Plan
 from runner.core.options import RunOptions
 from runner.core.text import size
 from runner.executors.registry import EXECUTORS
+from runner.notify import settings
 from runner.observers.registry import OBSERVERS
 
 LEAST_FREE = 256 << 20  # bytes that must be free in any case
@@ -108,7 +109,7 @@ def prepare_datasets(plan: Plan) -> None:
 
 
 def plugins(options: RunOptions) -> list[str]:
-    """What is wrong with the names of the executor and of the observers."""
+    """What is wrong with the names of the executor and of the observers, and with the channels of notifications."""
     errors: list[str] = []
     for registry, names in ((EXECUTORS, (options.executor,)), (OBSERVERS, options.observers)):
         for name in names:
@@ -116,7 +117,7 @@ def plugins(options: RunOptions) -> list[str]:
                 registry.get(name)
             except UserError as error:
                 errors += error.problems
-    return errors
+    return [*errors, *(settings.problems(options.notify) if options.notify else [])]
 
 
 def disk(base: Path, needed: int = 0, option: str = "--base_out_dir") -> list[str]:

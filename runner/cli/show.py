@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Collection, Sequence
 
 from runner.core.job import Plan
+from runner.core.options import RunOptions
 from runner.core.printing import say, say_all, say_json
 from runner.disk.atomic import as_json as to_text
 from runner.disk.plan_file import to_json
@@ -29,6 +30,11 @@ def print_plan(plan: Plan, completed: Collection[str], *, as_json: bool) -> None
 def print_json(record: object) -> None:
     """Print a record on standard output."""
     say_json(to_text(record))
+
+
+def observer_names(options: RunOptions) -> list[str]:
+    """The observers of a batch with these options, beside the ones that every batch has."""
+    return [*options.observers, *(["notify"] if options.notify else [])]
 
 
 def observers_for(given: Namespace, names: Sequence[str] = ()) -> list[Observer]:

@@ -30,6 +30,7 @@ NOHUP_LOG, RUN_RECORD = "nohup.log", "run.json"  # in such a folder: a link to i
 REQUESTS = "requests"  # in a batch's folder: requests to its runner
 DONE, WAITING = "done.json", "waiting.json"  # in that one: what was done by request; for what jobs wait
 LABELS = "labels.json"  # in a batch's folder: the note and the tags that its user gave to it
+NOTICES = "notices.json"  # in a batch's folder: what its notifications reported
 END = "ended.json"  # in a batch's folder: the exit code of its last run
 PLAN = "plan.json"  # in a batch's folder: its jobs and its run options
 MASTER_LOG = "master_log.txt"  # in a batch's folder: its progress
@@ -105,7 +106,7 @@ class BatchPaths:
     __slots__ = ("folder",)
 
     #: A job must not have one of these names: its folder would be where the file belongs.
-    RESERVED = frozenset({MASTER_LOG, PLAN, SUMMARY, RUNNER_LOG, REQUESTS, END, LABELS})
+    RESERVED = frozenset({MASTER_LOG, PLAN, SUMMARY, RUNNER_LOG, REQUESTS, END, LABELS, NOTICES})
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = os.fspath(folder)
@@ -129,6 +130,10 @@ class BatchPaths:
     @property
     def labels(self) -> str:
         return os.path.join(self.folder, LABELS)
+
+    @property
+    def notices(self) -> str:
+        return os.path.join(self.folder, NOTICES)
 
     @property
     def end(self) -> str:

@@ -40,6 +40,7 @@ OBSERVERS: Registry[ObserverFactory] = Registry(
         "journal": "runner.observers.journal:make",
         "plain": "runner.observers.plain:make",
         "live": "runner.observers.live:make",
+        "notify": "runner.observers.notify:make",
     },
 )
 

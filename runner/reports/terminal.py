@@ -125,7 +125,7 @@ def report(
     settings = comparison.varied([record.job for record in records])
     below += best_jobs(records, settings)
     below += gpu_memory.gain_lines(records)
-    below += [_total(records, seconds), f"Summary: {shown(BatchPaths(plan.root).summary)}"]
+    below += [total(records, seconds), f"Summary: {shown(BatchPaths(plan.root).summary)}"]
     if any(record.status != COMPLETED for record in records):
         below.append(f"Resume:  {program.resume_command(plan.root)}")
     if len(records) < 2:
@@ -180,7 +180,7 @@ def _again(plan: Plan, job: Job) -> str:
     return program.offered("rerun", plan.root, job.name)
 
 
-def _total(records: Sequence[Record], seconds: float) -> str:
+def total(records: Sequence[Record], seconds: float) -> str:
     warnings = warned_number(records)
     more = {COMPLETED: f" ({warnings} with warnings)"} if warnings else {}
     numbers = [

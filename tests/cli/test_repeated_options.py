@@ -17,7 +17,8 @@ from tests.conftest import PROJECT, Workspace
 RULES = (PROJECT / "runner/supervisor/causes.toml", PROJECT / "runner/supervisor/../supervisor/causes.toml")
 #: An option that takes several values -> two of them.
 LISTS = {
-    "configs": ("c/a.py", "c/b.py"), "observers": ("x", "y"), "exclude": ("x*", "y*"), "subdir": ("x", "y"),
+    "configs": ("c/a.py", "c/b.py"), "observers": ("x", "y"), "notify": ("x", "y"),
+    "exclude": ("x*", "y*"), "subdir": ("x", "y"),
     "extensions": ("yaml", "json"), "retry_on": ("failed", "signal"),
     "not_secret": ("a_key", "b_key"), "extend": ("a=1", "b=2"),
     "gpu_ignore_user": ("anna", "ben"), "gpu_ignore_pid": (1, 2),

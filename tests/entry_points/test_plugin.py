@@ -140,3 +140,14 @@ def test_a_batch_of_a_plugin_that_is_gone_is_listed_and_refused(work: Workspace,
     assert refused.returncode == 2 and "unknown executor 'licensed'" in refused.stderr
     assert without("resume", "--executor", "local").returncode == 0
     assert "2 completed" in without("list").stdout
+
+
+def test_a_notification_channel_gets_the_messages_of_a_batch(
+    work: Workspace, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OVERNIGHT_PAGER_FILE", "no/such/folder/pages")
+    done = overnight(work, installed, *RUN, "--notify", "pager", code=2)
+    assert "--notify pager: file is in a folder that does not exist" in done.stderr
+    monkeypatch.setenv("OVERNIGHT_PAGER_FILE", str(work / "pages"))
+    overnight(work, installed, *RUN, "--notify", "pager")
+    assert (work / "pages").read_text().endswith(": all completed\n")

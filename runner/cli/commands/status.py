@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from runner.cli import inspect
+from runner.cli import inspect, notices
 from runner.cli.batch_folders import find
+from runner.cli.option_types import names
 from runner.cli.parser import add, add_base, base_folder
 from runner.cli.show import print_json
 from runner.core import clock
@@ -18,11 +20,18 @@ HELP = "the jobs of a batch and their states now"
 def add_arguments(parser: ArgumentParser) -> None:
     add_base(parser)
     parser.add_argument("batch", nargs="?", default="", metavar="BATCH", help="default: the latest")
+    notify = "of a batch whose runner is gone, send what was not reported; for cron"
+    add(parser, "notify", nargs="?", const="", metavar="CHANNELS", help=notify)
     add(parser, "json", action="store_true", help="print JSON")
 
 
 def main(given: Namespace) -> int:
-    return show(find(base_folder(given), given.batch), as_json=given.json)
+    root = find(base_folder(given), given.batch)
+    code = show(root, as_json=given.json)
+    if given.notify is not None:
+        for line in notices.report(root, inspect.batch(root), names(given.notify)):
+            say(line, file=sys.stderr if given.json else None)
+    return code
 
 
 def show(root: Path, *, as_json: bool = False) -> int:
