@@ -224,7 +224,7 @@ def test_the_options_are_the_runners(app: Workspace) -> None:
     from runner.core.options import NAMES, RunOptions
 
     ours = RunnerConf()
-    # workers is max_workers; Hydra evaluates its configs, its overrides set the size of a batch, and a sweeper has many ends
+    # workers is max_workers; Hydra evaluates its configs, its overrides set a batch size, a sweeper has many ends
     others = {"max_workers", "executor", "observers", "notify", "config_timeout", "oom_retry", "oom_keys"}
     assert set(NAMES) - others <= set(vars(ours))
     # A sweeper wants a value for each of its jobs, so failures that are alike do not end its sweep by themselves.
