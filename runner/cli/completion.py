@@ -6,7 +6,10 @@ import argparse
 from collections.abc import Iterable
 from typing import Any
 
-import argcomplete
+try:
+    import argcomplete
+except ImportError:
+    argcomplete = None  # type: ignore[assignment]
 
 from runner.cli.batch_folders import batches
 from runner.cli.commands.registry import BATCHES, COMMANDS
@@ -16,7 +19,9 @@ from runner.core.errors import UserError
 
 
 def complete() -> None:
-    """Print completions and end the process; returns if the shell did not request any."""
+    """Print completions and end the process; returns if the shell did not request any. Raises UserError."""
+    if argcomplete is None:
+        raise UserError("shell completion needs argcomplete; install overnight[completion]")
     argcomplete.autocomplete(completion_parser(), always_complete_options="long")
 
 
