@@ -16,7 +16,8 @@ import pytest
 from tests.conftest import PROJECT, RUN_EXPERIMENTS, Workspace, wait_until
 
 PROGRAMS = ("overnight ", "python run_experiments.py", "python3 scripts/", "./bg_")
-DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
+TUTORIAL = PROJECT / "docs" / "tutorial.md"  # test_tutorial.py follows it
+DOCUMENTS = [PROJECT / "README.md", *sorted(set((PROJECT / "docs").rglob("*.md")) - {TUTORIAL})]
 HAS_GPU = Path("/dev/nvidiactl").exists()
 SMALL = ["--n_layer", "1", "--n_head", "2", "--n_embd", "32", "--eval_iters", "1", "--block_size", "64"]
 
@@ -53,7 +54,9 @@ def project(work: Workspace) -> Iterator[Workspace]:
     work.write("sweep/a.py", "learning_rate = 1e-3\n")
     work.write("book.txt", "It was a dark and stormy night. " * 100)
     work.write("conf/a.yaml", "lr: 0.1\n")
-    work.write("train.py", "import sys\n")
+    work.write("train.py", (PROJECT / "docs/examples/spirals.py").read_text())
+    work.write("base.yaml", "epochs: 100\n")
+    work.write("sweep.yaml", "name: s\nbase_config: base.yaml\ntrain_script: train.py\nsweep: {lr: [1, 2]}\n")
     work.write("t.py", "import sys\n")
     work.write("pkg/train.py", "import sys\n")
     work.write("nanoGPT/train.py", "learning_rate = 6e-4\ndevice = 'cpu'\nexec(open('configurator.py').read())\n")
@@ -85,7 +88,7 @@ SHOWN = sorted({line for path in DOCUMENTS for line in commands(path)})
 def run_line(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     line = re.sub(r"^overnight ", "python -m runner ", line)
     line = re.sub(r"^python3? ", f"{shlex.quote(sys.executable)} ", line)
-    environment = {**os.environ, "HOME": str(folder), "PYTHONPATH": str(PROJECT)}
+    environment = {**os.environ, "HOME": str(folder), "PYTHONPATH": str(PROJECT), "OVERNIGHT_NTFY_TOPIC": "a-topic"}
     command = ["bash", "-c", line]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
@@ -96,11 +99,12 @@ def test_every_command_of_the_documents_can_be_planned(project: Workspace, comma
         command = command.replace("--device cuda", "--device cpu")
     done = run_line(f"{command} --dry-run", project.folder)
     assert not list(project.folder.glob("experiments/*_20*"))
-    wrong_on_purpose = "--batchsize" in command
+    wrong_on_purpose = "--batchsize" in command or "--epoks" in command
     assert done.returncode == (2 if wrong_on_purpose else 0), done.stderr
 
 
-ABOUT_A_BATCH = [line for line in SHOWN if not (PLANS.search(line) or re.search("--help|background|bg_| table ", line))]
+OTHERS = re.compile(r"--help|background|bg_|\b(table|compare|notify)\b")
+ABOUT_A_BATCH = [line for line in SHOWN if not (PLANS.search(line) or OTHERS.search(line))]
 ADD_OPTIONS = ("runner/cli/background_runs.py", *(str(path) for path in (PROJECT / "runner/cli/commands").glob("*.py")))
 
 
@@ -114,7 +118,7 @@ def test_every_command_about_a_batch_works_on_one(project: Workspace, command: s
     assert project.batch.name in done.stdout or "done" in done.stdout
 
 
-@pytest.mark.parametrize("command", [line for line in SHOWN if " table " in line])
+@pytest.mark.parametrize("command", [line for line in SHOWN if re.search(r"\b(table|compare)\b", line)])
 def test_every_command_about_a_table_shows_one(project: Workspace, command: str) -> None:
     job = "import sys; open(sys.argv[1] + '/metrics.jsonl', 'w').write('{\"val/loss\": 2.5}')"
     project.write("job.py", job)
@@ -161,6 +165,7 @@ def test_the_documents_name_no_option_that_does_not_exist() -> None:
     places = [path for place in ("bench/**/*.py", "data/*.py") for path in PROJECT.glob(place)]
     for path in [*places, *map(PROJECT.joinpath, ADD_OPTIONS)]:
         known |= set(re.findall(r'add_argument\(\s*"(--\w+)"', path.read_text()))
+        known |= {f"--{name}" for name in re.findall(r'add\(parser, "(\w+)"', path.read_text())}
     known |= {"--out_dir", "--key", "--no-key", "--yes"}  # each job gets it; any setting; of rm and clean
     known |= {f"--{key}" for key in (*SampleSettings.model_fields, *overrides.FLAGS)}
     text = "\n".join(path.read_text() for path in DOCUMENTS)
@@ -214,3 +219,19 @@ def test_logs_can_be_followed_while_a_training_runs_and_ctrl_c_saves_it(project:
     assert result["status"] == "interrupted" and Path(result["final_checkpoint"]).exists()
     rows = [json.loads(line) for line in (project.batch / "easy" / "metrics.jsonl").read_text().splitlines()]
     assert rows[-1]["iter"] >= 20
+
+
+def test_the_figures_of_the_first_page_are_those_of_the_page_that_proves_them() -> None:
+    from tests.planners import test_sweep_spec_errors as specs
+
+    rows = re.findall(r"^\| \*\*.*$", (PROJECT / "README.md").read_text(), re.MULTILINE)
+    kills, cost, mistakes = rows
+    proof = (PROJECT / "docs/reliability.md").read_text()
+    table = re.findall(r"^\| `python bench/torture.*?` \| (\d+) \|", proof, re.MULTILINE)
+    assert f"**{sum(map(int, table)):,}** times" in kills
+    ours, theirs = re.findall(r"(\d[\d.]*) ms", cost)
+    bench = (PROJECT / "docs/performance.md").read_text()
+    assert re.search(rf"^this runner +{ours} ", bench, re.MULTILINE)
+    assert re.search(rf"^GNU parallel +{theirs} ", bench, re.MULTILINE)
+    cases = specs.test_an_error_is_one_sentence_and_nothing_is_written.pytestmark[0].args[1]
+    assert mistakes.startswith(f"| **{len(cases)}** of {len(cases)} ")
