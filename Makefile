@@ -1,6 +1,7 @@
 # make demo    say what will be installed, install it, then run three small trainings one after another
 # make test    install, then run the tests, without those marked as slow
 # make check   run ruff, mypy and all tests, as CI does
+# make docs    build the site of docs/ into build/site; warnings are errors
 # make mutants change the code a little, again and again, and say what no test notices; hours: see bench/README.md
 # make clean   remove the virtual environment, build files and caches
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help setup demo test check mutants clean
+.PHONY: help setup demo test check docs mutants clean
 .DEFAULT_GOAL := help
 
 help:
@@ -39,6 +40,10 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(PYTEST)
+
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 mutants: $(VENV)/.installed-dev
 	$(BIN)/python bench/mutants.py $(MUTANTS)
