@@ -46,7 +46,7 @@ def commands() -> Iterator[str]:
     from runner.cli.parser import command_parser
 
     started, sys.argv[0] = sys.argv[0], "overnight"
-    os.environ["COLUMNS"] = "90"
+    os.environ["COLUMNS"] = "80"
     try:
         yield "# Every option\n\nThis page is what `overnight COMMAND --help` prints.\n"
         for name in BATCHES:
@@ -71,7 +71,11 @@ def names() -> Iterator[str]:
         yield f"## {name}\n\n```python\n{signature(name, value)}\n```\n\n{text(value)}\n"
         for method in sorted(vars(value)) if inspect.isclass(value) else ():
             found = inspect.getattr_static(value, method)
-            if not method.startswith("_") and (inspect.isfunction(found) or isinstance(found, property | classmethod)):
+            if (
+                not method.startswith("_")
+                and (inspect.isfunction(found) or isinstance(found, property | classmethod))
+                and text(found)
+            ):
                 shown = getattr(value, method) if not isinstance(found, property) else None
                 called = signature(method, shown) if shown is not None else method
                 yield f"- `{called}`: {' '.join(text(found).split())}"
@@ -81,7 +85,7 @@ def names() -> Iterator[str]:
 def signature(name: str, value: Any) -> str:
     """`name(arguments)`; the name alone where that is not known."""
     try:
-        return f"{name}{inspect.signature(value)}"
+        return name + re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(value)))
     except (TypeError, ValueError):
         return name
 

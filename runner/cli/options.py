@@ -59,16 +59,19 @@ BATCH_COMMANDS = {
         ("inputs", "config overrides", "execution", "GPUs", "output", "trees"),
     ),
     "resume": (
-        "[BATCH] [--only failed|interrupted|pending|lost] [--extend KEY=VALUE] [options]",
+        "[BATCH] [--only STATUS] [--extend KEY=VALUE] [options]",
         "Continue a batch: what completed stays, the rest is run, from its checkpoints where there are some.",
         ("execution", "GPUs", "output", "resume"),
     ),
 }
 OTHER_COMMANDS = """\
-{program} list | status [BATCH] | attach [BATCH] | tail [BATCH] [JOB] | wait [BATCH]
-       {indent} | stop [BATCH] [JOB...] [--now|--drain] | skip [BATCH] JOB... | move [BATCH] JOB... --first|--last
-       {indent} | add [BATCH] CONFIG... [--KEY VALUE ...] | rerun [BATCH] JOB... [--set KEY=VALUE] | table [FOLDER...]
-       {program} --configs CONFIG... | --exp SPEC | --config-root DIR | --resume [BATCH]     the same, as options"""
+{program} list | status [BATCH] | attach [BATCH] | tail [BATCH] [JOB]
+       {indent} | wait [BATCH] | stop [BATCH] [JOB...] [--now|--drain]
+       {indent} | skip [BATCH] JOB... | move [BATCH] JOB... --first|--last
+       {indent} | add [BATCH] CONFIG... [--KEY VALUE ...]
+       {indent} | rerun [BATCH] JOB... [--set KEY=VALUE] | table [FOLDER...]
+       {program} --configs CONFIG... | --exp SPEC | --config-root DIR
+       {indent} | --resume [BATCH]     the same, as options"""
 DESCRIPTION = """\
 Run training jobs, one config after another. Each job runs in a process of its own; its output goes to logs that can be
 watched with tail -f, its end is recorded, and a job that fails does not stop the others.
@@ -77,18 +80,20 @@ EPILOG = """\
 examples:
   {program} run "config/*.py" --train-script train.py
       one job for each config: train.py CONFIG --out_dir=FOLDER
-  {program} run "config/*.py" --device cuda --batch_size 8 --wandb_enabled false
+  {program} run "config/*.py" --device cuda --batch_size 8
       the same settings for all of them
   {program} run "config/**/*.py" --max_iters 100 --n_layer 4 --dry-run
       see what would run: commands, folders, and what the overrides change
-  {program} run "c/*.yaml" --command "python t.py -c {{config}} -o {{out_dir}} {{overrides}}"
+  {program} run "c/*.yaml" --command "python t.py {{config}} {{overrides}}"
       a program with other options
   {program} sweep lr.yaml --limit 3
-      a sweep over settings, three of its runs now; with --resume the next three
+      a sweep over settings, three of its runs; with --resume the next ones
 
-what it writes, in experiments/experiment_<date>_<time>/ (experiments/latest points to the latest):
+what it writes, in experiments/experiment_<date>_<time>/
+(experiments/latest points to the latest):
   master_log.txt  experiment_summary.json  plan.json
-  <config>/  stdout.log  stderr.log  combined.log  experiment_result.json  experiment_metadata.json  config_used.py
+  <config>/  stdout.log  stderr.log  combined.log  experiment_result.json
+             experiment_metadata.json  config_used.py
              and what the job itself writes: metrics.jsonl, checkpoints
 
 Every option may be spelled with - or _ (--batch-size, --batch_size). Booleans: true, false, 1, 0, yes, no, True, False.
@@ -96,10 +101,12 @@ Ctrl+C stops the running job, which saves and leaves: it has 10 s, then SIGTERM 
 sets these times). A second Ctrl+C kills it at once. The summary is written either way.
 
 exit codes:
-  0  every job completed (of this call)      2  an error on the command line or in a config; nothing was started
-  1  some did not complete                  75  nothing was started: the batch is locked, or
-                                               no GPU was free for as long as --gpu_wait says
-                                           130  interrupted by Ctrl+C (143 by SIGTERM, 129 by SIGHUP)
+    0  every job completed (of this call)
+    1  some did not complete
+    2  an error on the command line or in a config; nothing was started
+   75  nothing was started: the batch is locked, or no GPU was free for as
+       long as --gpu_wait says
+  130  interrupted by Ctrl+C (143 by SIGTERM, 129 by SIGHUP)
 """
 OF_TREES_TOO = """\
 Every option of run_experiments.py works as well, and so does any key of the configs: --timeout 3600, --retries 2,

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
+import textwrap
 from collections.abc import Mapping, Sequence
-from itertools import takewhile
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,16 +19,29 @@ from runner.core.errors import UserError
 from runner.core.printing import say_all
 
 BASE_OUT_DIR = "experiments"
+WIDEST, NARROWEST = 120, 60  # columns of a help
 GIVEN = "options_given"  # in a namespace: the name of an option -> each spelling and value with which it was given
 WORDS = ("WORDS", "TEMPLATE")  # the metavars of options whose value is words of a command line
 _NEGATIVE = re.compile(r"-(\d|\.\d|inf\b).*")  # a value such as -1e-3, which argparse alone takes for an option
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
-    """Shows one spelling of each option."""
+    """Shows one spelling of each option, in lines that fit the terminal."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=30, width=118)
+        columns = shutil.get_terminal_size((WIDEST, 24)).columns
+        super().__init__(prog, max_help_position=30, width=max(min(columns, WIDEST), NARROWEST) - 2)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Lines that do not fit are broken; those that belong together are filled again."""
+        if all(len(line) <= width for line in text.splitlines()):
+            return super()._fill_text(text, width, indent)
+        lines = []
+        for prose, group in groupby(text.splitlines(), lambda line: bool(line) and not line.startswith(" ")):
+            for line in [" ".join(group)] if prose else group:
+                more = " " * (len(line) - len(line.lstrip()) + (0 if prose else 4))
+                lines += textwrap.wrap(line, width, subsequent_indent=more, break_long_words=False) or [""]
+        return "\n".join(lines)
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
         if isinstance(action, argparse._HelpAction):

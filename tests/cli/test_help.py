@@ -1,0 +1,29 @@
+"""The help of every command fits a terminal of 80 columns, and says what the command is for."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner.cli.commands.registry import BATCHES, COMMANDS, NAMES
+from runner.cli.options import help_for, parser
+from runner.cli.parser import command_parser
+
+
+def help_of(name: str) -> str:
+    if name in BATCHES:
+        return help_for(name)
+    if not name:
+        return parser().format_help()
+    command = COMMANDS.get(name)
+    made = command_parser(name, command.HELP)
+    command.add_arguments(made)
+    return made.format_help()
+
+
+@pytest.mark.parametrize("name", ["", *BATCHES, *NAMES])
+def test_a_help_fits_eighty_columns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.argv", ["overnight"])
+    text = help_of(name)
+    assert text.startswith("usage: overnight ") and len(text.splitlines()) > 4
+    assert [line for line in text.splitlines() if len(line) > 80] == []
