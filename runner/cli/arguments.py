@@ -18,7 +18,7 @@ from runner.configs import overrides as texts
 from runner.configs.config_file import SUFFIXES
 from runner.configs.overrides import Given, underscored
 from runner.configs.registry import documented_settings
-from runner.core import redact
+from runner.core import program, redact
 from runner.core.errors import UserError
 from runner.core.options import NAMES, RunOptions
 
@@ -72,8 +72,7 @@ def parse(words: Sequence[str]) -> Arguments:
         errors.append("--extend needs --resume, and a batch that is named by its folder")
     errors += _misplaced(given)
     if not given.configs and given.exp is None and given.config_root is None:
-        example = '--configs "config/*.py"'
-        raise UserError(*errors, f"--configs is missing: name the configs to run, as in {example}")
+        raise UserError(*errors, _nothing_named())
     if given.exp is not None:
         errors += [f"--{key} does not go with --exp: {why}" for key, why in _NOT_OF_SWEEPS.items() if vars(given)[key]]
     elif given.mode is not None:
@@ -84,6 +83,13 @@ def parse(words: Sequence[str]) -> Arguments:
                   for option, text in spelled.get(key, ())]  # fmt: skip
     overrides, wrong = _overrides(given, documented, rest)
     return Arguments(given, overrides, words, errors + wrong)
+
+
+def _nothing_named() -> str:
+    """The first error that a newcomer makes: the command alone."""
+    if program.name() == program.COMMAND:
+        return 'name what to run, as in overnight run "config/*.py" --train-script train.py; --help lists all commands'
+    return '--configs is missing: name the configs to run, as in --configs "config/*.py"'
 
 
 def _values(given: argparse.Namespace) -> Iterator[tuple[str, Any]]:

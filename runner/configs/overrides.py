@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -103,7 +104,8 @@ def parse(text: str, annotation: Any) -> Any:
             return _parser(member)(text)
         except ValueError:
             continue
-    raise InvalidValue(f"must be {describe(annotation)}, not {text!r}" + _choice_hint(text, annotation))
+    hint = _sweep_hint(text, annotation) or _choice_hint(text, annotation)
+    raise InvalidValue(f"must be {describe(annotation)}, not {text!r}{hint}")
 
 
 def describe(annotation: Any) -> str:
@@ -290,6 +292,21 @@ def _noun(member: Any) -> str:
     if isinstance(kind, type) and issubclass(kind, Sequence):
         return "a list such as [1, 2]"
     return "a dict" if hasattr(kind, "model_fields") else f"of type {getattr(kind, '__name__', kind)}"
+
+
+def _sweep_hint(text: str, annotation: Any) -> str:
+    """`0.1,0.2` for a number is what Hydra takes for a sweep."""
+    parts = text.split(",")
+    if len(parts) < 2 or not {int, float} & set(_members(annotation)):
+        return ""
+    return "; several values are a sweep, see docs/sweeps.md" if all(map(_is_number, parts)) else ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _choice_hint(text: str, annotation: Any) -> str:

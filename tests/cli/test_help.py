@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from runner.cli.arguments import parse
 from runner.cli.commands.registry import BATCHES, COMMANDS, NAMES
 from runner.cli.options import help_for, parser
 from runner.cli.parser import command_parser
+from runner.core.errors import UserError
 
 
 def help_of(name: str) -> str:
@@ -27,3 +29,12 @@ def test_a_help_fits_eighty_columns(name: str, monkeypatch: pytest.MonkeyPatch) 
     text = help_of(name)
     assert text.startswith("usage: overnight ") and len(text.splitlines()) > 4
     assert [line for line in text.splitlines() if len(line) > 80] == []
+
+
+def test_the_command_alone_says_what_to_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/usr/bin/overnight"])
+    with pytest.raises(UserError, match=r"name what to run, as in overnight run .*--help"):
+        parse([])
+    monkeypatch.setattr("sys.argv", ["run_experiments.py"])
+    with pytest.raises(UserError, match="--configs is missing"):
+        parse([])
