@@ -6,6 +6,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 from runner.cli import added, batch_folders, dry_runs, oom_retry, other_settings, planning, preflight
@@ -238,6 +239,9 @@ def _run_attached(session: BatchSession, plan: Plan, selection: Selection, given
     executor = EXECUTORS.get(plan.options.executor)(plan.options, Provenance(selection.run))
     observers = observers_for(given, observer_names(plan.options))
     ended = session.run(plan, selection, executor, observers, adjustments)
+    if plan.options.report:
+        reporting = import_module("runner.cli.reporting")  # its imports cost what only such batches need
+        say(reporting.at_end(plan), file=sys.stderr if given.json else None)
     if given.json and not plan.kind.quiet_json:
         try:
             print_json(summary(plan, ended.records, clock.now()))

@@ -36,7 +36,7 @@ SIMULATION = {
 }
 #: Options that --no-… takes back: a resumed batch keeps them otherwise.
 TAKEN_BACK = ("timeout", "stall_timeout", "fail_fast", "max_failures", "keep_running", "gpu_wait", "max_log_mb",
-              "notify")  # fmt: skip
+              "notify", "report")  # fmt: skip
 #: Options for a tree of configs only.
 OF_TREES = ("output_root", "extensions", "subdir", "rerun", "runners")
 #: Words for jobs that did not complete. Lost: its processes are gone, and left no record.
@@ -257,6 +257,8 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     add(group, "causes", type=collected(cause_rules), metavar="FILE", help=rules)
     channels = "send messages about failures and the end: ntfy, slack, mail, … with commas; see docs/notifications.md"
     add(group, "notify", action="add", type=names, metavar="CHANNELS", help=channels)
+    report = "write report.html into the folder of the batch at its end, as overnight report does"
+    add(group, "report", action="store_true", help=report)
     more = "send the events of the batch to this observer of a plugin too; repeatable"
     group.add_argument("--observer", action="append", dest="observers", metavar="NAME", help=more)
 

@@ -62,6 +62,7 @@ class RunOptions:
     gpu_backfill: int = 10  # jobs that may overtake one that waits for more GPUs
     observers: tuple[str, ...] = ()  # beside the ones that every batch has
     notify: tuple[str, ...] = ()  # names of channels that get messages; their settings are kept nowhere
+    report: bool = False  # write report.html at the end
     not_secret: tuple[str, ...] = ()  # names whose values are recorded although they look like secrets
 
     @property

@@ -31,6 +31,7 @@ REQUESTS = "requests"  # in a batch's folder: requests to its runner
 DONE, WAITING = "done.json", "waiting.json"  # in that one: what was done by request; for what jobs wait
 LABELS = "labels.json"  # in a batch's folder: the note and the tags that its user gave to it
 NOTICES = "notices.json"  # in a batch's folder: what its notifications reported
+REPORT = "report.html"  # in a batch's folder: the report on it
 END = "ended.json"  # in a batch's folder: the exit code of its last run
 PLAN = "plan.json"  # in a batch's folder: its jobs and its run options
 MASTER_LOG = "master_log.txt"  # in a batch's folder: its progress
@@ -106,7 +107,7 @@ class BatchPaths:
     __slots__ = ("folder",)
 
     #: A job must not have one of these names: its folder would be where the file belongs.
-    RESERVED = frozenset({MASTER_LOG, PLAN, SUMMARY, RUNNER_LOG, REQUESTS, END, LABELS, NOTICES})
+    RESERVED = frozenset({MASTER_LOG, PLAN, SUMMARY, RUNNER_LOG, REQUESTS, END, LABELS, NOTICES, REPORT})
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = os.fspath(folder)

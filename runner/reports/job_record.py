@@ -25,10 +25,10 @@ def read(folder: Path) -> tuple[JobRecord, frozenset[str]] | int:
         return len(found)
     shown = found.not_secret
     provenance = redact.mapping(read_json(folder / layout.METADATA), shown)
-    return JobRecord(redact.mapping(found[0], shown), provenance, curves(_rows(folder))), found.measured
+    return JobRecord(redact.mapping(found[0], shown), provenance, curves(rows_of(folder))), found.measured
 
 
-def _rows(folder: Path) -> Iterator[dict[str, Any]]:
+def rows_of(folder: Path) -> Iterator[dict[str, Any]]:
     """The rows of metrics.jsonl; of a job that does not write it, those of what it printed."""
     paths = layout.JobPaths(folder)
     path = paths.metrics if os.path.exists(paths.metrics) else paths.parsed_metrics  # noqa: PTH110 - text, as theirs

@@ -82,7 +82,7 @@ NAMED = {
     "runner/configs/evaluate.py:_write": EVALUATION,
     "runner/configs/evaluate.py:_main": DEVICE,
     "runner/configs/config_file.py:content": f"{USER}; it looks at it first, and reads 16 MiB at most",
-    "runner/cli/commands/table.py:_save": USER,
+    "runner/cli/saving.py:save": USER,
 }
 
 

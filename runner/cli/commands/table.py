@@ -17,6 +17,7 @@ from rich.text import Text
 from runner.cli import result_folders
 from runner.cli.parser import add_base
 from runner.cli.result_folders import no_column
+from runner.cli.saving import save
 from runner.core import redact
 from runner.core.csv_text import as_csv
 from runner.core.errors import UserError
@@ -182,7 +183,7 @@ def _write(given: Namespace, found: Rows, columns: Sequence[str], rows: Sequence
         if given.csv == "-":
             write_data(text)
         else:
-            _save(Path(given.csv), text.encode(errors="backslashreplace"))
+            save(Path(given.csv), text.encode(errors="backslashreplace"))
             say(f"{count(len(rows), 'row')} in {given.csv}")
     else:
         ranks = _ranks(columns, found, given)
@@ -240,14 +241,6 @@ def _show(table: Sequence[Column], place: int | None) -> None:
             say(signs(line))
     if shown_part.note:
         say(signs(shown_part.note))
-
-
-def _save(path: Path, content: bytes) -> None:
-    """A file is replaced atomically; a pipe or a device, such as /dev/stdout, is written to and never replaced."""
-    if path.exists() and not path.is_file():
-        path.write_bytes(content)
-    else:
-        atomic.write_bytes(path.resolve(), content)
 
 
 def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]], shown: Collection[str]) -> str:

@@ -1,0 +1,279 @@
+"""Read a batch for its report: records, logs, curves, comparison, pictures, provenance. Writes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from runner.core import redact
+from runner.core.job import Plan
+from runner.core.state import COMPLETED, LOST, PENDING, RUNNING, Finished, Record
+from runner.core.text import count, duration, listed, size
+from runner.disk import labels, layout, results
+from runner.disk.reading import read_bytes, read_json
+from runner.reports import best, comparison
+from runner.reports.columns import Column
+from runner.reports.comparing import text
+from runner.reports.comparing.compare import Unknown, compare
+from runner.reports.document.clean import Clean
+from runner.reports.document.content import Cell, Content, Picture, Table
+from runner.reports.document.curves import charts
+from runner.reports.document.failed import failures
+from runner.reports.ending import Ranking, best_jobs
+from runner.reports.load_results import load_results
+
+SETTINGS, SETTING = 8, 28  # columns of settings in the table, and characters in a cell
+PICTURES, PICTURE, ALL_PICTURES = 8, 200_000, 1_500_000  # how many, and bytes
+WIDTH = 96  # of the comparison, which is in lines of text
+PACKAGES = ("torch", "numpy", "transformers", "jax", "tensorflow", "lightning")
+KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
+
+
+def gather(plan: Plan, *, anonymous: bool = False) -> Content:
+    """The report on a batch as it is now."""
+    records = [results.read_record(job) for job in plan.jobs]
+    states = [_status(record) for record in records]
+    about = [read_json(record.job.out_dir / layout.METADATA) for record in records]
+    clean = Clean(plan.options.not_secret, _hosts(about) if anonymous else None)
+    ranking = Ranking(records)
+    settings = comparison.varied(plan.jobs)
+    failed, more = failures(plan, records, clean)
+    pictures, left_out = _pictures(plan, clean)
+    note = labels.read(plan.root).note
+    return Content(
+        name=clean(plan.root.name),
+        sentence=clean(_sentence(records, states, ranking)),
+        unfinished=_unfinished(states),
+        period=_period(records),
+        note=clean(note) if note else "",
+        failures=failed,
+        more_failures=more,
+        best=tuple(clean(line) for line in best_jobs(records, settings)),
+        table=_table(records, states, settings, ranking, clean),
+        charts=charts(records, clean),
+        same=_same(plan, clean),
+        comparison=_comparison(plan, clean),
+        resources=_resources(records, clean),
+        pictures=pictures,
+        left_out=left_out,
+        origin=_origin(plan, about, clean),
+    )
+
+
+def _status(record: Record) -> str:
+    if isinstance(record.state, Finished) or record.status != PENDING:
+        return record.status
+    return results.unfinished(record.job.out_dir).status
+
+
+def _hosts(about: Iterable[Mapping[str, Any]]) -> set[str]:
+    named = {str(one["host"]) for one in about if isinstance(one.get("host"), str)} | {os.uname().nodename}
+    return named | {name.partition(".")[0] for name in named}
+
+
+def _sentence(records: Sequence[Record], states: Sequence[str], ranking: Ranking) -> str:
+    """`12 jobs: 10 completed, 2 failed; lowest val/loss 2.1054 (run_003); 3 h 20 min`"""
+    numbers = Counter(sorted(states, key=lambda state: state != COMPLETED))
+    said = [f"{count(len(states), 'job')}: " + ", ".join(f"{number} {state}" for state, number in numbers.items())]
+    if ranking.first is not None:
+        values = ranking.best if ranking.tells else ranking.last
+        word = best.WORDS[ranking.direction]
+        name = records[ranking.first].job.name
+        said.append(f"{word} {ranking.metric} {best.number(values[ranking.first])} ({name})")
+    spent = _seconds(records)
+    return "; ".join([*said, duration(spent)] if spent else said) + "."
+
+
+def _unfinished(states: Sequence[str]) -> str:
+    numbers = {state: states.count(state) for state in (RUNNING, PENDING, LOST) if state in states}
+    if not numbers:
+        return ""
+    words = {RUNNING: "still running", PENDING: "not started", LOST: "lost"}
+    named = ", ".join(f"{number} {words[state]}" for state, number in numbers.items())
+    return f"This report was made before the batch was complete: {named}."
+
+
+def _times(records: Iterable[Record]) -> list[tuple[datetime, datetime]]:
+    found = []
+    for record in records:
+        if isinstance(record.state, Finished) and record.state.started_at and record.state.ended_at:
+            try:
+                begin, end = map(datetime.fromisoformat, (record.state.started_at, record.state.ended_at))
+            except ValueError:
+                continue
+            if begin.tzinfo and end.tzinfo:
+                found.append((begin, end))
+    return sorted(found)
+
+
+def _seconds(records: Iterable[Record]) -> float:
+    """How long at least one job ran; pauses between two do not count."""
+    total, until = 0.0, None
+    for begin, end in _times(records):
+        begin = begin if until is None else max(begin, until)
+        total += max((end - begin).total_seconds(), 0.0)
+        until = end if until is None else max(end, until)
+    return total
+
+
+def _period(records: Iterable[Record]) -> str:
+    """`2026-11-20 21:44 to 2026-11-21 03:10 UTC`; from the records, never from the clock."""
+    known = _times(records)
+    if not known:
+        return ""
+    begin, end = min(one for one, _ in known), max(one for _, one in known)
+    return f"{begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} {begin.tzname() or ''}".strip()
+
+
+def _table(
+    records: Sequence[Record],
+    states: Sequence[str],
+    settings: Sequence[Column],
+    ranking: Ranking,
+    clean: Clean,
+) -> Table:
+    """A row for each job: name, settings that differ, state, values, time."""
+    keys = [column for column in settings if max(map(len, column.cells), default=0) <= SETTING][:SETTINGS]
+    measured = ranking.columns(1) if ranking.metric else []
+    rows = []
+    for place, (record, state) in enumerate(zip(records, states, strict=True)):
+        cells = [Cell(clean(record.job.name))]
+        cells += [Cell(clean(column.cells[place]), _looks_numeric(column.cells[place])) for column in keys]
+        cells.append(Cell(state, status=True))
+        cells += [Cell(column.cells[place], right=True) for column in measured]
+        spent = record.state.seconds if isinstance(record.state, Finished) else None
+        cells.append(Cell("" if spent is None else duration(spent), right=True))
+        rows.append(tuple(cells))
+    headings = ["job", *(clean(column.heading) for column in keys), "state"]
+    headings += [clean(column.heading) for column in measured]
+    return Table((*headings, "time"), tuple(rows), ranking.first)
+
+
+def _looks_numeric(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _same(plan: Plan, clean: Clean) -> tuple[tuple[str, str], ...]:
+    """The settings that are equal in all configs."""
+    configs = [redact.mapping(job.config, job.not_secret) for job in plan.jobs]
+    if not configs:
+        return ()
+    first = configs[0]
+    return tuple(
+        (clean(key), clean(comparison.shown(value, 80)))
+        for key, value in first.items()
+        if all(key in config and repr(config[key]) == repr(value) for config in configs[1:])
+    )
+
+
+def _comparison(plan: Plan, clean: Clean) -> tuple[str, ...]:
+    """What `compare` prints; empty where nothing differs or nothing was measured."""
+    try:
+        found = compare(load_results(plan.root))
+    except (Unknown, OSError, OverflowError, IndexError):
+        return ()
+    if found.metric is None or not found.settings or len(found.groups) < 2:
+        return ()
+    return tuple(clean(line) for line in text.lines(found, WIDTH))
+
+
+def _resources(records: Sequence[Record], clean: Clean) -> Table | None:
+    """What the results say of the use of the machine."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    for record in records:
+        used = record.state.result.to_json().get("resources") if isinstance(record.state, Finished) else None
+        if isinstance(used, dict):
+            found.append((record.job.name, {k: v for k, v in used.items() if isinstance(v, int | float)}))
+    keys = list(dict.fromkeys(key for _, used in found for key in used))
+    if not keys:
+        return None
+    rows = [
+        (Cell(clean(name)), *(Cell(_amount(key, used.get(key)), right=True) for key in keys)) for name, used in found
+    ]
+    return Table(("job", *(clean(key.replace("_", " ")) for key in keys)), tuple(rows))
+
+
+def _amount(key: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    if key.endswith(("_bytes", "rss", "pss")):
+        return size(value)
+    return duration(value) if "seconds" in key else best.number(value)
+
+
+def _pictures(plan: Plan, clean: Clean) -> tuple[tuple[Picture, ...], tuple[str, ...]]:
+    """Pictures in the folders of jobs, those of the first jobs first, as many as fit."""
+    found: list[Picture] = []
+    left_out: list[str] = []
+    total = 0
+    for path in _picture_files(plan):
+        name = clean(os.path.relpath(path, plan.root))
+        try:
+            content = read_bytes(path, PICTURE, links=True)
+        except OSError:
+            left_out.append(name)
+            continue
+        kind = next((kind for begin, kind in KINDS.items() if content.startswith(begin)), None)
+        if kind is None:
+            continue
+        if len(found) == PICTURES or total + len(content) > ALL_PICTURES:
+            left_out.append(name)
+            continue
+        total += len(content)
+        found.append(Picture(name, kind, content))
+    return tuple(found), tuple(left_out)
+
+
+def _picture_files(plan: Plan) -> Iterable[str]:
+    for job in plan.jobs:
+        for folder in (job.out_dir, job.out_dir / "plots", job.out_dir / "figures"):
+            try:
+                names = sorted(os.listdir(folder))  # noqa: PTH208 - names, and not paths
+            except OSError:
+                continue
+            yield from (f"{folder}/{name}" for name in names if name.lower().endswith((".png", ".jpg", ".jpeg")))
+
+
+def _origin(plan: Plan, about: Sequence[Mapping[str, Any]], clean: Clean) -> tuple[tuple[str, str], ...]:
+    """How it was made: command, code, Python, packages, machine."""
+    known = [one for one in about if one]
+    first = known[0] if known else {}
+    rows: list[tuple[str, str]] = [("batch", plan.root.name), ("created", plan.created_at)]
+    if isinstance(words := first.get("command"), list):
+        rows.append(
+            ("command of the first job", " ".join(redact.argv([str(word) for word in words], plan.options.not_secret)))
+        )
+    rows.append(("code", _commits(known)))
+    rows.append(("Python", _different(known, "python")))
+    packages = first.get("packages")
+    if isinstance(packages, dict):
+        rows.append(("packages", ", ".join(f"{name} {packages[name]}" for name in PACKAGES if packages.get(name))))
+    rows += [("host", _different(known, "host")), ("platform", _different(known, "platform"))]
+    if isinstance(gpus := first.get("gpus"), list) and gpus:
+        rows.append(("GPUs", ", ".join(f"{number} × {name}" for name, number in Counter(map(str, gpus)).items())))
+    rows.append(("Overnight", _different(known, "runner_version")))
+    return tuple((name, clean(value)) for name, value in rows if value)
+
+
+def _different(found: Iterable[Mapping[str, Any]], key: str) -> str:
+    return listed([str(value) for value in dict.fromkeys(one.get(key) for one in found) if value], 4)
+
+
+def _commits(found: Iterable[Mapping[str, Any]]) -> str:
+    words: Collection[str] = dict.fromkeys(_commit(git) for one in found if isinstance(git := one.get("git"), dict))
+    return listed([word for word in words if word], 4)
+
+
+def _commit(git: Mapping[str, Any]) -> str:
+    commit, branch = git.get("commit"), git.get("branch")
+    if not commit:
+        return ""
+    dirty = ", with changes that were not committed" if git.get("dirty") else ""
+    return f"commit {str(commit)[:12]}" + (f" on {branch}" if branch else "") + dirty

@@ -1,0 +1,104 @@
+"""`report` on a real batch: what it says, what must not be in it, and `--report` at the end of a batch."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from runner.cli.main import main
+from tests.conftest import Workspace
+
+SECRET = "hf_abcdefghijklmnopqrstuvwxyz0123456789"
+PASSWORD = "correct-horse-battery-1"
+KEY = "sk-abcdefghijklmnopqrstuvwxyzABCDEFGHIJ0123456789"
+PRINTED = f"login https://anna:{PASSWORD}@example.org/data\ntoken {SECRET}\n"
+JOB = """\
+cat printed.txt
+i=0
+while [ $i -le 30 ]; do
+  echo '{"iter": '$i'0, "val/loss": '$LOSS'.'$i', "train/loss": 2.5}' >> $OUT/metrics.jsonl
+  i=$((i + 1))
+done
+printf '\\211PNG\\r\\n\\032\\n0' > $OUT/plot.png
+"""
+COMMAND = ("--command", f"env OUT={{out_dir}} sh {{config}} --api_key {KEY}")
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Two jobs that complete and one that fails, all of which print secrets."""
+    work = Workspace(tmp_path_factory.mktemp("report"))
+    work.write("printed.txt", PRINTED)
+    work.write("c/good.sh", "LOSS=1\n" + JOB)
+    work.write("c/poor.sh", "LOSS=3\n" + JOB)
+    work.write("c/broken.sh", "LOSS=2\n" + JOB + "echo 'RuntimeError: CUDA out of memory' >&2\nexit 3")
+    done = work.run("--configs", "c/*.sh", "--report", *COMMAND, code=1)
+    assert "Report: experiments/" in done.stdout
+    return work
+
+
+@pytest.fixture
+def here(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    monkeypatch.chdir(work.folder)
+    return work
+
+
+def test_the_report_at_the_end_is_the_one_of_the_command(here: Workspace) -> None:
+    at_end = (here.batch / "report.html").read_bytes()
+    assert main(["report", "-o", "own.html"]) == 0
+    assert (here / "own.html").read_bytes() == at_end
+    assert main(["report"]) == 0
+    assert (here.batch / "report.html").read_bytes() == at_end and len(at_end) < 100_000
+
+
+def test_it_says_what_happened(here: Workspace) -> None:
+    text = (here.batch / "report.html").read_text()
+    assert "3 jobs: 2 completed, 1 failed; lowest val/loss" in text.partition("</title>")[0]
+    assert "failed: gpu oom" in text and "What to do:" in text and "Last lines of the log" in text
+    assert f"overnight rerun experiments/{here.batch.name} broken" in text
+    assert text.count("<figure>") >= 2 and "data:image/png;base64," in text
+
+
+@pytest.mark.parametrize("form", [[], ["--markdown"], ["--anonymous"]])
+def test_no_secret_gets_into_it(here: Workspace, capsys: pytest.CaptureFixture[str], form: list[str]) -> None:
+    assert main(["report", "-o", "-", *form]) == 0
+    text = capsys.readouterr().out
+    assert "val/loss" in text and "***" in text
+    assert not [secret for secret in (SECRET, PASSWORD, KEY) if secret in text]
+
+
+def test_an_anonymous_one_has_neither_host_nor_home(here: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "-o", "-", "--anonymous", "--markdown"]) == 0
+    text = capsys.readouterr().out
+    assert "host: host" in text and socket.gethostname() not in text
+
+
+def test_a_batch_that_is_not_complete_says_so(here: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    (here.batch / "good" / "experiment_result.json").rename(here / "kept.json")
+    try:
+        assert main(["report", "--markdown"]) == 0
+    finally:
+        (here / "kept.json").rename(here.batch / "good" / "experiment_result.json")
+    assert "made before the batch was complete: 1 not started" in capsys.readouterr().out
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(here: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "-o", "missing/report.html"]) == 2
+    assert "missing/report.html: cannot be written" in capsys.readouterr().err
+
+
+def test_odd_metrics_do_not_hide_the_report(here: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(here.batch / "good" / "metrics.jsonl")
+    before = path.read_bytes()
+    odd = [{"iter": -5, "val/loss": 1e308}, {"iter": "x", "val/loss": None}, {"val/loss": "text"}, {"epoch": 1e300}]
+    path.write_bytes(
+        b"not json\n[1]\n" + "\n".join(map(json.dumps, odd)).encode() + b'\n{"iter": NaN, "val/loss": Infin'
+    )
+    try:
+        assert main(["report", "-o", "-"]) == 0
+    finally:
+        path.write_bytes(before)
+    assert "</html>" in capsys.readouterr().out
