@@ -31,7 +31,7 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	@echo "Three trainings, about a minute each on two idle CPU cores; the first line of a training comes within seconds."
-	$(BIN)/python run_experiments.py --configs "config/quickstart/*.py"
+	$(BIN)/python run_experiments.py --configs "config/quickstart/*.py" --report
 
 test: $(VENV)/.installed-dev
 	$(PYTEST) -m "not slow"

@@ -43,7 +43,7 @@ def test_the_demo_says_what_it_installs_before_it_does(fresh: Path) -> None:
     (run,) = [
         place
         for place, line in enumerate(lines)
-        if line == "python run_experiments.py --configs config/quickstart/*.py"
+        if line == "python run_experiments.py --configs config/quickstart/*.py --report"
     ]
     before, between = " ".join(lines[:install]), " ".join(lines[install + 1 : run])
     assert "torch" in before and "GB to download" in before and "minutes" in before

@@ -151,7 +151,8 @@ def test_the_links_of_the_pages_for_visitors_lead_somewhere() -> None:
 def broken_links(page: Path) -> Iterator[str]:
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     text = re.sub(r"`[^`\n]*`", "", text)
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+    for target in re.findall(r"\]\(([^)\s]+)\)|<img src=\"([^\"]+)\"", text):
+        target = "".join(target)
         if re.match(r"[a-z]+:", target):
             continue
         name, _, heading = target.partition("#")

@@ -49,17 +49,22 @@ HIDDEN = re.compile(r"\x1b\[\?25[lh]|\x1b\]8;[^\x1b]*\x1b\\")
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        shutil.copy(PROJECT / "docs" / "examples" / "spirals.py", folder / "train.py")
-        (folder / "base.yaml").write_text("epochs: 600\n")
-        (folder / "sweep.yaml").write_text(SPEC)
-        (folder / "overnight").write_text(PROGRAM.format(python=sys.executable, project=str(PROJECT)))
-        (folder / "overnight").chmod(0o755)
+        folder = prepared(Path(name))
         frames = screens(folder, ["overnight", "sweep", "sweep.yaml", "--max-workers", "2"])
     command = "overnight sweep sweep.yaml --max-workers 2"
     live = [frame for frame in frames if "5 of 8 jobs ended" in frame and not frame.startswith("[")][-1]
     save("live", command, live)
     save("end", command, frames[-1])
+
+
+def prepared(folder: Path) -> Path:
+    """The script, the spec and the command in one folder."""
+    shutil.copy(PROJECT / "docs" / "examples" / "spirals.py", folder / "train.py")
+    (folder / "base.yaml").write_text("epochs: 600\n")
+    (folder / "sweep.yaml").write_text(SPEC)
+    (folder / "overnight").write_text(PROGRAM.format(python=sys.executable, project=str(PROJECT)))
+    (folder / "overnight").chmod(0o755)
+    return folder
 
 
 def screens(folder: Path, words: list[str]) -> list[str]:
