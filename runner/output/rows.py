@@ -34,6 +34,8 @@ def numbers(row: Mapping[str, Any]) -> dict[str, float]:
     """
     found = measured(row)
     lost = [name for name, value in row.items() if value is None and names.is_loss(name)]
+    if not lost:
+        return found
     known = any(names.is_loss(name) and math.isfinite(value) for name, value in found.items())
     if known or isinstance(row.get(NONFINITE), dict):
         return found
