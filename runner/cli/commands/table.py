@@ -18,6 +18,7 @@ from runner.cli import result_folders
 from runner.cli.parser import add_base
 from runner.cli.result_folders import no_column
 from runner.cli.saving import save
+from runner.cli.small_curves import small_curves
 from runner.core import redact
 from runner.core.csv_text import as_csv
 from runner.core.errors import UserError
@@ -68,6 +69,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--over", metavar="KEY", help="mean and standard deviation over the jobs that differ only in this key: seed"
     )
+    parser.add_argument("--curves", action="store_true", help="show the course of the metric that compares jobs")
     parser.add_argument("--columns", nargs="+", metavar="KEY", help='these columns, or patterns of them, as in "val/*"')
 
 
@@ -193,7 +195,16 @@ def _write(given: Namespace, found: Rows, columns: Sequence[str], rows: Sequence
             )
             for name in columns
         ]
-        _show(table, _best(rows, found, given.sort))
+        _show([*table, *_curves(rows, found, given)], _best(rows, found, given.sort))
+
+
+def _curves(rows: Sequence[dict[str, Any]], found: Rows, given: Namespace) -> list[Column]:
+    """A column with the curve of each job, if it was asked for."""
+    if not given.curves:
+        return []
+    metric = best.compared_by([dict.fromkeys(sorted(found.measured), 1)])
+    cells = small_curves([Path(str(row.get("out_dir"))) for row in rows], metric)
+    return [Column(plain(f"curve of {metric}"), cells, SETTING_RANK)] if any(cells) else []
 
 
 def _ranks(columns: Sequence[str], found: Rows, given: Namespace) -> dict[str, int]:
