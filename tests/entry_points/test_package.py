@@ -31,6 +31,7 @@ USES = {
     "list": (), "status": (), "tail": ("--no_follow",), "attach": (), "wait": (), "table": (), "compare": (), "du": (),
     "rerun": ("a",), "add": ("config/c.py",), "note": ("latest", "a note"), "tag": ("latest", "good"),
     "clean": ("--keep", "1", "--yes"), "notify": ("bell",), "diff": ("a", "b"), "move": ("c", "--first"), "doctor": (),
+    "report": (),
 }  # fmt: skip
 
 
@@ -127,6 +128,8 @@ def test_every_command_in_a_bare_environment(work: Workspace, bare: Path) -> Non
     assert "2 completed" in overnight("run", "config/[ab].py", "--train-script", "train.py")
     for name in NAMES:
         overnight(name, *USES.get(name, ("--help",)))
+    (shown,) = re.findall(r"```python\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
+    subprocess.run([str(bare / "python"), "-c", f"{shown}\nassert best['name']"], cwd=work.folder, check=True)
     assert "3 completed" in overnight("resume", "experiment")  # c, which was added
     overnight("rm", "latest", "--yes")
     assert "2 completed" in overnight("sweep", "s.yaml")
