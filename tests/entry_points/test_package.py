@@ -103,7 +103,7 @@ def test_the_packages_contain_what_is_needed_and_no_tests(built: Path) -> None:
 def test_four_packages_are_enough() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     assert [re.split(r"[<>=]", line)[0] for line in project["dependencies"]] == ["psutil", "pydantic", "pyyaml", "rich"]
-    assert {"completion", "hydra", "examples", "all"} <= set(project["optional-dependencies"])
+    assert {"completion", "plot", "hydra", "examples", "all"} <= set(project["optional-dependencies"])
 
 
 def test_every_command_in_a_bare_environment(work: Workspace, bare: Path) -> None:
