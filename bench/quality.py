@@ -29,7 +29,7 @@ from pipelines.diffusion.objectives import objective_of
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.text.dataset import Dataset
 from pipelines.diffusion.text.open import open_dataset
-from pipelines.diffusion.train_state import BatchLoss, averaged_weights, build, loss_of, update_average
+from pipelines.diffusion.train_state import BatchLoss, Updater, averaged_weights, build, loss_of
 from pipelines.shared import devices
 from runner.configs import inheritance
 
@@ -88,16 +88,14 @@ def ours(settings: DiffusionSettings, text: Dataset, device: torch.device) -> Ra
     loss_module: nn.Module = BatchLoss(model_state.model, device, dtype)
     if devices.compiles(settings.compile, device):
         loss_module = devices.compiled(loss_module, lambda fast: loss_of(fast, objective.draw(0, 0, 0)).backward())
-    done = 0
+    updater, done = Updater(model_state, settings), 0
 
     def step(fraction: float) -> None:
         nonlocal done
-        model_state.optimizer.set_rate(settings.learning_rate * factor(fraction))
         for micro_batch in range(settings.gradient_accumulation_steps):
             loss = loss_of(loss_module, objective.draw(done, micro_batch, 0))
             (loss / settings.gradient_accumulation_steps).backward()
-        model_state.optimizer.step(model_state.scaler)
-        update_average(model_state.average, model_state.model, settings.ema_decay, done)
+        updater.step(settings.learning_rate * factor(fraction), done)
         done += 1
 
     def evaluate() -> tuple[float, float]:

@@ -4,8 +4,9 @@
     python bench/trainer.py --quality            # how well both learn in the same time (minutes: --minutes)
     python bench/trainer.py --layers 4 --width 128 --batch 12 --length 64 --compile false
 
-All contestants take turns, so that a slow minute meets all of them; the figures are medians over all steps. Both train
-in float32 and in bfloat16, and the best of one is held against the best of the other. A step is everything between two
+The recipe (Muon, convolutions, averaged weights) runs beside them, without a bar. All contestants take turns, so that
+a slow minute meets all of them; the figures are medians over all steps. Both train in float32
+and in bfloat16, and the best of one is held against the best of the other. A step is everything between two
 updates of the weights: batch, forward, backward, clipping, optimizer, bookkeeping. MFU counts 6 N + 12 L d T FLOPs per
 token for both, although ours leaves out what it need not compute. The host's fraction is the time of all steps
 outside of network and optimizer.
@@ -29,15 +30,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import numpy as np
 import torch
 from reference import Reference, optimizer_of, windows
+from trainee import RECIPE, Trainee, some_text
 
-from pipelines.diffusion.objectives import objective_of
-from pipelines.diffusion.settings import DiffusionSettings
-from pipelines.diffusion.text.dataset import Dataset, read, write
-from pipelines.diffusion.text.vocabulary import Characters
-from pipelines.diffusion.train_state import BatchLoss, build, loss_of
+from pipelines.diffusion.text.dataset import Dataset
 from pipelines.shared import devices
 
 HOST_BAR = 0.02
@@ -125,24 +122,17 @@ def chosen(given: argparse.Namespace, device: torch.device) -> Sequence[Race]:
     return [replace(races[-1], **changes, bar=None, tokens_bar=None)] if changes else races
 
 
-def some_text(folder: Path) -> Dataset:
-    """A megabyte of characters drawn at random: their content makes no difference to the time."""
-    letters = np.random.default_rng(0).integers(65, size=1_000_000)
-    text = "".join(chr(48 + i) for i in letters)
-    write(folder, text, Characters.of(text), {"name": "bench"})
-    return read("bench", folder)
-
-
 def run(
     race: Race, dtypes: Sequence[torch.dtype], text: Dataset, device: torch.device, given: argparse.Namespace
 ) -> bool:
     """Let all take turns, print the table, and return whether the bars are met."""
     contestants = [make(race, dtype, text, device) for make in (reference, ours) for dtype in dtypes]
-    for one in contestants:
-        for _ in range(3):
+    recipe = ours(race, dtypes[-1], text, device, recipe=True)
+    for one in [*contestants, recipe]:
+        for _ in range(5):  # a captured update begins with the fourth
             one.step()
     for _ in range(given.rounds):
-        for one in contestants:
+        for one in [*contestants, recipe]:
             for _ in range(given.steps):
                 devices.synchronize(device)
                 begun = time.perf_counter()
@@ -156,7 +146,7 @@ def run(
     for dtype, peak in peaks.items():
         print(f"peak {peak.flops / 1e12:.3g} TFLOP/s in {devices.dtype_name(dtype)} ({peak.source})")
     print(f"{'':32}{'ms a step':>10}{'tokens/s':>12}{'MFU':>7}{'host':>7}")
-    for one in contestants:
+    for one in [*contestants, recipe]:
         median = statistics.median(one.seconds)
         one.rate, one.fraction = tokens / median, sum(one.host) / sum(one.seconds)
         print(f"{one.name:32}{median * 1e3:>10.2f}{one.rate:>12,.0f}"
@@ -203,33 +193,18 @@ def reference(race: Race, dtype: torch.dtype, text: Dataset, device: torch.devic
     return Contestant(name, dtype, step, flops)
 
 
-def ours(race: Race, dtype: torch.dtype, text: Dataset, device: torch.device) -> Contestant:
-    settings = DiffusionSettings(
-        training_type="elbo", dataset=str(text.folder), batch_size=race.batch, block_size=race.length,
-        n_layer=race.layers, n_head=race.heads, n_embd=race.width,
+def ours(race: Race, dtype: torch.dtype, text: Dataset, device: torch.device, *, recipe: bool = False) -> Contestant:
+    one = Trainee(
+        text, device, dtype, compile=race.compile, graphs=race.compile, batch_size=race.batch, block_size=race.length,
+        n_layer=race.layers, n_head=race.heads, n_embd=race.width, **(RECIPE if recipe else {}),
     )  # fmt: skip
-    objective = objective_of(settings, text, device, dtype)
-    model_state = build(settings, text.vocab_size, device, dtype)
-    loss_module: torch.nn.Module = BatchLoss(model_state.model, device, dtype)
-    if race.compile:
-        loss_module = devices.compiled(loss_module, lambda fast: loss_of(fast, objective.draw(0, 0, 0)).backward())
-    numbers = iter(range(10**9))
-    total = torch.zeros((), device=device)
 
     def step() -> float:
-        begun = time.perf_counter()
-        number = next(numbers)
-        batch = objective.draw(number, 0, 0)
-        model_state.optimizer.set_rate(1e-3)
-        host = time.perf_counter() - begun
-        loss = loss_of(loss_module, batch)
-        loss.backward()
-        model_state.optimizer.step(model_state.scaler)
-        total.add_(loss.detach())
-        return host
+        one.step()
+        return one.host_seconds
 
-    name = f"ours, {'compiled' if race.compile else 'eager'}, {devices.dtype_name(dtype)}"
-    return Contestant(name, dtype, step, model_state.model.flops_per_token())
+    name = f"{'recipe' if recipe else 'ours'}, {'compiled' if race.compile else 'eager'}, {devices.dtype_name(dtype)}"
+    return Contestant(name, dtype, step, one.state.model.flops_per_token())
 
 
 if __name__ == "__main__":

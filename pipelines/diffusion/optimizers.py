@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from model.transformer import Transformer
+from pipelines.diffusion.muon import BatchedMuon
 from pipelines.diffusion.settings import DiffusionSettings
 
 
@@ -26,6 +27,8 @@ class Optimizers:
         avoid_compiler_import()
         self._proportion = settings.muon_learning_rate / settings.learning_rate
         self._clip = settings.grad_clip
+        device = next(model.parameters()).device
+        self._on_gpu = device.type == "cuda"
         muons = block_matrices(model) if settings.optimizer == "muon" else []
         in_muon = {id(p) for p in muons}
         rest = [p for p in model.parameters() if id(p) not in in_muon]
@@ -33,8 +36,10 @@ class Optimizers:
             [{"params": [p for p in rest if p.dim() >= 2]}, {"params": [p for p in rest if p.dim() < 2]}],
             lr=settings.learning_rate, fused=True,
         )  # fmt: skip
-        self.muon = torch.optim.Muon(muons, lr=settings.muon_learning_rate) if muons else None
+        self.muon = BatchedMuon(muons, lr=settings.muon_learning_rate) if muons else None
         self.parameters = list(model.parameters())
+        # On a GPU the rates are tensors, so that a captured step reads the current ones.
+        self._rates = torch.zeros(2, device=device)
         self.apply(settings)
 
     def apply(self, settings: DiffusionSettings) -> None:
@@ -45,12 +50,19 @@ class Optimizers:
             group["betas"] = (settings.beta1, settings.beta2)
         for group in self.muon.param_groups if self.muon else ():
             group["weight_decay"], group["momentum"] = settings.weight_decay, settings.muon_momentum
+        for group in self.adamw.param_groups:
+            group["capturable"] = self._on_gpu
+        self.set_rate(settings.learning_rate)
 
     def set_rate(self, rate: float) -> None:
-        for group in self.adamw.param_groups:
-            group["lr"] = rate
-        for group in self.muon.param_groups if self.muon else ():
-            group["lr"] = rate * self._proportion
+        rates: tuple[float | Tensor, float | Tensor] = (rate, rate * self._proportion)
+        if self._on_gpu:
+            for tensor, value in zip(self._rates, rates, strict=True):
+                tensor.fill_(value)
+            rates = (self._rates[0], self._rates[1])
+        for optimizer, current in zip((self.adamw, self.muon), rates, strict=True):
+            for group in optimizer.param_groups if optimizer else ():
+                group["lr"] = current
 
     @torch.no_grad()
     def step(self, scaler: torch.amp.GradScaler) -> tuple[Tensor, Tensor]:
@@ -75,17 +87,14 @@ class Optimizers:
         # The fused kernel reads this itself.
         self.adamw.found_inf = skipped
         plain_step(self.adamw)
-        if self.muon is None:
-            return
-        if norm.device.type == "cpu":
-            plain_step(self.muon)
-            return
-        step_unless(skipped, self.muon)
+        if self.muon is not None:
+            self.muon.step_unless(skipped)
 
     def state_dict(self) -> dict[str, Any]:
+        """The same on every device: with rates as numbers."""
         if self.muon is None:
-            return self.adamw.state_dict()
-        return {"adamw": self.adamw.state_dict(), "muon": self.muon.state_dict()}
+            return _plain(self.adamw.state_dict())
+        return {"adamw": _plain(self.adamw.state_dict()), "muon": _plain(self.muon.state_dict())}
 
     def load_state_dict(self, state: dict[str, Any], settings: DiffusionSettings) -> None:
         if self.muon is None:
@@ -96,21 +105,15 @@ class Optimizers:
         self.apply(settings)
 
 
+def _plain(state: dict[str, Any]) -> dict[str, Any]:
+    groups = [{**group, "lr": float(group["lr"])} for group in state["param_groups"]]
+    return {**state, "param_groups": groups}
+
+
 def block_matrices(model: Transformer) -> list[nn.Parameter]:
     """The matrices of linear layers; neither embeddings nor head, nor the weights of convolutions, which do not map
     vectors to vectors."""
     return [layer.weight for layer in model.blocks.modules() if isinstance(layer, nn.Linear)]
-
-
-def step_unless(skipped: Tensor, muon: torch.optim.Muon) -> None:
-    """A step of Muon, which cannot read `skipped` itself: it is undone where that is 1.0."""
-    matrices = muon.param_groups[0]["params"]
-    # Muon would create its momentum in the first step: then there would be nothing to restore.
-    momenta = [muon.state[p].setdefault("momentum_buffer", torch.zeros_like(p)) for p in matrices]
-    before = [value.clone() for value in [*matrices, *momenta]]
-    plain_step(muon)
-    for now, then in zip([*matrices, *momenta], before, strict=True):
-        now.copy_(torch.where(skipped > 0, then, now))
 
 
 def plain_step(optimizer: torch.optim.Optimizer) -> None:

@@ -151,7 +151,7 @@ class DiffusionSettings(BaseModel):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     # torch.compile; 'auto': on a GPU. It takes up to a minute at the start, which pays off in long trainings.
     compile: Literal["auto"] | bool = "auto"
-    cuda_graphs: bool = False  # with compile, on a GPU: replays whole passes; helps where the network is small
+    cuda_graphs: bool = False  # with compile, on a GPU: replays passes and updates; for networks that are small
     seed: Seed = 1337
 
     @model_validator(mode="after")

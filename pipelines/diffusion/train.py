@@ -19,12 +19,12 @@ from pipelines.diffusion.train_state import (
     BatchLoss,
     ModelState,
     TrainState,
+    Updater,
     averaged_weights,
     build,
     loss_of,
     pack,
     unpack,
-    update_average,
 )
 from pipelines.shared import checkpoints, devices, distributed
 from pipelines.shared.distributed import World
@@ -64,7 +64,7 @@ def train(settings: DiffusionSettings, state: TrainState, stop: StopRequest, wor
     objective = objective_of(settings, text, device, dtype, rows_of_rank)
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it; changes nothing on a CPU
     model_state = build(settings, text.vocab_size, device, dtype)
-    model, optimizer, scaler = model_state.model, model_state.optimizer, model_state.scaler
+    model, scaler, updater = model_state.model, model_state.scaler, Updater(model_state, settings)
     tokens_per_iter = settings.gradient_accumulation_steps * settings.batch_size * settings.block_size
     log(f"device: {devices.describe(device)}, dtype: {devices.dtype_name(dtype)}" + world.describe())
     unit = text.vocabulary.title
@@ -147,7 +147,6 @@ def train(settings: DiffusionSettings, state: TrainState, stop: StopRequest, wor
                     state.progress = Progress(stage)
                     log(announcement(settings, state))
             rate = learning_rate(state.iteration, settings, position_of(settings, state))
-            optimizer.set_rate(rate)
             loss = torch.zeros((), device=device)
             for micro_batch in micro_batches:
                 batch = objective.draw(state.iteration, micro_batch, state.progress.stage)
@@ -155,8 +154,7 @@ def train(settings: DiffusionSettings, state: TrainState, stop: StopRequest, wor
                     part = loss_of(network, batch) * (world.size / settings.gradient_accumulation_steps)
                     scaler.scale(part).backward()
                 loss += part.detach()
-            norm, skipped = optimizer.step(scaler)
-            update_average(model_state.average, model, settings.ema_decay, state.iteration)
+            norm, skipped = updater.step(rate, state.iteration)
             state.iteration += 1
             meter.count(loss, skipped)
             state.seconds += perf_counter() - began

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from model.diffusion import weighted_cross_entropy
 from model.transformer import Shape, Transformer
 from pipelines.diffusion.batches import Batch
+from pipelines.diffusion.captured import CapturedUpdate
 from pipelines.diffusion.optimizers import Optimizers
 from pipelines.diffusion.schedule import Progress
 from pipelines.diffusion.settings import DiffusionSettings, classes, parameter_count, prior_of
@@ -104,12 +105,34 @@ def shape_of(settings: DiffusionSettings, vocab_size: int) -> Shape:
     )
 
 
-@torch.no_grad()
-def update_average(average: list[Tensor], model: nn.Module, decay: float, steps: int) -> None:
-    """Move the average towards the weights; faster at first, when the weights change much."""
-    if average:
-        decay = min(decay, (1 + steps) / (10 + steps))
-        torch._foreach_lerp_(average, list(model.parameters()), 1 - decay)
+class Updater:
+    """Takes the steps of a training: the optimizer and the average of the weights; captured as one CUDA graph if asked.
+
+    The norm and the mark of a skipped step that it returns are valid until the next step.
+    """
+
+    def __init__(self, model_state: ModelState, settings: DiffusionSettings) -> None:
+        self._state, self._decay = model_state, settings.ema_decay
+        self._weight = torch.zeros((), device=model_state.device)  # of the new weights in the average
+        self._update: Callable[[], tuple[Tensor, Tensor]] = self._plain_update
+        # The scaler of float16 decides on the host.
+        if settings.cuda_graphs and model_state.device.type == "cuda" and not model_state.scaler.is_enabled():
+            self._update = CapturedUpdate(model_state.optimizer.parameters, self._plain_update)
+
+    def step(self, rate: float, iteration: int) -> tuple[Tensor, Tensor]:
+        """Update the weights; returns the norm of the gradient, and 1.0 where the step was skipped."""
+        self._state.optimizer.set_rate(rate)
+        # The average moves faster at first, when the weights change much.
+        self._weight.fill_(1 - min(self._decay, (1 + iteration) / (10 + iteration)))
+        return self._update()
+
+    @torch.no_grad()
+    def _plain_update(self) -> tuple[Tensor, Tensor]:
+        average, optimizer = self._state.average, self._state.optimizer
+        result = optimizer.step(self._state.scaler)
+        if average:
+            torch._foreach_lerp_(average, optimizer.parameters, [self._weight] * len(average))
+        return result
 
 
 @contextmanager

@@ -72,6 +72,13 @@ def test_the_bench_of_the_trainer_prints_its_table() -> None:
 
 
 @pytest.mark.slow
+def test_the_claims_of_the_trainer_can_be_tried_without_a_gpu() -> None:
+    done = run(str(PROJECT / "bench/gpu_trainer.py"), "--device", "cpu", "--claims", "on_the_processor", "resumed")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "two equal trainings are bit-equal" in done.stdout and "2 of 2 claims held" in done.stdout
+
+
+@pytest.mark.slow
 def test_the_bench_of_quality_measures_both(tmp_path: Path) -> None:
     config = tmp_path / "tiny.py"
     config.write_text(
