@@ -79,7 +79,7 @@ def _failure(failure: Failure, *, is_open: bool) -> Iterator[str]:
         yield f"<p><b>What to do:</b> {_text(failure.advice)}</p>"
     yield f"<p>Run again: <code>{_text(failure.again)}</code></p>"
     shown = " open" if is_open else ""
-    of = f" of {failure.names[0]}" if len(failure.names) > 1 else ""
+    of = f" of {failure.names[0]}"
     for title, lines in (("Traceback", failure.traceback), ("Last lines of the log", failure.log)):
         if lines:
             label = _text(f"{title}{of}")
