@@ -45,7 +45,7 @@ class Bars(NamedTuple):
     seconds: float
 
 
-ALL = (Bars(12, 300_000, 2.0), Bars(1000, 2_000_000, 20.0))
+SMALL, LARGE = Bars(12, 300_000, 2.0), Bars(1000, 2_000_000, 20.0)
 
 
 def write_metrics(root: Path, rows: int) -> None:
@@ -90,10 +90,13 @@ def check(bars: Bars, rows: int, folder: Path) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1000, help="rows of metrics of each job (default: 1000)")
+    parser.add_argument("--large", type=int, default=1000, help="jobs of the large batch (default: 1000)")
+    parser.add_argument("--dir", help="where to write the batches, in a folder that is removed (default: /tmp)")
     given = parser.parse_args()
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs; {given.rows} rows a job")
-    with tempfile.TemporaryDirectory() as folder:
-        good = [check(bars, given.rows, Path(folder)) for bars in ALL]
+    batches = [SMALL, LARGE._replace(jobs=given.large)]
+    with tempfile.TemporaryDirectory(dir=given.dir) as folder:
+        good = [check(bars, given.rows, Path(folder)) for bars in batches]
     return 0 if all(good) else 1
 
 

@@ -30,6 +30,7 @@ PROGRAMS = {
         ["--megabytes", "1", "--rounds", "1"],
         ["lines with a metric", "lines without a metric", "the bar is 0.8"],
     ),
+    "report.py": (["--rows", "20", "--large", "30"], ["12 jobs", "30 jobs", "of 2000 KB", "the same bytes"]),
     "gpu_sharing.py": ([], ["takes 18 GiB of GPU 1", "(it ends)", "8 completed", "h: GPU"]),
     "streaming.py": (
         ["--gigabytes", "0.01", "--rounds", "1"],
