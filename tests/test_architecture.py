@@ -15,7 +15,7 @@ from tests.conftest import PROJECT
 #: Bottom up. A package imports only from those before it; a folder that is not named here fails a test.
 PACKAGES = (
     "core", "processes", "gpus", "configs", "disk", "output", "supervisor", "planners", "reports", "notify", "engine",
-    "executors", "observers", "cli", "library",
+    "executors", "observers", "page", "cli", "library",
 )  # fmt: skip
 RUNNER = PROJECT / "runner"
 MODULES = sorted(path for path in RUNNER.rglob("*.py") if path.parent != RUNNER)

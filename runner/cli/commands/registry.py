@@ -25,7 +25,7 @@ class Command(Protocol):
 BATCHES = {"run": "--configs", "sweep": "--exp", "tree": "--config-root", "resume": "--resume"}
 NAMES = (
     "list", "status", "tail", "attach", "wait", "stop", "skip", "add", "move", "rerun", "table", "compare", "diff",
-    "report", "plot", "note", "tag", "notify", "doctor", "du", "clean", "rm",
+    "report", "plot", "serve", "note", "tag", "notify", "doctor", "du", "clean", "rm",
 )  # fmt: skip
 COMMANDS: Registry[Command] = Registry(
     "runner.commands", "command", {name: f"runner.cli.commands.{name}" for name in NAMES}

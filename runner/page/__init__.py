@@ -1,0 +1,1 @@
+"""The live page: a server on the loopback interface, and the files that a browser gets."""

@@ -1,0 +1,93 @@
+"""Parts of a job's log, and where a word or an error stands in it. Reads a bounded part of it at a time."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from typing import Any
+
+from runner.core.errors import UserError
+from runner.core.job import Job
+from runner.disk import layout
+from runner.disk.log_text import LogText
+
+MOST = 1 << 18  # bytes of one answer
+BLOCK = 1 << 20  # bytes that are searched at once
+SECONDS = 0.3  # a search answers after this time, found or not
+LONGEST_WORD = 200
+OVERLAP = 1 << 12  # bytes of two blocks, so that a hit across their border is found
+ERROR = re.compile(
+    rb"\b[\w.]*(?:error|exception)\b|traceback \(most recent|\bfatal\b|\bkilled\b|\bnan\b", re.IGNORECASE
+)
+
+
+def _open(job: Job, name: str) -> LogText:
+    if name not in layout.LOGS:
+        raise UserError(f"{name}: is not a log; there are {', '.join(layout.LOGS)}")
+    try:
+        return LogText(job.out_dir / name)
+    except OSError as error:
+        raise UserError(f"{job.name}/{name}: cannot be read ({error.strerror})") from None
+
+
+def part(job: Job, name: str, begin: int | None, size: int) -> dict[str, Any]:
+    """The text from `begin` on, in whole characters; without `begin` the end of the log, from a whole line on."""
+    size = min(max(size, 1), MOST)
+    with _open(job, name) as log:
+        end = log.seek(0, os.SEEK_END)
+        start = max(end - size, 0) if begin is None else min(max(begin, 0), end)
+        log.seek(start)
+        block = log.read(min(size, end - start))
+        after = log.tell()
+    if begin is None and start:
+        cut = block.find(b"\n") + 1
+        start, block = start + cut, block[cut:]
+    kept = (_whole(block) if after < end else block) or block
+    return {"from": start, "to": after - (len(block) - len(kept)), "size": end, "text": kept.decode(errors="replace")}
+
+
+def _whole(block: bytes) -> bytes:
+    """Without a character of several bytes whose end is missing."""
+    for back in range(1, min(4, len(block)) + 1):
+        byte = block[-back]
+        if byte & 0xC0 == 0xC0:
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return block[:-back] if length > back else block
+        if byte < 0x80:
+            return block
+    return block
+
+
+def find(job: Job, name: str, word: str, at: int, *, backward: bool) -> dict[str, Any]:
+    """Where the nearest hit begins behind (or before) a place, and of its line. Without a word: a line with an error.
+
+    `after` is where the search for the next hit begins. `next` is where this search goes on if its time was over; None:
+    the end was reached.
+    """
+    if len(word) > LONGEST_WORD:
+        raise UserError(f"the word to search for has more than {LONGEST_WORD} characters; give less of it")
+    wanted = re.compile(re.escape(word.encode()), re.IGNORECASE) if word else ERROR
+    deadline = time.monotonic() + SECONDS
+    with _open(job, name) as log:
+        end = log.seek(0, os.SEEK_END)
+        at = min(max(at, 0), end)
+        while True:
+            low, high = (max(at - BLOCK, 0), at) if backward else (at, min(at + BLOCK, end))
+            log.seek(low)
+            block = log.read(high - low)
+            hits = wanted.finditer(block)
+            hit = next(hits, None)
+            if backward:
+                for hit in hits:  # noqa: B007 - the last one
+                    pass
+            if hit is not None:
+                line = block.rfind(b"\n", 0, hit.start()) + 1
+                after = hit.end() if word else max(block.find(b"\n", hit.end()), hit.end())
+                found = {"at": low + hit.start(), "line": low + line, "after": low + after}
+                return {**found, "next": None, "size": end}
+            if (low == 0) if backward else (high == end):
+                return {"at": None, "line": None, "next": None, "size": end}
+            at = low + OVERLAP if backward else high - OVERLAP
+            if time.monotonic() > deadline:
+                return {"at": None, "line": None, "next": at, "size": end}
