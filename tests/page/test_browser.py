@@ -108,17 +108,6 @@ def test_text_of_a_job_stays_text(chromium: Any, address: str) -> None:
     assert errors == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_sticks_out_of_a_narrow_screen(chromium: Any, address: str, scheme: str) -> None:
-    page, errors = opened(chromium, address, viewport={"width": 390, "height": 800}, color_scheme=scheme)
-    for place in ("#b=night&pick=0", "#b=night&j=0", "#b=night&j=0&tab=config", "#b=night&j=0&tab=files"):
-        page.goto(address + place)
-        page.wait_for_selector("h1")
-        page.wait_for_selector(".chart canvas, .log div, dl, table")
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert errors == []
-
-
 def test_a_server_that_is_gone_is_said(chromium: Any, address: str) -> None:
     page, _ = opened(chromium, address)
     page.context.set_offline(True)
