@@ -77,6 +77,8 @@ def parse(words: Sequence[str]) -> Arguments:
         errors += [f"--{key} does not go with --exp: {why}" for key, why in _NOT_OF_SWEEPS.items() if vars(given)[key]]
     elif given.mode is not None:
         rest = [*rest, f"--mode={given.mode}"]  # a key of the configs
+    if given.trials is not None and given.exp is None:
+        rest, given.trials = [*rest, f"--trials={given.trials}"], None  # the same
     if given.KEY is not None:
         errors.append(f"--KEY means any key of your configs, as in --n_layer {given.KEY}")
     documented = [Given(option.removeprefix("--"), text) for key in documented_settings()

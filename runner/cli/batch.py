@@ -9,7 +9,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-from runner.cli import added, batch_folders, dry_runs, oom_retry, other_settings, planning, preflight
+from runner.cli import added, batch_folders, dry_runs, oom_retry, other_settings, planning, preflight, search_jobs
 from runner.cli.arguments import Arguments, given_options, parse
 from runner.cli.detach import detach
 from runner.cli.options import parser
@@ -34,7 +34,7 @@ from runner.disk import attempts, plan_file, results, supervisor_file
 from runner.disk.checkpoints import latest_checkpoint
 from runner.executors.provenance import Provenance
 from runner.executors.registry import EXECUTORS
-from runner.planners import changes, tree
+from runner.planners import changes, search, tree
 from runner.planners.select import Selection, What
 from runner.reports.summary import summary
 
@@ -107,6 +107,7 @@ def resume(
             changes.refuse_moved(before)
         before = replace(before, options=before.options.updated(given_options(given)))
         plan = changes.replanned(before, replan(before), accept=given.accept_changes) if replan else before
+        plan = search.with_trials(plan, given.trials)
         is_new = plan is not before  # it was made just now, and has read its configs
         plan = with_gpus(plan, given)
         records = session.records(plan)
@@ -182,7 +183,7 @@ def _refuse_running(jobs: Sequence[Job]) -> None:
 def _planned(arguments: Arguments, before: Plan | None = None) -> Plan:
     """The plan; its datasets are prepared, unless nothing may be written."""
     with announced("reading the configs ..."):
-        plan = planning.plan(arguments, before)
+        plan = search.with_trials(planning.plan(arguments, before), arguments.given.trials if before is None else None)
         plan = oom_retry.with_notes(with_gpus(plan, arguments.given)) if before is None else plan
     if not arguments.given.dry_run:
         preflight.prepare_datasets(plan)
@@ -238,7 +239,11 @@ def _run_attached(session: BatchSession, plan: Plan, selection: Selection, given
         return left, False
     executor = EXECUTORS.get(plan.options.executor)(plan.options, Provenance(selection.run))
     observers = observers_for(given, observer_names(plan.options))
-    ended = session.run(plan, selection, executor, observers, adjustments)
+    source = search_jobs.source(plan, selection.keep, session.append)
+    watching = observers if source is None else [*observers, source]
+    ended = session.run(plan, selection, executor, watching, adjustments, source)
+    with started(plan.root):
+        search_jobs.finish(plan, ended.records, silent=given.json or given.quiet)
     if plan.options.report:
         reporting = import_module("runner.cli.reporting")  # its imports cost what only such batches need
         say(reporting.at_end(plan), file=sys.stderr if given.json else None)

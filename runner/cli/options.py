@@ -155,6 +155,7 @@ def add_options(top: argparse.ArgumentParser) -> None:
     _add_output(top.add_argument_group("output"))
     _add_resume(top.add_argument_group("resume", f"A batch keeps its options; {_taken_back()} take them back."))
     sweeps = top.add_argument_group("sweeps", "The last four are for mode simulation.")
+    add(sweeps, "trials", metavar="N", help="of a search: how many trials, instead of the number in its spec")
     add(sweeps, "mode", choices=("training", "simulation"), help="another mode than the spec has")
     for key, text in SIMULATION.items():
         add(sweeps, key, nargs="?", const="true", metavar="BOOL", help=text)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from runner.cli import inspect
 from runner.core.errors import UserError
-from runner.core.job import Plan
+from runner.core.job import Job, Plan
 from runner.core.requests import AddJobs, Answer, Incoming, MoveJobs, Request, SkipJobs, StopJobs
 from runner.core.state import PENDING
 from runner.disk import plan_file, requests
@@ -39,6 +39,10 @@ class RequestFolder:
             except OSError as error:
                 self._refuse(ticket, f"plan.json cannot be written ({error.strerror}); nothing was added")
         return found
+
+    def append(self, job: Job) -> None:
+        """Write down a further job. Raises OSError."""
+        self._write(replace(self._plan, jobs=(*self._plan.jobs, job)))
 
     def answer(self, incoming: Incoming, answer: Answer) -> None:
         if not answer.refused:

@@ -21,7 +21,7 @@ from runner.disk.lock import Held, Lock
 from runner.engine import loop
 from runner.engine.adjustments import Adjustments
 from runner.engine.events import BatchEnded, Event
-from runner.engine.protocols import Executor, Observer
+from runner.engine.protocols import Executor, JobSource, Observer
 from runner.executors.under_lock import UnderLock
 from runner.planners import recorded
 from runner.planners.select import Selection, What, select
@@ -144,6 +144,7 @@ class BatchSession:
         executor: Executor,
         observers: Sequence[Observer],
         adjustments: Adjustments | None = None,
+        source: JobSource | None = None,
     ) -> Ended:
         """Run the selected jobs to their end; a job that fails does not stop the others."""
         if self.lock is not None:
@@ -152,13 +153,18 @@ class BatchSession:
             watching = [*observers, end := _End()]
             records = loop.run(
                 plan, executor, watching, self._signals, selection.keep,
-                requests=self._requests, adjustments=adjustments,
+                source=source, requests=self._requests, adjustments=adjustments,
             )  # fmt: skip
         added = frozenset(record.job.name for record in records) - {job.name for job in plan.jobs}
         ended = Ended(records, list(self._signals.received), added, end.waited)
         if self._requests is not None:
             results.write_end(plan.root, ended.exit_code(selection.selected))
         return ended
+
+    def append(self, job: Job) -> None:
+        """Add a job to plan.json while the batch runs. Raises OSError."""
+        assert self._requests is not None
+        self._requests.append(job)
 
     def rebuild_views(self, plan: Plan) -> None:
         """Write the files that sum up the batch again, from the records on the disk. Raises OSError."""

@@ -52,12 +52,17 @@ def open_batch(root: Path) -> None:
 
 def point_latest_to(root: Path) -> None:
     """Let `latest` beside a batch point to it."""
-    pointer = root.parent / f".{layout.LATEST}.{os.getpid()}"
+    link(root.parent / layout.LATEST, root.name)
+
+
+def link(path: Path, target: str) -> None:
+    """Let `path` be a link to a name in its folder; a file system without links has none."""
+    pointer = path.parent / f".{path.name}.{os.getpid()}"
     try:
         pointer.unlink(missing_ok=True)
-        pointer.symlink_to(root.name, target_is_directory=True)
-        pointer.replace(root.parent / layout.LATEST)
-    except OSError:  # a file system without links, or a folder of that name: the batch does not depend on it
+        pointer.symlink_to(target, target_is_directory=True)
+        pointer.replace(path)
+    except OSError:  # or a folder of that name: the batch does not depend on it
         pointer.unlink(missing_ok=True)
 
 

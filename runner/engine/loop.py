@@ -99,7 +99,8 @@ class _Batch:
         self._because_of_others: dict[str, int] = {}  # name -> failures that another process caused
         self._tries: dict[str, int] = {}
         self._failures = 0
-        self._breaker = Breaker(plan.options.max_same_failures if len(plan.jobs) >= LEAST_JOBS else 0)
+        several = len(plan.jobs) >= LEAST_JOBS or not self._lookahead
+        self._breaker = Breaker(plan.options.max_same_failures if several else 0)
         self._signals_obeyed = 0
         self._announced: set[Handle] = set()
         self._reasons: dict[str, str] = {}  # why a job waits, as it was announced; "" is the source's own reason
@@ -325,5 +326,8 @@ class _Batch:
             self.stop_starting(f"{count(self._failures, 'job')} did not complete, which is the limit")
         elif not self._queue.empty and fails_for_all(record, self.records.values()):
             self.stop_starting("all other jobs have the same command line, which its program refused")
-        elif alike and any(isinstance(other.state, Pending) for other in self.records.values()):
+        elif alike and (
+            not (self._lookahead or self._queue.empty)
+            or any(isinstance(other.state, Pending) for other in self.records.values())
+        ):
             self.stop_starting(alike)

@@ -18,6 +18,7 @@ from runner.core.errors import UserError, changed
 from runner.core.job import Job, Plan
 from runner.core.text import listed, plain, shown
 from runner.disk.reading import read_bytes
+from runner.planners import search
 from runner.planners.jobs import copies
 
 Read = ConfigFile | UserError
@@ -60,6 +61,8 @@ def replanned(before: Plan, now: Plan, *, accept: bool) -> Plan:
     name = now.origin["experiment"]
     if before.origin.get("experiment") != name:
         raise UserError(f"{shown(before.root)}: is not an experiment of {name!r}; name one of its own, or none")
+    if "search" in before.origin or "search" in now.origin:
+        return search.continued(before, now)
     earlier, later = ({job.name: job for job in plan.jobs} for plan in (before, now))
     lines = [line for name, job in later.items() if name in earlier for line in differences(name, earlier[name], job)]
     lines += [f"{name}: is new" for name in later if name not in earlier]

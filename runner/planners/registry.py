@@ -11,6 +11,7 @@ KINDS: Registry[PlanKind] = Registry(
     {
         "files": "runner.planners.files:KIND",
         "spec": "runner.planners.sweep:KIND",
+        "search": "runner.planners.search:KIND",
         "tree": "runner.planners.tree:KIND",
         "programs": "runner.planners.programs:KIND",
     },

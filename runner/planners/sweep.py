@@ -24,7 +24,8 @@ from runner.core.job import Job, Plan
 from runner.core.plan_kind import PlanKind
 from runner.core.text import count, listed, shown
 from runner.disk import layout
-from runner.planners import jobs, sweep_runs, sweep_spec
+from runner.planners import jobs, search_spec, sweep_runs, sweep_spec
+from runner.planners import search as searches
 from runner.planners.changes import pinned
 from runner.planners.command import Command
 from runner.planners.grid import duplicates
@@ -32,6 +33,7 @@ from runner.planners.jobs import Request, free_folder
 from runner.planners.nested_keys import top
 from runner.planners.sweep_runs import Run
 from runner.planners.sweep_spec import Spec
+from runner.search.space import Search
 
 KIND = PlanKind("spec", views=("summary", "experiment"), listing="comparison", stop_by="run_background.py")
 
@@ -70,7 +72,8 @@ def name(path: Path) -> str:
 def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
     """The plan for a spec: the whole grid, expanded and checked. Raises UserError with every error."""
     spec, file = sweep_spec.read(Path(shown(sweep.spec, request.cwd)))
-    jobs.refuse_secrets(file, request.options.not_secret, ("fixed_overrides", "sweep"))
+    jobs.refuse_secrets(file, request.options.not_secret, ("fixed_overrides", "sweep", "search"))
+    source, search, spec, file = file.source, *_first_trial(spec, file)
     mode = sweep.mode or spec.mode
     root = sweep.root or free_folder(request.base, f"{spec.name}_{now:%Y%m%d_%H%M%S}")
     script = recognize(request.command.script)
@@ -90,17 +93,22 @@ def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
             errors += error.problems
     if errors:
         raise UserError(*sorted(dict.fromkeys(errors), key=Origin(file, {}).order))
+    if search is not None:
+        resolved = resolved[:1]  # the others were checked only
     names = _names([one.checked for one in resolved], sweep.earlier, request.options.not_secret)
+    names = names if search is None else [searches.FIRST]
     resolved = _pinned(request, script, flags, dict(zip(names, resolved, strict=True)), sweep.earlier)
     doubts = dict.fromkeys(
         line for one in resolved for line in jobs.warnings_of_secrets(one.config, request.options.not_secret)
     )
     planned = [_job(request, sweep, root, name, one) for name, one in zip(names, resolved, strict=True)]
+    if search is not None:
+        planned = [searches.recorded(planned[0], search)]
     return Plan(
         name=root.name,
         root=root,
         jobs=tuple(planned),
-        kind=KIND,
+        kind=KIND if search is None else searches.KIND,
         created_at=clock.iso(now.timestamp()),
         overrides=redact.mapping(request.overrides, request.options.not_secret),
         notices=(
@@ -118,9 +126,21 @@ def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
             "mode_typed": sweep.mode,  # the key of version 0.1.0; from the command line, as the flags
             "flags": dict(sweep.flags),
             **_started(request.command, request.options.not_secret),
+            **({} if search is None else {"search": search.to_json()}),
         },
-        files={layout.SPEC: file.source} | {_placed(job, root): job.files[str(job.snapshot)] for job in planned},
+        files={layout.SPEC: source} | {_placed(job, root): job.files[str(job.snapshot)] for job in planned},
     )
+
+
+def _first_trial(spec: Spec, file: ConfigFile) -> tuple[Search | None, Spec, ConfigFile]:
+    """The spec of a search as that of a sweep: its first trial is the first run, and what is checked are the others."""
+    if spec.search is None:
+        return None, spec, file
+    search = search_spec.search(file.values["search"])
+    first = searches.first_settings(search)
+    others = searches.probes(search, first)
+    swept = {"sweep": {key: [value] for key, value in first.items()}, "include": others}
+    return search, spec.model_copy(update=swept), searches.located(file, search, len(others))
 
 
 def _started(command: Command, shown_names: Sequence[str]) -> dict[str, str | None]:

@@ -15,6 +15,7 @@ from runner.configs import config_file
 from runner.configs.config_file import ConfigFile
 from runner.configs.messages import Origin, sentences
 from runner.core.errors import UserError, did_you_mean
+from runner.planners import search_spec
 from runner.planners.grid import Grid, axes, equal
 from runner.planners.jobs import NAME, NAME_RULE
 
@@ -23,7 +24,7 @@ GRID_KEYS = ("sweep", "zip", "exclude", "include", "sample")
 #: Keys of W&B's sweeps -> what to write instead.
 OF_WANDB = {
     "parameters": "write sweep, with a list of candidates for each setting",
-    "method": "all combinations are run; sample draws some of them",
+    "method": "all combinations are run; sample draws some of them, and search suggests them",
     "program": "write train_script",
 }
 
@@ -71,6 +72,11 @@ class Spec(BaseModel):
         list[Annotated[int, Field(ge=0, lt=2**63)]] | Annotated[int, Field(ge=1)],
         Field(description="seeds for each run: a list of them, or how many, from 0"),
     ] = []
+
+    search: Annotated[
+        search_spec.Section | None,
+        Field(description="instead of sweep: a range for each setting, and a number of trials"),
+    ] = None
 
     train_script: Annotated[str | None, Field(description="the program of the runs, as --train_script")] = None
     module: Annotated[str | None, Field(description="instead of a script: a module, as in python -m pkg.train")] = None
@@ -134,6 +140,8 @@ def _errors(file: ConfigFile) -> Iterator[tuple[str, str]]:
             hint = OF_WANDB.get(key) or did_you_mean(key, Spec.model_fields)
             yield key, f"unknown key {key!r}; {hint or 'settings of the runs belong below sweep or fixed_overrides'}"
     yield from _what_is_run(values)
+    if "search" in values:
+        yield from search_spec.errors(values)
     for key in ("sweep", "zip"):
         yield from _candidates(key, values.get(key))
     yield from _overlapping(values)

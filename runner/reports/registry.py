@@ -29,8 +29,9 @@ class ViewFactory(Protocol):
 VIEWS: Registry[ViewFactory] = Registry(
     "runner.reports.views",
     "view",
-    {"summary": "runner.reports.summary:SummaryView", "experiment": "runner.reports.experiment:ExperimentView"},
-)
+    {"summary": "runner.reports.summary:SummaryView", "experiment": "runner.reports.experiment:ExperimentView",
+     "search": "runner.reports.search:SearchView"},
+)  # fmt: skip
 _ADDED: dict[str, list[str]] = {}  # name of a kind -> views beyond its own
 
 

@@ -54,7 +54,7 @@ NAMED = {
     "runner/disk/whole.py:_copy_file": SAFE,
     "runner/disk/results.py:open_batch": ROOT,
     "runner/disk/results.py:open_root": ROOT,
-    "runner/disk/results.py:point_latest_to": ROOT,
+    "runner/disk/results.py:link": ROOT,
     "runner/disk/removal.py:remove_batch": ROOT,
     "runner/disk/removal.py:repair_latest": ROOT,
     "hydra_plugins/runner_launcher/_folder.py:_taken": ROOT,

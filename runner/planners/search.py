@@ -1,0 +1,151 @@
+"""A search in a spec -> the spec of its first trial, and any further trial from the first one. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from runner.configs import config_file, yamlfile
+from runner.configs.config_file import ConfigFile
+from runner.configs.overrides import found
+from runner.core.errors import UserError
+from runner.core.job import Job, Plan
+from runner.core.plan_kind import PlanKind
+from runner.core.text import shown
+from runner.disk import atomic, layout
+from runner.planners import jobs, nested_keys
+from runner.search.space import Search, Trial, name
+from runner.search.suggest import suggest
+
+KIND = PlanKind("search", ("summary", "experiment", "search"), listing="comparison", stop_by="run_background.py")
+FIRST = name(0)
+SCHEMA = 1
+
+
+def probes(search: Search, first: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Settings to check before the start, beside those of the first trial: both ends of each range, and `enqueue`."""
+    ends = [{key: end} for key, one in search.ranges.items() for end in one.ends if end != first[key]]
+    return [*ends, *(dict(one) for one in search.enqueue if one)]
+
+
+def located(file: ConfigFile, search: Search, count: int) -> ConfigFile:
+    """The spec, with the places of its ranges where a sweep has those of its candidates."""
+    lines = dict(file.lines)
+    for key in search.ranges:
+        for place in (f"sweep.{key}", *(f"include[{number}].{key}" for number in range(count))):
+            lines[place] = file.lines.get(f"search.{key}", file.lines.get("search", 1))
+    return replace(file, lines=lines)
+
+
+def trial(first: Job, root: Path, number: int, params: Mapping[str, Any], contents: Mapping[str, bytes]) -> Job:
+    """Another trial: the first one with other settings, under another name. `contents` are further inputs."""
+    own = name(number)
+
+    def renamed(text: str) -> str:
+        return text.replace(FIRST, own)
+
+    assert first.source is not None and first.snapshot is not None
+    names = {key: nested_keys.spelled(key, first.config) for key in params}
+    config = nested_keys.applied(first.config, {names[key]: value for key, value in params.items()})
+    old = {key: pair[0] for key, pair in first.changes.items()}
+    changes = {**first.changes, **{names[key]: (old.get(names[key], found(names[key], first.config)), value)
+                                   for key, value in params.items()}}  # fmt: skip
+    job = replace(
+        first,
+        name=own,
+        argv=tuple(map(renamed, first.argv)),
+        out_dir=root / own,
+        config=config,
+        changes={key: pair for key, pair in changes.items() if repr(pair[0]) != repr(pair[1])},
+        source=Path(renamed(str(first.source))),
+        source_argument=renamed(first.source_argument or ""),
+        copy_words={place: renamed(word) for place, word in first.copy_words.items()},
+        files={**first.files, first.snapshot: _source(first, params), **contents},
+        env={key: renamed(value) for key, value in first.env.items()},
+        rerun=tuple(map(renamed, first.rerun)),
+        planned_as=None,
+    )
+    return jobs.with_values(job, {})
+
+
+def _source(first: Job, params: Mapping[str, Any]) -> bytes:
+    """The config of a trial as a file, in the form of the first one's."""
+    assert first.source is not None
+    file = config_file.read(first.source)
+    given = {nested_keys.spelled(key, file.values): value for key, value in params.items()}
+    return written(nested_keys.applied(file.values, given), first.source.suffix, f"# from {FIRST}\n")
+
+
+def written(values: Mapping[str, Any], suffix: str, line: str) -> bytes:
+    """A config file with these values."""
+    if suffix == ".py":
+        return line.encode() + "".join(f"{key} = {value!r}\n" for key, value in values.items()).encode()
+    return line.encode() + yamlfile.write(dict(values)).encode()
+
+
+def record(search: Search, number: int, params: Mapping[str, Any], known: Sequence[Trial]) -> bytes:
+    """trial.json: what was suggested, and all that the suggestion depends on."""
+    told = [{"number": one.number, "params": dict(one.params), "state": one.state, "value": one.value}
+            for one in known]  # fmt: skip
+    return atomic.json_bytes(
+        {"schema": SCHEMA, "number": number, "params": dict(params), "search": search.to_json(), "known": told}
+    )
+
+
+def of(plan: Plan) -> Search | None:
+    """The search of a plan; None for other batches. Raises UserError for one that cannot be read."""
+    entry = plan.origin.get("search")
+    if entry is None:
+        return None
+    try:
+        return Search.from_json(entry)
+    except ValueError as error:
+        raise UserError(f"{shown(plan.root)}: {error}; start a new search") from None
+
+
+def continued(before: Plan, now: Plan) -> Plan:
+    """A search that is resumed with its spec: its trials stay, and further ones follow the spec as it is now."""
+    old, new = of(before), of(now)
+    if old is None or new is None:
+        kind = "a search" if old else "a sweep"
+        raise UserError(f"{shown(before.root)}: is {kind}, and the spec is not; start a new experiment")
+    for key, one, other in (("metric", old.metric, new.metric), ("goal", old.goal, new.goal)):
+        if one != other:
+            cause = f"search.{key} was {one} when it began, and is {other}"
+            raise UserError(f"{shown(before.root)}: {cause}; change it back, or start a new experiment")
+    return before if old == new else replace(before, origin={**before.origin, "search": new.to_json()})
+
+
+def with_trials(plan: Plan, text: str | None) -> Plan:
+    """The plan with another number of trials, as it was given. Raises UserError."""
+    if text is None:
+        return plan
+    search = of(plan)
+    if search is None:
+        raise UserError("--trials is for a search: give a spec that has the section search")
+    if not text.isdecimal() or not 0 < int(text) < 10**6:
+        raise UserError(f"--trials {text}: must be a whole number from 1 on")
+    return replace(plan, origin={**plan.origin, "search": replace(search, trials=int(text)).to_json()})
+
+
+def params_of(job: Job, search: Search) -> dict[str, Any]:
+    """The settings of a trial that the search varies, from its config."""
+    return {key: found(nested_keys.spelled(key, job.config), job.config) for key in search.ranges}
+
+
+def recorded(first: Job, search: Search) -> Job:
+    """The first trial, with its trial.json."""
+    entry = record(search, 0, first_settings(search), ())
+    return replace(first, files={**first.files, layout.TRIAL: entry})
+
+
+def first_settings(search: Search) -> dict[str, Any]:
+    return suggest(search, 0, ())
+
+
+def config_of(job: Job) -> tuple[str, bytes]:
+    """Where below the batch the config of a trial is, and its content."""
+    assert job.source is not None and job.snapshot is not None
+    return f"{layout.CONFIGS}/{job.source.name}", job.files[job.snapshot]

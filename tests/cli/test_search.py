@@ -1,0 +1,149 @@
+"""A search through the real command line: what is suggested, what is recorded, how it is resumed after a kill."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import yaml
+
+from runner.search.space import COMPLETE, Search, Trial, name
+from runner.search.suggest import suggest
+from tests.conftest import Workspace, read, wait_until
+
+pytestmark = pytest.mark.slow
+
+JOB = """\
+import json, math, pathlib, sys, yaml
+values = yaml.safe_load(open(sys.argv[1]))
+out = next(word[10:] for word in sys.argv if word.startswith('--out_dir='))
+if values['n'] == 99: sys.exit(3)
+loss = (math.log10(values['lr']) + 3) ** 2 + values['n']
+pathlib.Path(out, 'metrics.jsonl').write_text(json.dumps({'iter': 1, 'val_loss': loss}) + '\\n')
+"""
+SPEC: dict[str, Any] = {
+    "name": "find",
+    "base_config": "base.yaml",
+    "train_script": "job.py",
+    "search": {
+        "lr": {"log": [1e-5, 1e-1]}, "n": {"int": [2, 12, 2]}, "metric": "val_loss", "sampler": "tpe", "trials": 13,
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def search(work: Workspace) -> Workspace:
+    work.write("job.py", JOB)
+    work.write("base.yaml", "lr: 0.1\nn: 2\nother: {deep: [1, two]}\n")
+    return spec(work)
+
+
+def spec(work: Workspace, **changes: object) -> Workspace:
+    entry = {**SPEC, "search": {**SPEC["search"], **changes}}
+    work.write("s.yaml", yaml.safe_dump({key: value for key, value in entry.items() if value is not None}))
+    return work
+
+
+def loss(params: Mapping[str, Any]) -> float:
+    return float((math.log10(params["lr"]) + 3) ** 2 + params["n"])
+
+
+def suggested(work: Workspace) -> list[dict[str, Any]]:
+    """The settings of the trials, as the plan has them."""
+    jobs = read(work.batch / "plan.json")["jobs"]
+    return [{key: job["config"][key] for key in ("lr", "n")} for job in jobs]
+
+
+def expected(entry: Search, count: int) -> list[dict[str, Any]]:
+    """What an undisturbed search with one worker suggests."""
+    known: list[Trial] = []
+    for number in range(count):
+        params = suggest(entry, number, known)
+        known.append(Trial(number, params, COMPLETE, loss(params)))
+    return [dict(trial.params) for trial in known]
+
+
+def kill_at(work: Workspace, process: subprocess.Popen[str], number: int) -> None:
+    """Kill the runner once the folder of a trial exists, whatever it does then."""
+    wait_until(lambda: (work.batch / name(number)).exists() or process.poll() is not None, f"trial {number}")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def test_a_search_that_is_killed_again_and_again_suggests_what_an_undisturbed_one_does(search: Workspace) -> None:
+    process = search.start("--exp", "s.yaml")
+    for number in (1, 5, 11):
+        kill_at(search, process, number)
+        process = search.start("--resume")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, out + err
+    entry = Search.from_json(read(search.batch / "plan.json")["origin"]["search"])
+    assert suggested(search) == expected(entry, 13)
+
+    found = read(search.batch / "search.json")
+    values = [trial["value"] for trial in found["ordered"]]
+    assert (found["evaluated"], found["failed"]) == (13, 0) and values == sorted(values)
+    assert (search.batch / "best").resolve() == search.batch / found["best"]["name"]
+    assert f"best is {found['best']['name']} with val_loss" in out
+    for number in range(13):
+        assert replayed(read(search.batch / name(number) / "trial.json")) == suggested(search)[number]
+        written = yaml.safe_load((search.batch / name(number) / "config_used.yaml").read_text())
+        assert written == {**suggested(search)[number], "other": {"deep": [1, "two"]}}
+
+
+def replayed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The suggestion of a trial.json, from what it says that was known."""
+    known = [Trial(one["number"], one["params"], one["state"], one["value"]) for one in record["known"]]
+    return suggest(Search.from_json(record["search"]), record["number"], known)
+
+
+def test_with_more_workers_each_suggestion_can_be_repeated_and_a_resume_may_ask_for_more(search: Workspace) -> None:
+    spec(search, trials=4, seed=5)
+    search.run("--exp", "s.yaml", "--max_workers", 3, code=0)
+    search.run("--resume", "--trials", 6, code=0)
+    spec(search, trials=7, seed=5, lr={"log": [1e-4, 1e-3]}, sampler="random")
+    search.run("--exp", "s.yaml", "--resume", code=0)
+    assert len(suggested(search)) == 7 and 1e-4 <= suggested(search)[6]["lr"] <= 1e-3
+    for number in range(7):
+        assert replayed(read(search.batch / name(number) / "trial.json")) == suggested(search)[number]
+    spec(search, goal="max")
+    refused = search.run("--exp", "s.yaml", "--resume", code=2)
+    assert "search.goal was min when it began, and is max" in refused.stderr
+
+
+def test_a_failed_trial_does_not_end_the_search_and_counts_as_failed(search: Workspace) -> None:
+    spec(search, n={"choice": [2, 99]}, sampler="grid", lr={"choice": [0.1, 0.01]}, trials=9)
+    search.run("--exp", "s.yaml", code=1)
+    found = read(search.batch / "search.json")
+    assert (found["evaluated"], found["failed"], found["trials"]) == (4, 2, 4)
+    assert [one["value"] for one in found["ordered"]] == [3.0, 6.0, None, None]
+
+
+def test_a_metric_that_no_trial_reports_ends_the_search_with_its_name(search: Workspace) -> None:
+    spec(search, metric="accuracy")
+    ended = search.run("--exp", "s.yaml", code=1)
+    assert "trial_0000: does not report the metric 'accuracy'; it has val_loss; correct search.metric" in ended.stderr
+    assert len(suggested(search)) == 1
+
+
+def test_settings_of_a_search_are_checked_before_the_start(search: Workspace) -> None:
+    spec(search, lr={"log": [0, 1]}, goal="least", enqueue=[{"m": 1}], trials=0)
+    lines = search.run("--exp", "s.yaml", code=2).stderr
+    for part in ("search.lr: the limits of log must be above 0", "search.goal: must be one of min, max",
+                 "search.trials: must be a whole number from 1"):  # fmt: skip
+        assert part in lines
+    spec(search, enqueue=[{"m": 1}, {"n": 3}], sampler="grid")
+    lines = search.run("--exp", "s.yaml", code=2).stderr
+    for part in ("'m' is not searched", "3 is not in the range of n", "search.lr: a grid needs single values"):
+        assert part in lines
+    assert json.loads(search.run("--exp", spec_path(search), "--dry-run", "--json", code=0).stdout)["jobs"]
+
+
+def spec_path(work: Workspace) -> str:
+    spec(work)
+    return "s.yaml"
