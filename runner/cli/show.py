@@ -38,7 +38,7 @@ def observer_names(options: RunOptions) -> list[str]:
 
 
 def observers_for(given: Namespace, names: Sequence[str] = ()) -> list[Observer]:
-    """The batch's files, a table or lines for the user, and the observers with these names."""
+    """The batch's files, what its jobs use, a table or lines for the user, and the observers with these names."""
     stream = sys.stderr if given.json else sys.stdout
     context = ObserverContext(stream, quiet=given.quiet, verbose=given.verbose, json=given.json)
-    return make_observers(["journal", terminal_observer(context), *names], context)
+    return make_observers(["journal", terminal_observer(context), "resources", *names], context)

@@ -15,9 +15,11 @@ JOB_ERROR = "error.json"  # written by the job itself, if it wants to explain it
 JOB_REPORT = "job.json"  # written by the job itself, if its outputs are in another folder
 SUPERVISOR = "supervisor.json"  # which processes run the job, and on which host
 GPU_USE = "gpu_use.json"  # what the engine saw of a job's use of its GPUs, until the result has it
+RESOURCES = "resources.jsonl"  # what the job used of the machine, again and again
 ATTEMPT = "attempt_"  # folders of earlier attempts: attempt_1, attempt_2, …
 RUNNER_OWNED = (
-    *LOGS, RESULT, METADATA, ERROR_DETAILS, SUPERVISOR, JOB_ERROR, JOB_REPORT, PARSED_METRICS, GPU_USE, WITNESS,
+    *LOGS, RESULT, METADATA, ERROR_DETAILS, SUPERVISOR, JOB_ERROR, JOB_REPORT, PARSED_METRICS, GPU_USE, RESOURCES,
+    WITNESS,
 )  # fmt: skip
 RESOLVED = "config_resolved.yaml"  # every setting of the job: its config with what that builds on, defaults, overrides
 LATEST = "latest"  # in the base folder: a link to the latest batch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from runner.core.gpu_labels import label
@@ -13,6 +13,7 @@ MEBIBYTE = 1 << 20
 DIVIDED = "is divided into MIG instances"
 PROHIBITED, EXCLUSIVE = "prohibited", ("exclusive_process", "exclusive_thread")
 CUDA, ROCM = "cuda", "rocm"
+ACTIVITY = ("utilization", "power_mw", "temperature", "energy_mj", "throttle")  # see gpus/nvml.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Gpu:
     processes: tuple[GpuProcess, ...] = ()
     error: str | None = None
     part: int | None = None
+    activity: Mapping[str, int] = field(default_factory=dict)  # of ACTIVITY, what the driver knows
 
     @property
     def label(self) -> str:
@@ -107,6 +109,7 @@ def _gpu(entry: Mapping[str, Any]) -> Gpu:
         mode=str(entry.get("mode", "default")),
         processes=tuple(_process(one) for one in _list(entry.get("processes"))),
         part=None if entry.get("part") is None else int(entry["part"]),
+        activity={key: value for key in ACTIVITY if isinstance(value := entry.get(key), int)},
     )
 
 

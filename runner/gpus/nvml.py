@@ -157,6 +157,28 @@ def _instances(driver: Driver, handle: ctypes.c_void_p, whole: dict[str, Any]) -
 def _add_use(driver: Driver, handle: ctypes.c_void_p, found: dict[str, Any]) -> None:
     found["memory_total"], found["memory_used"] = _memory(driver, handle)
     found["processes"] = _processes(driver, handle)
+    found |= _activity(driver, handle)
+
+
+def _activity(driver: Driver, handle: ctypes.c_void_p) -> dict[str, int]:
+    """What else the driver knows: per cent of the time in which a kernel ran, watts, joules since the driver was
+    loaded, degrees, and bits for why the clock is lowered. What it does not know is left out."""
+    found: dict[str, int] = {}
+    rates = (ctypes.c_uint * 2)()  # nvmlUtilization_t: gpu, memory
+    if driver.code("nvmlDeviceGetUtilizationRates", handle, rates) == 0:
+        found["utilization"] = rates[0]
+    number = ctypes.c_uint()
+    if driver.code("nvmlDeviceGetPowerUsage", handle, ctypes.byref(number)) == 0:
+        found["power_mw"] = number.value
+    if driver.code("nvmlDeviceGetTemperature", handle, 0, ctypes.byref(number)) == 0:
+        found["temperature"] = number.value
+    large = ctypes.c_ulonglong()
+    for key, name in (
+        ("energy_mj", "nvmlDeviceGetTotalEnergyConsumption"), ("throttle", "nvmlDeviceGetCurrentClocksThrottleReasons"),
+    ):  # fmt: skip
+        if driver.code(name, handle, ctypes.byref(large)) == 0:
+            found[key] = large.value
+    return found
 
 
 def _pci(driver: Driver, handle: ctypes.c_void_p) -> str:

@@ -41,6 +41,7 @@ OBSERVERS: Registry[ObserverFactory] = Registry(
         "plain": "runner.observers.plain:make",
         "live": "runner.observers.live:make",
         "notify": "runner.observers.notify:make",
+        "resources": "runner.observers.resources:make",
     },
 )
 

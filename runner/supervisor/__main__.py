@@ -13,6 +13,7 @@ import sys
 # Last on the path: no file of ours may hide the standard library.
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
+import resource
 import signal
 import time
 
@@ -213,7 +214,17 @@ def result_of(
         more["unread_bytes"] = measured.skipped
     if "gpus" in request.result.to_json():
         more |= gpu_use.read(paths.folder, result.attempt)
+    if end.return_code is not None:
+        more["resources"] = used()
     return result.updated(**more)
+
+
+def used() -> dict[str, float | int]:
+    """What the processes of the job used that have ended, by the kernel's own count. `max_rss` in bytes: of the largest
+    one alone."""
+    found = resource.getrusage(resource.RUSAGE_CHILDREN)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {"cpu_seconds": round(found.ru_utime + found.ru_stime, 2), "max_rss": found.ru_maxrss * unit}
 
 
 def finish(request: Request, result: Result, details: str) -> int:

@@ -16,7 +16,10 @@ from runner.cli.small_curves import small_curves
 from runner.core import clock
 from runner.core.printing import say
 from runner.core.text import plain
+from runner.disk import results
 from runner.output.names import VAL
+from runner.planners import recorded
+from runner.reports import resources
 from runner.reports.best import compared_by
 from runner.reports.status import BatchStatus
 
@@ -29,19 +32,20 @@ def add_arguments(parser: ArgumentParser) -> None:
     notify = "of a batch whose runner is gone, send what was not reported; for cron"
     add(parser, "notify", nargs="?", const="", metavar="CHANNELS", help=notify)
     add(parser, "curves", action="store_true", help="show the course of the metric that compares jobs")
+    add(parser, "resources", action="store_true", help="show what the jobs use of the machine")
     add(parser, "json", action="store_true", help="print JSON")
 
 
 def main(given: Namespace) -> int:
     root = find(base_folder(given), given.batch)
-    code = show(root, as_json=given.json, curves=given.curves)
+    code = show(root, as_json=given.json, curves=given.curves, used=given.resources)
     if given.notify is not None:
         for line in notices.report(root, inspect.batch(root), names(given.notify)):
             say(line, file=sys.stderr if given.json else None)
     return code
 
 
-def show(root: Path, *, as_json: bool = False, curves: bool = False) -> int:
+def show(root: Path, *, as_json: bool = False, curves: bool = False, used: bool = False) -> int:
     """Print the state of a batch; returns the exit code."""
     found = inspect.batch(root)
     if as_json:
@@ -51,7 +55,19 @@ def show(root: Path, *, as_json: bool = False, curves: bool = False) -> int:
             say(line)
         for line in _curves(root, found) if curves else ():
             say(line)
+        for line in _resources(root) if used else ():
+            say(line)
     return 0
+
+
+def _resources(root: Path) -> Iterator[str]:
+    """What each job uses or has used, and below it what stands out."""
+    yield plain("resources:")
+    for job in recorded.plan(root, contents=False).jobs:
+        record = results.read_record(job)
+        if words := resources.words(resources.totals(record)):
+            yield f"  {plain(job.name):<38} {words}"
+            yield from (f"    {plain(sentence)}" for sentence in resources.findings(record))
 
 
 def _curves(root: Path, found: BatchStatus) -> Iterator[str]:

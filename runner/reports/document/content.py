@@ -89,6 +89,7 @@ class Content:
     same: tuple[tuple[str, str], ...]  # settings that all jobs have
     comparison: tuple[str, ...]  # lines of text, as `compare` prints them
     resources: Table | None
+    findings: tuple[str, ...]  # on the use of the machine, one for a job
     pictures: tuple[Picture, ...]
     left_out: tuple[str, ...]  # pictures that were too large
     origin: tuple[tuple[str, str], ...]

@@ -14,7 +14,7 @@ from runner.core.state import COMPLETED, LOST, PENDING, RUNNING, Finished, Recor
 from runner.core.text import count, duration, listed, size
 from runner.disk import labels, layout, results
 from runner.disk.reading import read_bytes, read_json
-from runner.reports import best, comparison
+from runner.reports import best, comparison, resources
 from runner.reports.columns import Column
 from runner.reports.comparing import text
 from runner.reports.comparing.compare import Unknown, compare
@@ -26,6 +26,7 @@ from runner.reports.ending import Ranking, best_jobs
 from runner.reports.load_results import load_results
 
 SETTINGS, SETTING = 8, 28  # columns of settings in the table, and characters in a cell
+MOST_FINDINGS = 12
 PICTURES, PICTURE, ALL_PICTURES = 8, 200_000, 1_500_000  # how many, and bytes
 WIDTH = 96  # of the comparison, which is in lines of text
 PACKAGES = ("torch", "numpy", "transformers", "jax", "tensorflow", "lightning")
@@ -57,6 +58,7 @@ def gather(plan: Plan, *, anonymous: bool = False) -> Content:
         same=_same(plan, clean),
         comparison=_comparison(plan, clean),
         resources=_resources(records, clean),
+        findings=_findings(records, clean),
         pictures=pictures,
         left_out=left_out,
         origin=_origin(plan, about, clean),
@@ -186,11 +188,11 @@ def _comparison(plan: Plan, clean: Clean) -> tuple[str, ...]:
 
 def _resources(records: Sequence[Record], clean: Clean) -> Table | None:
     """What the results say of the use of the machine."""
-    found: list[tuple[str, dict[str, Any]]] = []
-    for record in records:
-        used = record.state.result.to_json().get("resources") if isinstance(record.state, Finished) else None
-        if isinstance(used, dict):
-            found.append((record.job.name, {k: v for k, v in used.items() if isinstance(v, int | float)}))
+    found = [
+        (record.job.name, {k: v for k, v in used.items() if isinstance(v, int | float)})
+        for record in records
+        if isinstance(record.state, Finished) and (used := resources.totals(record))
+    ]
     keys = list(dict.fromkeys(key for _, used in found for key in used))
     if not keys:
         return None
@@ -200,10 +202,16 @@ def _resources(records: Sequence[Record], clean: Clean) -> Table | None:
     return Table(("job", *(clean(key.replace("_", " ")) for key in keys)), tuple(rows))
 
 
+def _findings(records: Sequence[Record], clean: Clean) -> tuple[str, ...]:
+    found = [(record.job.name, sentence) for record in records for sentence in resources.findings(record)]
+    more = [f"and {len(found) - MOST_FINDINGS} more"] if len(found) > MOST_FINDINGS else []
+    return (*(clean(f"{name}: {sentence}") for name, sentence in found[:MOST_FINDINGS]), *more)
+
+
 def _amount(key: str, value: float | None) -> str:
     if value is None:
         return ""
-    if key.endswith(("_bytes", "rss", "pss")):
+    if key.endswith(("_bytes", "rss", "_memory", "swap")):
         return size(value)
     return duration(value) if "seconds" in key else best.number(value)
 

@@ -40,6 +40,8 @@ def _lines(found: Content) -> Iterator[str]:
         yield from _block(found.comparison)
     if found.resources is not None:
         yield from ("", "### Resources", "")
+        yield from (f"- {_text(line)}" for line in found.findings)
+        yield from ("",) if found.findings else ()
         yield from _table(found.resources)
     yield from ("", "### How it was made", "")
     yield from (f"- {_text(name)}: {_text(value)}" for name, value in found.origin)

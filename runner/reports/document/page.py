@@ -206,6 +206,7 @@ def _comparison(found: Content) -> Iterator[str]:
 def _resources(found: Content) -> Iterator[str]:
     if found.resources is not None:
         yield "<section><h2>Resources</h2>"
+        yield from (f"<p>{_text(line)}</p>" for line in found.findings)
         yield from _table(found.resources, "Resources")
         yield "</section>"
 

@@ -37,7 +37,7 @@ def content(text: str = "job", jobs: int = 1) -> Content:
     return Content(
         name=text, sentence=f"{text}: 1 failed.", unfinished=text, period=text, note=text, failures=(failure,),
         more_failures=2, best=(text,), table=Table(("job", "state", "val/loss"), (row,) * jobs, 0),
-        charts=(Chart(text, "step", curves, 3),), same=((text, text),), comparison=(text,),
+        findings=(text,), charts=(Chart(text, "step", curves, 3),), same=((text, text),), comparison=(text,),
         resources=Table(("job", text), ((Cell(text), Cell("1", right=True)),)),
         pictures=(Picture(text, "png", PNG),), left_out=(text,), origin=((text, text),),
     )  # fmt: skip

@@ -1,0 +1,42 @@
+"""resources.jsonl in a job's folder: what the job used of the machine, a row for each look at it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from runner.core.fields import LARGEST_WHOLE, is_number
+from runner.disk import layout
+from runner.disk.append_log import APPEND
+from runner.disk.place import Place
+from runner.disk.reading import read_bytes
+
+
+def append(folder: Place, row: Mapping[str, Any]) -> None:
+    """Add a row. Raises OSError."""
+    descriptor = (folder / layout.RESOURCES).open(APPEND)
+    try:
+        os.write(descriptor, (json.dumps(row, separators=(",", ":")) + "\n").encode())
+    finally:
+        os.close(descriptor)
+
+
+def read(folder: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
+    """The rows that can be read, in order; none where there is no file. Numbers are finite."""
+    try:
+        lines = read_bytes(layout.JobPaths(folder)[layout.RESOURCES]).splitlines()
+    except OSError:
+        return
+    for line in lines:
+        try:
+            row = json.loads(line, parse_constant=lambda word: None)
+        except (ValueError, RecursionError):  # the last one, of a runner that was killed while it wrote
+            continue
+        if isinstance(row, dict):
+            yield {key: value for key, value in row.items() if key in ("time", "gpus") or is_finite(value)}
+
+
+def is_finite(value: Any) -> bool:
+    return is_number(value) and abs(value) < LARGEST_WHOLE

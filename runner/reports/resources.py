@@ -1,0 +1,170 @@
+"""What a job used of the machine: totals over the rows of resources.jsonl, and findings in words with numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from statistics import linear_regression, mean
+from typing import Any
+
+import psutil
+
+from runner.core.fields import is_number
+from runner.core.state import Finished, Record
+from runner.core.text import duration, size
+from runner.disk import resources
+
+Rows = Sequence[Mapping[str, Any]]
+
+ENOUGH = 12  # rows: a finding needs a minute
+IDLE, BUSY = 20.0, 90.0  # per cent: a GPU that waits, and a core that does not
+WAITING = 0.3  # part of the time from which a waiting GPU is told
+GROWTH = 0.05  # part of the memory of the machine an hour from which growing memory is told
+HOT = 0x8 | 0x20 | 0x40 | 0x80  # NVML's reasons for a lower clock: hardware slowdown, thermal, power brake
+NVML_ENERGY = "counter"
+
+
+def totals(record: Record) -> dict[str, float | int | str]:
+    """What the result says, and what was seen while the job ran; only what is known. Bytes, seconds, joules.
+
+    `max_memory` is the most that all processes used together: `memory_how` says whether shared pages count once (pss)
+    or once for each process (rss), which is an upper bound.
+    """
+    found: dict[str, float | int | str] = {}
+    if isinstance(record.state, Finished):
+        entry = record.state.result.to_json().get("resources")
+        if isinstance(entry, dict):
+            found |= {str(key): value for key, value in entry.items() if is_number(value) or isinstance(value, str)}
+    return found | seen(list(resources.read(record.job.out_dir)))
+
+
+def words(found: Mapping[str, float | int | str]) -> str:
+    """The totals in a line: `12.3 s of processor time, 1.2 GiB, GPUs 41 % busy`."""
+    parts = []
+    numbers = {key: value for key, value in found.items() if not isinstance(value, str)}
+    memory = numbers.get("max_memory", numbers.get("max_rss"))
+    if (seconds := numbers.get("cpu_seconds")) is not None:
+        parts.append(f"{duration(seconds)} of processor time")
+    if memory is not None:
+        bound = "" if found.get("memory_how") == "pss" else "at most " if "max_memory" in found else "at least "
+        parts.append(f"{bound}{size(memory)}")
+    if (busy := numbers.get("gpu_utilization_percent")) is not None:
+        parts.append(f"GPUs {busy:.0f} % busy")
+    if (gpu := numbers.get("max_gpu_memory_bytes")) is not None:
+        parts.append(f"{size(gpu)} of a GPU")
+    if (joules := numbers.get("energy_joules")) is not None:
+        shared = ", with others" if found.get("energy_how") == "shared" else ""
+        parts.append(f"{joules / 3.6e6:.2f} kWh by GPUs{shared}")
+    return ", ".join(parts)
+
+
+def seen(rows: Rows) -> dict[str, float | int | str]:
+    """The totals that follow from the rows."""
+    found: dict[str, float | int | str] = {}
+    for how in ("pss", "rss"):
+        if known := [row[how] for row in rows if how in row]:
+            found |= {"max_memory": max(known), "memory_how": how}
+            break
+    for key in ("swap", "read_bytes", "write_bytes", "processes"):
+        if known := [row[key] for row in rows if key in row]:
+            found[f"max_{key}" if key in ("swap", "processes") else key] = max(known)
+    gpus = by_gpu(rows)
+    busy = [entry["utilization"] for entries in gpus.values() for entry in entries if "utilization" in entry]
+    memory = [entry["memory"] for entries in gpus.values() for entry in entries if "memory" in entry]
+    joules = [used for entries in gpus.values() if (used := energy(entries)) is not None]
+    if busy:
+        found["gpu_utilization_percent"] = round(mean(busy), 1)
+    if memory:
+        found["max_gpu_memory_bytes"] = max(memory)
+    if joules:
+        shared = any("others" in entry for entries in gpus.values() for entry in entries)
+        found |= {"energy_joules": round(sum(joules)), "energy_how": "shared" if shared else NVML_ENERGY}
+    return found
+
+
+def by_gpu(rows: Rows) -> dict[str, list[Mapping[str, Any]]]:
+    """UUID -> its entries, in order."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        gpus = row.get("gpus")
+        for entry in gpus if isinstance(gpus, list) else ():
+            if isinstance(entry, dict) and isinstance(entry.get("uuid"), str):
+                found.setdefault(entry["uuid"], []).append(entry)
+    return found
+
+
+def energy(entries: Sequence[Mapping[str, Any]]) -> float | None:
+    """Joules between the first and the last look, by the counter of the GPU; one that fell was set to zero."""
+    counts = [entry["energy_mj"] for entry in entries if is_number(entry.get("energy_mj"))]
+    if len(counts) < 2:
+        return None
+    return float(sum(max(after - before, 0) for before, after in pairwise(counts)) / 1000)
+
+
+def findings(record: Record, memory_of_machine: int | None = None) -> list[str]:
+    """Sentences on one job, the most useful first; none where nothing stands out."""
+    rows = list(resources.read(record.job.out_dir))
+    if len(rows) < ENOUGH:
+        return []
+    limit = memory_of_machine or psutil.virtual_memory().total
+    given = record.state.result.gpus if isinstance(record.state, Finished) else ()
+    return [*_waits(rows), *_unused(rows, given), *_grows(rows, limit), *_swaps(rows), *_is_hot(rows)]
+
+
+def _waits(rows: Rows) -> Iterable[str]:
+    """A GPU that waits while the processor is busy is waiting for data."""
+    known = [row for row in rows if _utilizations(row) and "cpu_percent" in row]
+    if len(known) < ENOUGH:
+        return
+    idle = [row for row in known if mean(_utilizations(row)) < IDLE]
+    part = len(idle) / len(known)
+    if part >= WAITING:
+        cpu = mean(row["cpu_percent"] for row in idle)
+        reason = f"while its processes kept {cpu / 100:.1f} cores busy: " + (
+            "the GPU waits for data" if cpu >= BUSY else "both wait, for a disk, a network or a lock"
+        )
+        yield f"its GPUs were idle {part:.0%} of the time, {reason}"
+
+
+def _utilizations(row: Mapping[str, Any]) -> list[float]:
+    gpus = row.get("gpus")
+    entries = [entry for entry in gpus if isinstance(entry, dict)] if isinstance(gpus, list) else []
+    return [entry["utilization"] for entry in entries if is_number(entry.get("utilization"))]
+
+
+def _unused(rows: Rows, given: Sequence[str]) -> Iterable[str]:
+    used = len(by_gpu(rows))
+    if used and len(given) > used:
+        yield f"it was given {len(given)} GPUs and used {used}"
+
+
+def _grows(rows: Rows, limit: int) -> Iterable[str]:
+    """The second half of the time: programs allocate at their start."""
+    how = "pss" if sum("pss" in row for row in rows) >= ENOUGH else "rss"
+    points = [(row["elapsed"], row[how]) for row in rows if how in row and "elapsed" in row]
+    points = points[len(points) // 2 :]
+    if len(points) < ENOUGH // 2 or points[0][0] == points[-1][0]:
+        return
+    slope, start = linear_regression([x for x, _ in points], [y for _, y in points])
+    last, hourly = points[-1][1], slope * 3600
+    grown = slope * (points[-1][0] - points[0][0])
+    spread = max(abs(y - (start + slope * x)) for x, y in points)
+    if hourly < GROWTH * limit or grown < 2 * spread:  # it rises and falls
+        return
+    left = max(limit - last, 0) / slope
+    yield f"its memory grows by {size(hourly)} an hour; the machine's {size(limit)} would be full in {duration(left)}"
+
+
+def _swaps(rows: Rows) -> Iterable[str]:
+    most = max((row["swap"] for row in rows if "swap" in row), default=0)
+    if most > 1 << 28:
+        yield f"up to {size(most)} of its memory were on disk (swap), which makes it slow"
+
+
+def _is_hot(rows: Rows) -> Iterable[str]:
+    for entries in by_gpu(rows).values():
+        known = [entry for entry in entries if isinstance(entry.get("throttle"), int)]
+        hot = [entry for entry in known if entry["throttle"] & HOT]
+        if len(known) >= ENOUGH and len(hot) >= len(known) / 10:
+            index = known[0].get("index")
+            yield f"GPU {index} lowered its clock for heat or power {len(hot) / len(known):.0%} of the time"
