@@ -64,6 +64,14 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """The end of a text file of a job. `path` is relative to the batch."""
+
+    path: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """A PNG or JPEG file of a job. `path` is relative to the batch."""
 
@@ -90,6 +98,7 @@ class Content:
     comparison: tuple[str, ...]  # lines of text, as `compare` prints them
     resources: Table | None
     findings: tuple[str, ...]  # on the use of the machine, one for a job
+    samples: tuple[Sample, ...]
     pictures: tuple[Picture, ...]
     left_out: tuple[str, ...]  # pictures that were too large
     origin: tuple[tuple[str, str], ...]

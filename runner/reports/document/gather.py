@@ -13,13 +13,14 @@ from runner.core.job import Plan
 from runner.core.state import COMPLETED, LOST, PENDING, RUNNING, Finished, Record
 from runner.core.text import count, duration, listed, size
 from runner.disk import labels, layout, results
-from runner.disk.reading import read_bytes, read_json
+from runner.disk.reading import read_json
 from runner.reports import best, comparison, resources
 from runner.reports.columns import Column
 from runner.reports.comparing import text
 from runner.reports.comparing.compare import Unknown, compare
+from runner.reports.document import attached
 from runner.reports.document.clean import Clean
-from runner.reports.document.content import Cell, Content, Picture, Table
+from runner.reports.document.content import Cell, Content, Table
 from runner.reports.document.curves import charts
 from runner.reports.document.failed import failures
 from runner.reports.ending import Ranking, best_jobs
@@ -27,10 +28,8 @@ from runner.reports.load_results import load_results
 
 SETTINGS, SETTING = 8, 28  # columns of settings in the table, and characters in a cell
 MOST_FINDINGS = 12
-PICTURES, PICTURE, ALL_PICTURES = 8, 200_000, 1_500_000  # how many, and bytes
 WIDTH = 96  # of the comparison, which is in lines of text
 PACKAGES = ("torch", "numpy", "transformers", "jax", "tensorflow", "lightning")
-KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
 
 
 def gather(plan: Plan, *, anonymous: bool = False) -> Content:
@@ -42,7 +41,7 @@ def gather(plan: Plan, *, anonymous: bool = False) -> Content:
     ranking = Ranking(records)
     settings = comparison.varied(plan.jobs)
     failed, more = failures(plan, records, clean)
-    pictures, left_out = _pictures(plan, clean)
+    pictures, left_out = attached.pictures(plan, clean)
     note = labels.read(plan.root).note
     return Content(
         name=clean(plan.root.name),
@@ -59,6 +58,7 @@ def gather(plan: Plan, *, anonymous: bool = False) -> Content:
         comparison=_comparison(plan, clean),
         resources=_resources(records, clean),
         findings=_findings(records, clean),
+        samples=attached.samples(plan, clean),
         pictures=pictures,
         left_out=left_out,
         origin=_origin(plan, about, clean),
@@ -214,39 +214,6 @@ def _amount(key: str, value: float | None) -> str:
     if key.endswith(("_bytes", "rss", "_memory", "swap")):
         return size(value)
     return duration(value) if "seconds" in key else best.number(value)
-
-
-def _pictures(plan: Plan, clean: Clean) -> tuple[tuple[Picture, ...], tuple[str, ...]]:
-    """Pictures in the folders of jobs, those of the first jobs first, as many as fit."""
-    found: list[Picture] = []
-    left_out: list[str] = []
-    total = 0
-    for path in _picture_files(plan):
-        name = clean(os.path.relpath(path, plan.root))
-        try:
-            content = read_bytes(path, PICTURE, links=True)
-        except OSError:
-            left_out.append(name)
-            continue
-        kind = next((kind for begin, kind in KINDS.items() if content.startswith(begin)), None)
-        if kind is None:
-            continue
-        if len(found) == PICTURES or total + len(content) > ALL_PICTURES:
-            left_out.append(name)
-            continue
-        total += len(content)
-        found.append(Picture(name, kind, content))
-    return tuple(found), tuple(left_out)
-
-
-def _picture_files(plan: Plan) -> Iterable[str]:
-    for job in plan.jobs:
-        for folder in (job.out_dir, job.out_dir / "plots", job.out_dir / "figures"):
-            try:
-                names = sorted(os.listdir(folder))  # noqa: PTH208 - names, and not paths
-            except OSError:
-                continue
-            yield from (f"{folder}/{name}" for name in names if name.lower().endswith((".png", ".jpg", ".jpeg")))
 
 
 def _origin(plan: Plan, about: Sequence[Mapping[str, Any]], clean: Clean) -> tuple[tuple[str, str], ...]:

@@ -43,6 +43,9 @@ def _lines(found: Content) -> Iterator[str]:
         yield from (f"- {_text(line)}" for line in found.findings)
         yield from ("",) if found.findings else ()
         yield from _table(found.resources)
+    for one in found.samples:
+        yield from ("", f"### Sample: {_text(one.path)}", "")
+        yield from _block(one.lines)
     yield from ("", "### How it was made", "")
     yield from (f"- {_text(name)}: {_text(value)}" for name, value in found.origin)
 

@@ -31,7 +31,7 @@ def _style() -> str:
 def page(found: Content) -> bytes:
     """The file."""
     parts = [*_head(found), "<main>", *_first(found)]
-    for section in (_failures, _best, _jobs, _charts, _settings, _comparison, _resources, _pictures, _origin):
+    for section in (_failures, _best, _jobs, _charts, _settings, _comparison, _resources, _samples, _pictures, _origin):
         parts += section(found)
     return "\n".join([*parts, "</main>", "</body></html>", ""]).encode(errors="replace")
 
@@ -208,6 +208,16 @@ def _resources(found: Content) -> Iterator[str]:
         yield "<section><h2>Resources</h2>"
         yield from (f"<p>{_text(line)}</p>" for line in found.findings)
         yield from _table(found.resources, "Resources")
+        yield "</section>"
+
+
+def _samples(found: Content) -> Iterator[str]:
+    if found.samples:
+        yield "<section><h2>Samples</h2>"
+        for place, one in enumerate(found.samples):
+            name, shown = _text(one.path), " open" if place == 0 else ""
+            yield f"<details{shown}><summary>{name}</summary>"
+            yield f'<pre tabindex="0" role="region" aria-label="{name}">{log_html(one.lines)}</pre></details>'
         yield "</section>"
 
 

@@ -12,7 +12,7 @@ import pytest
 from runner.reports import series
 from runner.reports.document import axis, svg
 from runner.reports.document.clean import Clean
-from runner.reports.document.content import Cell, Chart, Content, Curve, Failure, Picture, Table
+from runner.reports.document.content import Cell, Chart, Content, Curve, Failure, Picture, Sample, Table
 from runner.reports.document.log_html import log_html
 from runner.reports.document.markdown import markdown
 from runner.reports.document.page import page
@@ -39,7 +39,8 @@ def content(text: str = "job", jobs: int = 1) -> Content:
         more_failures=2, best=(text,), table=Table(("job", "state", "val/loss"), (row,) * jobs, 0),
         findings=(text,), charts=(Chart(text, "step", curves, 3),), same=((text, text),), comparison=(text,),
         resources=Table(("job", text), ((Cell(text), Cell("1", right=True)),)),
-        pictures=(Picture(text, "png", PNG),), left_out=(text,), origin=((text, text),),
+        samples=(Sample(text, (text, "a line")),), pictures=(Picture(text, "png", PNG),), left_out=(text,),
+        origin=((text, text),),
     )  # fmt: skip
 
 
