@@ -23,6 +23,12 @@ def append(folder: Place, row: Mapping[str, Any]) -> None:
         os.close(descriptor)
 
 
+def free(folder: Place) -> int:
+    """Bytes that are free, for us, on the disk of a folder. Raises OSError."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
 def read(folder: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     """The rows that can be read, in order; none where there is no file. Numbers are finite."""
     try:

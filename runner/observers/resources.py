@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TextIO
 
 from runner.core import clock
@@ -24,14 +25,14 @@ from runner.gpus.devices import Gpu, Snapshot
 from runner.gpus.looker import Looker
 from runner.gpus.peaks import is_below
 from runner.observers.registry import ObserverContext
-from runner.processes import usage
+from runner.processes import memory_limit, usage
 from runner.processes.usage import Process, Usage
 from runner.reports import resources as reports
 
 MOST = 0.002  # of one core
 FIRST, FREQUENT, USUAL = 1.0, 60.0, 5.0  # seconds: between looks at a job of up to FREQUENT; between later ones
 ROWS = 2000  # a job that is older than ROWS * USUAL is looked at once in each 1 / ROWS of its age
-EXACT_EVERY = 6  # looks: memory without counting shared pages twice
+EXACT_EVERY = 6  # looks: memory without counting shared pages twice, its limit, and what is free on the disk
 SHOWN = 5  # findings at the end of a batch
 GPUS_EVERY = 30.0  # seconds between looks at the GPUs, each a process of its own
 
@@ -89,6 +90,10 @@ class Resources:
         """The jobs that run."""
         return list(self._jobs.values())
 
+    @cached_property
+    def _limit(self) -> int:
+        return memory_limit.limit()
+
     def _started(self, record: Record) -> None:
         state, now = record.state, self._now()
         if isinstance(state, Running) and state.host is None and state.pid not in (0, os.getpid()):
@@ -111,7 +116,8 @@ class Resources:
             job.supervisor = found[job.pid].parent
         if job.supervisor is None:
             return
-        used = usage.usage(job.supervisor, found, exact=job.looks % EXACT_EVERY == 0)
+        exact = job.looks % EXACT_EVERY == 0
+        used = usage.usage(job.supervisor, found, exact=exact)
         if used is None:
             return
         job.looks += 1
@@ -119,6 +125,8 @@ class Resources:
         if gpus := [_gpu(gpu, job.supervisor, found) for gpu in self._snapshot.gpus if self._is_of(gpu, job, found)]:
             row["gpus"] = gpus
         try:
+            if exact:
+                row |= {"memory_limit": self._limit, "disk_free": resources.free(job.folder)}
             resources.append(job.folder, row)
         except OSError:  # a full disk: the job's own records come first
             return

@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
-_GROUPS = Path("/sys/fs/cgroup")
-_OWN_GROUPS = Path("/proc/self/cgroup")
+from runner.processes import control_groups
 
 
-def usable(groups: Path = _GROUPS, own: Path = _OWN_GROUPS) -> float:
+def usable(groups: Path = control_groups.GROUPS, own: Path = control_groups.OWN) -> float:
     """A container with a quota of one and a half CPUs has 1.5, however many the machine has."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min([float(allowed), *_quotas(groups, own)])
-
-
-def _quotas(groups: Path, own: Path) -> Iterator[float]:
-    """The quotas of our groups and of all that contain them, in CPUs. Both versions of control groups."""
-    try:
-        lines = own.read_text().splitlines()
-    except OSError:  # not Linux
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        root = groups / "cpu" if controllers else groups
-        folder = root / path.lstrip("/")
-        for place in (folder, *folder.parents):
-            if place.is_relative_to(root) and (quota := _quota(place)) is not None:
-                yield quota
+    quotas = map(_quota, control_groups.folders("cpu", groups, own))
+    return min([float(allowed), *(quota for quota in quotas if quota is not None)])
 
 
 def _quota(folder: Path) -> float | None:

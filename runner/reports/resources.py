@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from statistics import linear_regression, mean
-from typing import Any
-
-import psutil
+from typing import Any, NamedTuple
 
 from runner.core.fields import is_number
 from runner.core.state import Finished, Record
@@ -19,7 +17,8 @@ Rows = Sequence[Mapping[str, Any]]
 ENOUGH = 12  # rows: a finding needs a minute
 IDLE, BUSY = 20.0, 90.0  # per cent: a GPU that waits, and a core that does not
 WAITING = 0.3  # part of the time from which a waiting GPU is told
-GROWTH = 0.05  # part of the memory of the machine an hour from which growing memory is told
+GROWTH = 0.05  # part of the memory that a job may use, an hour, from which growing memory is told
+SOON, LEAST_FILLED = 86400.0, 1 << 28  # a disk that fills is told: seconds until it is full, and bytes that it lost
 HOT = 0x8 | 0x20 | 0x40 | 0x80  # NVML's reasons for a lower clock: hardware slowdown, thermal, power brake
 NVML_ENERGY = "counter"
 
@@ -101,14 +100,13 @@ def energy(entries: Sequence[Mapping[str, Any]]) -> float | None:
     return float(sum(max(after - before, 0) for before, after in pairwise(counts)) / 1000)
 
 
-def findings(record: Record, memory_of_machine: int | None = None) -> list[str]:
+def findings(record: Record) -> list[str]:
     """Sentences on one job, the most useful first; none where nothing stands out."""
     rows = list(resources.read(record.job.out_dir))
     if len(rows) < ENOUGH:
         return []
-    limit = memory_of_machine or psutil.virtual_memory().total
     given = record.state.result.gpus if isinstance(record.state, Finished) else ()
-    return [*_waits(rows), *_unused(rows, given), *_grows(rows, limit), *_swaps(rows), *_is_hot(rows)]
+    return [*_waits(rows), *_unused(rows, given), *_grows(rows), *_fills(rows), *_swaps(rows), *_is_hot(rows)]
 
 
 def _waits(rows: Rows) -> Iterable[str]:
@@ -138,21 +136,48 @@ def _unused(rows: Rows, given: Sequence[str]) -> Iterable[str]:
         yield f"it was given {len(given)} GPUs and used {used}"
 
 
-def _grows(rows: Rows, limit: int) -> Iterable[str]:
-    """The second half of the time: programs allocate at their start."""
+def _grows(rows: Rows) -> Iterable[str]:
+    limit = next((row["memory_limit"] for row in reversed(rows) if "memory_limit" in row), None)
     how = "pss" if sum("pss" in row for row in rows) >= ENOUGH else "rss"
-    points = [(row["elapsed"], row[how]) for row in rows if how in row and "elapsed" in row]
+    course = _course(rows, how)
+    if limit is None or course is None or course.slope * 3600 < GROWTH * limit:
+        return
+    hourly, left = course.slope * 3600, max(limit - course.last, 0) / course.slope
+    yield f"its memory grows by {size(hourly)} an hour; the limit of {size(limit)} would be reached in {duration(left)}"
+
+
+def _fills(rows: Rows) -> Iterable[str]:
+    course = _course(rows, "disk_free")
+    if course is None or course.slope >= 0 or course.changed > -LEAST_FILLED:
+        return
+    left = course.last / -course.slope
+    if left < SOON:
+        hourly = f"{size(course.last)} free and loses {size(-course.slope * 3600)} an hour"
+        yield f"the disk with its folder has {hourly}; it would be full in {duration(left)}"
+
+
+class Course(NamedTuple):
+    """A line through values over time: its slope a second, by how much it rose, and the last value."""
+
+    slope: float
+    changed: float
+    last: float
+
+
+def _course(rows: Rows, key: str) -> Course | None:
+    """That of the second half of the time, as programs allocate at their start; None for values that do not change
+    steadily: that rise and fall, or step once."""
+    points = [(row["elapsed"], row[key]) for row in rows if key in row and "elapsed" in row]
     points = points[len(points) // 2 :]
     if len(points) < ENOUGH // 2 or points[0][0] == points[-1][0]:
-        return
+        return None
     slope, start = linear_regression([x for x, _ in points], [y for _, y in points])
-    last, hourly = points[-1][1], slope * 3600
-    grown = slope * (points[-1][0] - points[0][0])
+    changed = slope * (points[-1][0] - points[0][0])
     spread = max(abs(y - (start + slope * x)) for x, y in points)
-    if hourly < GROWTH * limit or grown < 2 * spread:  # it rises and falls
-        return
-    left = max(limit - last, 0) / slope
-    yield f"its memory grows by {size(hourly)} an hour; the machine's {size(limit)} would be full in {duration(left)}"
+    quarters = [mean(y for _, y in points[len(points) * n // 4 : len(points) * (n + 1) // 4]) for n in range(4)]
+    slowest = min((after - before) * slope for before, after in pairwise(quarters))
+    steady = abs(changed) >= 2 * spread and slowest >= changed * slope / 10
+    return Course(slope, changed, points[-1][1]) if slope and steady else None
 
 
 def _swaps(rows: Rows) -> Iterable[str]:

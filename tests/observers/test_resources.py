@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +84,8 @@ def test_a_row_has_what_is_known(tmp_path):
         clock.now += 1
         watch(Tick())
     first, second = rows(folder)
+    assert 0 < first["memory_limit"] <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert 0 < first["disk_free"] <= shutil.disk_usage(folder).total and "disk_free" not in second
     assert first["cpu_seconds"] == 5.0 and "cpu_percent" not in first and second["cpu_percent"] == 0.0
     assert (first["processes"], first["threads"], first["rss"]) == (2, 5, 2 << 20)
     assert first["gpus"] == [

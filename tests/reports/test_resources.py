@@ -30,7 +30,8 @@ def record(folder: Path, rows: list[dict[str, Any]], **entries: Any) -> Record:
 def course(number: int = 40, **columns: Any) -> list[dict[str, Any]]:
     """Rows five seconds apart; a column is a value or a function of the place."""
     return [
-        {"elapsed": 5.0 * n, **{key: value(n) if callable(value) else value for key, value in columns.items()}}
+        {"elapsed": 5.0 * n, "memory_limit": 64 * GIB}
+        | {key: value(n) if callable(value) else value for key, value in columns.items()}
         for n in range(number)
     ]
 
@@ -48,9 +49,19 @@ def gpu(number: int = 0, **more: Any) -> dict[str, Any]:
          "its GPUs were idle 100% of the time, while its processes kept 0.0 cores busy: both wait, for a disk, a "
          "network or a lock"),
         ({"gpus": lambda n: [gpu(utilization=97)], "cpu_percent": 100.0}, None),
-        ({"pss": lambda n: 2 * GIB + n * (GIB // 100)}, "its memory grows by 7.2 GiB an hour; the machine's 64.0 GiB "
-         "would be full in 8 h 33 min"),
+        ({"pss": lambda n: 2 * GIB + n * (GIB // 100)}, "its memory grows by 7.2 GiB an hour; the limit of 64.0 GiB "
+         "would be reached in 8 h 33 min"),
+        ({"pss": lambda n: 2 * GIB + n * (GIB // 100), "memory_limit": 16 * GIB}, "its memory grows by 7.2 GiB an "
+         "hour; the limit of 16.0 GiB would be reached in 1 h 53 min"),
+        ({"pss": lambda n: 2 * GIB + n * (GIB // 100), "memory_limit": 1 << 50}, None),
+        ({"disk_free": lambda n: 100 * GIB - n * GIB // 10}, "the disk with its folder has 96.1 GiB free and loses "
+         "72.0 GiB an hour; it would be full in 1 h 20 min"),
+        ({"disk_free": lambda n: 100 * GIB + n * GIB}, None),
+        ({"disk_free": lambda n: 100 * GIB - n * (GIB >> 9)}, None),
+        ({"disk_free": lambda n: 4096 * GIB - n * GIB // 10}, None),
+        ({"disk_free": lambda n: (9 if n < 30 else 8) * GIB}, None),
         ({"pss": lambda n: (2 + n % 5) * GIB}, None),
+        ({"pss": lambda n: (9 if n < 30 else 10) * GIB}, None),
         ({"pss": lambda n: min(n, 10) * GIB}, None),
         ({"rss": GIB, "swap": GIB}, "up to 1.0 GiB of its memory were on disk (swap), which makes it slow"),
         ({"gpus": lambda n: [gpu(throttle=0x40 if n < 20 else 0, utilization=99)]},
@@ -59,7 +70,7 @@ def gpu(number: int = 0, **more: Any) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_what_stands_out_is_said_with_numbers(tmp_path, columns, expected):
-    found = resources.findings(record(tmp_path / "a", course(**columns)), 64 * GIB)
+    found = resources.findings(record(tmp_path / "a", course(**columns)))
     assert found == ([] if expected is None else [expected])
 
 
