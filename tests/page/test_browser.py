@@ -29,6 +29,8 @@ OPTIONS = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 EVIL = "<img src=x onerror=document.title='taken'><script>document.title='taken'</script>"
+TOO_WIDE = """() => document.documentElement.scrollWidth <= 390 ? [] : ["wide", ...document.querySelectorAll("*")]
+    .filter((one) => one.getBoundingClientRect().right > 390).map((one) => one.outerHTML.slice(0, 80))"""
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +107,21 @@ def test_text_of_a_job_stays_text(chromium: Any, address: str) -> None:
     assert "night" in page.title()
     page.goto(f"{address}#b=night&pick=0&key=lr")
     page.wait_for_selector(".chart canvas")
+    assert errors == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_sticks_out_of_a_narrow_screen(chromium: Any, address: str, scheme: str) -> None:
+    page, errors = opened(chromium, address, viewport={"width": 390, "height": 800}, color_scheme=scheme)
+    for place, drawn in (
+        ("#b=night&pick=0", ".chart canvas"),  # with a metric whose name is long
+        ("#b=night&j=0", ".log div"),
+        ("#b=night&j=0&tab=config", "td"),
+        ("#b=night&j=0&tab=files", "dl"),
+    ):
+        page.goto(address + place)
+        page.wait_for_selector(drawn)
+        assert page.evaluate(TOO_WIDE) == []
     assert errors == []
 
 

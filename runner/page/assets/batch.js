@@ -110,13 +110,15 @@ export function batchView(name, params, go, readOnly) {
   const timer = setInterval(look_, 250);
   look_();
   const dark = matchMedia("(prefers-color-scheme: dark)"), redraw = () => { plotted = null; curves(); };
-  dark.addEventListener("change", redraw); addEventListener("resize", redraw);
+  let wide = 0;
+  const watcher = new ResizeObserver(() => { if (Math.abs(place.clientWidth - wide) > 1) { wide = place.clientWidth; requestAnimationFrame(() => { if (!closed && version) redraw(); }); } });
+  dark.addEventListener("change", redraw); watcher.observe(place);
   const element = make("div", {}, title, words, orders, failures, running, make("h2", { text: "Curves" }),
     make("div", { class: "bar" }, make("label", {}, "Metric", key), make("label", {}, log, "Log scale"), make("label", {}, "Smoothing", smooth), back), place, legend, values,
     make("h2", { text: "Jobs" }), make("div", { class: "bar" }, filter), make("div", { class: "scroll" }, make("table", {}, head, body)));
   return {
     element, name, job: (i) => jobs.get(i), version: () => version, look: look_, doing,
-    close() { closed = true; clearInterval(timer); dark.removeEventListener("change", redraw); removeEventListener("resize", redraw); if (chart) chart.destroy(); },
+    close() { closed = true; clearInterval(timer); dark.removeEventListener("change", redraw); watcher.disconnect(); if (chart) chart.destroy(); },
     key(pressed) {
       const rows = [...body.children], move = (by) => { row = Math.max(0, Math.min(rows.length - 1, row + by)); rows.forEach((one, at) => one.classList.toggle("current", at === row)); if (rows[row]) { rows[row].querySelector("a").focus(); rows[row].scrollIntoView({ block: "nearest" }); } };
       const act = { j: () => move(1), k: () => move(-1), "/": () => filter.focus(), x: () => { if (rows[row]) rows[row].querySelector("input").click(); }, ".": () => { const first = orders.querySelector("button"); if (first) first.focus(); } }[pressed];
