@@ -17,6 +17,7 @@ Rows = Sequence[Mapping[str, Any]]
 ENOUGH = 12  # rows: a finding needs a minute
 IDLE, BUSY = 20.0, 90.0  # per cent: a GPU that waits, and a core that does not
 WAITING = 0.3  # part of the time from which a waiting GPU is told
+LONG = 600.0  # seconds over which a value has to change: a short job only fills its memory
 GROWTH = 0.05  # part of the memory that a job may use, an hour, from which growing memory is told
 SOON, LEAST_FILLED = 86400.0, 1 << 28  # a disk that fills is told: seconds until it is full, and bytes that it lost
 HOT = 0x8 | 0x20 | 0x40 | 0x80  # NVML's reasons for a lower clock: hardware slowdown, thermal, power brake
@@ -169,7 +170,7 @@ def _course(rows: Rows, key: str) -> Course | None:
     steadily: that rise and fall, or step once."""
     points = [(row["elapsed"], row[key]) for row in rows if key in row and "elapsed" in row]
     points = points[len(points) // 2 :]
-    if len(points) < ENOUGH // 2 or points[0][0] == points[-1][0]:
+    if len(points) < ENOUGH // 2 or points[-1][0] - points[0][0] < LONG:
         return None
     slope, start = linear_regression([x for x, _ in points], [y for _, y in points])
     changed = slope * (points[-1][0] - points[0][0])

@@ -27,7 +27,7 @@ def record(folder: Path, rows: list[dict[str, Any]], **entries: Any) -> Record:
     return Record(job, state, 1)
 
 
-def course(number: int = 40, **columns: Any) -> list[dict[str, Any]]:
+def course(number: int = 300, **columns: Any) -> list[dict[str, Any]]:
     """Rows five seconds apart; a column is a value or a function of the place."""
     return [
         {"elapsed": 5.0 * n, "memory_limit": 64 * GIB}
@@ -50,21 +50,22 @@ def gpu(number: int = 0, **more: Any) -> dict[str, Any]:
          "network or a lock"),
         ({"gpus": lambda n: [gpu(utilization=97)], "cpu_percent": 100.0}, None),
         ({"pss": lambda n: 2 * GIB + n * (GIB // 100)}, "its memory grows by 7.2 GiB an hour; the limit of 64.0 GiB "
-         "would be reached in 8 h 33 min"),
+         "would be reached in 8 h 11 min"),
         ({"pss": lambda n: 2 * GIB + n * (GIB // 100), "memory_limit": 16 * GIB}, "its memory grows by 7.2 GiB an "
-         "hour; the limit of 16.0 GiB would be reached in 1 h 53 min"),
+         "hour; the limit of 16.0 GiB would be reached in 1 h 31 min"),
         ({"pss": lambda n: 2 * GIB + n * (GIB // 100), "memory_limit": 1 << 50}, None),
-        ({"disk_free": lambda n: 100 * GIB - n * GIB // 10}, "the disk with its folder has 96.1 GiB free and loses "
-         "72.0 GiB an hour; it would be full in 1 h 20 min"),
+        ({"disk_free": lambda n: 100 * GIB - n * GIB // 10}, "the disk with its folder has 70.1 GiB free and loses "
+         "72.0 GiB an hour; it would be full in 58 min 25 s"),
         ({"disk_free": lambda n: 100 * GIB + n * GIB}, None),
         ({"disk_free": lambda n: 100 * GIB - n * (GIB >> 9)}, None),
         ({"disk_free": lambda n: 4096 * GIB - n * GIB // 10}, None),
         ({"disk_free": lambda n: (9 if n < 30 else 8) * GIB}, None),
+        ({"pss": lambda n: 2 * GIB + n * (GIB // 100), "elapsed": lambda n: n / 10}, None),  # it fills, in a short job
         ({"pss": lambda n: (2 + n % 5) * GIB}, None),
         ({"pss": lambda n: (9 if n < 30 else 10) * GIB}, None),
         ({"pss": lambda n: min(n, 10) * GIB}, None),
         ({"rss": GIB, "swap": GIB}, "up to 1.0 GiB of its memory were on disk (swap), which makes it slow"),
-        ({"gpus": lambda n: [gpu(throttle=0x40 if n < 20 else 0, utilization=99)]},
+        ({"gpus": lambda n: [gpu(throttle=0x40 if n < 150 else 0, utilization=99)]},
          "GPU 0 lowered its clock for heat or power 50% of the time"),
         ({"gpus": [gpu(throttle=0x4)]}, None),
     ],
@@ -86,8 +87,10 @@ def test_a_short_job_gets_no_finding(tmp_path):
 
 def test_totals_have_what_is_known_and_nothing_else(tmp_path):
     assert resources.totals(record(tmp_path / "none", [])) == {}
-    rows = course(gpus=lambda n: [gpu(energy_mj=1000 * n if n < 20 else 1000 * (n - 20), memory=n)], pss=lambda n: n,
-                  rss=9999, read_bytes=lambda n: 10 * n)  # fmt: skip
+    rows = course(
+        40, gpus=lambda n: [gpu(energy_mj=1000 * (n % 20), memory=n)], pss=lambda n: n, rss=9999,
+        read_bytes=lambda n: 10 * n,
+    )  # fmt: skip
     found = resources.totals(record(tmp_path / "a", rows, resources={"cpu_seconds": 3.5, "max_rss": 2048}))
     assert found == {
         "cpu_seconds": 3.5, "max_rss": 2048, "max_memory": 39, "memory_how": "pss", "read_bytes": 390,
