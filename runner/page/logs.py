@@ -17,8 +17,11 @@ BLOCK = 1 << 20  # bytes that are searched at once
 SECONDS = 0.3  # a search answers after this time, found or not
 LONGEST_WORD = 200
 OVERLAP = 1 << 12  # bytes of two blocks, so that a hit across their border is found
+#: A word of its own (behind a colour too), an exception's name, a code of CUDA; not a measured error, not `onerror`.
 ERROR = re.compile(
-    rb"\b[\w.]*(?:error|exception)\b|traceback \(most recent|\bfatal\b|\bkilled\b|\bnan\b", re.IGNORECASE
+    rb"(?:\b|(?<=[\d\[;]m))(?i:(?:error|exception)\b(?![\s:=]*[-+]?\d*\.\d)|fatal\b|killed\b|nan\b|"
+    rb"traceback \(most recent)"
+    rb"|[A-Z]\w*(?:Error|Exception)\b|\b[A-Z]+_ERROR"
 )
 
 

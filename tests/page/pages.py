@@ -19,6 +19,12 @@ TOKEN = "the-token-of-this-test"
 HOST = "127.0.0.1:8080"
 ORIGIN = {"origin": f"http://{HOST}", "x-runner": "1", "sec-fetch-site": "same-origin"}
 
+ERRORS = (
+    "ValueError: bad", "error: no such file", "\x1b[31mERROR\x1b[0m lost", "CUDA error: out of memory", "Killed",
+    "torch.cuda.OutOfMemoryError: 2 GiB", "Traceback (most recent call last):", "loss nan", "CUDA_ERROR_NO_DEVICE",
+)  # fmt: skip
+NO_ERRORS = ("<img onerror=x>", "test error: 0.123", "mean_squared_error 3", "0 errors", "a mirror", "nanosecond")
+
 
 def batch(base: Path, name: str = "night", jobs: tuple[str, ...] = ("a", "b")) -> Path:
     """A batch that was planned, with metrics and a log for its first job."""

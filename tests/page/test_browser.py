@@ -14,7 +14,7 @@ import uvicorn
 from runner.page.app import Page
 from runner.page.server import listen
 from tests.conftest import wait_until
-from tests.page.pages import TOKEN, batch, source
+from tests.page.pages import ERRORS, NO_ERRORS, TOKEN, batch, source
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")
@@ -29,8 +29,9 @@ OPTIONS = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 EVIL = "<img src=x onerror=document.title='taken'><script>document.title='taken'</script>"
-TOO_WIDE = """() => document.documentElement.scrollWidth <= 390 ? [] : ["wide", ...document.querySelectorAll("*")]
-    .filter((one) => one.getBoundingClientRect().right > 390).map((one) => one.outerHTML.slice(0, 80))"""
+TOO_WIDE = """() => document.documentElement.scrollWidth <= 390 ? [] : [document.documentElement.scrollWidth,
+    ...[...document.querySelectorAll("*")]
+    .filter((one) => one.getBoundingClientRect().right > 390).map((one) => one.outerHTML)]"""
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +91,16 @@ def test_a_batch_and_its_log_by_the_keyboard_alone(chromium: Any, address: str) 
     assert page.inner_text(".log .hit") == "line 4242"
     page.keyboard.press("Escape")
     page.keyboard.press("e")
-    wait_until(lambda: page.inner_text(".log .hit").startswith("red <img"), "what looks like an error is shown")
-    page.keyboard.press("e")
     wait_until(lambda: page.inner_text(".log .hit") == "ValueError: last", "the error is shown")
     page.keyboard.press("Escape")
     page.wait_for_selector("tbody tr[data-i='1']")
+    assert errors == []
+
+
+def test_the_page_marks_the_lines_that_count_as_errors(chromium: Any, address: str) -> None:
+    page, errors = opened(chromium, address)
+    script = "(a) => import('/assets/ansi.js').then((it) => a.map((one) => it.line(one).className === 'error'))"
+    assert page.evaluate(script, [*ERRORS, *NO_ERRORS]) == [True] * len(ERRORS) + [False] * len(NO_ERRORS)
     assert errors == []
 
 

@@ -18,7 +18,7 @@ from runner.page import assets, logs
 from runner.page.batch_view import looks
 from runner.page.curves import Curves, View, smoothed
 from tests.conftest import wait_until
-from tests.page.pages import ORIGIN, batch, client, source
+from tests.page.pages import ERRORS, NO_ERRORS, ORIGIN, batch, client, source
 
 NIGHT = "/api/v1/batches/night"
 WHOLE = (-math.inf, math.inf)
@@ -178,6 +178,11 @@ def test_the_next_error_is_found_across_blocks(tmp_path: Path, monkeypatch: pyte
     for at, backward in ((0, False), (19_000, True)):
         found = logs.find(job, "stdout.log", "", at, backward=backward)
         assert found["line"] == 9991
+
+
+def test_a_word_with_error_inside_is_none() -> None:
+    assert [line for line in ERRORS if not logs.ERROR.search(line.encode())] == []
+    assert [line for line in NO_ERRORS if logs.ERROR.search(line.encode())] == []
 
 
 def order(browser: TestClient, **given: object) -> tuple[int, dict[str, object]]:

@@ -1,6 +1,8 @@
 // A line of a log -> spans. Colours become classes; every other control is dropped, or shown as a picture.
 import { make } from "./dom.js";
 const ESCAPE = /\x1b(?:\[([0-9;:]*)([ -/]*[@-~])|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])|\x9b[0-9;]*[@-~]/g;
+const WORD = /(?:\b|(?<=[\d[;]m))(?:(?:error|exception)\b(?![\s:=]*[-+]?\d*\.\d)|fatal\b|killed\b|nan\b|traceback \(most recent)/i; // as in logs.py
+const NAME = /[A-Z]\w*(?:Error|Exception)\b|\b[A-Z]+_ERROR/;
 const CONTROL = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 const picture = (sign) => { const code = sign.charCodeAt(0); return code < 32 ? String.fromCharCode(0x2400 + code) : "\ufffd"; };
 function changed(style, codes) {
@@ -34,6 +36,6 @@ export function line(text) {
     from = match.index + match[0].length;
   }
   put(seen.slice(from));
-  if (/\b[\w.]*(error|exception)\b|traceback \(most recent|\bfatal\b|\bkilled\b|\bnan\b/i.test(seen)) element.className = "error";
+  if (WORD.test(seen) || NAME.test(seen)) element.className = "error";
   return element;
 }
