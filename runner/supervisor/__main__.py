@@ -214,7 +214,7 @@ def result_of(
         more["unread_bytes"] = measured.skipped
     if "gpus" in request.result.to_json():
         more |= gpu_use.read(paths.folder, result.attempt)
-    if end.return_code is not None:
+    if end.return_code is not None or end.signal is not None:
         more["resources"] = used()
     return result.updated(**more)
 
