@@ -108,7 +108,8 @@ def resume(
         before = replace(before, options=before.options.updated(given_options(given)))
         plan = changes.replanned(before, replan(before), accept=given.accept_changes) if replan else before
         plan = search.with_trials(plan, given.trials)
-        is_new = plan is not before  # it was made just now, and has read its configs
+        # made just now, it has read its configs; a search that continues keeps the trials that it has
+        is_new = plan is not before and "search" not in plan.origin
         plan = with_gpus(plan, given)
         records = session.records(plan)
         selection = session.select(plan, _which(plan, what, given.only))
@@ -239,14 +240,16 @@ def _run_attached(session: BatchSession, plan: Plan, selection: Selection, given
         return left, False
     executor = EXECUTORS.get(plan.options.executor)(plan.options, Provenance(selection.run))
     observers = observers_for(given, observer_names(plan.options))
-    source = search_jobs.source(plan, selection.keep, session.append)
+    room = None if given.limit is None else given.limit - len(selection.run)
+    source = search_jobs.source(plan, selection.keep, session.append, room)
     watching = observers if source is None else [*observers, source]
     ended = session.run(plan, selection, executor, watching, adjustments, source)
     with started(plan.root):
         search_jobs.finish(plan, ended.records, silent=given.json or given.quiet)
     if plan.options.report:
         reporting = import_module("runner.cli.reporting")  # its imports cost what only such batches need
-        say(reporting.at_end(plan), file=sys.stderr if given.json else None)
+        whole = replace(plan, jobs=tuple(record.job for record in ended.records))
+        say(reporting.at_end(whole), file=sys.stderr if given.json else None)
     if given.json and not plan.kind.quiet_json:
         try:
             print_json(summary(plan, ended.records, clock.now()))

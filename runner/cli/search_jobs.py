@@ -30,7 +30,7 @@ class SearchJobs:
     """A JobSource, and an observer that learns which jobs a user skipped.
 
     A new trial is on the disk before it is started: trial.json, its config, then plan.json. So nothing is lost by a
-    crash, and what is known is read from the folders of the jobs alone.
+    crash, and what is known is read from the folders of the jobs alone. `new`: at most so many further trials are made.
     """
 
     def __init__(
@@ -39,11 +39,13 @@ class SearchJobs:
         search: Search,
         kept: Mapping[str, Record],
         append: Callable[[Job], None],
+        new: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plan = plan
         self._append = append
         self._search = search
+        self._most = search.most if new is None else min(search.most, len(plan.jobs) + new)
         self._kept = kept
         self._planned = deque(plan.jobs)
         self._given: set[str] = set()  # names of the trials that may still run
@@ -73,7 +75,7 @@ class SearchJobs:
     def _is_over(self, records: Mapping[str, Record]) -> bool:
         limit = self._search.time
         late = limit is not None and self._clock() - self._began >= limit
-        return late or len(self._plan.jobs) >= self._search.most or bool(without_metric(self._search, records))
+        return late or len(self._plan.jobs) >= self._most or bool(without_metric(self._search, records))
 
     def _asked(self, records: Mapping[str, Record]) -> Job:
         """A new trial, written down. Raises OSError."""
@@ -99,10 +101,12 @@ def with_record(job: Job, search: Search) -> Job:
         return planned.recorded(job, search) if job.name == planned.FIRST else job
 
 
-def source(plan: Plan, kept: Mapping[str, Record], append: Callable[[Job], None]) -> SearchJobs | None:
-    """The trials of a search; None for another plan. `append` adds a job to plan.json."""
+def source(
+    plan: Plan, kept: Mapping[str, Record], append: Callable[[Job], None], new: int | None = None
+) -> SearchJobs | None:
+    """The trials of a search; None for another plan. `append` adds a job to plan.json, `new` limits further trials."""
     search = planned.of(plan)
-    return None if search is None else SearchJobs(plan, search, kept, append)
+    return None if search is None else SearchJobs(plan, search, kept, append, new)
 
 
 def finish(plan: Plan, records: Sequence[Record], *, silent: bool) -> None:
