@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from runner.core.errors import UserError
 from runner.core.job import Job
-from runner.page import assets, logs
+from runner.page import assets, attempts_view, axes, logs
 from runner.page.batch_view import BatchView, details
 from runner.page.curves import Curves, View
 from runner.page.orders import Orders
@@ -44,6 +44,7 @@ class Page:
             (BATCH, self._batch),
             (f"{BATCH}/curves", self._curve),
             (JOB, self._job),
+            (f"{JOB}/attempts", self._attempts),
             (f"{JOB}/log/{{name}}", self._log),
             (f"{JOB}/log/{{name}}/search", self._search),
             (f"{API}/orders/{{order:int}}", self._order),
@@ -99,12 +100,17 @@ class Page:
         words = request.query_params.get("jobs", "").split(",")
         chosen = [int(word) for word in words if word.isdecimal() and len(word) < 7 and int(word) < len(jobs)]
         window = (_number(request, "from", -math.inf), _number(request, "to", math.inf))
-        view = View(int(_number(request, "px", 600)), window, _number(request, "smooth", 0.0))
+        wanted = request.query_params.get("x", axes.STEP)
+        axis = wanted if wanted in axes.AXES else axes.STEP
+        view = View(int(_number(request, "px", 600)), window, _number(request, "smooth", 0.0), axis)
         key = request.query_params.get("key", "")
         return self._curves.answer([(one, jobs[one]) for one in dict.fromkeys(chosen)], key, view)
 
     def _job(self, request: Request) -> Any:
         return details(self._view(request).plan(), self._job_of(request))
+
+    def _attempts(self, request: Request) -> Any:
+        return {"attempts": attempts_view.earlier(self._job_of(request))}
 
     def _log(self, request: Request) -> Any:
         begin = int(_number(request, "from", -1))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from runner.core.job import Job
 from runner.disk.layout import JobPaths
+from runner.page import axes
 from runner.reports import series
 from runner.reports.job_record import rows_of
 from runner.reports.series import Point, Series
@@ -24,29 +25,30 @@ _Stamp = tuple[int, int, int]
 
 
 class View(NamedTuple):
-    """How curves are drawn: `columns` of pixels over the positions of `window`; `smoothing` from 0 (off) to 0.99."""
+    """How curves are drawn: `columns` of pixels over the positions of `window` on `axis`; `smoothing`: 0 to 0.99."""
 
     columns: int
     window: tuple[float, float]
     smoothing: float = 0.0
+    axis: str = axes.STEP
 
     def of(self, key: str) -> View:
         """The same within its bounds; a learning rate is never smoothed."""
         is_rate = "lr" in re.split(r"[^a-z]+", key.lower()) or "learning_rate" in key.lower()
         smoothing = 0.0 if is_rate else min(max(self.smoothing, 0.0), MOST_SMOOTHING)
-        return View(min(max(self.columns, LEAST_COLUMNS), MOST_COLUMNS), self.window, smoothing)
+        return View(min(max(self.columns, LEAST_COLUMNS), MOST_COLUMNS), self.window, smoothing, self.axis)
 
 
 class Curves:
     """Reads each file of metrics once, and again when it has changed."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, tuple[_Stamp, dict[str, Series]]] = {}
+        self._kept: dict[tuple[str, str], tuple[_Stamp, dict[str, Series]]] = {}
         self._lock = threading.Lock()
 
     def answer(self, jobs: Sequence[tuple[int, Job]], key: str, view: View) -> Any:
         """The keys of these jobs, and the segments of one key for each job."""
-        found = [(number, job, self._of(job)) for number, job in jobs[:MOST_JOBS]]
+        found = [(number, job, self._of(job, view.axis)) for number, job in jobs[:MOST_JOBS]]
         keys = list(dict.fromkeys(name for _, _, known in found for name in known))
         chosen = key if key in keys else _usual(keys)
         drawn = [
@@ -56,19 +58,24 @@ class Curves:
         ]
         return {"keys": keys, "key": chosen, "series": drawn}
 
-    def _of(self, job: Job) -> dict[str, Series]:
+    def _of(self, job: Job, axis: str) -> dict[str, Series]:
         paths = JobPaths(job.out_dir)
         stamps = [stamp for path in (paths.metrics, paths.parsed_metrics) if (stamp := _stamp(path))]
-        name = str(job.out_dir)
+        name = str(job.out_dir), axis
         if not stamps:
             return {}
         with self._lock:
             kept = self._kept.get(name)
             if kept is None or kept[0] != stamps[0]:
-                kept = self._kept[name] = (stamps[0], series.read(rows_of(job.out_dir)))
+                kept = self._kept[name] = (stamps[0], _read(job, axis))
                 while len(self._kept) > KEPT:
                     del self._kept[next(iter(self._kept))]
         return kept[1]
+
+
+def _read(job: Job, axis: str) -> dict[str, Series]:
+    ends = [] if axis == axes.STEP else axes.ends_of(job.out_dir)
+    return series.read(axes.placed(rows_of(job.out_dir), axis, ends))
 
 
 def _stamp(path: str) -> _Stamp | None:

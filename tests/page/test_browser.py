@@ -113,6 +113,10 @@ def test_text_of_a_job_stays_text(chromium: Any, address: str) -> None:
     assert "night" in page.title()
     page.goto(f"{address}#b=night&pick=0&key=lr")
     page.wait_for_selector(".chart canvas")
+    page.select_option("select[aria-label=Axis]", "wall")
+    wait_until(lambda: "Nothing with a time" in page.inner_text(".chart"), "rows without a time are not drawn")
+    page.select_option("select[aria-label=Axis]", "step")
+    page.wait_for_selector(".chart canvas")
     assert errors == []
 
 
@@ -123,6 +127,7 @@ def test_nothing_sticks_out_of_a_narrow_screen(chromium: Any, address: str, sche
         ("#b=night&pick=0", ".chart canvas"),  # with a metric whose name is long
         ("#b=night&j=0", ".log div"),
         ("#b=night&j=0&tab=config", "td"),
+        ("#b=night&j=0&tab=attempts", "text=There is no earlier attempt."),
         ("#b=night&j=0&tab=files", "dl"),
     ):
         page.goto(address + place)

@@ -14,7 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from runner.core.job import Job
-from runner.page import assets, logs
+from runner.page import assets, axes, logs
 from runner.page.batch_view import looks
 from runner.page.curves import Curves, View, smoothed
 from tests.conftest import wait_until
@@ -104,6 +104,19 @@ def test_what_a_resume_measured_again_is_drawn_apart(tmp_path: Path) -> None:
     assert drawn["replaced"] == [[[5, 6, 7, 8, 9], [5, 6, 7, 8, 9]]]
 
 
+def test_working_hours_leave_out_the_time_between_attempts(tmp_path: Path) -> None:
+    clock = ("06:00", "07:00", "10:00", "10:30", "20:00")
+    rows: list[dict[str, object]] = [
+        {"iter": step, "loss": float(at), "time": f"2026-11-27T{time}:00.000+00:00"}
+        for at, (step, time) in enumerate(zip((1, 2, 3, 4, 3), clock, strict=True))
+    ]
+    assert [row["epoch"] for row in axes.placed(rows, axes.WORK, ["2026-11-27T09:00:00+00:00", "?"])] == [
+        0, 1, 1, 1.5, 1.5
+    ]  # fmt: skip
+    [[wall, values]] = curve(tmp_path, [*rows, {"iter": 5, "loss": 9.0}], View(100, WHOLE, axis=axes.WALL))["kept"]
+    assert [time - wall[0] for time in wall] == [0, 3600, 14400, 16200, 50400] and values == [0, 1, 2, 3, 4]
+
+
 def test_a_window_is_drawn_in_more_detail(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [{"iter": step, "loss": float(step % 7)} for step in range(10_000)]
     [[xs, _]] = curve(tmp_path, rows, View(100, (200, 300)))["kept"]
@@ -183,6 +196,20 @@ def test_the_next_error_is_found_across_blocks(tmp_path: Path, monkeypatch: pyte
 def test_a_word_with_error_inside_is_none() -> None:
     assert [line for line in ERRORS if not logs.ERROR.search(line.encode())] == []
     assert [line for line in NO_ERRORS if logs.ERROR.search(line.encode())] == []
+
+
+def test_earlier_attempts_are_listed_the_latest_first(browser: TestClient, base: Path) -> None:
+    assert browser.get(f"{NIGHT}/jobs/0/attempts").json() == {"attempts": []}
+    for number in (1, 2, 10):
+        (base / f"night/a/attempt_{number}").mkdir()
+    (base / "night/a/attempt_x").mkdir()
+    (base / "night/a/attempt_2/experiment_result.json").write_text("{")
+    found = browser.get(f"{NIGHT}/jobs/0/attempts").json()["attempts"]
+    assert [(one["attempt"], one["status"]) for one in found] == [
+        (10, "no result"),
+        (2, "unreadable"),
+        (1, "no result"),
+    ]
 
 
 def order(browser: TestClient, **given: object) -> tuple[int, dict[str, object]]:

@@ -3,6 +3,7 @@ import { button, duration, make, number, remember, sample, state } from "./dom.j
 import { draw } from "./chart.js";
 import { label, order } from "./orders.js";
 const TICK = 1000, SLOW = 5000, CURVES = 4000, CHOSEN = 10;
+const AXES = { step: "step", work: "working hours", wall: "wall clock" };
 export function batchView(name, params, go, readOnly) {
   const jobs = new Map();
   let about = {}, settings = [], version = 0, closed = false, chart = null, plotted = null, sort = { by: "i", down: false }, window_ = null, dirty = true, busy = false, row = -1;
@@ -12,6 +13,8 @@ export function batchView(name, params, go, readOnly) {
   const key = make("select", { "aria-label": "Metric", on: { change: () => keep("key", key.value) } });
   const log = make("input", { type: "checkbox", checked: params.get("log") === "1", on: { change: () => keep("log", log.checked ? "1" : "") } });
   const smooth = make("input", { type: "range", min: "0", step: "0.01", max: "0.99", value: params.get("smooth") || "0", on: { change: () => keep("smooth", smooth.value === "0" ? "" : smooth.value) } });
+  const axis = make("select", { "aria-label": "Axis", on: { change: () => { window_ = null; keep("x", axis.value === "step" ? "" : axis.value); } } }, Object.entries(AXES).map(([value, text]) => make("option", { value, text })));
+  axis.value = AXES[params.get("x")] ? params.get("x") : "step";
   const back = button("Whole range", () => { window_ = null; dirty = true; curves(); });
   const place = make("div", { class: "chart", role: "img", "aria-label": "Curves; the numbers are in the table Values below" }), legend = make("ul", { class: "legend" });
   const values = make("details", {}, make("summary", { text: "Values" })), filter = make("input", { type: "search", placeholder: "Filter jobs (/)", id: "search", "aria-label": "Filter jobs", value: params.get("filter") || "", on: { input: () => table(), change: () => keep("filter", filter.value) } });
@@ -71,16 +74,17 @@ export function batchView(name, params, go, readOnly) {
     if (busy) return;
     busy = true; dirty = false;
     try {
-      const found = await get(`${of(name)}/curves`, { jobs: list.map((job) => job.i).join(","), key: params.get("key"), px: Math.min(place.clientWidth || 600, 1200), smooth: params.get("smooth"), from: window_ && window_[0], to: window_ && window_[1] });
+      const found = await get(`${of(name)}/curves`, { jobs: list.map((job) => job.i).join(","), key: params.get("key"), x: axis.value, px: Math.min(place.clientWidth || 600, 1200), smooth: params.get("smooth"), from: window_ && window_[0], to: window_ && window_[1] });
       if (closed) return;
       const text = JSON.stringify(found);
-      if (plotted === text + log.checked) return;
-      plotted = text + log.checked;
-      key.replaceChildren(...found.keys.map((text_) => make("option", { text: text_, value: text_ }))); key.value = found.key;
+      const now = text + log.checked + axis.value;
+      if (plotted === now) return;
+      plotted = now;
+      if (found.keys.length) key.replaceChildren(...found.keys.map((text_) => make("option", { text: text_, value: text_ }))); if (found.keys.length) key.value = found.key;
       if (chart) chart.destroy();
-      chart = draw(place, found.series, { log: log.checked, x: "step", window: window_ }, (range) => { window_ = range; dirty = true; curves(); });
+      chart = draw(place, found.series, { log: log.checked, x: AXES[axis.value], time: axis.value === "wall", window: window_ }, (range) => { window_ = range; dirty = true; curves(); });
       back.hidden = !window_;
-      const lost = (curve) => (curve.nonfinite.count ? `, ${curve.nonfinite.count} not finite, first at ${number(curve.nonfinite.first)}` : "");
+      const lost = (curve) => (curve.nonfinite.count ? `, ${curve.nonfinite.count} not finite, first at ${axis.value === "wall" ? new Date(curve.nonfinite.first * 1000).toLocaleString() : number(curve.nonfinite.first)}${axis.value === "work" ? " h" : ""}` : "");
       const below = (curve) => (log.checked && curve.min <= 0 ? ", values of 0 or less cannot be shown on a log scale" : "");
       legend.replaceChildren(...found.series.map((curve) => make("li", {}, sample(curve.name), `${curve.name}: ${number(curve.last)}${lost(curve)}${below(curve)}${curve.replaced.length ? ", dashed: measured again after a resume" : ""}`)));
       values.replaceChildren(make("summary", { text: "Values" }), make("div", { class: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, ["Job", "Last", "Lowest", "Highest", "Not finite"].map((h) => make("th", { text: h, scope: "col" })))), make("tbody", {}, found.series.map((curve) => make("tr", {}, make("td", { text: curve.name }), [curve.last, curve.min, curve.max, curve.nonfinite.count].map((v) => make("td", { class: "num", text: number(v) }))))))));
@@ -114,7 +118,7 @@ export function batchView(name, params, go, readOnly) {
   const watcher = new ResizeObserver(() => { if (Math.abs(place.clientWidth - wide) > 1) { wide = place.clientWidth; requestAnimationFrame(() => { if (!closed && version) redraw(); }); } });
   dark.addEventListener("change", redraw); watcher.observe(place);
   const element = make("div", {}, title, words, orders, failures, running, make("h2", { text: "Curves" }),
-    make("div", { class: "bar" }, make("label", {}, "Metric", key), make("label", {}, log, "Log scale"), make("label", {}, "Smoothing", smooth), back), place, legend, values,
+    make("div", { class: "bar" }, make("label", {}, "Metric", key), make("label", {}, "Over", axis), make("label", {}, log, "Log scale"), make("label", {}, "Smoothing", smooth), back), place, legend, values,
     make("h2", { text: "Jobs" }), make("div", { class: "bar" }, filter), make("div", { class: "scroll" }, make("table", {}, head, body)));
   return {
     element, name, job: (i) => jobs.get(i), version: () => version, look: look_, doing,

@@ -41,12 +41,12 @@ export function draw(place, curves, options, zoomed) {
     if (curve.smooth.length) add(curve.smooth, {}, true);
   }
   place.replaceChildren();
-  if (!tables.length) { place.textContent = "Nothing was measured yet."; return null; }
+  if (!tables.length) { place.textContent = options.x === "step" ? "Nothing was measured yet." : "Nothing with a time was measured: the rows need `time`."; return null; }
   const data = uPlot.join(options.log ? tables.map(([x, y]) => [x, y.map((v) => (v === null || v > 0 ? v : null))]) : tables);
   const axis = { stroke: css("--quiet"), grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line") }, font: "12px system-ui, sans-serif" };
   return new uPlot({
     width: Math.max(place.clientWidth - 18, 240), height: 320, series, legend: { show: false },
-    scales: { x: { time: false, ...(options.window ? { range: options.window } : {}) }, y: { distr: options.log ? 3 : 1 } },
+    scales: { x: { time: Boolean(options.time), ...(options.window ? { range: options.window } : {}) }, y: { distr: options.log ? 3 : 1 } },
     axes: [{ ...axis, size: 34, label: options.x, labelSize: 18, labelFont: "12px system-ui, sans-serif" }, { ...axis, size: 64 }],
     cursor: { drag: { x: true, y: false, setScale: false } },
     hooks: { draw: [marks(curves)], setSelect: [(u) => { if (u.select.width > 4) zoomed([u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")]); }] },

@@ -12,9 +12,17 @@ export function jobView(batch, i, tab, go, readOnly) {
     log: () => { log = logView(batch, i, () => !job || job.status === RUNS); return log.element; },
     config: () => { const changed = Object.entries(details.changes); return make("div", {}, make("h2", { text: "Changed by overrides" }), changed.length ? grid(["Setting", "In the config", "Used"], changed.map(([name, [old, now]]) => [name, old, now])) : make("p", { class: "quiet", text: "Nothing: the config is used as it is." }), make("h2", { text: "All settings" }), grid(["Setting", "Value"], Object.entries(details.config))); },
     results: () => (job && Object.keys(job.metrics).length ? grid(["Metric", "Last value"], Object.entries(job.metrics).map(([name, value]) => [name, number(value)])) : make("p", { class: "quiet", text: "No result yet." })),
+    attempts: () => { const place = make("div"); attempts(place); return place; },
     files: () => make("div", {}, rows([["Folder", details.folder], ["Command", details.command.join(" ")]]), make("h2", { text: "Files" }), grid(["Name", "Size"], details.files.map((file) => [file.name, file.size < 1e6 ? `${file.size} B` : `${(file.size / 1e6).toFixed(1)} MB`]))),
   };
   if (!SHOWN[tab]) tab = "log";
+  async function attempts(place) {
+    try {
+      const found = (await get(`${of(batch)}/jobs/${i}/attempts`)).attempts;
+      place.replaceChildren(found.length ? grid(["Earlier attempt", "Status", "Started", "Ran for", "Error"], found.map((one) => [one.attempt, one.status, one.started_at ? new Date(one.started_at).toLocaleString() : "", duration(one.seconds), one.error])) : make("p", { class: "quiet", text: "There is no earlier attempt." }),
+        make("p", { class: "quiet", text: found.length ? "Their logs and results are in the folders attempt_1, attempt_2, … of the job." : "" }));
+    } catch (error) { place.textContent = error.message; }
+  }
   function open(name) {
     if (log) log.close();
     log = null; tab = name;
