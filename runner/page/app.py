@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from runner.core.errors import UserError
 from runner.core.job import Job
-from runner.page import assets, attempts_view, axes, logs
+from runner.page import assets, attempts_view, axes, logs, resource_view
 from runner.page.batch_view import BatchView, details
 from runner.page.curves import Curves, View
 from runner.page.orders import Orders
@@ -45,6 +45,7 @@ class Page:
             (f"{BATCH}/curves", self._curve),
             (JOB, self._job),
             (f"{JOB}/attempts", self._attempts),
+            (f"{JOB}/resources", self._resources),
             (f"{JOB}/log/{{name}}", self._log),
             (f"{JOB}/log/{{name}}/search", self._search),
             (f"{API}/orders/{{order:int}}", self._order),
@@ -111,6 +112,9 @@ class Page:
 
     def _attempts(self, request: Request) -> Any:
         return {"attempts": attempts_view.earlier(self._job_of(request))}
+
+    def _resources(self, request: Request) -> Any:
+        return resource_view.of(self._job_of(request), int(_number(request, "px", 400)))
 
     def _log(self, request: Request) -> Any:
         begin = int(_number(request, "from", -1))

@@ -52,7 +52,7 @@ class Curves:
         keys = list(dict.fromkeys(name for _, _, known in found for name in known))
         chosen = key if key in keys else _usual(keys)
         drawn = [
-            {"i": number, "name": job.name, **_curve(known[chosen], view.of(chosen))}
+            {"i": number, "name": job.name, **curve(known[chosen], view.of(chosen))}
             for number, job, known in found
             if chosen in known
         ]
@@ -92,7 +92,8 @@ def _usual(keys: Sequence[str]) -> str:
     return next((key for key in order if key in keys), keys[0] if keys else "")
 
 
-def _curve(found: Series, view: View) -> dict[str, Any]:
+def curve(found: Series, view: View) -> dict[str, Any]:
+    """A series for a chart: its summary and the pieces of its lines."""
     finite, lost = found.finite, found.nonfinite
     values = [value for _, value in finite]
     summary = {"last": values[-1], "min": min(values), "max": max(values)} if values else {}

@@ -43,6 +43,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         log.write(f"\x1b[31mred\x1b[0m {EVIL}\n\x1b]8;;javascript:alert(1)\x07link\x1b]8;;\x07\nValueError: last\n")
     with (root / "a" / "metrics.jsonl").open("a") as rows:
         rows.write(json.dumps({"iter": 5001, "val/loss": None, EVIL: 1.0}) + "\n")
+    (root / "a" / "resources.jsonl").write_text('{"elapsed":1,"rss":1}\n{"elapsed":2,"rss":2}\n')
     listening = listen(0)
     port = listening.getsockname()[1]
     page = Page(source(base), TOKEN, port)
@@ -128,6 +129,7 @@ def test_nothing_sticks_out_of_a_narrow_screen(chromium: Any, address: str, sche
         ("#b=night&j=0", ".log div"),
         ("#b=night&j=0&tab=config", "td"),
         ("#b=night&j=0&tab=attempts", "text=There is no earlier attempt."),
+        ("#b=night&j=0&tab=resources", ".chart.small canvas"),
         ("#b=night&j=0&tab=files", "dl"),
     ):
         page.goto(address + place)

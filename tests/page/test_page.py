@@ -212,6 +212,21 @@ def test_earlier_attempts_are_listed_the_latest_first(browser: TestClient, base:
     ]
 
 
+def test_what_a_job_uses_of_the_machine(browser: TestClient, base: Path) -> None:
+    assert browser.get(f"{NIGHT}/jobs/0/resources").json() == {"totals": "", "findings": [], "curves": []}
+    gpus = [{"uuid": "G", "utilization": 40, "memory": 1 << 30}, {"uuid": "H", "utilization": 60, "memory": 1 << 30}, 3]
+    rows = [{"elapsed": at / 2, "cpu_percent": 150.0, "rss": at << 30, "gpus": gpus if at else 7} for at in range(3)]
+    (base / "night/a/resources.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + "{")
+    found = browser.get(f"{NIGHT}/jobs/0/resources").json()
+    assert found["totals"].startswith("at most 2.0 GiB, GPUs 50 % busy")
+    assert [(one["name"][:9], one["kept"]) for one in found["curves"]] == [
+        ("Processor", [[[0, 0.5, 1], [1.5, 1.5, 1.5]]]),
+        ("Memory, G", [[[0, 0.5, 1], [0, 1, 2]]]),
+        ("GPU, % of", [[[0.5, 1], [50, 50]]]),
+        ("Memory on", [[[0.5, 1], [2, 2]]]),
+    ]
+
+
 def order(browser: TestClient, **given: object) -> tuple[int, dict[str, object]]:
     answer = browser.post(f"{NIGHT}/orders", json={"jobs": [], "key": "12345678", **given}, headers=ORIGIN)
     return answer.status_code, answer.json()

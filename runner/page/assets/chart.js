@@ -45,7 +45,7 @@ export function draw(place, curves, options, zoomed) {
   const data = uPlot.join(options.log ? tables.map(([x, y]) => [x, y.map((v) => (v === null || v > 0 ? v : null))]) : tables);
   const axis = { stroke: css("--quiet"), grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line") }, font: "12px system-ui, sans-serif" };
   return new uPlot({
-    width: Math.max(place.clientWidth - 18, 240), height: 320, series, legend: { show: false },
+    width: Math.max(place.clientWidth - 18, 240), height: options.height || 320, series, legend: { show: false },
     scales: { x: { time: Boolean(options.time), ...(options.window ? { range: options.window } : {}) }, y: { distr: options.log ? 3 : 1 } },
     axes: [{ ...axis, size: 34, label: options.x, labelSize: 18, labelFont: "12px system-ui, sans-serif" }, { ...axis, size: 64 }],
     cursor: { drag: { x: true, y: false, setScale: false } },

@@ -1,5 +1,6 @@
 import { get, of, shown } from "./api.js";
 import { button, duration, make, number, remember, sample, state } from "./dom.js";
+import { draw } from "./chart.js";
 import { logView } from "./log.js";
 import { label, order } from "./orders.js";
 const RUNS = "running";
@@ -13,9 +14,22 @@ export function jobView(batch, i, tab, go, readOnly) {
     config: () => { const changed = Object.entries(details.changes); return make("div", {}, make("h2", { text: "Changed by overrides" }), changed.length ? grid(["Setting", "In the config", "Used"], changed.map(([name, [old, now]]) => [name, old, now])) : make("p", { class: "quiet", text: "Nothing: the config is used as it is." }), make("h2", { text: "All settings" }), grid(["Setting", "Value"], Object.entries(details.config))); },
     results: () => (job && Object.keys(job.metrics).length ? grid(["Metric", "Last value"], Object.entries(job.metrics).map(([name, value]) => [name, number(value)])) : make("p", { class: "quiet", text: "No result yet." })),
     attempts: () => { const place = make("div"); attempts(place); return place; },
+    resources: () => { const place = make("div"); used(place); return place; },
     files: () => make("div", {}, rows([["Folder", details.folder], ["Command", details.command.join(" ")]]), make("h2", { text: "Files" }), grid(["Name", "Size"], details.files.map((file) => [file.name, file.size < 1e6 ? `${file.size} B` : `${(file.size / 1e6).toFixed(1)} MB`]))),
   };
   if (!SHOWN[tab]) tab = "log";
+  async function used(place) {
+    try {
+      const found = await get(`${of(batch)}/jobs/${i}/resources`);
+      if (!found.totals && !found.curves.length) { place.append(make("p", { class: "quiet", text: "Nothing is known of what this job uses." })); return; }
+      place.append(make("p", { text: found.totals }), make("ul", {}, found.findings.map((text) => make("li", { text }))));
+      for (const one of found.curves) {
+        const chart = make("div", { class: "chart small", role: "img", "aria-label": `${one.name}: last ${number(one.last)}, lowest ${number(one.min)}, highest ${number(one.max)}` });
+        place.append(make("h2", { text: one.name }), chart);
+        if (chart.isConnected) draw(chart, [one], { x: "seconds", height: 170 }, () => {});
+      }
+    } catch (error) { place.textContent = error.message; }
+  }
   async function attempts(place) {
     try {
       const found = (await get(`${of(batch)}/jobs/${i}/attempts`)).attempts;

@@ -1,0 +1,49 @@
+"""What a job uses of the machine: totals and findings in words, and its curves over the seconds since its start."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from runner.core.job import Job
+from runner.disk import resources as resource_file
+from runner.disk import results
+from runner.page.curves import View, curve
+from runner.reports import resources, series
+
+#: Heading -> the key of a row, and what it is divided by.
+CURVES = {
+    "Processor, cores": ("cpu_percent", 100),
+    "Memory, GiB (shared pages count for each process)": ("rss", 1 << 30),
+    "Processes": ("processes", 1),
+    "GPU, % of the time": ("utilization", 1),
+    "Memory on GPUs, GiB": ("memory", 1 << 30),
+}
+
+
+def of(job: Job, columns: int) -> dict[str, Any]:
+    """Of the latest attempt. Only what is known is there."""
+    record = results.read_record(job)
+    found = series.read(_placed(row) for row in resource_file.read(job.out_dir))
+    view = View(columns, (-math.inf, math.inf)).of("")
+    return {
+        "totals": resources.words(resources.totals(record)),
+        "findings": resources.findings(record),
+        "curves": [{"name": name, **curve(found[name], view)} for name in CURVES if name in found],
+    }
+
+
+def _placed(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as one of metrics.jsonl."""
+    gpus = row.get("gpus")
+    entries = [one for one in gpus if isinstance(one, dict)] if isinstance(gpus, list) else []
+    known = {**row, **{key: _sum(entries, key) for key in ("utilization", "memory")}}
+    if entries and known["utilization"] is not None:
+        known["utilization"] /= len(entries)
+    values = {name: known[key] / unit for name, (key, unit) in CURVES.items() if known.get(key) is not None}
+    return {"epoch": row.get("elapsed"), **values}
+
+
+def _sum(entries: list[dict[str, Any]], key: str) -> float | None:
+    values = [one[key] for one in entries if resource_file.is_finite(one.get(key))]
+    return float(sum(values)) if values else None
