@@ -104,3 +104,19 @@ def test_odd_metrics_do_not_hide_the_report(here: Workspace, capsys: pytest.Capt
     finally:
         path.write_bytes(before)
     assert "</html>" in capsys.readouterr().out
+
+
+def test_a_job_that_completed_with_a_warning_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work = Workspace(tmp_path)
+    for name, middle in (("calm", "1.5"), ("wild", "nan")):
+        work.write(f"c/{name}.sh", f"for loss in 2.0 {middle} 1.0; do echo step $((i += 1)): loss $loss; done\n")
+    work.run("--configs", "c/*.sh", "--report", "--command", "bash {config}")
+    monkeypatch.chdir(tmp_path)
+    text = (work.batch / "report.html").read_text()
+    assert "2 jobs: 2 completed (1 with warnings)" in text.partition("</title>")[0]
+    warnings = text.partition("<h2>Warnings</h2>")[2].partition("</section>")[0]
+    assert "wild: loss was NaN" in warnings and "calm" not in warnings
+    assert main(["report", "--markdown"]) == 0
+    assert "### Warnings\n\n- wild: loss was NaN" in capsys.readouterr().out

@@ -91,6 +91,7 @@ class Content:
     note: str
     failures: tuple[Failure, ...]
     more_failures: int
+    warnings: tuple[str, ...]  # of jobs that went on, one for a job
     best: tuple[str, ...]
     table: Table
     charts: tuple[Chart, ...]

@@ -25,9 +25,11 @@ from runner.reports.document.curves import charts
 from runner.reports.document.failed import failures
 from runner.reports.ending import Ranking, best_jobs
 from runner.reports.load_results import load_results
+from runner.reports.summary import warned_number
 
 SETTINGS, SETTING = 8, 28  # columns of settings in the table, and characters in a cell
 MOST_FINDINGS = 12
+MOST_WARNINGS = 20
 WIDTH = 96  # of the comparison, which is in lines of text
 PACKAGES = ("torch", "numpy", "transformers", "jax", "tensorflow", "lightning")
 
@@ -51,6 +53,7 @@ def gather(plan: Plan, *, anonymous: bool = False) -> Content:
         note=clean(note) if note else "",
         failures=failed,
         more_failures=more,
+        warnings=_warnings(records, clean),
         best=tuple(clean(line) for line in best_jobs(records, settings)),
         table=_table(records, states, settings, ranking, clean),
         charts=charts(records, clean),
@@ -79,7 +82,10 @@ def _hosts(about: Iterable[Mapping[str, Any]]) -> set[str]:
 def _sentence(records: Sequence[Record], states: Sequence[str], ranking: Ranking) -> str:
     """`12 jobs: 10 completed, 2 failed; lowest val/loss 2.1054 (run_003); 3 h 20 min`"""
     numbers = Counter(sorted(states, key=lambda state: state != COMPLETED))
-    said = [f"{count(len(states), 'job')}: " + ", ".join(f"{number} {state}" for state, number in numbers.items())]
+    warned = warned_number(records)
+    words = {COMPLETED: f" ({warned} with warnings)"} if warned else {}
+    ended = ", ".join(f"{number} {state}{words.get(state, '')}" for state, number in numbers.items())
+    said = [f"{count(len(states), 'job')}: {ended}"]
     if ranking.first is not None:
         values = ranking.best if ranking.tells else ranking.last
         word = best.WORDS[ranking.direction]
@@ -87,6 +93,13 @@ def _sentence(records: Sequence[Record], states: Sequence[str], ranking: Ranking
         said.append(f"{word} {ranking.metric} {best.number(values[ranking.first])} ({name})")
     spent = _seconds(records)
     return "; ".join([*said, duration(spent)] if spent else said) + "."
+
+
+def _warnings(records: Sequence[Record], clean: Clean) -> tuple[str, ...]:
+    """`run_003: loss is NaN since iteration 6`, of jobs that completed: those of a failure are in its log."""
+    found = [record for record in records if record.status == COMPLETED and record.warnings]
+    more = [f"and {count(len(found) - MOST_WARNINGS, 'job')} more"] if len(found) > MOST_WARNINGS else []
+    return (*(clean(f"{one.job.name}: {', '.join(one.warnings)}") for one in found[:MOST_WARNINGS]), *more)
 
 
 def _unfinished(states: Sequence[str]) -> str:

@@ -30,6 +30,9 @@ def _lines(found: Content) -> Iterator[str]:
             yield from _failure(failure)
         if found.more_failures:
             yield from ("", f"and {count(found.more_failures, 'kind')} of failure more")
+    if found.warnings:
+        yield from ("", "### Warnings", "")
+        yield from (f"- {_text(line)}" for line in found.warnings)
     if found.best:
         yield from ("", "### Best", "")
         yield from (f"- {_text(line)}" for line in found.best)

@@ -15,7 +15,7 @@ from runner.reports.best import number
 from runner.reports.document import axis, svg
 from runner.reports.document.content import Chart, Content, Failure, Table
 from runner.reports.document.log_html import log_html
-from runner.reports.ending import BEST
+from runner.reports.ending import BEST, WARNED
 
 STYLE = Path(__file__).with_name("style.css")
 NAMED = 10  # jobs that a failure names
@@ -31,7 +31,10 @@ def _style() -> str:
 def page(found: Content) -> bytes:
     """The file."""
     parts = [*_head(found), "<main>", *_first(found)]
-    for section in (_failures, _best, _jobs, _charts, _settings, _comparison, _resources, _samples, _pictures, _origin):
+    sections = (
+        _failures, _warnings, _best, _jobs, _charts, _settings, _comparison, _resources, _samples, _pictures, _origin
+    )  # fmt: skip
+    for section in sections:
         parts += section(found)
     return "\n".join([*parts, "</main>", "</body></html>", ""]).encode(errors="replace")
 
@@ -87,6 +90,13 @@ def _failure(failure: Failure, *, is_open: bool) -> Iterator[str]:
             yield f"<details{shown}><summary>{label}</summary>"
             yield f'<pre tabindex="0" role="region" aria-label="{label}">{inside}</pre></details>'
     yield "</article>"
+
+
+def _warnings(found: Content) -> Iterator[str]:
+    if found.warnings:
+        yield "<section><h2>Warnings</h2>"
+        yield from (f"<p>{WARNED} {_text(line)}</p>" for line in found.warnings)
+        yield "</section>"
 
 
 def _best(found: Content) -> Iterator[str]:

@@ -36,7 +36,7 @@ def content(text: str = "job", jobs: int = 1) -> Content:
     curves = tuple(Curve(f"{text}{place}", series.read(rows([2.0, 1.0]))["val/loss"], place % 24) for place in range(3))
     return Content(
         name=text, sentence=f"{text}: 1 failed.", unfinished=text, period=text, note=text, failures=(failure,),
-        more_failures=2, best=(text,), table=Table(("job", "state", "val/loss"), (row,) * jobs, 0),
+        warnings=(text,), more_failures=2, best=(text,), table=Table(("job", "state", "val/loss"), (row,) * jobs, 0),
         findings=(text,), charts=(Chart(text, "step", curves, 3),), same=((text, text),), comparison=(text,),
         resources=Table(("job", text), ((Cell(text), Cell("1", right=True)),)),
         samples=(Sample(text, (text, "a line")),), pictures=(Picture(text, "png", PNG),), left_out=(text,),
