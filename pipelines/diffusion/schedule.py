@@ -25,9 +25,9 @@ def position(iteration: int, seconds: float, settings: DiffusionSettings) -> flo
 
 
 def learning_rate(iteration: int, settings: DiffusionSettings, position: float | None = None) -> float:
-    """Of the step that leads from `iteration` to the next: linear warm-up, then constant or a cosine to min_lr.
+    """Of the step that leads from `iteration` to the next: linear warm-up, then constant or a decay to min_lr.
 
-    `position`, if it is not the iteration, is where the cosine is.
+    `position`, if it is not the iteration, is where the decay is.
     """
     if iteration < settings.warmup_iters:
         return settings.learning_rate * (iteration + 1) / (settings.warmup_iters + 1)
@@ -37,7 +37,16 @@ def learning_rate(iteration: int, settings: DiffusionSettings, position: float |
     if place >= settings.decay_end:
         return settings.min_lr
     fraction = max(0.0, (place - settings.warmup_iters) / (settings.decay_end - settings.warmup_iters))
-    return settings.min_lr + 0.5 * (1 + math.cos(math.pi * fraction)) * (settings.learning_rate - settings.min_lr)
+    return settings.min_lr + _left(settings.decay, fraction) * (settings.learning_rate - settings.min_lr)
+
+
+def _left(decay: str, fraction: float) -> float:
+    """The part of the way down to min_lr that is left after a fraction of the iterations between warm-up and end."""
+    if decay == "linear":
+        return 1 - fraction
+    if decay == "wsd":
+        return min(1.0, 2 * (1 - fraction))
+    return 0.5 * (1 + math.cos(math.pi * fraction))
 
 
 def remarks(settings: DiffusionSettings) -> list[str]:

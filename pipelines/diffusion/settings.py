@@ -121,7 +121,7 @@ class DiffusionSettings(BaseModel):
     # The width of a convolution over positions before attention and feed-forward, the position included; 0: none.
     conv_width: Annotated[int, Field(ge=0, le=31)] = 0
 
-    # The learning rate: linear warm-up, then constant, or a cosine down to min_lr, which it reaches at lr_decay_iters;
+    # The learning rate: linear warm-up, then constant, or a decay to min_lr, which it reaches at lr_decay_iters;
     # 'auto': at the end of the training.
     learning_rate: PositiveFloat = 1e-3
     max_iters: PositiveInt = 5000
@@ -131,6 +131,8 @@ class DiffusionSettings(BaseModel):
     max_minutes: NonNegativeFloat = 0.0
     warmup_iters: NonNegativeInt = 100
     decay_lr: bool = True
+    # 'wsd' (warm-up, stable, decay) is constant until half of the way from warm-up to end, then linear.
+    decay: Literal["cosine", "linear", "wsd"] = "cosine"
     lr_decay_iters: Literal["auto"] | PositiveInt = "auto"
     min_lr: NonNegativeFloat = 1e-4
 
@@ -219,7 +221,7 @@ class DiffusionSettings(BaseModel):
 
     @property
     def decay_end(self) -> int:
-        """The iteration at which the cosine has reached min_lr."""
+        """The iteration at which the decay has reached min_lr."""
         return self.max_iters if self.lr_decay_iters == "auto" else self.lr_decay_iters
 
 

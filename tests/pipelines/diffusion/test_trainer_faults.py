@@ -114,6 +114,28 @@ def test_the_rate_falls_until_the_end_of_the_training_whatever_its_length():
 
 
 @pytest.mark.parametrize(
+    ("decay", "rates"),
+    [
+        ("cosine", [1.0, 0.1 + 0.45 * (1 + 2**-0.5), 0.55, 0.1 + 0.45 * (1 - 2**-0.5), 0.1]),
+        ("linear", [1.0, 0.775, 0.55, 0.325, 0.1]),
+        ("wsd", [1.0, 1.0, 1.0, 0.55, 0.1]),
+    ],
+)
+def test_the_rate_falls_in_the_form_that_was_chosen(decay, rates):
+    plan = given(decay=decay, learning_rate=1.0, min_lr=0.1, warmup_iters=100, max_iters=500)
+    assert [learning_rate(step, plan) for step in (100, 200, 300, 400, 500)] == pytest.approx(rates)
+    assert [learning_rate(150, plan, place) for place in (200.0, 400.0)] == pytest.approx([rates[1], rates[3]])
+    assert learning_rate(9, plan) == pytest.approx(10 / 101)  # the warm-up is the same
+    assert learning_rate(400, given(**{**plan.model_dump(), "decay_lr": False})) == 1.0
+
+
+def test_a_config_of_before_decay_has_the_cosine():
+    assert given().decay == "cosine"
+    with pytest.raises(ValueError, match="'cosine', 'linear' or 'wsd'"):
+        given(decay="step")
+
+
+@pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"max_iters": 6000, "lr_decay_iters": 3000, "min_lr": 0.0}, "last 3000 iterations is min_lr, 0, so nothing"),
