@@ -45,7 +45,10 @@ TESTS: dict[str, Tests] = {
     "runner/core/text": Tests(
         ("tests/core/test_text.py", "tests/reports/test_ending.py", STORIES, "tests/observers/test_live_table.py")
     ),
-    "runner/disk/": Tests(("tests/disk/test_atomic.py",), ("tests/disk/test_records.py", "tests/cli/test_resume.py")),
+    "runner/disk/": Tests(
+        ("tests/disk/test_atomic.py", "tests/disk/test_units.py"),
+        ("tests/disk/test_records.py", "tests/cli/test_resume.py"),
+    ),
     "runner/disk/atomic": Tests(("tests/disk/test_atomic.py",), ("tests/disk/test_records.py",)),
     "runner/disk/attempts": Tests(
         ("tests/disk/test_atomic.py",),
@@ -55,7 +58,7 @@ TESTS: dict[str, Tests] = {
     "runner/disk/growing_log": Tests(("tests/disk/test_growing_log.py",)),
     "runner/disk/labels": Tests(("tests/disk/test_atomic.py",), ("tests/cli/test_labels.py",)),
     "runner/disk/lock": Tests((), ("tests/disk/test_other_host.py", f"{SUPERVISOR}test_outside_faults.py")),
-    "runner/disk/moved": Tests((PLANS,), ("tests/cli/test_moved_batches.py",)),
+    "runner/disk/moved": Tests((PLANS, "tests/disk/test_units.py"), ("tests/cli/test_moved_batches.py",)),
     "runner/disk/plan_file": Tests((PLANS,), ("tests/disk/test_records.py",)),
     "runner/disk/removal": Tests((), ("tests/cli/test_list.py",)),
     "runner/disk/requests": Tests((), ("tests/cli/test_requests.py", "tests/cli/test_add.py")),
@@ -90,7 +93,7 @@ TESTS: dict[str, Tests] = {
     "pipelines/diffusion/stages.py": Tests(("tests/model/test_masks.py", *TRAINER)),
     "pipelines/diffusion/evaluation/ngrams.py": Tests((f"{DIFFUSION}test_quality.py",)),
     "pipelines/diffusion/evaluation/masked_loss.py": Tests(TRAINER),
-    "pipelines/diffusion/text/windows.py": Tests((f"{DIFFUSION}test_data.py", *TRAINER)),
+    "pipelines/diffusion/text/windows.py": Tests((f"{DIFFUSION}test_windows.py", f"{DIFFUSION}test_data.py", *TRAINER)),
     "pipelines/diffusion/text/byte_pairs.py": Tests((f"{DIFFUSION}test_vocabulary.py",)),
     "pipelines/diffusion/text/vocabulary.py": Tests((f"{DIFFUSION}test_vocabulary.py",)),
     "pipelines/diffusion/text/characters.py": Tests((f"{DIFFUSION}test_data.py",)),

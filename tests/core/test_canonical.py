@@ -218,3 +218,8 @@ def test_an_error_deep_inside_is_found_at_once() -> None:
 @pytest.mark.parametrize("value", [{FLOAT: "nan", "x": 1}, {DICT: [], "x": 1}, {FLOAT: "1.5"}, {DICT: [1]}, {}])
 def test_a_mapping_that_only_resembles_a_tag_is_itself(value: dict[str, Any]) -> None:
     assert untagged(value) == value and untagged(tagged(value)) == value
+
+
+@pytest.mark.parametrize("value", ["text", 5, None])
+def test_a_tag_whose_value_is_not_a_list_of_pairs_is_unchanged(value: object) -> None:
+    assert untagged({DICT: value}) == {DICT: value}

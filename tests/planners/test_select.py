@@ -25,7 +25,7 @@ from runner.core.state import (
     Record,
     Running,
 )
-from runner.planners.select import What, select
+from runner.planners.select import Selection, What, select
 
 STATUSES = (COMPLETED, FAILED, KILLED, TIMEOUT, STALLED, INTERRUPTED, ERROR, PENDING)
 
@@ -115,3 +115,13 @@ def test_a_job_that_runs_on_another_host_is_never_started(what: What) -> None:
     running = Record(planned.jobs[0], Running("", 1, (), "gpu2"))
     selection = select(planned, {"a": running, "b": Record(planned.jobs[1])}, what)
     assert "a" not in {job.name for job in selection.run} and selection.keep["a"] is running
+
+
+def test_a_refused_job_is_not_run_and_its_record_is_kept() -> None:
+    planned = plan("ab")
+    known = records(planned, PENDING, PENDING)
+    selection = Selection(planned.jobs, {}, frozenset("ab"))
+    left = selection.without({"a": known["a"]})
+    assert [job.name for job in left.run] == ["b"]
+    assert left.keep == {"a": known["a"]}
+    assert selection.without({}) is selection
