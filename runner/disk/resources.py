@@ -30,7 +30,7 @@ def free(folder: Place) -> int:
 
 
 def read(folder: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
-    """The rows that can be read, in order; none where there is no file. Numbers are finite."""
+    """The rows that can be read, in order; none without a file. Numbers are finite."""
     try:
         lines = read_bytes(layout.JobPaths(folder)[layout.RESOURCES]).splitlines()
     except OSError:

@@ -74,7 +74,7 @@ class Outbox:
         return None
 
     def _pause(self, seconds: float) -> bool:
-        """Wait, which an ending batch makes shorter; False if there is no time for it."""
+        """Wait, which an ending batch makes shorter; False if too little time is left for it."""
         until = time.monotonic() + seconds
         if self._ending.wait(seconds) and (rest := until - time.monotonic()) > 0:
             if rest > LAST_WITHIN or until >= self._deadline:

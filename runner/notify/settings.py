@@ -74,7 +74,7 @@ def configured() -> list[str]:
 
 
 def in_file() -> dict[str, dict[str, str]]:
-    """The sections of the file; none if there is no file. Raises UserError."""
+    """The sections of the file; none without a file. Raises UserError."""
     file = path()
     try:
         with reading.open_regular(file, links=True) as opened:

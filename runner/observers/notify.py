@@ -125,7 +125,7 @@ class Sender:
         self.flush()
 
     def send(self, event: message.Event) -> None:
-        """Pass an event on. One for which there is no room any more is left out: its job is counted at the end."""
+        """Pass an event on. One for which no room is left is left out: its job is counted at the end."""
         line = json.dumps(event.to_json()).encode() + b"\n"
         if len(self._waiting) + len(line) <= MOST_KEPT or event.kind == message.ENDED:
             self._waiting += line

@@ -25,7 +25,7 @@ class Range:
 
     @property
     def values(self) -> Sequence[Any] | None:
-        """All values; None if there is no end of them."""
+        """All values; None where they have no end."""
         if self.kind == CHOICE:
             return self.of
         return range(self.of[0], self.of[1] + 1, self.step) if self.kind == INT else None

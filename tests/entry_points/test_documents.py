@@ -229,7 +229,7 @@ def test_the_figures_of_the_first_page_are_those_of_the_page_that_proves_them() 
     from tests.planners import test_sweep_spec_errors as specs
 
     rows = re.findall(r"^\| \*\*.*$", (PROJECT / "README.md").read_text(), re.MULTILINE)
-    kills, cost, mistakes = rows
+    kills, cost, errors = rows
     proof = (PROJECT / "docs/reliability.md").read_text()
     table = re.findall(r"^\| `python bench/torture.*?` \| (\d+) \|", proof, re.MULTILINE)
     assert f"**{sum(map(int, table)):,}** times" in kills
@@ -238,4 +238,4 @@ def test_the_figures_of_the_first_page_are_those_of_the_page_that_proves_them() 
     assert re.search(rf"^this runner +{ours} ", bench, re.MULTILINE)
     assert re.search(rf"^GNU parallel +{theirs} ", bench, re.MULTILINE)
     cases = specs.test_an_error_is_one_sentence_and_nothing_is_written.pytestmark[0].args[1]
-    assert mistakes.startswith(f"| **{len(cases)}** of {len(cases)} ")
+    assert errors.startswith(f"| **{len(cases)}** of {len(cases)} ")

@@ -128,7 +128,7 @@ def test_nothing_sticks_out_of_a_narrow_screen(chromium: Any, address: str, sche
         ("#b=night&pick=0", ".chart canvas"),  # with a metric whose name is long
         ("#b=night&j=0", ".log div"),
         ("#b=night&j=0&tab=config", "td"),
-        ("#b=night&j=0&tab=attempts", "text=There is no earlier attempt."),
+        ("#b=night&j=0&tab=attempts", "text=No earlier attempts."),
         ("#b=night&j=0&tab=resources", ".chart.small canvas"),
         ("#b=night&j=0&tab=files", "dl"),
     ):

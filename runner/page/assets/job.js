@@ -33,7 +33,7 @@ export function jobView(batch, i, tab, go, readOnly) {
   async function attempts(place) {
     try {
       const found = (await get(`${of(batch)}/jobs/${i}/attempts`)).attempts;
-      place.replaceChildren(found.length ? grid(["Earlier attempt", "Status", "Started", "Ran for", "Error"], found.map((one) => [one.attempt, one.status, one.started_at ? new Date(one.started_at).toLocaleString() : "", duration(one.seconds), one.error])) : make("p", { class: "quiet", text: "There is no earlier attempt." }),
+      place.replaceChildren(found.length ? grid(["Earlier attempt", "Status", "Started", "Ran for", "Error"], found.map((one) => [one.attempt, one.status, one.started_at ? new Date(one.started_at).toLocaleString() : "", duration(one.seconds), one.error])) : make("p", { class: "quiet", text: "No earlier attempts." }),
         make("p", { class: "quiet", text: found.length ? "Their logs and results are in the folders attempt_1, attempt_2, … of the job." : "" }));
     } catch (error) { place.textContent = error.message; }
   }

@@ -21,7 +21,7 @@ MARK = 9  # the width of a mark, and of the space before the next one
 
 
 def chart(found: Chart) -> str:
-    """The drawing; empty if there is no finite value. Its colors are those of the style sheet."""
+    """The drawing; empty without a finite value. Its colors are those of the style sheet."""
     finite = [point for point in found.points if math.isfinite(point[1])]
     if not finite:
         return ""
