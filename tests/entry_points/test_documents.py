@@ -74,6 +74,18 @@ def test_each_test_that_the_table_of_faults_names_is_there() -> None:
     assert [row for row in rows if f"def {row[1]}(" not in (PROJECT / "tests" / row[0]).read_text()] == []
 
 
+def test_the_changelog_has_the_form_of_keep_a_changelog() -> None:
+    text = (PROJECT / "CHANGELOG.md").read_text()
+    titles = re.findall(r"^##+ .*$", text, re.MULTILINE)
+    version = re.compile(r"## \[\d+\.\d+\.\d+\] - (unreleased|\d{4}-\d\d-\d\d)")
+    kinds = {f"### {kind}" for kind in ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")}
+    assert [title for title in titles if title not in kinds and not version.fullmatch(title)] == []
+    for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        under = re.findall(r"^### .*$", section, re.MULTILINE)
+        assert len(under) == len(set(under)) > 0  # each kind once
+        assert not re.match(r"[^\n]*\n+- ", section)  # no line before the first kind
+
+
 def commands(path: Path) -> list[str]:
     """The lines of the shell blocks of a document that start a program of ours; continued lines are joined."""
     text = path.read_text().replace("\\\n", "")
