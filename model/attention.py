@@ -21,9 +21,13 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, causal: bool, normalised: bool, d
     """Queries, keys and values (B, T, H, D) -> (B, T, H, D)."""
     scale = (QK_SCALE if normalised else 1.0) / math.sqrt(q.shape[-1])
     q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
-    plain = not causal and not dropout and q.device.type == "cpu" and q.dtype == torch.bfloat16
+    plain = not dropout and q.device.type == "cpu" and q.dtype == torch.bfloat16
     if plain and torch.is_grad_enabled() and q.shape[2] <= MAX_UNFUSED_LENGTH:
-        y = torch.softmax((q * scale) @ k.transpose(-1, -2), dim=-1) @ v
+        scores = (q * scale) @ k.transpose(-1, -2)
+        if causal:
+            hidden = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
+            scores = scores.masked_fill(hidden, float("-inf"))
+        y = torch.softmax(scores, dim=-1) @ v
     else:
         y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=causal, scale=scale)
     return y.transpose(1, 2)

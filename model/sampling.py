@@ -2,7 +2,8 @@
 
 Each sampler is an iterator over the ids after each of its steps, the last being the finished text. It changes only
 the positions `where`, and never a tensor that it has yielded. `predict` gets complete rows and no time: for a masked
-diffusion model at its optimum, the text determines the time (Ou et al. 2024; Zheng et al. 2024).
+diffusion model at its optimum, the text determines the time (Ou et al. 2024; Zheng et al. 2024). `steps` is a number
+for all rows or one for each; what happens to a row depends on no other row, if `draw` has a generator for each.
 """
 
 from __future__ import annotations
@@ -21,51 +22,53 @@ Sampler = Callable[[Predict, Tensor, Tensor], Decoding]  # (B, T) ids and (B, T)
 
 Order = Literal["probability", "margin", "entropy"]
 Schedule = Literal["cap", "rescale"]
+Steps = int | Tensor  # or (B, 1) int64, a number for each row
 
 
-def ancestral(predict: Predict, ids: Tensor, where: Tensor, *, mask_id: int, draw: Draw, steps: int) -> Decoding:
+def ancestral(predict: Predict, ids: Tensor, where: Tensor, *, mask_id: int, draw: Draw, steps: Steps) -> Decoding:
     """The reverse process in `steps` equal steps of the linear schedule (MDLM, Sahoo et al. 2024).
 
     From time t to s a masked position is unmasked with probability (t - s) / t, independently of the others. The
     characters of one step are drawn independently of each other, so this is exact only in the limit of many steps.
     """
-    for left in range(steps, 0, -1):
+    for left in remaining(steps):
         masked = where & (ids == mask_id)
-        unmasked_now = masked & (draw.uniform(ids.shape, ids.device) * left < 1)  # (t - s) / t = 1 / left
+        unmasked_now = masked & (draw.uniform(masked) * left < 1)  # (t - s) / t = 1 / left
         ids = unmask(predict, ids, unmasked_now, draw)
         yield ids
 
 
-def first_hitting(predict: Predict, ids: Tensor, where: Tensor, *, mask_id: int, draw: Draw, steps: int) -> Decoding:
+def first_hitting(predict: Predict, ids: Tensor, where: Tensor, *, mask_id: int, draw: Draw, steps: Steps) -> Decoding:
     """The process in continuous time, from one transition to the next (first-hitting sampler, Zheng et al. 2024).
 
     The next position is uniform over the masked ones. *When* it is unmasked (with n left, at t u^(1/n)) would matter
     only to a network that gets the time, so it is not drawn. Exact when `steps` is at least the number of masked
     positions; with fewer steps, several positions are unmasked together.
     """
-    for left in range(steps, 0, -1):
+    for left in remaining(steps):
         masked = where & (ids == mask_id)
         if not masked.any():
             return
-        ids = unmask(predict, ids, highest(draw.uniform(ids.shape, ids.device), masked, portion(masked, left)), draw)
+        ids = unmask(predict, ids, highest(draw.uniform(masked), masked, portion(masked, left)), draw)
         yield ids
 
 
 def confidence(
-    predict: Predict, ids: Tensor, where: Tensor, *, mask_id: int, draw: Draw, steps: int, order: Order = "probability"
-) -> Decoding:
+    predict: Predict, ids: Tensor, where: Tensor, *, mask_id: int, draw: Draw, steps: Steps,
+    order: Order = "probability",
+) -> Decoding:  # fmt: skip
     """In each step a candidate is drawn for every masked position, and those of highest confidence stay.
 
     Confidence is a high probability (MaskGIT, Chang et al. 2022; LLaDA, Nie et al. 2025), a wide margin between
     the two likeliest answers (Kim et al. 2025) or a low entropy. Whatever the steps, these are not draws from the
     distribution of the model: text becomes safer and poorer.
     """
-    for left in range(steps, 0, -1):
+    for left in remaining(steps):
         masked = where & (ids == mask_id)
         if not masked.any():
             return
         logits = predict_at(predict, ids, masked)  # (N, V)
-        candidates = draw(logits)
+        candidates = draw(logits, masked)
         scores = torch.zeros(ids.shape, device=ids.device).masked_scatter(
             masked, confidence_of(logits, candidates, order)
         )
@@ -75,7 +78,7 @@ def confidence(
 
 
 def remasking(
-    predict: Predict, ids: Tensor, where: Tensor, *, mask_id: int, draw: Draw, steps: int,
+    predict: Predict, ids: Tensor, where: Tensor, *, mask_id: int, draw: Draw, steps: Steps,
     schedule: Schedule = "cap", eta: float = 0.02,
 ) -> Decoding:  # fmt: skip
     """As ancestral, but positions are masked again now and then, and drawn again (ReMDM, Wang et al. 2025).
@@ -84,15 +87,28 @@ def remasking(
     (alpha_s - (1 - sigma) alpha_t) / (1 - alpha_t). sigma is at most (1 - alpha_s) / alpha_t: min(eta, that) for 'cap',
     eta times that for 'rescale'. With eta 0 this is the ancestral sampler.
     """
-    for step in range(steps):
-        before, after = step / steps, (step + 1) / steps  # alpha_t, alpha_s
-        most = min(1.0, (1 - after) / before) if before else 1.0
-        sigma = min(eta, most) if schedule == "cap" else eta * most
+    for left in remaining(steps):
+        total, left = torch.as_tensor(steps, device=ids.device), left.to(ids.device)
+        before, after = 1 - left / total, 1 - (left - 1) / total  # alpha_t, alpha_s
+        most = ((1 - after) / before).nan_to_num(nan=1.0).clamp(max=1.0)  # `before` is 0 in the first step
+        sigma = most.clamp(max=eta) if schedule == "cap" else eta * most
         p_unmask = (after - (1 - sigma) * before) / (1 - before)
-        masked = where & (ids == mask_id)
-        chance = draw.uniform(ids.shape, ids.device)
+        active = where & (left > 0)
+        masked = active & (ids == mask_id)
+        chance = draw.uniform(active)
         filled = unmask(predict, ids, masked & (chance < p_unmask), draw)
-        ids = filled.masked_fill(where & ~masked & (chance < sigma), mask_id)
+        ids = filled.masked_fill(active & ~masked & (chance < sigma), mask_id)
+        yield ids
+
+
+def left_to_right(predict: Predict, ids: Tensor, where: Tensor, *, mask_id: int, draw: Draw) -> Decoding:
+    """The next token of each row, one after the other: exact for an autoregressive model."""
+    for _ in range(ids.shape[1]):
+        masked = where & (ids == mask_id)
+        if not masked.any():
+            return
+        first = masked & (masked.cumsum(1) == 1)
+        ids = unmask(predict, ids, first, draw)
         yield ids
 
 
@@ -103,11 +119,10 @@ def in_blocks(sampler: Sampler, length: int) -> Sampler:
     """
 
     def sample(predict: Predict, ids: Tensor, where: Tensor) -> Decoding:
-        columns = where.any(0).nonzero().flatten().tolist()
-        position = torch.arange(ids.shape[1], device=ids.device)
-        for block in sorted({(column - columns[0]) // length for column in columns}):
-            inside = (position - columns[0]).div(length, rounding_mode="floor") == block
-            ids = yield from forwarded(sampler(predict, ids, where & inside), ids)
+        first = where.int().argmax(1, keepdim=True)  # of each row
+        block = (torch.arange(ids.shape[1], device=ids.device) - first).div(length, rounding_mode="floor")
+        for number in block[where].unique().tolist():
+            ids = yield from forwarded(sampler(predict, ids, where & (block == number)), ids)
 
     return sample
 
@@ -164,12 +179,20 @@ def predict_at(predict: Predict, ids: Tensor, at: Tensor) -> Tensor:  # (B, T), 
 
 def unmask(predict: Predict, ids: Tensor, at: Tensor, draw: Draw) -> Tensor:  # -> (B, T)
     """Draw the positions `at`, all from one prediction; the network is not called when there are none."""
-    return ids.masked_scatter(at, draw(predict_at(predict, ids, at))) if at.any() else ids
+    return ids.masked_scatter(at, draw(predict_at(predict, ids, at), at)) if at.any() else ids
 
 
-def portion(masked: Tensor, steps: int) -> Tensor:  # (B, T) -> (B, 1)
+def remaining(steps: Steps) -> Iterator[Tensor]:
+    """Before each step, how many are left, this one included: () or (B, 1), 0 for a row that has had its steps."""
+    left = torch.as_tensor(steps)
+    for _ in range(int(left.max())):
+        yield left
+        left = (left - 1).clamp(min=0)
+
+
+def portion(masked: Tensor, steps: Tensor) -> Tensor:  # (B, T) -> (B, 1)
     """How many positions of each row to unmask in the first of `steps` steps: equal in each, the rest first."""
-    return (masked.sum(1, keepdim=True) + steps - 1) // steps
+    return (masked.sum(1, keepdim=True) + steps - 1) // steps.clamp(min=1)
 
 
 def highest(score: Tensor, among: Tensor, count: Tensor) -> Tensor:  # (B, T), (B, T) bool, (B, 1) -> (B, T) bool

@@ -96,7 +96,4 @@ class MaskedPrediction:
         )  # fmt: skip
 
     def introduction(self) -> str:
-        return (
-            f"vocabulary: {self._text.vocab_size} {self._text.vocabulary.title}; a guess without context costs"
-            f" {self._text.val_unigram_entropy:.4f} nats (unigram entropy of the validation text)"
-        )
+        return self._text.introduction()

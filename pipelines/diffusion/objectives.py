@@ -59,6 +59,11 @@ def objective_of(
 
         return Correction(settings, text, device, dtype, rows_of_rank)
 
+    if settings.training_type == "ar":
+        from pipelines.diffusion.next_token import NextToken
+
+        return NextToken(settings, text, device, dtype, rows_of_rank)
+
     from pipelines.diffusion.masked_prediction import MaskedPrediction
 
     return MaskedPrediction(settings, text, device, dtype, rows_of_rank)

@@ -80,8 +80,8 @@ class DiffusionSettings(BaseModel):
 
     # The objective: 'unmasking' goes through the stages below, 'elbo' draws every mask ratio from the start;
     # 'remasking' and 'remasking_binary' detect wrong characters, with one class per character and one for "wrong", or
-    # with two classes.
-    training_type: Literal["unmasking", "elbo", "remasking", "remasking_binary"] = "unmasking"
+    # with two classes; 'ar' predicts the next token from those before, without masks: the baseline.
+    training_type: Literal["unmasking", "elbo", "ar", "remasking", "remasking_binary"] = "unmasking"
     unmasking_stages: list[Stage] = Field(
         default_factory=lambda: [RandomStage(type="random", max_masked_ratio=1.0, val_loss_stale_count=10)]
     )
@@ -113,7 +113,7 @@ class DiffusionSettings(BaseModel):
     n_embd: PositiveInt = 384
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     bias: bool = False  # in the linear layers
-    attention_type: Literal["bidirectional", "causal"] = "bidirectional"
+    attention_type: Literal["bidirectional", "causal"] = "bidirectional"  # 'ar' is always causal
     use_rope: bool = True  # rotary positions; False: learned ones
     norm: Literal["rmsnorm", "layernorm"] = "rmsnorm"
     mlp: Literal["relu2", "swiglu", "gelu"] = "relu2"  # squared ReLU, SwiGLU, GELU
@@ -240,6 +240,8 @@ def unread(config: Mapping[str, Any]) -> set[str]:
 def _unread_of_training(config: Mapping[str, Any]) -> set[str]:
     curriculum = {"unmasking_stages", "stage_schedule", "min_improvement"}
     corruption = {key for key in config if "corruption_" in key}
+    if config["training_type"] == "ar":
+        return corruption | curriculum | {"max_loss_weight", "attention_type"}
     if config["training_type"] == "unmasking":
         by_loss = {"min_improvement"} if config["stage_schedule"] == "fixed" else set()
         return corruption | {"max_loss_weight"} | by_loss

@@ -95,7 +95,7 @@ def shape_of(settings: DiffusionSettings, vocab_size: int) -> Shape:
         n_head=settings.n_head,
         n_embd=settings.n_embd,
         bias=settings.bias,
-        attention_type=settings.attention_type,
+        attention_type="causal" if settings.training_type == "ar" else settings.attention_type,
         use_rope=settings.use_rope,
         norm=settings.norm,
         mlp=settings.mlp,

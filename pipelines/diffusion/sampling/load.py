@@ -47,11 +47,20 @@ class TrainedModel:
     def is_corrector(self) -> bool:
         return self.settings["training_type"] in CORRECTORS
 
+    @property
+    def is_autoregressive(self) -> bool:
+        return self.settings["training_type"] == "ar"
+
     def predict(self, ids: Tensor) -> Tensor:  # (B, T) -> (B, T, V)
-        """Logits; a text shorter than the window is padded with masks, since training has full windows only."""
+        """Logits; a text shorter than the window is padded with masks, since training has full windows only.
+
+        Those of an autoregressive model depend on what is to the left of each position alone.
+        """
         from torch.nn import functional as F
 
         T = ids.shape[1]
+        if self.is_autoregressive:
+            return self.model(F.pad(ids[:, :-1], (1, 0), value=self.mask_id))
         window = F.pad(ids, (0, max(0, self.block_size - T)), value=self.mask_id)
         return self.model(window)[:, :T, : self.vocabulary.size]
 

@@ -13,6 +13,8 @@ from pipelines.shared.settings_types import Device, NonNegativeFloat, NonNegativ
 
 MOST_TOKENS = 2**20  # of one sample; more take gigabytes
 READ_BY = {"order": "confidence", "schedule": "remasking", "eta": "remasking"}  # options of one sampler
+# Not read for an autoregressive model, which draws from left to right.
+OF_MASKED_MODELS = frozenset({"sampler", "steps", "block_length", *READ_BY, "corrector"})
 
 
 class SampleSettings(BaseModel):
@@ -31,7 +33,7 @@ class SampleSettings(BaseModel):
     )
     count: PositiveInt = Field(4, description="how many samples")
     batch_size: PositiveInt = Field(32, description="samples drawn at the same time")
-    seed: Seed = Field(1337, description="the same seed and options give the same samples on the same machine")
+    seed: Seed = Field(1337, description="the same seed and options give the same samples, for any batch_size")
 
     # The sampler.
     sampler: Literal["ancestral", "first_hitting", "confidence", "remasking"] = Field(
@@ -42,6 +44,7 @@ class SampleSettings(BaseModel):
     top_p: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0, description="only the likeliest characters that have this probability together"
     )
+    top_k: NonNegativeInt = Field(0, description="only this many of the likeliest characters; 0: all")
     block_length: PositiveInt | None = Field(
         None, description="blocks of this many characters from left to right; none: the full window at once"
     )

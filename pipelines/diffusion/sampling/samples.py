@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
 from collections import deque
@@ -13,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +21,7 @@ from model.drawing import Draw
 from pipelines.diffusion.evaluation import quality
 from pipelines.diffusion.sampling import infill_template
 from pipelines.diffusion.sampling.load import TrainedModel, load_model
-from pipelines.diffusion.sampling.options import MOST_TOKENS, SampleSettings
+from pipelines.diffusion.sampling.options import MOST_TOKENS, OF_MASKED_MODELS, SampleSettings
 from pipelines.diffusion.text.open import open_dataset
 from pipelines.shared import devices
 from pipelines.shared.errors import InputError
@@ -80,13 +80,14 @@ def run(path: Path, settings: SampleSettings) -> int:
     device = devices.choose_device(settings.device)
     model = load_and_report(path, device)
     corrector = load_and_report(Path(settings.corrector), device, of=model) if settings.corrector else None
+    require_options_that_are_read(settings, model)
     start = initial_ids(settings, model).to(device)  # (T,)
     quality_report = QualityReport(settings, model) if settings.quality else None
     networks = [
         CountingNetwork(predict, partial(devices.autocast, device, devices.choose_dtype(settings.dtype, device)))
         for predict in (model.predict, *((corrector.wrong,) if corrector else ()))
     ]
-    sampler = sampler_of(settings, model, networks, device, int((start == model.mask_id).sum()))
+    to_draw = int((start == model.mask_id).sum())
     options = settings.model_dump(mode="json", include=settings.model_fields_set - {"out", "show", "pause", "quality"})
     source = {"checkpoint": str(model.path), "options": options}
     samples = Samples(Path(settings.out) if settings.out else None, source)
@@ -96,6 +97,8 @@ def run(path: Path, settings: SampleSettings) -> int:
     try:
         for rows in batches(settings.count, settings.batch_size):
             ids = start.expand(rows, -1).clone()
+            draw = draw_of(settings, device, range(len(samples.texts), len(samples.texts) + rows))
+            sampler = sampler_of(settings, model, networks, draw, to_draw)
             steps = show(sampler(networks[0], ids, ids == model.mask_id), ids)
             texts = [model.vocabulary.decode(row) for row in deque(steps, maxlen=1).pop().tolist()]
             write(texts, len(samples.texts), settings.count)
@@ -106,7 +109,7 @@ def run(path: Path, settings: SampleSettings) -> int:
         return 130
     seconds = time.monotonic() - began
     calls = sum(network.calls for network in networks)
-    drawn_tokens = settings.count * int((start == model.mask_id).sum())
+    drawn_tokens = settings.count * to_draw
     print_to_stderr(f"{count(settings.count, 'sample')} in {duration(seconds)}: {count(calls, 'network call')},"
         f" {drawn_tokens / seconds:,.0f} tokens per second")  # fmt: skip
     summary = {"seconds": round(seconds, 3), "network_calls": calls, "tokens_drawn": drawn_tokens}
@@ -144,20 +147,45 @@ def initial_ids(settings: SampleSettings, model: TrainedModel) -> Tensor:  # -> 
     return torch.tensor(ids)
 
 
-def sampler_of(
-    settings: SampleSettings, model: TrainedModel, networks: list[CountingNetwork], device: torch.device, to_draw: int
-) -> sampling.Sampler:
-    """The sampler that the settings predict for, from the inside out: order, blocks, corrector, windows."""
+def draw_of(settings: SampleSettings, device: torch.device, numbers: range) -> Draw:
+    """For the samples of these numbers: each has a generator of its own."""
     # An Apple GPU has no float64, and a generator on the CPU draws for it.
-    generator = torch.Generator("cpu" if device.type == "mps" else device).manual_seed(settings.seed)
-    draw = Draw(generator, settings.temperature, settings.top_p)
+    place = "cpu" if device.type == "mps" else device
+    seeds = [int(np.random.SeedSequence((settings.seed, number)).generate_state(1, np.uint64)[0]) for number in numbers]
+    generators = [torch.Generator(place).manual_seed(seed >> 1) for seed in seeds]
+    return Draw(generators, settings.temperature, settings.top_p, settings.top_k)
+
+
+def require_options_that_are_read(settings: SampleSettings, model: TrainedModel) -> None:
+    """Raise InputError for what an autoregressive model cannot do."""
+    if not model.is_autoregressive:
+        return
+    if unread := sorted(OF_MASKED_MODELS & settings.model_fields_set):
+        raise InputError(
+            f"{model.path} is an autoregressive model, which draws from left to right: leave out {unread[0]}"
+        )
+    parts = infill_template.parse(settings.infill) if settings.infill else []
+    if any(isinstance(part, infill_template.Gap) for part in parts[:-1]):
+        raise InputError(
+            f"{model.path} is an autoregressive model, which sees nothing to the right of a gap: --infill may end with"
+            " its only gap, or use --prompt"
+        )
+
+
+def sampler_of(
+    settings: SampleSettings, model: TrainedModel, networks: list[CountingNetwork], draw: Draw, to_draw: int
+) -> sampling.Sampler:
+    """The sampler that the settings ask for, from the inside out: order, blocks, corrector, windows."""
+    if model.is_autoregressive:
+        left_to_right = partial(sampling.left_to_right, mask_id=model.mask_id, draw=draw)
+        return sampling.in_windows(left_to_right, model.block_size, mask_id=model.mask_id)
     own = {"confidence": {"order": settings.order}, "remasking": {"schedule": settings.schedule, "eta": settings.eta}}
     method = partial(SAMPLERS[settings.sampler], mask_id=model.mask_id, draw=draw, **own.get(settings.sampler, {}))
 
     def with_steps(predict: sampling.Predict, ids: Tensor, where: Tensor) -> sampling.Decoding:
         """The steps of a full sample, in proportion to the positions to draw."""
-        here = int(where.sum(1).max())
-        return method(predict, ids, where, steps=max(1, math.ceil((settings.steps or to_draw) * here / to_draw)))
+        here = where.sum(1, keepdim=True) * (settings.steps or to_draw)  # (B, 1)
+        return method(predict, ids, where, steps=((here + to_draw - 1) // to_draw).clamp(min=1))
 
     sampler: sampling.Sampler = with_steps
     if settings.block_length:

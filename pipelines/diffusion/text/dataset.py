@@ -54,6 +54,13 @@ class Dataset:
         """A loss per token divided by this is a loss per character of the text."""
         return self.val_characters / len(self.val)
 
+    def introduction(self) -> str:
+        """A line about the tokens and the loss of a guess."""
+        return (
+            f"vocabulary: {self.vocab_size} {self.vocabulary.title}; a guess without context costs"
+            f" {self.val_unigram_entropy:.4f} nats (unigram entropy of the validation text)"
+        )
+
     def text(self) -> str:
         """The full text, decoded."""
         return self.vocabulary.decode(self.train.tolist()) + self.vocabulary.decode(self.val.tolist())
