@@ -136,7 +136,7 @@ def insist(process: subprocess.Popen[str], work: Workspace) -> None:
         process.send_signal(signal.SIGINT)
         return "Killing" in work.master_log()
 
-    wait_until(taken, "the second signal is heeded", 5)
+    wait_until(taken, "the second signal is heeded")
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 from pathlib import Path
@@ -22,6 +23,7 @@ from runner.core.printing import say, say_all, silence
 from runner.processes.signals import unblock
 
 SIGNALLED = 128  # plus the number of the signal
+AFTER_CALLBACK = 0.02  # seconds in which a callback of Python's own has ended
 DASHES = "–—−"  # what word processors make of a hyphen
 FILES = (".py", ".yaml", ".yml", ".json", ".toml", ".sh")  # what may be a config
 #: What other programs call our commands.
@@ -41,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def guarded(command: Callable[[], int], name: str) -> int:
     """What `command` returns, or the exit code for what it raises; `name` is the program in error messages."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell starts us with SIGINT ignored
+    sys.unraisablehook = _interrupt_again
     open_standard_streams()
     try:
         unblock()
@@ -58,6 +61,14 @@ def guarded(command: Callable[[], int], name: str) -> int:
     except OSError as error:
         silence(sys.stdout)
         return print_error(UserError(_explained(error)), name)
+
+
+def _interrupt_again(dropped: sys.UnraisableHookArgs) -> None:
+    """Send Ctrl+C once more if it came within a callback or a destructor, where Python drops the exception for it."""
+    if isinstance(dropped.exc_value, KeyboardInterrupt):
+        threading.Timer(AFTER_CALLBACK, os.kill, (os.getpid(), signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(dropped)
 
 
 def _explained(error: OSError) -> str:

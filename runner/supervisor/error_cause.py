@@ -152,13 +152,15 @@ def _goes_on(line: str) -> bool:
 
 def may_follow(line: str) -> bool:
     """A line after a traceback that does not show that the program went on."""
-    return line_kinds.is_footer(line) or line_kinds.is_log(line) or line_kinds.is_bar(line)
+    kinds = (line_kinds.is_footer, line_kinds.is_log, line_kinds.is_bar, line_kinds.is_aftermath)
+    return any(kind(line) for kind in kinds)
 
 
 def _last_error(lines: list[str]) -> int | None:
-    """The place of the last line that says error; None if there is none."""
+    """The place of the last line that says error, if possible of one that is a cause; None if there is none."""
     places = range(len(lines) - 1, -1, -1)
-    return next((place for place in places if lines[place] and line_kinds.says_error(lines[place])), None)
+    found = [place for place in places if lines[place] and line_kinds.says_error(lines[place])]
+    return next((place for place in found if not line_kinds.is_aftermath(lines[place])), found[0] if found else None)
 
 
 def _with_neighbour(lines: list[str], place: int) -> str:

@@ -44,6 +44,12 @@ REPORT = (
     r"^\[\d+\]:$|^\s+(?:time|host|rank|exitcode|error_file|traceback) *: |^Failures:|^Root Cause|^\s+<NO_OTHER"
     r"|^\S+ FAILED$"
 )
+#: What the C++ runtime and the interpreter print of threads that are still there when a program ends after an error.
+AFTERMATH = (
+    r"^terminate called (?:without an active exception|recursively)"
+    r"|^libc\+\+abi: terminating$|^pure virtual method called"
+    r"|^Fatal Python error: .*at interpreter shutdown|^Python runtime state: |^Current thread 0x|^ +<no Python frame>"
+)
 RULE = r"^[\s=\-_*#~+|<>╭╮╰╯│─┌┐└┘━┃┏┓┗┛]*$"
 LONGEST = 1000  # characters of a line that are looked at
 BOX = RULE + r"|^\s*[│┃╭╰┌└┏┗].*[│┃╮╯┐┘┓┛]\s*$|^\s*[╭┌┏]"
@@ -141,6 +147,11 @@ def is_footer(line: str) -> bool:
     """A line that says nothing of a cause and may follow the message of one, blank ones included."""
     found = re.search(REPORT, line) or re.search(FOOTER, line, re.IGNORECASE)
     return is_rule(line) or found is not None
+
+
+def is_aftermath(line: str) -> bool:
+    """A line that is a cause only if nothing else is one: the end of a program that had an error before."""
+    return re.search(AFTERMATH, line) is not None
 
 
 def is_rule(line: str) -> bool:

@@ -56,7 +56,7 @@ def two(work: Workspace) -> Workspace:
         for number in (signal.SIGTERM, signal.SIGTERM):
             if alive(int(found["pid"])):
                 os.kill(int(found["pid"]), number)
-        wait_until(lambda: held(work) is None, "the batch has ended", 10)
+        wait_until(lambda: held(work) is None, "the batch has ended")
 
 
 def with_grace(options: Sequence[str]) -> tuple[str, ...]:
@@ -165,7 +165,7 @@ def test_status_shows_nothing_dead_as_running(two: Workspace) -> None:
     process.kill()
     os.kill(supervisor, signal.SIGKILL)
     process.communicate()
-    wait_until(lambda: not alive(pid), "the job died with its supervisor", 5)
+    wait_until(lambda: not alive(pid), "the job died with its supervisor")
     found = status(two)
     assert found["state"] == "dead" and found["runner"] is None
     assert [job["status"] for job in found["jobs"].values()] == ["lost", "pending"]
@@ -238,7 +238,7 @@ def test_ctrl_c_ends_the_looking_and_not_the_batch(two: Workspace) -> None:
             wait_until(lambda pid=looking.pid: b"\0tail" in Path(f"/proc/{pid}/cmdline").read_bytes()
                        and _catches_sigint(pid), "it looks")  # fmt: skip
         looking.send_signal(signal.SIGINT)
-        _, err = looking.communicate(timeout=10)
+        _, err = looking.communicate(timeout=60)
         assert err == "" and looking.returncode in (0, 130)
     assert states(two) == ["running", "pending"]
 
@@ -311,7 +311,7 @@ def test_stop_after_drain_does_not_wait_for_the_job(two: Workspace) -> None:
     draining = two.start("stop", "--drain")
     wait_until(lambda: "No further job is started" in two.master_log(), "it is told")
     two.run("stop", code=0)
-    draining.communicate(timeout=10)
+    draining.communicate(timeout=60)
     assert states(two) == ["interrupted", "pending"]
 
 

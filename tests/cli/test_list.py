@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.cli.measured_batch import COMMAND, job, measured
-from tests.conftest import RUN_EXPERIMENTS, Workspace
+from tests.conftest import RUN_EXPERIMENTS, Workspace, wait_until
 from tests.interrupted_batch import GRACE, WAITING
 from tests.terminals import Terminal
 
@@ -58,6 +58,7 @@ def test_a_batch_that_runs_has_a_duration(work: Workspace) -> None:
     process = work.start("--configs", "a.sh", *COMMAND, *GRACE, "--detach")
     process.communicate(timeout=30)
     try:
+        wait_until((work.batch / "a/ckpt_1.pt").exists, "the job runs")
         (batch,) = json.loads(work.run("list", "--json", code=0).stdout)
         assert batch["state"] == "running" and batch["duration_seconds"] > 0
     finally:

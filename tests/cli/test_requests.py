@@ -7,6 +7,7 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from runner.core.requests import AddJobs, SkipJobs
 from runner.disk import requests
 from runner.disk.lock import holder
 from runner.planners import recorded
-from tests.conftest import Workspace, alive, kill, read, wait_until
+from tests.conftest import PROJECT, Workspace, alive, kill, read, wait_until
 
 TEMPLATE = ("--command", "sh {config} --out {out_dir} {overrides}")
 COMMAND = (*TEMPLATE, "--grace", "1,0.3,5")
@@ -231,7 +232,7 @@ def test_ctrl_c_withdraws_a_request(three: Workspace) -> None:
         asking = three.start("skip", "b")
         wait_until(lambda: list((three.batch / "requests").glob("*.request.json")), "the request is there")
         asking.send_signal(signal.SIGINT)
-        asking.communicate(timeout=10)
+        asking.communicate(timeout=60)
         assert asking.returncode == 130 and list((three.batch / "requests").iterdir()) == []
     finally:
         os.kill(process.pid, signal.SIGCONT)
@@ -312,7 +313,7 @@ def test_ctrl_c_ends_the_waiting_and_not_the_batch(three: Workspace) -> None:
     waiting = three.start("wait")
     wait_until(lambda: b"fcntl" in Path(f"/proc/{waiting.pid}/maps").read_bytes(), "it waits")
     waiting.send_signal(signal.SIGINT)
-    _, err = waiting.communicate(timeout=10)
+    _, err = waiting.communicate(timeout=60)
     assert waiting.returncode == 130 and err == "" and process.poll() is None
     finish(three, process, 0)
 
@@ -364,3 +365,25 @@ def test_a_request_keeps_the_exact_inputs_of_a_job(three: Workspace) -> None:
     (read_back,) = found.jobs
     assert isinstance(read_back, Job) and (read_back.files, read_back.bases) == (new.files, new.bases)
     assert not requests.withdraw(plan.root, ticket) and requests.take(plan.root, ticket, recorded.kind_named) is None
+
+
+def test_ctrl_c_that_comes_within_a_destructor_is_not_lost() -> None:
+    program = """
+import os, signal, sys, time
+from runner.cli.main import guarded
+
+class Interrupted:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        sum(range(1000))  # the handler runs here, and Python drops what it raises
+
+def command():
+    Interrupted()
+    time.sleep(60)
+    return 0
+
+sys.exit(guarded(command, "test"))
+"""
+    argv = [sys.executable, "-c", program]
+    done = subprocess.run(argv, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

@@ -100,10 +100,10 @@ TANGLED = {
 
 @pytest.mark.parametrize("shape", TANGLED)
 def test_reading_ends_soon_whatever_the_text_is(tmp_path: Path, shape: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     parser = "p = argparse.ArgumentParser()\np.add_argument('--lr', type=float)\n"
     read(tmp_path, f"import argparse\n{parser}{TANGLED[shape]}p.parse_args()\n")
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 PIECES = st.sampled_from(

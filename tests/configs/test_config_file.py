@@ -139,9 +139,9 @@ def test_what_is_read_statically_is_what_python_would_compute(lines: list[tuple[
     ],
 )  # fmt: skip
 def test_a_value_that_would_eat_the_memory_is_refused_at_once(tmp_path: Path, expression: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     assert refused(tmp_path, f"a = 1\nb = {expression}\n").startswith("x.py:2: the value is too large for a config;")
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_doubling_line_by_line_is_bounded_too(tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ def test_a_pipe_in_the_place_of_a_file_does_not_block_the_batch(work: Workspace,
     work.write("c/b.sh", "exit 0")
     process = work.start("--configs", "c/*.sh", "--command", "sh {config} --out {out_dir}",
                          preexec_fn=_limit_memory)  # fmt: skip
-    wait_until(lambda: process.poll() is not None, "the batch ends", 15)
+    wait_until(lambda: process.poll() is not None, "the batch ends")
     assert [work.summary["results"][job]["status"] for job in "ab"] == ["failed", "completed"]
 
 

@@ -107,7 +107,7 @@ def test_zombies_of_a_jobs_orphans_are_taken_away_while_it_runs(work: Workspace)
     wait_until((work / "ready").exists, "the orphans are made")
     supervisor = read(work.batch / "a" / "supervisor.json")["supervisor"][0]
     own = Path(f"/proc/{supervisor}/task/{supervisor}/children")
-    wait_until(lambda: len(own.read_text().split()) == 1, "only the job is left below the supervisor", 10)
+    wait_until(lambda: len(own.read_text().split()) == 1, "only the job is left below the supervisor")
     (work / "enough").touch()
     process.communicate(timeout=30)
     assert process.returncode == 0

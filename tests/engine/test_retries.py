@@ -61,7 +61,7 @@ def test_ctrl_c_while_a_retry_is_waited_for_ends_the_batch(work: Workspace) -> N
     log = work / "experiments/latest/master_log.txt"
     wait_until(lambda: log.exists() and "tried again" in log.read_text(), "it waits")
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=5)
+    process.communicate(timeout=60)
     assert process.returncode == 130 and work.result("a")["attempt"] == 1
 
 
@@ -78,7 +78,7 @@ def test_a_silent_job_is_stalled(work: Workspace) -> None:
     work.run("--configs", "c/a.sh", *COMMAND, "--stall_timeout", "0.5", "--grace", "0.1,0.1,5", code=1)
     assert work.result("a")["status"] == "stalled" and "0.5 s without output or metrics" in work.result("a")["error"]
     assert "its last output: once" in work.result("a")["error"] and work.summary["failed"] == 1
-    assert 0.5 < time.monotonic() - began < 6
+    assert 0.5 < time.monotonic() - began < 40
 
 
 @pytest.mark.parametrize("sign", ["echo", "echo >&2", 'echo "{}" >> "$2/metrics.jsonl"', "printf ."])
@@ -90,9 +90,9 @@ def test_a_job_that_gives_a_sign_of_life_is_not_stalled(work: Workspace, sign: s
 
 def test_metrics_are_a_sign_of_life_only_when_they_are_written(work: Workspace) -> None:
     work.write("c/a.sh", 'echo "{}" > "$2/metrics.jsonl"; exec sleep 60')
-    work.run("--configs", "c/a.sh", *COMMAND, "--stall_timeout", "0.8", "--grace", "0.1,0.1,5", code=1)
+    work.run("--configs", "c/a.sh", *COMMAND, "--stall_timeout", "2", "--grace", "0.1,0.1,5", code=1)
     assert work.result("a")["status"] == "stalled"
-    assert work.result("a")["duration_seconds"] < 1.4  # once the limit, not twice
+    assert work.result("a")["duration_seconds"] < 3.8  # once the limit, not twice
 
 
 @pytest.mark.parametrize(

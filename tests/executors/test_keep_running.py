@@ -92,7 +92,7 @@ def test_ctrl_c_reaches_an_adopted_job(three: Workspace, times: int) -> None:
     wait_until(lambda: "Stopping" in three.master_log(), "the first signal is heeded")
     if times == 2:
         insist(process, three)
-    process.communicate(timeout=15)
+    process.communicate(timeout=60)
     assert process.returncode == 130 and not alive(pid)
     assert statuses(three) == ["completed", "interrupted", "pending"]
 
@@ -103,7 +103,7 @@ def test_an_adopted_job_whose_supervisor_is_killed_is_an_error_and_leaves_nothin
     process = three.start("--resume")
     wait_until(lambda: "runs already" in three.master_log(), "the job is adopted")
     os.kill(int(read(three.batch / "b" / "supervisor.json")["supervisor"][0]), signal.SIGKILL)
-    process.communicate(timeout=15)
+    process.communicate(timeout=60)
     assert process.returncode == 1 and not alive(pid)
     assert statuses(three) == ["completed", "error", "completed"] and "supervisor" in three.result("b")["error"]
 

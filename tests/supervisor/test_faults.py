@@ -77,7 +77,7 @@ def test_interrupts_at_any_moment_end_the_batch_in_order(work: Workspace, since:
     early = since == "the program" and process.returncode == -signal.SIGINT
     assert process.returncode == 130 or early, f"{process.returncode}\n{out}\n{err}"
     assert "Traceback" not in err or ("run_experiments.py" not in err and "runner/" not in err), err
-    wait_until(lambda: not carrying(mark), "nothing is left behind", 5)
+    wait_until(lambda: not carrying(mark), "nothing is left behind")
     for batch in work.folder.glob("experiments/experiment_*"):
         assert read(batch / "plan.json")["jobs"]
         summary = read(batch / "experiment_summary.json")
@@ -103,7 +103,7 @@ def test_an_interrupt_while_planning_writes_nothing_and_shows_no_traceback(
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (130, "", "")
     assert not (work / "experiments").exists()
-    wait_until(lambda: not carrying(mark), "nothing is left behind", 5)
+    wait_until(lambda: not carrying(mark), "nothing is left behind")
 
 
 def test_a_command_that_comes_with_the_request_is_obeyed(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_command_that_comes_with_the_request_is_obeyed(tmp_path: Path) -> None
         request(tmp_path / "a", "sleep", "60").to_line() + b"stop\n"
     )  # Ctrl+C within milliseconds of the start
     process.stdin.flush()
-    wait_until(lambda: process.poll() is not None, "the supervisor stops its job", 10)
+    wait_until(lambda: process.poll() is not None, "the supervisor stops its job")
     assert read(tmp_path / "a" / "experiment_result.json")["status"] == "interrupted"
     ended(process)
 
@@ -184,8 +184,8 @@ def test_a_tree_of_31_descendants_in_sessions_of_their_own_is_killed(work: Works
     elif how == "its engine killed":
         process.kill()
     process.communicate(timeout=30)
-    wait_until(lambda: not any(alive(pid) for pid in pids), "nothing of the tree is left", 10)
-    wait_until((work.batch / "a" / "experiment_result.json").exists, "the end is recorded", 10)
+    wait_until(lambda: not any(alive(pid) for pid in pids), "nothing of the tree is left")
+    wait_until((work.batch / "a" / "experiment_result.json").exists, "the end is recorded")
     status = {"timed out": "timeout", "ended by itself": "completed"}.get(how, "interrupted")
     assert work.result("a")["status"] == status
 
@@ -193,7 +193,7 @@ def test_a_tree_of_31_descendants_in_sessions_of_their_own_is_killed(work: Works
 def test_a_daemon_that_forked_twice_and_cleaned_its_environment_does_not_survive(work: Workspace) -> None:
     work.run(*three(work, DAEMON)[:1], "c/a.py", "--train_script", "job.py", code=0)
     daemon = int((work / "daemon").read_text())
-    wait_until(lambda: not alive(daemon), "the daemon is gone", 2)
+    wait_until(lambda: not alive(daemon), "the daemon is gone")
     assert work.result("a")["status"] == "completed"
 
 
@@ -215,7 +215,7 @@ def test_strays_of_a_job_whose_exit_was_recorded_do_not_survive_their_supervisor
         work.run("--resume", code=0)
     assert work.result("a")["status"] == "completed" and work.result("a")["attempt"] == 1
     assert work.summary["completed"] == 2
-    wait_until(lambda: not alive(stray), "the stray is gone", 2)
+    wait_until(lambda: not alive(stray), "the stray is gone")
 
 
 def test_a_job_that_writes_fast_on_both_streams_can_be_stopped(work: Workspace) -> None:

@@ -56,8 +56,8 @@ def test_what_both_leave_is_ended_without_a_resume(work: Workspace, first: str) 
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
     process.communicate()
-    wait_until(lambda: not any(alive(pid) for pid in pids), "nothing of the job is left", 10)
-    wait_until(lambda: not carrying(mark), "nor is a guard", 10)
+    wait_until(lambda: not any(alive(pid) for pid in pids), "nothing of the job is left")
+    wait_until(lambda: not carrying(mark), "nor is a guard")
     state = json.loads(work.run("status", "--json", code=0).stdout)["jobs"]["a"]
     assert (state["status"], state.get("note")) == ("lost", None)
 
@@ -68,7 +68,7 @@ def test_a_job_that_outlives_its_engine_is_guarded_as_long_as_it_runs(work: Work
     kill(process)
     assert len(guards(mark)) == 1 and all(alive(pid) for pid in pids)
     os.kill(supervisor_of(work), signal.SIGKILL)
-    wait_until(lambda: not carrying(mark), "nothing is left", 10)
+    wait_until(lambda: not carrying(mark), "nothing is left")
 
 
 def test_an_adopted_job_is_guarded_too(work: Workspace) -> None:
@@ -82,7 +82,7 @@ def test_an_adopted_job_is_guarded_too(work: Workspace) -> None:
     resumed.send_signal(signal.SIGSTOP)
     os.kill(supervisor_of(work), signal.SIGKILL)
     kill(resumed)
-    wait_until(lambda: not any(alive(pid) for pid in pids), "nothing is left", 10)
+    wait_until(lambda: not any(alive(pid) for pid in pids), "nothing is left")
 
 
 def test_the_guard_ends_with_the_batch(work: Workspace) -> None:
@@ -109,7 +109,7 @@ def test_a_guard_that_was_killed_is_started_again_and_knows_all_jobs(work: Works
     for pid in (*supervisors, process.pid):
         os.kill(pid, signal.SIGKILL)
     process.communicate()
-    wait_until(lambda: not any(alive(pid) for pid in pids), "nothing of the first job is left", 10)
+    wait_until(lambda: not any(alive(pid) for pid in pids), "nothing of the first job is left")
 
 
 @pytest.mark.parametrize("words", [("stop",), ("stop", "--now")], ids=" ".join)

@@ -114,10 +114,10 @@ def test_combined_holds_every_line_of_both_streams_in_the_order_of_each(
 def test_an_unfinished_line_is_visible_at_once(tmp_path: Path) -> None:
     piped = Piped(tmp_path)
     os.write(piped.out, b"loading")
-    wait_until(lambda: piped.read()[0].endswith(b"loading"), "stdout.log shows it", 2)
-    wait_until(lambda: piped.read()[2].endswith(b"[stdout] loading"), "combined.log shows it", 2)
+    wait_until(lambda: piped.read()[0].endswith(b"loading"), "stdout.log shows it")
+    wait_until(lambda: piped.read()[2].endswith(b"[stdout] loading"), "combined.log shows it")
     os.write(piped.err, b"warning\n")
-    wait_until(lambda: b"warning" in piped.read()[2], "the other stream speaks", 2)
+    wait_until(lambda: b"warning" in piped.read()[2], "the other stream speaks")
     os.write(piped.out, b" done\n")
     combined = [line[clock.WIDTH :] for line in piped.close()[2].splitlines()]
     assert combined == [b"[stdout] loading", b"[stderr] warning", b"[stdout]  done"]
@@ -152,10 +152,10 @@ def test_a_progress_bar_is_kept_in_its_log_and_folded_in_combined(tmp_path: Path
 def test_a_progress_bar_that_stops_shows_its_last_state(tmp_path: Path) -> None:
     piped = Piped(tmp_path)
     os.write(piped.err, b"\r 10%")
-    wait_until(lambda: b" 10%" in piped.read()[2], "the first state", 2)
+    wait_until(lambda: b" 10%" in piped.read()[2], "the first state")
     os.write(piped.err, b"\r 20%")
     os.write(piped.err, b"\r 30%")
-    wait_until(lambda: b" 30%" in piped.read()[2], "the last state", 3)
+    wait_until(lambda: b" 30%" in piped.read()[2], "the last state")
     assert piped.close()[2].count(b"%") == 2
 
 

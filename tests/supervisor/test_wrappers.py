@@ -100,7 +100,7 @@ def test_a_training_saves_behind_any_wrapper(wrapped: Workspace, wrapper: str) -
     process.communicate(timeout=30)
     assert process.returncode == 130
     assert saved(wrapped), (wrapped.batch / "a" / "combined.log").read_text()
-    assert wrapped.result("a")["status"] == "interrupted" and wrapped.result("a")["duration_seconds"] < 5
+    assert wrapped.result("a")["status"] == "interrupted" and wrapped.result("a")["duration_seconds"] < 25
     assert not carrying(mark)
 
 
@@ -121,9 +121,9 @@ def test_every_way_to_stop_leaves_the_time_to_save(wrapped: Workspace, wrapper: 
     elif how == "stop":
         wrapped.run("stop", code=0)
     process.communicate(timeout=30)
-    wait_until((wrapped.batch / "a" / "experiment_result.json").exists, "the end is recorded", 10)
+    wait_until((wrapped.batch / "a" / "experiment_result.json").exists, "the end is recorded")
     assert saved(wrapped) and wrapped.result("a")["status"] == status
-    wait_until(lambda: not carrying(mark), "nothing is left behind", 5)
+    wait_until(lambda: not carrying(mark), "nothing is left behind")
 
 
 def test_the_exit_code_is_that_of_the_wrapper_and_the_end_that_of_what_it_started(wrapped: Workspace) -> None:
@@ -145,12 +145,12 @@ def test_what_a_wrapper_has_left_gets_the_later_steps_too(wrapped: Workspace) ->
     )
     wrapped.write("save.py", stubborn + "open('ready', 'w').close()\nwhile True: time.sleep(60)\n")
     command = WRAPPERS["a launcher that leaves at once"] + " {config}"
-    process = wrapped.start("--configs", "c/*.py", "--command", command, "--grace", "0.5,5,5")
+    process = wrapped.start("--configs", "c/*.py", "--command", command, "--grace", "0.5,20,5")
     wait_until((wrapped / "ready").exists, "the training runs")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert "terminated" in (wrapped.batch / "a" / "stdout.log").read_text()
-    assert wrapped.result("a")["return_code"] == 7 and 0.5 < wrapped.result("a")["duration_seconds"] < 4
+    assert wrapped.result("a")["return_code"] == 7 and 0.5 < wrapped.result("a")["duration_seconds"] < 18
 
 
 @pytest.mark.parametrize("how", ["the last step", "a second Ctrl+C"])
