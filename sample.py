@@ -33,6 +33,8 @@ def main(argv: Sequence[str]) -> int:
         require_model(path)
         if settings.corrector:
             require_model(Path(settings.corrector), corrector=True)
+        if settings.perplexity:
+            require_model(Path(settings.perplexity))
         # Only now that the command is valid: torch alone takes seconds to import.
         from pipelines.diffusion.sampling import samples
 

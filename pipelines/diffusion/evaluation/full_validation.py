@@ -48,7 +48,8 @@ class FullEvaluation:
     def _mean(self, windows: Tensor, rest: Tensor) -> float:
         """Over all tokens of the text."""
         tokens = windows.shape[0] * self.length
-        return (windows.mean().item() * tokens + rest.mean().item() * self.rest) / (tokens + self.rest)
+        of_windows = windows.mean().item() * tokens if tokens else 0.0
+        return (of_windows + rest.mean().item() * self.rest) / (tokens + self.rest)
 
     @property
     def standard_error(self) -> float:

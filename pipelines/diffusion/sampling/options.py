@@ -66,6 +66,7 @@ class SampleSettings(BaseModel):
     pause: NonNegativeFloat = Field(0.0, description="seconds to pause after each step that is shown")
     out: str = Field("", description="write the samples into this .jsonl file too")
     quality: bool = Field(False, description="measure the samples against the training text")
+    perplexity: str = Field("", description="a second model; say how likely the samples are under it")
     dataset: str = Field("", description="the text for quality; empty: the one that the model was trained on")
 
     # The machine.

@@ -19,6 +19,7 @@ from torch import Tensor
 from model import sampling
 from model.drawing import Draw
 from pipelines.diffusion.evaluation import quality
+from pipelines.diffusion.evaluation.perplexity import perplexity
 from pipelines.diffusion.sampling import infill_template
 from pipelines.diffusion.sampling.load import TrainedModel, load_model
 from pipelines.diffusion.sampling.options import MOST_TOKENS, OF_MASKED_MODELS, SampleSettings
@@ -83,6 +84,7 @@ def run(path: Path, settings: SampleSettings) -> int:
     require_options_that_are_read(settings, model)
     start = initial_ids(settings, model).to(device)  # (T,)
     quality_report = QualityReport(settings, model) if settings.quality else None
+    judge = load_and_report(Path(settings.perplexity), device) if settings.perplexity else None
     networks = [
         CountingNetwork(predict, partial(devices.autocast, device, devices.choose_dtype(settings.dtype, device)))
         for predict in (model.predict, *((corrector.wrong,) if corrector else ()))
@@ -112,8 +114,14 @@ def run(path: Path, settings: SampleSettings) -> int:
     drawn_tokens = settings.count * to_draw
     print_to_stderr(f"{count(settings.count, 'sample')} in {duration(seconds)}: {count(calls, 'network call')},"
         f" {drawn_tokens / seconds:,.0f} tokens per second")  # fmt: skip
-    summary = {"seconds": round(seconds, 3), "network_calls": calls, "tokens_drawn": drawn_tokens}
-    samples.write(**summary, **(quality_report(samples.texts) if quality_report else {}))
+    summary: dict[str, object] = {"seconds": round(seconds, 3), "network_calls": calls, "tokens_drawn": drawn_tokens}
+    if quality_report:
+        summary |= quality_report(samples.texts)
+    if judge:
+        found = perplexity(samples.texts, judge, device)
+        print(f"\n{found.summary()}", flush=True)
+        summary["perplexity"] = asdict(found)
+    samples.write(**summary)
     return 0
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from model.drawing import Draw
 from model.transformer import Shape, Transformer
 from pipelines.diffusion.batches import Batch
 from pipelines.diffusion.evaluation.exact_likelihood import evaluate_full
+from pipelines.diffusion.evaluation.perplexity import perplexity
 from pipelines.diffusion.next_token import NextToken
 from pipelines.diffusion.sampling.load import TrainedModel
 from pipelines.diffusion.settings import DiffusionSettings, unread
@@ -102,6 +105,29 @@ def test_half_precision_computes_the_same_causal_attention():
     assert torch.allclose(plain, fused, atol=0.03)
 
 
+def test_generative_perplexity_is_the_likelihood_of_the_texts(model):
+    letters = Characters(("a", "b", "c"))
+    trained = TrainedModel(model, letters, {"training_type": "ar"}, Path("model"), "")
+    found = perplexity(["abca", "ca"], trained, CPU)
+    total = sum(
+        negative_log_likelihoods(model, torch.tensor([letters.encode(text)]), SIZE)[0].sum() for text in ("abca", "ca")
+    )
+    assert found.exact and found.nats_per_character == pytest.approx(total.item() / 6, rel=1e-5)
+    assert found.perplexity_per_token == pytest.approx(math.exp(total.item() / 6), rel=1e-5)
+
+
+def test_generative_perplexity_of_a_masked_model_is_its_bound():
+    """A network that knows nothing but its answers' frequencies costs their entropy, whatever is masked."""
+    network = Transformer(Shape(SIZE + 1, SIZE, LENGTH, 1, 1, 8, bias=True)).eval()
+    with torch.no_grad():
+        network.head.bias.copy_(torch.tensor([0.5, 0.25, 0.25]).log())
+    trained = TrainedModel(network, Characters(("a", "b", "c")), {"training_type": "elbo"}, Path("model"), "")
+    found = perplexity(["aabc", "aa", ""], trained, CPU)
+    # The masks of a text choose which letters count, so a mean over ratios need not weigh all alike.
+    assert not found.exact and 2.0 <= found.perplexity_per_token <= 4.0
+    assert perplexity(["bcbcbc"], trained, CPU).perplexity_per_token == pytest.approx(4.0, rel=1e-5)
+
+
 @pytest.mark.slow
 def test_it_trains_resumes_bit_for_bit_and_draws(text, tmp_path, draw, capsys):
     changes = {"training_type": "ar", "conv_width": 3, "dropout": 0.0}
@@ -119,6 +145,10 @@ def test_it_trains_resumes_bit_for_bit_and_draws(text, tmp_path, draw, capsys):
     assert draw(folder, "--count=1", "--infill=the {5}")[0].startswith("the ")
     one_by_one = draw(folder, "--count=3", "--batch_size=1")[0]
     assert one_by_one == draw(folder, "--count=3", "--batch_size=3")[0]
+    printed = draw(folder, "--count=2", f"--perplexity={folder}", f"--out={tmp_path / 'out.jsonl'}")[0]
+    measured = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[-1])["perplexity"]
+    assert measured["exact"] and f"{measured['nats_per_character']:.4f} nats per character" in printed
+    assert measured["nats_per_character"] == pytest.approx(final["final/loss"], rel=0.3)
     assert "leave out steps" in draw(folder, "--steps=5", code=2)[1]
     assert "right of a gap" in draw(folder, "--infill=the {5} end", code=2)[1]
 
