@@ -17,7 +17,7 @@ from runner.core.job import Plan
 from runner.core.options import RunOptions
 from runner.core.text import size
 from runner.executors.registry import EXECUTORS
-from runner.notify import settings
+from runner.notify import choices
 from runner.observers.registry import OBSERVERS
 
 LEAST_FREE = 256 << 20  # bytes that must be free in any case
@@ -117,7 +117,7 @@ def plugins(options: RunOptions) -> list[str]:
                 registry.get(name)
             except UserError as error:
                 errors += error.problems
-    return [*errors, *(settings.problems(options.notify) if options.notify else [])]
+    return [*errors, *(choices.problems(options.notify) if options.notify else [])]
 
 
 def disk(base: Path, needed: int = 0, option: str = "--base_out_dir") -> list[str]:

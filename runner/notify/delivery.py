@@ -25,6 +25,7 @@ class Outbox:
     """Messages on their way. `report` is called in the thread of the channel, once for each message and channel."""
 
     def __init__(self, channels: Sequence[Named], report: Report, patience: float = PATIENCE) -> None:
+        self.channels = tuple(channels)
         self._report = report
         self._patience = patience
         self._ending = threading.Event()
@@ -37,10 +38,11 @@ class Outbox:
         for thread in self._threads:
             thread.start()
 
-    def put(self, message: Message) -> None:
-        """Send a message on every channel."""
-        for messages in self._queues:
-            messages.put(message)
+    def put(self, message: Message, to: Sequence[Named] | None = None) -> None:
+        """Send a message on every channel, or on some."""
+        for channel, messages in zip(self.channels, self._queues, strict=True):
+            if to is None or channel in to:
+                messages.put(message)
 
     def close(self, seconds: float = AFTER_THE_END) -> bool:
         """Wait until all is delivered, for so long at most; whether it is."""

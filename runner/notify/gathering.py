@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from runner.notify.message import FAILED, Event
+from runner.notify.message import GATHERED, Event
 
 PAUSES = (60.0, 600.0)  # seconds before the second message, and before each later one
 HOUR, MOST = 3600.0, 6  # messages in an hour at most, beside the last one
@@ -29,12 +29,17 @@ class Gathering:
             self._known.add(event.key)
             self._waiting.append(event)
 
+    @property
+    def is_bad(self) -> bool:
+        """Whether something that waits needs the user."""
+        return any(event.bad for event in self._waiting)
+
     def next_at(self) -> float | None:
         """When a message is due; None while there is nothing to report."""
         if not self._waiting:
             return None
         at = self._silent_until
-        if self._sent and all(event.kind == FAILED for event in self._waiting):
+        if self._sent and all(event.kind in GATHERED for event in self._waiting):
             at = max(at, self._sent[-1] + PAUSES[min(len(self._sent), len(PAUSES)) - 1])
         if len(self._sent) >= MOST:
             at = max(at, self._sent[-MOST] + HOUR)

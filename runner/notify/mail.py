@@ -15,12 +15,13 @@ from runner.notify.message import Message
 from runner.notify.registry import NotSent
 
 STARTTLS, TLS, NONE = SECURITY = ("starttls", "tls", "none")
+ATTACHED = "report.html"
 PORTS = {STARTTLS: "587", TLS: "465", NONE: "25"}
 
 
 class Mail:
     REQUIRED = ("to", "host")
-    OPTIONAL = ("from", "port", "user", "password", "security")
+    OPTIONAL = ("from", "port", "user", "password", "security", "report")
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._to = values["to"]
@@ -28,6 +29,7 @@ class Mail:
         self._host = values["host"]
         self._security = values.get("security", STARTTLS)
         self._port = values.get("port", PORTS.get(self._security, ""))
+        self._attach = values.get("report", "false")
         self._user, self._password = values.get("user"), values.get("password")
 
     def problems(self) -> Iterator[tuple[str, str]]:
@@ -38,10 +40,17 @@ class Mail:
             yield "security", f"is none of {', '.join(SECURITY)}"
         if self._security == NONE and not web.is_loopback(self._host):
             yield "security", "none is for a mail server on this machine alone; use starttls or tls"
+        if self._attach not in ("true", "false"):
+            yield "report", "is neither true nor false"
         if not self._port.isdecimal() or not 0 < int(self._port) < 1 << 16:
             yield "port", "is not the number of a port"
         if (self._user is None) != (self._password is None):
             yield ("password" if self._password is None else "user"), "is missing; user and password go together"
+
+    @property
+    def attaches(self) -> bool:
+        """Whether the last message of a batch has its report."""
+        return self._attach == "true"
 
     def send(self, message: Message, seconds: float) -> None:
         try:
@@ -84,4 +93,8 @@ class Mail:
         mail["Date"], mail["Message-ID"] = formatdate(), make_msgid(domain="overnight.invalid")
         mail["Auto-Submitted"] = "auto-generated"  # out-of-office programs do not answer it
         mail.set_content(message.text + "\n")
+        if message.report is not None:
+            mail.add_attachment(
+                message.report, maintype="text", subtype="html", filename=ATTACHED, params={"charset": "utf-8"}
+            )
         return mail

@@ -50,5 +50,6 @@ CHANNELS: Registry[type[Channel]] = Registry(
         "desktop": "runner.notify.desktop:Desktop",
         "command": "runner.notify.program:Program",
         "bell": "runner.notify.bell:Bell",
+        "apprise": "runner.notify.apprise:Apprise",
     },
 )

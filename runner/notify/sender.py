@@ -14,6 +14,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,7 +24,7 @@ from runner.core.printing import say
 from runner.core.text import plain, size
 from runner.disk.append_log import Log
 from runner.disk.layout import BatchPaths
-from runner.notify import ledger, settings
+from runner.notify import choices, ledger, settings
 from runner.notify.delivery import Outbox
 from runner.notify.gathering import ATTENDED, Gathering
 from runner.notify.message import DEAD, ENDED, LOW_DISK, Event, Message, compose
@@ -30,6 +32,7 @@ from runner.notify.settings import Named
 
 LEAST_FREE = 1 << 30  # bytes of the disk of the batch; with fewer, it is reported
 LOOK = 60.0  # seconds between two looks at the disk
+HELD_LOOK = 30.0  # and between two at the clock, while messages wait for the morning
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,17 @@ class Notebook:
     def left_to_terminal(self, message: Message) -> None:
         self._keep(None, message, None, "No notification: the batch was short, and its terminal was in front")
 
+    def held(self, until: str) -> None:
+        """The last message waits: say so, and let the runner go, which reads until the end of our output."""
+        line = f"The message about the end of the batch waits until {until} (quiet hours)"
+        with self._lock:
+            self._log.write(self._stamp() + line.encode() + b"\n")
+        try:
+            say(line[:1].lower() + line[1:], flush=True)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        except OSError:
+            pass
+
     def _keep(self, channel: str | None, message: Message, error: str | None, line: str) -> None:
         with self._lock:
             self._ledger = self._ledger.with_notice(channel, message, error)
@@ -104,7 +118,9 @@ class Sender:
         self._pipe, self._rest = pipe, b""
         self._notebook = Notebook(Path(about.root), about.run)
         channels = [one for one in settings.channels(about.channels) if one.kind != "bell"]  # the runner's own
+        self._choices = choices.read()
         self._outbox = Outbox(channels, self._notebook.report)
+        self._with_report = [one for one in channels if getattr(one.channel, "attaches", False)]
         self._started = time.monotonic()
         silent = self._started + ATTENDED if about.attended else 0.0
         self._gathering = Gathering(self._notebook.reported, silent)
@@ -121,7 +137,7 @@ class Sender:
                 self._gathering.add(event)
                 ended = ended or event.kind in (ENDED, DEAD)
             self._look_at_the_disk()
-            if not ended and (due := self._gathering.take(time.monotonic())):
+            if not ended and not self._held() and (due := self._gathering.take(time.monotonic())):
                 self._outbox.put(self._message(due))
         self._send_the_rest()
         self._outbox.close()
@@ -135,13 +151,36 @@ class Sender:
         short = time.monotonic() - self._started < ATTENDED
         if self._about.attended and short and message.kind == ENDED:
             self._notebook.left_to_terminal(message)
-        else:
-            self._outbox.put(message)
+        elif self._waited_for_the_morning(bad=message.urgent):
+            self._put(message)
+
+    def _put(self, message: Message) -> None:
+        """Send the last message: first on the channels that need no report, which takes some seconds to make."""
+        others = [one for one in self._outbox.channels if one not in self._with_report]
+        self._outbox.put(message, others)
+        if self._with_report:
+            reporting = import_module("runner.reports.document.reporting")  # what only such channels need
+            made = reporting.made(Path(self._about.root)) if message.kind == ENDED else None
+            self._outbox.put(replace(message, report=made), self._with_report)
+
+    def _held(self) -> bool:
+        """Whether what waits has to wait for the end of the quiet hours."""
+        return self._choices.held(datetime.now().astimezone(), bad=self._gathering.is_bad) > 0
+
+    def _waited_for_the_morning(self, *, bad: bool) -> bool:
+        """Wait for the end of the quiet hours; False if another run of the batch has taken over meanwhile."""
+        if not self._choices.held(datetime.now().astimezone(), bad=bad):
+            return True
+        self._notebook.held(self._choices.quiet_until)
+        while (left := self._choices.held(datetime.now().astimezone(), bad=bad)) > 0:
+            time.sleep(min(left, HELD_LOOK))
+        return ledger.read(Path(self._about.root)).run == self._about.run
 
     def _wait(self) -> list[Event] | None:
         """The events that came, after a while at the latest; None if the runner is gone."""
         now = time.monotonic()
-        at = min(filter(None, (self._gathering.next_at(), self._next_look)), default=now)
+        due = None if self._held() else self._gathering.next_at()
+        at = self._next_look if due is None else min(due, self._next_look)
         if not select.select([self._pipe], [], [], max(at - now, 0.0))[0]:
             return []
         read = os.read(self._pipe, 1 << 16)
@@ -168,7 +207,7 @@ class Sender:
             self._gathering.add(Event(LOW_DISK, f"{LOW_DISK}:{self._about.run}", text))
 
     def _message(self, events: list[Event]) -> Message:
-        return compose(self._about.batch, self._about.root, events)
+        return compose(self._about.batch, self._about.root, events, self._choices.link)
 
 
 def _events(lines: list[bytes]) -> Iterator[Event]:
@@ -192,7 +231,7 @@ def main() -> int:
         Log(BatchPaths(about.root).master_log).write(Stamp()() + f"Notifications: {failures[0]}\n".encode())
     try:
         for failure in failures:
-            say(failure)
+            say(f"notification by {failure}")
         sys.stdout.flush()
     except OSError:  # the runner has left meanwhile
         pass

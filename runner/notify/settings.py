@@ -17,7 +17,8 @@ from runner.notify.registry import CHANNELS, Channel
 
 PREFIX, FILE = "OVERNIGHT", "OVERNIGHT_NOTIFY_FILE"
 KIND = "kind"
-OPEN = ("host", "port", "security", "server", "to", "from", "osc")  # settings that may be shown
+MESSAGES = "messages"  # the section that is not one of a channel
+OPEN = ("host", "port", "security", "server", "to", "from", "osc", "report")  # settings that may be shown
 LEAST_HIDDEN = 4  # letters of a setting that is replaced in what is said about an error
 
 
@@ -69,8 +70,8 @@ def problems(names: Sequence[str]) -> list[str]:
 
 def configured() -> list[str]:
     """The names of channels that have settings. Raises UserError."""
-    kinds = [name for name in CHANNELS.local_names() if _of_environment(name, ("topic", "url", "to", "run"))]
-    return list(dict.fromkeys([*in_file(), *kinds]))
+    kinds = [name for name in CHANNELS.local_names() if of_environment(name, ("topic", "url", "to", "run"))]
+    return [name for name in dict.fromkeys([*in_file(), *kinds]) if name != MESSAGES]
 
 
 def in_file() -> dict[str, dict[str, str]]:
@@ -107,12 +108,12 @@ def _channel(name: str, sections: Mapping[str, Mapping[str, str]]) -> Named:
     section = dict(sections.get(name, {}))
     kind = section.pop(KIND, name)
     if kind not in CHANNELS.names():
-        known = [*CHANNELS.names(), *sections]
+        known = [*CHANNELS.names(), *(one for one in sections if one != MESSAGES)]
         hint = did_you_mean(name, known) or f"there are {', '.join(dict.fromkeys(known))}"
         raise UserError(f"--notify {plain(name)}: unknown channel; {hint}")
     make = CHANNELS.get(kind)
     known = [*make.REQUIRED, *make.OPTIONAL]
-    values = {**section, **_of_environment(name, known)}
+    values = {**section, **of_environment(name, known)}
     errors = list(_errors(name, values, make, section))
     if not errors:
         channel = make(values)
@@ -131,10 +132,16 @@ def _errors(name: str, values: Mapping[str, str], make: type[Channel], section: 
             yield f"{path()}: [{name}] {plain(key)}: unknown key; {hint}"
     for key in make.REQUIRED:
         if not values.get(key):
-            yield f"--notify {name}: {key} is missing; set {_variable(name, key)}, or {key} under [{name}] in {path()}"
+            yield f"--notify {name}: {key} is missing; set {place(name, key)}"
 
 
-def _of_environment(name: str, keys: Sequence[str]) -> dict[str, str]:
+def place(name: str, key: str) -> str:
+    """Where a setting can be: `OVERNIGHT_NTFY_TOPIC, or topic under [ntfy] in FILE`"""
+    return f"{_variable(name, key)}, or {key} under [{name}] in {path()}"
+
+
+def of_environment(name: str, keys: Sequence[str]) -> dict[str, str]:
+    """The settings of a channel that the environment has."""
     return {key: text for key in keys if (text := os.environ.get(_variable(name, key)))}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from runner.core import redact
 from runner.disk import layout
@@ -28,14 +28,24 @@ def read(folder: Path) -> tuple[JobRecord, frozenset[str]] | int:
     return JobRecord(redact.mapping(found[0], shown), provenance, curves(rows_of(folder))), found.measured
 
 
-def rows_of(folder: Path) -> Iterator[dict[str, Any]]:
-    """The rows of metrics.jsonl; of a job that does not write it, those of what it printed."""
+def opened(folder: Path) -> BinaryIO:
+    """metrics.jsonl; of a job that does not write it, what it printed. Raises OSError."""
     paths = layout.JobPaths(folder)
     path = paths.metrics if os.path.exists(paths.metrics) else paths.parsed_metrics  # noqa: PTH110 - text, as theirs
+    return open_regular(path, links=path == paths.metrics)
+
+
+def parsed(file: BinaryIO) -> Iterator[dict[str, Any]]:
+    """The rows of a file of metrics."""
+    while line := file.readline(LONGEST):
+        if (row := rows.parse(line)) is not None:
+            yield row
+
+
+def rows_of(folder: Path) -> Iterator[dict[str, Any]]:
+    """The rows of metrics.jsonl; of a job that does not write it, those of what it printed."""
     try:
-        with open_regular(path, links=path == paths.metrics) as file:
-            while line := file.readline(LONGEST):
-                if (row := rows.parse(line)) is not None:
-                    yield row
+        with opened(folder) as file:
+            yield from parsed(file)
     except OSError:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -124,22 +125,21 @@ def reduced(points: Sequence[Point], low: float, high: float, columns: int) -> l
     return [points[at] for at in sorted(kept)]
 
 
-def quantiles(found: Sequence[Series], columns: int, parts: Sequence[float]) -> list[tuple[float, list[float]]]:
-    """For each of `columns` positions the quantiles of the series there, of those that have got so far.
+def quantiles(
+    found: Iterable[Series], low: float, high: float, columns: int, parts: Sequence[float]
+) -> list[tuple[float, list[float]]]:
+    """For each of `columns` positions from `low` to `high` the quantiles of the series there, of those that are there.
 
     Between two points a series is taken as straight; none is continued behind its end.
     """
-    known = [points for series in found if (points := series.finite)]
-    if not known:
-        return []
-    low, high = min(points[0][0] for points in known), max(points[-1][0] for points in known)
-    made = []
-    for number in range(columns):
-        x = low + (high - low) * number / max(columns - 1, 1)
-        values = sorted(value for points in known if (value := _at(points, x)) is not None)
-        if values:
-            made.append((x, [_quantile(values, part) for part in parts]))
-    return made
+    places = [low + (high - low) * number / max(columns - 1, 1) for number in range(columns)]
+    values: list[array[float]] = [array("d") for _ in places]
+    for points in (series.finite for series in found):
+        for x, there in zip(places, values, strict=True) if points else ():
+            if (value := _at(points, x)) is not None:
+                there.append(value)
+    known = [(x, sorted(there)) for x, there in zip(places, values, strict=True) if there]
+    return [(x, [_quantile(there, part) for part in parts]) for x, there in known]
 
 
 def _at(points: Sequence[Point], x: float) -> float | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import threading
+from dataclasses import replace
 from email import message_from_string, policy
 from pathlib import Path
 
 import pytest
 
+from runner.core.errors import UserError
 from runner.notify import delivery
 from runner.notify.bell import Bell
 from runner.notify.delivery import Outbox
@@ -206,3 +208,25 @@ def test_the_bell_is_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Bell({}).notification("t") == "\x1bPtmux;\x1b\x1b]9;t\a\x1b\\"
     with pytest.raises(NotSent, match="not a terminal"):
         Bell({}).ring("a title", io.StringIO())
+
+
+def test_a_mail_can_carry_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    with mail_server() as server:
+        mail(monkeypatch, server.port, report="true")
+        assert sent("mail", message=replace(MESSAGE, report=b"<!doctype html><title>n\xc3\xa4chte</title>")) is None
+    text, report = message_from_string(server.mails[0], policy=policy.default).iter_parts()
+    assert "X-Evil: 1" in text.get_content() and text.get_content_type() == "text/plain"
+    assert report.get_filename() == "report.html" and "n\u00e4chte" in report.get_content()
+
+
+def test_apprise_delivers_to_its_own_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("apprise")
+    with receiver() as server:
+        monkeypatch.setenv("OVERNIGHT_APPRISE_URL", server.url.replace("http://", "json://"))
+        assert sent("apprise") is None
+        assert server.posted[0]["type"] == "failure" and "X-Evil: 1" in server.posted[0]["message"]
+    error = sent("apprise")
+    assert error is not None and "Apprise could not deliver it" in error and "hook-of-mine" not in error
+    monkeypatch.setenv("OVERNIGHT_APPRISE_URL", "nothing://at.all")
+    with pytest.raises(UserError, match="url is not an address that Apprise knows"):
+        channels(["apprise"])

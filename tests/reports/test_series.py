@@ -77,6 +77,6 @@ def test_the_extremes_of_every_column_are_kept(found: list[float], columns: int)
 
 def test_quantiles_do_not_continue_a_series_behind_its_end() -> None:
     short, long = (Series((Segment(tuple((float(x), y) for x in range(end))),)) for end, y in ((3, 0.0), (5, 10.0)))
-    found = series.quantiles([short, long], 5, (0.0, 0.5, 1.0))
+    found = series.quantiles([short, long], 0.0, 4.0, 5, (0.0, 0.5, 1.0))
     assert found[0] == (0.0, [0.0, 5.0, 10.0]) and found[-1] == (4.0, [10.0, 10.0, 10.0])
-    assert series.quantiles([], 5, (0.5,)) == []
+    assert series.quantiles([], 0.0, 1.0, 5, (0.5,)) == []

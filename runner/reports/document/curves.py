@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from runner.core.state import Finished, Record
 from runner.output import names
-from runner.reports import best, series
+from runner.reports import best, series, thinned
 from runner.reports.document.clean import Clean
 from runner.reports.document.content import Chart, Curve
 from runner.reports.ending import Ranking
-from runner.reports.job_record import rows_of
-from runner.reports.series import Segment, Series
+from runner.reports.thinned import Packed
 
 CHARTS = 4
 ALL_COLORED = 12  # jobs that have a color each; of more jobs only the best ones
 COLORED, DRAWN = 8, 50
 HUES, COLORS = 8, 24  # each hue in three kinds of line
-COLUMNS = 150  # of a chart, for each of which the lowest and the highest value are kept
 FAN = (0.0, 0.25, 0.5, 0.75, 1.0)
 FAN_COLUMNS = 100
 LEAST_FAN = 20  # jobs
@@ -27,26 +24,31 @@ LEAST_FAN = 20  # jobs
 
 def charts(records: Sequence[Record], clean: Clean) -> tuple[Chart, ...]:
     """A chart for each metric that is shown."""
-    found: dict[str, dict[int, Series]] = {}
+    found: dict[str, dict[int, Packed]] = {}
     metrics = _metrics(records)
     axis = "step"
+    order = _order(records, metrics[0] if metrics else None)
+    drawn = set(order[:DRAWN] if metrics else order)
     for place, record in enumerate(records):
-        rows = list(rows_of(record.job.out_dir))
-        if rows and not any("iter" in row or "step" in row for row in rows[:5]):
-            axis = "epoch" if "epoch" in rows[0] else "row"
-        for name, one in series.read(rows).items():
-            if not metrics or name in metrics:
-                found.setdefault(name, {})[place] = _reduced(one)
+        thin = thinned.read(record.job.out_dir, metrics, whole=place in drawn)
+        axis = thin.axis if thin.axis not in ("", "step") else axis
+        for name, one in thin.curves.items():
+            found.setdefault(name, {})[place] = one
     shown = [name for name in metrics or _chosen(found) if name in found]
     if not shown:
         return ()
-    ranking = Ranking(records, shown[0])
-    order = sorted(range(len(records)), key=lambda place: (ranking.order(place), place))
+    order = _order(records, shown[0])
     colored = order if len(order) <= ALL_COLORED else order[:COLORED]
     colors = _colors({place: records[place].job.name for place in sorted(colored)})
     said = [clean(record.job.name) for record in records]
     return tuple(_chart(clean(name), axis, found[name], [one for one in order if one in found[name]], said, colors)
                  for name in shown)  # fmt: skip
+
+
+def _order(records: Sequence[Record], metric: str | None) -> list[int]:
+    """The places of the jobs, the best ones first."""
+    ranking = Ranking(records, metric)
+    return sorted(range(len(records)), key=lambda place: (ranking.order(place), place))
 
 
 def _metrics(records: Iterable[Record]) -> list[str]:
@@ -67,20 +69,6 @@ def _chosen(known: Mapping[str, object]) -> list[str]:
     return [name for name in dict.fromkeys(order) if name is not None][:CHARTS]
 
 
-def _reduced(found: Series) -> Series:
-    """A series with the points that can be seen."""
-    places = [point[0] for segment in found.segments for point in segment.points]
-    low, high = min(places), max(places)
-    return Series(tuple(_segment(segment, low, high) for segment in found.segments))
-
-
-def _segment(segment: Segment, low: float, high: float) -> Segment:
-    finite = [point for point in segment.points if math.isfinite(point[1])]
-    lost = [point for point in segment.points if not math.isfinite(point[1])]
-    kept = series.reduced(finite, low, high, COLUMNS) + lost[:: len(lost) // COLUMNS + 1]
-    return Segment(tuple(sorted(kept, key=lambda point: point[0])), segment.overtaken)
-
-
 def _colors(jobs: Mapping[int, str]) -> dict[int, int]:
     """A color for each of these jobs, by its name as far as that is free: the same in every chart of the batch."""
     colors: dict[int, int] = {}
@@ -95,7 +83,7 @@ def _colors(jobs: Mapping[int, str]) -> dict[int, int]:
 def _chart(
     name: str,
     axis: str,
-    found: Mapping[int, Series],
+    found: Mapping[int, Packed],
     order: Sequence[int],
     said: Sequence[str],
     colors: Mapping[int, int],
@@ -103,8 +91,14 @@ def _chart(
     """The curves of one metric; `order` are the jobs that have it, the best first, and `said` the names of all."""
     fan: tuple[tuple[float, tuple[float, ...]], ...] = ()
     if len(order) > LEAST_FAN:
-        parts = series.quantiles([found[place] for place in order], FAN_COLUMNS, FAN)
-        fan = tuple((x, tuple(values)) for x, values in parts)
+        fan = _fan([found[place] for place in order])
     drawn = [place for place in order if place in colors] + [place for place in order if place not in colors]
-    curves = [Curve(said[place], found[place], colors.get(place)) for place in sorted(drawn[:DRAWN])]
+    curves = [Curve(said[place], found[place].series(), colors.get(place)) for place in sorted(drawn[:DRAWN])]
     return Chart(name, axis, tuple(curves), len(order), fan)
+
+
+def _fan(found: Sequence[Packed]) -> tuple[tuple[float, tuple[float, ...]], ...]:
+    places = [x for one in found for xs, _, _ in one.segments for x in (xs[0], xs[-1])]
+    series_of = (one.series() for one in found)  # one at a time: a thousand of them are large
+    parts = series.quantiles(series_of, min(places), max(places), FAN_COLUMNS, FAN)
+    return tuple((x, tuple(values)) for x, values in parts)
