@@ -6,18 +6,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipelines.diffusion.text.shards import Shards
+
 MAX_DEVICE_BYTES = 2**30  # of the text; a larger one stays in the memory of the host
 
 
 class Corpus:
     """Windows of (N,) tokens, as int64 on `device`."""
 
-    def __init__(self, tokens: np.ndarray, vocab_size: int, device: torch.device) -> None:
+    def __init__(self, tokens: np.ndarray | Shards, vocab_size: int, device: torch.device) -> None:
         self._tokens, self._device = tokens, device
         self._on_device: Tensor | None = None
         narrow = np.uint8 if vocab_size <= 2**8 else np.int32
         if device.type != "cpu" and len(tokens) * np.dtype(narrow).itemsize <= MAX_DEVICE_BYTES:
-            self._on_device = torch.from_numpy(tokens.astype(narrow)).to(device)
+            self._on_device = torch.from_numpy(tokens[:].astype(narrow)).to(device)
 
     def windows(self, starts: np.ndarray, length: int) -> Tensor:  # (N,) -> (N, length); wraps around at the end
         if self._on_device is None:

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.diffusion.text.shards import Shards, shard_name
 from pipelines.diffusion.text.vocabulary import BytePairs, Characters, Vocabulary, pieces, read_ranks, write_ranks
 from pipelines.shared import dataset_preparation
 from pipelines.shared.errors import InputError
+from pipelines.shared.settings_types import dataset_meta
 from runner.disk import atomic
 
 PARTS = ("train.bin", "val.bin")
@@ -28,7 +30,7 @@ class Dataset:
     name: str
     folder: Path
     vocabulary: Vocabulary
-    train: np.ndarray  # (N,) uint16 or uint32, memory-mapped
+    train: np.ndarray | Shards  # (N,) uint16 or uint32, memory-mapped
     val: np.ndarray
     val_characters: int
     val_unigram_entropy: float  # nats per token
@@ -62,17 +64,24 @@ class Dataset:
         )
 
     def text(self) -> str:
-        """The full text, decoded."""
+        """The full text, decoded. Raises InputError for one that may be larger than the memory."""
+        if isinstance(self.train, Shards):
+            raise InputError(
+                f"the dataset '{self.name}' is a corpus in shards, whose tokens are fixed: use tokenizer 'auto', or"
+                " prepare it with other tokens (data/corpus.py)"
+            )
         return self.vocabulary.decode(self.train.tolist()) + self.vocabulary.decode(self.val.tolist())
 
 
 def is_prepared(folder: Path) -> bool:
-    return dataset_preparation.is_prepared(folder, PARTS)
+    shards = dataset_meta(folder).get("shards")
+    parts = [*map(shard_name, range(len(shards))), "val.bin"] if isinstance(shards, list) else PARTS
+    return dataset_preparation.is_prepared(folder, parts)
 
 
-def split(text: str) -> tuple[str, str]:
+def split(text: str, border: int | None = None) -> tuple[str, str]:
     """The training and the validation part: by characters, so that every tokenizer is validated on the same text."""
-    border = int(len(text) * TRAIN_FRACTION)
+    border = int(len(text) * TRAIN_FRACTION) if border is None else border
     return text[:border], text[border:]
 
 
@@ -85,31 +94,27 @@ def token_type(vocab_size: int) -> type[np.unsignedinteger[Any]]:
 
 
 def write(
-    folder: Path, text: str, vocabulary: Vocabulary, source: Mapping[str, Any], notes: Mapping[str, Any] | None = None
+    folder: Path,
+    text: str,
+    vocabulary: Vocabulary,
+    source: Mapping[str, Any],
+    notes: Mapping[str, Any] | None = None,
+    *,
+    border: int | None = None,
 ) -> None:
     """Write the tokens of a text into `folder`. meta.json comes last: where it exists, the rest is complete.
 
-    Raises InputError for a text that is too short, and OSError.
+    The validation text begins at the character `border`, or is the last tenth. Raises InputError for a text that is
+    too short, and OSError.
     """
     if len(text) < MIN_CHARACTERS:
         raise InputError(f"the text has only {len(text)} characters; at least {MIN_CHARACTERS} are needed")
-    train, val = (tokens(vocabulary, part) for part in split(text))
-    meta = {
-        "schema": 1,
-        "kind": vocabulary.kind,
-        "tokenizer": vocabulary.tokenizer,
-        "vocab_size": vocabulary.size,
-        **({"characters": vocabulary.characters} if isinstance(vocabulary, Characters) else {}),
-        **({"pattern": vocabulary.pattern} if isinstance(vocabulary, BytePairs) else {}),
-        **(notes or {}),
-        "train_tokens": len(train),
-        "val_tokens": len(val),
-        "train_characters": len(split(text)[0]),
-        "val_characters": len(split(text)[1]),
-        "val_unigram_entropy": unigram_entropy(val),
-        "sha256": digest(text),
-        "source": source,
-    }
+    parts = split(text, border)
+    train, val = (tokens(vocabulary, part) for part in parts)
+    meta = meta_of(
+        vocabulary, train_tokens=len(train), val_tokens=len(val), train_characters=len(parts[0]),
+        val_characters=len(parts[1]), val_counts=np.bincount(val), sha256=digest(text), source=source,
+    ) | dict(notes or {})  # fmt: skip
     for left in (folder / "meta.json", *folder.glob(".*.tmp")):  # of an earlier preparation that may have been killed
         left.unlink(missing_ok=True)
     atomic.write_bytes(folder / "train.bin", train.tobytes())
@@ -137,9 +142,38 @@ def tokens(vocabulary: Vocabulary, text: str) -> np.ndarray:  # -> (N,) uint16 o
     return np.concatenate(found)
 
 
-def unigram_entropy(ids: np.ndarray) -> float:
+def meta_of(
+    vocabulary: Vocabulary,
+    *,
+    train_tokens: int,
+    val_tokens: int,
+    train_characters: int,
+    val_characters: int,
+    val_counts: np.ndarray,
+    sha256: str,
+    source: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The content of meta.json. val_counts: how often each token occurs in the validation text."""
+    return {
+        "schema": 1,
+        "kind": vocabulary.kind,
+        "tokenizer": vocabulary.tokenizer,
+        "vocab_size": vocabulary.size,
+        **({"characters": vocabulary.characters} if isinstance(vocabulary, Characters) else {}),
+        **({"pattern": vocabulary.pattern} if isinstance(vocabulary, BytePairs) else {}),
+        "train_tokens": train_tokens,
+        "val_tokens": val_tokens,
+        "train_characters": train_characters,
+        "val_characters": val_characters,
+        "val_unigram_entropy": unigram_entropy(val_counts),
+        "sha256": sha256,
+        "source": source,
+    }
+
+
+def unigram_entropy(counts: np.ndarray) -> float:
     """Nats per token of the best guess without context: the loss that a model must improve on."""
-    fractions = np.bincount(ids) / len(ids)
+    fractions = counts / counts.sum()
     fractions = fractions[fractions > 0]
     return float(-(fractions * np.log(fractions)).sum())
 
@@ -149,7 +183,13 @@ def read(name: str, folder: Path) -> Dataset:
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         vocabulary = vocabulary_of(folder, meta)
-        train, val = (np.memmap(folder / part, dtype=token_type(vocabulary.size), mode="r") for part in PARTS)
+        dtype = token_type(vocabulary.size)
+        val = np.memmap(folder / "val.bin", dtype=dtype, mode="r")
+        train: np.ndarray | Shards
+        if "shards" in meta:
+            train = Shards.of(folder, meta["shards"], dtype)
+        else:
+            train = np.memmap(folder / "train.bin", dtype=dtype, mode="r")
         return Dataset(
             name=name,
             folder=folder,

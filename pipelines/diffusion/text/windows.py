@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.diffusion.text.dataset import Dataset
+from pipelines.diffusion.text.shards import Shards
 from pipelines.diffusion.text.vocabulary import Characters
 from pipelines.shared.errors import InputError
 
 PIECE = 2**22  # characters that are counted at a time
 
 
-def frequencies(tokens: np.ndarray, vocab_size: int) -> np.ndarray:  # (N,) -> (vocab_size,) int64
+def frequencies(tokens: np.ndarray | Shards, vocab_size: int) -> np.ndarray:  # (N,) -> (vocab_size,) int64
     """How often each character occurs. Piece by piece, since counting copies what it counts into eight bytes each."""
     counts = np.zeros(vocab_size, dtype=np.int64)
     for begin in range(0, len(tokens), PIECE):
@@ -22,7 +23,7 @@ def frequencies(tokens: np.ndarray, vocab_size: int) -> np.ndarray:  # (N,) -> (
 Starts = range | np.ndarray
 
 
-def window_starts(tokens: np.ndarray, length: int) -> range:
+def window_starts(tokens: np.ndarray | Shards, length: int) -> range:
     """Where a window may begin: anywhere that leaves room for it."""
     if len(tokens) < length:
         raise InputError(f"the text has {len(tokens)} tokens, fewer than block_size ({length}); lower block_size")
@@ -43,6 +44,8 @@ def paragraphs(text: Dataset, length: int) -> np.ndarray:  # -> (N,) int64
     A token may cross the beginning of a paragraph, such as an empty line with an indentation: then the window begins
     with the next token.
     """
+    if isinstance(text.train, Shards):
+        raise InputError(f"use_paragraph_boundaries: '{text.name}' is a corpus in shards; set it to false")
     if isinstance(text.vocabulary, Characters):
         if "\n" in text.characters:
             return paragraph_starts(text.train, length, text.characters.index("\n"))
@@ -55,7 +58,9 @@ def paragraphs(text: Dataset, length: int) -> np.ndarray:  # -> (N,) int64
     raise InputError(f"use_paragraph_boundaries: the text of '{text.name}' has no line breaks")
 
 
-def windows(tokens: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:  # (N,), (B,) -> (B, length) int64
+def windows(
+    tokens: np.ndarray | Shards, starts: np.ndarray, length: int
+) -> np.ndarray:  # (N,), (B,) -> (B, length) int64
     return tokens[starts[:, None] + np.arange(length)].astype(np.int64)
 
 
@@ -88,10 +93,10 @@ def places_elsewhere(
     return (starts + length + rng.integers(len(tokens) - length - width + 1, size=len(starts))) % len(tokens)
 
 
-def even_windows(tokens: np.ndarray, count: int, length: int) -> np.ndarray:  # -> (count, length) int64
+def even_windows(tokens: np.ndarray | Shards, count: int, length: int) -> np.ndarray:  # -> (count, length) int64
     """`count` windows spread evenly over the text, the same ones in every run."""
     return windows(tokens, even_starts(tokens, count, length), length)
 
 
-def even_starts(tokens: np.ndarray, count: int, length: int) -> np.ndarray:  # -> (count,) int64
+def even_starts(tokens: np.ndarray | Shards, count: int, length: int) -> np.ndarray:  # -> (count,) int64
     return np.linspace(0, len(window_starts(tokens, length)) - 1, count).astype(np.int64)
