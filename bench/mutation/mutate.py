@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
+from cosmic_ray.operators.exception_replacer import ExceptionReplacer
 from cosmic_ray.operators.operator import Example, Operator
 from cosmic_ray.plugins import get_operator
-from parso.python.tree import Keyword
+from parso.python.tree import Keyword, Name
 from parso.tree import NodeOrLeaf
 
 from mutation.targets import UNREACHABLE
@@ -22,7 +23,7 @@ ARITHMETIC = ("Add_Sub", "Sub_Add", "Mul_Div", "Div_Mul", "FloorDiv_Mul", "Mod_M
 COMPARISONS = ("Eq_NotEq", "NotEq_Eq", "Lt_LtE", "LtE_Lt", "Gt_GtE", "GtE_Gt", "Is_IsNot", "IsNot_Is")
 OTHERS = ("ReplaceUnaryOperator_Delete_Not", "ReplaceUnaryOperator_USub_UAdd", "AddNot", "ReplaceTrueWithFalse",
           "ReplaceFalseWithTrue", "ReplaceAndWithOr", "ReplaceOrWithAnd", "ReplaceBreakWithContinue",
-          "ReplaceContinueWithBreak", "NumberReplacer", "ExceptionReplacer", "ZeroIterationForLoop")  # fmt: skip
+          "ReplaceContinueWithBreak", "NumberReplacer", "ZeroIterationForLoop")  # fmt: skip
 
 
 class RemoveCall(Operator):
@@ -40,6 +41,18 @@ class RemoveCall(Operator):
         return (Example("fsync(1)\n", "pass\n"),)
 
 
+class ReplaceException(ExceptionReplacer):
+    """What a handler catches is replaced. That of cosmic-ray fails where a name has a dot in it: those stay."""
+
+    @staticmethod
+    def _name_nodes(node: NodeOrLeaf) -> list[NodeOrLeaf]:
+        caught = node.children[1]
+        if caught.type == "atom":
+            caught = caught.children[1]
+        names = caught.children[::2] if caught.type == "testlist_comp" else [caught]
+        return [name for name in names if isinstance(name, Name)]
+
+
 OPERATORS: dict[str, Operator] = {
     name: get_operator(f"core/{name}")()
     for name in (
@@ -47,7 +60,7 @@ OPERATORS: dict[str, Operator] = {
         *(f"ReplaceComparisonOperator_{pair}" for pair in COMPARISONS),
         *OTHERS,
     )
-} | {"RemoveCall": RemoveCall()}
+} | {"RemoveCall": RemoveCall(), "ReplaceException": ReplaceException()}
 
 
 class Place(NamedTuple):

@@ -10,6 +10,10 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 STORIES = "tests/engine/test_stories.py"
 PLANS = "tests/disk/test_plan_file.py"
+SELECT = "tests/planners/test_select.py"
+UNITS, FIELDS, REDACTION = "tests/core/test_units.py", "tests/core/test_fields.py", "tests/core/test_redact.py"
+FOLDERS, RECORDS = "tests/disk/test_folders.py", "tests/disk/test_results.py"
+ON_DISK = ("tests/disk/test_units.py", FOLDERS)
 SUPERVISOR = "tests/supervisor/"
 DIFFUSION = "tests/pipelines/diffusion/"
 PROCESSES = (f"{SUPERVISOR}test_interrupt.py", f"{SUPERVISOR}test_faults.py")
@@ -25,45 +29,58 @@ class Tests(NamedTuple):
 
 #: What a path begins with -> the tests. The longest beginning counts.
 TESTS: dict[str, Tests] = {
-    "runner/core/": Tests(("tests/core", STORIES, PLANS, "tests/planners/test_select.py")),
-    "runner/core/argument_names": Tests(("tests/configs/test_argparse_script.py", "tests/core")),
-    "runner/core/canonical": Tests(("tests/core/test_canonical.py", PLANS)),
+    "runner/core/": Tests((UNITS, FIELDS), (STORIES, PLANS, SELECT)),
+    "runner/core/argument_names": Tests(("tests/configs/test_argparse_script.py",)),
+    "runner/core/canonical": Tests((UNITS, "tests/core/test_canonical.py", PLANS)),
     "runner/core/checkout": Tests(("tests/configs/test_training_script.py",), ("tests/cli/test_starting.py",)),
-    "runner/core/clock": Tests(("tests/core",), ("tests/disk/test_records.py", f"{SUPERVISOR}test_outside_faults.py")),
+    "runner/core/clock": Tests((UNITS, "tests/core/test_clock.py")),
     "runner/core/config": Tests(("tests/core/test_config.py", "tests/configs/test_config_file.py")),
-    "runner/core/earlier_redaction": Tests(("tests/core/test_redact.py",), ("tests/test_released_batches.py",)),
-    "runner/core/errors": Tests(("tests/core", "tests/planners/test_sweeps.py"), ("tests/cli/test_starting.py",)),
-    "runner/core/job": Tests((PLANS, "tests/planners/test_select.py", STORIES), ("tests/disk/test_records.py",)),
-    "runner/core/names": Tests(("tests/core/test_names.py", "tests/planners/test_discovery.py")),
-    "runner/core/program": Tests(("tests/planners/test_executables.py", "tests/planners/test_template.py")),
-    "runner/core/redact": Tests(("tests/core/test_redact.py",), ("tests/cli/test_secrets.py",)),
-    "runner/core/secrets": Tests(("tests/core/test_redact.py",), ("tests/cli/test_secrets.py",)),
+    "runner/core/csv_text": Tests(("tests/core/test_csv_text.py",)),
+    "runner/core/earlier_redaction": Tests((UNITS, REDACTION), ("tests/test_released_batches.py",)),
+    "runner/core/errors": Tests((UNITS, "tests/planners/test_sweeps.py"), ("tests/cli/test_starting.py",)),
+    "runner/core/interpreter_options": Tests(("tests/core/test_interpreter_options.py",)),
+    "runner/core/job": Tests((FIELDS, PLANS, SELECT, STORIES), ("tests/disk/test_records.py",)),
+    "runner/core/names": Tests((UNITS, "tests/core/test_names.py")),
+    "runner/core/options": Tests((FIELDS, "tests/core/test_options.py", PLANS), (STORIES,)),
+    "runner/core/program": Tests((UNITS,), ("tests/planners/test_executables.py", "tests/planners/test_template.py")),
+    "runner/core/redact": Tests((REDACTION,), ("tests/cli/test_secrets.py",)),
+    "runner/core/registry": Tests(("tests/core/test_registry.py",)),
+    "runner/core/secret": Tests((REDACTION,), ("tests/cli/test_secrets.py",)),
+    "runner/core/token_forms": Tests((REDACTION,), ("tests/cli/test_secrets.py",)),
     "runner/core/requests": Tests((STORIES,), ("tests/cli/test_requests.py",)),
-    "runner/core/result": Tests(("tests/core/test_result.py", "tests/reports/test_ending.py")),
-    "runner/core/resume_words": Tests(("tests/planners/test_template.py",), ("tests/cli/test_resume.py",)),
-    "runner/core/stopwatch": Tests(("tests/core",), (f"{SUPERVISOR}test_outside_faults.py",)),
+    "runner/core/result": Tests((FIELDS, "tests/core/test_result.py", "tests/reports/test_ending.py")),
+    "runner/core/resume_words": Tests((UNITS, "tests/planners/test_template.py"), ("tests/cli/test_resume.py",)),
     "runner/core/text": Tests(
-        ("tests/core/test_text.py", "tests/reports/test_ending.py", STORIES, "tests/observers/test_live_table.py")
+        (UNITS, "tests/core/test_text.py"),
+        ("tests/reports/test_ending.py", STORIES, "tests/observers/test_live_table.py"),
     ),
-    "runner/disk/": Tests(
-        ("tests/disk/test_atomic.py", "tests/disk/test_units.py"),
-        ("tests/disk/test_records.py", "tests/cli/test_resume.py"),
-    ),
-    "runner/disk/atomic": Tests(("tests/disk/test_atomic.py",), ("tests/disk/test_records.py",)),
+    "runner/disk/": Tests((*ON_DISK, RECORDS), ("tests/disk/test_records.py", "tests/cli/test_resume.py")),
+    "runner/disk/atomic": Tests(("tests/disk/test_atomic.py", FOLDERS), ("tests/disk/test_records.py",)),
     "runner/disk/attempts": Tests(
-        ("tests/disk/test_atomic.py",),
+        ("tests/disk/test_attempts.py", "tests/disk/test_atomic.py"),
         ("tests/disk/test_other_host.py", "tests/cli/test_resume.py", f"{SUPERVISOR}test_outside_faults.py"),
     ),
-    "runner/disk/checkpoints": Tests(("tests/disk/test_checkpoints.py",), ("tests/cli/test_checkpoint_options.py",)),
-    "runner/disk/growing_log": Tests(("tests/disk/test_growing_log.py",)),
-    "runner/disk/labels": Tests(("tests/disk/test_atomic.py",), ("tests/cli/test_labels.py",)),
-    "runner/disk/lock": Tests((), ("tests/disk/test_other_host.py", f"{SUPERVISOR}test_outside_faults.py")),
-    "runner/disk/moved": Tests((PLANS, "tests/disk/test_units.py"), ("tests/cli/test_moved_batches.py",)),
-    "runner/disk/plan_file": Tests((PLANS,), ("tests/disk/test_records.py",)),
-    "runner/disk/removal": Tests((), ("tests/cli/test_list.py",)),
-    "runner/disk/requests": Tests((), ("tests/cli/test_requests.py", "tests/cli/test_add.py")),
-    "runner/disk/supervisor_file": Tests(("tests/disk/test_supervisor_file.py",), ("tests/disk/test_other_host.py",)),
-    "runner/disk/usage": Tests((), ("tests/cli/test_disk_space.py",)),
+    "runner/disk/checkpoints": Tests(
+        (FOLDERS, "tests/disk/test_checkpoints.py"), ("tests/cli/test_checkpoint_options.py",)
+    ),
+    "runner/disk/growing_log": Tests((*ON_DISK, "tests/disk/test_growing_log.py", "tests/disk/test_log_parts.py")),
+    "runner/disk/labels": Tests((*ON_DISK, "tests/disk/test_atomic.py"), ("tests/cli/test_labels.py",)),
+    "runner/disk/lock": Tests(
+        (*ON_DISK, "tests/disk/test_lock.py"),
+        ("tests/disk/test_other_host.py", f"{SUPERVISOR}test_outside_faults.py"),
+    ),
+    "runner/disk/log_": Tests(("tests/disk/test_log_parts.py", *ON_DISK), (f"{SUPERVISOR}test_log_limit.py",)),
+    "runner/disk/moved": Tests((PLANS, *ON_DISK), ("tests/cli/test_moved_batches.py",)),
+    "runner/disk/plan_file": Tests((PLANS, "tests/disk/test_requests.py"), ("tests/disk/test_records.py",)),
+    "runner/disk/removal": Tests(ON_DISK, ("tests/cli/test_list.py",)),
+    "runner/disk/requests": Tests(
+        ("tests/disk/test_requests.py",), ("tests/cli/test_requests.py", "tests/cli/test_add.py")
+    ),
+    "runner/disk/results": Tests((RECORDS, "tests/disk/test_attempts.py"), ("tests/disk/test_records.py",)),
+    "runner/disk/supervisor_file": Tests(
+        ("tests/disk/test_supervisor_file.py", RECORDS), ("tests/disk/test_other_host.py",)
+    ),
+    "runner/disk/usage": Tests((FOLDERS,), ("tests/cli/test_disk_space.py",)),
     "runner/supervisor/": Tests((), (*PROCESSES, f"{SUPERVISOR}test_outside_faults.py")),
     "runner/supervisor/error_cause": Tests((f"{SUPERVISOR}test_error_cause.py",)),
     "runner/supervisor/exit_codes": Tests(
@@ -87,7 +104,7 @@ TESTS: dict[str, Tests] = {
     "runner/engine/progress": Tests(
         ("tests/observers/test_batch_state.py", STORIES), ("tests/observers/test_screen.py",)
     ),
-    "runner/planners/select.py": Tests(("tests/planners/test_select.py",)),
+    "runner/planners/select.py": Tests((SELECT,)),
     "model/masks.py": Tests(("tests/model/test_masks.py",)),
     "pipelines/diffusion/schedule.py": Tests(("tests/model/test_masks.py", *TRAINER)),
     "pipelines/diffusion/stages.py": Tests(("tests/model/test_masks.py", *TRAINER)),

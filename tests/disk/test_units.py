@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from runner.disk import nonce
+from runner.core.errors import UserError
+from runner.core.result import Result
+from runner.disk import (
+    append_log,
+    gpu_use,
+    labels,
+    list_cache,
+    nonce,
+    reading,
+    record_file,
+    removal,
+    resources,
+    results,
+    strays,
+    supervisor_file,
+)
+from runner.disk.growing_log import GrowingLog
 from runner.disk.moved import is_same
 from runner.disk.opening import open_file
+from runner.disk.place import Place
+from runner.disk.supervisor_file import SupervisorRecord
+from runner.processes import process_id, process_tree
+from tests.engine.fakes import job
 
 
 def test_a_folder_is_the_same_by_a_link_and_not_once_it_is_gone(tmp_path: Path) -> None:
@@ -40,3 +63,266 @@ def test_a_new_file_may_be_read_and_written_by_all_whom_the_umask_allows(tmp_pat
     finally:
         os.umask(before)
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o666
+
+
+# What is read
+
+
+def test_records_are_read_up_to_a_size_and_by_one_sentence_when_they_are_odd(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    assert record_file.look(str(path), dict) is None and reading.read_json(path) == {}
+    path.write_text('{"a": 1}')
+    assert (
+        record_file.look(str(path), dict, 8) == record_file.load(str(path), 8) == reading.read_json(path, 8) == {"a": 1}
+    )
+    assert reading.read_bytes(path, 8) == b'{"a": 1}' and reading.read_json(path, 7) == {}
+    with pytest.raises(OSError, match=r"is larger than 6\.68e-06 MiB"):
+        reading.read_bytes(path, 7)
+
+    def odd(record: object) -> None:
+        raise ValueError("is odd")
+
+    assert why(record_file.look(str(path), odd)) == "r.json: is odd"
+    assert why(record_file.look(str(path), dict, 7)) == "r.json: is larger than 6.68e-06 MiB"
+    path.write_text("[")
+    assert why(record_file.look(str(path), dict)) == "r.json: is not JSON" and reading.read_json(path) == {}
+    (tmp_path / "link").symlink_to("r.json")
+    assert why(record_file.look(str(tmp_path / "link"), dict)) == "link: is a link and not a regular file"
+    assert reading.read_bytes(tmp_path / "link", links=True) == b"["
+    assert why(record_file.look(str(tmp_path), dict)).endswith("is a folder and not a regular file")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="is a pipe"):
+        open_file(str(tmp_path / "pipe"), os.O_RDWR)
+    with pytest.raises(OSError, match="is a device"):
+        open_file(os.devnull)
+    with pytest.raises(FileNotFoundError):
+        open_file(str(tmp_path / "gone"))
+
+
+def why(found: object) -> str:
+    assert isinstance(found, record_file.Unreadable)
+    return found.why
+
+
+def test_the_last_whole_lines_of_a_file_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    assert reading.tail(str(path)) == reading.last_lines(str(path)) == []
+    path.write_bytes(b"one\ntwo\r\nold\rthree  \n\xff")
+    assert reading.tail(str(path)) == ["one", "two", "three", "\ufffd"]
+    assert reading.tail(str(path), 1, 16) == ["three", ""] and reading.last_lines(str(path), 3) == [b"\xff"]
+    assert reading.last_lines(str(path), 22)[0] == b"one" and reading.last_lines(str(path), 21)[0] == b"two\r"
+    (tmp_path / "link").symlink_to("log")
+    assert reading.tail(str(tmp_path / "link")) == [] and len(reading.tail(str(tmp_path / "link"), links=True)) == 4
+    with path.open("rb") as file:
+        assert reading.placed_lines_of(file) == ([b"one", b"two\r", b"old\rthree  ", b"\xff"], 22)
+
+
+# Logs
+
+
+def test_a_log_that_cannot_be_written_counts_what_it_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = append_log.Log(tmp_path / "a.log")
+    log.write(b"ab", b"c")
+    assert (log.error, log.lost, log.size, (tmp_path / "a.log").read_bytes()) == (None, 0, 3, b"abc")
+    writev = os.writev
+    monkeypatch.setattr(os, "writev", lambda descriptor, pieces: writev(descriptor, [b"".join(pieces)[:1]]))
+    log.write(b"de", b"f")
+    assert (tmp_path / "a.log").read_bytes() == b"abcdef" and log.lost == 0
+    gone = append_log.Log(tmp_path / "gone/a.log")
+    gone.write(b"abc")
+    gone.write(b"de")
+    assert (gone.error, gone.lost, gone.size) == ("a.log: No such file or directory", 5, 5)
+
+
+def test_a_log_is_followed_from_its_last_lines(tmp_path: Path) -> None:
+    path = tmp_path / "any.log"
+    path.write_bytes(b"1\n2\n3\n")
+    for lines, shown in ((0, b"1\n2\n3\n"[:0]), (1, b"3\n"), (2, b"2\n3\n"), (3, b"1\n2\n3\n"), (9, b"1\n2\n3\n")):
+        with GrowingLog(path, lines) as log:
+            assert b"".join(log.blocks()) == shown
+    path.write_bytes(b"1\n2")
+    with GrowingLog(path, 1) as log:
+        assert b"".join(log.blocks()) == b"2"
+        with path.open("ab") as more:
+            more.write(b"3\n")
+        assert b"".join(log.blocks()) == b"3\n" and b"".join(log.blocks()) == b""
+        path.write_bytes(b"x")  # it was cut
+        assert b"".join(log.blocks()) == b"x"
+
+
+# Small records
+
+
+def test_what_the_engine_saw_of_a_gpu_is_that_of_one_attempt(tmp_path: Path) -> None:
+    entries = {
+        gpu_use.PEAK: 5, gpu_use.AT_ONCE: 2, gpu_use.SOURCE: "nvml",
+        gpu_use.PACKING: {"jobs": 2, "times_one_alone": 1.5},
+    }  # fmt: skip
+    assert gpu_use.read(str(tmp_path), 2) == {}
+    gpu_use.write(Place.of(tmp_path), 2, {**entries, "other": 1})
+    assert gpu_use.read(str(tmp_path), 2) == entries and gpu_use.read(str(tmp_path), 3) == {}
+    gpu_use.write(
+        Place.of(tmp_path),
+        2,
+        {gpu_use.PEAK: -1, gpu_use.AT_ONCE: 2**63, gpu_use.SOURCE: 3, gpu_use.PACKING: {"jobs": 2}},
+    )
+    assert gpu_use.read(str(tmp_path), 2) == {}
+    gpu_use.write(Place.of(tmp_path), 2, {gpu_use.PEAK: 0, gpu_use.PACKING: {"times_one_alone": 1}})
+    assert gpu_use.read(str(tmp_path), 2) == {gpu_use.PEAK: 0}
+
+
+def test_rows_of_resources_are_read_as_far_as_they_are_whole(tmp_path: Path) -> None:
+    assert list(resources.read(tmp_path)) == []
+    resources.append(Place.of(tmp_path), {"time": "t", "cpu": 1.5})
+    with (tmp_path / "resources.jsonl").open("a") as file:
+        file.write('[1]\n{"cpu": NaN, "gpus": [1], "a": "x", "b": 2, "c": true, "d": 1e999}\n{"cpu": 3, "half')
+    assert list(resources.read(tmp_path)) == [{"time": "t", "cpu": 1.5}, {"gpus": [1], "b": 2}]
+    assert resources.free(Place.of(tmp_path)) == os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
+    assert [resources.is_finite(one) for one in (1, 2**63, -(2**63), "1")] == [True, False, False, False]
+
+
+def test_notes_and_tags_of_a_batch_are_changed_as_a_whole(tmp_path: Path) -> None:
+    assert labels.read(tmp_path) == labels.Labels()
+    assert labels.change(tmp_path, lambda before: labels.Labels("n", (*before.tags, "a"))).tags == ("a",)
+    written = (tmp_path / "labels.json").stat().st_mtime_ns
+    assert labels.change(tmp_path, lambda before: before) == labels.Labels("n", ("a",)) == labels.read(tmp_path)
+    assert (tmp_path / "labels.json").stat().st_mtime_ns == written
+    for text, cause in (
+        ('{"schema": 2}', "another version"),
+        ("[", "is not JSON"),
+        ('{"schema": 1, "tags": 3}', "tags is 3"),
+    ):
+        (tmp_path / "labels.json").write_text(text)
+        assert labels.read(tmp_path) == labels.Labels()
+        with pytest.raises(UserError, match=f"labels.json: cannot be read .*{cause}.*; correct or delete it"):
+            labels.change(tmp_path, lambda before: before)
+    assert labels.Labels.from_json({"schema": 1, "note": "", "tags": ["b", "a", "b"]}) == labels.Labels(
+        None, ("b", "a")
+    )
+
+
+def test_an_entry_of_the_list_counts_while_the_files_are_those_of_then(tmp_path: Path) -> None:
+    root = tmp_path / "batch"
+    (root / "a").mkdir(parents=True)
+    for name in ("plan.json", "a/experiment_result.json", "a/experiment_metadata.json"):
+        (root / name).write_text("{}")
+    entry = list_cache.Entry(("a",), list_cache.stamp(root, ["a"]), {"n": 1})
+    cache = list_cache.ListCache(tmp_path)
+    assert cache.get(root) is None
+    cache.put(root, entry)
+    cache.save()
+    kept = (tmp_path / ".list_cache.json").read_text()
+    again = list_cache.ListCache(tmp_path)
+    assert again.get(root) == {"n": 1}
+    again.save()
+    assert (tmp_path / ".list_cache.json").read_text() == kept
+    for odd in (
+        "[",
+        kept.replace('"schema": 1', '"schema": 2'),
+        kept.replace('"runner_version": "', '"runner_version": "x'),
+    ):
+        (tmp_path / ".list_cache.json").write_text(odd)
+        assert list_cache.ListCache(tmp_path).get(root) is None
+    for name in ("plan.json", "a/experiment_result.json", "a/experiment_metadata.json"):
+        (tmp_path / ".list_cache.json").write_text(kept)
+        before = list_cache.stamp(root, ["a"])
+        (root / name).write_text("{ }")
+        assert list_cache.ListCache(tmp_path).get(root) is None and list_cache.stamp(root, ["a"]) != before
+        (root / name).unlink()
+        kept = kept.replace(before, list_cache.stamp(root, ["a"]))
+    forgotten = list_cache.ListCache(tmp_path)
+    forgotten.save()  # none of its batches was asked for: they are gone
+    assert json.loads((tmp_path / ".list_cache.json").read_text())["batches"] == {}
+
+
+# Processes that are gone
+
+
+GONE = ["7", "1", process_id.own()[2]]
+
+
+def supervised(folder: Path, **more: Any) -> None:
+    folder.mkdir(exist_ok=True)
+    record = {"supervisor": GONE, "job": None, "mark": "m", "attempt": 1, **more}
+    supervisor_file.write(Place.of(folder), SupervisorRecord.from_json(record))
+
+
+def test_what_a_job_left_is_asked_to_end_and_killed_after_the_grace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, now, made = job("a", tmp_path), [0.0], list[object]()
+    monkeypatch.setattr(strays.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(strays.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr(process_tree, "marked", lambda mark, folder: [] if now[0] > ends[0] else [77])
+    monkeypatch.setattr(process_tree, "send", lambda pids, number: made.append((pids, number)))
+    monkeypatch.setattr(process_tree, "kill_marked", lambda mark, folder: made.append((mark, folder)))
+    ends = [100.0]
+    assert strays.of(one) == strays.end(one, 1.0) == []
+    supervised(one.out_dir)
+    assert strays.of(one) == [77] and strays.end(one, 0) == [77] and made == [("m", one.out_dir)] and now == [0.0]
+    made.clear()
+    assert strays.end(one, 1.0) == [77] and 1.0 <= now[0] < 1.1
+    assert made == [([77], signal.SIGTERM), ([77], signal.SIGCONT), ("m", one.out_dir)]
+    ends[0], now[0] = 0.2, 0.0
+    assert strays.end(one, 9.0) == [] and 0.2 < now[0] < 0.3
+    ends[0] = 100.0
+    for other in ({"mark": None}, {"host": "gpu9"}):
+        supervised(one.out_dir, **other)
+        assert strays.of(one) == []
+    monkeypatch.setattr(SupervisorRecord, "alive", True)
+    supervised(one.out_dir)
+    assert strays.of(one) == []
+
+
+def test_jobs_that_run_are_found_without_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, more in (("gone", {}), ("there", {"host": "gpu9"}), ("ended", {"host": "gpu9"})):
+        supervised(tmp_path / name, **more)
+    (tmp_path / "ended/experiment_result.json").write_text('{"status": "completed"}')
+    (tmp_path / "none").mkdir()
+    assert [folder.name for folder, _ in removal.running_jobs(tmp_path)] == ["there"]
+    monkeypatch.setattr(SupervisorRecord, "alive", True)
+    assert {folder.name for folder, _ in removal.running_jobs(tmp_path)} == {"gone", "there", "ended"}
+
+
+# Removal
+
+
+def test_a_batch_is_removed_and_latest_points_to_another_one(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "a").mkdir(parents=True)
+        (tmp_path / name / "plan.json").touch()
+        (tmp_path / name / ".lock").touch()
+    results.point_latest_to(tmp_path / "one")
+    removal.repair_latest(tmp_path, tmp_path / "two")
+    assert (tmp_path / "latest").readlink() == Path("one")
+    removal.remove_batch(tmp_path / "one")
+    removal.repair_latest(tmp_path, tmp_path / "two")
+    assert not (tmp_path / "one").exists() and (tmp_path / "latest").readlink() == Path("two")
+    removal.remove_batch(tmp_path / "two")
+    removal.repair_latest(tmp_path, None)
+    removal.repair_latest(tmp_path, None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_checkpoints_are_removed_and_the_result_says_so(tmp_path: Path) -> None:
+    one = job("a", tmp_path)
+    (one.out_dir / "attempt_1").mkdir(parents=True)
+    paths = [one.out_dir / name for name in ("ckpt_1.pt", "ckpt_2.pt", "attempt_1/ckpt_2.pt")]
+    for number, path in enumerate(paths, 1):
+        path.write_text("x" * number)
+        os.utime(path, (number, number))
+    every = removal.removable(tmp_path, one, (), keep_latest=False)
+    assert set(every.paths) == set(map(str, paths)) and every.size == 6
+    old = removal.removable(tmp_path, one, (), keep_latest=True)
+    assert set(old.paths) == {str(paths[0]), str(paths[2])} and old.size == 4
+    removal.remove_checkpoints(old)
+    assert [path.exists() for path in paths] == [False, True, False]
+    done = Result({"status": "completed", "final_checkpoint": str(paths[1])})
+    results.write_result(one, done)
+    rest = removal.removable(tmp_path, one, (), keep_latest=False)
+    removal.remove_checkpoints(removal.Removable(one, (), 0))
+    assert results.read_result(one) == done
+    removal.remove_checkpoints(rest)
+    assert not paths[1].exists() and removal.REMOVED in (results.read_result(one) or done).to_json()
+    (tmp_path / "b").symlink_to("a")
+    assert removal.removable(tmp_path, job("b", tmp_path), (), keep_latest=False).paths == ()
