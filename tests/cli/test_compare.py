@@ -117,7 +117,7 @@ def test_the_example_of_the_document_is_what_is_printed(tmp_path: Path) -> None:
     blocks = re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL)
     program, *_ = [block for kind, block in blocks if kind == "python"]
     base, spec = [block for kind, block in blocks if kind == "yaml"]
-    commands = next(block for kind, block in blocks if kind == "sh").splitlines()
+    commands = next(block for kind, block in blocks if kind == "bash").splitlines()
     shown, differences = [block for kind, block in blocks if kind == "text"]
     for name, content in (("toy.py", program), ("base.yaml", base), ("toy.sweep.yaml", spec)):
         (tmp_path / name).write_text(content)

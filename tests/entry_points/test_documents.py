@@ -14,10 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT, RUN_EXPERIMENTS, Workspace, wait_until
+from tests.entry_points.code_blocks import ALL, OURS, PAGES
 
-PROGRAMS = ("overnight ", "python run_experiments.py", "python3 scripts/", "./bg_")
-TUTORIAL = PROJECT / "docs" / "tutorial.md"  # test_tutorial.py follows it
-DOCUMENTS = [PROJECT / "README.md", *sorted(set((PROJECT / "docs").rglob("*.md")) - {TUTORIAL})]
 HAS_GPU = Path("/dev/nvidiactl").exists()
 SMALL = ["--n_layer", "1", "--n_head", "2", "--n_embd", "32", "--eval_iters", "1", "--block_size", "64"]
 
@@ -86,17 +84,13 @@ def test_the_changelog_has_the_form_of_keep_a_changelog() -> None:
         assert not re.match(r"[^\n]*\n+- ", section)  # no line before the first kind
 
 
-def commands(path: Path) -> list[str]:
-    """The lines of the shell blocks of a document that start a program of ours; continued lines are joined."""
-    text = path.read_text().replace("\\\n", "")
-    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
-    shown = re.findall(r"^\$ (.*)$", text, re.MULTILINE)
-    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()] + shown
-    return [line for line in lines if line.startswith(PROGRAMS)]
-
-
-PLANS = re.compile(r"--config|--exp |^overnight (run|sweep|tree) ")
-SHOWN = sorted({line for path in DOCUMENTS for line in commands(path)})
+PLANS = re.compile(r"^python train_run|--config|--exp |^overnight (run|sweep|tree) ")
+TRAINING = "python train_run.py "
+#: The commands of the blocks that no test of their own runs.
+SHOWN = sorted({
+    line for block in ALL if not block.is_run and not block.mark.startswith("tested by ")
+    for line in block.commands if line.startswith((*OURS, TRAINING))
+})  # fmt: skip
 
 
 def run_line(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -109,6 +103,8 @@ def run_line(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("command", [line for line in SHOWN if PLANS.search(line)])
 def test_every_command_of_the_documents_can_be_planned(project: Workspace, command: str) -> None:
+    command = re.sub(r"^python train_run\.py (\S+)", r"python run_experiments.py --configs \1", command)
+    command = command.replace(" --out_dir=out", "")
     if not HAS_GPU:
         command = command.replace("--device cuda", "--device cpu")
     done = run_line(f"{command} --dry-run", project.folder)
@@ -117,7 +113,7 @@ def test_every_command_of_the_documents_can_be_planned(project: Workspace, comma
     assert done.returncode == (2 if wrong_on_purpose else 0), done.stderr
 
 
-OTHERS = re.compile(r"--help|background|bg_|\b(table|compare|notify)\b")
+OTHERS = re.compile(r"--help|background|bg_|--extend|\b(table|compare|notify|serve)\b")
 ABOUT_A_BATCH = [line for line in SHOWN if not (PLANS.search(line) or OTHERS.search(line))]
 ADD_OPTIONS = ("runner/cli/background_runs.py", *(str(path) for path in (PROJECT / "runner/cli/commands").glob("*.py")))
 
@@ -161,7 +157,7 @@ def test_every_command_of_the_runners_document_plans(project: Workspace, argumen
 
 
 def test_links_between_documents_lead_somewhere() -> None:
-    for path in DOCUMENTS:
+    for path in PAGES:
         for target in re.findall(r"\]\((?!http)([^)#]+)", path.read_text()):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
 
@@ -183,7 +179,7 @@ def test_the_documents_name_no_option_that_does_not_exist() -> None:
         known |= {f"--{name}" for written in names for name in (written, written.replace("_", "-"))}
     known |= {"--out_dir", "--key", "--no-key", "--yes"}  # each job gets it; any setting; of rm and clean
     known |= {f"--{key}" for key in (*SampleSettings.model_fields, *overrides.FLAGS)}
-    text = "\n".join(path.read_text() for path in DOCUMENTS)
+    text = "\n".join(path.read_text() for path in PAGES)
     mentioned = set(re.findall(r"`(--[a-z][\w-]+)`", text))
     assert mentioned - known == set()
 

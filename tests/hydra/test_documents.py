@@ -21,7 +21,7 @@ def commands(work: Workspace) -> list[list[str]]:
     """The words of each command after `python`; the program is written."""
     text = (PROJECT / "docs" / "hydra.md").read_text()
     program = re.search(r"<!-- example: app.py -->\n```python\n(.*?)```", text, re.DOTALL)
-    below = re.search(r"<!-- commands: app.py -->\n```\n(.*?)```", text, re.DOTALL)
+    below = re.search(r"<!-- commands: app.py -->\n```bash\n(.*?)```", text, re.DOTALL)
     assert program is not None and below is not None
     work.write("app.py", program[1])
     return [shlex.split(line)[1:] for line in below[1].replace("\\\n", "").splitlines()]
