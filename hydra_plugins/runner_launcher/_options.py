@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra_plugins.runner_launcher._errors import LaunchError
-from runner.cli.option_types import cause_rules, checkpoints, metric_pattern
+from runner.cli.option_types import cause_rules, checkpoints, metric_pattern, module_names
 from runner.core.options import GPU_IDS, LOG_TIMESTAMPS, NAMES, ON_NAN, RETRY_CAUSES, RunOptions
 from runner.gpus.leases import BY_MEMORY
 
@@ -26,7 +26,7 @@ class Options:
 def checked(given: Mapping[str, Any]) -> Options:
     """Raises LaunchError with a sentence for each invalid option."""
     values: dict[str, Any] = {**given, "retry_on": list(given["retry_on"]), "grace": list(given["grace"])}
-    lists = ("not_secret", "metric_patterns", "checkpoints", "gpu_ignore_user", "gpu_ignore_pid")
+    lists = ("not_secret", "metric_patterns", "checkpoints", "gpu_ignore_user", "gpu_ignore_pid", "warm_imports")
     values |= {name: list(given[name]) for name in lists}
     gpus = given["gpus"]
     if given["jobs_per_gpu"] == "auto" or (given["gpu_memory"] and given["jobs_per_gpu"] == 1):
@@ -57,7 +57,8 @@ def _problems(values: Mapping[str, Any]) -> Iterator[str]:
     if not values["retry_on"] or set(values["retry_on"]) - RETRY_CAUSES.keys():
         yield f"retry_on={values['retry_on']}: must name causes of {', '.join(RETRY_CAUSES)}"
     rules = [values["causes"]] if values["causes"] else []
-    checks = (("metric_patterns", metric_pattern), ("checkpoints", checkpoints), ("causes", cause_rules))
+    checks = (("metric_patterns", metric_pattern), ("checkpoints", checkpoints), ("causes", cause_rules),
+              ("warm_imports", module_names))  # fmt: skip
     for name, check in checks:
         for text in rules if name == "causes" else values[name]:
             try:

@@ -62,6 +62,9 @@ class RunnerConf:
     grace: list[float] = field(default_factory=lambda: [10.0, 5.0, 10.0])
     # A job continues when the sweep itself is killed.
     keep_running: bool = False
+    # Start jobs as forks of a process that has imported these modules.
+    warm: bool = False
+    warm_imports: list[str] = field(default_factory=lambda: ["torch"])
     # Which logs get a timestamp a line: all, combined, none.
     log_timestamps: str = "all"
     # Keep the beginning and the end of a log that is longer, half of so many MB each.

@@ -108,6 +108,14 @@ def names(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
+def module_names(text: str) -> list[str]:
+    """Names of modules, with commas between them."""
+    found = names(text)
+    if not found or not all(part.isidentifier() for name in found for part in name.split(".")):
+        raise ArgumentTypeError(f"{text!r} is not a list of modules, such as torch,numpy")
+    return found
+
+
 def checkpoints(text: str) -> str:
     if not is_pattern(text):
         raise ArgumentTypeError(f"{text!r} is not a pattern below a job's folder, such as '**/*.ckpt'")

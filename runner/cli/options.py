@@ -14,6 +14,7 @@ from runner.cli.option_types import (
     jobs_per_gpu,
     memory,
     metric_pattern,
+    module_names,
     names,
     natural,
     oom_keys,
@@ -35,8 +36,8 @@ SIMULATION = {
     "advanced": "compare the runs of the experiment",
 }
 #: Options that --no-… takes back: a resumed batch keeps them otherwise.
-TAKEN_BACK = ("timeout", "stall_timeout", "fail_fast", "max_failures", "keep_running", "gpu_wait", "max_log_mb",
-              "notify", "report")  # fmt: skip
+TAKEN_BACK = ("timeout", "stall_timeout", "fail_fast", "max_failures", "keep_running", "warm", "gpu_wait",
+              "max_log_mb", "notify", "report")  # fmt: skip
 #: Options for a tree of configs only.
 OF_TREES = ("output_root", "extensions", "subdir", "rerun", "runners")
 #: Words for jobs that did not complete. Lost: its processes are gone, and left no record.
@@ -204,6 +205,10 @@ def _add_execution(group: argparse._ArgumentGroup) -> None:
     add(group, "grace", type=collected(grace), metavar="A,B,C", help="times after SIGINT, SIGTERM, KILL: 10,5,10")
     add(group, "config_timeout", type=time, metavar="TIME", help="to evaluate a config that runs code (default: 10)")
     add(group, "keep_running", action="store_true", default=None, help="a job continues when the runner is killed")
+    warm = "import torch once and start each job as a fork of that process, see docs/warm.md"
+    add(group, "warm", action="store_true", default=None, help=warm)
+    modules = "what is imported so, with commas (default: torch)"
+    add(group, "warm_imports", action="add", type=collected(module_names), metavar="MODULES", help=modules)
     add(group, "executor", metavar="NAME", help="where jobs run: local, or the name of a plugin's executor")
     for name in TAKEN_BACK:
         spellings = dict.fromkeys([f"--no-{name.replace('_', '-')}", f"--no_{name}"])

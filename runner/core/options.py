@@ -41,6 +41,8 @@ class RunOptions:
     grace: tuple[float, float, float] = (10.0, 5.0, 10.0)  # after SIGINT, after SIGTERM, and to kill the whole tree
     config_timeout: float = 10.0  # to evaluate one config that has to be executed
     keep_running: bool = False  # a job continues when the engine is gone
+    warm: bool = False  # jobs are forks of a process that has imported these modules
+    warm_imports: tuple[str, ...] = ("torch",)
     log_timestamps: str = "all"
     max_log_mb: float | None = None  # of each log of a job: its beginning and its end are kept
     checkpoints: tuple[str, ...] = ()  # patterns of what counts as one, below a job's folder; none: the usual ones

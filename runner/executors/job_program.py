@@ -13,7 +13,7 @@ from pathlib import Path
 from runner.core.job import Job
 from runner.disk.reading import open_regular, read_bytes
 
-_PYTHON = re.compile(r"(?:python|pypy|ipython)[\d.]*(?:[dmt]|-dbg)?")
+PYTHON = re.compile(r"(?:python|pypy|ipython)[\d.]*(?:[dmt]|-dbg)?")
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 #: Programs that run another one in the same environment.
@@ -73,7 +73,7 @@ def interpreter(job: Job) -> Path | None:
             if position == 0:
                 return None
             continue  # the value of a wrapper's option
-        return program if _PYTHON.fullmatch(name) else _shebang(job, program)
+        return program if PYTHON.fullmatch(name) else _shebang(job, program)
     return None
 
 
@@ -100,7 +100,7 @@ def _shebang(job: Job, script: Path) -> Path | None:
         words = [word.strip('"') for word in lines[1].split()[1:]]  # how pip writes a path that is too long for a line
     if words and Path(words[0]).name == "env":
         words = [word for word in words[1:] if not word.startswith("-") and not _ASSIGNMENT.match(word)]
-    if not words or not _PYTHON.fullmatch(Path(words[0]).name):
+    if not words or not PYTHON.fullmatch(Path(words[0]).name):
         return None
     return _program(job, words[0])
 
@@ -179,7 +179,7 @@ def _named(job: Job, word: str) -> Path | None:
 
 def _is_installed(job: Job, program: Path, *, first: bool) -> bool:
     """Whether a file is a program that runs the script, rather than the script; `first`: it is the command itself."""
-    if program.name in _INTERPRETERS | _WRAPPERS | _SWITCHERS or _PYTHON.fullmatch(program.name):
+    if program.name in _INTERPRETERS | _WRAPPERS | _SWITCHERS or PYTHON.fullmatch(program.name):
         return True
     if any((program.parent / name).is_file() for name in ("python", "python3")):  # the programs of an environment
         return True

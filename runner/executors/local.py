@@ -17,7 +17,8 @@ from runner.engine.protocols import Lease, Wait
 from runner.executors.guard import Guard
 from runner.executors.patience import Patience
 from runner.executors.spawner import Spawner
-from runner.executors.supervised import Adopted, Room, Supervised, adopt
+from runner.executors.supervised import Adopted, Room, Supervised, adopt, thread_limits
+from runner.executors.warm import Kind, Warm, kind_of
 from runner.processes import shortage
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Local:
         self._running: list[Supervised | Adopted] = []
         self._gpus = _gpus(options)
         self._spawner = Spawner()
+        self._warm = Warm(options, self._spawner) if options.warm else None
+        self._last_kind: tuple[Job, Kind | str] | None = None  # it is asked for again and again
         self._guard = Guard(self._spawner)
         own = weakref.proxy(self)  # no cycle: the processes that help must end as soon as nobody holds this object
         self._patience = Patience(lambda: own._busy() > 0)
@@ -52,12 +55,20 @@ class Local:
         """A free slot, and GPUs where the batch divides them."""
         busy = self._busy()
         if busy < self._slots:
+            if self._warm is not None and self._warm.importing(self._kind(job)):
+                return Wait()
             return Lease() if self._gpus is None else self._gpus.offer(job)
         if busy < self._options.max_workers and self._first_to_wait in (None, job):
             self._first_to_wait = job  # said once, and not of each that follows
             limit = f"{shortage.hard_limit()} open files (ulimit -Hn) have room for {count(self._slots, 'job')} at once"
             return Wait(limit)
         return Wait()
+
+    def _kind(self, job: Job) -> Kind | str:
+        """How a job is started, as far as jobs that can be forks of one process have it in common."""
+        if self._last_kind is None or self._last_kind[0] is not job:
+            self._last_kind = job, kind_of(job, thread_limits(job, self._options))
+        return self._last_kind[1]
 
     def _busy(self) -> int:
         return sum(not handle.done() for handle in self._running)
@@ -69,9 +80,8 @@ class Local:
             return completed
         with nullcontext(Room()) if self._gpus is None else self._gpus.room(lease) as room:
             try:
-                handle = Supervised(
-                    job, self._options, self._provenance, self._patience, self._guard, self._spawner, room
-                )
+                starter = self._spawner if self._warm is None else self._warm.starter(self._kind(job))
+                handle = Supervised(job, self._options, self._provenance, self._patience, self._guard, starter, room)
             except OSError as error:
                 return self._patience.after(error) or attempts.not_started(job, error)
             except ValueError as error:  # a name that no file can have
@@ -96,12 +106,15 @@ class Local:
         """Return when a job sends an event, when the descriptor `wake` becomes readable, or after `seconds`."""
         poll = select.poll()
         senders = {handle.fileno(): handle for handle in self._running if handle.fileno() >= 0}
+        imports = () if self._warm is None else self._warm.senders()
         look = -1 if self._gpus is None else self._gpus.fileno()
-        for descriptor in (*senders, wake, *([look] if look >= 0 else [])):
+        for descriptor in (*senders, *imports, wake, *([look] if look >= 0 else [])):
             poll.register(descriptor, select.POLLIN)
         for descriptor, _ in poll.poll(seconds * 1000):
             if descriptor in senders:
                 senders[descriptor].read_events()
+        if self._warm is not None:
+            self._warm.read()
         for handle in self._running:
             handle.enforce()
         self._running = [handle for handle in self._running if not handle.done()]

@@ -46,7 +46,7 @@ def described(python: Path | None, environ: Mapping[str, str]) -> dict[str, Any]
     if python is None:
         return nothing
     path = os.path.abspath(python)  # noqa: PTH100 - a link to it is another environment
-    if _is_own(Path(path)):
+    if is_own(Path(path)):
         return own()
     return {**nothing, "python_executable": path, **_answer(path, environ)}
 
@@ -60,7 +60,7 @@ def own() -> dict[str, Any]:
     }
 
 
-def _is_own(python: Path) -> bool:
+def is_own(python: Path) -> bool:
     """Whether it is ours: the same file in the same environment."""
     ours = Path(sys.executable)
     return python.resolve() == ours.resolve() and python.parent.resolve() == ours.parent.resolve()

@@ -17,9 +17,10 @@ import subprocess
 import sys
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol, TypeVar
 
 from runner.disk.atomic import write_all
 from runner.processes import shortage
@@ -30,10 +31,16 @@ SPAWNER = FOLDER / "spawner.py"
 ROOM = 1 << 13  # bytes of the command of a process that is forked, which contains two paths
 ANSWERS_WITHIN = 30.0  # seconds; it takes a thousandth of one, and with its own start a few hundredths
 LEAVES_WITHIN = 2.0  # seconds for which its end is waited for
+C = TypeVar("C", bound="Child")
 
 
 class Child(ABC):
-    """A process that was started here. Owns the pipes to its standard input and from its standard output."""
+    """A process that was started here. Owns the pipes to its standard input and from its standard output.
+
+    `about` is what the result of its job says of the start.
+    """
+
+    about: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, pid: int, control: int, events: int) -> None:
         self.pid = pid
@@ -140,15 +147,19 @@ class Forks:
     def __init__(self) -> None:
         self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with other:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(SPAWNER), " " * ROOM],
-                stdin=other.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            self._process = self._started(other)
         self.pid = self._process.pid
         self._inherited = _inherited()
+
+    def _started(self, other: socket.socket) -> subprocess.Popen[bytes]:
+        """The process, with the other end of the socket."""
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", str(SPAWNER), " " * ROOM],
+            stdin=other.fileno(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     def suits(self) -> bool:
         """True if a child of it inherits what one of ours would."""
@@ -209,6 +220,29 @@ def _inherited() -> tuple[dict[str, str], str]:
         return dict(os.environ), ""
 
 
+def with_pipes(start: Callable[[Sequence[int], int, int], C], files: Sequence[int]) -> C:
+    """A new process whose standard input and output are pipes, and which inherits more files. Raises OSError."""
+    with contextlib.ExitStack() as opened, contextlib.ExitStack() as theirs:
+        reads, control = os.pipe()
+        theirs.callback(os.close, reads)
+        opened.callback(os.close, control)
+        events, writes = os.pipe()
+        theirs.callback(os.close, writes)
+        opened.callback(os.close, events)
+        child = start((reads, writes, *files), control, events)
+        opened.pop_all()
+        return child
+
+
+class Starter(Protocol):
+    """What starts supervisors."""
+
+    def start(self, name: str, words: Sequence[str], files: Sequence[int] = ()) -> Child: ...
+
+    def remark(self) -> str:
+        """What the user should know about the starts so far. It is said once."""
+
+
 class Spawner:
     """Starts processes. The one that forks them is started with the first, and ends with this object."""
 
@@ -225,18 +259,12 @@ class Spawner:
 
     def start(self, name: str, words: Sequence[str], files: Sequence[int] = ()) -> Child:
         """Start the supervisor or the guard, which inherits more open files. Raises OSError if there is no room."""
-        with contextlib.ExitStack() as opened, contextlib.ExitStack() as theirs:
-            reads, control = os.pipe()
-            theirs.callback(os.close, reads)
-            opened.callback(os.close, control)
-            events, writes = os.pipe()
-            theirs.callback(os.close, writes)
-            opened.callback(os.close, events)
-            inherited = (reads, writes, *files)
-            child: Child | None = self._forked(name, words, inherited, control, events)
-            child = child or _executed(name, words, inherited, control, events)
-            opened.pop_all()
-            return child
+
+        def started(inherited: Sequence[int], control: int, events: int) -> Child:
+            child = self._forked(name, words, inherited, control, events)
+            return child or _executed(name, words, inherited, control, events)
+
+        return with_pipes(started, files)
 
     def _forked(self, name: str, words: Sequence[str], files: Sequence[int], control: int, events: int) -> Fork | None:
         """A process that was forked; None where that is not possible. Raises OSError if there is no room for it now."""

@@ -23,7 +23,7 @@ from runner.disk.supervisor_file import SupervisorRecord
 from runner.engine.protocols import Wait
 from runner.executors.guard import Guard
 from runner.executors.patience import Patience
-from runner.executors.spawner import Spawner
+from runner.executors.spawner import Starter
 from runner.output.registry import FORMATS
 from runner.planners.environment import threads
 from runner.processes import cpus, process_id, process_tree, stuck
@@ -43,6 +43,12 @@ def latest_end(options: RunOptions, now: float) -> float | None:
 def patience_after(options: RunOptions, how: Literal["stop", "kill"]) -> float:
     """Seconds after which the end of a job that got a stop request must have been recorded by its supervisor."""
     return (sum(options.grace) if how == "stop" else options.grace[2]) + SLACK
+
+
+def thread_limits(job: Job, options: RunOptions) -> dict[str, str]:
+    """What the environment of a job gets beside what was planned."""
+    allowed = cpus.usable() if options.max_workers > 1 else 1.0  # a look at many files
+    return threads(ChainMap({**job.env}, os.environ), options.max_workers, allowed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ class Supervised:
         provenance: Callable[[Job], Mapping[str, Any]],
         patience: Patience,
         guard: Guard,
-        spawner: Spawner,
+        starter: Starter,
         room: Room,
     ) -> None:
         """Begin the job's next attempt. Raises OSError if that fails."""
@@ -77,10 +83,9 @@ class Supervised:
         mark = attempts.new_mark()
         # First: where there is no room for it, the folder stays as it is.
         # Mark and folder are in its command: so it can be recognized as the supervisor that the records name.
-        self._process = spawner.start("supervisor", (mark, str(job.out_dir)), room.descriptors)
+        self._process = starter.start("supervisor", (mark, str(job.out_dir)), room.descriptors)
         try:
-            allowed = cpus.usable() if options.max_workers > 1 else 1.0  # a look at many files
-            added = {**threads(ChainMap({**job.env}, os.environ), options.max_workers, allowed), **room.env}
+            added = {**thread_limits(job, options), **room.env}
             about = {**provenance(job), **results.gpus_of(room.entries)}
             self.attempt = attempts.begin(job, about, added, options.checkpoints, mark)
             self.attempt = replace(self.attempt, gpus=labels(room.entries.get("gpus")))
@@ -90,7 +95,7 @@ class Supervised:
             self._process.close()
             self._process.forget()
             raise
-        if remark := spawner.remark():
+        if remark := starter.remark():
             self.attempt = replace(self.attempt, note="; ".join(filter(None, (self.attempt.note, remark))))
         self.pid: int | None = None
         self.started_at: str | None = None
@@ -102,7 +107,7 @@ class Supervised:
         self._crash = b""
         self._ended = False
         self._overdue_at = latest_end(options, time.monotonic())
-        known = results.entries(self.attempt).updated(**room.entries)
+        known = results.entries(self.attempt).updated(**room.entries, **self._process.about)
         identity = process_id.of_child(self._process.pid)
         self._write_pid_record(identity, known)
         guard.watch(identity, mark, job.out_dir)
@@ -150,6 +155,7 @@ class Supervised:
             nonce=self.attempt.nonce,
             nan_patience=self._options.nan_patience if self._options.on_nan == STOP else 0,
             causes=self._options.causes,
+            warm=self._process.about.get("start") == "warm",
         )
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 PREALLOCATE, GROWTH = "XLA_PYTHON_CLIENT_PREALLOCATE", "TF_FORCE_GPU_ALLOW_GROWTH"
+NAMES = (PREALLOCATE, GROWTH)  # that a job is given
 FRACTIONS = ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION")  # the newer name first
 SPARE = 0.05
 _FALSE = ("false", "0", "no", "off")

@@ -11,6 +11,7 @@ VARIABLES = {
     CUDA: ("CUDA_VISIBLE_DEVICES",),
     ROCM: ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"),
 }
+ORDER = "CUDA_DEVICE_ORDER"
 #: For a job that asks for no GPU.
 HIDDEN = {name: "" for names in VARIABLES.values() for name in names}
 
@@ -20,7 +21,7 @@ def environment(gpus: Sequence[Gpu], kind: str, ids: str) -> dict[str, str]:
     first, *others = VARIABLES[kind]
     chosen = ",".join(str(gpu.index) if ids == "index" else gpu.uuid for gpu in gpus)
     places = ",".join(map(str, range(len(gpus))))
-    order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if kind == CUDA else {}
+    order = {ORDER: "PCI_BUS_ID"} if kind == CUDA else {}
     return {first: chosen, **dict.fromkeys(others, places), **order}
 
 

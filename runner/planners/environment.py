@@ -11,6 +11,7 @@ OPENMP = "OMP_NUM_THREADS"
 #: What the libraries of numeric programs read for their number of threads: OpenMP (PyTorch), MKL, OpenBLAS (NumPy),
 #: numexpr (pandas), Apple's Accelerate.
 THREADS = (OPENMP, "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+OF_A_JOB = ("WANDB_DIR", "WANDB_NAME")  # of these additions, those that differ from job to job
 SERVERS = ("api.wandb.ai", "api.forge.coreweave.com")  # where versions of wandb log in by default
 
 

@@ -74,7 +74,7 @@ def supervise(request: Request, control: ControlPipe, signals: Signals) -> int:
     paths = out_log, err_log, both
     streams = Streams(out[0], err[0], paths, request.log_timestamps, output.feed, request.max_log_mb)
     try:
-        pid = spawn(request.argv, request.env, request.cwd, out[1], err[1])
+        pid = spawn(request.argv, request.env, request.cwd, out[1], err[1], warm=request.warm)
     except OSError as error:
         why = f"cannot start {request.argv[0]!r}: {error.strerror or error}"
         if error.errno in shortage.PASSING:

@@ -28,13 +28,14 @@ class Request:
     above `out_dir`, below which no link is followed. `nan_patience` is the number of rows of metrics whose loss is not
     finite after which the job is stopped; 0: never. `not_secret` are the names whose values are recorded whatever they
     look like. `nonce` goes into the result, and is known to nobody else before: not to the job, which could read any
-    file and any command. `causes` is a file with more rules for why a job fails; empty: there is none.
+    file and any command. `causes` is a file with more rules for why a job fails; empty: there is none. `warm`: the
+    supervisor is a fork of a process that has imported what the job needs, and the job is a fork of the supervisor.
     """
 
     __slots__ = (
         "argv", "causes", "checkpoints", "config", "cwd", "env", "formats", "grace", "keep_running", "log_timestamps",
         "max_log_mb", "metric_patterns", "nan_patience", "nonce", "not_secret", "out_dir", "own", "path", "result",
-        "root", "script", "stall_timeout", "timeout",
+        "root", "script", "stall_timeout", "timeout", "warm",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +64,7 @@ class Request:
         nan_patience: int = 0,
         max_log_mb: float | None = None,
         causes: str = "",
+        warm: bool = False,
     ) -> None:
         self.argv: Final = list(argv)
         self.env: Final = dict(env)
@@ -86,6 +88,7 @@ class Request:
         self.nan_patience: Final = nan_patience
         self.max_log_mb: Final = max_log_mb
         self.causes: Final = causes
+        self.warm: Final = warm
         self.root: Final = root or os.path.dirname(out_dir)
 
     @property

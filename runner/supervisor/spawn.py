@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 
+from runner.processes import command_line, process_tree
 from runner.processes.prctl import PR_SET_PDEATHSIG, prctl
 from runner.processes.signals import Signals, hangup_ignored, unblock
 from runner.supervisor import out_of_memory
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 F_SETPIPE_SZ, PIPE_SIZE = 1031, 1 << 18
+
+
+class Forked(BaseException):
+    """Raised in the process of a job that is to run its Python script as it is, without exec. Its caller does that."""
+
+    def __init__(self, argv: list[str], env: dict[str, str]) -> None:
+        super().__init__()
+        self.argv, self.env = argv, env
 
 
 def pipe() -> tuple[int, int]:
@@ -31,8 +40,8 @@ def pipe() -> tuple[int, int]:
     return read, write
 
 
-def spawn(argv: list[str], env: dict[str, str], cwd: str, stdout: int, stderr: int) -> int:
-    """Start the job in a session of its own; raises the OSError of its exec.
+def spawn(argv: list[str], env: dict[str, str], cwd: str, stdout: int, stderr: int, *, warm: bool = False) -> int:
+    """Start the job in a session of its own; raises the OSError of its exec. `warm`: it raises Forked instead.
 
     fork and not subprocess: PR_SET_PDEATHSIG must be set between fork and exec, and this process has one thread still.
     """
@@ -40,7 +49,7 @@ def spawn(argv: list[str], env: dict[str, str], cwd: str, stdout: int, stderr: i
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _become(argv, {**os.environ, **env}, cwd, (stdout, stderr), report, parent)
+        _become(argv, {**os.environ, **env}, cwd, (stdout, stderr), report, parent, warm=warm)
     os.close(report)
     with open(failed, "rb") as file:
         text = file.read()
@@ -52,16 +61,26 @@ def spawn(argv: list[str], env: dict[str, str], cwd: str, stdout: int, stderr: i
 
 
 def _become(
-    argv: list[str], env: dict[str, str], cwd: str, outputs: tuple[int, int], report: int, parent: int
+    argv: list[str],
+    env: dict[str, str],
+    cwd: str,
+    outputs: tuple[int, int],
+    report: int,
+    parent: int,
+    *,
+    warm: bool,
 ) -> NoReturn:
-    """In the child: exec the job, or report why that failed."""
+    """In the child: exec the job, or report why that failed. `warm`: raise Forked instead of the exec."""
     where = ""
     try:
         os.setsid()
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # the supervisor died before the line above took hold
             os._exit(127)
-        _reset_signals()
+        if warm:  # what an exec does by itself
+            for name in (process_tree.MARK, process_tree.FOLDER):
+                command_line.set_variable(name, env[name])
+        reset_signals()
         out_of_memory.be_killed_first()
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (outputs[0], 1), (outputs[1], 2)):
@@ -69,14 +88,17 @@ def _become(
         where = cwd
         os.chdir(cwd)
         where = ""
-        os.execvpe(argv[0], argv, env)
-    except OSError as error:
-        os.write(report, f"{error.errno or errno.EIO} {where}".encode())
-    finally:
+        if not warm:
+            os.execvpe(argv[0], argv, env)
+    except BaseException as error:
+        if isinstance(error, OSError):
+            os.write(report, f"{error.errno or errno.EIO} {where}".encode())
         os._exit(127)
+    os.close(report)
+    raise Forked(argv, env)
 
 
-def _reset_signals() -> None:
+def reset_signals() -> None:
     """As a shell starts a program; a SIGHUP that was ignored from the start stays ignored."""
     signal.set_wakeup_fd(-1)
     reset = {*Signals.CAUGHT, Signals.DRAIN, Signals.AT_ONCE, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ}

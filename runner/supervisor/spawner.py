@@ -28,13 +28,16 @@ from _socket import AF_UNIX, SCM_RIGHTS, SOCK_SEQPACKET, SOL_SOCKET, socket, soc
 from runner.processes import command_line
 from runner.supervisor import __main__ as supervisor
 from runner.supervisor import guard
+from runner.supervisor.spawn import Forked
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, Final, NoReturn
 
-PROGRAMS: Final[dict[str, tuple[str, Callable[[], int | None]]]] = {
+    Programs = dict[str, tuple[str, Callable[[], int | None]]]
+
+PROGRAMS: Final[Programs] = {
     "supervisor": (os.path.abspath(supervisor.__file__), supervisor.main),
     "guard": (os.path.abspath(guard.__file__), guard.main),
 }
@@ -44,11 +47,18 @@ MOST_FILES = 64  # of one process
 
 
 def main() -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))  # they are for the engine
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # an ignored one would lose the exit codes
-    engine = socket(fileno=ENGINE)
+    leave_signals_to_the_engine()
     gc.freeze()  # a collection in a child would copy all pages
-    spawner = Spawner()
+    serve(socket(fileno=ENGINE), Spawner(ENGINE, NOTHING, PROGRAMS))
+
+
+def leave_signals_to_the_engine() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # an ignored one would lose the exit codes
+
+
+def serve(engine: socket, spawner: Spawner) -> None:
+    """Answer the engine until it is gone."""
     while True:
         spawner.prepare()
         message, files = received(engine)
@@ -83,15 +93,19 @@ def send(receiver: socket, message: object, files: Sequence[int] = ()) -> None:
 
 
 class Spawner:
-    """Answers the engine. One child is forked ahead, so that the next start does not wait for it."""
+    """Answers the engine. One child is forked ahead, so that the next start does not wait for it.
 
-    def __init__(self) -> None:
+    A child has the descriptor `nothing` in the place of `engine`, and runs one of the programs.
+    """
+
+    def __init__(self, engine: int, nothing: int, programs: Programs) -> None:
+        self._engine, self._nothing, self._programs = engine, nothing, programs
         self._next: Child | None = None
 
     def prepare(self) -> None:
         """Fork the next child, if there is none."""
         try:
-            self._next = self._next or Child()
+            self._next = self._next or self._child()
         except OSError:  # no room: the next start will say so
             pass
 
@@ -122,7 +136,10 @@ class Spawner:
                 return ahead.run(words, files)
             except OSError:  # it was killed while it waited
                 pass
-        return Child().run(words, files)
+        return self._child().run(words, files)
+
+    def _child(self) -> Child:
+        return Child(self._engine, self._nothing, self._programs)
 
     def end(self) -> None:
         """End the child that waits; the others stay."""
@@ -142,7 +159,7 @@ def exit_code(pid: int) -> int | None:
 class Child:
     """A process that was forked, and waits for what it is to run. Raises OSError if there is no room for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine: int, nothing: int, programs: Programs) -> None:
         self._socket, other = socketpair(AF_UNIX, SOCK_SEQPACKET)
         try:
             self._pid = os.fork()
@@ -152,7 +169,8 @@ class Child:
             raise
         if self._pid == 0:
             self._socket.close()
-            become(other)
+            os.dup2(nothing, engine, inheritable=False)  # the engine must notice the end of the spawner
+            become(other, programs)
         other.close()
 
     def run(self, words: Sequence[str], files: Sequence[int]) -> tuple[int, int]:
@@ -175,25 +193,28 @@ class Child:
         os.waitpid(self._pid, 0)
 
 
-def become(spawner: socket) -> NoReturn:
-    """In the child: wait for what to run, and run it to its end."""
-    code = 1
+def become(spawner: socket, programs: Programs) -> NoReturn:
+    """In the child: wait for what to run, and run it to its end. A job that it forks without exec raises Forked."""
+    code, job = 1, None
     try:
-        os.dup2(NOTHING, ENGINE)  # the engine must notice the end of the spawner
         os.setsid()
         message, files = received(spawner)
         if message:
             program, *words = json.loads(message)
-            path, run = PROGRAMS[program]
+            path, run = programs[program]
             failed = prepared([sys.executable, "-I", "-S", path, *words], files)
             spawner.send(b"%d" % failed)
             spawner.close()
             code = failed or run() or 0
         sys.stdout.flush()
+    except Forked as forked:
+        job = forked
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
-        os._exit(code)  # a reader thread may hang in a pipe that another process holds
+        if job is None:
+            os._exit(code)  # a reader thread may hang in a pipe that another process holds
+    raise job
 
 
 def prepared(command: Sequence[str], files: Sequence[int]) -> int:

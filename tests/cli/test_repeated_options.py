@@ -17,7 +17,7 @@ from tests.conftest import PROJECT, Workspace
 RULES = (PROJECT / "runner/supervisor/causes.toml", PROJECT / "runner/supervisor/../supervisor/causes.toml")
 #: An option that takes several values -> two of them.
 LISTS = {
-    "configs": ("c/a.py", "c/b.py"), "observers": ("x", "y"), "notify": ("x", "y"),
+    "configs": ("c/a.py", "c/b.py"), "observers": ("x", "y"), "notify": ("x", "y"), "warm_imports": ("x", "y"),
     "exclude": ("x*", "y*"), "subdir": ("x", "y"),
     "extensions": ("yaml", "json"), "retry_on": ("failed", "signal"),
     "not_secret": ("a_key", "b_key"), "extend": ("a=1", "b=2"),
