@@ -3,7 +3,7 @@
     python bench/startup.py [--rounds 7]
 
 A job of one step: from launch to its line `iter 1`, and from launch to its exit. The bars: at most 1.25 times the
-launch of an interpreter that imports torch, prints a line, and exits. Medians.
+launch of an interpreter that imports torch, prints a line, and exits. Medians. Jobs with --warm: startup_warm.py.
 """
 
 from __future__ import annotations

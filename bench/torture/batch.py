@@ -24,7 +24,8 @@ from torture.witness import Witness
 SUPERVISORS = "supervisor/__main__.py"  # in the command line of every supervisor
 JOB = Path(__file__).with_name("job.py")
 GUARDS = "supervisor/guard.py"  # in that of the guard of an engine
-SPAWNERS = "supervisor/spawner.py"  # in those of the spawner of an engine, and of what it has forked ahead
+# In those of what forks supervisors for an engine, and of what it has forked ahead.
+SPAWNERS = ("supervisor/spawner.py", "supervisor/warm.py")
 JOBS = "torture/job.py"  # in the command line of every job
 KINDS = ("plain", "fails", "noisy", "saves", "trains", "stubborn", "leaves")
 GRACE = "0.3,0.3,3"
@@ -46,14 +47,14 @@ class Batch:
     def __init__(
         self, folder: Path, runner: Path, jobs: int, length: float, *, first: int = 0,
         double: bool = False, triple: bool = False, freeze: bool = False, keep_running: bool = False,
-        kill_spawner: bool = False,
+        kill_spawner: bool = False, warm: bool = False,
     ) -> None:  # fmt: skip
         self.folder = folder
         self.witness = Witness(folder)
         self.counts: Counter[str] = Counter()
         self._runner, self._length = runner, length
         self._double, self._triple, self._freezes, self._keeps = double, triple, freeze, keep_running
-        self._kills_spawner = kill_spawner
+        self._kills_spawner, self._warm = kill_spawner, warm
         self._run = uuid.uuid4().hex
         self._expected = {name: "failed" if name.endswith("fails") else "completed" for name in names(jobs, first)}
         self._next_look = 0.0
@@ -100,9 +101,10 @@ class Batch:
         """A run: of the existing batch, or of a new one."""
         command = [*before, sys.executable, str(self._runner)]
         if self.witness.batch is None:
-            template = f"{sys.executable} -I -S {JOB} {{config}} {{out_dir}}"
+            template = f"{sys.executable} {'' if self._warm else '-I -S '}{JOB} {{config}} {{out_dir}}"
             command += ["--configs", "c/*.py", "--command", template, "--resume_args", "{checkpoint}"]
-            command += ["--grace", GRACE, "--quiet", *(["--keep_running"] if self._keeps else [])]
+            command += ["--grace", GRACE, "--quiet", *["--keep_running"] * self._keeps]
+            command += ["--warm", "--warm_imports", "math"] * self._warm
         else:
             command += ["--resume", "--quiet"]
         environment = {
@@ -228,7 +230,8 @@ class Batch:
             engine.kill()
             return
         if victim in ("guard", "spawner"):
-            found = processes(self._run, GUARDS if victim == "guard" else SPAWNERS)
+            words = (GUARDS,) if victim == "guard" else SPAWNERS
+            found = [pid for word in words for pid in processes(self._run, word)]
             for pid in found:
                 send(pid)
             self.counts[f"{victim}s killed"] += bool(found)
@@ -320,6 +323,8 @@ class Batch:
             self.witness.check(self._expected)
         self.counts["attempts"] = sum(event["event"] == "begin" for event in self.witness.events())
         self.counts["adopted"] = self._adopted()
+        results = map(self.witness.result, self._expected)
+        self.counts["warm"] = sum(result is not None and result.get("start") == "warm" for result in results)
 
     def _outlasting(self, seconds: float) -> list[str]:
         """The processes of this batch that still live after so many seconds; returns at once when there are none."""

@@ -81,6 +81,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--freeze", action="store_true", help="supervisors stop for a while, as on a machine that swaps"
     )
     parser.add_argument("--keep_running", action="store_true", help="jobs outlive their engine, and are adopted")
+    parser.add_argument("--warm", action="store_true", help="jobs are forks of a process with their imports")
     parser.add_argument("--gpus", type=int, metavar="N", help="instead: two batches of two users share N false GPUs")
     parser.add_argument("--soak", type=int, metavar="N", help="instead: one batch of N jobs, and what its engine holds")
     parser.add_argument(
@@ -119,6 +120,8 @@ class Torture:
             seconds = time.monotonic() - self._began
             done = f"{self.total['kills']} kills, {self.total['batches']} batches, {seconds:.0f} s"
             print(done, file=sys.stderr, flush=True)
+        if self._given.warm and not self.total["warm"]:
+            self.faults["none warm"] += 1
         if self._given.keep_running and not self.total["adopted"]:
             self.faults["none adopted"] += 1
         self._report(length)
@@ -129,7 +132,7 @@ class Torture:
         return Batch(
             self._folder / name, self._runner, given.jobs, length, first=self.total["batches"],
             double=given.double, triple=given.triple, freeze=given.freeze, keep_running=given.keep_running,
-            kill_spawner=given.kill_spawner,
+            kill_spawner=given.kill_spawner, warm=given.warm,
         )  # fmt: skip
 
     def undisturbed(self) -> float:
@@ -157,14 +160,14 @@ class Torture:
         given, total = self._given, self.total
         what = "engine" + ", supervisor" * (given.double or given.triple) + ", job" * given.triple
         what += ", spawner" * given.kill_spawner
-        mode = " --keep_running" if given.keep_running else ""
+        mode = " --keep_running" * given.keep_running + " --warm" * given.warm
         print(f"\nSIGKILL to the {what}{mode}; seed {given.seed}, {given.jobs} jobs a batch", end="")
         print(f", {length:.1f} s if undisturbed" if length else "")
         moments = ", ".join(
             f"{number} {name.removeprefix('at ')}" for name, number in sorted(total.items()) if "at " in name
         )
         print(f"{'kills':<14}{total['kills']:>6}  {moments}")
-        named = ["frozen"] * given.freeze + ["spawners killed"] * given.kill_spawner
+        named = ["frozen"] * given.freeze + ["spawners killed"] * given.kill_spawner + ["warm"] * given.warm
         for name in ("batches", "attempts", "rivals", "adopted", *named):
             print(f"{name:<15}{total[name]:>5}")
         for kind, meaning in FAULTS.items():

@@ -26,6 +26,7 @@ FAULTS = {
     "orphans": "jobs that outlived a supervisor that was killed, while nobody resumed",
     "started again": "jobs that began again although they lived on (--keep_running)",
     "none adopted": "runs with --keep_running in which no job was alive at a resume: a run that shows nothing",
+    "none warm": "runs with --warm in which no job was a fork: a run that shows nothing",
     "strays": "processes that outlived their batch",
     "never ended": "runs that did not end in time",
     "crashed": "runs that ended with a traceback or an unknown exit code",

@@ -9,7 +9,17 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-from runner.cli import added, batch_folders, dry_runs, oom_retry, other_settings, planning, preflight, search_jobs
+from runner.cli import (
+    added,
+    batch_folders,
+    dry_runs,
+    oom_retry,
+    other_settings,
+    planning,
+    preflight,
+    search_jobs,
+    warm_offer,
+)
 from runner.cli.arguments import Arguments, given_options, parse
 from runner.cli.detach import detach
 from runner.cli.options import parser
@@ -246,6 +256,8 @@ def _run_attached(session: BatchSession, plan: Plan, selection: Selection, given
     ended = session.run(plan, selection, executor, watching, adjustments, source)
     with started(plan.root):
         search_jobs.finish(plan, ended.records, silent=given.json or given.quiet)
+    if not (given.json or given.quiet or ended.signals) and (offer := warm_offer.sentence(plan, ended.records)):
+        say(f"Note: {offer}")
     if plan.options.report:
         reporting = import_module("runner.cli.reporting")  # its imports cost what only such batches need
         whole = replace(plan, jobs=tuple(record.job for record in ended.records))
