@@ -261,10 +261,10 @@ def _class_of_help(argv: Sequence[str]) -> type[BaseModel]:
 
 
 def _usage(cls: type[BaseModel]) -> str:
-    fields = cls.model_fields
-    rows = [f"  --{key}={_default(field.get_default(call_default_factory=True))}" for key, field in fields.items()]
+    from pipelines.shared.explanations import explained  # reads sources, which only --help needs
+
     name = Path(sys.argv[0]).name
-    return "\n".join([f"usage: {name} CONFIG [--key=value ...]", "", "keys and their defaults:", *rows])
+    return f"usage: {name} CONFIG [--key=value ...]\n\nkeys and their defaults:\n\n{explained(cls, _default)}"
 
 
 def _default(value: Any) -> str:

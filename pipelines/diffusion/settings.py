@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -36,6 +37,12 @@ def three_weights(weights: list[float]) -> list[float]:
     return weights
 
 
+def start_of(init_from: str) -> str:
+    if init_from not in ("scratch", "resume") and not Path(init_from).expanduser().exists():
+        raise ValueError(f"'{init_from}' is neither scratch nor resume, nor the path of a checkpoint or of its folder")
+    return init_from
+
+
 Weights = Annotated[list[NonNegativeFloat], AfterValidator(three_weights)]
 
 
@@ -47,9 +54,11 @@ class DiffusionSettings(BaseModel):
     # Which kind of job this is; the runner reads nothing else of it.
     pipeline: Literal["diffusion"] = "diffusion"
 
-    # Where it writes, and whether it starts from scratch or continues from the latest checkpoint there.
+    # Where it writes, and whether it starts from scratch, continues from the latest checkpoint there ('resume'), or
+    # starts a new training from the weights of another one: the path of a checkpoint, or of a job's or batch's folder.
+    # The text is then encoded with the vocabulary of that model.
     out_dir: str = "out"
-    init_from: Literal["scratch", "resume"] = "scratch"
+    init_from: Annotated[str, AfterValidator(start_of)] = "scratch"
 
     # Evaluation and logging: intervals in iterations, eval_iters in validation windows per mask-ratio bin (ten bins).
     eval_interval: PositiveInt = 250
@@ -215,9 +224,14 @@ class DiffusionSettings(BaseModel):
 
     @model_validator(mode="after")
     def _only_what_was_trained_is_evaluated(self) -> DiffusionSettings:
-        if self.eval_only and self.init_from == "scratch":
+        if self.eval_only and self.init_from != "resume":
             raise ValueError("eval_only evaluates a training of before: add --init_from=resume")
         return self
+
+    @property
+    def base(self) -> Path | None:
+        """The trained model that this training starts from."""
+        return None if self.init_from in ("scratch", "resume") else Path(self.init_from).expanduser()
 
     @property
     def decay_end(self) -> int:

@@ -6,15 +6,18 @@ import math
 from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import torch
 
 from pipelines.diffusion.meter import Meter
 from pipelines.diffusion.objectives import Evaluated, objective_of
+from pipelines.diffusion.sampling.load import TrainedModel, load_model, require_model
 from pipelines.diffusion.schedule import Progress, advance, learning_rate, position, remarks, stage_at
-from pipelines.diffusion.settings import DiffusionSettings
+from pipelines.diffusion.settings import DiffusionSettings, is_corrector
 from pipelines.diffusion.text.dataset import Dataset
-from pipelines.diffusion.text.open import open_dataset
+from pipelines.diffusion.text.open import open_dataset, open_in
+from pipelines.diffusion.text.vocabulary import Vocabulary, of_checkpoint
 from pipelines.diffusion.train_state import (
     BatchLoss,
     ModelState,
@@ -24,6 +27,7 @@ from pipelines.diffusion.train_state import (
     build,
     loss_of,
     pack,
+    start_from,
     unpack,
 )
 from pipelines.shared import checkpoints, devices, distributed
@@ -59,7 +63,8 @@ def train(settings: DiffusionSettings, state: TrainState, stop: StopRequest, wor
     # The machine, the text, the network.
     device = devices.choose_device(world.device(settings.device))
     dtype = devices.choose_dtype(settings.dtype, device)
-    text = open_dataset(settings.dataset, settings.tokenizer, settings.bpe_vocab_size)
+    base = trained_base(settings, device)
+    text = open_text(settings, base)
     micro_batches, rows_of_rank = world.partition(settings.gradient_accumulation_steps, settings.batch_size)
     objective = objective_of(settings, text, device, dtype, rows_of_rank)
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it; changes nothing on a CPU
@@ -89,6 +94,10 @@ def train(settings: DiffusionSettings, state: TrainState, stop: StopRequest, wor
             return 0
     elif not settings.eval_only and world.is_rank_zero and (folder := checkpoints.archive(out_dir, [METRICS])):
         log(f"moved the checkpoints of an earlier training to {folder}")
+    if base:
+        start_from(base, model_state)
+        state.base = str(base.path)
+        log(f"starting from the weights of {base.path}{f' ({base.why})' if base.why else ''}")
     world.seed_dropout(settings.seed + state.iteration)
 
     loss_module = BatchLoss(model, device, dtype)
@@ -199,6 +208,28 @@ def train(settings: DiffusionSettings, state: TrainState, stop: StopRequest, wor
             return stop.exit_code if stop() else 0
         log(f"done: {state.iteration} iterations, best val loss {state.best_val_loss:.4f}")
         return 0
+
+
+def trained_base(settings: DiffusionSettings, device: torch.device) -> TrainedModel | None:
+    """The model whose weights the training starts from; None unless init_from is a path."""
+    if settings.base is None:
+        return None
+    require_model(settings.base, corrector=is_corrector(settings))
+    return load_model(settings.base, device, corrector=is_corrector(settings))
+
+
+def open_text(settings: DiffusionSettings, base: TrainedModel | None) -> Dataset:
+    """The text, in the tokens of the model that the training starts or started from, if there is one."""
+    request = settings.dataset, settings.tokenizer, settings.bpe_vocab_size
+    found = base.vocabulary if base else None
+    if settings.init_from == "resume":
+        found = checkpoints.peek(Path(settings.out_dir), settings.training_type, vocabulary_of_base)
+    return open_in(found, *request) if found else open_dataset(*request)
+
+
+def vocabulary_of_base(content: dict[str, Any]) -> Vocabulary | None:
+    """The vocabulary of a checkpoint whose training started from another model; None of any other."""
+    return of_checkpoint(content) if content["state"].get("base") else None
 
 
 def report(

@@ -18,6 +18,7 @@ from model.transformer import Shape, Transformer
 from pipelines.diffusion.batches import Batch
 from pipelines.diffusion.captured import CapturedUpdate
 from pipelines.diffusion.optimizers import Optimizers
+from pipelines.diffusion.sampling.load import TrainedModel
 from pipelines.diffusion.schedule import Progress
 from pipelines.diffusion.settings import DiffusionSettings, classes, parameter_count, prior_of
 from pipelines.diffusion.text import vocabulary
@@ -36,6 +37,7 @@ class TrainState:
     best_iteration: int | None = None  # of a checkpoint that exists
     seconds: float = 0.0  # of these steps, without evaluations and checkpoints
     skipped: int = 0  # steps whose gradient was not finite
+    base: str = ""  # the checkpoint whose weights it started from
     progress: Progress = field(default_factory=Progress)
 
 
@@ -103,6 +105,20 @@ def shape_of(settings: DiffusionSettings, vocab_size: int) -> Shape:
         conv_width=settings.conv_width,
         prior=prior_of(settings),
     )
+
+
+def start_from(base: TrainedModel, model_state: ModelState) -> None:
+    """Give the network the weights of a trained one, the averaged ones where it has them. Raises InputError when they
+    do not fit."""
+    there, now = dataclasses.asdict(base.model.shape), dataclasses.asdict(model_state.model.shape)
+    free = {"attention_type", "prior"} | ({"block_size"} if now["use_rope"] else set())
+    fixed = [key for key in now if there[key] != now[key] and key not in free]
+    differing = [f"{key} {there[key]} there, {now[key]} here" for key in fixed]
+    if differing:
+        raise InputError(f"{base.path} does not fit the settings: {'; '.join(differing)}")
+    model_state.model.load_state_dict(base.model.state_dict())
+    for (_, weight), mean in zip(model_state.model.named_parameters(), model_state.average, strict=False):
+        mean.copy_(weight.detach())
 
 
 class Updater:

@@ -132,6 +132,16 @@ def load_latest(out_dir: Path, kind: str, use: Callable[[dict[str, Any]], State]
     )
 
 
+def peek(out_dir: Path, kind: str, use: Callable[[dict[str, Any]], State]) -> State | None:
+    """What `use` makes of the latest checkpoint that is whole; None without one. `load_latest` names damaged ones."""
+    for path in reversed(existing(out_dir, kind).values()):
+        try:
+            return use(read(path, mmap=True))
+        except Exception:
+            continue
+    return None
+
+
 def first_line(error: Exception) -> str:
     """The first line of its text; its type where it has no text."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipelines.diffusion.text import byte_pairs, dataset
 from pipelines.diffusion.text.dataset import Dataset
-from pipelines.diffusion.text.tokenization import Tokenization
+from pipelines.diffusion.text.tokenization import PREPARED, Tokenization
 from pipelines.diffusion.text.vocabulary import Characters, Vocabulary
 from pipelines.shared import dataset_preparation
 from pipelines.shared.errors import InputError
@@ -24,6 +24,22 @@ def open_dataset(name: str, tokenizer: str = "auto", bpe_vocab_size: int = 512) 
     """The dataset data/<name>, or the one in the folder `name` when that is a path, or the text file `name`, in these
     tokens; prepared now if needed. Raises InputError."""
     return dataset.read(name, prepared(Tokenization(name, tokenizer, bpe_vocab_size)))
+
+
+def open_in(vocabulary: Vocabulary, name: str, tokenizer: str = "auto", bpe_vocab_size: int = 512) -> Dataset:
+    """As `open_dataset`, but in the tokens of a given vocabulary, whatever those of the dataset are. Raises InputError
+    for a text with characters that it does not have."""
+    found = open_dataset(name, tokenizer, bpe_vocab_size)
+    if found.vocabulary == vocabulary:
+        return found
+    packed = hashlib.sha256(repr(vocabulary.pack()).encode()).hexdigest()
+    folder = PREPARED / f"{Path(name).stem[:40]}-as-{packed[:8]}-{found.sha256[:16]}"
+    source = {"name": name, "sha256": found.sha256}
+    text, border = found.text(), len(found.vocabulary.decode(found.train.tolist()))
+    dataset_preparation.prepare_once(
+        folder, dataset.PARTS, lambda: dataset.write(folder, text, vocabulary, source, border=border)
+    )
+    return dataset.read(name, folder)
 
 
 def prepared(request: Tokenization) -> Path:
