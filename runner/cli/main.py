@@ -15,6 +15,7 @@ from runner import __version__
 from runner.cli.commands.registry import BATCHES, COMMANDS
 from runner.cli.options import help_for
 from runner.cli.options import parser as batch_parser
+from runner.cli.overview import overview
 from runner.cli.parser import command_parser, with_flag
 from runner.core import program
 from runner.core.checkout import load_plugins
@@ -118,6 +119,13 @@ def _hint(name: str) -> str:
     return did_you_mean(name, known) or f"there are {', '.join(known)}"
 
 
+def _help(name: str) -> str:
+    """The help of a command that runs a batch, or of the program: of run_experiments.py, every option."""
+    if name in BATCHES:
+        return help_for(name)
+    return batch_parser().format_help() if program.name() == program.SCRIPT else overview()
+
+
 def _main(words: Sequence[str]) -> int:
     if "_ARGCOMPLETE" in os.environ:  # the shell requests completions
         from runner.cli.completion import complete
@@ -133,8 +141,7 @@ def _main(words: Sequence[str]) -> int:
         say(f"{program.COMMAND} {__version__}")
         return 0
     if {"-h", "--help"} & set(words) and (not name or name.startswith("-") or name in BATCHES):
-        text = help_for(name) if name in BATCHES else batch_parser().format_help()
-        say_all(text.removesuffix("\n"))
+        say_all(_help(name).removesuffix("\n"))
         return 0
     if not name or name.startswith("-") or name in BATCHES:
         from runner.cli import batch

@@ -77,7 +77,12 @@ DESCRIPTION = """\
 Run training jobs, one config after another. Each job runs in a process of its own; its output goes to logs that can be
 watched with tail -f, its end is recorded, and a job that fails does not stop the others.
 """
-EPILOG = """\
+NOTES = """\
+Every option may be spelled with - or _ (--batch-size, --batch_size). Booleans: true, false, 1, 0, yes, no, True, False.
+Ctrl+C stops the running job, which saves and leaves: it has 10 s, then SIGTERM and 5 s more, then it is killed (--grace
+sets these times). A second Ctrl+C kills it at once. The summary is written either way.
+"""
+EXAMPLES = """\
 examples:
   {program} run "config/*.py" --train-script train.py
       one job for each config: train.py CONFIG --out_dir=FOLDER
@@ -89,7 +94,9 @@ examples:
       a program with other options
   {program} sweep lr.yaml --limit 3
       a sweep over settings, three of its runs; with --resume the next ones
-
+"""
+EPILOG = """\
+{examples}
 what it writes, in experiments/experiment_<date>_<time>/
 (experiments/latest points to the latest):
   master_log.txt  experiment_summary.json  plan.json
@@ -97,10 +104,7 @@ what it writes, in experiments/experiment_<date>_<time>/
              experiment_metadata.json  config_used.py
              and what the job itself writes: metrics.jsonl, checkpoints
 
-Every option may be spelled with - or _ (--batch-size, --batch_size). Booleans: true, false, 1, 0, yes, no, True, False.
-Ctrl+C stops the running job, which saves and leaves: it has 10 s, then SIGTERM and 5 s more, then it is killed (--grace
-sets these times). A second Ctrl+C kills it at once. The summary is written either way.
-
+{notes}
 exit codes:
     0  every job completed (of this call)
     1  some did not complete
@@ -124,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
         prog=name,
         usage="\n       ".join([*usages, OTHER_COMMANDS.format(program=name, indent=" " * len(name))]),
         description=DESCRIPTION,
-        epilog=EPILOG.format(program=name),
+        epilog=EPILOG.format(examples=EXAMPLES.format(program=name), notes=NOTES),
         allow_abbrev=False,
         formatter_class=Formatter,
     )
@@ -138,7 +142,8 @@ def help_for(command: str) -> str:
     words, purpose, groups = BATCH_COMMANDS[command]
     top = parser()
     top.usage, top.description = f"{program.name()} {command} {words}", purpose
-    top.epilog = f"All options, the other commands and the exit codes: {program.name()} --help"
+    examples = EXAMPLES.format(program=program.name()) + "\n" if command == "run" else ""
+    top.epilog = f"{examples}{NOTES}\nThe other commands and the exit codes: {program.name()} --help"
     top._action_groups = [group for group in top._action_groups if group.title in groups]
     return top.format_help()
 

@@ -7,6 +7,7 @@ import pytest
 from runner.cli.arguments import parse
 from runner.cli.commands.registry import BATCHES, COMMANDS, NAMES
 from runner.cli.options import help_for, parser
+from runner.cli.overview import GROUPS, overview
 from runner.cli.parser import command_parser
 from runner.core.errors import UserError
 
@@ -15,6 +16,8 @@ def help_of(name: str) -> str:
     if name in BATCHES:
         return help_for(name)
     if not name:
+        return overview()
+    if name == "every option":
         return parser().format_help()
     command = COMMANDS.get(name)
     made = command_parser(name, command.HELP)
@@ -22,13 +25,18 @@ def help_of(name: str) -> str:
     return made.format_help()
 
 
-@pytest.mark.parametrize("name", ["", *BATCHES, *NAMES])
+@pytest.mark.parametrize("name", ["", "every option", *BATCHES, *NAMES])
 def test_a_help_fits_eighty_columns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("sys.argv", ["overnight"])
     text = help_of(name)
     assert text.startswith("usage: overnight ") and len(text.splitlines()) > 4
     assert [line for line in text.splitlines() if len(line) > 80] == []
+
+
+def test_the_overview_has_each_command_once() -> None:
+    listed = [line.partition(" ")[0] for group in GROUPS.values() for line in group]
+    assert sorted(listed) == sorted([*BATCHES, *NAMES])
 
 
 def test_the_command_alone_says_what_to_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,7 +95,8 @@ def test_help_and_version(work: Workspace) -> None:
     from runner import __version__
 
     assert overnight(work, "--version").stdout == f"overnight {__version__}\n"
-    help_ = overnight(work, "--help").stdout
+    assert "usage: python -m runner COMMAND ..." in overnight(work, "--help").stdout
+    help_ = work.run("--help", code=0).stdout
     for group in ("inputs", "config overrides", "execution", "output", "resume", "sweeps", "trees"):
         assert f"\n{group}:\n" in help_
     assert "--batch-size VALUE" in help_ and "--batch_size," not in help_  # one spelling of each option
