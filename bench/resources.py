@@ -4,7 +4,7 @@
 
 The jobs are real trees of sleeping processes with a megabyte each; the sampler is the runner's. Its share is
 the processor time of this process in its calls, over the time that passed after the first minute of the jobs, when
-it looks every second; that minute is told apart.
+it writes every look; that minute is told apart.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from runner.cli.batch_folders import batches, find, is_latest
@@ -10,9 +11,11 @@ from runner.cli.parser import base_folder
 from runner.core.errors import UserError, did_you_mean
 from runner.core.text import shown
 from runner.disk import layout
-from runner.reports import grouping
+from runner.reports import grouping, resources
 from runner.reports.load_results import load_results
 from runner.reports.table import Table
+
+RESOURCES = "resources"  # the beginning of columns on the use of the machine
 
 
 def rows(given: Namespace) -> Table:
@@ -25,6 +28,18 @@ def rows(given: Namespace) -> Table:
     if not found:
         raise UserError(f"{', '.join(folders)}: there is no result of a job in it; name another folder")
     return found
+
+
+def with_resources(found: Table, chosen: Sequence[str]) -> None:
+    """Add what the jobs used of the machine, as `resources.max_memory`, if a column is named so, or a pattern."""
+    if not any(name.startswith(f"{RESOURCES}.") for name in chosen):
+        return
+    added: dict[str, None] = {}
+    for row in found:
+        used = resources.of_folder(Path(str(row.get("out_dir"))))
+        row |= {f"{RESOURCES}.{key}": value for key, value in used.items()}
+        added |= dict.fromkeys(f"{RESOURCES}.{key}" for key in used)
+    found.measured |= frozenset(added)
 
 
 def folder(given: Namespace, named: str) -> str:

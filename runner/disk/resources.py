@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from runner.core.fields import LARGEST_WHOLE, is_number
@@ -30,11 +30,18 @@ def free(folder: Place) -> int:
 
 
 def read(folder: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
-    """The rows that can be read, in order; none without a file. Numbers are finite."""
+    """The rows that can be read, by their times; none without a file. Numbers are finite.
+
+    They are written in this order, but for those of the last minute of a job that failed.
+    """
     try:
         lines = read_bytes(layout.JobPaths(folder)[layout.RESOURCES]).splitlines()
     except OSError:
         return
+    yield from sorted(_rows(lines), key=lambda row: row["time"] if isinstance(row.get("time"), str) else "")
+
+
+def _rows(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     for line in lines:
         try:
             row = json.loads(line, parse_constant=lambda word: None)

@@ -13,7 +13,7 @@ MEBIBYTE = 1 << 20
 DIVIDED = "is divided into MIG instances"
 PROHIBITED, EXCLUSIVE = "prohibited", ("exclusive_process", "exclusive_thread")
 CUDA, ROCM = "cuda", "rocm"
-ACTIVITY = ("utilization", "power_mw", "temperature", "energy_mj", "throttle")  # see gpus/nvml.py
+ACTIVITY = ("utilization", "power_mw", "temperature", "clock_mhz", "energy_mj", "throttle")  # see gpus/nvml.py
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ FIXES = {
     18: "the driver was updated while it is loaded; restart the machine",
     999: "restart the container if this is one; else look into dmesg",
 }
+SM_CLOCK = 1  # the clock of the processors that compute
 COMPUTE_MODES = {0: "default", 1: "exclusive_thread", 2: "prohibited", 3: "exclusive_process"}
 
 
@@ -162,7 +163,7 @@ def _add_use(driver: Driver, handle: ctypes.c_void_p, found: dict[str, Any]) -> 
 
 def _activity(driver: Driver, handle: ctypes.c_void_p) -> dict[str, int]:
     """What else the driver knows: per cent of the time in which a kernel ran, watts, joules since the driver was
-    loaded, degrees, and bits for why the clock is lowered. What it does not know is left out."""
+    loaded, degrees, megahertz, and bits for why the clock is lowered. What it does not know is left out."""
     found: dict[str, int] = {}
     rates = (ctypes.c_uint * 2)()  # nvmlUtilization_t: gpu, memory
     if driver.code("nvmlDeviceGetUtilizationRates", handle, rates) == 0:
@@ -172,6 +173,8 @@ def _activity(driver: Driver, handle: ctypes.c_void_p) -> dict[str, int]:
         found["power_mw"] = number.value
     if driver.code("nvmlDeviceGetTemperature", handle, 0, ctypes.byref(number)) == 0:
         found["temperature"] = number.value
+    if driver.code("nvmlDeviceGetClockInfo", handle, SM_CLOCK, ctypes.byref(number)) == 0:
+        found["clock_mhz"] = number.value
     large = ctypes.c_ulonglong()
     for key, name in (
         ("energy_mj", "nvmlDeviceGetTotalEnergyConsumption"), ("throttle", "nvmlDeviceGetCurrentClocksThrottleReasons"),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from statistics import linear_regression, mean
 from typing import Any, NamedTuple
 
 from runner.core.fields import is_number
+from runner.core.result import Result
 from runner.core.state import Finished, Record
 from runner.core.text import duration, size
-from runner.disk import resources
+from runner.disk import resources, results
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -21,7 +23,7 @@ LONG = 600.0  # seconds over which a value has to change: a short job only fills
 GROWTH = 0.05  # part of the memory that a job may use, an hour, from which growing memory is told
 SOON, LEAST_FILLED = 86400.0, 1 << 28  # a disk that fills is told: seconds until it is full, and bytes that it lost
 HOT = 0x8 | 0x20 | 0x40 | 0x80  # NVML's reasons for a lower clock: hardware slowdown, thermal, power brake
-NVML_ENERGY = "counter"
+COUNTER, POWER, SHARED = "counter", "power", "shared"  # where joules come from
 
 
 def totals(record: Record) -> dict[str, float | int | str]:
@@ -30,12 +32,20 @@ def totals(record: Record) -> dict[str, float | int | str]:
     `max_memory` is the most that all processes used together: `memory_how` says whether shared pages count once (pss)
     or once for each process (rss), which is an upper bound.
     """
-    found: dict[str, float | int | str] = {}
-    if isinstance(record.state, Finished):
-        entry = record.state.result.to_json().get("resources")
-        if isinstance(entry, dict):
-            found |= {str(key): value for key, value in entry.items() if is_number(value) or isinstance(value, str)}
-    return found | seen(list(resources.read(record.job.out_dir)))
+    counted = _counted(record.state.result if isinstance(record.state, Finished) else None)
+    return counted | seen(list(resources.read(record.job.out_dir)))
+
+
+def of_folder(folder: Path) -> dict[str, float | int | str]:
+    """The same of a job by its folder."""
+    return _counted(results.look(str(folder))) | seen(list(resources.read(folder)))
+
+
+def _counted(result: object) -> dict[str, float | int | str]:
+    """What the kernel counted, as the result has it."""
+    entry = result.to_json().get("resources") if isinstance(result, Result) else None
+    known = entry.items() if isinstance(entry, dict) else ()
+    return {str(key): value for key, value in known if is_number(value) or isinstance(value, str)}
 
 
 def words(found: Mapping[str, float | int | str]) -> str:
@@ -53,8 +63,10 @@ def words(found: Mapping[str, float | int | str]) -> str:
     if (gpu := numbers.get("max_gpu_memory_bytes")) is not None:
         parts.append(f"{size(gpu)} of a GPU")
     if (joules := numbers.get("energy_joules")) is not None:
-        shared = ", with others" if found.get("energy_how") == "shared" else ""
-        parts.append(f"{joules / 3.6e6:.2f} kWh by GPUs{shared}")
+        words = {SHARED: ", with others", POWER: " (estimated from their power)"}
+        parts.append(f"{joules / 3.6e6:.2f} kWh by GPUs{words.get(str(found.get('energy_how')), '')}")
+    if (joules := numbers.get("cpu_energy_joules")) is not None:
+        parts.append(f"{joules / 3.6e6:.2f} kWh by all processors of the machine")
     return ", ".join(parts)
 
 
@@ -71,14 +83,18 @@ def seen(rows: Rows) -> dict[str, float | int | str]:
     gpus = by_gpu(rows)
     busy = [entry["utilization"] for entries in gpus.values() for entry in entries if "utilization" in entry]
     memory = [entry["memory"] for entries in gpus.values() for entry in entries if "memory" in entry]
-    joules = [used for entries in gpus.values() if (used := energy(entries)) is not None]
+    used = [one for entries in gpus.values() if (one := energy(entries)) is not None]
     if busy:
         found["gpu_utilization_percent"] = round(mean(busy), 1)
     if memory:
         found["max_gpu_memory_bytes"] = max(memory)
-    if joules:
+    if used:
         shared = any("others" in entry for entries in gpus.values() for entry in entries)
-        found |= {"energy_joules": round(sum(joules)), "energy_how": "shared" if shared else NVML_ENERGY}
+        how = SHARED if shared else POWER if any(one.how == POWER for one in used) else COUNTER
+        found |= {"energy_joules": round(sum(one.joules for one in used)), "energy_how": how}
+    counts = [row["cpu_energy_j"] for row in rows if "cpu_energy_j" in row]
+    if len(counts) > 1:
+        found["cpu_energy_joules"] = round(sum(max(after - before, 0) for before, after in pairwise(counts)))
     return found
 
 
@@ -89,16 +105,29 @@ def by_gpu(rows: Rows) -> dict[str, list[Mapping[str, Any]]]:
         gpus = row.get("gpus")
         for entry in gpus if isinstance(gpus, list) else ():
             if isinstance(entry, dict) and isinstance(entry.get("uuid"), str):
-                found.setdefault(entry["uuid"], []).append(entry)
+                found.setdefault(entry["uuid"], []).append({**entry, "elapsed": row.get("elapsed")})
     return found
 
 
-def energy(entries: Sequence[Mapping[str, Any]]) -> float | None:
-    """Joules between the first and the last look, by the counter of the GPU; one that fell was set to zero."""
+class Energy(NamedTuple):
+    joules: float
+    how: str
+
+
+def energy(entries: Sequence[Mapping[str, Any]]) -> Energy | None:
+    """Joules between the first and the last look, by the counter of the GPU; one that fell was set to zero.
+
+    Of a GPU without a counter (before Volta) it is the sum of its power over the time, which is an estimate.
+    """
     counts = [entry["energy_mj"] for entry in entries if is_number(entry.get("energy_mj"))]
-    if len(counts) < 2:
+    if len(counts) > 1:
+        return Energy(sum(max(after - before, 0) for before, after in pairwise(counts)) / 1000, COUNTER)
+    known = [(entry["elapsed"], entry.get("power_mw")) for entry in entries]
+    points = [(at, power) for at, power in known if is_number(at) and is_number(power)]
+    if counts or len(points) < 2:
         return None
-    return float(sum(max(after - before, 0) for before, after in pairwise(counts)) / 1000)
+    areas = ((later - at) * (power + power_later) / 2 for (at, power), (later, power_later) in pairwise(points))
+    return Energy(sum(areas) / 1000, POWER)
 
 
 def findings(record: Record) -> list[str]:

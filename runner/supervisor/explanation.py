@@ -21,6 +21,7 @@ from runner.supervisor import (
     classification,
     error_cause,
     exit_codes,
+    last_seen,
     line_kinds,
     out_of_memory,
     refusal,
@@ -152,7 +153,7 @@ def explain(end: Ending, request: Request, kills: KillCounters, seconds: float =
     if end.status == "failed" and (named := exit_codes.not_started(end.return_code or 0, [*logs.stdout, *logs.stderr])):
         return Explanation(named, found.traceback, IMPORT, shown, sure=True)
     words = "" if end.command_signal and _only_names(end.command_signal, found.text) else found.text
-    if "SIGKILL" in (end.signal, end.command_signal) and (memory := _memory(kills, logs)):
+    if "SIGKILL" in (end.signal, end.command_signal) and (memory := _memory(kills, logs, request.out_dir)):
         return Explanation(memory.text, found.traceback, memory.cause, memory.evidence, sure=memory.sure)
     if re.search(KILLED_CHILD, words) and (counter := kills.risen()):
         return Explanation(f"{words}; memory ran out ({counter})", found.traceback, HOST_OOM, shown, sure=True)
@@ -181,12 +182,15 @@ def _only_names(name: str, words: str) -> bool:
     return words.removesuffix(" (core dumped)") == signal.strsignal(signal.Signals[name])
 
 
-def _memory(kills: KillCounters, logs: _Logs) -> Explanation | None:
-    """That memory ran out, with the evidence: a counter of the kernel, or what was printed. None without any."""
+def _memory(kills: KillCounters, logs: _Logs, folder: str) -> Explanation | None:
+    """That memory ran out, with the evidence: a counter of the kernel, what was printed, or that little was left when
+    the runner last looked. None without any."""
+    seen = last_seen.memory(os.path.join(folder, layout.RESOURCES))
     if counter := kills.risen():
         path = re.search(r" in (\S+)", counter)
         shown = {"line": counter, "file": path[1] if path else None, "offset": None}
-        return Explanation(f"memory ran out ({counter})", "", HOST_OOM, shown, sure=True)
+        return Explanation(f"memory ran out ({'; '.join(filter(None, (counter, seen.words)))})", "", HOST_OOM, shown,
+                           sure=True)  # fmt: skip
     for stream, lines in enumerate((logs.stderr, logs.stdout)):
         place = out_of_memory.printed(lines, LAST)
         if place is not None:
@@ -194,7 +198,7 @@ def _memory(kills: KillCounters, logs: _Logs) -> Explanation | None:
             words = f"memory ran out: {line[: error_cause.WIDTH]}"
             cause = UNKNOWN if re.search(out_of_memory.OF_GPU, line) else HOST_OOM
             return Explanation(words, "", cause, logs.evidence(line, stream, place))
-    return None
+    return Explanation(f"memory probably ran out ({seen.words})", "", HOST_OOM) if seen.is_nearly_full else None
 
 
 def _worked_on(logs: _Logs) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.cli.main import main
 from runner.core.text import width_of
 from tests.conftest import Workspace
 from tests.terminals import on_a_terminal
@@ -112,3 +113,18 @@ def test_a_batch_under_another_name_has_its_own_checkpoints_and_is_still_the_lat
         paths = [Path(batch / line) for line in done.stdout.splitlines()[1:]]
         assert len(paths) == 4 and all(path.is_file() and renamed in path.parents for path in paths)
         assert batch.run("status", *named, code=0).stdout.startswith("kept: done")
+
+
+def test_columns_on_the_use_of_the_machine_are_there_when_they_are_named(
+    batch: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(batch.folder)
+    for number, job in enumerate(sorted(path.parent for path in batch.batch.glob("*/experiment_result.json"))):
+        (job / "resources.jsonl").write_text(f'{{"pss": {number + 1}}}\n')
+    assert main(["table", "--columns", "name", "resources.max_m*", "resources.cpu_seconds", "--csv", "-"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["resources.max_memory"] for row in rows] == list("1234") and float(rows[0]["resources.cpu_seconds"]) > 0
+    assert main(["table", "--csv", "-"]) == 0
+    assert "resources" not in capsys.readouterr().out.partition("\n")[0]
+    assert main(["compare", "--metric", "resources.max_memory", "--goal", "min", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["groups"][0]["mean"] == 1.5

@@ -66,6 +66,7 @@ NAMED = {
     "runner/processes/control_groups.py:folders": KERNEL,
     "runner/processes/memory_limit.py:_of": KERNEL,
     "runner/processes/cpus.py:_quota": KERNEL,
+    "runner/processes/rapl.py:_read": KERNEL,
     "runner/supervisor/witness.py:_read": KERNEL,
     "runner/supervisor/witness.py:_file": "a file in memory of the job, through /proc",
     "runner/supervisor/out_of_memory.py:_read": KERNEL,

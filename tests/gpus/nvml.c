@@ -66,6 +66,7 @@ int nvmlDeviceGetMemoryInfo_v2(void *handle, memory_v2 *found) {
 int nvmlDeviceGetUtilizationRates(void *handle, unsigned *found) { CHECK("use"); found[0] = 41; found[1] = 7; return 0; }
 int nvmlDeviceGetPowerUsage(void *handle, unsigned *found) { CHECK("use"); *found = 350000; return 0; }
 int nvmlDeviceGetTemperature(void *handle, int sensor, unsigned *found) { CHECK("use"); *found = 61; return sensor; }
+int nvmlDeviceGetClockInfo(void *handle, int kind, unsigned *found) { CHECK("use"); *found = 1980; return kind != 1; }
 int nvmlDeviceGetTotalEnergyConsumption(void *handle, unsigned long long *found) { CHECK("use"); *found = 1ull << 40; return 0; }
 int nvmlDeviceGetCurrentClocksThrottleReasons(void *handle, unsigned long long *found) { CHECK("use"); *found = 4; return 0; }
 int nvmlDeviceGetComputeMode(void *handle, int *mode) { CHECK("mode"); *mode = 0; return 0; }

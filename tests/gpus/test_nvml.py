@@ -38,7 +38,8 @@ def test_what_the_driver_says_is_read(library: Path) -> None:
     assert [(gpu.memory_total, gpu.memory_used) for gpu in found.gpus] == [(80 * GIB, n * GIB) for n in range(3)]
     assert found.gpus[1].processes == (GpuProcess(4711, 5 * GIB), GpuProcess(4712, None))
     assert found.gpus[0].processes == ()
-    activity = {"utilization": 41, "power_mw": 350_000, "temperature": 61, "energy_mj": 1 << 40, "throttle": 4}
+    activity = {"utilization": 41, "power_mw": 350_000, "temperature": 61, "energy_mj": 1 << 40, "throttle": 4,
+                "clock_mhz": 1980}  # fmt: skip
     assert [gpu.activity for gpu in found.gpus] == [activity] * 3
     assert [gpu.activity for gpu in look(library, "3:use:1").gpus] == [activity, {}, activity]
 

@@ -7,17 +7,19 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from runner.core.job import Job
-from runner.core.state import Record, Running
+from runner.core.state import Finished, Outcome, Record, Running
 from runner.core.text import duration
+from runner.disk.place import Place
 from runner.engine.events import JobEnded, JobStarted, Tick
 from runner.gpus.devices import Gpu, GpuProcess, Snapshot
-from runner.observers.resources import MOST, Resources
+from runner.observers.resources import MOST, Resources, Watched
 from runner.processes import usage
 from runner.processes.usage import Process
 from tests.conftest import PROJECT, wait_until
@@ -95,28 +97,53 @@ def test_a_row_has_what_is_known(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(("cost", "most"), [(0.0, 75), (0.02, 15)])
-def test_the_time_between_looks_follows_the_age_and_the_cost(tmp_path, cost, most):
-    clock = Clock(cost)
+@pytest.mark.parametrize(("cost", "looks", "written"), [(0.0, 120, 75), (0.02, 15, 15)])
+def test_the_time_between_looks_and_rows_follows_the_age_and_the_cost(tmp_path, cost, looks, written):
+    clock, folder = Clock(cost), tmp_path / "a"
     watch = Resources(now=clock, look=None, table=clock.table)
     watch._look = None
-    watch(started(tmp_path / "a", 8))
+    watch(started(folder, 8))
     while clock.now < 220:
         clock.now += 0.25
         watch(Tick())
-    assert most * 0.8 <= clock.looks <= most
+    assert looks * 0.8 <= clock.looks <= looks and written * 0.8 <= len(rows(folder)) <= written
     assert clock.looks * cost <= MOST * 120 + cost
 
 
 def test_a_week_has_about_ten_thousand_rows(tmp_path):
-    clock = Clock()
-    watch = Resources(now=clock, look=None, table=lambda: clock.table() and {})
+    job, now, written = Watched(Place(tmp_path), 8, 0.0, 0.0), 0.0, 0
+    while now < 7 * 86400:
+        now += job.wait(now)
+        written += 1
+    assert 8_000 <= written <= 12_000
+
+
+@pytest.mark.parametrize(("status", "seconds"), [("failed", 58), ("completed", 12)])
+def test_of_a_job_that_failed_the_last_minute_is_known_to_the_second(tmp_path, status, seconds):
+    clock, folder = Clock(), tmp_path / "a"
+    watch = Resources(now=clock, look=None, table=clock.table)
     watch._look = None
-    watch(started(tmp_path / "a", 8))
-    while clock.now < 7 * 86400:
-        clock.now += 1
+    event = started(folder, 8)
+    watch(event)
+    while clock.now < 400:
+        clock.now += 0.5
         watch(Tick())
-    assert 8_000 <= clock.looks <= 12_000
+    ended = Finished(None, "2026-01-01T00:05:00.000+00:00", 300.0, Outcome(status))
+    before = rows(folder)
+    watch(JobEnded(Record(event.record.job, ended, 1)))
+    last = sorted(row["elapsed"] for row in rows(folder) if row["elapsed"] >= 240)
+    assert seconds <= len(last) == len(set(last)) <= seconds + 3
+    assert rows(folder)[: len(before)] == before and max(b - a for a, b in pairwise(last)) <= 5.5
+
+
+def test_the_energy_of_processors_is_noted_where_it_can_be_read(tmp_path):
+    clock = Clock()
+    watch = Resources(now=clock, look=None, table=clock.table)
+    watch._look, watch._meter = None, SimpleNamespace(joules=lambda: 12.34)
+    watch(started(tmp_path / "a", 8))
+    clock.now += 1
+    watch(Tick())
+    assert [row["cpu_energy_j"] for row in rows(tmp_path / "a")] == [12.3]
 
 
 def test_nothing_is_looked_at_without_jobs_and_a_folder_that_is_gone_ends_nothing(tmp_path):

@@ -99,6 +99,32 @@ def test_totals_have_what_is_known_and_nothing_else(tmp_path):
     assert resources.words(found) == "3.5 s of processor time, 39 bytes, 39 bytes of a GPU, 0.00 kWh by GPUs"
 
 
+@pytest.mark.parametrize(
+    ("columns", "joules", "how"),
+    [({"gpus": lambda n: [gpu(power_mw=300_000)]}, 39 * 5 * 300, "power"),
+     ({"gpus": lambda n: [gpu(power_mw=100_000 * (n % 2))]}, 39 * 5 * 50, "power"),
+     ({"gpus": lambda n: [gpu(power_mw=300_000, others=1)]}, 39 * 5 * 300, "shared"),
+     ({"gpus": lambda n: [gpu(power_mw=300_000, energy_mj=2000 * n), gpu(1, power_mw=7)]}, 79, "power"),
+     ({"gpus": lambda n: [gpu(power_mw=300_000, energy_mj=2000 * n)]}, 78, "counter"),
+     ({"gpus": lambda n: [gpu(power_mw="much")]}, None, None)],
+)  # fmt: skip
+def test_energy_is_that_of_the_counter_or_an_estimate(tmp_path, columns, joules, how):
+    found = resources.totals(record(tmp_path / "a", course(40, **columns)))
+    assert (found.get("energy_joules"), found.get("energy_how")) == (joules, how)
+    assert ("estimated from their power" in resources.words(found)) is (how == "power")
+
+
+def test_the_energy_of_processors_is_that_of_the_whole_machine(tmp_path):
+    found = resources.totals(record(tmp_path / "a", course(40, cpu_energy_j=lambda n: 3.6e6 + n * 1000.0)))
+    assert found == {"cpu_energy_joules": 39_000}
+    assert resources.words(found) == "0.01 kWh by all processors of the machine"
+
+
+def test_rows_are_in_the_order_of_their_times(tmp_path):
+    rows = [{"time": f"2026-01-01T00:00:0{second}.000+00:00", "rss": second} for second in (1, 3, 2)]
+    assert [row["rss"] for row in file.read(record(tmp_path / "a", rows).job.out_dir)] == [1, 2, 3]
+
+
 def test_odd_rows_are_passed_over(tmp_path):
     found = record(tmp_path / "a", course(20, pss=GIB))
     with (tmp_path / "a/resources.jsonl").open("a") as stream:

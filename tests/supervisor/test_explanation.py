@@ -100,6 +100,17 @@ def test_memory_is_named_when_the_output_says_so(tmp_path: Path, how: str) -> No
     assert (found["cause"], found["cause_sure"]) == ("host_oom", False)
 
 
+@pytest.mark.parametrize(("used", "is_said"), [(61, True), (40, False)])
+def test_a_kill_when_nearly_all_memory_was_in_use_is_probably_about_memory(
+    tmp_path: Path, used: int, is_said: bool
+) -> None:
+    rows = f'{{"pss": 5, "memory_limit": {64 << 30}}}\\n{{"rss": {used << 30}}}\\n{{"rss": 5'
+    found = of_shell(tmp_path, f"printf '{rows}' > '{tmp_path}/a/resources.jsonl'; kill -KILL $$")
+    said = ": memory probably ran out (61.0 GiB in use when last seen, of 64.0 GiB)"
+    assert found["error"] == "killed by SIGKILL (not sent by this runner)" + said * is_said
+    assert (found["cause"], found["cause_sure"]) == ("host_oom" if is_said else "unknown", False)
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

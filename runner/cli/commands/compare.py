@@ -39,6 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(given: Namespace) -> int:
     found = result_folders.rows(given)
+    result_folders.with_resources(found, [given.metric or ""])
     over = None if given.over is None else result_folders.over(found, given.over)
     compared = _compared(found, given, over)
     if given.json:

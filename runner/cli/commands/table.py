@@ -75,6 +75,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(given: Namespace) -> int:
     found = result_folders.rows(given)
+    result_folders.with_resources(found, [*(given.columns or ()), given.sort or ""])
     if given.over is not None:
         found = _over(found, given.over)
     columns = _columns(found, given.columns, most=MOST if given.csv is None else None)
