@@ -122,7 +122,7 @@ def energy(entries: Sequence[Mapping[str, Any]]) -> Energy | None:
     counts = [entry["energy_mj"] for entry in entries if is_number(entry.get("energy_mj"))]
     if len(counts) > 1:
         return Energy(sum(max(after - before, 0) for before, after in pairwise(counts)) / 1000, COUNTER)
-    known = [(entry["elapsed"], entry.get("power_mw")) for entry in entries]
+    known: list[tuple[Any, Any]] = [(entry["elapsed"], entry.get("power_mw")) for entry in entries]
     points = [(at, power) for at, power in known if is_number(at) and is_number(power)]
     if counts or len(points) < 2:
         return None
