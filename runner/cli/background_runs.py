@@ -16,7 +16,7 @@ from runner.cli.show import print_json
 from runner.core.errors import UserError, did_you_mean
 from runner.core.fields import Fields
 from runner.core.printing import say
-from runner.core.state import COMPLETED, INTERRUPTED, PENDING
+from runner.core.state import INTERRUPTED, PENDING, SUCCESSES
 from runner.core.text import plain
 from runner.disk import record_file
 from runner.disk.layout import BACKGROUND_RUNS, RUN_RECORD, BatchPaths
@@ -76,7 +76,7 @@ def _runs() -> Iterator[dict[str, Any]]:
 def _state(found: BatchStatus) -> str:
     """In the words of this list. Jobs are left after a stop, and also where failures ended the batch."""
     statuses = {one.status for one in found.jobs.values()}
-    if found.state == "stopped" and INTERRUPTED not in statuses and statuses - {COMPLETED, PENDING}:
+    if found.state == "stopped" and INTERRUPTED not in statuses and statuses - {*SUCCESSES, PENDING}:
         return "failed"
     return STATES.get(found.state, found.state)
 

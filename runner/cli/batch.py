@@ -147,7 +147,8 @@ def resume(
             longer = {job.name for job in selection.extended}
             jobs = [_as_started(job, plan, continues=job.name in longer) for job in selection.run]
             return _show(replace(plan, jobs=tuple(jobs)), given)
-        return _run(session, plan, selection, given)
+        some = what.names is not None or given.only is not None
+        return _run_attached(session, plan, selection, given, further=not some)[0]
 
 
 def _as_started(job: Job, plan: Plan, *, continues: bool) -> Job:
@@ -239,8 +240,13 @@ def _run(session: BatchSession, plan: Plan, selection: Selection, given: Namespa
     return _run_attached(session, plan, selection, given)[0]
 
 
-def _run_attached(session: BatchSession, plan: Plan, selection: Selection, given: Namespace) -> tuple[int, bool]:
-    """The exit code, and whether this process ran the batch: with --detach another one does."""
+def _run_attached(
+    session: BatchSession, plan: Plan, selection: Selection, given: Namespace, *, further: bool = True
+) -> tuple[int, bool]:
+    """The exit code, and whether this process ran the batch: with --detach another one does.
+
+    `further`: a search starts more trials than the selected ones.
+    """
     if errors := preflight.plugins(plan.options):  # of a resumed batch; nothing was written yet
         raise UserError(*errors)
     adjustments = oom_retry.adjustments(plan)  # from results that are archived next
@@ -250,7 +256,7 @@ def _run_attached(session: BatchSession, plan: Plan, selection: Selection, given
         return left, False
     executor = EXECUTORS.get(plan.options.executor)(plan.options, Provenance(selection.run))
     observers = observers_for(given, observer_names(plan.options))
-    room = None if given.limit is None else given.limit - len(selection.run)
+    room = 0 if not further else None if given.limit is None else given.limit - len(selection.run)
     source = search_jobs.source(plan, selection.keep, session.append, room)
     watching = observers if source is None else [*observers, source]
     ended = session.run(plan, selection, executor, watching, adjustments, source)

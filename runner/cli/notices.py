@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runner.core import program
 from runner.core.errors import UserError
-from runner.core.state import COMPLETED, INTERRUPTED, LOST, RUNNING
+from runner.core.state import INTERRUPTED, LOST, RUNNING, SUCCESSES
 from runner.core.text import count, shown
 from runner.notify import ledger, settings
 from runner.notify.delivery import Outbox
@@ -56,7 +56,7 @@ def _events(root: Path, status: BatchStatus, run: str) -> Iterator[Event]:
     if status.state == RUNNING or status.error is not None:
         return
     for name, job in status.jobs.items():
-        if (job.ended and job.status not in (COMPLETED, INTERRUPTED)) or job.status == LOST:
+        if (job.ended and job.status not in (*SUCCESSES, INTERRUPTED)) or job.status == LOST:
             yield Event(FAILED, f"{FAILED}:{name}:{job.attempt or 1}", f"{name}: {job.line('').strip()}")
     if status.state in ("dead", WITHOUT_RUNNER):
         what = f"The runner of {status.name} was killed: {status.counts()}."

@@ -6,31 +6,33 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
+from runner.cli.search_rungs import RunningRungs
+from runner.core.causes import DIVERGED
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
 from runner.core.printing import say
-from runner.core.result import Result
-from runner.core.state import COMPLETED, INTERRUPTED, Finished, Record
-from runner.core.text import count, duration
+from runner.core.state import INTERRUPTED, PRUNED, Finished, Record
 from runner.disk import atomic, layout, results
 from runner.disk.place import Place
 from runner.disk.reading import read_bytes
-from runner.engine.events import Event, JobSkipped
-from runner.engine.protocols import Wait
-from runner.output.names import IGNORED
+from runner.engine.events import Event, JobEnded, JobSkipped
+from runner.engine.protocols import Promoted, Wait
 from runner.planners import search as planned
-from runner.reports.search import reached, search_of
+from runner.reports.search import closing, reached, search_of, without_metric
+from runner.search import space
+from runner.search.curve import Curve
+from runner.search.pruning import Rungs
 from runner.search.space import COMPLETE, FAIL, RUNNING, Search, Trial
 from runner.search.suggest import suggest
 
 
 class SearchJobs:
-    """A JobSource, and an observer that learns which jobs a user skipped.
+    """A PruningSource, and an observer that learns how jobs end, and which ones a user skipped.
 
     A new trial is on the disk before it is started: trial.json, its config, then plan.json. So nothing is lost by a
-    crash, and what is known is read from the folders of the jobs alone. `new`: at most so many further trials are made.
+    crash, and what is known is read from the folders of the jobs alone. `room`: at most so many trials are made or
+    promoted.
     """
 
     def __init__(
@@ -39,47 +41,74 @@ class SearchJobs:
         search: Search,
         kept: Mapping[str, Record],
         append: Callable[[Job], None],
-        new: int | None = None,
+        room: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plan = plan
         self._append = append
         self._search = search
-        self._most = search.most if new is None else min(search.most, len(plan.jobs) + new)
-        self._kept = kept
-        self._planned = deque(plan.jobs)
-        self._given: set[str] = set()  # names of the trials that may still run
+        self._room = float("inf") if room is None else room
+        self._planned = deque(job for job in plan.jobs if job.name not in kept)
+        self._jobs = {job.name: job for job in plan.jobs}
+        self._rungs = RunningRungs(plan.root, search, kept.values())
+        self._given: dict[str, Record | None] = {}  # trials that may still run -> the record that they had
         self._clock = clock
         self._began = clock()
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, JobSkipped):
-            self._given.discard(event.job.name)
+        match event:
+            case JobSkipped(job):
+                self._given.pop(job.name, None)
+            case JobEnded(record, again) if record.job.name in self._given:
+                if again:
+                    self._given[record.job.name] = record
+                    self._rungs.starts_again(record.job)
+                else:
+                    self._rungs.ended(record)
 
-    def next(self, records: Mapping[str, Record]) -> Job | Wait | None:
-        """The trials of the plan, then a new one whenever fewer run than may."""
+    def prunes(self, job: Job) -> str:
+        return self._rungs.prunes(job)
+
+    def next(self, records: Mapping[str, Record]) -> Job | Promoted | Wait | None:
+        """The trials of the plan, then one that is promoted, or a new one, whenever fewer run than may."""
         if self._planned:
             job = self._planned.popleft()
-            if job.name not in self._kept:
-                self._given.add(job.name)
+            self._given[job.name] = None
             return with_record(job, self._search)
-        self._given = {name for name in self._given if not isinstance(records[name].state, Finished)}
+        self._given = {
+            name: before
+            for name, before in self._given.items()
+            if not isinstance(records[name].state, Finished) or records[name] is before
+        }
         if len(self._given) >= self._plan.options.max_workers:
             return Wait()
-        if self._is_over(records):
+        if self._room <= 0 or self._is_over(records):
             return None
-        job = self._asked(records)
-        self._given.add(job.name)
-        return job
+        is_complete = len(trial_jobs(self._plan)) >= self._search.most
+        promoted = self._promoted(records, last=is_complete and not self._given)
+        if promoted is not None or not is_complete:
+            self._room -= 1
+            return promoted or self._asked(records)
+        # A trial that runs may let another one be promoted.
+        return Wait() if self._given and self._search.pruner != space.NONE else None
 
     def _is_over(self, records: Mapping[str, Record]) -> bool:
         limit = self._search.time
         late = limit is not None and self._clock() - self._began >= limit
-        return late or len(self._plan.jobs) >= self._most or bool(without_metric(self._search, records))
+        return late or bool(without_metric(self._search, records))
+
+    def _promoted(self, records: Mapping[str, Record], *, last: bool) -> Promoted | None:
+        left = (name for name, record in records.items() if record.status == PRUNED and name not in self._given)
+        number = self._rungs.promoted({space.number(name) for name in left}, last=last)
+        if number is None:
+            return None
+        name = space.name(number)
+        self._given[name] = records[name]
+        return Promoted(with_record(records[name].job, self._search))
 
     def _asked(self, records: Mapping[str, Record]) -> Job:
         """A new trial, written down. Raises OSError."""
-        number, known = len(self._plan.jobs), trials(self._plan, self._search, records)
+        number, known = len(trial_jobs(self._plan)), trials(self._plan, self._search, records, self._rungs.rungs)
         params = suggest(self._search, number, known)
         files = {layout.TRIAL: planned.record(self._search, number, params, known)}
         job = planned.trial(self._plan.jobs[0], self._plan.root, number, params, files)
@@ -90,7 +119,13 @@ class SearchJobs:
         atomic.write_bytes(Place(self._plan.root) / place, content)
         self._append(job)
         self._plan = replace(self._plan, jobs=(*self._plan.jobs, job))
+        self._given[job.name] = None
         return job
+
+
+def trial_jobs(plan: Plan) -> list[Job]:
+    """The trials of a search, in their sequence."""
+    return [job for job in plan.jobs if space.number(job.name) is not None]
 
 
 def with_record(job: Job, search: Search) -> Job:
@@ -102,11 +137,11 @@ def with_record(job: Job, search: Search) -> Job:
 
 
 def source(
-    plan: Plan, kept: Mapping[str, Record], append: Callable[[Job], None], new: int | None = None
+    plan: Plan, kept: Mapping[str, Record], append: Callable[[Job], None], room: int | None = None
 ) -> SearchJobs | None:
-    """The trials of a search; None for another plan. `append` adds a job to plan.json, `new` limits further trials."""
+    """The trials of a search; None for another plan. `append` adds a job to plan.json, `room` limits further trials."""
     search = planned.of(plan)
-    return None if search is None else SearchJobs(plan, search, kept, append, new)
+    return None if search is None else SearchJobs(plan, search, kept, append, room)
 
 
 def finish(plan: Plan, records: Sequence[Record], *, silent: bool) -> None:
@@ -120,45 +155,33 @@ def finish(plan: Plan, records: Sequence[Record], *, silent: bool) -> None:
     if found["best"] is not None:
         results.link(plan.root / layout.BEST, found["best"]["name"])
     if not silent:
-        say(closing(found, records))
+        for line in closing(found, records):
+            say(line)
 
 
-def trials(plan: Plan, search: Search, records: Mapping[str, Record]) -> list[Trial]:
+def trials(plan: Plan, search: Search, records: Mapping[str, Record], rungs: Rungs) -> list[Trial]:
     """What is known of the trials of a plan, in their order."""
-    return [_trial(number, job, search, records.get(job.name, Record(job))) for number, job in enumerate(plan.jobs)]
+    found = enumerate(trial_jobs(plan))
+    return [_trial(number, job, search, records.get(job.name, Record(job)), rungs) for number, job in found]
 
 
-def _trial(number: int, job: Job, search: Search, record: Record) -> Trial:
+def _trial(number: int, job: Job, search: Search, record: Record, rungs: Rungs) -> Trial:
     params = planned.params_of(job, search)
     if not isinstance(record.state, Finished) or record.status == INTERRUPTED:
         return Trial(number, params, RUNNING)
+    if record.status == PRUNED:
+        event = rungs.stopped_at(number)
+        value, at = (None, None) if event is None else (event.value, event.level)
+        return Trial(number, params, space.PRUNED, value, at)
+    if record.state.outcome.cause == DIVERGED and record.state.outcome.cause_sure:
+        return _diverged(number, params, job, search)
     value = reached(record, search.metric, search.goal)
     return Trial(number, params, FAIL if value is None else COMPLETE, value)
 
 
-def without_metric(search: Search, records: Mapping[str, Record]) -> str:
-    """The sentence on a metric that no trial which completed has; empty if one has it, or none completed."""
-    done = [record for record in records.values() if record.status == COMPLETED]
-    if not done or any(reached(record, search.metric, search.goal) is not None for record in done):
-        return ""
-    assert isinstance(done[0].state, Finished)
-    result: Result = done[0].state.result
-    names = dict.fromkeys((*result.final_metrics, *result.best_metrics))
-    has = ", ".join(one for one in names if one not in IGNORED) or "none"
-    return f"{done[0].job.name}: does not report the metric {search.metric!r}; it has {has}; correct search.metric"
-
-
-def closing(found: Mapping[str, Any], records: Sequence[Record]) -> str:
-    """One sentence on what a search found."""
-    best = found["best"]
-    if best is None:
-        return f"Search: {count(found['evaluated'], 'trial')} evaluated, and none has a value of {found['metric']}."
-    settings = ", ".join(f"{key} {_number(value)}" for key, value in best["params"].items())
-    failed = f", {found['failed']} failed" if found["failed"] else ""
-    took = duration(sum(one.state.seconds for one in records if isinstance(one.state, Finished)))
-    first = f"Search: evaluated {found['evaluated']}{failed} in {took} of training"
-    return f"{first}; best is {best['name']} with {found['metric']} {_number(best['value'])} ({settings})."
-
-
-def _number(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+def _diverged(number: int, params: Mapping[str, object], job: Job, search: Search) -> Trial:
+    """A trial whose loss was not finite any more, with its last value that was."""
+    curve = Curve(job.out_dir, search)
+    curve.advance()
+    at, value = curve.last or (None, None)
+    return Trial(number, params, space.PRUNED, value, at)

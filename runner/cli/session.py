@@ -13,7 +13,7 @@ from runner.cli.request_folder import RequestFolder
 from runner.core import clock, program
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
-from runner.core.state import COMPLETED, PENDING, Record
+from runner.core.state import PENDING, SUCCESSES, Record
 from runner.core.text import shown
 from runner.disk import attempts, plan_file, requests, results
 from runner.disk.layout import BatchPaths
@@ -71,7 +71,7 @@ class Ended:
     waited: bool = False
 
     def exit_code(self, selected: Collection[str]) -> int:
-        """128 + N after signal N; else 0 if all `selected` and added jobs completed, and 1 if not.
+        """128 + N after signal N; else 0 if all `selected` and added jobs completed or were pruned, and 1 if not.
 
         If none of them was started, because there was no free GPU, another call may do better.
         """
@@ -81,7 +81,7 @@ class Ended:
         statuses = {record.status for record in self.records if record.job.name in names}
         if self.waited and statuses == {PENDING}:
             return NO_GPU
-        return ALL_COMPLETED if statuses <= {COMPLETED} else SOME_DID_NOT
+        return ALL_COMPLETED if statuses <= SUCCESSES else SOME_DID_NOT
 
 
 class _End:

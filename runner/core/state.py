@@ -8,7 +8,7 @@ from runner.core.job import Job
 from runner.core.result import Result
 
 #: How a job can end. docs/file-formats.md explains each.
-COMPLETED, FAILED, KILLED, TIMEOUT, STALLED, INTERRUPTED, ERROR = (
+COMPLETED, FAILED, KILLED, TIMEOUT, STALLED, INTERRUPTED, ERROR, PRUNED = (
     "completed",  # exit code 0 was observed
     "failed",  # another exit code
     "killed",  # died by a signal that the runner did not send
@@ -16,7 +16,9 @@ COMPLETED, FAILED, KILLED, TIMEOUT, STALLED, INTERRUPTED, ERROR = (
     "stalled",  # printed nothing and measured nothing for as long as --stall_timeout allows
     "interrupted",  # the batch got a stop request
     "error",  # could not be started, or the runner lost it
+    "pruned",  # a search stopped it, since others do better
 )
+SUCCESSES = frozenset({COMPLETED, PRUNED})  # the ends after which nothing is left to do
 
 
 PENDING, RUNNING = "pending", "running"  # of a job that has not ended

@@ -35,6 +35,7 @@ LABELS = "labels.json"  # in a batch's folder: the note and the tags that its us
 NOTICES = "notices.json"  # in a batch's folder: what its notifications reported
 REPORT = "report.html"  # in a batch's folder: the report on it
 SEARCH, BEST = "search.json", "best"  # in the folder of a search: view over its trials; a link to the best one
+RUNGS = "rungs.jsonl"  # in the folder of a search: which trials were pruned or promoted, and from what
 TRIAL = "trial.json"  # in the folder of a trial: what was suggested, and from what
 END = "ended.json"  # in a batch's folder: the exit code of its last run
 PLAN = "plan.json"  # in a batch's folder: its jobs and its run options

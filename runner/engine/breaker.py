@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runner.core import causes
 from runner.core.job import Job
-from runner.core.state import COMPLETED, FAILED, Finished, Record
+from runner.core.state import FAILED, SUCCESSES, Finished, Record
 from runner.core.text import shown
 from runner.disk.layout import JobPaths
 from runner.engine.policy import call_of
@@ -29,7 +29,7 @@ class Breaker:
         if not isinstance(record.state, Finished) or not self._limit:
             return None
         program = call_of(record.job)
-        if record.status == COMPLETED:
+        if record.status in SUCCESSES:
             self._alike.pop(program, None)
             return None
         outcome, signature = record.state.outcome, record.state.result.failure_signature

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
 
 from runner.core.causes import HOST_OOM
 from runner.core.job import Job, Plan
-from runner.core.state import COMPLETED, INTERRUPTED, Finished, Pending, Record, Running
+from runner.core.state import INTERRUPTED, PRUNED, SUCCESSES, Finished, Pending, Record, Running
 from runner.core.text import count, duration
 from runner.engine.adjustments import Adjustments
 from runner.engine.breaker import LEAST_JOBS, Breaker
@@ -27,7 +26,18 @@ from runner.engine.events import (
 )
 from runner.engine.policy import Again, after_others, delay_after, fails_for_all, uncounted
 from runner.engine.progress import Follower
-from runner.engine.protocols import Executor, FixedPlan, Handle, JobSource, Observer, Requests, StopRequests, Wait
+from runner.engine.protocols import (
+    Executor,
+    FixedPlan,
+    Handle,
+    How,
+    JobSource,
+    Observer,
+    PruningSource,
+    Requests,
+    StopRequests,
+    Wait,
+)
 from runner.engine.queue import Queue
 from runner.engine.requested import Requested
 
@@ -89,6 +99,8 @@ class _Batch:
         self._kept = kept
         self._clock = clock
         self._queue = Queue(source, kept, clock)
+        self._pruner = source if isinstance(source, PruningSource) else None
+        self._pruned: set[Handle] = set()
         self._lookahead = LOOKAHEAD if isinstance(source, FixedPlan) else 0  # another source is asked for the next only
         self._running: dict[Handle, Follower] = {}
         self._requested = Requested(plan.options, self._queue, self.records, kept, self._running, self._send)
@@ -220,7 +232,7 @@ class _Batch:
         if signals.drain_requested:
             self.stop_starting("only the running jobs were to be finished")
         for number in range(self._signals_obeyed, len(signals.received)):
-            how: Literal["stop", "kill"] = "stop" if number == 0 else "kill"
+            how: How = "stop" if number == 0 else "kill"
             for handle in self._running:
                 handle.stop(how)
             names = ", ".join(handle.job.name for handle in self._running) or "no job"
@@ -253,6 +265,7 @@ class _Batch:
                     self._end(record)
             elif look:
                 self._follow(handle.job, follower)
+                self._prune(handle)
         if look:
             self._next_look = self._clock() + TICK
             self._send(Tick())
@@ -272,6 +285,15 @@ class _Batch:
         if lines or follower.progress is not before:
             self._send(JobProgressed(job, follower.progress, lines))
 
+    def _prune(self, handle: Handle) -> None:
+        """Let a job save and leave that its source has seen enough of. One that has just been started cannot, yet."""
+        if self._pruner is None or handle in self._pruned or handle not in self._announced:
+            return
+        if reason := self._pruner.prunes(handle.job):
+            self._pruned.add(handle)
+            handle.stop("prune")
+            self._send(Notice(f"{handle.job.name} is pruned: {reason}."))
+
     def _end(self, record: Record) -> None:
         """Keep the record of a job that ended, and decide what follows from it."""
         name = record.job.name
@@ -284,6 +306,8 @@ class _Batch:
         self.records[name] = record
         self._send(JobEnded(record, again=again is not None))
         if again is None:
+            if record.status == PRUNED:  # it may be promoted, which is no retry
+                self._tries.pop(name, None)
             if not by_request:  # what the user stopped did not fail
                 self._count_failure(record)
             return
@@ -318,7 +342,7 @@ class _Batch:
 
     def _count_failure(self, record: Record) -> None:
         alike = self._breaker.take(record)
-        if record.status == COMPLETED or self._stopped:
+        if record.status in SUCCESSES or self._stopped:
             return
         self._failures += 1
         limit = self._options.failure_limit

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from runner.core.causes import COMMAND_LINE, GPU_OOM_FOREIGN, NEVER_RETRIED
 from runner.core.job import Job
 from runner.core.options import RETRY_CAUSES, RunOptions
-from runner.core.state import COMPLETED, INTERRUPTED, Finished, Outcome, Record
+from runner.core.state import INTERRUPTED, SUCCESSES, Finished, Outcome, Record
 from runner.core.text import duration
 
 LONGEST_DELAY = 600.0  # seconds
@@ -86,7 +86,7 @@ def fails_for_all(failed: Record, records: Iterable[Record]) -> bool:
 
 
 def _completed_now(record: Record) -> bool:
-    return isinstance(record.state, Finished) and record.status == COMPLETED and not record.cached
+    return isinstance(record.state, Finished) and record.status in SUCCESSES and not record.cached
 
 
 def _shape(job: Job) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from runner.core.job import Attempt, Job
 from runner.core.requests import Answer, Incoming
@@ -33,6 +33,10 @@ class Lease:
     """
 
 
+#: `stop`: save and leave; `prune`: the same, because a search has seen enough of the job; `kill`: end it now.
+How = Literal["stop", "prune", "kill"]
+
+
 class Handle(Protocol):
     """A job that was submitted, or adopted."""
 
@@ -56,8 +60,11 @@ class Handle(Protocol):
         Wait: it did not start, for a reason that will pass. The job is submitted again, and that counts as no attempt.
         """
 
-    def stop(self, how: Literal["stop", "kill"]) -> None:
-        """Ask the job to save and leave (`stop`), or end all its processes now (`kill`)."""
+    def stop(self, how: How) -> None:
+        """Ask the job to save and leave (`stop`, `prune`), or end all its processes now (`kill`).
+
+        One that was asked to leave by `prune` ends as `pruned`, which is a success.
+        """
 
 
 class Executor(Protocol):
@@ -80,15 +87,31 @@ class Executor(Protocol):
         """Return when something happens to a job, when the descriptor `wake` becomes readable, or after `seconds`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """A job that was pruned, to be started again: it continues from its checkpoint."""
+
+    job: Job
+
+
 class JobSource(Protocol):
     """Where jobs come from."""
 
-    def next(self, records: Mapping[str, Record]) -> Job | Wait | None:
+    def next(self, records: Mapping[str, Record]) -> Job | Promoted | Wait | None:
         """The next job, in view of all records so far; Wait: there will be one later; None: there are no more.
 
         It is asked for one job more than can run. A job that is not in the plan is added to the batch. No job may be
-        returned twice, but a source need not know which jobs are kept or adopted: the engine passes over them.
+        returned twice, but as Promoted. A source need not know which jobs are kept or adopted: the engine passes over
+        them.
         """
+
+
+@runtime_checkable
+class PruningSource(JobSource, Protocol):
+    """A source that ends some of its jobs early."""
+
+    def prunes(self, job: Job) -> str:
+        """Why this running job is to save and leave, as a phrase; empty as long as it may run. Asked at every look."""
 
 
 class StopRequests(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from runner.core.job import Job
 from runner.core.state import Record
-from runner.engine.protocols import JobSource, Wait
+from runner.engine.protocols import JobSource, Promoted, Wait
 
 
 class Queue:
@@ -62,6 +62,10 @@ class Queue:
             found = self._source.next(records)
             if isinstance(found, Wait):
                 return self._last.popleft() if self._last else found
+            if isinstance(found, Promoted):
+                self._skipped.discard(found.job.name)
+                self._drawn.add(found.job.name)
+                return found.job
             if found is None:
                 self._exhausted = True
             elif found.name in self._drawn:

@@ -15,7 +15,7 @@ from runner.core.gpu_labels import label
 from runner.core.job import Job
 from runner.core.options import RunOptions
 from runner.core.result import MOVES, QUARANTINE
-from runner.core.state import COMPLETED, FAILED, KILLED
+from runner.core.state import FAILED, KILLED, SUCCESSES
 from runner.core.text import count
 from runner.engine.protocols import Lease, Wait
 from runner.executors.sharing import Sharing
@@ -185,7 +185,7 @@ class Gpus:
         result, job = handle.ended_with, handle.job
         fault = None if result is None or result.status not in (FAILED, KILLED) else faults.of(result)
         if fault is None:
-            if result is not None and result.status == COMPLETED:
+            if result is not None and result.status in SUCCESSES:
                 self._quarantine.worked(granted.gpus)
             return
         self._quarantine.failed(job.name, granted.gpus, *fault)

@@ -9,13 +9,13 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from runner.core import clock
 from runner.core.job import Attempt, Job
 from runner.core.state import INTERRUPTED, Finished, Outcome, Record
 from runner.core.stopwatch import Stopwatch
-from runner.engine.protocols import Lease, Wait
+from runner.engine.protocols import How, Lease, Wait
 from runner.processes.signals import Signals
 
 
@@ -96,7 +96,7 @@ class Called:
         state = Finished(self.started_at, spent["end_time"], spent["duration_seconds"], self._outcome)
         return Record(self.job, state)
 
-    def stop(self, how: Literal["stop", "kill"]) -> None:
+    def stop(self, how: How) -> None:
         if self._outcome is None:  # not started: a job that runs gets the signal itself
             self._outcome = Outcome(INTERRUPTED, error="interrupted")
 

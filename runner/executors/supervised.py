@@ -9,7 +9,7 @@ import time
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from runner.core import clock
 from runner.core.gpu_labels import labels
@@ -20,7 +20,7 @@ from runner.core.state import COMPLETED, ERROR, Record
 from runner.disk import attempts, results, supervisor_file
 from runner.disk.place import Place
 from runner.disk.supervisor_file import SupervisorRecord
-from runner.engine.protocols import Wait
+from runner.engine.protocols import How, Wait
 from runner.executors.guard import Guard
 from runner.executors.patience import Patience
 from runner.executors.spawner import Starter
@@ -40,9 +40,9 @@ def latest_end(options: RunOptions, now: float) -> float | None:
     return None if options.timeout is None else now + options.timeout + patience_after(options, "stop")
 
 
-def patience_after(options: RunOptions, how: Literal["stop", "kill"]) -> float:
+def patience_after(options: RunOptions, how: How) -> float:
     """Seconds after which the end of a job that got a stop request must have been recorded by its supervisor."""
-    return (sum(options.grace) if how == "stop" else options.grace[2]) + SLACK
+    return (options.grace[2] if how == "kill" else sum(options.grace)) + SLACK
 
 
 def thread_limits(job: Job, options: RunOptions) -> dict[str, str]:
@@ -255,10 +255,10 @@ class Supervised:
         self._unwritten = results.write_result(self.job, result)
         return result
 
-    def stop(self, how: Literal["stop", "kill"]) -> None:
-        """Request that the job saves and leaves (`stop`), or end its whole tree now (`kill`)."""
+    def stop(self, how: How) -> None:
+        """Request that the job saves and leaves (`stop`, `prune`), or end its whole tree now (`kill`)."""
         self._overdue_at = time.monotonic() + patience_after(self._options, how)
-        self._process.send((messages.STOP if how == "stop" else messages.KILL) + b"\n")
+        self._process.send(messages.COMMANDS[how] + b"\n")
 
     def enforce(self) -> None:
         """Kill a supervisor that is late; `read_events` will then notice its end. One that stays is given up."""
@@ -318,9 +318,9 @@ class Adopted:
             results.write_result(self.job, result)
         return results.record(self.job, result)
 
-    def stop(self, how: Literal["stop", "kill"]) -> None:
+    def stop(self, how: How) -> None:
         self._overdue_at = time.monotonic() + patience_after(self._options, how)
-        self._signal(signal.SIGTERM if how == "stop" else Signals.AT_ONCE)
+        self._signal(Signals.AT_ONCE if how == "kill" else signal.SIGTERM)
 
     def enforce(self) -> None:
         if self._overdue_at is not None and time.monotonic() > self._overdue_at:

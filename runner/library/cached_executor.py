@@ -6,7 +6,6 @@ import os
 import select
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
 
 from runner.core.job import Attempt, Job
 from runner.core.options import RunOptions
@@ -14,7 +13,7 @@ from runner.core.state import COMPLETED, ERROR, FAILED, INTERRUPTED, Finished, O
 from runner.disk import atomic, attempts, layout
 from runner.disk.lock import Held
 from runner.disk.place import Place
-from runner.engine.protocols import Executor, Handle, Lease, Wait
+from runner.engine.protocols import Executor, Handle, How, Lease, Wait
 from runner.executors.supervised import Adopted, adopt
 from runner.library import cache
 from runner.library.cache import CachePolicy, Hit, Key, Miss
@@ -58,7 +57,7 @@ class CachedJob:
             self.lock.release()
             self.lock = None
 
-    def stop(self, how: Literal["stop", "kill"]) -> None:
+    def stop(self, how: How) -> None:
         if self.inner is not None:
             self.inner.stop(how)
         elif not self.done():

@@ -174,6 +174,7 @@ class BatchState:
         name = record.job.name
         self.records[name] = record
         self.since[name] = self._clock()
+        self._ended.discard(name)  # a pruned one was promoted
         self.reasons.pop(name, None)
         self.progress.pop(name, None)  # of an earlier attempt
         self._trained.pop(name, None)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from runner.core.job import Plan
 from runner.core.program import offered
-from runner.core.state import COMPLETED, INTERRUPTED, PENDING, RUNNING, Record, Running
+from runner.core.state import COMPLETED, INTERRUPTED, PENDING, PRUNED, RUNNING, Record, Running
 from runner.core.text import plain
 from runner.engine.events import BatchEnded, BatchStarted, Event
 from runner.observers import live_table
@@ -25,7 +25,7 @@ from runner.reports.columns import GAP, Column
 from runner.reports.ending import BAD, BEST, GOOD, WARNED
 
 REFRESH = 0.25  # seconds between two drawings
-STYLES = {RUNNING: "bold cyan", COMPLETED: "green", PENDING: "dim", INTERRUPTED: "yellow"}
+STYLES = {RUNNING: "bold cyan", COMPLETED: "green", PRUNED: "dim green", PENDING: "dim", INTERRUPTED: "yellow"}
 REST = "bright_black"  # of a bar
 WARNED_STYLE = "yellow"  # a job with a warning, such as a loss that is NaN
 LINE_STYLES = {BAD: "red", GOOD: "green", BEST: "bold green", WARNED: WARNED_STYLE}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from runner.core.state import COMPLETED, PENDING, RUNNING, Finished, Record, Running
+from runner.core.state import COMPLETED, PENDING, PRUNED, RUNNING, SUCCESSES, Finished, Record, Running
 from runner.core.text import count, duration, plain
 from runner.observers.batch_state import NO_PROGRESS, BatchState
 from runner.reports import best
@@ -16,7 +16,8 @@ BAR = ""  # the heading of the bars
 LEAST_BAR, GOOD_BAR, MOST_BAR, MOST_BATCH_BAR = 7, 10, 20, 30
 NARROW = 70  # columns; on a narrower screen a bar can be shorter than a good one
 LEAST_KEY, LEAST_STATE, MOST_STATE = 8, 11, 40
-RANK = {RUNNING: 0, COMPLETED: 2, PENDING: 3}  # what is shown first when there are too many; failed ones are 1
+#: What is shown first when there are too many; failed ones are 1.
+RANK = {RUNNING: 0, COMPLETED: 2, PRUNED: 2, PENDING: 3}
 
 
 def table(state: BatchState, names: Sequence[str], width: int) -> Fitted:
@@ -46,7 +47,8 @@ def fractions(state: BatchState, names: Sequence[str]) -> list[float | None]:
 def caption(state: BatchState, hidden: Sequence[Record]) -> str:
     """`3 of 12 jobs ended (1 failed), 2 min 03 s, about 5 min to go`, and what is not in the table."""
     rest = state.remaining()
-    failed = sum(isinstance(record.state, Finished) and record.status != COMPLETED for record in state.records.values())
+    ended = [record.status for record in state.records.values() if isinstance(record.state, Finished)]
+    failed = sum(status not in SUCCESSES for status in ended)
     bad = f" ({failed} not completed)" if failed else ""
     text = f"{state.ended} of {count(state.total, 'job')} ended{bad}, {duration(state.elapsed)}"
     text += f", about {duration(rest)} to go" if rest is not None else ""

@@ -19,7 +19,7 @@ from pathlib import Path
 from runner.core import clock, program, redact
 from runner.core.options import CONTINUE
 from runner.core.printing import say
-from runner.core.state import COMPLETED, INTERRUPTED, PENDING, Finished, Record
+from runner.core.state import COMPLETED, INTERRUPTED, PENDING, SUCCESSES, Finished, Record
 from runner.core.text import count, listed
 from runner.engine.events import BatchEnded, BatchStarted, Event, JobEnded, JobProgressed, Tick
 from runner.notify import choices, message, settings
@@ -62,7 +62,7 @@ class Notify:
         match event:
             case BatchStarted():
                 self._start(event)
-            case JobEnded(record, again) if not again and record.status not in (COMPLETED, INTERRUPTED):
+            case JobEnded(record, again) if not again and record.status not in (*SUCCESSES, INTERRUPTED):
                 self._send(self._failed(record), ring=not record.cached)
             case JobEnded(record) if self._reports_best and record.status == COMPLETED:
                 self._compare(record)
@@ -126,8 +126,8 @@ class Notify:
             self._send(message.Event(message.BEST, named, said, bad=False), ring=False)
 
     def _end(self, event: BatchEnded) -> None:
-        left = [record.job.name for record in event.records if record.status != COMPLETED]
-        failed = any(record.status not in (COMPLETED, INTERRUPTED, PENDING) for record in event.records)
+        left = [record.job.name for record in event.records if record.status not in SUCCESSES]
+        failed = any(record.status not in (*SUCCESSES, INTERRUPTED, PENDING) for record in event.records)
         bad = failed or (bool(left) and event.stopped != INTERRUPTED)  # who presses Ctrl+C knows of it
         title = f"{len(left)} of {count(len(event.records), 'job')} did not complete" if left else "all completed"
         text = terminal.total(event.records, self._state.elapsed)

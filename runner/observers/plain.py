@@ -10,7 +10,7 @@ from typing import TextIO
 from runner.core.job import Plan
 from runner.core.printing import say, silence
 from runner.core.program import pasted
-from runner.core.state import COMPLETED, Record
+from runner.core.state import SUCCESSES, Record
 from runner.core.text import ascii_signs, count, duration, shown
 from runner.disk.layout import JobPaths
 from runner.engine.events import (
@@ -122,7 +122,7 @@ class Lines:
         self._print(f"[{self.state.number(name)}/{self.state.total}] {name}: started, {follow}")
 
     def _print_end(self, record: Record, *, again: bool) -> None:
-        if not self._brief or record.status != COMPLETED or record.warnings:
+        if not self._brief or record.status not in SUCCESSES or record.warnings:
             number = "" if again else f"[{self.state.ended}/{self.state.total}] "
             self._print(f"{number}{terminal.headline(record)}", warning=bool(record.warnings))
 

@@ -87,8 +87,8 @@ def written(values: Mapping[str, Any], suffix: str, line: str) -> bytes:
 
 def record(search: Search, number: int, params: Mapping[str, Any], known: Sequence[Trial]) -> bytes:
     """trial.json: what was suggested, and all that the suggestion depends on."""
-    told = [{"number": one.number, "params": dict(one.params), "state": one.state, "value": one.value}
-            for one in known]  # fmt: skip
+    told = [{"number": one.number, "params": dict(one.params), "state": one.state, "value": one.value,
+             **({} if one.at is None else {"at": one.at})} for one in known]  # fmt: skip
     return atomic.json_bytes(
         {"schema": SCHEMA, "number": number, "params": dict(params), "search": search.to_json(), "known": told}
     )

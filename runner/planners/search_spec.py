@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from runner.core.errors import did_you_mean
+from runner.core.fields import is_number
 from runner.core.text import seconds as text_seconds
-from runner.search.space import CHOICE, GOALS, INT, KINDS, LOG, SAMPLERS, Range, Search
+from runner.search.space import ASHA, CHOICE, GOALS, INT, KINDS, LOG, MEDIAN, NONE, PRUNERS, SAMPLERS, Range, Search
 
 Number: TypeAlias = int | float
 Whole: TypeAlias = int
@@ -56,6 +57,24 @@ class Section(BaseModel):
     time: Annotated[str | int | float | None, Field(description="after which no further trial is started: 8h, 30m")] = (
         None
     )
+    pruner: Annotated[
+        Literal["none", "median", "asha"], Field(description="what stops trials early that do worse than others")
+    ] = "none"
+    min_resource: Annotated[
+        float | None, Field(gt=0, description="iterations before which no trial is stopped; the first rung of asha")
+    ] = None
+    max_resource: Annotated[float | None, Field(gt=0, description="iterations of a whole training; asha needs it")] = (
+        None
+    )
+    reduction_factor: Annotated[int, Field(ge=2, description="of asha: one trial of so many goes on at a rung")] = 3
+    promote: Annotated[
+        bool, Field(description="of asha: each trial stops at its rung, and is resumed once it is among the best")
+    ] = False
+    resource: Annotated[
+        str | None, Field(description="key of metrics.jsonl that is counted instead of the iteration, such as tokens")
+    ] = None
+    confirm: Annotated[int, Field(ge=0, description="how many of the best are run again with other seeds")] = 0
+    confirm_seeds: Annotated[int, Field(ge=1, description="how many other seeds each of these gets")] = 3
 
 
 OPTIONS = tuple(Section.model_fields)
@@ -123,18 +142,39 @@ def _limits(kind: str, of: list[Any]) -> Iterator[str]:
 def _options(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if not isinstance(given.get("metric"), str):
         yield "metric", "must name the metric that trials are compared by, such as val_loss"
-    for key, words in (("goal", GOALS), ("sampler", SAMPLERS)):
+    for key, words in (("goal", GOALS), ("sampler", SAMPLERS), ("pruner", PRUNERS)):
         if key in given and given[key] not in words:
             yield key, f"must be one of {', '.join(words)}, not {given[key]!r}"
-    for key, least in (("trials", 1), ("seed", 0)):
+    for key, least in (("trials", 1), ("seed", 0), ("reduction_factor", 2), ("confirm", 0), ("confirm_seeds", 1)):
         value = given.get(key, least)
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             yield key, f"must be a whole number from {least} on, not {value!r}"
     if "time" in given and not 0 < (text_seconds(str(given["time"])) or 0) < math.inf:
         yield "time", f"{given['time']!r} is not a time above 0, such as 90 (seconds), 30m, 2h or 1d"
+    yield from _pruning(given)
     queue = given.get("enqueue", [])
     if not isinstance(queue, list) or not all(isinstance(one, dict) for one in queue):
         yield "enqueue", f"must be a list of settings, such as [{{lr: 0.001}}], not {queue!r}"
+
+
+def _pruning(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key in ("min_resource", "max_resource"):
+        if key in given and not (is_number(given[key]) and 0 < given[key] < math.inf):
+            yield key, f"must be a number above 0, not {given[key]!r}"
+            return
+    pruner = given.get("pruner", NONE)
+    needed = {ASHA: ("min_resource", "max_resource"), MEDIAN: ("min_resource",)}.get(pruner, ())
+    for key in needed:
+        if key not in given:
+            what = "at which trials are compared first" if key == "min_resource" else "of a whole training"
+            yield key, f"pruner {pruner} needs the iterations {what}, such as {key}: 100"
+    low, high = given.get("min_resource"), given.get("max_resource")
+    if low is not None and high is not None and low >= high:
+        yield "min_resource", f"must be below max_resource, but {low!r} is not below {high!r}"
+    if not isinstance(given.get("promote", False), bool):
+        yield "promote", f"must be true or false, not {given['promote']!r}"
+    elif given.get("promote") and pruner != ASHA:
+        yield "promote", "is for pruner: asha; add that, or remove it"
 
 
 def _together(given: Mapping[str, Any], ranges: Mapping[str, Range]) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from runner.core.job import Job, Plan
-from runner.core.state import COMPLETED, INTERRUPTED, PENDING, RUNNING, Record
+from runner.core.state import COMPLETED, INTERRUPTED, PENDING, RUNNING, SUCCESSES, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def _stays(record: Record, what: What) -> bool:
         return True
     if record.status == RUNNING:  # on another host: it must not be started a second time
         return True
-    if record.status == COMPLETED:
+    if record.status in SUCCESSES:
         return not what.again
     return what.only not in (None, kind_of(record.status))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from runner.core import program
 from runner.core.job import Plan
-from runner.core.state import COMPLETED, PENDING, Finished, Record
+from runner.core.state import COMPLETED, PENDING, PRUNED, Finished, Record
 from runner.core.text import count, duration, plain
 from runner.reports import best, columns
 from runner.reports.columns import GAP, Column, least_name
@@ -21,7 +21,7 @@ LEAST_KEY = 6  # to which a heading of a setting is cut
 SETTING = 20  # the rank from which on columns are settings of such configs
 WIDE = 120  # columns of a file or a pipe that are filled with such settings
 SWEEP = "comparison"  # the listing of a sweep: its varied keys are what it is about
-BEST, GOOD, WARNED, BAD, LEFT = "★", "✓", "!", "✗", "-"
+BEST, GOOD, WARNED, BAD, LEFT, CUT = "★", "✓", "!", "✗", "-", "–"
 
 
 def ending(
@@ -150,7 +150,7 @@ def _mark(record: Record, *, is_best: bool) -> str:
     if not isinstance(record.state, Finished):
         return LEFT
     if record.status != COMPLETED:
-        return BAD
+        return CUT if record.status == PRUNED else BAD
     return WARNED if record.warnings else BEST if is_best else GOOD
 
 

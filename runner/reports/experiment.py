@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runner.core.job import Plan
-from runner.core.state import COMPLETED, FAILED, INTERRUPTED, PENDING, Finished, Record, Running
+from runner.core.state import COMPLETED, FAILED, INTERRUPTED, PENDING, PRUNED, Finished, Record, Running
 from runner.disk.layout import EXPERIMENT
 
 SCHEMA = 1
@@ -39,6 +39,10 @@ def experiment(plan: Plan, records: Sequence[Record], timestamp: str) -> dict[st
     }
 
 
+#: How a run ended -> its status; one that was interrupted is still pending.
+_WORDS = {COMPLETED: COMPLETED, PRUNED: PRUNED, INTERRUPTED: PENDING}
+
+
 def _run(record: Record) -> dict[str, Any]:
     """One run; `status` has the four words of a sweep, `outcome` is the exact status at its end."""
     entry: dict[str, Any] = {
@@ -57,8 +61,8 @@ def _run(record: Record) -> dict[str, Any]:
         entry["started_at"] = record.state.started_at
     elif isinstance(record.state, Finished):
         outcome, completed = record.state.outcome, record.status == COMPLETED
-        entry |= {  # an interrupted run is still pending
-            "status": COMPLETED if completed else PENDING if record.status == INTERRUPTED else FAILED,
+        entry |= {
+            "status": _WORDS.get(record.status, FAILED),
             "started_at": record.state.started_at,
             "completed_at": record.state.ended_at,
             "return_code": outcome.exit_code,

@@ -1,16 +1,23 @@
-"""search.json: the trials of a search, the best first. Pure."""
+"""search.json: the trials of a search, the best first, and what pruning saved. Made from records alone."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from runner.core.job import Plan
-from runner.core.state import COMPLETED, INTERRUPTED, Finished, Record
+from runner.core.result import Result
+from runner.core.state import COMPLETED, INTERRUPTED, PRUNED, SUCCESSES, Finished, Record
+from runner.core.text import count, duration
+from runner.disk import rungs_file
 from runner.disk.layout import SEARCH
-from runner.output.names import canonical
+from runner.output.names import IGNORED, canonical
 from runner.planners.search import of, params_of
+from runner.search import space
+from runner.search.pruning import Event, Rungs
+from runner.search.space import NONE, Search
 
 SCHEMA = 1
 
@@ -41,22 +48,38 @@ def reached(record: Record, metric: str, goal: str) -> float | None:
     return min(found) if goal == "min" else max(found)
 
 
+def events(root: Path) -> Iterator[Event]:
+    """What happened at the rungs of a search; none without a pruner."""
+    for record in rungs_file.read(root):
+        try:
+            yield Event.from_json(record)
+        except ValueError:
+            continue
+
+
+def without_metric(search: Search, records: Mapping[str, Record]) -> str:
+    """The sentence on a metric that no trial which completed has; empty if one has it, or none completed."""
+    done = [record for record in records.values() if record.status == COMPLETED]
+    if not done or any(reached(record, search.metric, search.goal) is not None for record in done):
+        return ""
+    assert isinstance(done[0].state, Finished)
+    result: Result = done[0].state.result
+    names = dict.fromkeys((*result.final_metrics, *result.best_metrics))
+    has = ", ".join(one for one in names if one not in IGNORED) or "none"
+    return f"{done[0].job.name}: does not report the metric {search.metric!r}; it has {has}; correct search.metric"
+
+
 def search_of(plan: Plan, records: Sequence[Record]) -> dict[str, Any]:
-    """The trials with their values: those with the best first, then those without, in their order."""
+    """The trials with their values: completed ones, the best first, then pruned ones, then those without a value."""
     search = of(plan)
     assert search is not None
-    trials: list[dict[str, Any]] = [
-        {
-            "name": record.job.name,
-            "status": record.status,
-            "value": reached(record, search.metric, search.goal),
-            "params": params_of(record.job, search),
-        }
-        for record in records
-    ]
+    rungs = Rungs(search, events(plan.root) if search.pruner != NONE else ())
+    of_trials = [record for record in records if space.number(record.job.name) is not None]
+    trials = [_entry(record, search, rungs) for record in of_trials]
     sign = 1 if search.goal == "min" else -1
-    ordered = sorted(trials, key=lambda one: (one["value"] is None, sign * (one["value"] or 0.0)))
-    ended = [record for record in records if isinstance(record.state, Finished) and record.status != INTERRUPTED]
+    ordered = sorted(trials, key=lambda one: _place(one, sign))
+    ended = [record for record in of_trials if isinstance(record.state, Finished) and record.status != INTERRUPTED]
+    best = ordered[0] if ordered and ordered[0]["status"] == COMPLETED and ordered[0]["value"] is not None else None
     return {
         "metric": search.metric,
         "goal": search.goal,
@@ -64,7 +87,67 @@ def search_of(plan: Plan, records: Sequence[Record]) -> dict[str, Any]:
         "seed": search.seed,
         "trials": search.most,
         "evaluated": len(ended),
-        "failed": sum(record.status != COMPLETED for record in ended),
-        "best": ordered[0] if ordered and ordered[0]["value"] is not None else None,
+        "failed": sum(record.status not in SUCCESSES for record in ended),
+        **({} if search.pruner == NONE else _pruned(search, ended, rungs)),
+        "best": best,
         "ordered": ordered,
     }
+
+
+def _entry(record: Record, search: Search, rungs: Rungs) -> dict[str, Any]:
+    value = reached(record, search.metric, search.goal)
+    entry = {"name": record.job.name, "status": record.status, "value": value,
+             "params": params_of(record.job, search)}  # fmt: skip
+    if record.status == PRUNED and (event := rungs.stopped_at(space.number(record.job.name) or 0)) is not None:
+        entry |= {"value": event.value, "stopped_at": event.level}
+    return entry
+
+
+def _place(entry: Mapping[str, Any], sign: int) -> tuple[float, ...]:
+    """The sort key of a trial: of pruned ones those that got further first."""
+    if entry["value"] is None:
+        return (2,)
+    value = sign * entry["value"]
+    return (0, value) if entry["status"] == COMPLETED else (1, -(entry.get("stopped_at") or 0), value)
+
+
+def _pruned(search: Search, ended: Sequence[Record], rungs: Rungs) -> dict[str, Any]:
+    """How many trials were pruned, and what that saved: of the resource that all would have taken in full."""
+    used = {record.job.name: rungs.used.get(space.number(record.job.name) or 0) for record in ended}
+    whole = search.max_resource or max((one for one in used.values() if one), default=0.0)
+    taken = sum(whole if one is None else min(one, whole) for one in used.values())
+    return {
+        "pruner": search.pruner,
+        "pruned": sum(record.status == PRUNED for record in ended),
+        "saved": round(1 - taken / (whole * len(used)), 4) if whole and used else 0.0,
+        "rungs": rungs.table(),
+    }
+
+
+def closing(found: Mapping[str, Any], records: Sequence[Record]) -> list[str]:
+    """What a search found: a sentence, and a line for each rung where trials stopped."""
+    best = found["best"]
+    if best is None:
+        return [f"Search: {count(found['evaluated'], 'trial')} evaluated, and none has a value of {found['metric']}."]
+    settings = ", ".join(f"{key} {_number(value)}" for key, value in best["params"].items())
+    failed = f", {found['failed']} failed" if found["failed"] else ""
+    if found.get("pruned"):
+        failed += f", pruned {found['pruned']}, saved {found['saved']:.0%} of the iterations".replace("%", " %")
+    took = duration(sum(one.state.seconds for one in records if isinstance(one.state, Finished)))
+    first = f"Search: evaluated {found['evaluated']}{failed} in {took} of training"
+    what = f"best is {best['name']} with {found['metric']} {_number(best['value'])} ({settings})."
+    return [f"{first}; {what}", *rung_lines(found)]
+
+
+def rung_lines(found: Mapping[str, Any]) -> list[str]:
+    """`rung at 100: 9 trials, 6 stopped there, best 0.31`"""
+    return [
+        f"  rung at {_number(rung['resource'])}: {count(rung['trials'], 'trial')}, {rung['stopped']} stopped there, "
+        f"best {_number(rung['best'])}"
+        for rung in found.get("rungs", ())
+        if rung["stopped"] or found["pruner"] == space.ASHA
+    ]
+
+
+def _number(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from runner.core.fields import is_number
-from runner.core.state import COMPLETED, INTERRUPTED, PENDING, RUNNING, UNREADABLE
+from runner.core.state import COMPLETED, INTERRUPTED, PENDING, RUNNING, SUCCESSES, UNREADABLE
 from runner.core.text import duration, plain
 from runner.output import names
 from runner.reports.best import compared_by
@@ -205,7 +205,7 @@ def batch_state(states: Sequence[str], *, locked: bool, left: bool) -> str:
         return RUNNING
     if RUNNING in states:
         return WITHOUT_RUNNER
-    if all(state == COMPLETED for state in states):
+    if all(state in SUCCESSES for state in states):
         return "done"
     if left:
         return "dead"

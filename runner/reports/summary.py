@@ -15,6 +15,7 @@ from runner.core.state import (
     INTERRUPTED,
     KILLED,
     PENDING,
+    PRUNED,
     RUNNING,
     STALLED,
     TIMEOUT,
@@ -40,10 +41,14 @@ class SummaryView:
 
 
 def counts(records: Iterable[Record]) -> dict[str, int]:
-    """The number of jobs by their ends. `failed` ran and did not succeed; `errors` could not start, or were lost."""
+    """The number of jobs by their ends; `pruned` only where there are any.
+
+    `failed` ran and did not succeed; `errors` could not start, or were lost.
+    """
     by_status = Counter(record.status for record in records)
     return {
         "completed": by_status[COMPLETED],
+        **({"pruned": by_status[PRUNED]} if by_status[PRUNED] else {}),
         "failed": sum(by_status[status] for status in (FAILED, KILLED, TIMEOUT, STALLED)),
         "errors": by_status[ERROR],
         "interrupted": by_status[INTERRUPTED],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runner.core import program, redact
 from runner.core.job import Job, Plan
-from runner.core.state import COMPLETED, Finished, Record
+from runner.core.state import COMPLETED, SUCCESSES, Finished, Record
 from runner.core.text import count, duration, listed, plain, shown, size, width_of
 from runner.disk.layout import BatchPaths
 from runner.disk.results import running_elsewhere
@@ -126,7 +126,7 @@ def report(
     below += best_jobs(records, settings)
     below += gpu_memory.gain_lines(records)
     below += [total(records, seconds), f"Summary: {shown(BatchPaths(plan.root).summary)}"]
-    if any(record.status != COMPLETED for record in records):
+    if any(record.status not in SUCCESSES for record in records):
         below.append(f"Resume:  {program.resume_command(plan.root)}")
     if len(records) < 2:
         good = [record for record in records if record.status == COMPLETED and not record.warnings]
@@ -159,7 +159,7 @@ def _failed(plan: Plan, records: Sequence[Record]) -> list[str]:
     """Each job that did not complete: its cause, the command that ran, its logs, and how to run it again."""
     lines = []
     for record in records:
-        if not isinstance(record.state, Finished) or record.status == COMPLETED:
+        if not isinstance(record.state, Finished) or record.status in SUCCESSES:
             continue
         job = record.job
         ran = record.state.result.command or tuple(redact.argv(job.argv, job.not_secret))

@@ -1,1 +1,1 @@
-"""Which settings a trial of a search gets, from what earlier trials reached. Knows no job and no file."""
+"""Which settings a trial of a search gets, and which trials end early, from what is known. Knows no job."""

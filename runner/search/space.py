@@ -9,7 +9,8 @@ from typing import Any, Self
 
 LOG, FLOAT, INT, CHOICE = KINDS = ("log", "float", "int", "choice")
 SAMPLERS, GOALS = ("random", "grid", "tpe"), ("min", "max")
-COMPLETE, FAIL, RUNNING = "complete", "fail", "running"  # of a trial, as a sampler sees it
+PRUNERS = NONE, MEDIAN, ASHA = ("none", "median", "asha")
+COMPLETE, FAIL, RUNNING, PRUNED = "complete", "fail", "running", "pruned"  # of a trial, as a sampler sees it
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,11 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """The section `search` of a spec. `time` is in seconds, None: no limit."""
+    """The section `search` of a spec. `time` is in seconds, None: no limit.
+
+    `resource` is the key of a row of metrics that `min_resource` and `max_resource` count; empty: the iteration.
+    `confirm` of the best trials are run again, each with `confirm_seeds` other seeds.
+    """
 
     ranges: Mapping[str, Range]
     metric: str
@@ -70,6 +75,14 @@ class Search:
     seed: int = 0
     enqueue: tuple[Mapping[str, Any], ...] = ()
     time: float | None = None
+    pruner: str = NONE
+    min_resource: float = 0.0
+    max_resource: float | None = None
+    reduction_factor: int = 3
+    promote: bool = False
+    resource: str = ""
+    confirm: int = 0
+    confirm_seeds: int = 3
 
     @property
     def most(self) -> int:
@@ -94,14 +107,21 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What is known of a trial. `value` is None unless it completed."""
+    """What is known of a trial. `value` is None unless it completed, or was pruned; then `at` is where."""
 
     number: int
     params: Mapping[str, Any]
     state: str = RUNNING
     value: float | None = None
+    at: float | None = None
 
 
 def name(number: int) -> str:
     """The name of a trial's job."""
     return f"trial_{number:04d}"
+
+
+def number(job: str) -> int | None:
+    """The number of the trial with this name; None for another job."""
+    digits = job.removeprefix("trial_")
+    return int(digits) if job != digits and digits.isdecimal() and name(int(digits)) == job else None

@@ -11,10 +11,11 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import TrialState
 
-from runner.search.space import CHOICE, COMPLETE, FAIL, INT, LOG, RUNNING, Range, Search, Trial
+from runner.search.space import CHOICE, COMPLETE, FAIL, INT, LOG, PRUNED, RUNNING, Range, Search, Trial
 from runner.search.suggest import inside, seed_of
 
-_STATES = {COMPLETE: TrialState.COMPLETE, FAIL: TrialState.FAIL, RUNNING: TrialState.RUNNING}
+_STATES = {COMPLETE: TrialState.COMPLETE, FAIL: TrialState.FAIL, RUNNING: TrialState.RUNNING,
+           PRUNED: TrialState.PRUNED}  # fmt: skip
 
 
 def suggest(search: Search, number: int, known: Sequence[Trial]) -> dict[str, Any]:
@@ -34,8 +35,12 @@ def suggest(search: Search, number: int, known: Sequence[Trial]) -> dict[str, An
 
 def _add(study: optuna.Study, search: Search, space: dict[str, BaseDistribution], trial: Trial) -> None:
     params = {key: _to_optuna(one, trial.params[key]) for key, one in search.ranges.items()}
-    state = _STATES[trial.state]
-    study.add_trial(optuna.trial.create_trial(state=state, value=trial.value, params=params, distributions=space))
+    value = None if trial.state == PRUNED else trial.value
+    values = {} if trial.state != PRUNED or trial.value is None else {int(trial.at or 0): trial.value}
+    made = optuna.trial.create_trial(
+        state=_STATES[trial.state], value=value, params=params, distributions=space, intermediate_values=values
+    )
+    study.add_trial(made)
 
 
 def _distribution(one: Range) -> BaseDistribution:

@@ -1,8 +1,9 @@
 """Own one job: start it, read its output, stop it on request or when the engine is gone, record how it ended.
 
 A program of its own, started as `python -I -S runner/supervisor/__main__.py`. Standard input is the control pipe: its
-first line is the request as JSON, later lines are `stop` or `kill`, and its end means that the engine is gone. Standard
-output carries events, a JSON object a line. The result is written before the program ends. Knows nothing of batches.
+first line is the request as JSON, later lines are `stop`, `prune` or `kill`, and its end means that the engine is gone.
+Standard output carries events, a JSON object a line. The result is written before the program ends. Knows nothing of
+batches.
 """
 
 from __future__ import annotations
@@ -172,7 +173,7 @@ def explained(
 ) -> tuple[Result, str]:
     """The result with the job's own explanation of its end, and the job's traceback."""
     result = result_of(request, times, end, sentence, streams, output)
-    if end.status == "completed":
+    if end.status in ("completed", "pruned"):
         return result, ""
     try:
         from runner.supervisor import explanation  # of a job that did not complete: others do not wait for its import

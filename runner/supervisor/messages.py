@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, Final
 
-STOP, KILL = b"stop", b"kill"  # commands after a request on the control pipe: save and leave; end everything now
+#: Commands after a request on the control pipe: save and leave; the same, for a search; end everything now.
+STOP, PRUNE, KILL = b"stop", b"prune", b"kill"
+COMMANDS = {"stop": STOP, "prune": PRUNE, "kill": KILL}
 
 
 class Request:

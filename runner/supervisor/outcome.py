@@ -73,7 +73,7 @@ def _reason(end: Ending, request: Request) -> str | None:
     if end.diverged:
         return "stopped by --on_nan stop"
     match end.status:
-        case "completed" | "error":
+        case "completed" | "error" | "pruned":
             return None
         case "timeout":
             return f"stopped after {request.timeout:g} s, the limit of --timeout"

@@ -15,7 +15,7 @@ from runner.supervisor import witness
 from runner.supervisor.control_pipe import GONE, ControlPipe
 from runner.supervisor.escalation import INTERRUPT, KILL, StopEscalation
 from runner.supervisor.messages import KILL as KILL_COMMAND
-from runner.supervisor.messages import Request
+from runner.supervisor.messages import PRUNE, Request
 from runner.supervisor.spawn import exit_descriptor
 from runner.supervisor.streams import Streams
 
@@ -119,7 +119,8 @@ class Watch:
         for command in commands:
             if command == GONE and self._keep_running:
                 continue
-            self._stop("interrupted", KILL if command == KILL_COMMAND else INTERRUPT)
+            because = "pruned" if command == PRUNE else "interrupted"
+            self._stop(because, KILL if command == KILL_COMMAND else INTERRUPT)
 
     def _stop(self, because: str, level: int) -> None:
         self.because = self.because or because

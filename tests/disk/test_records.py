@@ -83,7 +83,7 @@ def test_document_and_code_name_the_same_keys_of_a_plan(ran: Workspace) -> None:
 def test_document_and_code_name_the_same_statuses() -> None:
     from runner.core import state
 
-    names = ("COMPLETED", "FAILED", "KILLED", "TIMEOUT", "STALLED", "INTERRUPTED", "ERROR")
+    names = ("COMPLETED", "FAILED", "KILLED", "TIMEOUT", "STALLED", "INTERRUPTED", "ERROR", "PRUNED")
     statuses = {getattr(state, name) for name in names}
     text = (PROJECT / "docs" / "file-formats.md").read_text()
     table = text.split("| status | meaning |\n")[1].split("\n\n")[0]
@@ -275,5 +275,5 @@ def test_document_and_code_name_the_same_keys_of_an_experiment(work: Workspace) 
     prepare(work).run("--exp", "specs/s.yaml", *SCRIPT, "--limit", 1, code=0)
     found = json.loads((work.batch / "experiment.json").read_text())
     text = (PROJECT / "docs" / "file-formats.md").read_text().split("## Files of a sweep\n")[1].split("\nA sweep in")[0]
-    named = set(re.findall(r"`(\w+)`", text)) - {"run_000", "pending", "running", "completed", "failed"}
+    named = set(re.findall(r"`(\w+)`", text)) - {"run_000", "pending", "running", "completed", "failed", "pruned"}
     assert set(found) | set(found["runs"][0]) == named

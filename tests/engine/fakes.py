@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 from runner.core.causes import GPU_OOM
 from runner.core.job import Attempt, Job
 from runner.core.requests import AddJobs, Answer, Incoming, MoveJobs, Request, SkipJobs, StopJobs
 from runner.core.result import GPU_JOBS_AT_ONCE, Result
-from runner.core.state import COMPLETED, ERROR, FAILED, INTERRUPTED, PENDING, Finished, Outcome, Record, Running
+from runner.core.state import (
+    COMPLETED,
+    ERROR,
+    FAILED,
+    INTERRUPTED,
+    PENDING,
+    PRUNED,
+    Finished,
+    Outcome,
+    Record,
+    Running,
+)
 from runner.engine.events import (
     BatchEnded,
     Event,
@@ -21,7 +31,7 @@ from runner.engine.events import (
     JobWaiting,
     Notice,
 )
-from runner.engine.protocols import Lease, Wait
+from runner.engine.protocols import How, Lease, Wait
 
 FOREVER = float("inf")
 NOWHERE = Path("/nonexistent")
@@ -86,9 +96,10 @@ class FakeHandle:
             state = Finished("", "", 1.0, Outcome(FAILED, 1, cause=GPU_OOM, cause_sure=True), result)
         return Record(self.job, state, self.attempt.number)
 
-    def stop(self, how: Literal["stop", "kill"]) -> None:
+    def stop(self, how: How) -> None:
         if how == "kill" or not self._stubborn:
-            self._status, self.ends_at = INTERRUPTED, self._clock()  # noted at the next look
+            self._status = PRUNED if how == "prune" else INTERRUPTED
+            self.ends_at = self._clock()  # noted at the next look
 
 
 class FakeExecutor:

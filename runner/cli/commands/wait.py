@@ -11,7 +11,7 @@ from runner.cli.batch_folders import find
 from runner.cli.parser import add_base, base_folder
 from runner.cli.session import ALL_COMPLETED, SOME_DID_NOT
 from runner.core.printing import say
-from runner.core.state import COMPLETED, RUNNING
+from runner.core.state import RUNNING, SUCCESSES
 from runner.core.text import plain
 from runner.disk import results
 from runner.disk.layout import BatchPaths
@@ -51,5 +51,5 @@ def _exit_code(found: BatchStatus, recorded_code: int | None) -> int:
     """The exit code of the run that ended last; if it was killed and left none, it follows from the jobs."""
     if recorded_code is not None:
         return recorded_code
-    completed = all(job.status == COMPLETED for job in found.jobs.values())
+    completed = all(job.status in SUCCESSES for job in found.jobs.values())
     return ALL_COMPLETED if completed else SOME_DID_NOT

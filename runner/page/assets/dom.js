@@ -30,7 +30,7 @@ export function number(value) {
   if (typeof value !== "number") return value === null || value === undefined ? "" : String(value);
   return Number.isInteger(value) && Math.abs(value) < 1e9 ? String(value) : String(Number(value.toPrecision(5)));
 }
-const SIGNS = { completed: ["✓", "good"], done: ["✓", "good"], running: ["▶", "live"], failed: ["✗", "bad"], killed: ["✗", "bad"], lost: ["✗", "bad"], dead: ["✗", "bad"], unreadable: ["✗", "bad"], interrupted: ["◌", "warn"], stopped: ["◌", "warn"], ended: ["◌", "warn"], "running without a runner": ["▶", "warn"] };
+const SIGNS = { completed: ["✓", "good"], done: ["✓", "good"], pruned: ["–", "good"], running: ["▶", "live"], failed: ["✗", "bad"], killed: ["✗", "bad"], lost: ["✗", "bad"], dead: ["✗", "bad"], unreadable: ["✗", "bad"], interrupted: ["◌", "warn"], stopped: ["◌", "warn"], ended: ["◌", "warn"], "running without a runner": ["▶", "warn"] };
 export function state(word) { const [sign, kind] = SIGNS[word] || ["·", "quiet"]; return make("span", { class: `state ${kind}`, text: `${sign} ${word}` }); }
 // The same job has the same colour and dash everywhere, also on another machine: the server chooses them by its name.
 const looks = new Map();

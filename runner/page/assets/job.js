@@ -46,7 +46,7 @@ export function jobView(batch, i, tab, go, readOnly) {
   function head() {
     const facts = [job.attempt > 1 ? `attempt ${job.attempt}` : "", job.iter !== null && job.iter !== undefined ? `${job.iter}${job.total ? ` of ${job.total}` : ""}` : "", job.left ? `${duration(job.left)} left` : "", job.seconds ? duration(job.seconds) : "", job.error || "", job.note || ""].filter(Boolean).join(" · ");
     line.replaceChildren(state(job.status), ` ${facts}`);
-    const what = job.status === RUNS ? ["stop", "kill"] : ["completed", "failed", "killed", "interrupted", "lost"].includes(job.status) ? ["rerun"] : [];
+    const what = job.status === RUNS ? ["stop", "kill"] : ["completed", "pruned", "failed", "killed", "interrupted", "lost"].includes(job.status) ? ["rerun"] : [];
     if (words !== what.join()) { words = what.join(); orders.replaceChildren(...(readOnly() ? [] : what.map((one) => button(label(one), () => order(one, batch, [job]), { class: one === "kill" ? "danger" : null })))); }
   }
   async function look() {

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.core.fields import is_number
-from runner.core.state import COMPLETED, INTERRUPTED, LOST, PENDING, RUNNING, UNREADABLE
+from runner.core.state import COMPLETED, INTERRUPTED, LOST, PENDING, PRUNED, RUNNING, UNREADABLE
 from runner.reports import grouping
 from runner.reports.comparing import student
 from runner.reports.comparing.student import Interval
 from runner.reports.table import Table
 
 #: Jobs of which it is not known yet how good they are; the last one is that of a job of Hydra without metrics.
-UNFINISHED = frozenset({PENDING, RUNNING, LOST, INTERRUPTED, UNREADABLE, "incomplete"})
+UNFINISHED = frozenset({PENDING, RUNNING, LOST, INTERRUPTED, UNREADABLE, PRUNED, "incomplete"})
 
 
 @dataclass(frozen=True, slots=True)

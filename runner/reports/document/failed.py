@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from runner.core.causes import UNKNOWN
 from runner.core.job import Plan
 from runner.core.program import COMMAND
-from runner.core.state import COMPLETED, INTERRUPTED, Finished, Record
+from runner.core.state import INTERRUPTED, SUCCESSES, Finished, Record
 from runner.core.text import command, shown
 from runner.disk import layout
 from runner.disk.log_text import LogText
@@ -26,7 +26,7 @@ def failures(plan: Plan, records: Sequence[Record], clean: Clean) -> tuple[tuple
     """The kinds of failure, the most frequent first, and how many kinds more there are."""
     kinds: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        if isinstance(record.state, Finished) and record.status not in (COMPLETED, INTERRUPTED):
+        if isinstance(record.state, Finished) and record.status not in (*SUCCESSES, INTERRUPTED):
             kinds.setdefault(_kind(record.state), []).append(record)
     order = sorted(kinds.values(), key=lambda members: -len(members))
     rules = cause_rules.for_job(plan.options.causes) if order else None
