@@ -74,7 +74,7 @@ def test_no_secret_gets_into_it(here: Workspace, capsys: pytest.CaptureFixture[s
 def test_an_anonymous_one_has_neither_host_nor_home(here: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "-o", "-", "--anonymous", "--markdown"]) == 0
     text = capsys.readouterr().out
-    assert "host: host" in text
+    assert "host: host" in text and str(here.folder) not in text
     assert not re.search(rf"(?<!\w){re.escape(socket.gethostname())}(?!\w)", text)
 
 
@@ -84,12 +84,29 @@ def test_a_batch_that_is_not_complete_says_so(here: Workspace, capsys: pytest.Ca
         assert main(["report", "--markdown"]) == 0
     finally:
         (here / "kept.json").rename(here.batch / "good" / "experiment_result.json")
-    assert "made before the batch was complete: 1 not started" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "made before the batch was complete: 1 not started" in text and "killed" not in text
+
+
+def test_a_batch_whose_runner_was_killed_says_so(here: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    lock, result = here.batch / ".lock", here.batch / "good" / "experiment_result.json"
+    before = lock.read_bytes()
+    lock.write_text(json.dumps({"pid": 1 << 22, "host": socket.gethostname(), "since": "2026-11-27T01:00:00"}))
+    result.rename(here / "kept.json")
+    try:
+        assert main(["report", "--markdown"]) == 0
+    finally:
+        (here / "kept.json").rename(result)
+        lock.write_bytes(before)
+    text = capsys.readouterr().out.replace("\\", "")
+    assert "Its runner was killed. Continue with: " in text and f"resume experiments/{here.batch.name}" in text
 
 
 def test_a_file_that_cannot_be_written_is_one_sentence(here: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "-o", "missing/report.html"]) == 2
     assert "missing/report.html: cannot be written" in capsys.readouterr().err
+    assert main(["report", "--max-size", "small"]) == 2
+    assert "--max-size: 'small' is not an amount of memory" in capsys.readouterr().err
 
 
 def test_odd_metrics_do_not_hide_the_report(here: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

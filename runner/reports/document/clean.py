@@ -1,9 +1,9 @@
-"""Texts of a batch without secrets, and, if asked for, without the home folder, the user and the hosts."""
+"""Texts of a batch without secrets, and, if asked for, without folders of the user, his name and those of hosts."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from runner.core import redact
@@ -12,12 +12,24 @@ from runner.core.text import ESCAPES, plain
 _HOMES = re.compile(r"(?<![\w.])/(?:home|Users)/[^/\s'\":,]+|(?<![\w./])/root(?![\w.])")
 
 
-class Clean:
-    """`hosts`: names that are replaced; None: the report is not anonymous."""
+#: A path of three names or more, unless it begins as those of the system, which name nobody.
+_ELSEWHERE = re.compile(
+    r"(?<![\w.:/~-])/(?!(?:usr|lib|lib64|opt|bin|sbin|etc|proc|sys|dev)/)(?:[^/\s'\":,;()<>=]+/){2,}(?=[^/\s])"
+)
 
-    def __init__(self, not_secret: Collection[str] = (), hosts: Collection[str] | None = None) -> None:
+
+class Clean:
+    """`hosts`: names that are replaced; None: the report is not anonymous.
+
+    A path in one of `folders` is shown from there on, of any other one outside the home only its last name.
+    """
+
+    def __init__(
+        self, not_secret: Collection[str] = (), hosts: Collection[str] | None = None, folders: Iterable[Path] = ()
+    ) -> None:
         self._shown = tuple(not_secret)
         self._is_anonymous = hosts is not None
+        self._folders = sorted({str(one) for one in folders if len(one.parts) > 1}, key=len, reverse=True)
         self._names: dict[str, str] = {}
         if hosts is not None:
             home = Path.home()
@@ -50,8 +62,10 @@ class Clean:
     def _anonymous(self, text: str) -> str:
         if not self._is_anonymous:
             return text
+        for folder in self._folders:
+            text = re.sub(rf"{re.escape(folder)}(/+|(?![\w.-]))", lambda end: "" if end[1] else ".", text)
         text = text.replace(str(Path.home()), "~") if Path.home() != Path("/") else text
-        text = _HOMES.sub("~", text)
+        text = _ELSEWHERE.sub("…/", _HOMES.sub("~", text))
         for name, word in self._names.items():
             text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", word, text, flags=re.IGNORECASE)
         return text

@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from runner.core import redact
+from runner.core import program, redact
 from runner.core.job import Plan
 from runner.core.state import COMPLETED, LOST, PENDING, RUNNING, Finished, Record
 from runner.core.text import count, duration, listed, size
-from runner.disk import labels, layout, results
+from runner.disk import labels, layout, lock, results
 from runner.disk.reading import read_json
 from runner.reports import best, comparison, resources
 from runner.reports.columns import Column
@@ -39,7 +39,7 @@ def gather(plan: Plan, *, anonymous: bool = False) -> Content:
     records = [results.read_record(job) for job in plan.jobs]
     states = [_status(record) for record in records]
     about = [read_json(record.job.out_dir / layout.METADATA) for record in records]
-    clean = Clean(plan.options.not_secret, _hosts(about) if anonymous else None)
+    clean = Clean(plan.options.not_secret, _hosts(about) if anonymous else None, (plan.cwd, plan.root.parent))
     ranking = Ranking(records)
     settings = comparison.varied(plan.jobs)
     failed, more = failures(plan, records, clean)
@@ -48,7 +48,7 @@ def gather(plan: Plan, *, anonymous: bool = False) -> Content:
     return Content(
         name=clean(plan.root.name),
         sentence=clean(_sentence(records, states, ranking)),
-        unfinished=_unfinished(states),
+        unfinished=clean(_unfinished(plan, states)),
         period=_period(records),
         note=clean(note) if note else "",
         failures=failed,
@@ -102,13 +102,17 @@ def _warnings(records: Sequence[Record], clean: Clean) -> tuple[str, ...]:
     return (*(clean(f"{one.job.name}: {', '.join(one.warnings)}") for one in found[:MOST_WARNINGS]), *more)
 
 
-def _unfinished(states: Sequence[str]) -> str:
+def _unfinished(plan: Plan, states: Sequence[str]) -> str:
     numbers = {state: states.count(state) for state in (RUNNING, PENDING, LOST) if state in states}
     if not numbers:
         return ""
     words = {RUNNING: "still running", PENDING: "not started", LOST: "lost"}
     named = ", ".join(f"{number} {words[state]}" for state, number in numbers.items())
-    return f"This report was made before the batch was complete: {named}."
+    said = f"This report was made before the batch was complete: {named}."
+    path = layout.BatchPaths(plan.root).lock
+    if lock.runner(path) is None and lock.was_left(path):
+        said += f" Its runner was killed. Continue with: {program.resume_command(plan.root)}"
+    return said
 
 
 def _times(records: Iterable[Record]) -> list[tuple[datetime, datetime]]:

@@ -1,10 +1,13 @@
-"""A report as one HTML file that needs no network and no script. Pure: the same content gives the same bytes."""
+"""A report as one HTML file that needs no network, and is whole without its script. The same content gives the same
+bytes.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -17,7 +20,8 @@ from runner.reports.document.content import Chart, Content, Failure, Table
 from runner.reports.document.log_html import log_html
 from runner.reports.ending import BEST, WARNED
 
-STYLE = Path(__file__).with_name("style.css")
+STYLE, SCRIPT = (Path(__file__).with_name(name) for name in ("style.css", "report.js"))
+LARGEST = 8_000_000  # bytes; in a mail it becomes a third larger, and many servers stop at 20 MB
 NAMED = 10  # jobs that a failure names
 OPEN = 3  # failures whose logs are open
 LEGEND = 12
@@ -28,26 +32,49 @@ def _style() -> str:
     return read_bytes(STYLE, links=True).decode().replace("\n", "")
 
 
-def page(found: Content) -> bytes:
-    """The file."""
+@lru_cache(1)
+def _script() -> str:
+    return read_bytes(SCRIPT, links=True).decode()
+
+
+def page(found: Content, largest: int = LARGEST) -> bytes:
+    """The file. If it is larger, it is made without the largest pictures, which are named then."""
+    made = _page(found)
+    kept, left_out, size = list(found.pictures), list(found.left_out), len(made)
+    while size > largest and kept:
+        dropped = max(kept, key=lambda one: len(one.content))
+        kept.remove(dropped)
+        left_out.append(dropped.path)
+        size -= 4 * len(dropped.content) // 3
+    without = replace(found, pictures=tuple(kept), left_out=tuple(left_out))
+    return _page(without) if len(kept) < len(found.pictures) else made
+
+
+def _page(found: Content) -> bytes:
     parts = [*_head(found), "<main>", *_first(found)]
     sections = (
         _failures, _warnings, _best, _jobs, _charts, _settings, _comparison, _resources, _samples, _pictures, _origin
     )  # fmt: skip
     for section in sections:
         parts += section(found)
-    return "\n".join([*parts, "</main>", "</body></html>", ""]).encode(errors="replace")
+    return "\n".join([*parts, "</main>", f"<script>{_script()}</script>", "</body></html>", ""]).encode(
+        errors="replace"
+    )
 
 
 def _head(found: Content) -> Iterator[str]:
-    digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'"
+    style, script = (f"'sha256-{_digest(text)}'" for text in (_style(), _script()))
+    policy = f"default-src 'none'; img-src data:; style-src {style}; script-src {script}"
     yield '<!doctype html><html lang="en"><head><meta charset="utf-8">'
     yield f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
     yield f"<title>{_text(f'{found.name}: {found.sentence}')}</title>"
     yield f'<meta name="description" content="{_text(found.sentence)}">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f"<style>{_style()}</style></head><body>"
+
+
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _first(found: Content) -> Iterator[str]:

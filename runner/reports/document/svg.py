@@ -27,12 +27,19 @@ def chart(found: Chart) -> str:
         return ""
     across = axis.of_positions([x for x, _ in found.points], LEFT, RIGHT)
     up = axis.of_values([y for _, y in finite], BOTTOM, TOP)
-    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(described(found))}">']
+    about = f'data-x="{_scale(across)}" data-y="{_scale(up)}" data-axis="{escape(found.axis)}"'
+    label = escape(described(found))
+    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" {about} aria-label="{label}">']
     parts += _frame(found, across, up)
     parts += _fan(found, across, up)
     for curve in sorted(found.curves, key=lambda one: one.color is not None):  # those with a color are on top
         parts += _curve(curve, across, up)
     return "".join([*parts, "</svg>"])
+
+
+def _scale(of: Axis) -> str:
+    """An axis for the script."""
+    return f"{of.low:.12g} {of.high:.12g} {of.begin:g} {of.end:g} {of.is_log:d}"
 
 
 def described(found: Chart) -> str:
@@ -68,7 +75,7 @@ def _frame(found: Chart, across: Axis, up: Axis) -> Iterator[str]:
         yield f'<text class="up" x="{LEFT - 6}" y="{y}" dy="4">{escape(axis.label(value))}</text>'
     for value in across.ticks():
         x = across.place(value)
-        side = ' class="end"' if x > RIGHT - 16 else ' class="mid"'
+        side = ' class="tick end"' if x > RIGHT - 16 else ' class="tick mid"'
         yield f'<text{side} x="{_short(min(x, RIGHT))}" y="{BOTTOM + 16}">{escape(axis.label(value))}</text>'
     yield f'<path class="axis" d="M{LEFT} {BOTTOM}H{RIGHT}"/>'
     yield f'<text class="mid" x="{(LEFT + RIGHT) // 2}" y="{BOTTOM + 33}">{escape(found.axis)}</text>'

@@ -1,11 +1,15 @@
-"""The report as HTML and Markdown: well formed, without scripts and addresses, the same bytes for the same content."""
+"""The report as HTML and Markdown: well formed, without addresses, the same bytes for the same content."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -78,7 +82,8 @@ def read(document: bytes) -> Reader:
 
 def test_a_report_is_well_formed_and_nothing_in_it_is_markup() -> None:
     reader = read(page(content(EVIL)))
-    assert "script" not in {tag for tag, _ in reader.tags}
+    assert [about for tag, about in reader.tags if tag == "script"] == [{}]  # our own, the last element
+    assert page(content(EVIL)).partition(b"<script>")[2] == page(content()).partition(b"<script>")[2]
     assert sum(EVIL in text for text in reader.text) > 15
     assert not {name for _, attributes in reader.tags for name in attributes if name.startswith("on")}
 
@@ -92,7 +97,9 @@ def test_it_asks_for_nothing() -> None:
     style = "".join(reader.text[: reader.text.index("job")])
     assert "url(" not in style and "@import" not in style
     policy = next(it["content"] for tag, it in reader.tags if it.get("http-equiv") == "Content-Security-Policy")
-    assert policy is not None and policy.startswith("default-src 'none'")
+    assert policy is not None and policy.startswith("default-src 'none'") and "unsafe" not in policy
+    script = page(content()).partition(b"<script>")[2].partition(b"</script>")[0]
+    assert len(script) < 40_000 and base64.b64encode(hashlib.sha256(script).digest()).decode() in policy
 
 
 def test_headings_charts_and_pictures_have_names_for_a_screen_reader() -> None:
@@ -184,6 +191,15 @@ def test_colors_of_a_log_become_classes_and_other_sequences_go() -> None:
     assert len(log_html(["x" * 10_000])) <= 400
 
 
+def test_the_largest_pictures_are_left_out_of_a_file_that_is_too_large() -> None:
+    pictures = tuple(Picture(f"job/{size}.png", "png", b"x" * size) for size in (10_000, 60_000, 30_000, 90_000))
+    found = replace(content(), pictures=pictures)
+    text = page(found, 100_000).decode()
+    assert len(text) <= 100_000 and "job/90000.png, job/60000.png" in text.partition("Left out")[2]
+    assert text.count("<img") == 2 and page(found) == page(found, 10_000_000) != page(found, 100_000)
+    assert b"<img" not in page(found, 1)
+
+
 def test_markdown_escapes_its_own_signs() -> None:
     text = markdown(content("a|b`c"))
     assert "## a\\|b\\`c" in text and "| ★ a\\|b\\`c |" in text
@@ -194,6 +210,13 @@ def test_an_anonymous_text_has_no_home_and_no_host() -> None:
     clean = Clean((), {"gpu-17"})
     assert clean("/home/anna/x on GPU-17, /Users/ben/y, /root/z") == "~/x on host, ~/y, ~/z"
     assert Clean()("/home/anna/x on gpu-17") == "/home/anna/x on gpu-17"
+    clean = Clean((), set(), [Path("/data/anna/project"), Path("/data/anna/out")])
+    said = (
+        "python /data/anna/project/train.py --out=/data/anna/out/night/a --data=/mnt/anna/x.bin in /data/anna/project"
+    )
+    assert clean(said) == "python train.py --out=night/a --data=…/x.bin in ."
+    kept = "File /usr/lib/python3/x.py, https://a.b/c/d/e, val/loss/x, /data/x, /data/anna/projects"
+    assert clean(kept) == kept.replace("/data/anna/projects", "…/projects")
 
 
 def test_secrets_in_a_log_are_replaced_also_where_they_have_several_lines() -> None:
