@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from runner.core.job import Job, Plan
 from runner.core.result import Result
 from runner.core.state import INTERRUPTED, LOST, PENDING, RUNNING
 from runner.core.text import listed
-from runner.disk import labels, layout, requests, results, strays
+from runner.disk import labels, layout, list_cache, requests, results, strays
 from runner.disk.lock import holder, was_left
 from runner.disk.record_file import Unreadable
 from runner.planners import recorded
@@ -24,10 +24,27 @@ def batch(root: Path) -> BatchStatus:
     return of_plan(root, recorded.plan(root, contents=False))
 
 
-def of_plan(root: Path, plan: Plan) -> BatchStatus:
-    """The batch in `root`, which has this plan."""
+class Seen:
+    """Jobs that have ended, as they were read: they are read again when their records are other files."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[tuple[object, str], JobStatus]] = {}
+
+    def job(self, planned: Job) -> JobStatus:
+        stamp = list_cache.stamp_of_job(planned.out_dir)
+        known = self._known.get(planned.out_dir)
+        if known is not None and known[0] == (stamp, planned.fingerprint):
+            return known[1]
+        found = job(planned)
+        if found.ended:
+            self._known[planned.out_dir] = ((stamp, planned.fingerprint), found)
+        return found
+
+
+def of_plan(root: Path, plan: Plan, look: Callable[[Job], JobStatus] | None = None) -> BatchStatus:
+    """The batch in `root`, which has this plan. `look`: how its jobs are read."""
     held = holder(layout.BatchPaths(root).lock)
-    jobs = _with_notes({one.name: job(one) for one in plan.jobs}, requests.noted(root))
+    jobs = _with_notes({one.name: (look or job)(one) for one in plan.jobs}, requests.noted(root))
     if held is not None:
         jobs = _with_reasons(jobs, requests.reasons(root))
     state, held = state_of(root, held, [one.status for one in jobs.values()])

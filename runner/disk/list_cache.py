@@ -81,6 +81,11 @@ def stamp(root: Path, jobs: Sequence[str]) -> str:
     return hashlib.sha256(repr([_identity(path) for path in paths]).encode()).hexdigest()
 
 
+def stamp_of_job(folder: Path) -> tuple[object, object]:
+    """Which files the result and the metadata of one job are."""
+    return _identity(f"{folder}/{layout.RESULT}"), _identity(f"{folder}/{layout.METADATA}")
+
+
 def _identity(path: str) -> tuple[int, ...] | None:
     try:
         found = os.lstat(path)

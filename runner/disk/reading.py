@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
     from runner.disk.log_text import LogText
+    from runner.disk.place import Place
 
 TAIL = 1 << 18  # bytes of a log's end
 LARGEST = 1 << 24  # bytes of a record of one job, or of a config
@@ -25,6 +26,11 @@ def open_regular(path: str | os.PathLike[str], *, links: bool = False) -> Binary
     `links`: the file is the job's or the user's own, and may be a link. A file of the runner never is one.
     """
     return os.fdopen(open_file(os.fspath(path), links=links), "rb")
+
+
+def open_below(place: Place) -> BinaryIO:
+    """Open a regular file below a root, through no link. Raises OSError."""
+    return os.fdopen(place.open(os.O_RDONLY), "rb")
 
 
 def read_bytes(path: str | os.PathLike[str], largest: int = LARGEST, *, links: bool = False) -> bytes:

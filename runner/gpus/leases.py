@@ -55,11 +55,16 @@ class Holder:
         }  # fmt: skip
 
 
-def folder(environ: Mapping[str, str]) -> str:
-    """The folder of the locks; it is made if need be. Raises UserError."""
-    path = environ.get(FOLDER) or next(
+def path_of(environ: Mapping[str, str]) -> str:
+    """Where the folder of the locks is, or would be."""
+    return environ.get(FOLDER) or next(
         (f"{place}/{NAME}" for place in PLACES if _is_shared(place)), f"{PLACES[-1]}/{NAME}"
     )
+
+
+def folder(environ: Mapping[str, str]) -> str:
+    """The folder of the locks; it is made if need be. Raises UserError."""
+    path = path_of(environ)
     try:
         Path(path).mkdir()
         Path(path).chmod(0o1777)  # whatever the umask is

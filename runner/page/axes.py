@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,33 +16,38 @@ STEP, WORK, WALL = "step", "work", "wall"
 AXES = (STEP, WORK, WALL)
 
 
-def placed(found: Iterable[Mapping[str, Any]], axis: str, ends: Iterable[str]) -> Iterator[Mapping[str, Any]]:
-    """The rows with their position on this axis: hours of work, or seconds since 1970. Rows without time are left out.
+class Placer:
+    """Rows -> the same with their position: hours of work, or seconds since 1970. One without a time has none.
 
     Between two rows nobody worked if an attempt ended there (`ends`) or if the steps go back.
     """
-    if axis == STEP:
-        yield from found
-        return
-    stops = sorted(time for end in ends if (time := _seconds(end)) is not None)
-    worked, before, step = 0.0, None, None
-    for row in found:
+
+    def __init__(self, axis: str, ends: Iterable[str]) -> None:
+        self._axis = axis
+        self._stops = sorted(time for end in ends if (time := _seconds(end)) is not None)
+        self.worked = 0.0
+        self.before: float | None = None
+        self.step: int | None = None
+
+    def __call__(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        if self._axis == STEP:
+            return row
         time, now = _seconds(row.get("time")), rows.position(row)[0]
         if time is None:
-            continue
-        if before is not None:
-            went_back = step is not None and now is not None and now < step
-            paused = went_back or any(before <= stop <= time for stop in stops)
-            worked += 0 if paused else max(time - before, 0)
-        before, step = time, now
+            return None
+        if self.before is not None:
+            went_back = self.step is not None and now is not None and now < self.step
+            paused = went_back or any(self.before <= stop <= time for stop in self._stops)
+            self.worked += 0 if paused else max(time - self.before, 0)
+        self.before, self.step = time, now
         kept = {key: value for key, value in row.items() if key not in ("iter", "step")}
-        yield {**kept, "epoch": worked / 3600 if axis == WORK else time}
+        return {**kept, "epoch": self.worked / 3600 if self._axis == WORK else time}
 
 
 def ends_of(folder: Path) -> list[str]:
     """When the earlier attempts of a job ended, of those that recorded it."""
     found = (results.look(path) for path in folder.glob(f"{layout.ATTEMPT}*"))
-    return [one.end_time for one in found if isinstance(one, Result) and one.end_time]
+    return sorted(one.end_time for one in found if isinstance(one, Result) and one.end_time)
 
 
 def _seconds(time: object) -> float | None:

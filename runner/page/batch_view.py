@@ -27,7 +27,8 @@ from runner.reports.document.clean import Clean
 from runner.reports.status import BatchStatus, JobStatus
 from runner.supervisor import cause_rules
 
-EVERY = 0.5  # seconds between two looks at the disk, however many tabs ask
+EVERY = 0.25  # seconds between two looks at the disk, however many tabs ask
+ANYWAY = 30.0  # seconds after which a batch in which nothing seems to happen is read all the same
 LAST_LINES = 12  # lines of a failed job's errors
 LOOKED_AT = 300  # lines, of which the last ones are shown
 LOOKS = 24  # 8 colours, each with 3 dashes
@@ -49,6 +50,14 @@ class BatchView:
         self._about: tuple[int, dict[str, Any]] = (0, {})
         self._looks: Sequence[int] = ()
         self._followers: dict[int, tuple[Follower, int | None]] = {}
+        self._entries: dict[int, tuple[JobStatus, dict[str, Any]]] = {}
+        self._columns: dict[str, Any] | None = None
+        self._quiet: tuple[object, float] | None = None  # the stamp of a batch without processes, and when it was read
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it has a runner or running jobs."""
+        return self._quiet is None
 
     def plan(self) -> Plan:
         """The plan, read again when plan.json was replaced. Raises UserError."""
@@ -59,6 +68,7 @@ class BatchView:
         stamp = (about.st_ino, about.st_size, about.st_mtime_ns)
         if self._plan is None or stamp != self._stamp:
             self._plan, self._stamp = recorded.plan(self._root, contents=False), stamp
+            self._columns, self._quiet, self._entries = None, None, {}
         return self._plan
 
     def look(self, since: int) -> dict[str, Any]:
@@ -66,7 +76,7 @@ class BatchView:
         with self._lock:
             plan = self.plan()
             if time.monotonic() - self._looked >= EVERY:
-                self._advance(plan, self._source.status(self._root, plan))
+                self._read(plan)
                 self._looked = time.monotonic()
             if since > self._version:  # of an earlier start of the server
                 since = 0
@@ -75,9 +85,21 @@ class BatchView:
             if changed > since:
                 answer |= about
             if not since:
-                answer |= _settings(plan)
+                self._columns = self._columns or _settings(plan)
+                answer |= self._columns
             answer["jobs"] = [entry for at, entry in self._jobs.values() if at > since]
             return answer
+
+    def _read(self, plan: Plan) -> None:
+        """Read the records, unless no process belongs to the batch and none of its own files has changed."""
+        stamp = _stamp(self._root)
+        now = time.monotonic()
+        if self._quiet is not None and self._quiet[0] == stamp and now - self._quiet[1] < ANYWAY:
+            return
+        status = self._source.status(self._root, plan)
+        self._advance(plan, status)
+        active = status.runner is not None or any(job.status == RUNNING for job in status.jobs.values())
+        self._quiet = None if active else (stamp, now)
 
     def _advance(self, plan: Plan, status: BatchStatus) -> None:
         """Take over what is on the disk now; what differs gets a new version."""
@@ -85,8 +107,7 @@ class BatchView:
         if len(self._looks) != len(plan.jobs):
             self._looks = looks([job.name for job in plan.jobs])
         entries = {
-            at: {"look": self._looks[at]}
-            | _entry(at, job, plan, status.jobs[job.name], self._progress(at, job, status.jobs[job.name]))
+            at: self._entry(at, job, plan, status.jobs[job.name])
             for at, job in enumerate(plan.jobs)
             if job.name in status.jobs
         }
@@ -98,6 +119,16 @@ class BatchView:
         if about != self._about[1]:
             self._about = (version, about)
             self._version = version
+
+    def _entry(self, at: int, job: Job, plan: Plan, status: JobStatus) -> dict[str, Any]:
+        """For the page; that of a job that has ended is made once."""
+        known = self._entries.get(at)
+        if known is not None and known[0] is status:
+            return known[1]
+        made = {"look": self._looks[at], **_entry(at, job, plan, status, self._progress(at, job, status))}
+        if status.ended:
+            self._entries[at] = (status, made)
+        return made
 
     def _progress(self, at: int, job: Job, status: JobStatus) -> dict[str, Any]:
         """How far a running job is."""
@@ -117,6 +148,19 @@ class BatchView:
             "left": now.remaining,
             "phase": now.phase,
         }
+
+
+def _stamp(root: Path) -> object:
+    """Another value when a runner, a command or a person has changed something in the folder of a batch."""
+    paths = BatchPaths(root)
+    found = []
+    for path in (root, paths.plan, paths.lock, paths.master_log, paths.labels):
+        try:
+            about = os.lstat(path)
+            found.append((about.st_ino, about.st_size, about.st_mtime_ns))
+        except OSError:
+            found.append((0, 0, 0))
+    return found
 
 
 def looks(names: Sequence[str]) -> list[int]:

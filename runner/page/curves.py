@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import math
-import os
 import re
-import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from runner.core.job import Job
-from runner.disk.layout import JobPaths
 from runner.page import axes
-from runner.reports import series
-from runner.reports.job_record import rows_of
-from runner.reports.series import Point, Series
+from runner.page.store import Store
+from runner.reports import series, tracks
+from runner.reports.tracks import Track
 
 MOST_JOBS = 50
 LEAST_COLUMNS, MOST_COLUMNS = 50, 4000
 MOST_SMOOTHING = 0.99
 MOST_MARKS = 200  # values that are not finite, of one curve
-KEPT = 200  # files whose curves are kept in memory
-_Stamp = tuple[int, int, int]
+DIGITS = 9  # of a value that is drawn: more than a float of 32 bits has
+_Drawn = tuple[int, str, Track]
 
 
 class View(NamedTuple):
@@ -40,50 +37,33 @@ class View(NamedTuple):
 
 
 class Curves:
-    """Reads each file of metrics once, and again when it has changed."""
+    """Answers from the store, which reads each row of a file once."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, str], tuple[_Stamp, dict[str, Series]]] = {}
-        self._lock = threading.Lock()
+        self.store = Store()
 
-    def answer(self, jobs: Sequence[tuple[int, Job]], key: str, view: View) -> Any:
-        """The keys of these jobs, and the segments of one key for each job."""
-        found = [(number, job, self._of(job, view.axis)) for number, job in jobs[:MOST_JOBS]]
-        keys = list(dict.fromkeys(name for _, _, known in found for name in known))
-        chosen = key if key in keys else _usual(keys)
-        drawn = [
-            {"i": number, "name": job.name, **curve(known[chosen], view.of(chosen))}
-            for number, job, known in found
-            if chosen in known
-        ]
-        return {"keys": keys, "key": chosen, "series": drawn}
+    def answer(
+        self, jobs: Sequence[tuple[int, Job]], key: str, view: View, after: Mapping[int, int] | None = None
+    ) -> dict[str, Any]:
+        """The keys of these jobs, and the segments of one key for each job.
 
-    def _of(self, job: Job, axis: str) -> dict[str, Series]:
-        paths = JobPaths(job.out_dir)
-        stamps = [stamp for path in (paths.metrics, paths.parsed_metrics) if (stamp := _stamp(path))]
-        name = str(job.out_dir), axis
-        if not stamps:
-            return {}
-        with self._lock:
-            kept = self._kept.get(name)
-            if kept is None or kept[0] != stamps[0]:
-                kept = self._kept[name] = (stamps[0], _read(job, axis))
-                while len(self._kept) > KEPT:
-                    del self._kept[next(iter(self._kept))]
-        return kept[1]
-
-
-def _read(job: Job, axis: str) -> dict[str, Series]:
-    ends = [] if axis == axes.STEP else axes.ends_of(job.out_dir)
-    return series.read(axes.placed(rows_of(job.out_dir), axis, ends))
-
-
-def _stamp(path: str) -> _Stamp | None:
-    try:
-        about = os.stat(path)  # noqa: PTH116 - text, as theirs
-    except OSError:
-        return None
-    return about.st_ino, about.st_size, about.st_mtime_ns
+        `after`: how many points of a job the browser has; if it has the beginning of all, it gets only what follows.
+        `reading`: so many jobs are still being read.
+        """
+        jobs = jobs[:MOST_JOBS]
+        with self.store.lock:
+            known = self.store.of([job for _, job in jobs], view.axis)
+            keys = list(dict.fromkeys(name for one in known if one.columns for name in one.columns.names()))
+            chosen = key if key in keys else _usual(keys)
+            drawn = [
+                (number, job.name, track)
+                for (number, job), one in zip(jobs, known, strict=True)
+                if one.columns and (track := one.columns.track(chosen)) is not None
+            ]
+            about = {"keys": keys, "key": chosen, "reading": sum(one.reading for one in known)}
+            view = view.of(chosen)
+            tail = None if after is None or view.smoothing else _tails(drawn, after, view)
+            return about | (_whole(drawn, view) if tail is None else tail)
 
 
 def _usual(keys: Sequence[str]) -> str:
@@ -92,50 +72,109 @@ def _usual(keys: Sequence[str]) -> str:
     return next((key for key in order if key in keys), keys[0] if keys else "")
 
 
-def curve(found: Series, view: View) -> dict[str, Any]:
-    """A series for a chart: its summary and the pieces of its lines."""
-    finite, lost = found.finite, found.nonfinite
-    values = [value for _, value in finite]
+def _whole(drawn: Sequence[_Drawn], view: View) -> dict[str, Any]:
+    low, high = extent([track for _, _, track in drawn], view.window)
+    made = [{"i": number, "name": name, **curve(track, view, low, high)} for number, name, track in drawn]
+    return {"range": [low, high], "series": made}
+
+
+def _tails(drawn: Sequence[_Drawn], after: Mapping[int, int], view: View) -> dict[str, Any] | None:
+    """What follows on what the browser has; None if it needs everything: of another job, or after a resume."""
+    found = []
+    for number, name, track in drawn:
+        begin = after.get(number, -1)
+        follows = 0 < begin <= len(track.xs) and track.starts[-1] < begin
+        if not follows or len(track.xs) - begin > 2 * view.columns:
+            return None
+        kept = [_piece(track, range(*piece)) for piece in track.pieces(begin, len(track.xs))]
+        found.append({"i": number, "name": name, **_summary(track, begin), "kept": kept})
+    return {"tail": True, "series": found} if found else None
+
+
+def extent(found: Sequence[Track], window: tuple[float, float]) -> tuple[float, float]:
+    """The positions that the chart shows."""
+    firsts = [min(track.xs[begin] for begin in track.starts) for track in found if track.xs]
+    lasts = [max(track.xs[span.end - 1] for span in track.spans()) for track in found if track.xs]
+    low, high = window
+    return (low if math.isfinite(low) else min(firsts, default=0.0),
+            high if math.isfinite(high) else max(lasts, default=0.0))  # fmt: skip
+
+
+def curve(track: Track, view: View, low: float, high: float) -> dict[str, Any]:
+    """A series for a chart from `low` to `high`: its summary and the pieces of its lines."""
+    kept, replaced = [], []
+    for span in track.spans():
+        kept += _pieces(track, span.begin, span.split, view.columns, low, high)
+        if span.split < span.end:  # with the last point before it, so that its line begins there
+            replaced += _pieces(track, max(span.split - 1, span.begin), span.end, view.columns, low, high)
+    made = {**_summary(track, 0), "kept": kept, "replaced": replaced, "smooth": []}
+    if view.smoothing:
+        line = smoothed(track.kept(), view.smoothing)
+        made["smooth"] = _pieces(line, 0, len(line.xs), view.columns, low, high)
+    return made
+
+
+def _summary(track: Track, begin: int) -> dict[str, Any]:
+    """The last, lowest and highest value, and what is not finite; marks only of what stands behind `begin`."""
+    kept = track.kept()
+    values = kept.ys if not kept.lost else kept.finite().ys
     summary = {"last": values[-1], "min": min(values), "max": max(values)} if values else {}
-    return {
-        **summary,
-        "nonfinite": {
-            "count": len(lost),
-            "first": lost[0][0] if lost else None,
-            "marks": [[place, _word(value)] for place, value in lost[:MOST_MARKS]],
-        },
-        "kept": [piece for segment in found.segments for piece in _pieces(segment.kept, found, view)],
-        "replaced": [piece for segment in found.segments for piece in _pieces(segment.replaced, found, view)],
-        "smooth": _pieces(smoothed(found.kept, view.smoothing), found, view) if view.smoothing else [],
-    }
+    marks = [[track.xs[at], _word(track.ys[at])] for at in track.lost if at >= begin][:MOST_MARKS]
+    lost = {"count": len(track.lost), "first": track.xs[track.lost[0]] if track.lost else None, "marks": marks}
+    return {**summary, "n": len(track.xs), "nonfinite": lost}
 
 
 def _word(value: float) -> str:
     return "NaN" if math.isnan(value) else "inf" if value > 0 else "-inf"
 
 
-def smoothed(points: Sequence[Point], weight: float) -> list[Point]:
+def smoothed(track: Track, weight: float) -> Track:
     """A debiased exponential moving average over the steps. What is not finite stays, and does not spoil what follows.
 
     Constant values stay exactly as they are.
     """
-    made: list[Point] = []
-    mean, bias = 0.0, 1.0
-    for place, value in points:
+    made = Track()
+    made.xs, made.starts, made.lost = track.xs, [0], track.lost
+    mean, bias, first = 0.0, 1.0, True
+    for value in track.ys:
         if math.isfinite(value):
             bias *= weight
-            mean = value if not made else mean + (value - mean) * (1 - weight) / (1 - bias)
-        made.append((place, mean if math.isfinite(value) else value))
+            mean = value if first else mean + (value - mean) * (1 - weight) / (1 - bias)
+            first = False
+        made.ys.append(mean if math.isfinite(value) else value)
     return made
 
 
-def _pieces(points: Sequence[Point], found: Series, view: View) -> list[list[list[float]]]:
-    """The pieces of a line without gaps inside, each as its positions and its values."""
-    low, high = view.window
-    inside = [point for point in points if low <= point[0] <= high]
-    finite = found.finite
-    if not inside or not finite:
-        return []
-    low, high = max(low, finite[0][0]), min(high, finite[-1][0])
-    made = (series.reduced(piece, low, high, view.columns) for piece in series.pieces(inside))
-    return [[[x for x, _ in piece], [y for _, y in piece]] for piece in made]
+def _pieces(track: Track, begin: int, end: int, columns: int, low: float, high: float) -> list[list[list[float]]]:
+    """The pieces of a line without gaps inside, each as its positions and its values.
+
+    Of what is outside of `low`..`high` the nearest point on each side, so that lines reach the border. If the pieces
+    are very many, they are one.
+    """
+    begin, end = _inside(track.xs, begin, end, low, high)
+    runs = list(track.pieces(begin, end))
+    if len(runs) > series.MOST_PIECES:
+        part = Track()
+        part.xs, part.ys = track.xs[begin:end], track.ys[begin:end]
+        part.starts, part.lost = [0], [at - begin for at in track.lost if begin <= at < end]
+        track = part.finite()
+        runs = [(0, len(track.xs))]
+    return [_piece(track, tracks.extremes(track.xs, track.ys, *run, low, high, columns)) for run in runs]
+
+
+def _inside(xs: Sequence[float], begin: int, end: int, low: float, high: float) -> tuple[int, int]:
+    """The part that is inside, with a point on each side."""
+    first, behind = tracks.between(xs, begin, end, low, high)
+    if first == behind and (first == begin or behind == end):
+        return first, first  # all of it is on one side
+    return max(first - 1, begin), min(behind + 1, end)
+
+
+def _piece(track: Track, places: Sequence[int]) -> list[list[float]]:
+    return [[_short(track.xs[at]) for at in places], [_short(track.ys[at]) for at in places]]
+
+
+def _short(value: float) -> float:
+    """With as many digits as a chart can show: less to send."""
+    whole = int(value) if abs(value) < 1e15 else 0
+    return whole if whole == value else float(f"{value:.{DIGITS if abs(value) < 1e8 else 15}g}")

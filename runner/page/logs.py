@@ -25,9 +25,14 @@ ERROR = re.compile(
 )
 
 
-def _open(job: Job, name: str) -> LogText:
+def check(name: str) -> None:
+    """Raises UserError for what is not the name of a log."""
     if name not in layout.LOGS:
         raise UserError(f"{name}: is not a log; there are {', '.join(layout.LOGS)}")
+
+
+def _open(job: Job, name: str) -> LogText:
+    check(name)
     try:
         return LogText(job.out_dir / name)
     except OSError as error:

@@ -8,8 +8,9 @@ from typing import Any
 from runner.core.job import Job
 from runner.disk import resources as resource_file
 from runner.disk import results
-from runner.page.curves import View, curve
-from runner.reports import resources, series
+from runner.page.curves import View, curve, extent
+from runner.reports import resources
+from runner.reports.tracks import Tracks
 
 #: Heading -> the key of a row, and what it is divided by.
 CURVES = {
@@ -24,12 +25,15 @@ CURVES = {
 def of(job: Job, columns: int) -> dict[str, Any]:
     """Of the latest attempt. Only what is known is there."""
     record = results.read_record(job)
-    found = series.read(_placed(row) for row in resource_file.read(job.out_dir))
-    view = View(columns, (-math.inf, math.inf)).of("")
+    read = Tracks()
+    for row in resource_file.read(job.out_dir):
+        read.add(_placed(row))
+    found, view = read.of, View(columns, (-math.inf, math.inf)).of("")
+    low, high = extent(list(found.values()), view.window)
     return {
         "totals": resources.words(resources.totals(record)),
         "findings": resources.findings(record),
-        "curves": [{"name": name, **curve(found[name], view)} for name in CURVES if name in found],
+        "curves": [{"name": name, **curve(found[name], view, low, high)} for name in CURVES if name in found],
     }
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hmac
 import re
-import secrets
 import time
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
@@ -35,11 +34,11 @@ HEADERS = {
 class Gate:
     """Lets through what comes from the page itself, in a browser that has shown the token of this start."""
 
-    def __init__(self, inner: ASGIApp, token: str, port: int) -> None:
+    def __init__(self, inner: ASGIApp, token: str, place: str | int) -> None:
         self._inner = inner
         self._token = token
-        self._cookie = f"runner_{port}"  # cookies do not keep ports apart
-        self._session = secrets.token_urlsafe(32)
+        self._cookie = f"runner_{place}"  # cookies do not keep ports apart
+        self._session = hmac.new(token.encode(), b"session", "sha256").hexdigest()
         self._wrong: list[float] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

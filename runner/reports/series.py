@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runner.output import rows
+from runner.reports import tracks
+from runner.reports.tracks import Track, Tracks
 
 Point = tuple[float, float]  # the position (step, epoch or number of the row) and the value
 MOST_PIECES = 100  # parts between gaps that are drawn by themselves
@@ -65,33 +66,19 @@ def read(found: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
     A position that goes back begins a new segment; of equal positions in a segment the later value counts. A metric
     that is not in a row is not measured there.
     """
-    made: dict[str, list[dict[float, float]]] = {}
-    segment, last = 0, -math.inf
-    for number, row in enumerate(found):
-        place = _place(row, number)
-        if place < last:
-            segment += 1
-        last = place
-        for name, value in rows.numbers(row).items():
-            parts = made.setdefault(name, [])
-            while len(parts) <= segment:
-                parts.append({})
-            parts[segment][place] = value
-    return {name: _series(parts) for name, parts in made.items()}
+    made = Tracks()
+    for row in found:
+        made.add(row)
+    return {name: _series(track) for name, track in made.of.items()}
 
 
-def _place(row: Mapping[str, Any], number: int) -> float:
-    step, epoch = rows.position(row)
-    place = step if step is not None else epoch
-    return float(number if place is None or not math.isfinite(place) else place)
-
-
-def _series(parts: Sequence[Mapping[float, float]]) -> Series:
+def _series(track: Track) -> Series:
     made: list[Segment] = []
     overtaken = math.inf
-    for part in reversed([part for part in parts if part]):
-        made.append(Segment(tuple(part.items()), overtaken))
-        overtaken = min(overtaken, next(iter(part)))
+    for begin, _, end in reversed(track.spans()):
+        points = tuple(zip(track.xs[begin:end], track.ys[begin:end], strict=True))
+        made.append(Segment(points, overtaken))
+        overtaken = min(overtaken, points[0][0])
     return Series(tuple(reversed(made)))
 
 
@@ -115,14 +102,8 @@ def reduced(points: Sequence[Point], low: float, high: float, columns: int) -> l
     """
     if len(points) <= 2 * columns:
         return list(points)
-    width = (high - low) / columns or 1.0
-    ends: dict[int, tuple[int, int]] = {}  # the column -> the places of its lowest and its highest point
-    for at, (x, y) in enumerate(points):
-        column = min(max(int((x - low) / width), 0), columns - 1)
-        lowest, highest = ends.get(column, (at, at))
-        ends[column] = (at if y < points[lowest][1] else lowest, at if y > points[highest][1] else highest)
-    kept = {0, len(points) - 1}.union(*ends.values())
-    return [points[at] for at in sorted(kept)]
+    xs, ys = array("d", (x for x, _ in points)), array("d", (y for _, y in points))
+    return [points[at] for at in tracks.extremes(xs, ys, 0, len(points), low, high, columns)]
 
 
 def quantiles(
@@ -133,27 +114,7 @@ def quantiles(
     Between two points a series is taken as straight; none is continued behind its end.
     """
     places = [low + (high - low) * number / max(columns - 1, 1) for number in range(columns)]
-    values: list[array[float]] = [array("d") for _ in places]
-    for points in (series.finite for series in found):
-        for x, there in zip(places, values, strict=True) if points else ():
-            if (value := _at(points, x)) is not None:
-                there.append(value)
-    known = [(x, sorted(there)) for x, there in zip(places, values, strict=True) if there]
-    return [(x, [_quantile(there, part) for part in parts]) for x, there in known]
-
-
-def _at(points: Sequence[Point], x: float) -> float | None:
-    if not points[0][0] <= x <= points[-1][0]:
-        return None
-    at = bisect_left(points, (x, -math.inf))
-    if points[at][0] == x or at == 0:
-        return points[at][1]
-    (x0, y0), (x1, y1) = points[at - 1], points[at]
-    return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
-
-
-def _quantile(values: Sequence[float], part: float) -> float:
-    place = part * (len(values) - 1)
-    below = math.floor(place)
-    above = min(below + 1, len(values) - 1)
-    return values[below] + (values[above] - values[below]) * (place - below)
+    lines = ((array("d", (x for x, _ in points)), array("d", (y for _, y in points)))
+             for points in (series.finite for series in found) if points)  # fmt: skip
+    made = tracks.fan([[tracks.value_at(xs, ys, x) for x in places] for xs, ys in lines], parts)
+    return [(x, values) for x, values in zip(places, made, strict=False) if values]

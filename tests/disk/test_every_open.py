@@ -49,6 +49,7 @@ NAMED = {
     "runner/disk/atomic.py:_new_file": SAFE,
     "runner/disk/atomic.py:sync_folder": "opens a folder only",
     "runner/disk/reading.py:open_regular": SAFE,
+    "runner/disk/reading.py:open_below": SAFE,
     "runner/disk/whole.py:remove_whole": SAFE,
     "runner/disk/whole.py:copy_whole": SAFE,
     "runner/disk/whole.py:_copy_file": SAFE,
@@ -85,6 +86,8 @@ NAMED = {
     "runner/configs/evaluate.py:_main": DEVICE,
     "runner/configs/config_file.py:content": f"{USER}; it looks at it first, and reads 16 MiB at most",
     "runner/cli/saving.py:save": USER,
+    "runner/page/server.py:serve": "its own socket, which the user named",
+    "runner/page/server.py:listen_at": "a socket that the user named, and to which nobody listens",
 }
 
 

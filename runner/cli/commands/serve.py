@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from importlib import import_module
+from pathlib import Path
 
 from runner.cli import batch_folders, batch_rows, inspect
 from runner.cli.option_types import natural
@@ -22,6 +23,9 @@ LARGEST_PORT = 65535
 def add_arguments(parser: ArgumentParser) -> None:
     add_base(parser)
     add(parser, "port", type=natural, default=PORT, metavar="N", help=f"port on 127.0.0.1, 0: a free one ({PORT})")
+    add(parser, "host", default="127.0.0.1", metavar="NAME", help="127.0.0.1 or ::1; other addresses are refused")
+    add(parser, "socket", metavar="PATH", help="listen on this socket, which no other user can open, and on no port")
+    add(parser, "keep_token", action="store_true", help="the same token at each start: open pages go on")
     add(parser, "read_only", action="store_true", help="the page cannot stop or start anything")
 
 
@@ -34,15 +38,17 @@ def main(given: Namespace) -> int:
         source = import_module("runner.page.source")
     except ModuleNotFoundError as error:
         raise UserError(f"serve needs {error.name}; pip install 'overnight[page]'") from None
+    seen = inspect.Seen()
     found = source.Source(
         base,
         batches=lambda: list(batch_folders.batches(base)),
         rows=lambda: batch_rows.rows(base, clock.seconds()),
-        status=inspect.of_plan,
+        status=lambda root, plan: inspect.of_plan(root, plan, seen.job),
         order_words=_own_words(),
         read_only=given.read_only,
     )
-    return int(page.serve(found, given.port))
+    where = page.Where(given.port, given.host, Path(given.socket).expanduser() if given.socket else None)
+    return int(page.serve(found, where, keep_token=given.keep_token))
 
 
 def _own_words() -> tuple[str, ...]:

@@ -1,0 +1,58 @@
+"""The GPUs of this machine now: their use, and who holds them. One look for all browsers."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Any
+
+from runner.gpus import leases
+from runner.gpus.devices import Gpu, Snapshot
+from runner.gpus.looker import Looker
+
+EVERY = 2.0  # seconds between two looks
+
+
+class Gpus:
+    """For several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._looker = Looker()
+        self._looked = -EVERY
+        self._answer: dict[str, Any] = {}
+
+    def look(self) -> dict[str, Any]:
+        """`error`: why nothing is known of them, as on a machine without GPUs."""
+        with self._lock:
+            if time.monotonic() - self._looked >= EVERY:
+                self._answer = _answer(self._looker.look())
+                self._looked = time.monotonic()
+            return self._answer
+
+
+def _answer(found: Snapshot) -> dict[str, Any]:
+    path = leases.path_of(os.environ)
+    return {"error": found.error, "driver": found.driver, "gpus": [_gpu(gpu, path) for gpu in found.gpus]}
+
+
+def _gpu(gpu: Gpu, path: str) -> dict[str, Any]:
+    return {
+        "label": gpu.label,
+        "name": gpu.name,
+        "memory_used": gpu.memory_used,
+        "memory_total": gpu.memory_total,
+        "error": gpu.error,
+        **gpu.activity,
+        "held_by": [{"user": one.user, "batch": one.batch, "job": one.job} for one in leases.holders(path, gpu.uuid)],
+        "processes": [{"pid": one.pid, "memory": one.memory, "user": _user(one.pid)} for one in gpu.processes],
+    }
+
+
+def _user(pid: int) -> int | None:
+    """The number of the user that a process belongs to."""
+    try:
+        return os.stat(f"/proc/{pid}").st_uid  # noqa: PTH116 - of the kernel
+    except OSError:
+        return None

@@ -1,0 +1,180 @@
+"""Metrics as arrays that grow with the rows of metrics.jsonl: segments, gaps, what a width can show. Pure."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from runner.output import rows
+
+
+class Span(NamedTuple):
+    """The points of one segment: `begin` to `split` count, and `split` to `end` were measured again later."""
+
+    begin: int
+    split: int
+    end: int
+
+
+class Track:
+    """One metric: positions and values. `starts`: where each segment begins; `lost`: where values are not finite."""
+
+    __slots__ = ("lost", "starts", "xs", "ys")
+
+    def __init__(self) -> None:
+        self.xs = array("d")
+        self.ys = array("d")
+        self.starts: list[int] = []
+        self.lost: list[int] = []
+
+    def add(self, place: float, value: float, *, new_segment: bool) -> None:
+        """Of equal positions in a segment the later value counts."""
+        at = len(self.xs)
+        if new_segment or not self.starts:
+            self.starts.append(at)
+        elif self.xs[-1] == place:
+            at -= 1
+            self.xs.pop()
+            self.ys.pop()
+            if self.lost and self.lost[-1] == at:
+                self.lost.pop()
+        self.xs.append(place)
+        self.ys.append(value)
+        if not math.isfinite(value):
+            self.lost.append(at)
+
+    def spans(self) -> list[Span]:
+        """The segments, the earliest first."""
+        made: list[Span] = []
+        overtaken, end = math.inf, len(self.xs)
+        for begin in reversed(self.starts):
+            made.append(Span(begin, bisect_left(self.xs, overtaken, begin, end), end))
+            overtaken, end = min(overtaken, self.xs[begin]), begin
+        return made[::-1]
+
+    def kept(self) -> Track:
+        """What counts, as one segment; this track itself if nothing was measured again."""
+        spans = self.spans()
+        if all(span.split == span.end for span in spans):
+            return self
+        made = Track()
+        made.starts = [0]
+        for span in spans:
+            shift = len(made.xs) - span.begin
+            made.lost += [at + shift for at in self._lost_in(span.begin, span.split)]
+            made.xs += self.xs[span.begin : span.split]
+            made.ys += self.ys[span.begin : span.split]
+        return made
+
+    def finite(self) -> Track:
+        """Without the values that are not finite, as one segment without gaps."""
+        made = self.kept()
+        if not made.lost:
+            return made
+        gone = set(made.lost)
+        left = Track()
+        left.starts = [0]
+        left.xs = array("d", (x for at, x in enumerate(made.xs) if at not in gone))
+        left.ys = array("d", (y for at, y in enumerate(made.ys) if at not in gone))
+        return left
+
+    def pieces(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
+        """The runs of finite values between two places."""
+        for lost in (*self._lost_in(begin, end), end):
+            if lost > begin:
+                yield begin, lost
+            begin = lost + 1
+
+    def _lost_in(self, begin: int, end: int) -> list[int]:
+        return self.lost[bisect_left(self.lost, begin) : bisect_left(self.lost, end)]
+
+
+class Tracks:
+    """All metrics of one file. A position that goes back begins a new segment."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, Track] = {}
+        self.rows = 0
+        self.segment = 0
+        self.last = -math.inf
+        self.segments: dict[str, int] = {}  # name -> the segment of its last point
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        place = _place(row, self.rows)
+        self.rows += 1
+        if place < self.last:
+            self.segment += 1
+        self.last = place
+        for name, value in rows.numbers(row).items():
+            track = self.of.get(name)
+            if track is None:
+                track = self.of[name] = Track()
+            track.add(place, value, new_segment=self.segments.get(name) != self.segment)
+            self.segments[name] = self.segment
+
+
+def _place(row: Mapping[str, Any], number: int) -> float:
+    step, epoch = rows.position(row)
+    place = step if step is not None else epoch
+    return float(number if place is None or not math.isfinite(place) else place)
+
+
+def extremes(
+    xs: Sequence[float], ys: Sequence[float], begin: int, end: int, low: float, high: float, columns: int
+) -> Sequence[int]:
+    """Of finite points the places of at most two for each of `columns` equal parts of `low`..`high`, and of the ends.
+
+    They are the lowest and the highest of each part. Few points are all kept, and those outside.
+    """
+    if end - begin <= 2 * columns:
+        return range(begin, end)
+    width = (high - low) / columns or 1.0
+
+    def column(x: float) -> int:
+        return min(max(int((x - low) / width), 0), columns - 1)
+
+    at, last = between(xs, begin, end, low, high)
+    kept = {begin, end - 1, *range(begin, at), *range(last, end)}
+    while at < last:
+        behind = bisect_left(xs, column(xs[at]) + 1, at + 1, last, key=column)
+        block = ys[at:behind]
+        kept.add(at + block.index(min(block)))
+        kept.add(at + block.index(max(block)))
+        at = behind
+    return sorted(kept)
+
+
+def value_at(xs: Sequence[float], ys: Sequence[float], x: float) -> float | None:
+    """Between two points as on a straight line; None outside of them."""
+    if not xs or not xs[0] <= x <= xs[-1]:
+        return None
+    at = bisect_left(xs, x)
+    if xs[at] == x or at == 0:
+        return ys[at]
+    x0, y0 = xs[at - 1], ys[at - 1]
+    return y0 + (ys[at] - y0) * (x - x0) / (xs[at] - x0)
+
+
+def quantile(values: Sequence[float], part: float) -> float:
+    """Of sorted values."""
+    place = part * (len(values) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(values) - 1)
+    return values[below] + (values[above] - values[below]) * (place - below)
+
+
+def fan(sampled: Sequence[Sequence[float | None]], parts: Sequence[float]) -> list[list[float] | None]:
+    """For each position the quantiles of the curves that have got so far; None where none has."""
+    found = []
+    for column in zip(*sampled, strict=True):
+        values = sorted(value for value in column if value is not None)
+        found.append([quantile(values, part) for part in parts] if values else None)
+    return found
+
+
+def between(xs: Sequence[float], begin: int, end: int, low: float, high: float) -> tuple[int, int]:
+    """The places of the growing positions from `low` to `high`."""
+    return bisect_left(xs, low, begin, end), bisect_right(xs, high, begin, end)
