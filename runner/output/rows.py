@@ -33,6 +33,8 @@ def numbers(row: Mapping[str, Any]) -> dict[str, float]:
     was only not measured in this row.
     """
     found = measured(row)
+    if None not in row.values():
+        return found
     lost = [name for name, value in row.items() if value is None and names.is_loss(name)]
     if not lost:
         return found
@@ -46,7 +48,10 @@ def measured(row: Mapping[str, Any]) -> dict[str, float]:
     """The metrics of a row as it says them: NaN only where it was written so, or is named as NONFINITE."""
     found: dict[str, float] = {}
     for name, value in row.items():
-        if name not in _PLACE and isinstance(value, int | float) and not isinstance(value, bool):
+        if type(value) is float:  # most of them
+            if name not in _PLACE:
+                found[name] = value
+        elif name not in _PLACE and isinstance(value, int | float) and not isinstance(value, bool):
             try:
                 found[name] = float(value)
             except OverflowError:

@@ -115,7 +115,7 @@ class BatchView:
             if at not in self._jobs or self._jobs[at][1] != entry:
                 self._jobs[at] = (version, entry)
                 self._version = version
-        about = _about(status, list(entries.values()))
+        about = {**_about(status, list(entries.values())), "read_only": self._source.read_only}
         if about != self._about[1]:
             self._about = (version, about)
             self._version = version

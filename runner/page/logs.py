@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from typing import Any
 
 from runner.core.errors import UserError
 from runner.core.job import Job
 from runner.disk import layout
 from runner.disk.log_text import LogText
+from runner.page import log_search
 
 MOST = 1 << 18  # bytes of one answer
-BLOCK = 1 << 20  # bytes that are searched at once
-SECONDS = 0.3  # a search answers after this time, found or not
 LONGEST_WORD = 200
-OVERLAP = 1 << 12  # bytes of two blocks, so that a hit across their border is found
 #: A word of its own (behind a colour too), an exception's name, a code of CUDA; not a measured error, not `onerror`.
 ERROR = re.compile(
     rb"(?:\b|(?<=[\d\[;]m))(?i:(?:error|exception)\b(?![\s:=]*[-+]?\d*\.\d)|fatal\b|killed\b|nan\b|"
@@ -67,35 +64,22 @@ def _whole(block: bytes) -> bytes:
     return block
 
 
-def find(job: Job, name: str, word: str, at: int, *, backward: bool) -> dict[str, Any]:
+def find(job: Job, name: str, word: str, at: int, *, backward: bool, expression: bool = False) -> dict[str, Any]:
     """Where the nearest hit begins behind (or before) a place, and of its line. Without a word: a line with an error.
 
     `after` is where the search for the next hit begins. `next` is where this search goes on if its time was over; None:
-    the end was reached.
+    the end was reached. `expression`: the word is a regular expression.
     """
     if len(word) > LONGEST_WORD:
         raise UserError(f"the word to search for has more than {LONGEST_WORD} characters; give less of it")
-    wanted = re.compile(re.escape(word.encode()), re.IGNORECASE) if word else ERROR
-    deadline = time.monotonic() + SECONDS
-    with _open(job, name) as log:
-        end = log.seek(0, os.SEEK_END)
-        at = min(max(at, 0), end)
-        while True:
-            low, high = (max(at - BLOCK, 0), at) if backward else (at, min(at + BLOCK, end))
-            log.seek(low)
-            block = log.read(high - low)
-            hits = wanted.finditer(block)
-            hit = next(hits, None)
-            if backward:
-                for hit in hits:  # noqa: B007 - the last one
-                    pass
-            if hit is not None:
-                line = block.rfind(b"\n", 0, hit.start()) + 1
-                after = hit.end() if word else max(block.find(b"\n", hit.end()), hit.end())
-                found = {"at": low + hit.start(), "line": low + line, "after": low + after}
-                return {**found, "next": None, "size": end}
-            if (low == 0) if backward else (high == end):
-                return {"at": None, "line": None, "next": None, "size": end}
-            at = low + OVERLAP if backward else high - OVERLAP
-            if time.monotonic() > deadline:
-                return {"at": None, "line": None, "next": at, "size": end}
+    check(name)
+    if word and expression:
+        hit = log_search.by_expression(job.out_dir / name, word, at, backward=backward)
+    else:
+        wanted = re.compile(re.escape(word.encode()), re.IGNORECASE) if word else ERROR
+        with _open(job, name) as log:
+            hit = log_search.scan(log, wanted, at, backward=backward)
+    if hit.at is None:
+        return {"at": None, "line": None, "next": hit.next, "size": hit.size}
+    after = hit.end if word else hit.line_end
+    return {"at": hit.at, "line": hit.line, "after": after, "next": None, "size": hit.size}

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from runner.core.errors import UserError
 from runner.core.job import Job
+from runner.disk.atomic import as_json
 from runner.page import attempts_view, axes, compare_view, files, logs, resource_view
 from runner.page.batch_view import BatchView, details
 from runner.page.curves import Curves, View
@@ -146,7 +147,8 @@ class Reads:
     def _search(self, request: Request) -> Any:
         query = request.query_params
         job, name, place = self._job_of(request), request.path_params["name"], int(number(request, "at", 0))
-        return logs.find(job, name, query.get("q", ""), place, backward=query.get("back") == "1")
+        backward, expression = query.get("back") == "1", query.get("re") == "1"
+        return logs.find(job, name, query.get("q", ""), place, backward=backward, expression=expression)
 
     async def _events(self, request: Request) -> Response:
         if self.hub.is_full:
@@ -172,7 +174,11 @@ def answered(handler: Handler) -> Callable[[Request], Response]:
             return JSONResponse({"error": str(error)}, 404)
         if isinstance(found, Response):
             return found
-        return Response(json.dumps(found, separators=(",", ":")), media_type="application/json")
+        try:
+            text = json.dumps(found, separators=(",", ":"), allow_nan=False)
+        except ValueError:  # a number that JSON does not have
+            text = as_json(found)
+        return Response(text, media_type="application/json")
 
     return endpoint
 

@@ -108,12 +108,17 @@ class Tracks:
         if place < self.last:
             self.segment += 1
         self.last = place
+        segment, segments, of = self.segment, self.segments, self.of
         for name, value in rows.numbers(row).items():
-            track = self.of.get(name)
+            track = of.get(name)
             if track is None:
-                track = self.of[name] = Track()
-            track.add(place, value, new_segment=self.segments.get(name) != self.segment)
-            self.segments[name] = self.segment
+                track = of[name] = Track()
+            if segments.get(name) == segment and track.xs[-1] < place and value - value == 0.0:  # most of them
+                track.xs.append(place)
+                track.ys.append(value)
+                continue
+            track.add(place, value, new_segment=segments.get(name) != segment)
+            segments[name] = segment
 
 
 def _place(row: Mapping[str, Any], number: int) -> float:

@@ -136,12 +136,3 @@ def test_nothing_sticks_out_of_a_narrow_screen(chromium: Any, address: str, sche
         page.wait_for_selector(drawn)
         assert page.evaluate(TOO_WIDE) == []
     assert errors == []
-
-
-def test_a_server_that_is_gone_is_said(chromium: Any, address: str) -> None:
-    page, _ = opened(chromium, address)
-    page.context.set_offline(True)
-    page.wait_for_selector("#connection.lost")
-    assert "no connection, last seen" in page.inner_text("#connection")
-    page.context.set_offline(False)
-    wait_until(lambda: page.inner_text("#connection") == "", "the page goes on")

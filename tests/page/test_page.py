@@ -14,7 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from runner.core.job import Job
-from runner.page import assets, axes, logs
+from runner.page import assets, axes, log_search, logs
 from runner.page.batch_view import looks
 from runner.page.curves import Curves, View, smoothed
 from runner.reports.tracks import Track, Tracks
@@ -206,7 +206,7 @@ def test_a_word_is_found_in_both_directions(browser: TestClient) -> None:
 
 def test_the_next_error_is_found_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "stdout.log").write_text("x" * 9990 + "\n" + "y" * 5 + " ValueError: bad\n" + "z" * 9000)
-    monkeypatch.setattr(logs, "BLOCK", 10_000)
+    monkeypatch.setattr(log_search, "BLOCK", 10_000)
     job = Job("j", ("true",), tmp_path)
     for at, backward in ((0, False), (19_000, True)):
         found = logs.find(job, "stdout.log", "", at, backward=backward)

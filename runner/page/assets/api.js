@@ -1,13 +1,14 @@
 import { byId } from "./dom.js";
 const HEADERS = { "Content-Type": "application/json", "X-Runner": "1" };
-let lastSeen = null;
+let lastSeen = null, lostAt = null;
 export class Refused extends Error {}
-function connected(yes) {
+export function connected(yes) {
   const place = byId("connection");
-  if (yes) lastSeen = new Date();
+  if (yes) { lastSeen = new Date(); lostAt = null; }
+  else lostAt = lostAt || new Date();
   document.body.classList.toggle("stale", !yes);
   place.classList.toggle("lost", !yes);
-  place.textContent = yes ? "" : `no connection${lastSeen ? `, last seen ${lastSeen.toLocaleTimeString()}` : ""}`;
+  place.textContent = yes ? "" : `no connection since ${lostAt.toLocaleTimeString()}${lastSeen ? `, last seen ${lastSeen.toLocaleTimeString()}` : ""}`;
 }
 async function answered(path, options) {
   let response;
@@ -30,4 +31,3 @@ export async function login(token) {
   return response.ok;
 }
 export const of = (batch) => `/batches/${encodeURIComponent(batch)}`;
-export const shown = () => document.visibilityState !== "hidden";

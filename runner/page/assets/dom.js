@@ -5,7 +5,7 @@ export function make(tag, attributes = {}, ...children) {
     if (value === null || value === undefined || value === false) continue;
     if (name === "on") for (const [event, handler] of Object.entries(value)) element.addEventListener(event, handler);
     else if (name === "text") element.textContent = value;
-    else if (["value", "checked", "disabled", "max"].includes(name)) element[name] = value;
+    else if (["value", "checked", "disabled", "max", "min", "open"].includes(name)) element[name] = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
   for (const child of children.flat()) if (child !== null && child !== undefined && child !== false) element.append(child);
@@ -37,3 +37,10 @@ const looks = new Map();
 export function remember(job) { looks.set(job.name, job.look); }
 export function look(name) { const found = looks.get(name) || 0; return { colour: found % 8, dash: Math.floor(found / 8) }; }
 export function sample(name) { const { colour, dash } = look(name); return make("span", { class: `dot k${colour} d${dash}`, "aria-hidden": "true" }); }
+// The title and the picture of the tab say how a batch is.
+export function badge(name, jobs) {
+  const count = (...words) => jobs.filter((job) => words.includes(job.status)).length;
+  const bad = count("failed", "killed", "lost", "unreadable"), live = count("running"), done = count("completed");
+  document.title = `${bad ? `✗${bad} ` : ""}${live ? `▶${live} ` : ""}${done}/${jobs.length} ${name} – Overnight`;
+  document.querySelector("link[rel=icon]").href = `/assets/icon${bad ? "-bad" : live ? "-live" : ""}.svg`;
+}

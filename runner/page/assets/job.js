@@ -1,73 +1,98 @@
-import { get, of, shown } from "./api.js";
-import { button, duration, make, number, remember, sample, state } from "./dom.js";
+import { get, of } from "./api.js";
+import { orderButton } from "./cards.js";
 import { draw } from "./chart.js";
+import { duration, make, number, sample, state } from "./dom.js";
 import { logView } from "./log.js";
-import { label, order } from "./orders.js";
-const RUNS = "running";
-export function jobView(batch, i, tab, go, readOnly) {
-  let closed = false, job = null, version = 0, log = null, busy = false, details = null, words = "";
-  const title = make("h1", { text: "…" }), line = make("p", { class: "sentence" }), orders = make("div", { class: "bar" }), tabs = make("div", { class: "tabs", role: "tablist" }), panel = make("div", { role: "tabpanel" });
-  const rows = (pairs) => make("dl", {}, pairs.flatMap(([name, value]) => [make("dt", { class: "quiet", text: name }), make("dd", { text: value })]));
-  const grid = (heads, list) => make("div", { class: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, heads.map((text) => make("th", { text, scope: "col" })))), make("tbody", {}, list.map((cells) => make("tr", {}, cells.map((cell) => make("td", { text: cell })))))));
-  const SHOWN = {
-    log: () => { log = logView(batch, i, () => !job || job.status === RUNS); return log.element; },
-    config: () => { const changed = Object.entries(details.changes); return make("div", {}, make("h2", { text: "Changed by overrides" }), changed.length ? grid(["Setting", "In the config", "Used"], changed.map(([name, [old, now]]) => [name, old, now])) : make("p", { class: "quiet", text: "Nothing: the config is used as it is." }), make("h2", { text: "All settings" }), grid(["Setting", "Value"], Object.entries(details.config))); },
-    results: () => (job && Object.keys(job.metrics).length ? grid(["Metric", "Last value"], Object.entries(job.metrics).map(([name, value]) => [name, number(value)])) : make("p", { class: "quiet", text: "No result yet." })),
-    attempts: () => { const place = make("div"); attempts(place); return place; },
-    resources: () => { const place = make("div"); used(place); return place; },
-    files: () => make("div", {}, rows([["Folder", details.folder], ["Command", details.command.join(" ")]]), make("h2", { text: "Files" }), grid(["Name", "Size"], details.files.map((file) => [file.name, file.size < 1e6 ? `${file.size} B` : `${(file.size / 1e6).toFixed(1)} MB`]))),
-  };
-  if (!SHOWN[tab]) tab = "log";
-  async function used(place) {
-    try {
-      const found = await get(`${of(batch)}/jobs/${i}/resources`);
-      if (!found.totals && !found.curves.length) { place.append(make("p", { class: "quiet", text: "Nothing is known of what this job uses." })); return; }
-      place.append(make("p", { text: found.totals }), make("ul", {}, found.findings.map((text) => make("li", { text }))));
-      for (const one of found.curves) {
-        const chart = make("div", { class: "chart small", role: "img", "aria-label": `${one.name}: last ${number(one.last)}, lowest ${number(one.min)}, highest ${number(one.max)}` });
-        place.append(make("h2", { text: one.name }), chart);
-        if (chart.isConnected) draw(chart, [one], { x: "seconds", height: 170 }, () => {});
-      }
-    } catch (error) { place.textContent = error.message; }
+import { follow } from "./state.js";
+const RUNS = "running", AGAIN = ["completed", "pruned", "failed", "killed", "interrupted", "lost"];
+const NAMES = { log: "Log", config: "Config", results: "Results", resources: "Resources", files: "Files", attempts: "Attempts" };
+const quiet = (text) => make("p", { class: "quiet", text });
+const cells = (list) => make("tr", {}, list.map((cell) => make("td", cell instanceof Node ? {} : { text: cell }, cell instanceof Node ? cell : null)));
+const grid = (heads, list) => make("div", { class: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, heads.map((text) => make("th", { text, scope: "col" })))), make("tbody", {}, list.map(cells))));
+const size = (bytes) => (bytes < 1e4 ? `${bytes} B` : bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
+const fileAddress = (path, name) => `/api/v1${path}/files/${name.split("/").map(encodeURIComponent).join("/")}`;
+
+function config(details) {
+  const changed = Object.entries(details.changes);
+  return make("div", {}, make("h2", { text: "Changed by overrides" }),
+    changed.length ? grid(["Setting", "In the config", "Used"], changed.map(([name, [old, now]]) => [name, old, now])) : quiet("Nothing: the config is used as it is."),
+    make("h2", { text: "All settings" }), grid(["Setting", "Value"], Object.entries(details.config)));
+}
+async function resources(path) {
+  const found = await get(`${path}/resources`), place = make("div");
+  if (!found.totals && !found.curves.length) { place.append(quiet("Nothing is known of what this job uses.")); return place; }
+  place.append(make("p", { text: found.totals }), make("ul", {}, found.findings.map((text) => make("li", { text }))));
+  const charts = found.curves.map((one) => {
+    const chart = make("div", { class: "chart small", role: "img", "aria-label": `${one.name}: last ${number(one.last)}, lowest ${number(one.min)}, highest ${number(one.max)}` });
+    place.append(make("h2", { text: one.name }), chart);
+    return [chart, one];
+  });
+  requestAnimationFrame(() => { for (const [chart, one] of charts) if (chart.isConnected) draw(chart, [one], { x: "seconds", height: 170 }, () => {}); });
+  return place;
+}
+async function attempts(path) {
+  const found = (await get(`${path}/attempts`)).attempts;
+  if (!found.length) return quiet("No earlier attempts.");
+  return make("div", {}, grid(["Earlier attempt", "Status", "Started", "Ran for", "Error"], found.map((one) => [one.attempt, one.status, one.started_at ? new Date(one.started_at).toLocaleString() : "", duration(one.seconds), one.error])),
+    quiet("Their logs and results are in the folders attempt_1, attempt_2, … of the job."));
+}
+async function files(path, details) {
+  const found = (await get(`${path}/files`)).files, place = make("div");
+  const link = (file) => make("a", { href: fileAddress(path, file.name), target: "_blank", rel: "noopener noreferrer", text: file.name });
+  const pictures = found.filter((file) => file.picture).slice(0, 60);
+  place.append(make("dl", {}, make("dt", { class: "quiet", text: "Folder" }), make("dd", { text: details.folder }), make("dt", { class: "quiet", text: "Command" }), make("dd", { text: details.command.join(" ") })));
+  if (pictures.length) place.append(make("h2", { text: "Pictures" }), make("div", { class: "pictures" }, pictures.map((file) => make("figure", {}, make("img", { src: fileAddress(path, file.name), alt: file.name, loading: "lazy" }), make("figcaption", {}, link(file))))));
+  place.append(make("h2", { text: "Files" }), grid(["Name", "Size", "Changed"], found.map((file) => [link(file), size(file.size), new Date(file.time * 1000).toLocaleString()])));
+  return place;
+}
+
+export function jobView(batch, i, params, go) {
+  const path = `${of(batch)}/jobs/${i}`;
+  let closed = false, job = null, log = null, details = null, words = "", tab = NAMES[params.get("tab")] ? params.get("tab") : "log", opened = 0;
+  const title = make("h1", { text: "…" }), line = make("p", { class: "sentence", role: "status" }), orders = make("div", { class: "bar" });
+  const tabs = make("div", { class: "tabs", role: "tablist" }), panel = make("div", { role: "tabpanel", id: "panel" });
+  const keep = (key, value) => { if (value === "") params.delete(key); else params.set(key, value); go(params, true); };
+  const results = () => (job && Object.keys(job.metrics).length ? grid(["Metric", "Last value"], Object.entries(job.metrics).map(([name, value]) => [name, number(value)])) : quiet("No result yet."));
+  async function content(name) {
+    if (name === "log") { log = logView(batch, i, params, keep); return log.element; }
+    return { config: () => config(details), results, resources: () => resources(path), files: () => files(path, details), attempts: () => attempts(path) }[name]();
   }
-  async function attempts(place) {
-    try {
-      const found = (await get(`${of(batch)}/jobs/${i}/attempts`)).attempts;
-      place.replaceChildren(found.length ? grid(["Earlier attempt", "Status", "Started", "Ran for", "Error"], found.map((one) => [one.attempt, one.status, one.started_at ? new Date(one.started_at).toLocaleString() : "", duration(one.seconds), one.error])) : make("p", { class: "quiet", text: "No earlier attempts." }),
-        make("p", { class: "quiet", text: found.length ? "Their logs and results are in the folders attempt_1, attempt_2, … of the job." : "" }));
-    } catch (error) { place.textContent = error.message; }
-  }
-  function open(name) {
+  async function open(name) {
     if (log) log.close();
     log = null; tab = name;
-    tabs.replaceChildren(...Object.keys(SHOWN).map((one) => button(one[0].toUpperCase() + one.slice(1), () => { go(new URLSearchParams({ b: batch, j: i, tab: one }), true); open(one); }, { role: "tab", "aria-selected": String(one === tab) })));
-    panel.replaceChildren(SHOWN[tab]());
+    const turn = ++opened;
+    tabs.replaceChildren(...Object.entries(NAMES).map(([one, text]) => make("button", { type: "button", text, role: "tab", "aria-controls": "panel", "aria-selected": String(one === tab), on: { click: () => { params.delete("line"); keep("tab", one === "log" ? "" : one); open(one); tabs.querySelector("[aria-selected=true]").focus(); } } })));
+    let made;
+    try { made = await content(name); } catch (error) { made = quiet(error.message); }
+    if (turn === opened && !closed) panel.replaceChildren(made);
   }
   function head() {
-    const facts = [job.attempt > 1 ? `attempt ${job.attempt}` : "", job.iter !== null && job.iter !== undefined ? `${job.iter}${job.total ? ` of ${job.total}` : ""}` : "", job.left ? `${duration(job.left)} left` : "", job.seconds ? duration(job.seconds) : "", job.error || "", job.note || ""].filter(Boolean).join(" · ");
+    const has = (value) => value !== null && value !== undefined;
+    const facts = [job.attempt > 1 ? `attempt ${job.attempt}` : "", has(job.iter) ? `${job.iter}${job.total ? ` of ${job.total}` : ""}` : "", job.left ? `${duration(job.left)} left` : "", job.seconds ? duration(job.seconds) : "", job.error || "", job.note || ""].filter(Boolean).join(" · ");
     line.replaceChildren(state(job.status), ` ${facts}`);
-    const what = job.status === RUNS ? ["stop", "kill"] : ["completed", "pruned", "failed", "killed", "interrupted", "lost"].includes(job.status) ? ["rerun"] : [];
-    if (words !== what.join()) { words = what.join(); orders.replaceChildren(...(readOnly() ? [] : what.map((one) => button(label(one), () => order(one, batch, [job]), { class: one === "kill" ? "danger" : null })))); }
+    const what = known.about().read_only ? [] : job.status === RUNS ? ["stop", "kill"] : AGAIN.includes(job.status) ? ["rerun"] : [];
+    if (words !== what.join()) { words = what.join(); orders.replaceChildren(...what.map((one) => orderButton(one, batch, job))); }
+    document.title = `${job.status} ${job.name} – Overnight`;
   }
-  async function look() {
-    if (busy || !shown()) return;
-    busy = true;
-    try {
-      const found = await get(of(batch), { since: version });
-      if (closed) return;
-      version = found.version;
-      found.jobs.forEach(remember);
-      const mine = found.jobs.find((one) => one.i === i);
-      if (mine) { job = mine; head(); }
-    } catch (error) { if (!job) line.textContent = error.message; } finally { busy = false; }
-  }
-  const timer = setInterval(look, 1000);
-  (async () => {
-    try { details = await get(`${of(batch)}/jobs/${i}`); } catch (error) { line.textContent = error.message; return; }
+  const known = follow(batch, ({ error }) => {
     if (closed) return;
-    await look();
+    if (error) { line.textContent = error; return; }
+    const now = known.jobs.get(i);
+    if (!now) { line.textContent = "There is no such job."; return; }
+    job = now; head();
+  });
+  (async () => {
+    try { details = await get(path); } catch (error) { line.textContent = error.message; return; }
+    if (closed) return;
     title.replaceChildren(sample(details.name), details.name);
-    if (!closed) open(tab);
+    open(tab);
   })();
-  return { element: make("div", {}, title, line, orders, tabs, panel), close() { closed = true; clearInterval(timer); if (log) log.close(); }, key: (pressed) => (log ? log.key(pressed) : false) };
+  tabs.addEventListener("keydown", (event) => {
+    const all = [...tabs.children], at = all.indexOf(document.activeElement), step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (step && at >= 0) { all[(at + step + all.length) % all.length].focus(); event.preventDefault(); }
+  });
+  return {
+    element: make("div", {}, title, line, orders, tabs, panel), close() { closed = true; known.close(); if (log) log.close(); },
+    key(pressed) { if (pressed === ".") { const one = orders.querySelector("button"); if (one) one.focus(); return true; } return log ? log.key(pressed) : false; },
+  };
 }

@@ -1,18 +1,22 @@
-import { get, of, shown } from "./api.js";
+import { get, of } from "./api.js";
 import { button, make, notice } from "./dom.js";
 import { line } from "./ansi.js";
+import { listen } from "./stream.js";
 const bytes = (count) => (count < 1e5 ? `${(count / 1e3).toFixed(1)} kB` : `${(count / 1e6).toFixed(1)} MB`);
-const MOST = 5000, CHUNK = 65536, SMALL = 2400, EVERY = 300; // SMALL: two of them have fewer lines than MOST
-export function logView(batch, job, runs) {
+const MOST = 5000, CHUNK = 65536, SMALL = 2400; // SMALL: two of them have fewer lines than MOST
+const LOGS = ["combined.log", "stdout.log", "stderr.log"];
+export function logView(batch, job, params, keep) {
   const path = (name) => `${of(batch)}/jobs/${job}/log/${name}`;
-  let name = "combined.log", from = 0, to = 0, size = 0, follow = true, timer = 0, closed = false, hit = null, torn = "", busy = false, wide = true;
+  let name = LOGS.includes(params.get("log")) ? params.get("log") : LOGS[0], from = 0, to = 0, size = 0, follow = !params.get("line"), closed = false, hit = null, torn = "", busy = false, wide = true, stop = () => {};
   const box = make("div", { class: "log", tabindex: "0", role: "log", "aria-live": "off", "aria-label": "Log" });
   const where = make("span", { class: "quiet" });
   const search = make("input", { type: "search", placeholder: "Search the log (/)", "aria-label": "Search the log", id: "search" });
-  const follows = button("Follow", () => setFollow(!follow), { "aria-pressed": "true", title: "f" });
-  const chooser = make("select", { "aria-label": "Which log" }, ["combined.log", "stdout.log", "stderr.log"].map((text) => make("option", { text, value: text })));
+  const regular = make("input", { type: "checkbox" });
+  const follows = button("Follow", () => setFollow(!follow), { "aria-pressed": String(follow), title: "f" });
+  const chooser = make("select", { "aria-label": "Which log" }, LOGS.map((text) => make("option", { text, value: text })));
+  chooser.value = name;
   const encoder = new TextEncoder();
-  function setFollow(yes) { follow = yes; follows.setAttribute("aria-pressed", String(yes)); if (yes) restart(); }
+  function setFollow(yes) { follow = yes; follows.setAttribute("aria-pressed", String(yes)); if (yes) { keep("line", ""); restart(); } }
   function put(text, at, before) {
     let offset = at;
     const made = [];
@@ -25,15 +29,13 @@ export function logView(batch, job, runs) {
     }
   }
   function say() { where.textContent = !size ? "empty" : from || to < size ? `${bytes(from)} to ${bytes(to)} of ${bytes(size)}` : bytes(size); }
+  const bottom = () => { if (follow) box.scrollTop = box.scrollHeight; };
   async function restart() {
     const part = await get(path(name), { size: CHUNK });
     if (closed) return;
-    box.replaceChildren(); torn = "";
-    from = to = part.from;
-    append(part);
-    if (follow) box.scrollTop = box.scrollHeight;
-    say();
+    show(part);
   }
+  function show(part) { box.replaceChildren(); torn = ""; from = to = part.from; append(part); bottom(); say(); }
   function append(part) {
     const begins = torn && box.lastChild ? Number(box.lastChild.dataset.at) : to;
     if (torn && box.lastChild) box.lastChild.remove();
@@ -42,19 +44,29 @@ export function logView(batch, job, runs) {
     torn = text.endsWith("\n") ? "" : text.slice(text.lastIndexOf("\n") + 1);
     put(text, begins, false);
   }
-  async function tick() {
-    if (busy || !shown() || !wide) return;
+  // What the stream of events brings is added if it follows on what is shown; else what is missing is asked for.
+  function grown(kind, data) {
+    if (closed || !wide) { if (data && data.size) { size = data.size; say(); } return; }
+    if (kind === "event" && data.error) { notice(data.error); return; }
+    if (kind === "event" && data.skipped && follow) { show(data); notice(`${bytes(data.skipped)} skipped: the log grows faster than it can be shown`); return; }
+    if (kind === "event" && data.reset) { if (follow) show(data); return; }
+    if (kind === "event" && data.from === to) { append(data); bottom(); say(); return; }
+    if (kind === "event" && data.to <= to) return;
+    more().catch(() => {});
+  }
+  async function more() {
+    if (busy) return;
     busy = true;
     try {
       const part = await get(path(name), { from: to, size: CHUNK });
       if (closed) return;
-      if (part.size < to) { await restart(); return; }
-      if (part.size - to > 4 * CHUNK && follow) { const skipped = part.size - to - CHUNK; await restart(); notice(`${bytes(skipped)} skipped: the log grows faster than it can be shown`); return; }
+      if (part.size < to || (part.size - to > 4 * CHUNK && follow)) { await restart(); return; }
       size = part.size;
-      if (part.text) { append(part); if (follow) box.scrollTop = box.scrollHeight; }
+      if (part.text && part.from === to) { append(part); bottom(); }
       say();
     } finally { busy = false; }
   }
+  function watch() { stop(); stop = listen(`log:${batch}:${job}:${name}`, grown); }
   async function later() {
     if (busy || to >= size) return;
     busy = true;
@@ -70,7 +82,7 @@ export function logView(batch, job, runs) {
     box.scrollTop += box.scrollHeight - height; say();
   }
   async function jump(lineAt) {
-    setFollow(false);
+    if (follow) { follow = false; follows.setAttribute("aria-pressed", "false"); }
     let element = [...box.children].find((one) => Number(one.dataset.at) === lineAt);
     if (!element) {
       const part = await get(path(name), { from: lineAt, size: SMALL });
@@ -81,27 +93,30 @@ export function logView(batch, job, runs) {
     }
     for (const old of box.querySelectorAll(".hit")) old.classList.remove("hit");
     if (element) { element.classList.add("hit"); element.scrollIntoView({ block: "center" }); }
+    keep("line", String(lineAt));
     say();
   }
   async function find(word, back) {
     let at = hit === null ? (back ? size : 0) : back ? (word ? hit.at : hit.line) : hit.after;
-    for (;;) {
-      const found = await get(`${path(name)}/search`, { q: word, at, back: back ? 1 : 0 });
-      if (found.at !== null) { hit = found; await jump(found.line); return; }
-      if (found.next === null) { notice(`${word ? `“${word}”` : "An error line"}: no further hit ${back ? "above" : "below"}`); return; }
-      at = found.next;
-    }
+    try {
+      for (;;) {
+        const found = await get(`${path(name)}/search`, { q: word, at, back: back ? 1 : 0, re: word && regular.checked ? 1 : 0 });
+        if (found.at !== null) { hit = found; await jump(found.line); return; }
+        if (found.next === null) { notice(`${word ? `“${word}”` : "An error line"}: no further hit ${back ? "above" : "below"}`); return; }
+        at = found.next;
+      }
+    } catch (error) { notice(error.message); }
   }
   search.addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); if (!event.shiftKey && search.dataset.done !== search.value) hit = null; search.dataset.done = search.value; find(search.value, event.shiftKey); } });
-  chooser.addEventListener("change", () => { name = chooser.value; hit = null; restart().catch((error) => { box.textContent = error.message; }); });
-  box.addEventListener("scroll", () => { if (follow && box.scrollHeight - box.scrollTop - box.clientHeight > 60) setFollow(false); if (box.scrollHeight - box.scrollTop - box.clientHeight < 60 && !wide) later(); });
+  chooser.addEventListener("change", () => { name = chooser.value; hit = null; keep("line", ""); keep("log", name === LOGS[0] ? "" : name); watch(); restart().catch((error) => { box.textContent = error.message; }); });
+  box.addEventListener("scroll", () => { if (follow && box.scrollHeight - box.scrollTop - box.clientHeight > 60) { follow = false; follows.setAttribute("aria-pressed", "false"); } if (box.scrollHeight - box.scrollTop - box.clientHeight < 60 && !wide) later(); });
   const element = make("div", {},
-    make("div", { class: "bar" }, chooser, search, button("Next", () => find(search.value, false), { title: "n" }), button("Previous", () => find(search.value, true), { title: "N" }),
+    make("div", { class: "bar" }, chooser, search, make("label", { title: "A regular expression" }, regular, ".*"), button("Next", () => find(search.value, false), { title: "n" }), button("Previous", () => find(search.value, true), { title: "N" }),
       button("Next error", () => find("", false), { title: "e" }), button("Previous error", () => find("", true), { title: "E" }), follows, button("Earlier", () => earlier()), where), box);
-  restart().catch((error) => { box.textContent = error.message; });
-  timer = setInterval(() => { if (runs() && !closed) tick().catch(() => {}); }, EVERY);
+  (params.get("line") ? jump(Number(params.get("line")) || 0) : restart()).catch((error) => { box.textContent = error.message; });
+  watch();
   return {
-    element, close() { closed = true; clearInterval(timer); },
+    element, close() { closed = true; stop(); },
     key(key) {
       const act = { n: () => find(search.value, false), N: () => find(search.value, true), e: () => find("", false), E: () => find("", true), f: () => setFollow(!follow), "/": () => search.focus() }[key];
       if (act) act();

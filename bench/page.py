@@ -1,0 +1,354 @@
+"""How quick and how large the live page is, in a real Chromium, over batches of 1,000 jobs and of a million rows.
+
+    python bench/page.py [--jobs 1000] [--rows 10000] [--long 1000000] [--dir /dev/shm]
+
+Starts `serve` as a user does, opens it in Debian's Chromium, and prints each figure with its bar. Times are medians of
+five, unless it says otherwise. Files are in a folder that is removed, as are those that the page keeps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import math
+import os
+import random
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
+
+from playwright.sync_api import BrowserContext, Page, sync_playwright  # noqa: E402 - beside the path
+from records import write_batch  # noqa: E402 - beside this file
+
+OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+           "--disable-component-update", "--disable-sync", "--enable-precise-memory-info")  # fmt: skip
+ROUNDS, TICKS, LINES, TABS = 5, 100, 200, 12
+WIDE, LONG, GROWS = "wide", "long", "grows"
+
+
+class Bars:
+    """Prints figures, and remembers whether all are within their bars."""
+
+    def __init__(self) -> None:
+        self.held = True
+
+    def __call__(self, what: str, value: float, bar: float, unit: str, more: str = "") -> None:
+        good = value <= bar
+        self.held &= good
+        print(f"{what:58}{value:9.4g} {unit:5} bar {bar:<7g}{'held' if good else 'MISSED'}{more}", flush=True)
+
+
+class Server:
+    """`serve` over a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        environ = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+        words = [sys.executable, str(ROOT / "run_experiments.py"), "serve", "--port", "0"]
+        begun = time.monotonic()
+        self.process = subprocess.Popen(words, cwd=folder, env=environ, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        found = re.search(r"(http://127\.0\.0\.1:\d+/)#t=(\S+)", self.process.stdout.readline())
+        self.seconds = time.monotonic() - begun
+        assert found is not None
+        self.address, self.token = found[1], found[2]
+        self.about = psutil.Process(self.process.pid)
+
+    def megabytes(self) -> float:
+        return float(self.about.memory_info().rss) / 1e6
+
+    def cpu(self) -> float:
+        spent = self.about.cpu_times()
+        return float(spent.user + spent.system)
+
+    def end(self) -> float:
+        begun = time.monotonic()
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(60)
+        return time.monotonic() - begun
+
+
+def write_metrics(path: Path, rows: int, seed: int) -> None:
+    draw, lines = random.Random(seed), []
+    end = draw.uniform(1.4, 2.2)
+    for step in range(rows):
+        loss = end + 2.5 * math.exp(-6 * step / rows) + draw.gauss(0, 0.03)
+        row = {"iter": step, "max_iters": rows, "train/loss": round(loss, 6), "val/loss": round(loss + 0.05, 6),
+               "learning_rate": 3e-4 * (1 - step / rows), "grad_norm": round(draw.uniform(0.2, 2), 5),
+               "tokens_per_second": round(81000 + draw.gauss(0, 300), 1)}  # fmt: skip
+        lines.append(json.dumps(row))
+    path.write_text("\n".join(lines) + "\n")
+
+
+def write_all(folder: Path, given: argparse.Namespace) -> None:
+    config = folder / "config.sh"
+    config.write_text("exit 0\n")
+    for name, jobs in ((WIDE, given.jobs), (LONG, 1), (GROWS, 1)):
+        write_batch(folder / "experiments" / name, jobs, config)
+    for seed in range(20):
+        write_metrics(folder / f"rows_{seed}", given.rows, seed)
+    for at, job in enumerate(sorted((folder / "experiments" / WIDE).glob("job_*"))):
+        shutil.copy(folder / f"rows_{at % 20}", job / "metrics.jsonl")
+    write_metrics(folder / "experiments" / LONG / "job_0000" / "metrics.jsonl", given.long, 1)
+    job = folder / "experiments" / GROWS / "job_0000"
+    shutil.copy(folder / "rows_0", job / "metrics.jsonl")
+    (job / "combined.log").write_text("begin\n")
+    with (job / "stdout.log").open("wb") as log:
+        block = b"".join(b"\x1b[32mstep %d\x1b[0m of a long log with some words\n" % at for at in range(20_000))
+        for _ in range(max(1, round(given.log_gb * 1e9 / len(block)))):
+            log.write(block)
+
+
+def opened(context: BrowserContext, server: Server, place: str = "") -> Page:
+    page = context.new_page()
+    page.set_default_timeout(300_000)
+    page.goto(f"{server.address}#t={server.token}")
+    page.wait_for_selector("tbody tr a")
+    if place:
+        page.goto(f"{server.address}{place}")
+    return page
+
+
+def marked(page: Page, place: str, mark: str) -> float:
+    """Seconds from a fresh load of this place to a mark that the page sets."""
+    page.goto("about:blank")
+    page.goto(place)
+    script = f"() => (performance.getEntriesByName('{mark}')[0] || {{}}).startTime"
+    return float(page.wait_for_function(script).json_value()) / 1000
+
+
+def whole(page: Page, place: str) -> float:
+    """Seconds until the chart is drawn with all curves, and the fan of all jobs if there is one."""
+    page.goto("about:blank")
+    begun = time.monotonic()
+    page.goto(place)
+    page.wait_for_selector(".chart canvas")
+    page.wait_for_function(
+        "() => !document.querySelector('section[aria-label=Curves] p').textContent.includes('reading')"
+    )
+    return time.monotonic() - begun
+
+
+def first_paints(bars: Bars, page: Page, server: Server, given: argparse.Namespace) -> None:
+    place = f"{server.address}#b={WIDE}"
+    bars("table of all jobs, cold", marked(page, place, "table"), 2.0, "s")
+    bars("curves of ten jobs, cold", whole(page, place + "&pick=0,1,2,3,4,5,6,7,8,9&to=9999&from=0"), 10.0, "s")
+    begun = time.monotonic()
+    print(
+        f"{'fan of all jobs, cold':58}{whole(page, place):9.4g} s     ({given.jobs * given.rows:,} rows are read once)"
+    )
+    print(f"{'':58}{time.monotonic() - begun:9.4g} s     in all")
+    bars("table of all jobs", statistics.median(marked(page, place, "table") for _ in range(ROUNDS)), 1.0, "s")
+    ten = place + "&pick=0,1,2,3,4,5,6,7,8,9&to=9999&from=0"
+    bars("curves of ten jobs", statistics.median(marked(page, ten, "curves") for _ in range(ROUNDS)), 1.5, "s")
+    bars(
+        "fan of all jobs, with curves",
+        statistics.median(marked(page, place, "curves") for _ in range(ROUNDS)),
+        3.0,
+        "s",
+    )
+
+
+def sizes(bars: Bars, page: Page, server: Server) -> None:
+    assets = ROOT / "runner" / "page" / "assets"
+    shell = sum(len(gzip.compress(path.read_bytes())) for path in assets.iterdir() if path.suffix in
+                (".html", ".css", ".js", ".svg"))  # fmt: skip
+    bars("the page itself, compressed", shell / 1000, 60, "kB")
+    got = page.evaluate("""async (paths) => { const found = {};
+        for (const [name, path] of Object.entries(paths)) { performance.clearResourceTimings();
+            await (await fetch(path)).arrayBuffer(); await new Promise((done) => setTimeout(done, 50));
+            found[name] = performance.getEntriesByType("resource").at(-1).transferSize; } return found; }""", {
+        "table": f"/api/v1/batches/{WIDE}",
+        "chart": f"/api/v1/batches/{WIDE}/curves?jobs=0,1,2,3,4,5,6,7,8,9&px=600&key=val/loss",
+    })  # fmt: skip
+    bars("answer with all jobs", got["table"] / 1000, 150, "kB")
+    bars("answer with ten curves of 600 columns", got["chart"] / 1000, 100, "kB")
+
+
+def received(page: Page) -> Callable[[], int]:
+    """How many bytes a page got since this was called."""
+    total = [0]
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    session.on("Network.dataReceived", lambda event: total.__setitem__(0, total[0] + event["dataLength"]))
+    return lambda: total[0]
+
+
+def long_curve(bars: Bars, page: Page, server: Server, rows: int) -> None:
+    place = f"{server.address}#b={LONG}"
+    bars(f"one curve of {rows:,} rows, cold", whole(page, place), 2.0 * max(1.0, rows / 1e5), "s")
+    bars("the same again", statistics.median(whole(page, place) for _ in range(ROUNDS)), 2.0, "s")
+    script = """async ([path, rows]) => { const found = [];
+        for (let k = 0; k < 9; k++) {
+            const begun = performance.now(), from = Math.round(k * rows / 20), to = from + Math.round(rows / 2);
+            await (await fetch(`${path}&from=${from}&to=${to}`)).json();
+            found.push(performance.now() - begun); } return found; }"""
+    spent = page.evaluate(script, [f"/api/v1/batches/{LONG}/curves?jobs=0&px=1200&key=val/loss", rows])
+    bars("zoom into half of it", statistics.median(spent), 150, "ms")
+
+
+def log_lines(bars: Bars, page: Page, server: Server) -> None:
+    page.goto(f"{server.address}#b={GROWS}&j=0")
+    page.wait_for_selector(".log div")
+    page.evaluate("""() => { window.seen = []; new MutationObserver((list) => { const now = Date.now();
+        for (const one of list) for (const node of one.addedNodes) {
+            const found = /^line (\\d+)/.exec(node.textContent);
+            if (found) window.seen.push(now - Number(found[1])); }
+        }).observe(document.querySelector(".log"), { childList: true }); }""")
+    with (server.folder / "experiments" / GROWS / "job_0000" / "combined.log").open("a") as log:
+        for _ in range(LINES):
+            log.write(f"line {time.time() * 1000:.0f}\n")
+            log.flush()
+            time.sleep(random.uniform(0.02, 0.12))
+    page.wait_for_function(f"() => window.seen.length >= {LINES}")
+    seen = sorted(page.evaluate("() => window.seen"))
+    bars("a line of a log until it is on the screen, median", statistics.median(seen), 300, "ms")
+    bars("the same, 99 of 100", seen[math.ceil(len(seen) * 0.99) - 1], 700, "ms")
+
+
+def flood(bars: Bars, page: Page, server: Server) -> None:
+    page.goto(f"{server.address}#b={GROWS}&j=0&log=stderr.log")
+    path = server.folder / "experiments" / GROWS / "job_0000" / "stderr.log"
+    block = b"a line of a flood, as a job writes it when something repeats itself\n" * 30_000
+    path.write_bytes(b"begin\n")
+    page.wait_for_selector(".log")
+    before, begun, written = server.cpu(), time.monotonic(), 0
+    with path.open("ab", buffering=0) as log:
+        while (passed := time.monotonic() - begun) < 5:
+            if written < passed * 200e6:
+                written += log.write(block)
+            else:
+                time.sleep(0.002)
+    bars(
+        f"server while a log grows by {written / passed / 1e6:.0f} MB/s",
+        100 * (server.cpu() - before) / passed,
+        25,
+        "%",
+    )
+
+
+def ticks(bars: Bars, page: Page, server: Server) -> None:
+    """What a tick with new rows costs, while the batch runs as far as its records say."""
+    page.goto(f"{server.address}#b={GROWS}&key=val/loss")
+    page.wait_for_selector(".chart canvas")
+    total, first = received(page), 0
+    path = server.folder / "experiments" / GROWS / "job_0000" / "metrics.jsonl"
+    ask = f"/api/v1/batches/{GROWS}/curves?jobs=0&px=600&key=val/loss"
+    n = page.evaluate(f"async () => (await (await fetch('{ask}')).json()).series[0].n")
+    first = total()
+    for tick in range(TICKS):
+        with path.open("a") as rows:
+            rows.write(
+                "".join(json.dumps({"iter": 10**6 + tick * 10 + at, "val/loss": 1.5}) + "\n" for at in range(10))
+            )
+        n = page.evaluate(f"async () => (await (await fetch('{ask}&after=0:{n}')).json()).series[0].n")
+    page.wait_for_timeout(300)
+    bars(f"a tick with ten new rows after 10,000 ({TICKS} ticks)", (total() - first) / TICKS, 2000, "bytes")
+
+
+def idle(bars: Bars, page: Page, server: Server) -> None:
+    page.goto(f"{server.address}#b={WIDE}")
+    page.wait_for_selector(".chart canvas")
+    time.sleep(10)
+    total = received(page)
+    before, cpu, begun = server.about.io_counters(), server.cpu(), time.monotonic()
+    time.sleep(20)
+    passed, after = time.monotonic() - begun, server.about.io_counters()
+    bars("server with an idle tab on a batch that has ended", 100 * (server.cpu() - cpu) / passed, 3, "%")
+    bars("bytes that it reads from files meanwhile", (after.read_chars - before.read_chars) / passed, 4000, "B/s")
+    bars("bytes to the page in an idle minute", total() / passed * 60 / 1000, 2, "kB")
+
+
+def tabs(bars: Bars, context: BrowserContext, server: Server) -> None:
+    pages = [opened(context, server, f"#b={GROWS}&j=0") for _ in range(TABS)]
+    for page in pages:
+        page.wait_for_selector(".log div")
+    word = f"for all tabs {time.time()}"
+    begun = time.monotonic()
+    with (server.folder / "experiments" / GROWS / "job_0000" / "combined.log").open("a") as log:
+        log.write(word + "\n")
+    for page in pages:
+        page.wait_for_function("(word) => document.querySelector('.log').textContent.includes(word)", arg=word)
+    bars(f"a line until it is in {TABS} tabs", time.monotonic() - begun, 5.0, "s")
+    streams = [one for one in server.about.net_connections() if one.status == "ESTABLISHED"]
+    print(f"{'connections of these tabs':58}{len(streams):9}")
+    for page in pages[3:]:
+        page.close()
+
+
+def memory(bars: Bars, page: Page, server: Server) -> None:
+    session = page.context.new_cdp_session(page)
+    session.send("HeapProfiler.collectGarbage")
+    used = session.send("Runtime.getHeapUsage")["usedSize"]
+    bars("heap of the page after all this", used / 1e6, 150, "MB")
+
+
+def run(given: argparse.Namespace, folder: Path, playwright: Any) -> bool:
+    bars = Bars()
+    write_all(folder, given)
+    starts = []
+    for _ in range(3):
+        server = Server(folder)
+        starts.append(server.seconds)
+        server.end()
+    bars("start of serve until it listens", statistics.median(starts), 0.5, "s")
+    server = Server(folder)
+    browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(OPTIONS), timeout=120_000)
+    context = browser.new_context(viewport={"width": 1366, "height": 768})
+    bars("server, idle", server.megabytes(), 80, "MB")
+    page = opened(context, server)
+    first_paints(bars, page, server, given)
+    sizes(bars, page, server)
+    others = [opened(context, server, f"#b={WIDE}") for _ in range(2)]
+    time.sleep(3)
+    bars("server with all jobs open in three tabs", server.megabytes(), 150, "MB")
+    for other in others:
+        other.close()
+    idle(bars, page, server)
+    log_lines(bars, page, server)
+    flood(bars, page, server)
+    ticks(bars, page, server)
+    page.goto(f"{server.address}#b={GROWS}&j=0&log=stdout.log")
+    page.wait_for_selector(".log div")
+    bars(f"server with a log of {given.log_gb:g} GB", server.megabytes(), 200, "MB")
+    memory(bars, page, server)
+    long_curve(bars, page, server, given.long)
+    bars("server after a curve of many rows", server.megabytes(), 250, "MB")
+    tabs(bars, context, server)
+    bars("Ctrl+C with three open tabs until serve has ended", server.end(), 1.5, "s")
+    browser.close()
+    return bars.held
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=1000)
+    parser.add_argument("--rows", type=int, default=10_000, help="of each job, with five metrics")
+    parser.add_argument("--long", type=int, default=1_000_000, help="rows of the batch with one job")
+    parser.add_argument("--log_gb", type=float, default=2.0, help="size of the large log")
+    parser.add_argument("--dir", default="/dev/shm", help="where to write, in a folder that is removed")
+    given = parser.parse_args()
+    print(f"{given.jobs} jobs of {given.rows} rows, Python {sys.version.split()[0]}, {os.cpu_count()} cores, "
+          f"load {os.getloadavg()[0]:.1f}")  # fmt: skip
+    with tempfile.TemporaryDirectory(dir=given.dir) as name, sync_playwright() as playwright:
+        held = run(given, Path(name), playwright)
+    print("all bars held" if held else "NOT all bars held")
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

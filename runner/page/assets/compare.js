@@ -1,0 +1,34 @@
+// Which settings mattered: the numbers of `overnight compare`, asked for when the section is opened.
+import { get, of } from "./api.js";
+import { button, make, number } from "./dom.js";
+const percent = (part) => (part === null || part === undefined ? "" : `${Math.round(part * 100)} %`);
+export function compareView(batch, keep, params) {
+  const place = make("div", { class: "compare" }), metric = make("select", { "aria-label": "Compare by", on: { change: () => { keep("by", metric.value); look(); } } });
+  const box = make("details", { class: "section", on: { toggle: () => { if (box.open) look(); keep("compare", box.open ? "1" : ""); } } }, make("summary", {}, make("h2", { text: "Comparison" })), make("div", { class: "bar" }, make("label", {}, "By", metric), button("Again", () => look())), place);
+  async function look() {
+    place.setAttribute("aria-busy", "true");
+    try {
+      const found = await get(`${of(batch)}/compare`, { metric: params.get("by") });
+      metric.replaceChildren(...found.metrics.map((text) => make("option", { text, value: text }))); metric.value = found.metric || "";
+      place.replaceChildren(...shown(found));
+    } catch (error) { place.replaceChildren(make("p", { class: "quiet", text: error.message })); } finally { place.removeAttribute("aria-busy"); }
+  }
+  if (params.get("compare") === "1") box.open = true;
+  return box;
+}
+const table = (heads, rows) => make("div", { class: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, heads.map((text) => make("th", { text, scope: "col" })))), make("tbody", {}, rows)));
+function shown(found) {
+  const ties = new Set(found.not_distinguishable_from_best), same = Object.entries(found.same || {});
+  const interval = (group) => (group.lo === null || group.lo === undefined ? "" : `${number(group.lo)} to ${number(group.hi)}`);
+  const rows = found.groups.slice(0, 200).map((group, at) => make("tr", {}, make("td", { class: "num", text: String(at + 1) }), found.settings.map((name) => make("td", { text: number(group.settings[name]) })),
+    make("td", { class: "num", text: number(group.mean) }), make("td", { class: "num", text: interval(group) }), make("td", { class: "num", text: number(group.median) }), make("td", { class: "num", text: String(group.n) }), make("td", { text: [group.failed ? `${group.failed} of ${group.n + group.failed} failed` : "", ties.has(at) ? "not distinguishable from the best" : ""].filter(Boolean).join("; ") })));
+  const parts = (found.importance || []).map((part) => make("tr", {}, make("td", { text: Array.isArray(part.key) ? part.key.join(" with ") : String(part.key) }), make("td", { class: "num", text: percent(part.share) }), make("td", { class: "num", text: part.lo === null || part.lo === undefined ? "" : `${percent(part.lo)} to ${percent(part.hi)}` })));
+  return [
+    make("p", { class: "quiet", text: `${found.jobs} jobs in ${found.groups.length} groups${found.over.length ? `, averaged over ${found.over.join(", ")}` : ""}${found.goal ? `; the ${found.goal === "max" ? "highest" : "lowest"} ${found.metric} is best` : ""}. ${found.interval}; ${found.ranking}.` }),
+    ...found.sentences.map((text) => make("p", {}, make("span", { class: "state bad", text: "✗ " }), text)),
+    table(["", ...found.settings, "Mean", "Interval", "Median", "Runs", ""], rows),
+    make("h3", { text: "What explains the differences" }),
+    found.refused ? make("p", { class: "quiet", text: found.refused }) : table(["Setting", "Part", "Interval"], parts),
+    same.length ? make("p", { class: "quiet", text: `The same in all jobs: ${same.map(([name, value]) => `${name}=${value}`).join(", ")}` }) : "",
+  ];
+}
