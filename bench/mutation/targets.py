@@ -12,9 +12,14 @@ STORIES = "tests/engine/test_stories.py"
 PLANS = "tests/disk/test_plan_file.py"
 SELECT = "tests/planners/test_select.py"
 UNITS, FIELDS, REDACTION = "tests/core/test_units.py", "tests/core/test_fields.py", "tests/core/test_redact.py"
+SECRETS = "tests/core/test_secret_parts.py"
 FOLDERS, RECORDS = "tests/disk/test_folders.py", "tests/disk/test_results.py"
 ON_DISK = ("tests/disk/test_units.py", FOLDERS)
 SUPERVISOR = "tests/supervisor/"
+ENDS, LINES, PARTS, STREAMS, STOPPING = (
+    f"{SUPERVISOR}test_{name}.py" for name in ("units", "output_lines", "parts", "stream_parts", "stopping")
+)
+CORPUS = "tests/causes/test_corpus.py"
 DIFFUSION = "tests/pipelines/diffusion/"
 PROCESSES = (f"{SUPERVISOR}test_interrupt.py", f"{SUPERVISOR}test_faults.py")
 TRAINER = (f"{DIFFUSION}test_trainer.py", f"{DIFFUSION}test_trainer_edges.py")
@@ -43,10 +48,10 @@ TESTS: dict[str, Tests] = {
     "runner/core/names": Tests((UNITS, "tests/core/test_names.py")),
     "runner/core/options": Tests((FIELDS, "tests/core/test_options.py", PLANS), (STORIES,)),
     "runner/core/program": Tests((UNITS,), ("tests/planners/test_executables.py", "tests/planners/test_template.py")),
-    "runner/core/redact": Tests((REDACTION,), ("tests/cli/test_secrets.py",)),
+    "runner/core/redact": Tests((SECRETS, REDACTION), ("tests/cli/test_secrets.py",)),
     "runner/core/registry": Tests(("tests/core/test_registry.py",)),
-    "runner/core/secret": Tests((REDACTION,), ("tests/cli/test_secrets.py",)),
-    "runner/core/token_forms": Tests((REDACTION,), ("tests/cli/test_secrets.py",)),
+    "runner/core/secret": Tests((SECRETS, REDACTION), ("tests/cli/test_secrets.py",)),
+    "runner/core/token_forms": Tests((SECRETS, REDACTION), ("tests/cli/test_secrets.py",)),
     "runner/core/requests": Tests((STORIES,), ("tests/cli/test_requests.py",)),
     "runner/core/result": Tests((FIELDS, "tests/core/test_result.py", "tests/reports/test_ending.py")),
     "runner/core/resume_words": Tests((UNITS, "tests/planners/test_template.py"), ("tests/cli/test_resume.py",)),
@@ -81,20 +86,23 @@ TESTS: dict[str, Tests] = {
         ("tests/disk/test_supervisor_file.py", RECORDS), ("tests/disk/test_other_host.py",)
     ),
     "runner/disk/usage": Tests((FOLDERS,), ("tests/cli/test_disk_space.py",)),
-    "runner/supervisor/": Tests((), (*PROCESSES, f"{SUPERVISOR}test_outside_faults.py")),
-    "runner/supervisor/error_cause": Tests((f"{SUPERVISOR}test_error_cause.py",)),
-    "runner/supervisor/exit_codes": Tests(
-        (f"{SUPERVISOR}test_explanation.py",), (f"{SUPERVISOR}test_outside_faults.py",)
-    ),
-    "runner/supervisor/explanation": Tests((f"{SUPERVISOR}test_explanation.py", f"{SUPERVISOR}test_error_cause.py")),
-    "runner/supervisor/line_kinds": Tests(("tests/output",), (f"{SUPERVISOR}test_output_reader.py",)),
-    "runner/supervisor/out_of_memory": Tests((f"{SUPERVISOR}test_explanation.py",)),
-    "runner/supervisor/output_reader": Tests((), (f"{SUPERVISOR}test_output_reader.py",)),
+    "runner/supervisor/": Tests((ENDS, PARTS, STOPPING), (*PROCESSES, f"{SUPERVISOR}test_outside_faults.py")),
+    "runner/supervisor/cause_rules": Tests((LINES, "tests/causes/test_rules.py")),
+    "runner/supervisor/classification": Tests((LINES, "tests/causes/test_rules.py", CORPUS)),
+    "runner/supervisor/error_cause": Tests((LINES, f"{SUPERVISOR}test_error_cause.py", CORPUS)),
+    "runner/supervisor/exit_codes": Tests((ENDS,), (f"{SUPERVISOR}test_explanation.py",)),
+    "runner/supervisor/explanation": Tests((ENDS, CORPUS), (f"{SUPERVISOR}test_explanation.py",)),
+    "runner/supervisor/guard": Tests((PARTS,), (f"{SUPERVISOR}test_guard.py",)),
+    "runner/supervisor/line_kinds": Tests((LINES, f"{SUPERVISOR}test_error_cause.py", "tests/output", CORPUS)),
+    "runner/supervisor/out_of_memory": Tests((ENDS,), (f"{SUPERVISOR}test_explanation.py",)),
+    "runner/supervisor/output_reader": Tests((STREAMS,), (f"{SUPERVISOR}test_output_reader.py",)),
     "runner/supervisor/refusal": Tests(
         (f"{SUPERVISOR}test_refusal.py",), ("tests/engine/test_refused_command_line.py",)
     ),
-    "runner/supervisor/streams": Tests((), (f"{SUPERVISOR}test_streams.py", "tests/disk/test_disk_faults.py")),
-    "runner/supervisor/tracebacks": Tests((f"{SUPERVISOR}test_explanation.py", f"{SUPERVISOR}test_error_cause.py")),
+    "runner/supervisor/signature": Tests((LINES, "tests/engine/test_breaker.py")),
+    "runner/supervisor/streams": Tests((STREAMS,), (f"{SUPERVISOR}test_streams.py", "tests/disk/test_disk_faults.py")),
+    "runner/supervisor/tracebacks": Tests((LINES, f"{SUPERVISOR}test_error_cause.py", CORPUS)),
+    "runner/supervisor/witness": Tests((PARTS,), (f"{SUPERVISOR}test_witness.py",)),
     "runner/engine/": Tests((STORIES,), ("tests/engine/test_engine.py", "tests/engine/test_retries.py")),
     "runner/engine/pace": Tests(("tests/engine/test_pace.py",)),
     "runner/engine/phases": Tests(("tests/engine/test_phases.py",)),

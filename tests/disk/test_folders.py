@@ -80,6 +80,18 @@ def test_files_are_made_moved_and_removed_in_their_folders(tmp_path: Path) -> No
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o666
 
 
+def test_a_folder_that_another_process_makes_meanwhile_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mkdir = os.mkdir
+
+    def made_twice(*words: object, **more: object) -> None:
+        mkdir(*words, **more)  # type: ignore[arg-type]
+        mkdir(*words, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "mkdir", made_twice)
+    Place(tmp_path, "a", "b").make()
+    assert (tmp_path / "a/b").is_dir()
+
+
 # Removed and copied
 
 
@@ -129,7 +141,8 @@ def test_the_bytes_of_a_batch_are_told_by_kind_and_counted_once(tmp_path: Path) 
     put(tmp_path, "a/other.log", "plan.json")
     os.link(tmp_path / "a/ckpt_1.pt", tmp_path / "b")
     (tmp_path / "link").symlink_to("a/ckpt_1.pt")
-    link = len("a/ckpt_1.pt")
+    (tmp_path / "folder").symlink_to("a/checkpoint-5")
+    link = len("a/ckpt_1.pt") + len("a/checkpoint-5")
     found = usage.of_batch(tmp_path, [tmp_path / "a", tmp_path / "gone"])
     assert found.logs == 50 and found.total == 1000 + 200 + 50 + 2 + link
     assert {found.checkpoints, found.rest} in ({1000, 200 + 2 + link}, {0, 1200 + 2 + link}, {200 + 2 + link, 1000})
@@ -140,7 +153,8 @@ def test_the_bytes_of_a_batch_are_told_by_kind_and_counted_once(tmp_path: Path) 
     assert Usage(1, 2, 3) + Usage(10, 20, 30) == Usage(11, 22, 33)
     assert Usage(1, 2, 3).to_json() == {"checkpoints": 1, "logs": 2, "rest": 3, "total": 6}
     paths = [str(tmp_path / name) for name in ("a/checkpoint-5", "a/stdout.log", "link")]
-    assert usage.of_paths(paths) == 200 + 10 + link
+    assert usage.of_paths(paths) == 200 + 10 + len("a/ckpt_1.pt")
+    assert usage.of_paths([str(tmp_path / "folder")]) == len("a/checkpoint-5")
 
 
 def test_a_folder_of_a_job_that_a_link_replaced_is_not_inside_its_batch(tmp_path: Path) -> None:
@@ -157,8 +171,8 @@ def test_a_folder_of_a_job_that_a_link_replaced_is_not_inside_its_batch(tmp_path
 
 def test_only_temporary_files_of_ours_are_removed(tmp_path: Path) -> None:
     ours, others = (
-        (".a.json.7.tmp", ".a.b.tmp.12.tmp"),
-        (".a.tmp", "a.json.7.tmp", ".a.x.tmp", ".a.7.tmpx", ".a.7.json"),
+        (".a.json.7.tmp", ".a.b.tmp.12.tmp", ".a.7.tmp"),
+        (".a.tmp", "a.json.7.tmp", ".a.x.tmp", ".a.7.tmpx", ".a.7.json", ".7.tmp"),
     )
     put(tmp_path, *ours, *others)
     (tmp_path / ".b.json.8.tmp").mkdir()
@@ -265,3 +279,20 @@ def test_parts_of_the_latest_checkpoint_have_its_number_or_none(tmp_path: Path) 
     (tmp_path / "last.pt").symlink_to("step_10.pt")
     both = checkpoints.saved_with(str(tmp_path / "last.pt"), [paths[0], str(tmp_path / "last.pt")])
     assert [Path(path).name for path in both] == ["step_10.pt", "last.pt"]
+
+
+def test_checkpoints_are_searched_a_few_folders_deep(tmp_path: Path) -> None:
+    deep = "1/2/3/4/5/checkpoints/w.pt"
+    put(
+        tmp_path,
+        deep,
+        f"0/{deep}",
+        "wandb/checkpoints/w.pt",
+        "attempt_1/checkpoints/w.pt",
+        "x/attempt_2/checkpoints/w.pt",
+    )
+    found = checkpoints.every_checkpoint(str(tmp_path))
+    assert found == [
+        str(tmp_path / name) for name in (deep, "x/attempt_2/checkpoints/w.pt", "attempt_1/checkpoints/w.pt")
+    ]
+    assert checkpoints.latest_checkpoint(str(tmp_path), ["1/2/3/4/5/*/*.pt"]) == str(tmp_path / deep)

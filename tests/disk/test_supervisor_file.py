@@ -127,3 +127,52 @@ def test_only_what_is_needed_has_to_be_there() -> None:
     found = SupervisorRecord.from_json({"supervisor": ["7"]})
     assert (found.job_pid, found.mark, found.attempt, found.argv, found.keep_running) == (None, None, 1, (), False)
     assert json.dumps(found.to_json())
+
+
+def test_a_supervisor_of_a_container_lives_as_long_as_it_holds_its_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boot = process_id.own()[2]
+    record = {
+        **RECORD,
+        "host": HERE,
+        "pid_namespace": "pid:[7]",
+        "supervisor": ["7", "1", boot],
+        "job": ["8", "2", boot],
+    }
+    place = Place.of(tmp_path)
+    supervisor_file.write(place, SupervisorRecord.from_json(record))
+    found = supervisor_file.read(tmp_path)
+    assert found is not None and found.released and not found.on_other_host and found.where == HERE and not found.alive
+    supervisor_file.write(place, SupervisorRecord.from_json({**record, "job": None}))
+    waiting = supervisor_file.read(tmp_path)
+    assert waiting is not None and waiting.on_other_host and waiting.where == f"{HERE} (another pid namespace)"
+    elsewhere = SupervisorRecord.from_json({**record, "host": "gpu1"})
+    elsewhere.released = True
+    assert elsewhere.on_other_host and not elsewhere.in_other_namespace and elsewhere.where == "gpu1"
+    supervisor_file.write(place, SupervisorRecord.from_json(record))
+    opened: list[int] = []
+    real = supervisor_file.open_file
+    monkeypatch.setattr(supervisor_file, "open_file", lambda path: opened.append(real(path)) or opened[-1])
+    supervisor_file.hold(tmp_path)
+    monkeypatch.setattr(supervisor_file, "open_file", real)
+    held = supervisor_file.read(tmp_path)
+    assert held is not None and held.on_other_host and not held.released
+    os.close(opened[0])
+    assert not supervisor_file._is_held(tmp_path) and supervisor_file._is_held(tmp_path / "gone")
+    supervisor_file.remove(place)
+    assert not (tmp_path / "supervisor.json").exists()
+
+
+def test_a_record_that_another_looks_at_is_held_a_moment_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    supervisor_file.write(Place.of(tmp_path), SupervisorRecord.from_json(RECORD))
+    tries: list[int] = []
+
+    def busy(descriptor: int, how: int) -> None:
+        tries.append(how)
+        raise BlockingIOError
+
+    monkeypatch.setattr(supervisor_file.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(supervisor_file.fcntl, "flock", busy)
+    supervisor_file.hold(tmp_path)
+    assert tries == [supervisor_file.fcntl.LOCK_SH | supervisor_file.fcntl.LOCK_NB] * 10

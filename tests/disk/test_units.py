@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -11,6 +12,9 @@ from typing import Any
 import pytest
 
 from runner.core.errors import UserError
+from runner.core.job import Plan
+from runner.core.plan_kind import PlanKind
+from runner.core.requests import Answer, SkipJobs
 from runner.core.result import Result
 from runner.disk import (
     append_log,
@@ -21,6 +25,7 @@ from runner.disk import (
     reading,
     record_file,
     removal,
+    requests,
     resources,
     results,
     strays,
@@ -199,6 +204,40 @@ def test_notes_and_tags_of_a_batch_are_changed_as_a_whole(tmp_path: Path) -> Non
     assert labels.Labels.from_json({"schema": 1, "note": "", "tags": ["b", "a", "b"]}) == labels.Labels(
         None, ("b", "a")
     )
+
+
+def test_notes_are_changed_by_one_command_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    monkeypatch.setattr(fcntl, "flock", lambda descriptor, how: held.append(how))
+    labels.change(tmp_path, lambda before: labels.Labels("n"))
+    assert held == [fcntl.LOCK_EX]
+
+    def without_locks(descriptor: int, how: int) -> None:
+        raise OSError("no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", without_locks)
+    assert labels.change(tmp_path, lambda before: labels.Labels("m")).note == "m"
+
+
+def test_what_describes_processes_is_not_synced_and_no_file_stays_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    plan = Plan("p", tmp_path, (job("a", tmp_path),), PlanKind("files"), "", cwd=tmp_path)
+    place = Place.of(tmp_path)
+    cache = list_cache.ListCache(tmp_path)
+    cache.put(tmp_path / "b", list_cache.Entry((), "", {}))
+    before = os.listdir("/proc/self/fd")  # noqa: PTH208
+    ticket = requests.send(plan, SkipJobs(("a",)))
+    requests.take(tmp_path, ticket, PlanKind)
+    requests.answer(tmp_path, ticket, Answer(()))
+    requests.note_reasons(tmp_path, {})
+    gpu_use.write(place, 1, {})
+    supervised(tmp_path)
+    cache.save()
+    resources.append(place, {})
+    assert synced == [] and len(os.listdir("/proc/self/fd")) == len(before)  # noqa: PTH208
 
 
 def test_an_entry_of_the_list_counts_while_the_files_are_those_of_then(tmp_path: Path) -> None:
