@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-STORIES = "tests/engine/test_stories.py"
+STORIES, PARTS_OF_ENGINE = "tests/engine/test_stories.py", "tests/engine/test_units.py"
 PLANS = "tests/disk/test_plan_file.py"
 SELECT = "tests/planners/test_select.py"
 UNITS, FIELDS, REDACTION = "tests/core/test_units.py", "tests/core/test_fields.py", "tests/core/test_redact.py"
@@ -22,6 +22,7 @@ ENDS, LINES, PARTS, STREAMS, STOPPING = (
 CORPUS = "tests/causes/test_corpus.py"
 DIFFUSION = "tests/pipelines/diffusion/"
 PROCESSES = (f"{SUPERVISOR}test_interrupt.py", f"{SUPERVISOR}test_faults.py")
+PURE, TEXTS = f"{DIFFUSION}test_units.py", f"{DIFFUSION}test_text_units.py"
 TRAINER = (f"{DIFFUSION}test_trainer.py", f"{DIFFUSION}test_trainer_edges.py")
 
 
@@ -103,25 +104,31 @@ TESTS: dict[str, Tests] = {
     "runner/supervisor/streams": Tests((STREAMS,), (f"{SUPERVISOR}test_streams.py", "tests/disk/test_disk_faults.py")),
     "runner/supervisor/tracebacks": Tests((LINES, f"{SUPERVISOR}test_error_cause.py", CORPUS)),
     "runner/supervisor/witness": Tests((PARTS,), (f"{SUPERVISOR}test_witness.py",)),
-    "runner/engine/": Tests((STORIES,), ("tests/engine/test_engine.py", "tests/engine/test_retries.py")),
-    "runner/engine/pace": Tests(("tests/engine/test_pace.py",)),
-    "runner/engine/phases": Tests(("tests/engine/test_phases.py",)),
+    "runner/engine/": Tests(
+        (STORIES, PARTS_OF_ENGINE), ("tests/engine/test_engine.py", "tests/engine/test_retries.py")
+    ),
+    "runner/engine/adjustments": Tests((PARTS_OF_ENGINE, "tests/engine/test_adjustments.py")),
+    "runner/engine/breaker": Tests(("tests/engine/test_breaker.py", STORIES)),
+    "runner/engine/pace": Tests((PARTS_OF_ENGINE, "tests/engine/test_pace.py")),
+    "runner/engine/phases": Tests((PARTS_OF_ENGINE, "tests/engine/test_phases.py")),
     "runner/engine/policy": Tests(
-        ("tests/engine/test_policy.py", STORIES), ("tests/engine/test_refused_command_line.py",)
+        (PARTS_OF_ENGINE, "tests/engine/test_policy.py", STORIES), ("tests/engine/test_refused_command_line.py",)
     ),
     "runner/engine/progress": Tests(
-        ("tests/observers/test_batch_state.py", STORIES), ("tests/observers/test_screen.py",)
+        (PARTS_OF_ENGINE, "tests/observers/test_batch_state.py"), (STORIES, "tests/observers/test_screen.py")
     ),
+    "runner/engine/queue": Tests((PARTS_OF_ENGINE, STORIES)),
+    "runner/engine/requested": Tests((PARTS_OF_ENGINE, STORIES)),
     "runner/planners/select.py": Tests((SELECT,)),
-    "model/masks.py": Tests(("tests/model/test_masks.py",)),
-    "pipelines/diffusion/schedule.py": Tests(("tests/model/test_masks.py", *TRAINER)),
-    "pipelines/diffusion/stages.py": Tests(("tests/model/test_masks.py", *TRAINER)),
-    "pipelines/diffusion/evaluation/ngrams.py": Tests((f"{DIFFUSION}test_quality.py",)),
-    "pipelines/diffusion/evaluation/masked_loss.py": Tests(TRAINER),
-    "pipelines/diffusion/text/windows.py": Tests((f"{DIFFUSION}test_windows.py", f"{DIFFUSION}test_data.py", *TRAINER)),
-    "pipelines/diffusion/text/byte_pairs.py": Tests((f"{DIFFUSION}test_vocabulary.py",)),
-    "pipelines/diffusion/text/vocabulary.py": Tests((f"{DIFFUSION}test_vocabulary.py",)),
-    "pipelines/diffusion/text/characters.py": Tests((f"{DIFFUSION}test_data.py",)),
+    "model/masks.py": Tests((PURE, "tests/model/test_masks.py")),
+    "pipelines/diffusion/schedule.py": Tests((PURE,), ("tests/model/test_masks.py", *TRAINER)),
+    "pipelines/diffusion/stages.py": Tests((PURE,), TRAINER),
+    "pipelines/diffusion/evaluation/ngrams.py": Tests((TEXTS, f"{DIFFUSION}test_quality.py")),
+    "pipelines/diffusion/evaluation/masked_loss.py": Tests((PURE,), TRAINER),
+    "pipelines/diffusion/text/windows.py": Tests((TEXTS, f"{DIFFUSION}test_windows.py", f"{DIFFUSION}test_data.py")),
+    "pipelines/diffusion/text/byte_pairs.py": Tests((TEXTS, f"{DIFFUSION}test_vocabulary.py")),
+    "pipelines/diffusion/text/vocabulary.py": Tests((TEXTS, f"{DIFFUSION}test_vocabulary.py")),
+    "pipelines/diffusion/text/characters.py": Tests((TEXTS, f"{DIFFUSION}test_data.py")),
 }  # fmt: skip
 WHOLE = ("runner/core/", "runner/disk/", "runner/supervisor/", "runner/engine/")  # every file below
 

@@ -84,7 +84,7 @@ def test_messages_of_the_spawner_carry_open_files(tmp_path: Path) -> None:
 def test_the_guard_waits_for_one_of_the_supervisors(monkeypatch: pytest.MonkeyPatch, now: list[float]) -> None:
     read, write = os.pipe()
     real = os.read
-    monkeypatch.setattr(guard.os, "read", lambda descriptor, size: real(read, 5))
+    monkeypatch.setattr(guard.os, "read", lambda descriptor, size: real({0: read}[descriptor], 5))
     os.write(write, b"one\ntwo\nhalf")
     os.close(write)
     assert list(guard._lines()) == [b"one", b"two"]
