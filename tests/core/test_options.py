@@ -35,7 +35,8 @@ def test_a_limit_of_failures_replaces_fail_fast() -> None:
 
 
 def test_the_defaults_are_those_that_the_documents_name() -> None:
-    assert RunOptions().to_json() == {
+    found = RunOptions().to_json()
+    defaults = {
         "timeout": None, "stall_timeout": None, "fail_fast": False, "max_failures": None, "max_same_failures": 3,
         "retries": 0, "retry_on": ["failed", "signal", "timeout", "stalled"], "retry_delay": 10.0, "oom_retry": 0,
         "oom_keys": ["batch_size", "gradient_accumulation_steps"], "on_nan": "stop", "nan_patience": 3,
@@ -46,3 +47,4 @@ def test_the_defaults_are_those_that_the_documents_name() -> None:
         "gpu_ignore_pid": [], "gpu_ids": "uuid", "gpu_backfill": 10, "observers": [], "notify": [], "report": False,
         "not_secret": [],
     }  # fmt: skip
+    assert {name: found[name] for name in defaults} == defaults

@@ -181,7 +181,7 @@ def test_rows_of_resources_are_read_as_far_as_they_are_whole(tmp_path: Path) -> 
     resources.append(Place.of(tmp_path), {"time": "t", "cpu": 1.5})
     with (tmp_path / "resources.jsonl").open("a") as file:
         file.write('[1]\n{"cpu": NaN, "gpus": [1], "a": "x", "b": 2, "c": true, "d": 1e999}\n{"cpu": 3, "half')
-    assert list(resources.read(tmp_path)) == [{"time": "t", "cpu": 1.5}, {"gpus": [1], "b": 2}]
+    assert list(resources.read(tmp_path)) == [{"gpus": [1], "b": 2}, {"time": "t", "cpu": 1.5}]  # by their times
     assert resources.free(Place.of(tmp_path)) == os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
     assert [resources.is_finite(one) for one in (1, 2**63, -(2**63), "1")] == [True, False, False, False]
 
