@@ -118,11 +118,18 @@ def difference(before: str, after: str) -> tuple[str, str]:
 
 
 def idle_ranges(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """From where to where a change means nothing: annotations, which nothing evaluates, and what is not reached."""
+    """From where to where a change means nothing: annotations, which nothing evaluates, and what is not reached.
+
+    So are the size of a cache, the mark before arguments that are always named, and `strict` of a zip, which is an
+    assertion of ours.
+    """
     found: list[ast.AST] = []
+    between = []
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef) and node.returns:
-            found.append(node.returns)
+        if isinstance(node, ast.FunctionDef):
+            found += [one for one in node.decorator_list if isinstance(one, ast.Call) and _name(one) == "lru_cache"]
+            found += [node.returns] if node.returns else []
+            between += _before_named(node)
         match node:
             case ast.FunctionDef(name=name) if name in UNREACHABLE:
                 found.append(node)
@@ -130,8 +137,31 @@ def idle_ranges(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
                 found += decorators  # frozen and slots: for type checkers and for speed
             case ast.arg(annotation=annotation) | ast.AnnAssign(annotation=annotation) if annotation:
                 found.append(annotation)
+            case ast.Call(keywords=keywords) if _name(node) == "zip":
+                found += [one.value for one in keywords]
             case ast.If(test=ast.Name(id="TYPE_CHECKING")):
                 found.append(node)
             case ast.Assign(targets=[ast.Name(id="TYPE_CHECKING")]):
                 found.append(node)
-    return [((node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)) for node in found]  # type: ignore[attr-defined]
+    return [(begin_of(node), end_of(node)) for node in found] + between
+
+
+def _name(call: ast.AST) -> str:
+    return call.func.id if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) else ""
+
+
+def _before_named(function: ast.FunctionDef) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Where the lone star stands before the arguments that have to be named."""
+    arguments = function.args
+    if not arguments.kwonlyargs or arguments.vararg:
+        return []
+    before = [*arguments.posonlyargs, *arguments.args, *arguments.defaults]
+    return [(max(map(end_of, before), default=begin_of(function)), begin_of(arguments.kwonlyargs[0]))]
+
+
+def begin_of(node: ast.AST) -> tuple[int, int]:
+    return node.lineno, node.col_offset  # type: ignore[attr-defined]
+
+
+def end_of(node: ast.AST) -> tuple[int, int]:
+    return node.end_lineno, node.end_col_offset  # type: ignore[attr-defined]

@@ -27,6 +27,7 @@ from mutation.targets import PROJECT, modules, package_of, tests_of
 from mutation.worker import SURVIVED, Worker
 
 EQUIVALENT = Path(__file__).with_name("equivalent.txt")
+ANY = "*"  # after a line of which no change makes a difference
 BAR = 0.85  # of the changes must be noticed
 _worker: Worker
 
@@ -34,8 +35,8 @@ _worker: Worker
 def main(argv: Sequence[str] | None = None) -> int:
     given = arguments(argv)
     found = chosen(given)
-    known = equivalents()
-    counted = [one for one in found if (one.module, one.before, one.after) not in known]
+    known = equivalents().keys()
+    counted = [one for one in found if not known & {(one.module, one.before, to) for to in (one.after, ANY)}]
     print(f"{len(counted)} changes, and {len(found) - len(counted)} that make no difference", flush=True)
     if given.list:
         print("\n".join(map(str, counted)))

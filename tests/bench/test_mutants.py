@@ -31,6 +31,12 @@ def test_every_module_of_the_core_has_tests() -> None:
     }  # fmt: skip
 
 
+IDLE = """\
+@lru_cache(5)
+def write(path: str, other: int = 3 * left, *, links: int = 7) -> list[int]:
+    return [one for one, _ in zip(path, other, strict=True)]
+def read(*, links: bool) -> None: ...
+"""
 SOURCE = '''\
 def write(path: str | None, left: int = 3) -> int | None:
     """Words."""
@@ -56,6 +62,13 @@ def test_annotations_and_docstrings_are_left_alone() -> None:
         "def write(path: str | None, left: int = 4) -> int | None:",
         "def write(path: str | None, left: int = 2) -> int | None:",
     }  # fmt: skip
+
+
+def test_sizes_of_caches_marks_of_named_arguments_and_strict_zips_are_left_alone() -> None:
+    assert changes(IDLE) == {
+        f"def write(path: str, other: int = {default}, *, links: int = {links}) -> list[int]:"
+        for default, links in (("3 / left", 7), ("4 * left", 7), ("2 * left", 7), ("3 * left", 8), ("3 * left", 6))
+    }
 
 
 def test_a_list_of_changes_that_make_no_difference_has_a_reason_for_each() -> None:

@@ -72,3 +72,16 @@ def test_an_unknown_name_gets_the_nearest_one() -> None:
         things().get("jion")
     with pytest.raises(UserError, match="there are join, path"):
         things().get("zzz")
+
+
+def test_whether_there_are_entries_beside_the_built_in_ones_and_which_counts_first(packages: Path) -> None:
+    none: Registry[object] = Registry("test.no_such_group", "thing", {"join": "os.path:join"})
+    assert not none.beyond() and none.local_names() == none.names() == ["join"]
+    none.register("mine", "os.path:split")
+    none.register("mine", "os.path:split")
+    assert none.beyond() and list(none.by_priority()) == ["mine", "join"]
+    assert none.targets() == ["os.path:split", "os.path:join"]
+    with pytest.raises(ValueError, match=r"thing 'mine' is registered already, as os\.path:split"):
+        none.register("mine", "os.path:join")
+    assert things().beyond() and things().targets()[2:] == ["os.path:join", "os.path"]
+    assert set(things().targets()[:2]) == {"extra_things:FAR", "no_such_module:X"}  # in no order

@@ -256,6 +256,10 @@ def test_recorded_words_show_where_something_was_replaced() -> None:
     ]  # fmt: skip
     assert redact.unrecorded(words) == ["hf_token", "api_key", "token", "TOKEN", ""]
     assert redact.with_places(["a/***/b", "--lr=1"]) == ["a/***/b", "--lr=1"] and redact.unrecorded(["--lr ***"]) == []
+    assert redact.with_places(["sh -c 'x --hf_token *** b=1'", "--x=a --wandb_api_key ***"]) == [
+        "sh -c 'x --hf_token YOUR_TOKEN b=1'", "--x=a --wandb_api_key YOUR_KEY",
+    ]  # fmt: skip
+    assert redact.unrecorded(["sh -c 'x --hf_token ***'"]) == ["hf_token"]
     assert redact.unrecorded(["***"]) == [""] and redact.unrecorded(["-u ***"]) == ["u"]
 
 

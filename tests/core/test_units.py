@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from runner.core import clock, earlier_redaction, plain_values, printing, program, resume_words, text
-from runner.core.canonical import canonical, typed, untagged
+from runner.core.canonical import canonical, home, typed, untagged
 from runner.core.errors import MOST_DIFFERENCES, UserError, changed, did_you_mean, nearest, one_line, print_error
 from runner.core.names import cut_middle, distinct_width, natural, shortened
 from runner.core.stopwatch import Stopwatch
@@ -175,6 +175,24 @@ def test_lines_for_people_cannot_control_the_terminal(capsys: pytest.CaptureFixt
     assert capsys.readouterr().err == "e!\r\x1b[Kf "
 
 
+def test_a_passing_line_is_shown_at_once() -> None:
+    flushed: list[str] = []
+
+    class Stream(io.StringIO):
+        def flush(self) -> None:
+            flushed.append(self.getvalue())
+
+    printing.rewrite_line("a", Stream())
+    assert flushed == ["\r\x1b[Ka"]
+    flushed.clear()
+    printing.say("b", file=Stream())
+    printing.say_all("c", file=Stream())
+    assert flushed == []
+    printing.say("d", file=Stream(), flush=True)
+    printing.say_all("e", file=Stream(), flush=True)
+    assert flushed == ["d\n", "e\n"]
+
+
 def test_data_on_a_terminal_are_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
@@ -214,7 +232,7 @@ def test_a_stream_that_nobody_reads_leads_to_nowhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("started", "installed", "name", "words"),
     [
-        ("/x/runner/__main__.py", False, "python -m runner", ["PYTHON", "-m", "runner"]),
+        ("/x/y/runner/__main__.py", False, "python -m runner", ["PYTHON", "-m", "runner"]),
         ("/bin/overnight", True, "overnight", ["overnight"]),
         ("/other/overnight", True, "overnight", ["/other/overnight"]),
         ("overnight", False, "overnight", ["overnight"]),
@@ -272,6 +290,23 @@ def test_the_typed_form_of_a_value_is_shown_plainly() -> None:
     ]
     assert plain_values.plain({"$enum": ["m.E", "A"]}) == "A" and plain_values.plain({"$tuple": 3}) == {"$tuple": 3}
     assert plain_values.plain({"$dataclass": ["m.D", {"a": {"$tuple": []}}]}) == {"a": []}
+
+
+def test_what_the_main_program_defines_is_called_as_when_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Main:
+        __spec__ = None
+        __file__ = "/x/train.py"
+
+    class Thing:
+        __module__ = "__main__"
+        __qualname__ = "Thing"
+
+    monkeypatch.setitem(sys.modules, "__main__", Main)  # type: ignore[arg-type]
+    assert home(Thing) == "train.Thing" and home(Path).startswith("pathlib.")
+    Main.__file__ = None  # type: ignore[assignment]
+    assert home(Thing) == "__main__.Thing"
+    Main.__spec__ = sys.__spec__
+    assert home(Thing) == "sys.Thing"
 
 
 def test_tags_that_are_odd_stay_as_they_are() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import select
 import signal
 import sys
@@ -54,18 +55,39 @@ def test_an_exit_is_noticed_without_pidfds_too(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_program_is_run_by_a_child_that_was_forked_ahead() -> None:
-    maker = spawner.Spawner()
+    def run() -> int:
+        os.write(1, os.read(0, 9) + b" in session %d" % (os.getsid(0) == os.getpid()))
+        return 7
+
+    nothing = os.open(os.devnull, os.O_RDWR)
+    maker = spawner.Spawner(os.dup(nothing), nothing, {"echo": ("/x/echo.py", run)})
+    engine, ours = spawner.socketpair(spawner.AF_UNIX, spawner.SOCK_SEQPACKET)
+    (given, giving), (output, out) = os.pipe(), os.pipe()
+    os.write(giving, b"hi")
     maker.prepare()
     ahead = maker._next
     maker.prepare()
-    assert maker._next is ahead
-    assert ahead is not None
-    os.kill(ahead._pid, 0)
+    assert ahead is not None and maker._next is ahead
+    maker.answer(engine, {"program": "echo", "words": ["w"], "files": 2}, [given, out])
+    os.close(out)
+    message, (descriptor,) = spawner.received(ours)
+    pid = json.loads(message)["pid"]
+    assert pid == ahead._pid and maker._next is None and select.select([descriptor], [], [], 60)[0]
+    assert os.read(output, 99) == b"hi in session 1"
+    maker.answer(engine, {"ended": pid}, [])
+    assert json.loads(spawner.received(ours)[0]) == {"code": 7}
+    maker.answer(engine, {"program": "echo", "words": [], "files": 2}, [given])
+    assert json.loads(spawner.received(ours)[0]) == {"error": errno.EMFILE}
+    maker.prepare()
+    waiting = maker._next
+    assert waiting is not None
+    maker.answer(engine, {"forget": os.getpid()}, [])
     maker.end()
     with pytest.raises(ChildProcessError):
-        os.waitpid(ahead._pid, 0)
-    spawner.Spawner().end()
+        os.waitpid(waiting._pid, 0)
     assert spawner.exit_code(os.getpid()) is None
+    for one in (nothing, given, giving, output, descriptor):
+        os.close(one)
 
 
 def test_messages_of_the_spawner_carry_open_files(tmp_path: Path) -> None:
@@ -180,7 +202,9 @@ def test_whether_we_are_alone_and_what_was_used(monkeypatch: pytest.MonkeyPatch)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     used = program.used()
-    assert set(used) == {"cpu_seconds", "max_rss"} and used["max_rss"] > 1 << 19
+    known = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert set(used) == {"cpu_seconds", "max_rss"} and used["max_rss"] == known.ru_maxrss * 1024 > 1 << 19
+    assert used["cpu_seconds"] == round(known.ru_utime + known.ru_stime, 2)
     assert isinstance(used["cpu_seconds"], float) and 0 <= used["cpu_seconds"] < 10**5
 
 

@@ -268,6 +268,28 @@ def test_a_time_limit_and_a_divergence_stop_a_job(tmp_path: Path, monkeypatch: p
     assert third.until_exit(monkeypatch) == 6 << 8 and third.watch.because == "stalled" and written[1:] == ["stalled"]
 
 
+def test_a_job_that_diverged_may_leave_by_itself_for_two_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, now: list[float]
+) -> None:
+    one = Job(tmp_path, monkeypatch, timeout=50.0, stall_timeout=80.0)
+    monkeypatch.setattr(witness, "write", lambda folder, why: None)
+    one.divergence.since = 100.0
+    for moment, because in ((101.9, None), (102.0, DIVERGED), (150.0, DIVERGED)):
+        now[0] = moment
+        one.watch._check_limits()
+        assert one.watch.because == because
+    other = Job(tmp_path, monkeypatch, timeout=50.0)
+    now[0] = 199.9
+    other.watch._check_limits()
+    assert other.watch.because is None
+    now[0] = 200.0
+    other.watch._check_limits()
+    assert other.watch.because == "timeout" and other.watch._limit is None and other.sent == ["interrupt"]
+    for job in (one, other):
+        job.exit(0)
+        os.waitpid(job.pid, 0)
+
+
 def test_nothing_is_due_before_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, now: list[float]) -> None:
     one = Job(tmp_path, monkeypatch, timeout=5.0, stall_timeout=16.0)
     looking = one.watch

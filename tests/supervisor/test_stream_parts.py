@@ -197,6 +197,38 @@ def test_of_a_flood_the_latest_blocks_are_kept(tmp_path: Path, monkeypatch: pyte
     )
 
 
+def test_what_waits_when_the_job_has_ended_is_read_from_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.supervisor.output_reader.AT_END", -1.0)
+    output = reader(tmp_path)
+    for number in range(3):
+        output.feed(0, b"loss %d.5 at %d\n" % (number, number))
+    found = output.measured()
+    assert found.skipped == 0 and found.final["train/loss"] == 2.5
+    output.feed(0, b"loss 3.5 at 3\n")
+    output.feed(0, b"x" * (1 << 16))
+    output.feed(0, b"loss 4.5 at 4\n")
+    output.feed(0, b"loss 5.5 at 5\n")
+    found = output.measured()
+    assert found.skipped == 1 << 16 and found.final["train/loss"] == 5.5
+
+
+def test_the_end_of_a_terminal_is_the_end_of_its_output(tmp_path: Path) -> None:
+    terminal, job = os.openpty()
+    err, other = os.pipe()
+    paths = tuple(tmp_path / name for name in layout.LOGS)
+    made = Streams(terminal, err, paths, "none", lambda *one: None)  # type: ignore[arg-type]
+    for one in made.readers:
+        one.start()
+    os.write(job, b"a")
+    os.close(job)
+    os.close(other)
+    assert made.join(60)
+    made.finish(60)
+    assert paths[0].read_bytes() == b"a"
+
+
 def test_a_loss_that_is_not_finite_in_several_rows_is_a_divergence(tmp_path: Path) -> None:
     (tmp_path / layout.METRICS).write_text('{"loss": NaN}\n')  # of an earlier attempt
     output = reader(tmp_path, patience=2)
