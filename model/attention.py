@@ -17,19 +17,22 @@ QK_SCALE = 1.4
 MAX_UNFUSED_LENGTH = 512
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, *, causal: bool, normalised: bool, dropout: float) -> Tensor:
-    """Queries, keys and values (B, T, H, D) -> (B, T, H, D)."""
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, *, causal: bool, normalised: bool, dropout: float, mask: Tensor | None = None
+) -> Tensor:
+    """Queries, keys and values (B, T, H, D) -> (B, T, H, D). `mask`: (T, T) bool, True where a query sees a key."""
     scale = (QK_SCALE if normalised else 1.0) / math.sqrt(q.shape[-1])
     q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
     plain = not dropout and q.device.type == "cpu" and q.dtype == torch.bfloat16
     if plain and torch.is_grad_enabled() and q.shape[2] <= MAX_UNFUSED_LENGTH:
         scores = (q * scale) @ k.transpose(-1, -2)
         if causal:
-            hidden = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
-            scores = scores.masked_fill(hidden, float("-inf"))
+            mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
+        if mask is not None:
+            scores = scores.masked_fill(~mask, float("-inf"))
         y = torch.softmax(scores, dim=-1) @ v
     else:
-        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=causal, scale=scale)
+        y = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=dropout, is_causal=causal, scale=scale)
     return y.transpose(1, 2)
 
 

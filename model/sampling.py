@@ -9,6 +9,7 @@ for all rows or one for each; what happens to a row depends on no other row, if 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -22,6 +23,7 @@ Sampler = Callable[[Predict, Tensor, Tensor], Decoding]  # (B, T) ids and (B, T)
 
 Order = Literal["probability", "margin", "entropy"]
 Schedule = Literal["cap", "rescale"]
+Remask = Literal["chance", "confidence"]
 Steps = int | Tensor  # or (B, 1) int64, a number for each row
 
 
@@ -79,24 +81,31 @@ def confidence(
 
 def remasking(
     predict: Predict, ids: Tensor, where: Tensor, *, mask_id: int, draw: Draw, steps: Steps,
-    schedule: Schedule = "cap", eta: float = 0.02,
+    schedule: Schedule = "cap", eta: float = 0.02, remask: Remask = "chance",
 ) -> Decoding:  # fmt: skip
     """As ancestral, but positions are masked again now and then, and drawn again (ReMDM, Wang et al. 2025).
 
     From t to s (alpha = 1 - t) a visible position is masked with probability sigma, and a masked one unmasked with
     (alpha_s - (1 - sigma) alpha_t) / (1 - alpha_t). sigma is at most (1 - alpha_s) / alpha_t: min(eta, that) for 'cap',
     eta times that for 'rescale'. With eta 0 this is the ancestral sampler.
+
+    With `remask` 'confidence' (ReMDM-conf, section 4.1) sigma is divided among the visible positions in proportion to
+    exp(-p), p the probability with which each was drawn: one position in 1 / sigma steps, rather an unlikely one.
     """
+    drawn = torch.zeros(ids.shape, device=ids.device)  # the probability of each visible position
     for left in remaining(steps):
         total, left = torch.as_tensor(steps, device=ids.device), left.to(ids.device)
         before, after = 1 - left / total, 1 - (left - 1) / total  # alpha_t, alpha_s
         most = ((1 - after) / before).nan_to_num(nan=1.0).clamp(max=1.0)  # `before` is 0 in the first step
         sigma = most.clamp(max=eta) if schedule == "cap" else eta * most
-        p_unmask = (after - (1 - sigma) * before) / (1 - before)
         active = where & (left > 0)
         masked = active & (ids == mask_id)
+        if remask == "confidence":
+            sigma = sigma * (-drawn).masked_fill(masked | ~active, float("-inf")).softmax(1).nan_to_num()  # (B, T)
+        p_unmask = (after - (1 - sigma) * before) / (1 - before)
         chance = draw.uniform(active)
-        filled = unmask(predict, ids, masked & (chance < p_unmask), draw)
+        filled, probability = unmask_and_rate(predict, ids, masked & (chance < p_unmask), draw)
+        drawn = torch.where(masked, probability, drawn)
         ids = filled.masked_fill(active & ~masked & (chance < sigma), mask_id)
         yield ids
 
@@ -171,8 +180,20 @@ def forwarded(steps: Decoding, ids: Tensor) -> Generator[Tensor, None, Tensor]:
     return ids
 
 
+@dataclass(frozen=True, slots=True)
+class WholeBatch:
+    """A prediction that needs all rows of a batch, since it keeps something of each."""
+
+    predict: Predict
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        return self.predict(ids)
+
+
 def predict_at(predict: Predict, ids: Tensor, at: Tensor) -> Tensor:  # (B, T), (B, T) bool -> (N, V), row by row
     """Logits at N positions. Rows without any of them are not given to the network."""
+    if isinstance(predict, WholeBatch):
+        return predict(ids)[:, : at.shape[1]][at]
     rows = at.any(1)
     return predict(ids[rows])[at[rows]]
 
@@ -180,6 +201,16 @@ def predict_at(predict: Predict, ids: Tensor, at: Tensor) -> Tensor:  # (B, T), 
 def unmask(predict: Predict, ids: Tensor, at: Tensor, draw: Draw) -> Tensor:  # -> (B, T)
     """Draw the positions `at`, all from one prediction; the network is not called when there are none."""
     return ids.masked_scatter(at, draw(predict_at(predict, ids, at), at)) if at.any() else ids
+
+
+def unmask_and_rate(predict: Predict, ids: Tensor, at: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+    """As `unmask`, and the probability of what was drawn at each position, 0 elsewhere: (B, T), (B, T) float32."""
+    none = torch.zeros(ids.shape, device=ids.device)
+    if not at.any():
+        return ids, none
+    logits = predict_at(predict, ids, at)
+    candidates = draw(logits, at)
+    return ids.masked_scatter(at, candidates), none.masked_scatter(at, confidence_of(logits, candidates, "probability"))
 
 
 def remaining(steps: Steps) -> Iterator[Tensor]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.attention import attend, rotate, rotation_table
+from model.block_diffusion import two_stream_mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,9 @@ class Shape:
     mlp: Literal["relu2", "swiglu", "gelu"] = "relu2"
     qk_norm: bool = True
     conv_width: int = 0
+    # Above 0: block diffusion. The network reads (B, 2 T) ids, the row with masks and the clean row beside it, and
+    # answers for the first T (model/block_diffusion.py).
+    block_length: int = 0
     prior: tuple[float, ...] = ()  # ln(frequency) of each class, which is added to the logits
 
 
@@ -76,7 +80,16 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(shape.n_embd, 3 * shape.n_embd, bias=shape.bias)
         self.out = nn.Linear(shape.n_embd, shape.n_embd, bias=shape.bias)
 
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> Tensor:  # (B, T, C) -> (B, T, C)
+    def forward(
+        self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, mask: Tensor | None = None
+    ) -> Tensor:  # (B, T, C) -> (B, T, C)
+        q, k, v = self.project(x, rotation)
+        dropout = self.dropout if self.training else 0.0
+        y = attend(q, k, v, causal=self.causal, normalised=self.normalised, dropout=dropout, mask=mask)
+        return self.out(y.reshape(x.shape))
+
+    def project(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, T, C) -> queries, keys and values, each (B, T, H, D)."""
         B, T, C = x.shape
         qkv = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head)
         qk, v = qkv[:, :, :2], qkv[:, :, 2]
@@ -84,10 +97,8 @@ class Attention(nn.Module):
             qk = F.rms_norm(qk, (C // self.n_head,))
         if rotation is not None:
             qk = rotate(qk, *rotation)
-        q, k = qk.unbind(2)  # each (B, T, H, D)
-        dropout = self.dropout if self.training else 0.0
-        y = attend(q, k, v, causal=self.causal, normalised=self.normalised, dropout=dropout)
-        return self.out(y.reshape(B, T, C))
+        q, k = qk.unbind(2)
+        return q, k, v
 
 
 class FeedForward(nn.Module):
@@ -116,9 +127,15 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(shape)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, at: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        rotation: tuple[Tensor, Tensor] | None,
+        at: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         """(B, T, C) -> (B, T, C); with `at`, flat positions (M,), only their results: (M, C)."""
-        x = x + self.dropout(self.attention(self.attention_conv(self.attention_norm(x)), rotation))
+        x = x + self.dropout(self.attention(self.attention_conv(self.attention_norm(x)), rotation, mask))
         h = self.feed_forward_conv(self.feed_forward_norm(x))
         if at is not None:
             x, h = x.flatten(0, 1)[at], h.flatten(0, 1)[at]
@@ -166,17 +183,25 @@ class Transformer(nn.Module):
 
         After the last attention no position depends on another, so the other positions are not computed.
         """
-        T = ids.shape[1]
+        streams = 2 if self.shape.block_length else 1
+        T = ids.shape[1] // streams
+        mask = two_stream_mask(T, self.shape.block_length, ids.device) if streams == 2 else None
         x = self.embedding(ids)
         rotation = None
         if self.positions is not None:
-            x = x + self.positions.weight[:T]
+            x = x + (self.positions.weight[:T] if streams == 1 else self.positions.weight[:T].repeat(2, 1))
         else:
             rotation = (self.cos[:T], self.sin[:T])
+            if streams == 2:
+                rotation = (self.cos[:T].repeat(2, 1, 1, 1), self.sin[:T].repeat(2, 1, 1, 1))
         x = self.dropout(x)
         last = len(self.blocks) - 1
+        if at is not None and streams == 2:
+            at = at // T * (streams * T) + at % T
         for number, block in enumerate(self.blocks):
-            x = block(x, rotation, at if number == last else None)
+            x = block(x, rotation, at if number == last else None, mask)
+        if at is None:
+            x = x[:, :T]
         logits = self.head(self.norm(x))
         return logits if self.prior is None else logits.float() + self.prior
 

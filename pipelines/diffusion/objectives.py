@@ -64,6 +64,11 @@ def objective_of(
 
         return NextToken(settings, text, device, dtype, rows_of_rank)
 
+    if settings.training_type == "block":
+        from pipelines.diffusion.block_prediction import BlockPrediction
+
+        return BlockPrediction(settings, text, device, dtype, rows_of_rank)
+
     from pipelines.diffusion.masked_prediction import MaskedPrediction
 
     return MaskedPrediction(settings, text, device, dtype, rows_of_rank)

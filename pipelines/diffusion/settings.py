@@ -89,8 +89,9 @@ class DiffusionSettings(BaseModel):
 
     # The objective: 'unmasking' goes through the stages below, 'elbo' draws every mask ratio from the start;
     # 'remasking' and 'remasking_binary' detect wrong characters, with one class per character and one for "wrong", or
-    # with two classes; 'ar' predicts the next token from those before, without masks: the baseline.
-    training_type: Literal["unmasking", "elbo", "ar", "remasking", "remasking_binary"] = "unmasking"
+    # with two classes; 'ar' predicts the next token from those before, without masks: the baseline;
+    # 'block' is autoregressive over blocks of block_length tokens and draws every mask ratio within each.
+    training_type: Literal["unmasking", "elbo", "block", "ar", "remasking", "remasking_binary"] = "unmasking"
     unmasking_stages: list[Stage] = Field(
         default_factory=lambda: [RandomStage(type="random", max_masked_ratio=1.0, val_loss_stale_count=10)]
     )
@@ -110,6 +111,9 @@ class DiffusionSettings(BaseModel):
     corruption_p2_probability: Probability = 0.9
     # 'mixed' only: weights of random, sticky and fragment rows. Only the proportions matter.
     corruption_weights: Weights = Field(default_factory=lambda: [1.0, 1.0, 1.0])
+
+    # 'block' only: a window has block_size / block_length blocks. 1 is autoregressive, block_size is 'elbo'.
+    block_length: PositiveInt = 16
 
     # One iteration sees gradient_accumulation_steps * batch_size windows of block_size tokens.
     gradient_accumulation_steps: PositiveInt = 1
@@ -182,6 +186,14 @@ class DiffusionSettings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _blocks_divide_the_window(self) -> DiffusionSettings:
+        if self.training_type == "block" and self.block_size % self.block_length:
+            raise ValueError(f"block_size ({self.block_size}) must be divisible by block_length ({self.block_length})")
+        if self.training_type == "block" and self.conv_width:
+            raise ValueError("training_type 'block' needs conv_width = 0: a convolution would see the next block")
+        return self
+
+    @model_validator(mode="after")
     def _stages_are_given(self) -> DiffusionSettings:
         if self.training_type == "unmasking" and not self.unmasking_stages:
             raise ValueError("unmasking_stages is empty: training_type 'unmasking' needs at least one stage")
@@ -248,12 +260,15 @@ def unread(config: Mapping[str, Any]) -> set[str]:
     """The keys that the chosen training_type, tokenizer and optimizer do not read."""
     idle = set() if config["tokenizer"] == "bpe" else {"bpe_vocab_size"}
     idle |= set() if config["optimizer"] == "muon" else {"muon_learning_rate", "muon_momentum"}
+    idle |= set() if config["training_type"] == "block" else {"block_length"}
     return idle | _unread_of_training(config)
 
 
 def _unread_of_training(config: Mapping[str, Any]) -> set[str]:
     curriculum = {"unmasking_stages", "stage_schedule", "min_improvement"}
     corruption = {key for key in config if "corruption_" in key}
+    if config["training_type"] == "block":
+        return corruption | curriculum | {"max_loss_weight", "attention_type", "conv_width"}
     if config["training_type"] == "ar":
         return corruption | curriculum | {"max_loss_weight", "attention_type"}
     if config["training_type"] == "unmasking":

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -97,7 +97,8 @@ def shape_of(settings: DiffusionSettings, vocab_size: int) -> Shape:
         n_head=settings.n_head,
         n_embd=settings.n_embd,
         bias=settings.bias,
-        attention_type="causal" if settings.training_type == "ar" else settings.attention_type,
+        attention_type=attention_type_of(settings),
+        block_length=settings.block_length if settings.training_type == "block" else 0,
         use_rope=settings.use_rope,
         norm=settings.norm,
         mlp=settings.mlp,
@@ -111,7 +112,7 @@ def start_from(base: TrainedModel, model_state: ModelState) -> None:
     """Give the network the weights of a trained one, the averaged ones where it has them. Raises InputError when they
     do not fit."""
     there, now = dataclasses.asdict(base.model.shape), dataclasses.asdict(model_state.model.shape)
-    free = {"attention_type", "prior"} | ({"block_size"} if now["use_rope"] else set())
+    free = {"attention_type", "block_length", "prior"} | ({"block_size"} if now["use_rope"] else set())
     fixed = [key for key in now if there[key] != now[key] and key not in free]
     differing = [f"{key} {there[key]} there, {now[key]} here" for key in fixed]
     if differing:
@@ -119,6 +120,12 @@ def start_from(base: TrainedModel, model_state: ModelState) -> None:
     model_state.model.load_state_dict(base.model.state_dict())
     for (_, weight), mean in zip(model_state.model.named_parameters(), model_state.average, strict=False):
         mean.copy_(weight.detach())
+
+
+def attention_type_of(settings: DiffusionSettings) -> Literal["bidirectional", "causal"]:
+    """Of block diffusion, each block sees itself as a whole; which blocks it sees depends on block_length."""
+    fixed: dict[str, Literal["bidirectional", "causal"]] = {"ar": "causal", "block": "bidirectional"}
+    return fixed.get(settings.training_type, settings.attention_type)
 
 
 class Updater:

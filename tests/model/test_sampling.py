@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise, product
@@ -80,6 +81,67 @@ def test_a_sampler_draws_from_the_exact_joint_distribution(joint, sampler, steps
     start = torch.full((DRAWS, LENGTH), MASK)
     drawn = finish(sampler, Oracle(joint), start, mask_id=MASK, draw=drawing(), steps=steps)
     assert chi_square(drawn, joint) < LIMIT
+
+
+FROM = torch.tensor([[0, MASK, 2, 1]])  # one position is masked, three are visible
+
+
+@pytest.mark.parametrize("schedule", ["cap", "rescale"])
+def test_one_step_of_remasking_by_confidence_has_the_probabilities_of_its_outcomes(joint, schedule):
+    """The first of four steps, all its outcomes enumerated: ReMDM-conf, Wang et al. 2025, section 4.1."""
+    total, eta, rows = 4, 0.6, 40_000
+    ids, where = FROM.expand(rows, -1), torch.ones(rows, LENGTH, dtype=torch.bool)
+    steps = sampling.remasking(
+        Oracle(joint), ids, where, mask_id=MASK, draw=drawing(2), steps=total, schedule=schedule, eta=eta,
+        remask="confidence",
+    )  # fmt: skip
+    after = next(steps)
+    # alpha_t 0, alpha_s 1/4: sigma is eta for both schedules, a third of it for each visible position.
+    sigma, p_unmask = eta / 3, 0.25
+    answer = Oracle(joint)(FROM)[0, 1].exp()
+    answer = answer / answer.sum()
+    for visible in itertools.product((True, False), repeat=3):
+        kept = torch.tensor([visible[0], visible[1], visible[2]])
+        chance = torch.where(kept, 1 - sigma, sigma).prod()
+        same = ((after[:, [0, 2, 3]] != MASK) == kept).all(1)
+        for drawn, share in [(MASK, 1 - p_unmask), *((token, p_unmask * answer[token]) for token in range(SIZE))]:
+            found = (same & (after[:, 1] == drawn)).double().mean().item()
+            expected = float(chance * share)
+            assert abs(found - expected) < 5 * (expected / rows) ** 0.5 + 1e-4
+
+
+def test_remasking_by_confidence_prefers_what_was_unlikely(joint):
+    """Two positions are drawn at probabilities 0.9 and 0.1: exp(0.8) = 2.2 times as often the second is masked."""
+    likely, unlikely = torch.tensor([0.9, 0.1, 0.0]).log(), torch.tensor([0.1, 0.9, 0.0]).log()
+    rows = 30_000
+
+    class First(Draw):
+        """Always the first character."""
+
+        def __call__(self, logits: Tensor, at: Tensor) -> Tensor:
+            return torch.zeros(len(logits), dtype=torch.long)
+
+    logits = torch.stack((likely, unlikely)).expand(rows, -1, -1)
+    start = torch.full((rows, 2), MASK)
+    steps = sampling.remasking(
+        lambda ids: logits[: len(ids)], start, start == MASK, mask_id=MASK,
+        draw=First([torch.Generator().manual_seed(1)]), steps=3, schedule="rescale", eta=1.0, remask="confidence",
+    )  # fmt: skip
+    first, again = next(steps), next(steps)
+    both = (first != MASK).all(1)
+    masked = (again[both] == MASK).double().mean(0)
+    # alpha_t 1/3, alpha_s 2/3: sigma is (1 - 2/3) / (1/3) = 1, divided in proportion to exp(-0.9) and exp(-0.1).
+    weights = torch.tensor([-0.9, -0.1]).softmax(0)
+    assert masked.tolist() == pytest.approx(weights.tolist(), abs=0.03)
+
+
+def test_without_remasking_confidence_makes_no_difference(joint):
+    start = torch.full((500, LENGTH), MASK)
+    sampler = partial(sampling.remasking, eta=0.0, mask_id=MASK, steps=20)
+    by_chance, by_confidence = (
+        finish(sampler, Oracle(joint), start, draw=drawing(), remask=remask) for remask in ("chance", "confidence")
+    )
+    assert torch.equal(by_chance, by_confidence)
 
 
 def test_that_test_can_tell_characters_drawn_together_from_the_joint(joint):

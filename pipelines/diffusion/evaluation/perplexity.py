@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pipelines.diffusion.evaluation import exact_likelihood, full_validation
+from pipelines.diffusion.evaluation import block_loss, exact_likelihood, full_validation
 from pipelines.diffusion.sampling.load import TrainedModel
 
 
@@ -41,8 +41,11 @@ def perplexity(texts: Sequence[str], model: TrainedModel, device: torch.device) 
 
 
 def nats_per_token(ids: np.ndarray, model: TrainedModel, device: torch.device) -> float:
-    evaluate = exact_likelihood.evaluate_full if model.is_autoregressive else full_validation.evaluate_full
-    found = evaluate(
-        model.model, ids, model.block_size, mask_id=model.mask_id, device=device, dtype=torch.float32
-    )  # never None, as nothing stops it
-    return found.loss
+    common = {"mask_id": model.mask_id, "device": device, "dtype": torch.float32}
+    if model.is_autoregressive:
+        found = exact_likelihood.evaluate_full(model.model, ids, model.block_size, **common)
+    elif model.is_in_blocks:
+        found = block_loss.evaluate_full(model.model, ids, model.block_size, block_length=model.block_length, **common)
+    else:
+        found = full_validation.evaluate_full(model.model, ids, model.block_size, **common)
+    return found.loss  # never None, as nothing stops it

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from model.block_diffusion import Past
     from model.transformer import Transformer
 
 CORRECTORS = ("remasking", "remasking_binary")  # training types of error-detection models
@@ -50,6 +51,21 @@ class TrainedModel:
     @property
     def is_autoregressive(self) -> bool:
         return self.settings["training_type"] == "ar"
+
+    @property
+    def is_in_blocks(self) -> bool:
+        return self.block_length > 0
+
+    @property
+    def block_length(self) -> int:
+        """Of block diffusion; 0 for any other model."""
+        return self.model.shape.block_length
+
+    def predict_block(self, ids: Tensor, past: Past) -> tuple[Tensor, Past]:
+        """Logits of a block of block diffusion after finished ones, and what is kept of all of them."""
+        from model.block_diffusion import continued
+
+        return continued(self.model, ids, past)
 
     def predict(self, ids: Tensor) -> Tensor:  # (B, T) -> (B, T, V)
         """Logits; a text shorter than the window is padded with masks, since training has full windows only.

@@ -12,9 +12,11 @@ from pipelines.diffusion.sampling import infill_template
 from pipelines.shared.settings_types import Device, NonNegativeFloat, NonNegativeInt, PositiveInt, Seed
 
 MOST_TOKENS = 2**20  # of one sample; more take gigabytes
-READ_BY = {"order": "confidence", "schedule": "remasking", "eta": "remasking"}  # options of one sampler
+# Options of one sampler.
+READ_BY = {"order": "confidence", "schedule": "remasking", "eta": "remasking", "remask": "remasking"}
 # Not read for an autoregressive model, which draws from left to right.
 OF_MASKED_MODELS = frozenset({"sampler", "steps", "block_length", *READ_BY, "corrector"})
+OF_WHOLE_WINDOWS = frozenset({"block_length", "corrector"})  # not read for a model of block diffusion
 
 
 class SampleSettings(BaseModel):
@@ -54,6 +56,9 @@ class SampleSettings(BaseModel):
     schedule: Literal["cap", "rescale"] = Field("cap", description="sampler remasking: how eta limits masking again")
     eta: Annotated[float, Field(ge=0, le=1)] = Field(
         0.02, description="sampler remasking: the probability that a character is masked again"
+    )
+    remask: Literal["chance", "confidence"] = Field(
+        "chance", description="sampler remasking: any character, or rather those that were unlikely"
     )
     corrector: str = Field("", description="an error-detection model; the characters that it finds are drawn again")
     corrector_rounds: NonNegativeInt = Field(4, description="the largest number of passes of the corrector")

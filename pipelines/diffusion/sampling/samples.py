@@ -7,48 +7,31 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from model import sampling
-from model.drawing import Draw
 from pipelines.diffusion.evaluation import quality
 from pipelines.diffusion.evaluation.perplexity import perplexity
 from pipelines.diffusion.sampling import infill_template
 from pipelines.diffusion.sampling.load import TrainedModel, load_model
-from pipelines.diffusion.sampling.options import MOST_TOKENS, OF_MASKED_MODELS, SampleSettings
+from pipelines.diffusion.sampling.options import MOST_TOKENS, SampleSettings
+from pipelines.diffusion.sampling.samplers import (
+    CountingNetwork,
+    draw_of,
+    predict_of,
+    require_options_that_are_read,
+    sampler_of,
+)
 from pipelines.diffusion.text.open import open_dataset
 from pipelines.shared import devices
 from pipelines.shared.errors import InputError
 from runner.core.text import count, duration, plain_lines
 from runner.disk import atomic
-
-SAMPLERS = {
-    "ancestral": sampling.ancestral,
-    "first_hitting": sampling.first_hitting,
-    "confidence": sampling.confidence,
-    "remasking": sampling.remasking,
-}
-
-
-@dataclass
-class CountingNetwork:
-    """A network that counts its calls."""
-
-    predict: Callable[[Tensor], Tensor]
-    context: Callable[[], AbstractContextManager]
-    calls: int = 0
-
-    def __call__(self, ids: Tensor) -> Tensor:
-        self.calls += 1
-        with torch.inference_mode(), self.context():
-            return self.predict(ids)
 
 
 @dataclass
@@ -87,7 +70,7 @@ def run(path: Path, settings: SampleSettings) -> int:
     judge = load_and_report(Path(settings.perplexity), device) if settings.perplexity else None
     networks = [
         CountingNetwork(predict, partial(devices.autocast, device, devices.choose_dtype(settings.dtype, device)))
-        for predict in (model.predict, *((corrector.wrong,) if corrector else ()))
+        for predict in (predict_of(model), *((corrector.wrong,) if corrector else ()))
     ]
     to_draw = int((start == model.mask_id).sum())
     options = settings.model_dump(mode="json", include=settings.model_fields_set - {"out", "show", "pause", "quality"})
@@ -153,56 +136,6 @@ def initial_ids(settings: SampleSettings, model: TrainedModel) -> Tensor:  # -> 
     if len(ids) > MOST_TOKENS:
         raise InputError(f"a sample of {len(ids):,} tokens is too long; at most {MOST_TOKENS:,} can be drawn at once")
     return torch.tensor(ids)
-
-
-def draw_of(settings: SampleSettings, device: torch.device, numbers: range) -> Draw:
-    """For the samples of these numbers: each has a generator of its own."""
-    # An Apple GPU has no float64, and a generator on the CPU draws for it.
-    place = "cpu" if device.type == "mps" else device
-    seeds = [int(np.random.SeedSequence((settings.seed, number)).generate_state(1, np.uint64)[0]) for number in numbers]
-    generators = [torch.Generator(place).manual_seed(seed >> 1) for seed in seeds]
-    return Draw(generators, settings.temperature, settings.top_p, settings.top_k)
-
-
-def require_options_that_are_read(settings: SampleSettings, model: TrainedModel) -> None:
-    """Raise InputError for what an autoregressive model cannot do."""
-    if not model.is_autoregressive:
-        return
-    if unread := sorted(OF_MASKED_MODELS & settings.model_fields_set):
-        raise InputError(
-            f"{model.path} is an autoregressive model, which draws from left to right: leave out {unread[0]}"
-        )
-    parts = infill_template.parse(settings.infill) if settings.infill else []
-    if any(isinstance(part, infill_template.Gap) for part in parts[:-1]):
-        raise InputError(
-            f"{model.path} is an autoregressive model, which sees nothing to the right of a gap: --infill may end with"
-            " its only gap, or use --prompt"
-        )
-
-
-def sampler_of(
-    settings: SampleSettings, model: TrainedModel, networks: list[CountingNetwork], draw: Draw, to_draw: int
-) -> sampling.Sampler:
-    """The sampler that the settings ask for, from the inside out: order, blocks, corrector, windows."""
-    if model.is_autoregressive:
-        left_to_right = partial(sampling.left_to_right, mask_id=model.mask_id, draw=draw)
-        return sampling.in_windows(left_to_right, model.block_size, mask_id=model.mask_id)
-    own = {"confidence": {"order": settings.order}, "remasking": {"schedule": settings.schedule, "eta": settings.eta}}
-    method = partial(SAMPLERS[settings.sampler], mask_id=model.mask_id, draw=draw, **own.get(settings.sampler, {}))
-
-    def with_steps(predict: sampling.Predict, ids: Tensor, where: Tensor) -> sampling.Decoding:
-        """The steps of a full sample, in proportion to the positions to draw."""
-        here = where.sum(1, keepdim=True) * (settings.steps or to_draw)  # (B, 1)
-        return method(predict, ids, where, steps=((here + to_draw - 1) // to_draw).clamp(min=1))
-
-    sampler: sampling.Sampler = with_steps
-    if settings.block_length:
-        sampler = sampling.in_blocks(sampler, settings.block_length)
-    if settings.corrector:
-        sampler = sampling.corrected(
-            sampler, networks[1], mask_id=model.mask_id, rounds=settings.corrector_rounds, above=settings.wrong_above
-        )
-    return sampling.in_windows(sampler, model.block_size, mask_id=model.mask_id)
 
 
 class QualityReport:

@@ -124,9 +124,11 @@ def pieces_of(path: Path) -> Iterator[str]:
     """Raises InputError for a file that cannot be read."""
     names = path.name.removesuffix(".gz")
     try:
-        with gzip.open(path, "rt", encoding="utf-8-sig") if names != path.name else path.open(
-            encoding="utf-8-sig"
-        ) as file:
+        with (
+            gzip.open(path, "rt", encoding="utf-8-sig")
+            if names != path.name
+            else path.open(encoding="utf-8-sig") as file
+        ):
             yield from documents(file) if names.endswith((".jsonl", ".json")) else pieces_of_text(file)
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error

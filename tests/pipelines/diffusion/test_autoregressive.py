@@ -150,7 +150,7 @@ def test_it_trains_resumes_bit_for_bit_and_draws(text, tmp_path, draw, capsys):
     assert measured["exact"] and f"{measured['nats_per_character']:.4f} nats per character" in printed
     assert measured["nats_per_character"] == pytest.approx(final["final/loss"], rel=0.3)
     assert "leave out steps" in draw(folder, "--steps=5", code=2)[1]
-    assert "right of a gap" in draw(folder, "--infill=the {5} end", code=2)[1]
+    assert "does not see what follows a gap" in draw(folder, "--infill=the {5} end", code=2)[1]
 
 
 def test_keys_of_masks_are_not_read():
