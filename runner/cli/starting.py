@@ -15,6 +15,9 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from runner.configs import config_file
+from runner.configs.scripts import recognize
+from runner.configs.unknown_script import UnknownScript
+from runner.core import program
 from runner.core.checkout import PROJECT
 from runner.core.errors import UserError
 from runner.core.text import shown
@@ -28,12 +31,14 @@ _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What is given of KEYS, and for each the place that errors name. `beside`: a further folder for relative paths."""
+    """What is given of KEYS, and for each the place that errors name. `beside`: a further folder for relative paths.
+    `configs`: what is to be run."""
 
     values: Mapping[str, str]
     places: Mapping[str, str]
     cwd: Path
     beside: Path | None = None
+    configs: tuple[str, ...] = ()
 
     def path(self, key: str) -> Path:
         """A path in the current folder or, if it is not there, beside the spec. Raises OSError or RuntimeError."""
@@ -45,7 +50,7 @@ class Given:
 def given(arguments: Namespace, cwd: Path) -> Given:
     """What the command line gives."""
     values = {key: value for key in KEYS if (value := getattr(arguments, key))}
-    return Given(values, {key: f"--{key}" for key in values}, cwd)
+    return Given(values, {key: f"--{key}" for key in values}, cwd, configs=tuple(arguments.configs or ()))
 
 
 def of_spec(path: Path, cwd: Path) -> Given:
@@ -99,6 +104,8 @@ def _script(given: Given) -> tuple[Command, list[str]]:
     if "train_script" not in given.values:
         if DEFAULT_SCRIPT.is_file():
             return Command(script=DEFAULT_SCRIPT, shown=shown(DEFAULT_SCRIPT, cwd)), []
+        if (own := _is_the_script(given)) is not None:
+            return Command(), [own]
         cause = f"no training script is named, and this is not a checkout with {DEFAULT_SCRIPT.name}"
         return Command(), [f"{cause}; give --train_script PATH, or --command TEMPLATE"]
     text = given.values["train_script"]
@@ -114,6 +121,18 @@ def _script(given: Given) -> tuple[Command, list[str]]:
     if script.suffix != ".py" and (problem := executables.problem(script)) is not None:
         return Command(), [f"{named}: {problem}"]
     return Command(script=script, shown=shown(script, cwd)), []
+
+
+def _is_the_script(given: Given) -> str | None:
+    """What to give instead, where the only config is the training script itself."""
+    if len(given.configs) != 1 or not given.configs[0].endswith(".py") or not (given.cwd / given.configs[0]).is_file():
+        return None
+    script = given.configs[0]
+    if isinstance(recognize(given.cwd / script), UnknownScript):
+        return None
+    line = program.offered("run", "conf/*.yaml", "--train_script", script)
+    fix = f"write its options into configs, such as lr: 0.1 in conf/a.yaml, and give {line}"
+    return f"{script}: is a program, not a config; {fix}"
 
 
 def _meant(text: str, cwd: Path) -> str:

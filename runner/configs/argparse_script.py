@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from runner.configs.argparse_arguments import (
     out_dir_option,
     render,
 )
-from runner.configs.config_file import ConfigFile, read_text
+from runner.configs.config_file import DIGEST, ConfigFile, read_text
 from runner.configs.evaluate import UnsupportedValue, plain
 from runner.configs.overrides import ALIASES, meaning, of_spelling, underscored
 from runner.configs.training_script import Checked, TrainingScript, changes, refuse_two_names
@@ -29,7 +30,8 @@ from runner.core.errors import UserError
 class ArgparseScript(TrainingScript):
     """A script, and its arguments; None where its text does not show them.
 
-    It is started as `SCRIPT CONFIG --out_dir=FOLDER` and the overrides.
+    It is started as `SCRIPT CONFIG --out_dir=FOLDER` and the overrides. One that takes no config file gets the
+    settings of the config as its options.
     """
 
     script: Path
@@ -49,6 +51,8 @@ class ArgparseScript(TrainingScript):
     def check(self, config: ConfigFile, overrides: Mapping[str, str]) -> Checked:
         if self.arguments is None:
             return self._unchecked(config, overrides)
+        if _takes_no_config(self.arguments):
+            return self._with_options(self.arguments, config, overrides)
         errors = list(_refused(self.script, self.arguments))
         given = _named(self.arguments, config, overrides)
         try:
@@ -67,6 +71,33 @@ class ArgparseScript(TrainingScript):
             rendered.warnings,
             words=rendered.line,
             out_dir_option=_out_dir_option(self.arguments),
+        )
+
+    def _with_options(self, arguments: Arguments, config: ConfigFile, overrides: Mapping[str, str]) -> Checked:
+        """The settings of the config, and the overrides, as options of the script. Raises UserError."""
+        folder = out_dir_option(arguments)
+        given = _named(arguments, config, overrides)
+        settings = _texts(self.script, config)
+        for key in (*settings, *given):
+            if folder is not None and arguments.find(key) is folder:
+                raise UserError(f"{config.place(key)}: {key} is set by the runner for each job; leave it out")
+        provided = () if folder is None else (folder.dest,)
+        try:
+            rendered = render(arguments, {**settings, **given}, script=str(self.script), provided=provided)
+        except UserError as error:
+            raise UserError(*(_at_its_place(problem, config, given) for problem in error.problems)) from None
+        values = {key: _value(arguments, rendered, key, text) for key, text in given.items()}
+        resolved = config.values | values
+        before = _defaults(arguments, given) | config.values
+        unkept = f"{self.script}: has no option for a folder, so the files that it writes are not in those of its jobs"
+        return Checked(
+            resolved,
+            given,
+            changes(before, resolved, values),
+            rendered.warnings if folder is not None else (*rendered.warnings, unkept),
+            words=rendered.line,
+            out_dir_option="" if folder is None else folder.option,
+            takes_config=False,
         )
 
     def _unchecked(self, config: ConfigFile, overrides: Mapping[str, str]) -> Checked:
@@ -89,6 +120,32 @@ def _mentions_argparse(script: Path) -> bool:
     return script.suffix == ".py" and "argparse" in read_text(script)
 
 
+def _takes_no_config(arguments: Arguments) -> bool:
+    """Whether it is certain that the script reads no config file."""
+    return arguments.complete and not arguments.passes_unknown and config_option(arguments) is None
+
+
+def _texts(script: Path, config: ConfigFile) -> dict[str, str]:
+    """The values of a config as they are given on a command line. Raises UserError where not all of them are known."""
+    if DIGEST in config.values:
+        cause = config.partial or "is not a config that the runner reads"
+        fix = f"write plain values, since {script} takes no config file and gets them as options"
+        raise UserError(f"{config.path}: {cause}; {fix}")
+    return {key: _text(value) for key, value in config.values.items() if value is not None}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _at_its_place(problem: str, config: ConfigFile, given: Mapping[str, str]) -> str:
+    """The sentence with the place in the config instead of the option, where the value comes from there."""
+    key = problem.removeprefix("--").split(" ")[0].rstrip(":")
+    if not problem.startswith("--") or key in given or key not in config.values:
+        return problem
+    return f"{config.place(key)}: {problem.removeprefix('--')}"
+
+
 def _refused(script: Path, arguments: Arguments) -> Iterator[str]:
     """What the script does not accept of the runner's usual command line, with a command that it accepts."""
     if arguments.passes_unknown or not arguments.complete:
@@ -100,9 +157,8 @@ def _refused(script: Path, arguments: Arguments) -> Iterator[str]:
         missing.append("--out_dir")
     if not missing:
         return
-    if (config := config_option(arguments)) is None:
-        yield f"{script}: does not take {' or '.join(missing)}; give its parser an argument for the config file"
-        return
+    config = config_option(arguments)
+    assert config is not None  # else it gets its settings as options
     words = ["python" if script.suffix == ".py" else "", str(script), _placed(config, "{config}")]
     words += [_placed(folder, "{out_dir}") for folder in [out_dir_option(arguments)] if folder is not None]
     command = " ".join(word for word in [*words, "{overrides}"] if word)

@@ -32,7 +32,8 @@ class Checked:
     changes: dict[str, tuple[Any, Any]]
     warnings: tuple[str, ...] = ()
     words: tuple[str, ...] | None = None
-    out_dir_option: str = "--out_dir"
+    out_dir_option: str = "--out_dir"  # empty for a script that has none
+    takes_config: bool = True  # else `words` are all of its settings
     disk_bytes: int = 0  # what the job will keep on the disk, where that is known
     resume_args: tuple[str, ...] = ()  # arguments that resume it from a checkpoint, where these are known
     folder: Path | None = None  # where the script has to be run, where that is known

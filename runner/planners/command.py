@@ -47,7 +47,8 @@ class Command:
         if self.template:
             words = template.rendered(self.template, values)
             return (python, *words[1:]) if self.template[0] == "{python}" else words
-        line = (values.config, f"{out_dir_option}={values.out_dir}", *values.overrides)
+        folder = (f"{out_dir_option}={values.out_dir}",) if out_dir_option else ()
+        line = (*((values.config,) if values.takes_config else ()), *folder, *values.overrides)
         launcher = template.rendered(self.launcher, values, "--launcher")
         target = ("-m", self.module) if self.module is not None else (self.shown,)
         if self.module is None and self.script is not None and self.script.suffix != ".py":

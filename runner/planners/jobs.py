@@ -65,7 +65,7 @@ def job(
             argument = f"./{argument}"
     snapshot = safe(f"config_used{source.suffix}")
     command = request.command.seen_from(cwd)
-    values = Values(argument, folder, name, command.interpreter, cwd, checked.arguments)
+    values = Values(argument, folder, name, command.interpreter, cwd, checked.arguments, checked.takes_config)
     argv = command.argv(values, checked.out_dir_option)
     return Job(
         name=name,

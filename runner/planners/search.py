@@ -9,7 +9,7 @@ from typing import Any
 
 from runner.configs import config_file, yamlfile
 from runner.configs.config_file import ConfigFile
-from runner.configs.overrides import found
+from runner.configs.overrides import found, underscored
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
 from runner.core.plan_kind import PlanKind
@@ -55,7 +55,7 @@ def trial(first: Job, root: Path, number: int, params: Mapping[str, Any], conten
     job = replace(
         first,
         name=own,
-        argv=tuple(map(renamed, first.argv)),
+        argv=_with_options(first, params, tuple(map(renamed, first.argv))),
         out_dir=root / own,
         config=config,
         changes={key: pair for key, pair in changes.items() if repr(pair[0]) != repr(pair[1])},
@@ -68,6 +68,30 @@ def trial(first: Job, root: Path, number: int, params: Mapping[str, Any], conten
         planned_as=None,
     )
     return jobs.with_values(job, {})
+
+
+def _with_options(first: Job, params: Mapping[str, Any], argv: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of a trial: a script that takes no config file has its settings among them."""
+    if first.source_argument in first.argv or first.copy_words:
+        return argv
+    options = {underscored(key): value for key, value in params.items()}
+
+    def written(word: str) -> str:
+        option, equals, _ = word.partition("=")
+        key = underscored(option.removeprefix("--"))
+        return f"{option}={options[key]}" if equals and option.startswith("--") and key in options else word
+
+    return tuple(map(written, argv))
+
+
+def refuse_flags(first: Job, search: Search) -> None:
+    """Raise UserError for a setting whose value no option of a trial has: a flag, or an option by another name."""
+    if first.source_argument in first.argv or first.copy_words or first.script is None:
+        return
+    given = {underscored(word.partition("=")[0].removeprefix("--")) for word in first.argv if "=" in word}
+    if lost := [key for key in search.ranges if underscored(key) not in given]:
+        cause = f"{shown(first.script)} takes no config file, and has no option --{lost[0]} with one value"
+        raise UserError(f"search.{lost[0]}: {cause}; name the setting as its option is, or use a sweep")
 
 
 def _source(first: Job, params: Mapping[str, Any]) -> bytes:
@@ -137,6 +161,7 @@ def params_of(job: Job, search: Search) -> dict[str, Any]:
 
 def recorded(first: Job, search: Search) -> Job:
     """The first trial, with its trial.json."""
+    refuse_flags(first, search)
     entry = record(search, 0, first_settings(search), ())
     return replace(first, files={**first.files, layout.TRIAL: entry})
 

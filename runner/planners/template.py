@@ -52,6 +52,7 @@ class Values:
     python: str
     cwd: Path
     overrides: Sequence[str] = ()
+    takes_config: bool = True  # of a script; else the overrides are all of its settings
 
     def of(self, field: Field) -> str:
         """The value of a placeholder, except those for overrides."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.configs import config_file
+from runner.cli import starting
+from runner.configs import config_file, opaque
 from runner.configs.argparse_script import ArgparseScript, recognize
 from runner.configs.training_script import Checked
 from runner.core.errors import UserError
@@ -102,9 +103,75 @@ def test_a_script_that_cannot_take_the_arguments_is_an_error_that_names_the_comm
     assert '; start it with --command "python ' in error and f"train.py {command}" in error
 
 
-def test_a_script_without_an_argument_for_a_config_is_an_error(tmp_path: Path) -> None:
-    (error,) = errors(tmp_path, TRAIN.replace(POSITIONAL, ""))
-    assert "config" in error and "--command" not in error
+#: Scripts of which the settings are options, and nothing else.
+ALONE = TRAIN.replace(POSITIONAL, "")
+SAVES = ALONE.replace("--out_dir", "--save-dir")
+
+
+def test_a_script_that_takes_no_config_gets_its_settings_as_options(tmp_path: Path) -> None:
+    settings = "lr: 0.5\nbatch_size: 4\nbetas: [0.5, 0.75]\namp: true\noptimizer: null\n"
+    checked = check(tmp_path, SAVES, settings, lr="0.25")
+    assert checked.arguments == ("--lr=0.25", "--batch-size=4", "--betas", "0.5", "0.75", "--amp")
+    assert not checked.takes_config and checked.out_dir_option == "--save-dir" and checked.warnings == ()
+    assert checked.overrides == {"lr": "0.25"} and checked.changes == {"lr": (0.5, 0.25)}
+    assert check(tmp_path, SAVES, "amp: false\n").arguments == ()
+    (warning,) = check(tmp_path, ALONE.replace("--out_dir", "--seed")).warnings
+    assert "has no option for a folder" in warning
+
+
+@pytest.mark.parametrize(
+    ("config", "error"),
+    [
+        ("seed: 1\nlr: 0.1\nbach_size: 3\n", "a.yaml:3: bach_size: unknown key; did you mean --batch_size?"),
+        ("lr: 0.1\noptimizer: rms\n", "a.yaml:2: optimizer must be one of 'adam', 'sgd', not 'rms'"),
+        ("save_dir: x\n", "a.yaml:1: save_dir is set by the runner for each job; leave it out"),
+    ],
+)
+def test_an_error_in_the_config_of_such_a_script_has_its_place(tmp_path: Path, config: str, error: str) -> None:
+    text = SAVES.replace('"--amp"', '"--seed", type=int)\nparser.add_argument("--amp"')
+    with pytest.raises(UserError) as raised:
+        check(tmp_path, text, config)
+    assert [problem.replace(f"{tmp_path}/", "") for problem in raised.value.problems] == [error]
+
+
+def test_a_config_of_which_not_all_is_known_cannot_be_given_as_options(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("import os\nlr = float(os.environ['LR'])\n")
+    adapter = script(tmp_path, SAVES)
+    with pytest.raises(UserError, match=r"write plain values, since .*train\.py takes no config file"):
+        adapter.check(opaque.read(tmp_path / "a.py"), {})
+
+
+def printed(work: Workspace, job: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads((work.batch / job / "stdout.log").read_text().splitlines()[0][24:])
+    return found
+
+
+def test_sweeps_and_searches_of_such_a_script(work: Workspace) -> None:
+    work.write("train.py", f"{SAVES}print('step 1: val loss 0.5')\n")
+    work.write("a.yaml", "batch_size: 4\n")
+    spec = "name: s\nbase_config: a.yaml\ntrain_script: train.py\n"
+    work.write("grid.yaml", f"{spec}sweep: {{optimizer: [adam, sgd]}}\n")
+    work.write("find.yaml", f"{spec}search: {{lr: {{log: [0.1, 1]}}, metric: val/loss, trials: 2}}\n")
+    work.write("flag.yaml", f"{spec}search: {{amp: {{choice: [true, false]}}, metric: val/loss, trials: 2}}\n")
+    work.run("--exp", "grid.yaml", code=0)
+    given = [printed(work, f"run_00{number}") for number in range(2)]
+    assert [one["optimizer"] for one in given] == ["adam", "sgd"] and given[0]["batch_size"] == 4
+    assert given[1]["save_dir"] == f"{work.batch}/run_001"
+    work.run("--exp", "find.yaml", code=0)
+    for number in range(2):
+        trial = json.loads((work.batch / f"trial_000{number}/trial.json").read_text())
+        out = printed(work, f"trial_000{number}")
+        assert out["lr"] == pytest.approx(trial["params"]["lr"]) and out["batch_size"] == 4
+    assert "takes no config file, and has no option --amp" in work.run("--exp", "flag.yaml", code=2).stderr
+
+
+def test_a_script_in_the_place_of_a_config_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starting, "DEFAULT_SCRIPT", tmp_path / "train_run.py")  # as outside of a checkout
+    for name, text, named in (("train.py", SAVES, True), ("a.py", "lr = 1\n", False)):
+        (tmp_path / name).write_text(text)
+        _, (error,) = starting.start(starting.Given({}, {}, tmp_path, configs=(name,)))
+        assert error.startswith("train.py: is a program, not a config; ") == named
+        assert "--train_script" in error
 
 
 MORE = [
