@@ -16,8 +16,8 @@ SECRETS = "tests/core/test_secret_parts.py"
 FOLDERS, RECORDS = "tests/disk/test_folders.py", "tests/disk/test_results.py"
 ON_DISK = ("tests/disk/test_units.py", FOLDERS)
 SUPERVISOR = "tests/supervisor/"
-ENDS, LINES, PARTS, STREAMS, STOPPING = (
-    f"{SUPERVISOR}test_{name}.py" for name in ("units", "output_lines", "parts", "stream_parts", "stopping")
+ENDS, LINES, PARTS, STREAMS, STOPPING, ONE = (
+    f"{SUPERVISOR}test_{name}.py" for name in ("units", "output_lines", "parts", "stream_parts", "stopping", "whole")
 )
 CORPUS = "tests/causes/test_corpus.py"
 DIFFUSION = "tests/pipelines/diffusion/"
@@ -87,21 +87,23 @@ TESTS: dict[str, Tests] = {
         ("tests/disk/test_supervisor_file.py", RECORDS), ("tests/disk/test_other_host.py",)
     ),
     "runner/disk/usage": Tests((FOLDERS,), ("tests/cli/test_disk_space.py",)),
-    "runner/supervisor/": Tests((ENDS, PARTS, STOPPING), (*PROCESSES, f"{SUPERVISOR}test_outside_faults.py")),
+    "runner/supervisor/": Tests((ENDS, PARTS, STOPPING, ONE), (*PROCESSES, f"{SUPERVISOR}test_outside_faults.py")),
     "runner/supervisor/cause_rules": Tests((LINES, "tests/causes/test_rules.py")),
     "runner/supervisor/classification": Tests((LINES, "tests/causes/test_rules.py", CORPUS)),
     "runner/supervisor/error_cause": Tests((LINES, f"{SUPERVISOR}test_error_cause.py", CORPUS)),
     "runner/supervisor/exit_codes": Tests((ENDS,), (f"{SUPERVISOR}test_explanation.py",)),
-    "runner/supervisor/explanation": Tests((ENDS, CORPUS), (f"{SUPERVISOR}test_explanation.py",)),
+    "runner/supervisor/explanation": Tests((ENDS, ONE, CORPUS), (f"{SUPERVISOR}test_explanation.py",)),
     "runner/supervisor/guard": Tests((PARTS,), (f"{SUPERVISOR}test_guard.py",)),
     "runner/supervisor/line_kinds": Tests((LINES, f"{SUPERVISOR}test_error_cause.py", "tests/output", CORPUS)),
     "runner/supervisor/out_of_memory": Tests((ENDS,), (f"{SUPERVISOR}test_explanation.py",)),
-    "runner/supervisor/output_reader": Tests((STREAMS,), (f"{SUPERVISOR}test_output_reader.py",)),
+    "runner/supervisor/output_reader": Tests((STREAMS, ONE), (f"{SUPERVISOR}test_output_reader.py",)),
     "runner/supervisor/refusal": Tests(
         (f"{SUPERVISOR}test_refusal.py",), ("tests/engine/test_refused_command_line.py",)
     ),
     "runner/supervisor/signature": Tests((LINES, "tests/engine/test_breaker.py")),
-    "runner/supervisor/streams": Tests((STREAMS,), (f"{SUPERVISOR}test_streams.py", "tests/disk/test_disk_faults.py")),
+    "runner/supervisor/streams": Tests(
+        (STREAMS, ONE), (f"{SUPERVISOR}test_streams.py", "tests/disk/test_disk_faults.py")
+    ),
     "runner/supervisor/tracebacks": Tests((LINES, f"{SUPERVISOR}test_error_cause.py", CORPUS)),
     "runner/supervisor/witness": Tests((PARTS,), (f"{SUPERVISOR}test_witness.py",)),
     "runner/engine/": Tests(

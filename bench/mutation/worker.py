@@ -28,7 +28,7 @@ class Worker:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._stamp = time.time()
-        self._seconds: dict[tuple[str, ...], float] = {}  # of tests, without a change
+        self._seconds: dict[tuple[str, ...], float | None] = {}  # of tests, without a change
         copy_project(folder)
         os.chdir(folder)
         sys.path[:0] = [str(folder)]
@@ -39,20 +39,24 @@ class Worker:
         """Whether the tests of its module notice it: those that are fast, or else those with real processes."""
         tests = tests_of(mutant.module)
         for some in filter(None, tests[:1] if fast else tests):
-            limit = max(LEAST, SLOWER * self._unchanged(some))
+            seconds = self._unchanged(some)
+            if seconds is None:
+                continue
+            limit = max(LEAST, SLOWER * seconds)
             with self._changed(self._folder / mutant.module, mutant.source):
                 code = self._run(some, limit)
             if code != 0:
                 return TIMEOUT if code is None else KILLED
         return SURVIVED
 
-    def _unchanged(self, tests: tuple[str, ...]) -> float:
-        """The seconds that tests take without a change. Raises RuntimeError if they fail even so."""
+    def _unchanged(self, tests: tuple[str, ...]) -> float | None:
+        """The seconds that tests take without a change; None, said once, if they fail even so: they show nothing."""
         if tests not in self._seconds:
             began = time.monotonic()
-            if self._run(tests, LONGEST) != 0:
-                raise RuntimeError(f"these tests fail without any change: {' '.join(tests)}")
-            self._seconds[tests] = time.monotonic() - began
+            fails = self._run(tests, LONGEST) != 0
+            self._seconds[tests] = None if fails else time.monotonic() - began
+            if fails:
+                print(f"left out, as they fail without any change: {' '.join(tests)}", flush=True)
         return self._seconds[tests]
 
     @contextlib.contextmanager

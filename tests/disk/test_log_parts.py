@@ -152,3 +152,13 @@ def test_the_parts_belong_to_their_attempt(tmp_path: Path) -> None:
     archived = set(names_in(job.out_dir / "attempt_1"))
     assert len(archived & {f"stdout.log.part_{number}" for number in range(99)}) == 2
     assert names_in(job.out_dir) == ["attempt_1", "stdout.log.part_x"]
+
+
+def test_the_log_has_half_of_the_limit_and_each_part_a_quarter(tmp_path: Path) -> None:
+    path = tmp_path / "stdout.log"
+    log = CappedLog(path, LIMIT)
+    log.write(b"x" * LIMIT)
+    sizes = [len(MARKER.sub(b"", (tmp_path / name).read_bytes())) for name in names_in(tmp_path)]
+    assert sizes == [LIMIT // 2, LIMIT // 4, LIMIT // 4] and log.left_out == 0
+    log.write(b"y")
+    assert names_in(tmp_path) == ["stdout.log", "stdout.log.part_2", "stdout.log.part_3"] and log.left_out == LIMIT // 4

@@ -32,7 +32,8 @@ HEAD = ["Traceback (most recent call last):", '  File "t.py", line 1, in f', "  
     ("status", "because", "expected"),
     [
         (0, None, ("completed", 0, None, None)), (1 << 8, None, ("failed", 1, None, None)),
-        (9, None, ("killed", None, "SIGKILL", None)), (0, "timeout", ("timeout", 0, None, None)),
+        (9, None, ("killed", None, "SIGKILL", None)), (1, None, ("killed", None, "SIGHUP", None)),
+        (0, "timeout", ("timeout", 0, None, None)),
         (137 << 8, None, ("failed", 137, None, "SIGKILL")), (137 << 8, "timeout", ("timeout", 137, None, None)),
         (50, None, ("killed", None, "signal 50", None)), (None, None, ("error", None, None, None)),
         (None, "stalled", ("stalled", None, None, None)), (1 << 8, "diverged", ("failed", 1, None, None)),
