@@ -70,7 +70,7 @@ class Batches:
 
 def starts_of(settings: DiffusionSettings, text: Dataset) -> Starts:
     """Where a window of the training text may begin."""
-    if not settings.use_paragraph_boundaries:
+    if not settings.use_paragraph_boundaries and not settings.answer_marker:
         return window_starts(text.train, settings.block_size)
     return paragraphs(text, settings.block_size)
 

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from model.diffusion import gather_masked, masked_positions
 from model.masks import apply_mask, random_masks, stratified
 from pipelines.diffusion.batches import Batch, Batches, seeded
-from pipelines.diffusion.evaluation.block_loss import BlockFull, BlockLoss, evaluate, evaluate_full
+from pipelines.diffusion.evaluation.block_loss import evaluate, evaluate_full
 from pipelines.diffusion.evaluation.masked_loss import BINS
+from pipelines.diffusion.evaluation.window_loss import PassLoss, WindowLoss
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.text.corpus import Corpus
 from pipelines.diffusion.text.dataset import Dataset
@@ -60,7 +61,7 @@ class BlockPrediction:
         inputs = torch.cat((apply_mask(ids, masks, self._text.mask_id), ids), dim=2)
         return Batch(inputs, at, gather_masked(ids, at), gather_masked(weights.float(), at))
 
-    def evaluate(self, model: nn.Module, stop: Callable[[], bool]) -> BlockLoss | None:
+    def evaluate(self, model: nn.Module, stop: Callable[[], bool]) -> WindowLoss | None:
         text = self._text
         return evaluate(
             model, *self._windows, block_length=self._settings.block_length, mask_id=text.mask_id, dtype=self._dtype,
@@ -75,7 +76,7 @@ class BlockPrediction:
         val, train = (torch.from_numpy(even_windows(part, count, length)) for part in parts)
         return val.to(self._device), train.to(self._device)
 
-    def evaluate_full(self, model: nn.Module, stop: Callable[[], bool], log: Log) -> BlockFull | None:
+    def evaluate_full(self, model: nn.Module, stop: Callable[[], bool], log: Log) -> PassLoss | None:
         text, settings = self._text, self._settings
         return evaluate_full(
             model, text.val, settings.block_size, block_length=settings.block_length, mask_id=text.mask_id,

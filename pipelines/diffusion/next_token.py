@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from model.autoregression import shifted
 from pipelines.diffusion.batches import Batch, Batches
-from pipelines.diffusion.evaluation.exact_likelihood import ExactFull, ExactLoss, evaluate, evaluate_full
+from pipelines.diffusion.evaluation.exact_likelihood import evaluate, evaluate_full
 from pipelines.diffusion.evaluation.masked_loss import BINS
+from pipelines.diffusion.evaluation.window_loss import PassLoss, WindowLoss
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.text.corpus import Corpus
 from pipelines.diffusion.text.dataset import Dataset
@@ -51,7 +52,7 @@ class NextToken:
         targets = ids.flatten(1)
         return Batch(inputs, None, targets, torch.ones_like(targets, dtype=torch.float32) / (rows * length))
 
-    def evaluate(self, model: nn.Module, stop: Callable[[], bool]) -> ExactLoss | None:
+    def evaluate(self, model: nn.Module, stop: Callable[[], bool]) -> WindowLoss | None:
         text = self._text
         return evaluate(
             model, *self._windows, mask_id=text.mask_id, dtype=self._dtype, stop=stop,
@@ -66,7 +67,7 @@ class NextToken:
         val, train = (torch.from_numpy(even_windows(part, count, length)) for part in parts)
         return val.to(self._device), train.to(self._device)
 
-    def evaluate_full(self, model: nn.Module, stop: Callable[[], bool], log: Log) -> ExactFull | None:
+    def evaluate_full(self, model: nn.Module, stop: Callable[[], bool], log: Log) -> PassLoss | None:
         text = self._text
         return evaluate_full(
             model, text.val, self._settings.block_size, mask_id=text.mask_id, device=self._device, dtype=self._dtype,

@@ -59,6 +59,11 @@ def objective_of(
 
         return Correction(settings, text, device, dtype, rows_of_rank)
 
+    if settings.answer_marker:
+        from pipelines.diffusion.answer_prediction import AnswerPrediction
+
+        return AnswerPrediction(settings, text, device, dtype, rows_of_rank)
+
     if settings.training_type == "ar":
         from pipelines.diffusion.next_token import NextToken
 

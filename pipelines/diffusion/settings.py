@@ -86,6 +86,9 @@ class DiffusionSettings(BaseModel):
     tokenizer: Literal["auto", "characters", "gpt2", "bpe"] = "auto"
     bpe_vocab_size: Annotated[int, Field(ge=256, le=2**18)] = 512
     use_paragraph_boundaries: bool = False  # windows begin where paragraphs begin, not anywhere
+    # 'elbo' and 'ar', for fine-tuning: only what follows this text, up to the next empty line, is masked and learned,
+    # such as 'Answer:'. Windows begin after empty lines. Empty: all of the text.
+    answer_marker: str = ""
 
     # The objective: 'unmasking' goes through the stages below, 'elbo' draws every mask ratio from the start;
     # 'remasking' and 'remasking_binary' detect wrong characters, with one class per character and one for "wrong", or
@@ -191,6 +194,12 @@ class DiffusionSettings(BaseModel):
             raise ValueError(f"block_size ({self.block_size}) must be divisible by block_length ({self.block_length})")
         if self.training_type == "block" and self.conv_width:
             raise ValueError("training_type 'block' needs conv_width = 0: a convolution would see the next block")
+        return self
+
+    @model_validator(mode="after")
+    def _answers_have_an_objective(self) -> DiffusionSettings:
+        if self.answer_marker and self.training_type not in ("elbo", "ar"):
+            raise ValueError(f"answer_marker is for training_type 'elbo' or 'ar', not '{self.training_type}'")
         return self
 
     @model_validator(mode="after")

@@ -7,10 +7,8 @@ each pass is an estimate by itself and a block meets each bin once in ten passes
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,86 +18,10 @@ from model.diffusion import masked_cross_entropy
 from model.masks import apply_mask, random_masks
 from pipelines.diffusion.evaluation.full_validation import LOG_SECONDS
 from pipelines.diffusion.evaluation.masked_loss import BINS, eval_mode, rows_at_once
+from pipelines.diffusion.evaluation.window_loss import PassLoss, WindowLoss, windows_and_rest
 from pipelines.diffusion.text.windows import windows
 from pipelines.shared.devices import autocast
 from pipelines.shared.metrics import Log
-
-
-@dataclass(frozen=True, slots=True)
-class BlockLoss:
-    """Of the windows of an evaluation on the way."""
-
-    losses: list[float]  # nats per token of each window
-    accuracy: float
-    train_loss: float
-    characters_per_token: float = 1.0
-
-    @property
-    def val_loss(self) -> float:
-        return math.fsum(self.losses) / len(self.losses)
-
-    @property
-    def standard_error(self) -> float:
-        return float(np.std(self.losses, ddof=1)) / math.sqrt(len(self.losses))
-
-    @property
-    def bits_per_character(self) -> float:
-        return self.val_loss / math.log(2) / self.characters_per_token
-
-    @property
-    def stage_losses(self) -> list[float]:
-        return []
-
-    def summary(self) -> str:
-        return f"val {self.bits_per_character:.3f} bits per character; accuracy {self.accuracy:.3f}"
-
-    def row(self) -> dict[str, float]:
-        return {
-            "val/loss": self.val_loss,
-            "val/loss_stderr": self.standard_error,
-            "val/bpc": self.bits_per_character,
-            "val/accuracy": self.accuracy,
-            "train/eval_loss": self.train_loss,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class BlockFull:
-    """Of every window of the validation text, and the tokens after the last one."""
-
-    passes: list[float]  # nats per token by each of ten passes
-    accuracy: float
-    windows: int
-    rest: int
-    characters_per_token: float = 1.0
-
-    @property
-    def loss(self) -> float:
-        return math.fsum(self.passes) / len(self.passes)
-
-    @property
-    def standard_error(self) -> float:
-        """The effect of other masks."""
-        return float(np.std(self.passes, ddof=1)) / math.sqrt(len(self.passes))
-
-    @property
-    def bits_per_character(self) -> float:
-        return self.loss / math.log(2) / self.characters_per_token
-
-    def summary(self) -> str:
-        rest = f" and its last {self.rest} tokens" if self.rest else ""
-        return (
-            f"val loss {self.loss:.4f} ± {self.standard_error:.4f}, {self.bits_per_character:.3f} bits per character"
-            f" (all {self.windows} windows of the validation text{rest}, {BINS} mask ratios each)"
-        )
-
-    def row(self) -> dict[str, float]:
-        return {
-            "final/loss": self.loss,
-            "final/loss_stderr": self.standard_error,
-            "final/bpc": self.bits_per_character,
-            "final/accuracy": self.accuracy,
-        }
 
 
 def evaluate(
@@ -112,7 +34,7 @@ def evaluate(
     dtype: torch.dtype,
     stop: Callable[[], bool] = lambda: False,
     characters_per_token: float = 1.0,
-) -> BlockLoss | None:
+) -> WindowLoss | None:
     """Of windows (N, T), once each; None when `stop` returned True."""
     found = []
     for ids in (val, train):
@@ -121,7 +43,7 @@ def evaluate(
             return None
         found.append(one)
     (val_losses, right), (train_losses, _) = found
-    return BlockLoss(val_losses.tolist(), right.mean().item(), train_losses.mean().item(), characters_per_token)
+    return WindowLoss(val_losses.tolist(), right.mean().item(), train_losses.mean().item(), characters_per_token)
 
 
 def evaluate_full(
@@ -136,7 +58,7 @@ def evaluate_full(
     characters_per_token: float = 1.0,
     stop: Callable[[], bool] = lambda: False,
     log: Log = lambda line: None,
-) -> BlockFull | None:
+) -> PassLoss | None:
     """None when `stop` returned True. `log` gets a line about the progress now and then."""
     whole, rest = divmod(len(tokens), length)
     starts = np.arange(whole) * length
@@ -158,7 +80,7 @@ def evaluate_full(
         if time.monotonic() - logged > LOG_SECONDS:
             logged = time.monotonic()
             log(f"full validation text: {number + 1} of {BINS} passes")
-    return BlockFull(losses, rights, whole, rest, characters_per_token)
+    return PassLoss(losses, rights, windows_and_rest(whole, rest), characters_per_token)
 
 
 def window_losses(

@@ -7,10 +7,8 @@ nothing of what precedes it.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,78 +17,10 @@ from torch import Tensor, nn
 from model.autoregression import negative_log_likelihoods
 from pipelines.diffusion.evaluation.full_validation import LOG_SECONDS
 from pipelines.diffusion.evaluation.masked_loss import eval_mode, rows_at_once
+from pipelines.diffusion.evaluation.window_loss import PassLoss, WindowLoss, windows_and_rest
 from pipelines.diffusion.text.windows import windows
 from pipelines.shared.devices import autocast
 from pipelines.shared.metrics import Log
-
-
-@dataclass(frozen=True, slots=True)
-class ExactLoss:
-    """Of the windows of an evaluation on the way."""
-
-    losses: list[float]  # nats per token of each window
-    accuracy: float
-    train_loss: float
-    characters_per_token: float = 1.0
-
-    @property
-    def val_loss(self) -> float:
-        return math.fsum(self.losses) / len(self.losses)
-
-    @property
-    def standard_error(self) -> float:
-        """Of val_loss as an estimate for the full validation text."""
-        return float(np.std(self.losses, ddof=1)) / math.sqrt(len(self.losses))
-
-    @property
-    def bits_per_character(self) -> float:
-        return self.val_loss / math.log(2) / self.characters_per_token
-
-    @property
-    def stage_losses(self) -> list[float]:
-        return []
-
-    def summary(self) -> str:
-        return f"val {self.bits_per_character:.3f} bits per character, exact; accuracy {self.accuracy:.3f}"
-
-    def row(self) -> dict[str, float]:
-        return {
-            "val/loss": self.val_loss,
-            "val/loss_stderr": self.standard_error,
-            "val/bpc": self.bits_per_character,
-            "val/accuracy": self.accuracy,
-            "train/eval_loss": self.train_loss,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class ExactFull:
-    """Of every window of the validation text, and the tokens after the last one."""
-
-    loss: float  # nats per token
-    accuracy: float
-    windows: int
-    rest: int  # tokens after the last window
-    characters_per_token: float = 1.0
-
-    @property
-    def bits_per_character(self) -> float:
-        return self.loss / math.log(2) / self.characters_per_token
-
-    def summary(self) -> str:
-        rest = f" and its last {self.rest} tokens" if self.rest else ""
-        return (
-            f"val loss {self.loss:.4f}, {self.bits_per_character:.3f} bits per character (exact; all {self.windows}"
-            f" windows of the validation text{rest})"
-        )
-
-    def row(self) -> dict[str, float]:
-        return {
-            "final/loss": self.loss,
-            "final/loss_stderr": 0.0,  # nothing is drawn
-            "final/bpc": self.bits_per_character,
-            "final/accuracy": self.accuracy,
-        }
 
 
 def evaluate(
@@ -102,14 +32,14 @@ def evaluate(
     dtype: torch.dtype,
     stop: Callable[[], bool] = lambda: False,
     characters_per_token: float = 1.0,
-) -> ExactLoss | None:
+) -> WindowLoss | None:
     """Of windows (N, T) of the validation text and of the training text; None when `stop` returned True."""
     of_val = window_means(model, val, mask_id, dtype, stop)
     of_train = of_val and window_means(model, train, mask_id, dtype, stop)
     if of_val is None or of_train is None:
         return None
     accuracy, train_loss = of_val[1].mean().item(), of_train[0].mean().item()
-    return ExactLoss(of_val[0].tolist(), accuracy, train_loss, characters_per_token)
+    return WindowLoss(of_val[0].tolist(), accuracy, train_loss, characters_per_token)
 
 
 def window_means(
@@ -138,7 +68,7 @@ def evaluate_full(
     characters_per_token: float = 1.0,
     stop: Callable[[], bool] = lambda: False,
     log: Log = lambda line: None,
-) -> ExactFull | None:
+) -> PassLoss | None:
     """None when `stop` returned True. `log` gets a line about the progress now and then."""
     starts = np.arange(len(tokens) // length) * length
     loss, right, logged = 0.0, 0.0, time.monotonic()  # sums over tokens
@@ -154,4 +84,5 @@ def evaluate_full(
         if time.monotonic() - logged > LOG_SECONDS:
             logged = time.monotonic()
             log(f"full validation text: {number + 1} of {len(pieces)} parts")
-    return ExactFull(loss / len(tokens), right / len(tokens), len(starts), rest, characters_per_token)
+    what = windows_and_rest(len(starts), rest)
+    return PassLoss([loss / len(tokens)], right / len(tokens), what, characters_per_token)

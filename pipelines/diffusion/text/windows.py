@@ -46,16 +46,21 @@ def paragraphs(text: Dataset, length: int) -> np.ndarray:  # -> (N,) int64
     """
     if isinstance(text.train, Shards):
         raise InputError(f"use_paragraph_boundaries: '{text.name}' is a corpus in shards; set it to false")
+    return record_starts(text, text.train, length, "use_paragraph_boundaries")
+
+
+def record_starts(text: Dataset, tokens: np.ndarray, length: int, key: str) -> np.ndarray:  # -> (N,) int64
+    """As `paragraphs`, for a part of the text; `key` is the setting that needs it."""
     if isinstance(text.vocabulary, Characters):
         if "\n" in text.characters:
-            return paragraph_starts(text.train, length, text.characters.index("\n"))
-    elif b"\n" in (content := text.vocabulary.decode_bytes(text.train.tolist())):
+            return paragraph_starts(tokens, length, text.characters.index("\n"))
+    elif b"\n" in (content := text.vocabulary.decode_bytes(tokens.tolist())):
         begins = paragraph_starts(np.frombuffer(content, dtype=np.uint8), 1, ord("\n"))
         sizes = np.array([len(token) for token in text.vocabulary.tokens])
-        places = np.concatenate(([0], np.cumsum(sizes[text.train])))  # (N + 1,) where tokens begin, in bytes
+        places = np.concatenate(([0], np.cumsum(sizes[tokens])))  # (N + 1,) where tokens begin, in bytes
         starts = np.unique(np.searchsorted(places, begins))
-        return starts[starts < len(window_starts(text.train, length))]
-    raise InputError(f"use_paragraph_boundaries: the text of '{text.name}' has no line breaks")
+        return starts[starts < len(window_starts(tokens, length))]
+    raise InputError(f"{key}: the text of '{text.name}' has no line breaks")
 
 
 def windows(
