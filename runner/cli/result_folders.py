@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 from runner.cli.batch_folders import batches, find, is_latest
 from runner.cli.parser import base_folder
 from runner.core.errors import UserError, did_you_mean
 from runner.core.text import shown
 from runner.disk import layout
-from runner.reports import grouping, resources
+from runner.reports import best, grouping, resources, series
+from runner.reports.job_record import rows_of
 from runner.reports.load_results import load_results
 from runner.reports.table import Table
 
+TENTH = 10  # the part of a curve that its tail is
 RESOURCES = "resources"  # the beginning of columns on the use of the machine
 
 
@@ -40,6 +44,18 @@ def with_resources(found: Table, chosen: Sequence[str]) -> None:
         row |= {f"{RESOURCES}.{key}": value for key, value in used.items()}
         added |= dict.fromkeys(f"{RESOURCES}.{key}" for key in used)
     found.measured |= frozenset(added)
+
+
+def with_tails(found: Table, metric: str) -> str:
+    """Add the mean of the last tenth of each curve of a metric, if it is finite; returns the name of that column."""
+    name = f"{best.TAIL}{metric}"
+    for row in found:
+        curve = series.read(rows_of(Path(str(row.get("out_dir"))))).get(metric)
+        values = [value for _, value in curve.kept] if curve is not None else []
+        last = values[-max(len(values) // TENTH, 1) :]
+        row[name] = fmean(last) if last and all(map(math.isfinite, last)) else None
+    found.measured |= {name}
+    return name
 
 
 def folder(given: Namespace, named: str) -> str:

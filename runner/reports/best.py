@@ -12,6 +12,7 @@ from runner.output import names
 
 METRICS = ("val/loss", "val/accuracy")  # those that a table shows; by the first one jobs are compared
 FIRST = ("val", "valid", "validation", "eval", "test", "dev", "final")  # of other metrics, those of these stages
+TAIL = "tail/"  # before the name of a metric: the mean of the last tenth of its curve
 WORDS = {"min": "lowest", "max": "highest"}
 
 
@@ -27,14 +28,19 @@ def compared_by(found: Iterable[Mapping[str, Any]]) -> str | None:
     return next(iter([*staged, *others, *directed]), None)
 
 
+def measured_as(name: str) -> str:
+    """The metric of `best/val/loss` or `tail/val/loss`."""
+    return name.removeprefix("best/").removeprefix(TAIL)
+
+
 def is_compared(name: str) -> bool:
     """Whether a value of this name is better or worse than another."""
-    return name in METRICS or names.better(name.removeprefix("best/")) is not None
+    return name in METRICS or names.better(measured_as(name)) is not None
 
 
 def better(name: str) -> str:
     """`min` or `max`; of an unknown name the lower value."""
-    return names.better(name.removeprefix("best/")) or "min"
+    return names.better(measured_as(name)) or "min"
 
 
 def index(values: Sequence[Any], direction: str) -> int | None:

@@ -17,6 +17,7 @@ from runner.disk import resources, results
 Rows = Sequence[Mapping[str, Any]]
 
 ENOUGH = 12  # rows: a finding needs a minute
+EXACT = 3  # looks at the memory without counting shared pages twice
 IDLE, BUSY = 20.0, 90.0  # per cent: a GPU that waits, and a core that does not
 WAITING = 0.3  # part of the time from which a waiting GPU is told
 LONG = 600.0  # seconds over which a value has to change: a short job only fills its memory
@@ -73,10 +74,11 @@ def words(found: Mapping[str, float | int | str]) -> str:
 def seen(rows: Rows) -> dict[str, float | int | str]:
     """The totals that follow from the rows."""
     found: dict[str, float | int | str] = {}
-    for how in ("pss", "rss"):
-        if known := [row[how] for row in rows if how in row]:
-            found |= {"max_memory": max(known), "memory_how": how}
-            break
+    exact, known = ([row[how] for row in rows if how in row] for how in ("pss", "rss"))
+    if exact and (len(exact) >= EXACT or not known):  # of a short job only its beginning was looked at exactly
+        found |= {"max_memory": max(exact), "memory_how": "pss"}
+    elif known:
+        found |= {"max_memory": max(known), "memory_how": "rss"}
     for key in ("swap", "read_bytes", "write_bytes", "processes"):
         if known := [row[key] for row in rows if key in row]:
             found[f"max_{key}" if key in ("swap", "processes") else key] = max(known)

@@ -51,6 +51,26 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "out"
 
 
+def test_the_value_of_a_curve_is_the_last_the_best_or_that_of_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ends = ([0.6, 0.9, 0.5], [0.9, 0.1, 0.8], [0.7, float("nan"), 0.99])
+    write_runs(tmp_path / "out", [({"lr": lr}, end[-1], "completed") for lr, end in zip((1, 2, 3), ends, strict=True)])
+    for number, end in enumerate(ends):
+        rows = [{"iter": step, "val/accuracy": value} for step, value in enumerate([0.2] * 27 + end)]
+        (tmp_path / f"out/r{number}/metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    values = {}
+    for which in ("last", "tail"):
+        assert main(["compare", "out", "--of", which, "--json"]) == 0
+        groups = json.loads(capsys.readouterr().out)["groups"]
+        values[which] = {group["settings"]["lr"]: group["mean"] and round(group["mean"], 6) for group in groups}
+    assert values["last"] == {1: 0.5, 2: 0.8, 3: 0.99}
+    assert values["tail"] == {1: round(2 / 3, 6), 2: 0.6, 3: None}  # three of thirty values
+    assert main(["compare", "out", "--of", "best"]) == 2
+    assert "--metric: there is no metric 'best/val/accuracy'" in capsys.readouterr().err
+
+
 def test_groups_and_failures_are_shown(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "out"]) == 0
     text = capsys.readouterr().out

@@ -58,7 +58,7 @@ def test_the_report_at_the_end_is_the_one_of_the_command(here: Workspace) -> Non
 def test_it_says_what_happened(here: Workspace) -> None:
     text = (here.batch / "report.html").read_text()
     assert "3 jobs: 2 completed, 1 failed; lowest val/loss" in text.partition("</title>")[0]
-    assert "failed: gpu oom" in text and "What to do:" in text and "Last lines of the log" in text
+    assert "failed: the GPU is out of memory" in text and "What to do:" in text and "Last lines of the log" in text
     assert f"overnight rerun experiments/{here.batch.name} broken" in text
     assert text.count("<figure>") >= 2 and "data:image/png;base64," in text
 

@@ -120,6 +120,11 @@ def test_the_energy_of_processors_is_that_of_the_whole_machine(tmp_path):
     assert resources.words(found) == "0.01 kWh by all processors of the machine"
 
 
+def test_the_memory_of_a_short_job_is_an_upper_bound(tmp_path):
+    found = resources.totals(record(tmp_path / "a", [{"pss": 5, "rss": 9}, *course(4, rss=100)]))
+    assert (found["max_memory"], found["memory_how"]) == (100, "rss")
+
+
 def test_rows_are_in_the_order_of_their_times(tmp_path):
     rows = [{"time": f"2026-01-01T00:00:0{second}.000+00:00", "rss": second} for second in (1, 3, 2)]
     assert [row["rss"] for row in file.read(record(tmp_path / "a", rows).job.out_dir)] == [1, 2, 3]

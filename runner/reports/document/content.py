@@ -64,6 +64,36 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """A part of the comparison: sentences, a table, sentences."""
+
+    heading: str
+    before: tuple[str, ...]
+    table: Table | None
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A value of a setting: values of a metric in the jobs that have it, the mean of all `n`, and jobs without one."""
+
+    label: str
+    values: tuple[float, ...]
+    mean: float | None
+    n: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A metric by the values of one setting."""
+
+    setting: str
+    metric: str
+    levels: tuple[Level, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """The end of a text file of a job. `path` is relative to the batch."""
 
@@ -96,7 +126,8 @@ class Content:
     table: Table
     charts: tuple[Chart, ...]
     same: tuple[tuple[str, str], ...]  # settings that all jobs have
-    comparison: tuple[str, ...]  # lines of text, as `compare` prints them
+    comparison: tuple[Block, ...]
+    effects: tuple[Effect, ...]
     resources: Table | None
     findings: tuple[str, ...]  # on the use of the machine, one for a job
     samples: tuple[Sample, ...]

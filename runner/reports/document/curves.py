@@ -14,6 +14,7 @@ from runner.reports.ending import Ranking
 from runner.reports.thinned import Packed
 
 CHARTS = 4
+UNCERTAINTY = ("_stderr", "_std")  # the ends of names that get no chart
 ALL_COLORED = 12  # jobs that have a color each; of more jobs only the best ones
 COLORED, DRAWN = 8, 50
 HUES, COLORS = 8, 24  # each hue in three kinds of line
@@ -64,7 +65,8 @@ def _is_number(value: object) -> bool:
 
 def _chosen(known: Mapping[str, object]) -> list[str]:
     first = best.compared_by([dict.fromkeys(known, 0)])
-    directed = [name for name in known if names.better(name) or name in best.METRICS]
+    shown = [name for name in known if not name.endswith(UNCERTAINTY)]
+    directed = [name for name in shown if names.better(name) or name in best.METRICS]
     order = [first] * (first is not None) + [name for name in (names.VAL, names.TRAIN) if name in known] + directed
     return [name for name in dict.fromkeys(order) if name is not None][:CHARTS]
 

@@ -16,6 +16,7 @@ from runner.reports.document.clean import Clean
 from runner.reports.document.content import Failure
 from runner.supervisor import cause_rules
 
+TITLES = {"code": "an exception", "gpu_oom": "the GPU is out of memory", "host_oom": "the machine is out of memory"}
 MOST = 12  # kinds of failure
 NAMES = 10  # in a command
 LINES = 30
@@ -45,7 +46,8 @@ def _failure(plan: Plan, members: Sequence[Record], rules: cause_rules.Rules, cl
     assert isinstance(first.state, Finished)
     result = first.state.result
     cause = result.cause or ""
-    said = cause.replace("_", " ") if result.cause_sure or cause == UNKNOWN else f"perhaps {cause.replace('_', ' ')}"
+    words = TITLES.get(cause, cause.replace("_", " "))
+    said = words if result.cause_sure or cause == UNKNOWN else f"perhaps {words}"
     evidence = str(result.cause_evidence.get("line") or "")
     error = first.state.outcome.error or ""
     return Failure(

@@ -16,11 +16,10 @@ from runner.disk import labels, layout, lock, results
 from runner.disk.reading import read_json
 from runner.reports import best, comparison, resources
 from runner.reports.columns import Column
-from runner.reports.comparing import text
 from runner.reports.comparing.compare import Unknown, compare
-from runner.reports.document import attached
+from runner.reports.document import attached, compared
 from runner.reports.document.clean import Clean
-from runner.reports.document.content import Cell, Content, Table
+from runner.reports.document.content import Block, Cell, Content, Effect, Table
 from runner.reports.document.curves import charts
 from runner.reports.document.failed import failures
 from runner.reports.ending import Ranking, best_jobs
@@ -29,8 +28,7 @@ from runner.reports.summary import warned_number
 
 SETTINGS, SETTING = 8, 28  # columns of settings in the table, and characters in a cell
 MOST_FINDINGS = 12
-MOST_WARNINGS = 20
-WIDTH = 96  # of the comparison, which is in lines of text
+MOST_WARNINGS, NAMED = 20, 10  # kinds of warnings, and jobs that one names
 PACKAGES = ("torch", "numpy", "transformers", "jax", "tensorflow", "lightning")
 
 
@@ -45,6 +43,7 @@ def gather(plan: Plan, *, anonymous: bool = False) -> Content:
     failed, more = failures(plan, records, clean)
     pictures, left_out = attached.pictures(plan, clean)
     note = labels.read(plan.root).note
+    blocks, effects = _comparison(plan, clean)
     return Content(
         name=clean(plan.root.name),
         sentence=clean(_sentence(records, states, ranking)),
@@ -58,7 +57,8 @@ def gather(plan: Plan, *, anonymous: bool = False) -> Content:
         table=_table(records, states, settings, ranking, clean),
         charts=charts(records, clean),
         same=_same(plan, clean),
-        comparison=_comparison(plan, clean),
+        comparison=blocks,
+        effects=effects,
         resources=_resources(records, clean),
         findings=_findings(records, clean),
         samples=attached.samples(plan, clean),
@@ -96,10 +96,14 @@ def _sentence(records: Sequence[Record], states: Sequence[str], ranking: Ranking
 
 
 def _warnings(records: Sequence[Record], clean: Clean) -> tuple[str, ...]:
-    """`run_003: loss is NaN since iteration 6`, of jobs that completed: those of a failure are in its log."""
-    found = [record for record in records if record.status == COMPLETED and record.warnings]
-    more = [f"and {count(len(found) - MOST_WARNINGS, 'job')} more"] if len(found) > MOST_WARNINGS else []
-    return (*(clean(f"{one.job.name}: {', '.join(one.warnings)}") for one in found[:MOST_WARNINGS]), *more)
+    """`run_003, run_007: loss is NaN since iteration 6`, of jobs that completed: those of a failure are in its log."""
+    alike: dict[str, list[str]] = {}
+    for record in records:
+        if record.status == COMPLETED and record.warnings:
+            alike.setdefault(", ".join(record.warnings), []).append(record.job.name)
+    rest = sum(map(len, list(alike.values())[MOST_WARNINGS:]))
+    more = [f"and {count(rest, 'job')} more"] if rest else []
+    return (*(clean(f"{listed(names, NAMED)}: {said}") for said, names in list(alike.items())[:MOST_WARNINGS]), *more)
 
 
 def _unfinished(plan: Plan, states: Sequence[str]) -> str:
@@ -192,15 +196,16 @@ def _same(plan: Plan, clean: Clean) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _comparison(plan: Plan, clean: Clean) -> tuple[str, ...]:
-    """What `compare` prints; empty where nothing differs or nothing was measured."""
+def _comparison(plan: Plan, clean: Clean) -> tuple[tuple[Block, ...], tuple[Effect, ...]]:
+    """What `compare` says; empty where nothing differs or nothing was measured."""
     try:
-        found = compare(load_results(plan.root))
+        rows = load_results(plan.root)
+        found = compare(rows)
     except (Unknown, OSError, OverflowError, IndexError):
-        return ()
+        return (), ()
     if found.metric is None or not found.settings or len(found.groups) < 2:
-        return ()
-    return tuple(clean(line) for line in text.lines(found, WIDTH))
+        return (), ()
+    return compared.blocks(found, clean), compared.effects(rows, found, clean)
 
 
 def _resources(records: Sequence[Record], clean: Clean) -> Table | None:
@@ -210,7 +215,7 @@ def _resources(records: Sequence[Record], clean: Clean) -> Table | None:
         for record in records
         if isinstance(record.state, Finished) and (used := resources.totals(record))
     ]
-    keys = list(dict.fromkeys(key for _, used in found for key in used))
+    keys = list(dict.fromkeys(key for _, used in found for key, value in used.items() if value))
     if not keys:
         return None
     rows = [
@@ -230,6 +235,8 @@ def _amount(key: str, value: float | None) -> str:
         return ""
     if key.endswith(("_bytes", "rss", "_memory", "swap")):
         return size(value)
+    if key.endswith("processes"):
+        return str(round(value))
     return duration(value) if "seconds" in key else best.number(value)
 
 

@@ -39,8 +39,16 @@ def _lines(found: Content) -> Iterator[str]:
     yield from ("", "### Jobs", "")
     yield from _table(found.table)
     if found.comparison:
-        yield from ("", "### Comparison", "")
-        yield from _block(found.comparison)
+        yield from ("", "### Comparison")
+        for block in found.comparison:
+            yield from ("", f"**{_text(block.heading)}**") if block.heading else ()
+            for line in block.before:
+                yield from ("", _text(line))
+            if block.table is not None:
+                yield ""
+                yield from _table(block.table)
+            for line in block.after:
+                yield from ("", _text(line))
     if found.resources is not None:
         yield from ("", "### Resources", "")
         yield from (f"- {_text(line)}" for line in found.findings)

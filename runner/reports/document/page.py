@@ -15,7 +15,7 @@ from pathlib import Path
 from runner.core.text import count, listed, plain
 from runner.disk.reading import read_bytes
 from runner.reports.best import number
-from runner.reports.document import axis, svg
+from runner.reports.document import axis, effects, svg
 from runner.reports.document.content import Chart, Content, Failure, Table
 from runner.reports.document.log_html import log_html
 from runner.reports.ending import BEST, WARNED
@@ -108,10 +108,10 @@ def _failure(failure: Failure, *, is_open: bool) -> Iterator[str]:
     if failure.advice:
         yield f"<p><b>What to do:</b> {_text(failure.advice)}</p>"
     yield f"<p>Run again: <code>{_text(failure.again)}</code></p>"
-    shown = " open" if is_open else ""
     of = f" of {failure.names[0]}"
     for title, lines in (("Traceback", failure.traceback), ("Last lines of the log", failure.log)):
         if lines:
+            shown = " open" if is_open and (lines is failure.traceback or not failure.traceback) else ""
             label = _text(f"{title}{of}")
             inside = log_html(lines)
             yield f"<details{shown}><summary>{label}</summary>"
@@ -145,7 +145,8 @@ def _table(table: Table, label: str) -> Iterator[str]:
         f'<th scope="col"{_class("r" if place in right else "")}>{_text(heading)}</th>'
         for place, heading in enumerate(table.headings)
     )
-    yield f'<div class="wide" tabindex="0" role="region" aria-label="{_text(label)}"><table>'
+    kind = "of-jobs" if table.headings[:1] == ("job",) else "of-others"
+    yield f'<div class="wide {kind}" tabindex="0" role="region" aria-label="{_text(label)}"><table>'
     yield f"<thead><tr>{headings}</tr></thead><tbody>"
     for place, row in enumerate(table.rows):
         cells = []
@@ -178,6 +179,8 @@ def _caption(chart: Chart) -> str:
     words = [f"<b>{_text(chart.metric)}</b>"]
     if svg.is_logarithmic(chart):
         words.append("logarithmic")
+    if (above := svg.above(chart)) is not None:
+        words.append(f"values above {number(above)} are drawn at the upper edge")
     if chart.fan:
         words.append(f"band: all {chart.jobs} jobs; darker: the middle half; dotted: the median")
     elif len(chart.curves) < chart.jobs:
@@ -235,9 +238,29 @@ def _list(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 def _comparison(found: Content) -> Iterator[str]:
-    if found.comparison:
-        yield '<section><h2>Comparison</h2><pre tabindex="0" role="region" aria-label="Comparison">'
-        yield escape("\n".join(map(plain, found.comparison))) + "</pre></section>"
+    if not found.comparison:
+        return
+    yield "<section><h2>Comparison</h2>"
+    for place, block in enumerate(found.comparison):
+        yield f"<h3>{_text(block.heading)}</h3>" if block.heading else ""
+        yield from (f"<p>{_text(line)}</p>" for line in block.before)
+        if block.table is not None:
+            yield from _table(block.table, block.heading or "Comparison")
+        yield from (f'<p class="small">{_text(line)}</p>' for line in block.after)
+        if place == 0:
+            yield from _effects(found)
+    yield "</section>"
+
+
+def _effects(found: Content) -> Iterator[str]:
+    """The metric by each setting, with the same range of values in all drawings."""
+    drawn = effects.drawn(found.effects)
+    if drawn:
+        yield f"<p>{_text(found.effects[0].metric)} by each setting: a dot for each job, the line for the mean.</p>"
+        yield '<div class="effects">'
+        for effect, picture in zip(found.effects, drawn, strict=True):
+            yield f"<figure><figcaption><b>{_text(effect.setting)}</b></figcaption>{picture}</figure>"
+        yield "</div>"
 
 
 def _resources(found: Content) -> Iterator[str]:

@@ -17,6 +17,7 @@ from runner.reports.series import Point
 WIDTH, HEIGHT = 480, 250
 LEFT, RIGHT, TOP, BOTTOM = 50, 470, 10, 212
 HUES = 8
+LEAST_CURVES, FAR = 3, 100.0  # a value so many times as high as the median one of the curves is far away
 MARK = 9  # the width of a mark, and of the space before the next one
 
 
@@ -26,7 +27,7 @@ def chart(found: Chart) -> str:
     if not finite:
         return ""
     across = axis.of_positions([x for x, _ in found.points], LEFT, RIGHT)
-    up = axis.of_values([y for _, y in finite], BOTTOM, TOP)
+    up = _values(found)
     about = f'data-x="{_scale(across)}" data-y="{_scale(up)}" data-axis="{escape(found.axis)}"'
     label = escape(described(found))
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" {about} aria-label="{label}">']
@@ -53,8 +54,23 @@ def described(found: Chart) -> str:
 
 
 def is_logarithmic(found: Chart) -> bool:
+    return any(math.isfinite(y) for _, y in found.points) and _values(found).is_log
+
+
+def above(found: Chart) -> float | None:
+    """The value above which a few curves are drawn at the edge, as those of jobs that diverged: else all others would
+    be one flat line. None for a chart that shows all values."""
+    tops = sorted(max(y for _, y in points) for one in found.curves if (points := one.series.finite))
+    if len(tops) < LEAST_CURVES:
+        return None
+    usual = tops[(len(tops) - 1) // 2]
+    return max(top for top in tops if top <= FAR * usual) if usual > 0 and tops[-1] > FAR * usual else None
+
+
+def _values(found: Chart) -> Axis:
+    highest = above(found)
     finite = [y for _, y in found.points if math.isfinite(y)]
-    return bool(finite) and axis.of_values(finite, BOTTOM, TOP).is_log
+    return axis.of_values(finite if highest is None else [min(y, highest) for y in finite], BOTTOM, TOP)
 
 
 def line_class(color: int | None) -> str:

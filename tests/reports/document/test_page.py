@@ -16,7 +16,19 @@ import pytest
 from runner.reports import series
 from runner.reports.document import axis, svg
 from runner.reports.document.clean import Clean
-from runner.reports.document.content import Cell, Chart, Content, Curve, Failure, Picture, Sample, Table
+from runner.reports.document.content import (
+    Block,
+    Cell,
+    Chart,
+    Content,
+    Curve,
+    Effect,
+    Failure,
+    Level,
+    Picture,
+    Sample,
+    Table,
+)
 from runner.reports.document.log_html import log_html
 from runner.reports.document.markdown import markdown
 from runner.reports.document.page import page
@@ -38,10 +50,13 @@ def content(text: str = "job", jobs: int = 1) -> Content:
     failure = Failure((text,), "failed: code", text, text, text, f"overnight rerun {text}", (text,), (text,))
     row = (Cell(text), Cell("failed", status=True), Cell("1.0", right=True))
     curves = tuple(Curve(f"{text}{place}", series.read(rows([2.0, 1.0]))["val/loss"], place % 24) for place in range(3))
+    block = Block(text, (text,), Table((text, "n"), ((Cell(text), Cell("1", right=True)),)), (text,))
+    effect = Effect(text, text, (Level(text, (1.0, 2.0), 1.5, 2, 0), Level("b", (), None, 0, 3)))
     return Content(
         name=text, sentence=f"{text}: 1 failed.", unfinished=text, period=text, note=text, failures=(failure,),
         warnings=(text,), more_failures=2, best=(text,), table=Table(("job", "state", "val/loss"), (row,) * jobs, 0),
-        findings=(text,), charts=(Chart(text, "step", curves, 3),), same=((text, text),), comparison=(text,),
+        findings=(text,), charts=(Chart(text, "step", curves, 3),), same=((text, text),),
+        comparison=(block,), effects=(effect,),
         resources=Table(("job", text), ((Cell(text), Cell("1", right=True)),)),
         samples=(Sample(text, (text, "a line")),), pictures=(Picture(text, "png", PNG),), left_out=(text,),
         origin=((text, text),),
@@ -151,6 +166,16 @@ def test_a_value_that_is_not_finite_is_a_mark_and_a_gap() -> None:
     assert drawn.count('class="lost c0"') == 1 and "a: not finite at 2" in drawn
     (path,) = re.findall(r'class="line c0 d0" d="([^"]*)"', drawn)
     assert path.count("M") == 2
+
+
+def test_a_curve_that_diverged_does_not_flatten_the_others() -> None:
+    curves = [Curve(str(n), series.read(rows(v))["val/loss"], n) for n, v in enumerate(
+        ([3.0, 2.0], [3.1, 1.0], [4.0, 1e12]))]  # fmt: skip
+    found = Chart("val/loss", "step", tuple(curves), 3)
+    assert svg.above(found) == 3.1 and not svg.is_logarithmic(found)
+    assert "values above 3.1000 are drawn at the upper edge" in page(replace(content(), charts=(found,))).decode()
+    for shown in (found.curves[:2], found.curves[1:]):
+        assert svg.above(replace(found, curves=shown)) is None
 
 
 def test_a_value_alone_is_drawn() -> None:
