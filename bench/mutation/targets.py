@@ -20,6 +20,7 @@ ENDS, LINES, PARTS, STREAMS, STOPPING, ONE = (
     f"{SUPERVISOR}test_{name}.py" for name in ("units", "output_lines", "parts", "stream_parts", "stopping", "whole")
 )
 CORPUS = "tests/causes/test_corpus.py"
+FORKS, WARM = f"{SUPERVISOR}test_forks.py", "tests/executors/test_warm.py"
 DIFFUSION = "tests/pipelines/diffusion/"
 PROCESSES = (f"{SUPERVISOR}test_interrupt.py", f"{SUPERVISOR}test_faults.py")
 PURE, TEXTS = f"{DIFFUSION}test_units.py", f"{DIFFUSION}test_text_units.py"
@@ -97,6 +98,11 @@ TESTS: dict[str, Tests] = {
     "runner/supervisor/line_kinds": Tests((LINES, f"{SUPERVISOR}test_error_cause.py", "tests/output", CORPUS)),
     "runner/supervisor/out_of_memory": Tests((ENDS,), (f"{SUPERVISOR}test_explanation.py",)),
     "runner/supervisor/output_reader": Tests((STREAMS, ONE), (f"{SUPERVISOR}test_output_reader.py",)),
+    "runner/supervisor/last_seen": Tests((FORKS,), (f"{SUPERVISOR}test_memory.py",)),
+    "runner/supervisor/preload": Tests((FORKS,), (WARM,)),
+    "runner/supervisor/script": Tests((FORKS,), (WARM,)),
+    "runner/supervisor/spawn.py": Tests((PARTS, ONE), PROCESSES),
+    "runner/supervisor/warm": Tests((FORKS,), (WARM,)),
     "runner/supervisor/refusal": Tests(
         (f"{SUPERVISOR}test_refusal.py",), ("tests/engine/test_refused_command_line.py",)
     ),
@@ -132,6 +138,8 @@ TESTS: dict[str, Tests] = {
     "pipelines/diffusion/text/vocabulary.py": Tests((TEXTS, f"{DIFFUSION}test_vocabulary.py")),
     "pipelines/diffusion/text/characters.py": Tests((TEXTS, f"{DIFFUSION}test_data.py")),
 }  # fmt: skip
+#: Of these files the tests that are marked as slow run too.
+SLOW = frozenset({WARM, f"{SUPERVISOR}test_guard.py", f"{SUPERVISOR}test_log_limit.py"})
 WHOLE = ("runner/core/", "runner/disk/", "runner/supervisor/", "runner/engine/")  # every file below
 
 #: Functions that this machine cannot reach, and why.

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mutation.mutate import Mutant
-from mutation.targets import PROJECT, tests_of
+from mutation.targets import PROJECT, SLOW, tests_of
 
 SLOWER = 4.0  # times the seconds of the unchanged module: a change that takes longer never ends
 LEAST = 20.0  # seconds that the tests may always take
@@ -120,7 +120,8 @@ def run_tests(tests: list[str]) -> None:
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0", "--timeout=60"]
     code = 2
     try:
-        code = int(pytest.main([*options, "-m", "not slow", *tests]))
+        marked = [] if SLOW.issuperset(tests) else ["-m", "not slow"]
+        code = int(pytest.main([*options, *marked, *tests]))
     finally:
         os._exit(code)
 

@@ -20,6 +20,7 @@ from runner.disk import (
     append_log,
     gpu_use,
     labels,
+    layout,
     list_cache,
     nonce,
     reading,
@@ -28,6 +29,7 @@ from runner.disk import (
     requests,
     resources,
     results,
+    rungs_file,
     strays,
     supervisor_file,
 )
@@ -83,6 +85,9 @@ def test_records_are_read_up_to_a_size_and_by_one_sentence_when_they_are_odd(tmp
     assert reading.read_bytes(path, 8) == b'{"a": 1}' and reading.read_json(path, 7) == {}
     with pytest.raises(OSError, match=r"is larger than 6\.68e-06 MiB"):
         reading.read_bytes(path, 7)
+
+    with pytest.raises(OSError, match="is larger than"):  # a file that grows: the system says that it has no bytes
+        reading.read_bytes("/proc/self/status", 100)
 
     def odd(record: object) -> None:
         raise ValueError("is odd")
@@ -365,3 +370,16 @@ def test_checkpoints_are_removed_and_the_result_says_so(tmp_path: Path) -> None:
     assert not paths[1].exists() and removal.REMOVED in (results.read_result(one) or done).to_json()
     (tmp_path / "b").symlink_to("a")
     assert removal.removable(tmp_path, job("b", tmp_path), (), keep_latest=False).paths == ()
+
+
+def test_the_events_of_a_search_are_read_as_far_as_they_are_whole(tmp_path: Path) -> None:
+    assert rungs_file.read(tmp_path) == []
+    rungs_file.RungsFile(tmp_path).append({"a": 1})
+    with (tmp_path / layout.RUNGS).open("a") as file:
+        file.write('[1]\n{"cut')
+    log = rungs_file.RungsFile(tmp_path)
+    log.append({"b": 2})
+    assert rungs_file.read(tmp_path) == [{"a": 1}, {"b": 2}]
+    assert (tmp_path / layout.RUNGS).read_text() == '{"a": 1}\n[1]\n{"cut\n{"b": 2}\n'
+    rungs_file.RungsFile(tmp_path).append({"c": 3})
+    assert (tmp_path / layout.RUNGS).read_text().endswith('{"b": 2}\n{"c": 3}\n')

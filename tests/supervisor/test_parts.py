@@ -60,7 +60,7 @@ def test_a_program_is_run_by_a_child_that_was_forked_ahead() -> None:
         return 7
 
     nothing = os.open(os.devnull, os.O_RDWR)
-    maker = spawner.Spawner(os.dup(nothing), nothing, {"echo": ("/x/echo.py", run)})
+    maker = spawner.Spawner(os.dup(nothing), nothing, {"echo": ("/x/echo.py", run), "none": ("/x", lambda: None)})
     engine, ours = spawner.socketpair(spawner.AF_UNIX, spawner.SOCK_SEQPACKET)
     (given, giving), (output, out) = os.pipe(), os.pipe()
     os.write(giving, b"hi")
@@ -76,6 +76,11 @@ def test_a_program_is_run_by_a_child_that_was_forked_ahead() -> None:
     assert os.read(output, 99) == b"hi in session 1"
     maker.answer(engine, {"ended": pid}, [])
     assert json.loads(spawner.received(ours)[0]) == {"code": 7}
+    maker.answer(engine, {"program": "none", "words": [], "files": 2}, [given, nothing])
+    message, (ended,) = spawner.received(ours)
+    assert select.select([ended], [], [], 60)[0]
+    os.close(ended)
+    assert spawner.exit_code(json.loads(message)["pid"]) == 0
     maker.answer(engine, {"program": "echo", "words": [], "files": 2}, [given])
     assert json.loads(spawner.received(ours)[0]) == {"error": errno.EMFILE}
     maker.prepare()
