@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from runner.core import program
 from runner.core.errors import UserError, did_you_mean
 from runner.core.text import listed, shown
 from runner.disk import layout, plan_file
@@ -39,7 +40,9 @@ def find(base: Path, named: str) -> Path:
         if path.is_dir():
             return path
     if not known:
-        raise UserError(f"{named or shown(base)}: there is no batch yet" + (f" in {shown(base)}" if named else ""))
+        place = f" in {shown(base)}" if named else ""
+        fix = f"start one with {program.offered('run')}"
+        raise UserError(f"{named or shown(base)}: there is no batch yet{place}; {fix}")
     hint = did_you_mean(named, known) or f"there are {listed(list(known), 3)}"
     raise UserError(f"{named}: no such batch; {hint}")
 

@@ -22,6 +22,8 @@ BASE_OUT_DIR = "experiments"
 WIDEST, NARROWEST = 120, 60  # columns of a help
 GIVEN = "options_given"  # in a namespace: the name of an option -> each spelling and value with which it was given
 WORDS = ("WORDS", "TEMPLATE")  # the metavars of options whose value is words of a command line
+#: What names the input of a command, by the option that it stands for.
+EXAMPLES = {"--configs": 'run "config/*.py"', "--exp": "sweep sweep.yaml", "--config-root": "tree config"}
 _NEGATIVE = re.compile(r"-(\d|\.\d|inf\b).*")  # a value such as -1e-3, which argparse alone takes for an option
 
 
@@ -171,5 +173,6 @@ def with_flag(flag: str, words: Sequence[str]) -> list[str]:
     inputs = list(takewhile(lambda word: not word.startswith("-"), words))
     rest = list(words[len(inputs) :])
     if not inputs and flag != "--resume" and not any(word.partition("=")[0] == flag for word in rest):
-        raise UserError("name the input first, before the options; see --help")
+        example = f"{program.name()} {EXAMPLES[flag]}"
+        raise UserError(f"name the input first, before the options, as in {example}; see --help")
     return [*([flag] if inputs or flag == "--resume" else []), *inputs, *rest]

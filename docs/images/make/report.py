@@ -1,4 +1,4 @@
-"""Make docs/images/report.png: the report on a batch of short jobs of which one fails and one diverges.
+"""Make docs/images/report.png, the report on a batch of short jobs of which one fails and one diverges, and its head.
 
 python docs/images/make/report.py     (needs Chromium and Pillow)
 """
@@ -16,7 +16,9 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[3]
 PICTURE = ROOT / "docs/images/report.png"
+HEAD = ROOT / "docs/images/report-head.png"
 WIDTH, HEIGHT = 1100, 1500
+HEAD_HEIGHT = 480  # as far as the first page shows it
 JOB = """\
 import json, math, os, random, sys
 lr, width, seed = 0.001, 64, 0
@@ -65,10 +67,16 @@ def main() -> None:
                  "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
         view = [f"--user-data-dir={folder}/browser", f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={folder}/r.png"]
         subprocess.run([chromium, *quiet, *view, f"file://{folder}/r.html"], check=True, capture_output=True)
-        written = io.BytesIO()
-        Image.open(folder / "r.png").convert("RGB").quantize(64).save(written, "png", optimize=True)
-        PICTURE.write_bytes(written.getvalue())
-    print(f"{PICTURE}: {PICTURE.stat().st_size / 1000:.0f} kB")
+        with Image.open(folder / "r.png") as picture:
+            save(picture, PICTURE)
+            save(picture.crop((0, 0, WIDTH, HEAD_HEIGHT)), HEAD)
+
+
+def save(picture: Image.Image, path: Path) -> None:
+    written = io.BytesIO()
+    picture.convert("RGB").quantize(64).save(written, "png", optimize=True)
+    path.write_bytes(written.getvalue())
+    print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":
