@@ -154,9 +154,13 @@ def equal(folder: Path, jobs: int) -> bool:
 
 
 def about(folder: Path) -> list[str]:
-    """The files of a job, and the digests of those that its script has written."""
+    """The files of a job, and the digests of those that its script has written.
+
+    Without resources.jsonl, which only a job has that runs for more than a few moments.
+    """
+    names = {path.name for path in folder.iterdir()} - {"resources.jsonl"}
     digests = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in CONTENT]
-    return [*sorted(path.name for path in folder.iterdir()), *digests]
+    return [*sorted(names), *digests]
 
 
 if __name__ == "__main__":

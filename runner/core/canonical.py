@@ -18,6 +18,7 @@ from runner.core.config import Config
 FLOAT, DICT = "$float", "$dict"  # tags of values that JSON does not have
 NOT_FINITE = ("inf", "-inf", "nan")
 _PLAIN = (str, bool, int, NoneType)
+_SIMPLE = frozenset((*_PLAIN, float))  # nothing in them can be tagged
 
 
 class NotCanonical(TypeError):
@@ -65,7 +66,9 @@ def untagged(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if not _is_tag(value):
-        return {key: item if type(item) in _PLAIN else untagged(item) for key, item in value.items()}
+        if _SIMPLE.issuperset(map(type, value.values())):
+            return dict(value)
+        return {key: item if type(item) in _SIMPLE else untagged(item) for key, item in value.items()}
     if isinstance(text := value.get(FLOAT), str):
         return float(text) if text in NOT_FINITE else value
     pairs: Any = value.get(DICT)

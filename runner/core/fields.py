@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DEEPEST = 128  # levels of a record; a config has 100 at most (configs/evaluate.py), and no function of ours fails below
 LARGEST_WHOLE = 2**63  # of whole numbers; a larger one does not fit a float, and no other reader of JSON has it
 _MISSING = object()
+_LEAVES = frozenset((str, int, float, bool, type(None)))
 
 
 class Malformed(ValueError):
@@ -42,10 +43,12 @@ def is_too_deep(value: Any, deepest: int = DEEPEST) -> bool:
     """Whether a value of JSON has more levels than that. Looks at each container once, without recursion."""
     level = [value]
     for _ in range(deepest):
+        inside = [one.values() if isinstance(one, dict) else one for one in level]
         level = [
             inner
-            for one in level
-            for inner in (one.values() if isinstance(one, dict) else one)
+            for values in inside
+            if not _LEAVES.issuperset(map(type, values))  # quicker than to look at each
+            for inner in values
             if isinstance(inner, (dict, list, tuple))
         ]
         if not level:

@@ -25,8 +25,12 @@ def say(line: object = "", *, file: TextIO | None = None, end: str = "\n", flush
 
 def say_all(text: str, *, file: TextIO | None = None, flush: bool = False) -> None:
     """Print a text of several lines that we have put together: its line breaks stay."""
-    for line in text.split("\n"):
-        say(line, file=file)
+    whole = text.replace("\n", " ")
+    if plain(whole) == whole:  # thousands of lines, and nothing to be replaced
+        print(text, file=file or sys.stdout)
+    else:
+        for line in text.split("\n"):
+            say(line, file=file)
     if flush:
         (file or sys.stdout).flush()
 

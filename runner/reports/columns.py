@@ -29,7 +29,8 @@ class Column:
     @property
     def width(self) -> int:
         """That of its widest cell."""
-        return max(self.least_wide, width_of(self.heading), *map(width_of, self.cells), 0)
+        cells = map(len, self.cells) if _is_ascii(self.cells) else map(width_of, self.cells)
+        return max(self.least_wide, width_of(self.heading), max(cells, default=0))
 
     @property
     def narrowest(self) -> int:
@@ -80,15 +81,20 @@ def fit(columns: Sequence[Column], width: int | None) -> Fitted:
 
 def lines(columns: Sequence[Column]) -> list[str]:
     """The headings, and a line for each row."""
-    widths = [column.width for column in columns]  # each looks at every cell, so once for all rows
-    rows = [_line(columns, widths, [column.heading for column in columns])]
-    rows += [_line(columns, widths, cells) for cells in zip(*(column.cells for column in columns), strict=True)]
-    return rows
+    gap = " " * GAP
+    return [gap.join(cells).rstrip() for cells in zip(*map(_padded, columns), strict=True)]
 
 
-def _line(columns: Sequence[Column], widths: Sequence[int], cells: Sequence[str]) -> str:
-    padded = []
-    for column, width, cell in zip(columns, widths, cells, strict=True):
-        space = " " * (width - width_of(cell))
-        padded.append(space + cell if column.right else cell + space)
-    return (" " * GAP).join(padded).rstrip()
+def _padded(column: Column) -> list[str]:
+    """The heading and the cells, each as wide as the column."""
+    width, cells = column.width, [column.heading, *column.cells]
+    if _is_ascii(cells):
+        return [cell.rjust(width) for cell in cells] if column.right else [cell.ljust(width) for cell in cells]
+    spaces = [" " * (width - width_of(cell)) for cell in cells]
+    pairs = zip(spaces, cells, strict=True) if column.right else zip(cells, spaces, strict=True)
+    return [before + after for before, after in pairs]
+
+
+def _is_ascii(cells: Sequence[str]) -> bool:
+    """Whether each sign takes one column; quicker than to look at each cell."""
+    return "".join(cells).isascii()

@@ -10,7 +10,7 @@ import csv
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from runner.disk import layout, results
 from runner.disk.reading import LARGEST_OF_BATCH, read_bytes, read_json
 from runner.disk.record_file import Unreadable
 from runner.reports import plainpickle, return_value
-from runner.reports.table import Table, flat, row
+from runner.reports.table import Table, flattened, row
 
 COMPLETED, INCOMPLETE = "completed", "incomplete"  # the second: a job of Hydra without metrics
 REMEMBERED = 100_000  # pieces of YAML
@@ -67,6 +67,7 @@ class Reader:
         self.measured: set[str] = set()
         self.not_secret: set[str] = set()
         self.causes: dict[str, str] = {}
+        self._rows_seen: set[tuple[tuple[str, ...], ...]] = set()  # keys of results, and those of the rows
         self._pieces: dict[str, dict[str, Any]] = {}
 
     def below(self, folder: str, above: str, own: str) -> Iterator[Row]:
@@ -103,7 +104,7 @@ class Reader:
         found = results.look(folder)
         if isinstance(found, Result) and found.fingerprint != entry.get("fingerprint"):
             found = None  # it was another job
-        return self._row(folder, f"{above}{name}", _about(folder, found), _config_of(entry))
+        return self._row(folder, f"{above}{name}", _about(folder, found), _config_of(entry), _names(folder))
 
     def job(self, folder: str, name: str, files: set[str]) -> Row | None:
         """The job in this folder; None if there is none."""
@@ -129,10 +130,12 @@ class Reader:
         found = results.look(folder)
         return self._row(folder, name, {} if found is None else _about(folder, found), config)
 
-    def _row(self, folder: str, name: str, result: Row, config: Row) -> Row:
-        metrics = _metrics(folder, result)
+    def _row(self, folder: str, name: str, result: Row, config: Row, names: Collection[str] | None = None) -> Row:
+        """`names` are those of the files in the folder, where they are known."""
+        metrics = _metrics(folder, result, names)
         status = result.get("status") or (COMPLETED if metrics else INCOMPLETE)
-        metrics = _returned(folder) | metrics
+        if names is None or layout.RETURN_VALUE in names:
+            metrics = _returned(folder) | metrics
         return self._made(folder, name, str(status), result, config, metrics)
 
     def _cached(self, folder: str, name: str) -> Row:
@@ -159,8 +162,10 @@ class Reader:
         adjusted = {ADJUSTED: changed} if (changed := adjusted_of(about.get(ADJUSTED))) else {}
         more = {"seconds": seconds, "out_dir": folder, **checkpoint, **host, **warnings, **cause, **adjusted}
         made = row(name, status, config, result, more)
-        for key, _ in flat(result) if isinstance(result, dict) else [("result", None)]:
-            self.measured.add(f"result.{key}" if f"result.{key}" in made else key)
+        keys = tuple(flattened(result)) if isinstance(result, dict) else ("result",)
+        if (both := (keys, tuple(made))) not in self._rows_seen:
+            self._rows_seen.add(both)
+            self.measured.update(f"result.{key}" if f"result.{key}" in made else key for key in keys)
         return made
 
     def _config(self, path: str) -> dict[str, Any] | None:
@@ -208,12 +213,23 @@ def _about(folder: str, found: Result | Unreadable | None) -> Row:
     return {"status": state.status, **({"host": state.host} if state.host else {})}
 
 
-def _metrics(folder: str, result: Mapping[str, Any]) -> dict[str, Any]:
+def _names(folder: str) -> set[str]:
+    """The names of the files in a folder: one list of them is quicker than to try several that are not there."""
+    try:
+        return set(os.listdir(folder))  # noqa: PTH208 - without a Path for each
+    except OSError:
+        return set()
+
+
+def _metrics(folder: str, result: Mapping[str, Any], names: Collection[str] | None) -> dict[str, Any]:
     """What a job measured: last and best values, metrics/metrics.json, and metrics_summary.csv."""
     found = _mapping(result.get("final_metrics"))
     found = found | _best(_mapping(result.get("best_metrics")))
-    measured = read_json(f"{folder}/{layout.RUN_METRICS}", links=True)
-    found = found | {key: it for key, it in measured.items() if key not in found}
+    if names is None or layout.RUN_METRICS.partition("/")[0] in names:
+        measured = read_json(f"{folder}/{layout.RUN_METRICS}", links=True)
+        found = found | {key: it for key, it in measured.items() if key not in found}
+    if names is not None and layout.SUMMARY_CSV not in names:
+        return found
     summary = _read(f"{folder}/{layout.SUMMARY_CSV}")
     return found if summary is None else found | _summary(summary.decode(errors="replace"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
     from runner.reports.comparing.compare import Comparison
     from runner.reports.comparing.groups import Group
 
-_PLAIN = (str, int, float, bool, list, type(None))  # most values; this check is quicker than one for a Mapping
+#: Most values; this check is quicker than one for a Mapping.
+_PLAIN = frozenset((str, int, float, bool, list, type(None)))
 
 
 class Table(list[dict[str, Any]]):
@@ -24,7 +26,7 @@ class Table(list[dict[str, Any]]):
     @property
     def columns(self) -> list[str]:
         """Every key of every row, sorted by first occurrence."""
-        return list(dict.fromkeys(key for row in self for key in row))
+        return list(dict.fromkeys(itertools.chain.from_iterable(self)))
 
     def to_frame(self) -> Any:
         """A pandas.DataFrame. Raises ImportError, with the fix, if pandas is not installed."""
@@ -53,13 +55,27 @@ def row(name: str, status: str, config: Mapping[str, Any], result: Any, about: M
     the config `config.key`.
     """
     made = {"name": name, "status": status}
-    for key, value in flat(config):
-        if key not in ("name", "out_dir"):
-            made[f"config.{key}" if key == "status" or key in about else key] = value
-    found = dict(flat(result)) if isinstance(result, Mapping) else {} if result is None else {"result": result}
-    for key, value in found.items():
-        made[f"result.{key}" if key in made or key in about else key] = value
+    settings = flattened(config)
+    if settings.keys() & {"name", "out_dir", "status", *about}:
+        for key, value in settings.items():
+            if key not in ("name", "out_dir"):
+                made[f"config.{key}" if key == "status" or key in about else key] = value
+    else:
+        made |= settings
+    found = flattened(result) if isinstance(result, Mapping) else {} if result is None else {"result": result}
+    if made.keys() & found or about.keys() & found:
+        for key, value in found.items():
+            made[f"result.{key}" if key in made or key in about else key] = value
+    else:
+        made |= found
     return made | dict(about)
+
+
+def flattened(values: Mapping[Any, Any]) -> dict[str, Any]:
+    """Every entry, those of mappings inside as `optimizer.lr`."""
+    if isinstance(values, dict) and _PLAIN.issuperset(map(type, values.values())):
+        return {key if type(key) is str else str(key): value for key, value in values.items()}
+    return dict(flat(values))
 
 
 def flat(values: Mapping[Any, Any], before: str = "") -> Iterator[tuple[str, Any]]:

@@ -6,7 +6,7 @@ import math
 import shutil
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from runner.core import redact
 from runner.core.csv_text import as_csv
 from runner.core.errors import UserError
 from runner.core.fields import is_number
-from runner.core.printing import say, say_json, write_data
+from runner.core.printing import say, say_all, say_json, write_data
 from runner.core.result import ADJUSTED
 from runner.core.state import COMPLETED
 from runner.core.text import ascii_signs, count, duration, plain
@@ -39,6 +39,7 @@ MOST = 12  # measurements on a screen
 #: Neither settings nor results.
 BOOKKEEPING = ("iter", "max_iters", "time", "schema", "running_on", "warnings", "cause", ADJUSTED)
 FIRST, LAST = ("name", "status"), ("seconds", "out_dir")
+BESIDE_STATUS = frozenset(("running_on", "warnings", "cause", ADJUSTED))  # what its cell shows as well
 PATHS = ("out_dir", "final_checkpoint")  # whole, so that they can be pasted
 CHECKPOINT, NUMBER = "final_checkpoint", grouping.COUNT
 RANKS = {"name": 0, NUMBER: 1, "status": 3, "seconds": 6, CHECKPOINT: 50}  # the highest is left out first
@@ -131,12 +132,17 @@ def _informative(found: Rows, most: int | None) -> list[str]:
     """
     inner = [column for column in found.columns if column not in (*FIRST, *LAST, *BOOKKEEPING, CHECKPOINT, NUMBER)]
     config = [column for column in inner if column not in found.measured]
-    differing = [column for column in config if len({repr(row.get(column)) for row in found}) > 1]
+    differing = [column for column in config if _differs(column, found)]
     measured = sorted((column for column in inner if column in found.measured and _tells(column, found)), key=_place)
     if NUMBER in found.columns:
         return [*differing, NUMBER, *measured[:most], LAST[0]]
     checkpoint = [CHECKPOINT] if CHECKPOINT in found.columns else []
     return [FIRST[0], *differing, *measured[:most], FIRST[1], LAST[0], *checkpoint]
+
+
+def _differs(column: str, found: Rows) -> bool:
+    first = repr(found[0].get(column)) if found else ""
+    return any(repr(row.get(column)) != first for row in found)
 
 
 def _tells(column: str, found: Rows) -> bool:
@@ -191,9 +197,7 @@ def _write(given: Namespace, found: Rows, columns: Sequence[str], rows: Sequence
     else:
         ranks = _ranks(columns, found, given)
         table = [
-            Column(
-                plain(name), [plain(_cell(name, row, declared)) for row in rows], ranks[name], least=_least(name, found)
-            )
+            Column(plain(name), _cells(name, rows, declared), ranks[name], least=_least(name, found))
             for name in columns
         ]
         _show([*table, *_curves(rows, found, given)], _best(rows, found, given.sort))
@@ -246,11 +250,13 @@ def _show(table: Sequence[Column], place: int | None) -> None:
     shown_part = screen(table, width, place)
     signs = str if shows_unicode(sys.stdout) else ascii_signs
     console = Console(file=sys.stdout, highlight=False, width=width or 1 << 16)
-    for number, line in enumerate(shown_part.lines):
-        if number == shown_part.best:
-            console.print(Text(plain(signs(line)), style="bold green"), soft_wrap=True)
-        else:
-            say(signs(line))
+    at, lines = shown_part.best, list(map(signs, shown_part.lines))
+    if at is not None:
+        say_all("\n".join(lines[:at]))
+        console.print(Text(plain(lines[at]), style="bold green"), soft_wrap=True)
+        lines = lines[at + 1 :]
+    if lines:
+        say_all("\n".join(lines))
     if shown_part.note:
         say(signs(shown_part.note))
 
@@ -258,6 +264,26 @@ def _show(table: Sequence[Column], place: int | None) -> None:
 def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]], shown: Collection[str]) -> str:
     recorded = (redact.mapping(row, shown) for row in rows)
     return as_csv(columns, ([row.get(column) for column in columns] for row in recorded))
+
+
+def _cells(column: str, rows: Sequence[dict[str, Any]], shown: Collection[str]) -> list[str]:
+    """The cells of a column. No float is a secret; a text of many rows is looked at once."""
+    number: Callable[[Any], str] = duration if column == "seconds" else "%.5g".__mod__
+    values = [row.get(column) for row in rows]
+    if set(map(type, values)) == {float}:
+        return list(map(number, values))
+    known: dict[str, str] = {}
+    cells = []
+    for row, value in zip(rows, values, strict=True):
+        if type(value) is float:
+            cells.append(number(value))
+        elif type(value) is str and not (column == "status" and row.keys() & BESIDE_STATUS):
+            if value not in known:
+                known[value] = plain(_cell(column, row, shown))
+            cells.append(known[value])
+        else:
+            cells.append(plain(_cell(column, row, shown)))
+    return cells
 
 
 def _cell(column: str, row: dict[str, Any], shown: Collection[str]) -> str:
