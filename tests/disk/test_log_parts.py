@@ -162,3 +162,16 @@ def test_the_log_has_half_of_the_limit_and_each_part_a_quarter(tmp_path: Path) -
     assert sizes == [LIMIT // 2, LIMIT // 4, LIMIT // 4] and log.left_out == 0
     log.write(b"y")
     assert names_in(tmp_path) == ["stdout.log", "stdout.log.part_2", "stdout.log.part_3"] and log.left_out == LIMIT // 4
+
+
+def test_a_log_in_parts_of_which_none_is_missing_is_shown_whole(tmp_path: Path) -> None:
+    path = tmp_path / "stdout.log"
+    path.touch()
+    with LogText(path) as text:
+        assert text.hole == (0, 0)
+    log = CappedLog(path, LIMIT)
+    log.write(b"line\n" * 45)
+    with LogText(path) as text:
+        assert text.hole == (LIMIT // 2, LIMIT // 2)
+    with GrowingLog(path, 999) as growing:
+        assert b"".join(growing.blocks()) == b"line\n" * 45

@@ -234,6 +234,10 @@ def test_a_rule_for_the_output_looks_in_the_last_lines(monkeypatch: pytest.Monke
     assert classification.classify(Rules((rule,), (), {}), output) == Classified("host_oom", True, "a memory", 1, 0)
 
 
+def test_a_cause_without_a_line_has_no_place() -> None:
+    assert Classified("disk", True) == Classified("disk", True, "", 0, -1) and Cause("").place == -1
+
+
 def test_the_line_of_a_message_that_shows_its_cause_is_the_evidence() -> None:
     lines = ["E: first", "second", "full disk", "x"]
     output = Output((lines, []), Cause("E: first", "", "traceback", 0, 0, "E: first second full disk"), 1, 1.0)

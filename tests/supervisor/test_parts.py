@@ -237,6 +237,16 @@ def test_a_witness_tells_of_each_process_and_its_threads(tmp_path: Path, monkeyp
     assert witness._read("/nonexistent") == "" and witness._file(2**22 + 1) is None and not witness._catches(2**22 + 1)
 
 
+def test_a_process_whose_threads_cannot_be_listed_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(path: str) -> list[str]:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(witness.os, "listdir", gone)
+    text = witness._process(os.getpid())
+    assert text.startswith(f"\nprocess {os.getpid()} (") and "thread " not in text
+    assert witness._file(os.getpid()) is None
+
+
 def test_stacks_are_read_once_they_do_not_grow_any_more(now: list[float]) -> None:
     descriptor = os.memfd_create("x")
     assert witness._shown(descriptor, now[0] + 1.0) == "(nothing was shown in time)\n" and 101.0 <= now[0] < 101.1
