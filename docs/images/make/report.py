@@ -1,4 +1,5 @@
-"""Make docs/images/report.png, the report on a batch of short jobs of which one fails and one diverges, and its head.
+"""Make docs/images/report.png and its head, and docs/examples/report.html: the report on a batch of short jobs of which
+one fails and one diverges.
 
 python docs/images/make/report.py     (needs Chromium and Pillow)
 """
@@ -17,6 +18,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[3]
 PICTURE = ROOT / "docs/images/report.png"
 HEAD = ROOT / "docs/images/report-head.png"
+REPORT = ROOT / "docs/examples/report.html"
 WIDTH, HEIGHT = 1100, 1500
 HEAD_HEIGHT = 480  # as far as the first page shows it
 JOB = """\
@@ -60,7 +62,9 @@ def main() -> None:
         command = f"env OUT={{out_dir}} {sys.executable} train.py {{config}}"
         words = ["--configs", "config/*.py", "--name", "night", "--command", command]
         subprocess.run([sys.executable, ROOT / "run_experiments.py", *words], cwd=folder, check=False)
-        subprocess.run([sys.executable, ROOT / "run_experiments.py", "report", "-o", "r.html"], cwd=folder, check=True)
+        report = [sys.executable, ROOT / "run_experiments.py", "report", "-o"]
+        subprocess.run([*report, "r.html"], cwd=folder, check=True)
+        subprocess.run([*report, REPORT, "--anonymous"], cwd=folder, check=True)
         page = (folder / "r.html").read_text().replace("<details open>", "<details>")  # the picture shows more sections
         (folder / "r.html").write_text(page)
         quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",

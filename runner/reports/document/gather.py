@@ -88,9 +88,9 @@ def _sentence(records: Sequence[Record], states: Sequence[str], ranking: Ranking
     said = [f"{count(len(states), 'job')}: {ended}"]
     if ranking.first is not None:
         values = ranking.best if ranking.tells else ranking.last
-        word = best.WORDS[ranking.direction]
-        name = records[ranking.first].job.name
-        said.append(f"{word} {ranking.metric} {best.number(values[ranking.first])} ({name})")
+        at_any_time = " at any time" if values[ranking.first] != ranking.last[ranking.first] else ""
+        word, name = best.WORDS[ranking.direction], records[ranking.first].job.name
+        said.append(f"{word} {ranking.metric}{at_any_time} {best.number(values[ranking.first])} ({name})")
     spent = _seconds(records)
     return "; ".join([*said, duration(spent)] if spent else said) + "."
 

@@ -245,7 +245,7 @@ def _comparison(found: Content) -> Iterator[str]:
         yield f"<h3>{_text(block.heading)}</h3>" if block.heading else ""
         yield from (f"<p>{_text(line)}</p>" for line in block.before)
         if block.table is not None:
-            yield from _table(block.table, block.heading or "Comparison")
+            yield from _table(block.table, f"Comparison: {block.heading}")
         yield from (f'<p class="small">{_text(line)}</p>' for line in block.after)
         if place == 0:
             yield from _effects(found)
