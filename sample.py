@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
         require_model(path)
         if settings.corrector:
             require_model(Path(settings.corrector), corrector=True)
-        if settings.perplexity:
+        if settings.perplexity and not (Path(settings.perplexity) / "config.json").is_file():  # that of GPT-2
             require_model(Path(settings.perplexity))
         # Only now that the command is valid: torch alone takes seconds to import.
         from pipelines.diffusion.sampling import samples

@@ -36,7 +36,7 @@ class Shape:
     attention_type: Literal["bidirectional", "causal"] = "bidirectional"
     use_rope: bool = True
     norm: Literal["rmsnorm", "layernorm"] = "rmsnorm"
-    mlp: Literal["relu2", "swiglu", "gelu"] = "relu2"
+    mlp: Literal["relu2", "swiglu", "gelu", "gelu_tanh"] = "relu2"  # the last: GPT-2's own form
     qk_norm: bool = True
     conv_width: int = 0
     # Above 0: block diffusion. The network reads (B, 2 T) ids, the row with masks and the clean row beside it, and
@@ -113,7 +113,9 @@ class FeedForward(nn.Module):
         if self.kind == "swiglu":
             gate, x = x.chunk(2, dim=-1)
             return self.out(F.silu(gate) * x)
-        return self.out(F.gelu(x) if self.kind == "gelu" else F.relu(x).square())
+        if self.kind == "relu2":
+            return self.out(F.relu(x).square())
+        return self.out(F.gelu(x, approximate="tanh" if self.kind == "gelu_tanh" else "none"))
 
 
 class Block(nn.Module):

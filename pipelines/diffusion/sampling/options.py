@@ -71,7 +71,9 @@ class SampleSettings(BaseModel):
     pause: NonNegativeFloat = Field(0.0, description="seconds to pause after each step that is shown")
     out: str = Field("", description="write the samples into this .jsonl file too")
     quality: bool = Field(False, description="measure the samples against the training text")
-    perplexity: str = Field("", description="a second model; say how likely the samples are under it")
+    perplexity: str = Field(
+        "", description="a model, or GPT-2 in a folder, that measures the samples"
+    )
     dataset: str = Field("", description="the text for quality; empty: the one that the model was trained on")
 
     # The machine.

@@ -18,6 +18,7 @@ from model import sampling
 from pipelines.diffusion.evaluation import quality
 from pipelines.diffusion.evaluation.perplexity import perplexity
 from pipelines.diffusion.sampling import infill_template
+from pipelines.diffusion.sampling.gpt2 import is_gpt2, load_gpt2
 from pipelines.diffusion.sampling.load import TrainedModel, load_model
 from pipelines.diffusion.sampling.options import MOST_TOKENS, SampleSettings
 from pipelines.diffusion.sampling.samplers import (
@@ -67,7 +68,7 @@ def run(path: Path, settings: SampleSettings) -> int:
     require_options_that_are_read(settings, model)
     start = initial_ids(settings, model).to(device)  # (T,)
     quality_report = QualityReport(settings, model) if settings.quality else None
-    judge = load_and_report(Path(settings.perplexity), device) if settings.perplexity else None
+    judge = load_judge(Path(settings.perplexity), device) if settings.perplexity else None
     networks = [
         CountingNetwork(predict, partial(devices.autocast, device, devices.choose_dtype(settings.dtype, device)))
         for predict in (predict_of(model), *((corrector.wrong,) if corrector else ()))
@@ -106,6 +107,11 @@ def run(path: Path, settings: SampleSettings) -> int:
         summary["perplexity"] = asdict(found)
     samples.write(**summary)
     return 0
+
+
+def load_judge(path: Path, device: torch.device) -> TrainedModel:
+    """The model that measures samples: one of ours, or GPT-2 from local files."""
+    return load_gpt2(path, device) if is_gpt2(path) else load_and_report(path, device)
 
 
 def load_and_report(path: Path, device: torch.device, of: TrainedModel | None = None) -> TrainedModel:

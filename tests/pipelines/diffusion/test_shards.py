@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from pipelines.diffusion.settings import DiffusionSettings
-from pipelines.diffusion.text import stream
+from pipelines.diffusion.text import stream, tokenization
 from pipelines.diffusion.text.corpus import Corpus
 from pipelines.diffusion.text.open import open_dataset
 from pipelines.diffusion.text.shards import Shards, shard_name
@@ -98,7 +98,8 @@ def test_a_training_reads_shards(tmp_path, capsys):
     assert "final: val loss" in capsys.readouterr().out
 
 
-def test_what_shards_cannot_do_is_one_sentence(tmp_path):
+def test_what_shards_cannot_do_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(tokenization, "PREPARED", tmp_path / "prepared")
     folder, _ = corpus(tmp_path)
     with pytest.raises(InputError, match="prepare it with other tokens"):
         open_dataset(str(folder), "bpe", 300)
