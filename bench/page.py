@@ -115,7 +115,7 @@ def write_all(folder: Path, given: argparse.Namespace) -> None:
 
 def opened(context: BrowserContext, server: Server, place: str = "") -> Page:
     page = context.new_page()
-    page.set_default_timeout(300_000)
+    page.set_default_timeout(3_000_000)
     page.goto(f"{server.address}#t={server.token}")
     page.wait_for_selector("tbody tr a")
     if place:

@@ -39,6 +39,9 @@ def _open(job: Job, name: str) -> LogText:
 def part(job: Job, name: str, begin: int | None, size: int) -> dict[str, Any]:
     """The text from `begin` on, in whole characters; without `begin` the end of the log, from a whole line on."""
     size = min(max(size, 1), MOST)
+    check(name)
+    if not os.path.lexists(job.out_dir / name):  # nothing was written yet
+        return {"from": 0, "to": 0, "size": 0, "text": ""}
     with _open(job, name) as log:
         end = log.seek(0, os.SEEK_END)
         start = max(end - size, 0) if begin is None else min(max(begin, 0), end)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
+import random
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,35 +15,52 @@ import uvicorn
 from runner.page.app import Page
 from runner.page.server import listen
 from tests.conftest import wait_until
+from tests.page.browsers import MARKS, launched, opened
 from tests.page.pages import ERRORS, NO_ERRORS, TOKEN, batch, source
 
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="Debian's package chromium is not installed"),
-]
-PATIENCE = 60_000  # milliseconds
-OPTIONS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
+pytestmark = MARKS
+SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9" width="90" height="90"><circle r="9" fill="red"/>'
+    "<script>document.title='taken'; parent.document.title='taken'</script></svg>"
+)
 EVIL = "<img src=x onerror=document.title='taken'><script>document.title='taken'</script>"
+#: A curve with more points than a screen has columns; its spikes are single points.
+DRAWN = random.Random(7)
+NOISE = [(step, DRAWN.gauss(0, 1) + (40 if step % 997 == 0 else 0)) for step in range(20_000)]
+#: The lowest and the highest value of each column of pixels of the chart, as it has been drawn.
+COLUMNS = """() => { const { data, scales, bbox } = document.querySelector(".chart").chart, found = {};
+    const { min, max } = scales.x, width = Math.round(bbox.width);
+    data[0].forEach((x, at) => { const y = data[1][at];
+        if (x < min || x > max || y === null || y === undefined) return;
+        const column = Math.min(Math.floor((x - min) / (max - min) * width), width - 1);
+        const [low, high] = found[column] || [y, y]; found[column] = [Math.min(low, y), Math.max(high, y)]; });
+    return [min, max, width, found]; }"""
 TOO_WIDE = """() => document.documentElement.scrollWidth <= 390 ? [] : [document.documentElement.scrollWidth,
     ...[...document.querySelectorAll("*")]
     .filter((one) => one.getBoundingClientRect().right > 390).map((one) => one.outerHTML)]"""
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("browser")
+
+
+@pytest.fixture(scope="module")
+def address(base: Path) -> Iterator[str]:
     """A page that runs in a thread, over a batch whose texts try to become part of it."""
-    base = tmp_path_factory.mktemp("browser")
     root = batch(base)
+    many = batch(base, "many", tuple(f"job_{number}" for number in range(24)))
+    for number in range(24):
+        rows = [{"iter": step, "loss": number / 10 - step / 100} for step in range(50)]
+        (many / f"job_{number}").mkdir(exist_ok=True)
+        (many / f"job_{number}" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (root / "a" / "evil.svg").write_text(SVG)
     with (root / "a" / "combined.log").open("a") as log:
         log.write(f"\x1b[31mred\x1b[0m {EVIL}\n\x1b]8;;javascript:alert(1)\x07link\x1b]8;;\x07\nValueError: last\n")
     with (root / "a" / "metrics.jsonl").open("a") as rows:
         rows.write(json.dumps({"iter": 5001, "val/loss": None, EVIL: 1.0}) + "\n")
+    (root / "b").mkdir()
+    (root / "b" / "metrics.jsonl").write_text("".join(json.dumps({"iter": x, "noise": y}) + "\n" for x, y in NOISE))
     (root / "a" / "resources.jsonl").write_text('{"elapsed":1,"rss":1}\n{"elapsed":2,"rss":2}\n')
     listening = listen(0)
     port = listening.getsockname()[1]
@@ -58,28 +76,14 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS), timeout=PATIENCE)
-        yield browser
-        browser.close()
-
-
-def opened(chromium: Any, address: str, **settings: Any) -> tuple[Any, list[str]]:
-    """The page after its token, and where errors of it are collected."""
-    page = chromium.new_context(**settings).new_page()
-    page.set_default_timeout(PATIENCE)
-    errors: list[str] = []
-    page.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"{address}#t={TOKEN}")
-    page.wait_for_selector("tbody tr a")
-    return page, errors
+    yield from launched()
 
 
 def test_a_batch_and_its_log_by_the_keyboard_alone(chromium: Any, address: str) -> None:
-    page, errors = opened(chromium, address)
+    page, errors = opened(chromium, f"{address}#t={TOKEN}")
     assert TOKEN not in page.url
     page.keyboard.press("j")
+    page.keyboard.press("j")  # the latest batch comes first
     page.keyboard.press("Enter")
     page.wait_for_selector("tbody tr[data-i='1']")
     page.keyboard.press("j")
@@ -99,14 +103,14 @@ def test_a_batch_and_its_log_by_the_keyboard_alone(chromium: Any, address: str) 
 
 
 def test_the_page_marks_the_lines_that_count_as_errors(chromium: Any, address: str) -> None:
-    page, errors = opened(chromium, address)
+    page, errors = opened(chromium, f"{address}#t={TOKEN}")
     script = "(a) => import('/assets/ansi.js').then((it) => a.map((one) => it.line(one).className === 'error'))"
     assert page.evaluate(script, [*ERRORS, *NO_ERRORS]) == [True] * len(ERRORS) + [False] * len(NO_ERRORS)
     assert errors == []
 
 
 def test_text_of_a_job_stays_text(chromium: Any, address: str) -> None:
-    page, errors = opened(chromium, address)
+    page, errors = opened(chromium, f"{address}#t={TOKEN}")
     page.goto(f"{address}#b=night&j=0")
     wait_until(lambda: "<img src=x" in page.inner_text(".log"), "the log is shown")
     assert page.eval_on_selector(".log .f1", "(one) => one.textContent") == "red"
@@ -123,7 +127,7 @@ def test_text_of_a_job_stays_text(chromium: Any, address: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_sticks_out_of_a_narrow_screen(chromium: Any, address: str, scheme: str) -> None:
-    page, errors = opened(chromium, address, viewport={"width": 390, "height": 800}, color_scheme=scheme)
+    page, errors = opened(chromium, f"{address}#t={TOKEN}", viewport={"width": 390, "height": 800}, color_scheme=scheme)
     for place, drawn in (
         ("#b=night&pick=0", ".chart canvas"),  # with a metric whose name is long
         ("#b=night&j=0", ".log div"),
@@ -135,4 +139,71 @@ def test_nothing_sticks_out_of_a_narrow_screen(chromium: Any, address: str, sche
         page.goto(address + place)
         page.wait_for_selector(drawn)
         assert page.evaluate(TOO_WIDE) == []
+    assert errors == []
+
+
+@pytest.mark.parametrize(("place", "width"), [
+    ("", 1366), ("", 1003), ("&from=3000&to=15000", 1366), ("&from=990.5&to=10001.25", 800),
+])  # fmt: skip
+def test_each_column_of_pixels_has_the_extremes(chromium: Any, address: str, place: str, width: int) -> None:
+    size = {"width": width, "height": 800}
+    page, errors = opened(chromium, f"{address}#t={TOKEN}", viewport=size)
+    page.goto(f"{address}#b=night&pick=1&key=noise{place}")
+    page.wait_for_selector(".chart canvas")
+    low, high, columns, drawn = page.evaluate(COLUMNS)
+    assert high - low > 9000 and columns > 500
+    wanted: dict[str, list[float]] = {}
+    for x, y in NOISE:
+        if low <= x <= high:
+            wanted.setdefault(str(min(int((x - low) / (high - low) * columns), columns - 1)), []).append(y)
+    assert drawn.keys() == wanted.keys()
+    for column, (lowest, highest) in drawn.items():
+        assert (lowest, highest) == pytest.approx((min(wanted[column]), max(wanted[column])), rel=1e-8)
+    assert errors == []
+
+
+def test_twelve_tabs_have_one_stream(chromium: Any, address: str, base: Path) -> None:
+    first, errors = opened(chromium, f"{address}#t={TOKEN}")
+    tabs = [first, *(first.context.new_page() for _ in range(11))]
+    streams: list[str] = []
+    for tab in tabs:
+        tab.on("request", lambda asked: streams.append(asked.url) if "/events" in asked.url else None)
+        tab.goto(f"{address}#b=night&j=0&log=stdout.log")
+        tab.wait_for_selector(".log")
+    with (base / "night/a/stdout.log").open("a") as log:
+        log.write("a line for all\n")
+    for tab in tabs:
+        tab.wait_for_function("() => document.querySelector('.log').textContent.includes('a line for all')")
+    first.close()  # the tab that had the stream: another one goes on
+    with (base / "night/a/stdout.log").open("a") as log:
+        log.write("and another one\n")
+    for tab in tabs[1:]:
+        tab.wait_for_function("() => document.querySelector('.log').textContent.includes('and another one')")
+    assert errors == []
+
+
+def test_a_file_of_a_job_is_shown_and_runs_nothing(chromium: Any, address: str) -> None:
+    page, errors = opened(chromium, f"{address}#t={TOKEN}")
+    page.goto(f"{address}#b=night&j=0&tab=files")
+    page.wait_for_selector("figure img")
+    page.wait_for_function("() => document.querySelector('figure img').naturalWidth > 0")
+    with page.context.expect_page() as found:
+        page.click("text=evil.svg >> nth=0")
+    other = found.value
+    other.wait_for_load_state()
+    assert "taken" not in other.title() and errors == []
+
+
+def test_all_jobs_are_a_fan_and_values_of_zero_are_said_on_a_log_scale(chromium: Any, address: str) -> None:
+    page, errors = opened(chromium, f"{address}#t={TOKEN}")
+    page.goto(f"{address}#b=many&pick=0,1,2&scale=log")
+    page.wait_for_selector(".chart canvas")
+    assert "0 or less are not on a log scale" in page.inner_text(".legend")
+    page.select_option("select[aria-label=Scale]", "symlog")
+    wait_until(lambda: "0 or less" not in page.inner_text(".legend"), "nothing is hidden")
+    assert "all 24 jobs" in page.inner_text("section[aria-label=Curves] >> p")
+    page.fill("#search", "lr=0.3")
+    wait_until(lambda: page.inner_text("#search + .quiet") == "1 of 24 jobs", "the filter")
+    page.click("text=Comparison")
+    page.wait_for_selector(".compare >> text=24 jobs")
     assert errors == []

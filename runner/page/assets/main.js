@@ -27,7 +27,7 @@ function back() {
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || byId("dialog").open) return;
   const typing = event.target.matches("input[type=search], select, textarea");
-  if (event.key === "Escape") { if (typing) event.target.blur(); else back(); return; }
+  if (event.key === "Escape") { if (typing) { event.target.blur(); event.preventDefault(); } else back(); return; } // a search stays
   if (typing) return;
   if (event.key === "?") { help(); event.preventDefault(); return; }
   if (view && view.key(event.key)) event.preventDefault();

@@ -22,7 +22,7 @@ export async function order(what, batch, jobs) {
   const whom = names.length ? names.slice(0, 5).join(", ") + (names.length > 5 ? ` and ${names.length - 5} more` : "") : `the whole batch ${batch}`;
   const yes = await ask(`${title}: ${whom}`, (done) => [
     make("p", { text: `This ${meaning}` }), make("p", { class: "quiet", text: "It is noted in master_log.txt." }),
-    make("div", { class: "bar" }, button(title, () => done(true), { class: dangerous ? "danger" : null, id: "confirm" }), button("Cancel", () => done(false))),
+    make("div", { class: "bar" }, button(title, () => done(true), { class: dangerous ? "danger" : null, id: "confirm" }), button("Cancel", () => done(false), { autofocus: dangerous })),
   ]);
   if (!yes) return;
   const { order: number } = await post(`${of(batch)}/orders`, { what, jobs: jobs.map((job) => job.i), key: crypto.randomUUID() });

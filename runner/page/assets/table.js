@@ -40,7 +40,13 @@ export function jobTable(batch, params, drawn, pick) {
     const list = jobs.filter((job) => { row(job, cols); const { found } = rows.get(job.i); return words.every((word) => found.includes(word)); });
     list.sort((a, b) => { const x = value(a), y = value(b); if (x === y) return a.i - b.i; if (x === null || x === undefined) return 1; if (y === null || y === undefined) return -1; return (x < y ? -1 : 1) * (down ? -1 : 1); });
     const elements = list.map((job) => rows.get(job.i).element);
-    if (elements.length !== body.children.length || elements.some((one, at) => one !== body.children[at])) body.replaceChildren(...elements);
+    if (elements.length !== body.children.length || elements.some((one, at) => one !== body.children[at])) {
+      const held = body.contains(document.activeElement) ? document.activeElement : null, of_ = held && held.closest("tr").dataset.i, kind = held && held.tagName;
+      body.replaceChildren(...elements);
+      const again = held && elements.find((one) => one.dataset.i === of_);
+      if (again) again.querySelector(kind).focus({ preventScroll: true });
+      elements.forEach((one, at) => one.classList.toggle("current", at === current));
+    }
     count.textContent = list.length < jobs.length ? `${list.length} of ${jobs.length} jobs` : "";
     const marked = drawn();
     for (const job of list) { const { box } = rows.get(job.i), yes = marked.has(job.i); if (box.checked !== yes) box.checked = yes; }
