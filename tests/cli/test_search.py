@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import signal
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ import yaml
 
 from runner.search.space import COMPLETE, Search, Trial, name
 from runner.search.suggest import suggest
-from tests.conftest import Workspace, read, wait_until
+from tests.conftest import PROJECT, Workspace, read
 
 pytestmark = pytest.mark.slow
 
@@ -60,42 +60,45 @@ def suggested(work: Workspace) -> list[dict[str, Any]]:
     return [{key: job["config"][key] for key in ("lr", "n")} for job in jobs]
 
 
-def expected(entry: Search, count: int) -> list[dict[str, Any]]:
-    """What an undisturbed search with one worker suggests."""
+def expected(entry: Search, values: Mapping[str, float]) -> list[dict[str, Any]]:
+    """What an undisturbed search with one worker suggests, whose trials reach these values."""
     known: list[Trial] = []
-    for number in range(count):
+    for number in range(len(values)):
         params = suggest(entry, number, known)
-        known.append(Trial(number, params, COMPLETE, loss(params)))
+        known.append(Trial(number, params, COMPLETE, values[name(number)]))
     return [dict(trial.params) for trial in known]
 
 
-def kill_at(work: Workspace, process: subprocess.Popen[str], number: int) -> None:
-    """Kill the runner once the folder of a trial exists, whatever it does then."""
-    wait_until(lambda: (work.batch / name(number)).exists() or process.poll() is not None, f"trial {number}")
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+#: The same loss as a program that starts in a millisecond.
+AWK = """awk -F': ' '/^lr/ { x = log($2) / log(10) + 3 } /^n/ { n = $2 }
+END { printf "{\\"iter\\": 1, \\"val_loss\\": %.17g}\\n", x * x + n }' "$1" > "$2/metrics.jsonl"
+"""
 
 
-def test_a_search_that_is_killed_again_and_again_suggests_what_an_undisturbed_one_does(search: Workspace) -> None:
-    spec(search, sampler="tpe")
-    process = search.start("--exp", "s.yaml")
-    for number in (1, 10):
-        kill_at(search, process, number)
-        process = search.start("--resume")
-    out, err = process.communicate(timeout=280)
-    assert process.returncode == 0, out + err
-    entry = Search.from_json(read(search.batch / "plan.json")["origin"]["search"])
-    assert suggested(search) == expected(entry, 12)
+def test_a_search_that_is_killed_twenty_times_suggests_what_an_undisturbed_one_does(search: Workspace) -> None:
+    search.write("job.sh", AWK)
+    entry = {**SPEC, "command": "sh job.sh {config} {out_dir}", "search": {**SPEC["search"], "trials": 22}}
+    entry["search"]["sampler"] = "tpe"
+    search.write("s.yaml", yaml.safe_dump({key: value for key, value in entry.items() if key != "train_script"}))
+    command = [sys.executable, "-m", "tests.cli.killed_search", "20"]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    ran = subprocess.run(
+        command, cwd=search.folder, env=environment, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert ran.returncode == 0 and ran.stdout.endswith("killed 20\n"), ran.stdout + ran.stderr
 
     found = read(search.batch / "search.json")
-    values = [trial["value"] for trial in found["ordered"]]
-    assert (found["evaluated"], found["failed"]) == (12, 0) and values == sorted(values)
+    values = {one["name"]: one["value"] for one in found["ordered"]}
+    assert (found["evaluated"], found["failed"]) == (22, 0) and list(values.values()) == sorted(values.values())
+    plan = Search.from_json(read(search.batch / "plan.json")["origin"]["search"])
+    assert suggested(search) == expected(plan, values)
     assert (search.batch / "best").resolve() == search.batch / found["best"]["name"]
-    assert f"best is {found['best']['name']} with val_loss" in out
-    for number in range(12):
-        assert replayed(read(search.batch / name(number) / "trial.json")) == suggested(search)[number]
+    assert f"best is {found['best']['name']} with val_loss" in ran.stdout
+    for number, params in enumerate(suggested(search)):
+        assert values[name(number)] == pytest.approx(loss(params))
+        assert replayed(read(search.batch / name(number) / "trial.json")) == params
         written = yaml.safe_load((search.batch / name(number) / "config_used.yaml").read_text())
-        assert written == {**suggested(search)[number], "other": {"deep": [1, "two"]}}
+        assert written == {**params, "other": {"deep": [1, "two"]}}
 
 
 def replayed(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,12 +108,12 @@ def replayed(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def test_with_more_workers_each_suggestion_can_be_repeated_and_a_resume_may_ask_for_more(search: Workspace) -> None:
-    spec(search, trials=9, seed=5)
+    spec(search, trials=9, seed=5, sampler="tpe")
     search.run("--exp", "s.yaml", "--max_workers", 3, "--limit", 3, code=0)
     assert len(suggested(search)) == 3
     search.run("--resume", "--trials", 4, code=0)
     assert len(suggested(search)) == 4
-    spec(search, trials=5, seed=5, lr={"log": [1e-4, 1e-3]})
+    spec(search, trials=5, seed=5, sampler="tpe", lr={"log": [1e-4, 1e-3]})
     search.run("--exp", "s.yaml", "--resume", code=0)
     assert len(suggested(search)) == 5 and 1e-4 <= suggested(search)[4]["lr"] <= 1e-3
     for number in range(5):
