@@ -77,14 +77,22 @@ def parse(words: Sequence[str]) -> Arguments:
         errors += [f"--{key} does not go with --exp: {why}" for key, why in _NOT_OF_SWEEPS.items() if vars(given)[key]]
     elif given.mode is not None:
         rest = [*rest, f"--mode={given.mode}"]  # a key of the configs
-    if given.trials is not None and given.exp is None:
-        rest, given.trials = [*rest, f"--trials={given.trials}"], None  # the same
+    if given.exp is None:
+        rest += _of_search(given)
     if given.KEY is not None:
         errors.append(f"--KEY means any key of your configs, as in --n_layer {given.KEY}")
     documented = [Given(option.removeprefix("--"), text) for key in documented_settings()
                   for option, text in spelled.get(key, ())]  # fmt: skip
     overrides, wrong = _overrides(given, documented, rest)
     return Arguments(given, overrides, words, errors + wrong)
+
+
+def _of_search(given: argparse.Namespace) -> list[str]:
+    """The options of a search as keys of the configs, which they are where there is none."""
+    words = [f"--search={word}" for word in given.search or ()]
+    words += [f"--{key}={text}" for key in ("trials", "search_confirm") if (text := vars(given)[key]) is not None]
+    given.search = given.trials = given.search_confirm = None
+    return words
 
 
 def _nothing_named() -> str:
@@ -214,7 +222,7 @@ def _not_expected(word: str) -> str:
 
 def _not_with_resume(given: argparse.Namespace, rest: Sequence[str]) -> list[str]:
     """Errors for arguments that would change a resumed batch."""
-    own = ("mode", "configs", "exclude", *starting.KEYS, "resume_args")
+    own = ("mode", "search", "configs", "exclude", *starting.KEYS, "resume_args")
     fixed = (*documented_settings(), *SIMULATION, *own)
     names = [f"--{key}" for key in fixed if getattr(given, key) is not None]
     names += [word for word in rest if word.startswith("--")]

@@ -117,7 +117,7 @@ def resume(
             changes.refuse_moved(before)
         before = replace(before, options=before.options.updated(given_options(given)))
         plan = changes.replanned(before, replan(before), accept=given.accept_changes) if replan else before
-        plan = search.with_trials(plan, given.trials)
+        plan = search.with_numbers(plan, given.trials, given.search_confirm)
         # made just now, it has read its configs; a search that continues keeps the trials that it has
         is_new = plan is not before and "search" not in plan.origin
         plan = with_gpus(plan, given)
@@ -195,7 +195,9 @@ def _refuse_running(jobs: Sequence[Job]) -> None:
 def _planned(arguments: Arguments, before: Plan | None = None) -> Plan:
     """The plan; its datasets are prepared, unless nothing may be written."""
     with announced("reading the configs ..."):
-        plan = search.with_trials(planning.plan(arguments, before), arguments.given.trials if before is None else None)
+        plan = planning.plan(arguments, before)
+        if before is None:
+            plan = search.with_numbers(plan, arguments.given.trials, arguments.given.search_confirm)
         plan = oom_retry.with_notes(with_gpus(plan, arguments.given)) if before is None else plan
     if not arguments.given.dry_run:
         preflight.prepare_datasets(plan)

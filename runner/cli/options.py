@@ -162,6 +162,9 @@ def add_options(top: argparse.ArgumentParser) -> None:
     _add_resume(top.add_argument_group("resume", f"A batch keeps its options; {_taken_back()} take them back."))
     sweeps = top.add_argument_group("sweeps", "The last four are for mode simulation.")
     add(sweeps, "trials", metavar="N", help="of a search: how many trials, instead of the number in its spec")
+    add(sweeps, "search_confirm", metavar="K", help="of a search: run the best K trials again with other seeds")
+    keys = "a key of the search, instead of in the spec: 'lr={log: [1e-5, 1e-2]}', pruner=asha or tpe; repeatable"
+    add(sweeps, "search", action="append", metavar="KEY=VALUE", help=keys)
     add(sweeps, "mode", choices=("training", "simulation"), help="another mode than the spec has")
     for key, text in SIMULATION.items():
         add(sweeps, key, nargs="?", const="true", metavar="BOOL", help=text)

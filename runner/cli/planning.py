@@ -99,6 +99,7 @@ def as_planned_before(arguments: Arguments, before: Plan) -> Arguments:
         given.resume_args = shlex.join(before.jobs[0].resume_args)
     given.not_secret = [*before.options.not_secret, *(given.not_secret or [])]
     given.mode = given.mode or before.origin.get("mode_typed")
+    given.search = [*before.origin.get("search_given", ()), *(given.search or ())]
     vars(given).update({**before.origin.get("flags", {}), **simulation_flags(given)})
     again = {underscored(key) for key in arguments.overrides}
     kept = {key: text for key, text in before.overrides.items() if underscored(key) not in again}
@@ -133,7 +134,7 @@ def _planned(arguments: Arguments, started: Command, script: TrainingScript, bas
     now, flags = datetime.now().astimezone(), simulation_flags(given)
     if given.exp is not None:
         sweep = _sweeps()
-        varied = sweep.Sweep(_spec(given), _again, PROJECT, given.mode, flags)
+        varied = sweep.Sweep(_spec(given), _again, PROJECT, given.mode, flags, search=given.search or ())
         if before is not None:
             varied = replace(varied, root=before.root, earlier=before.jobs)
         planned: Plan = sweep.plan(request, varied, now)

@@ -19,7 +19,7 @@ from runner.disk.reading import read_bytes
 from runner.engine.events import Event, JobEnded, JobSkipped
 from runner.engine.protocols import Promoted, Wait
 from runner.planners import search as planned
-from runner.reports.search import closing, reached, search_of, without_metric
+from runner.reports.search import best_of, closing, reached, search_of, without_metric
 from runner.search import space
 from runner.search.curve import Curve
 from runner.search.pruning import Rungs
@@ -82,20 +82,35 @@ class SearchJobs:
         }
         if len(self._given) >= self._plan.options.max_workers:
             return Wait()
-        if self._room <= 0 or self._is_over(records):
+        if self._room <= 0 or without_metric(self._search, records):
+            return None
+        if (job_ := self._trial(records) or self._confirmation(records)) is not None:
+            self._room -= 1
+            return job_
+        # A trial that runs may let another one be promoted, and is the last one before the best are known.
+        return Wait() if self._given and (self._search.pruner != space.NONE or self._search.confirm) else None
+
+    def _trial(self, records: Mapping[str, Record]) -> Job | Promoted | None:
+        """One that is promoted, or a new one; None if there are no more now."""
+        limit = self._search.time
+        if limit is not None and self._clock() - self._began >= limit:
             return None
         is_complete = len(trial_jobs(self._plan)) >= self._search.most
         promoted = self._promoted(records, last=is_complete and not self._given)
-        if promoted is not None or not is_complete:
-            self._room -= 1
-            return promoted or self._asked(records)
-        # A trial that runs may let another one be promoted.
-        return Wait() if self._given and self._search.pruner != space.NONE else None
+        return promoted if promoted is not None or is_complete else self._asked(records)
 
-    def _is_over(self, records: Mapping[str, Record]) -> bool:
-        limit = self._search.time
-        late = limit is not None and self._clock() - self._began >= limit
-        return late or bool(without_metric(self._search, records))
+    def _confirmation(self, records: Mapping[str, Record]) -> Job | None:
+        """One of the best trials with another seed, once all trials have ended; None if each has been made."""
+        if not self._search.confirm or any(space.number(name) is not None for name in self._given):
+            return None
+        names = {job.name for job in self._plan.jobs}
+        for entry in best_of(self._plan, list(records.values()), self._search.confirm):
+            for number in range(1, self._search.confirm_seeds + 1):
+                trial = records[entry["name"]].job
+                job = planned.confirmation(self._plan.jobs[0], self._plan.root, trial, self._search, number)
+                if job.name not in names:
+                    return self._written(job)
+        return None
 
     def _promoted(self, records: Mapping[str, Record], *, last: bool) -> Promoted | None:
         left = (name for name, record in records.items() if record.status == PRUNED and name not in self._given)
@@ -115,6 +130,10 @@ class SearchJobs:
         folder = Place.of_job(job)
         folder.make()
         atomic.write_bytes(folder / layout.TRIAL, files[layout.TRIAL])
+        return self._written(job)
+
+    def _written(self, job: Job) -> Job:
+        """A further job of the batch, with its config. Raises OSError."""
         place, content = planned.config_of(job)
         atomic.write_bytes(Place(self._plan.root) / place, content)
         self._append(job)

@@ -16,11 +16,13 @@ from runner.core.plan_kind import PlanKind
 from runner.core.text import shown
 from runner.disk import atomic, layout
 from runner.planners import jobs, nested_keys
+from runner.search import space
 from runner.search.space import Search, Trial, name
 from runner.search.suggest import suggest
 
 KIND = PlanKind("search", ("summary", "experiment", "search"), listing="comparison", stop_by="run_background.py")
 FIRST = name(0)
+AGAIN = "_seed_"  # between the name of a trial and the other seed with which it is repeated
 SCHEMA = 1
 
 
@@ -41,8 +43,34 @@ def located(file: ConfigFile, search: Search, count: int) -> ConfigFile:
 
 def trial(first: Job, root: Path, number: int, params: Mapping[str, Any], contents: Mapping[str, bytes]) -> Job:
     """Another trial: the first one with other settings, under another name. `contents` are further inputs."""
-    own = name(number)
+    return _made(first, root, name(number), params, contents)
 
+
+def confirmation(first: Job, root: Path, trial: Job, search: Search, number: int) -> Job:
+    """A trial with another seed, the `number`th from 1 on."""
+    key = seed_key(first.config)
+    assert key is not None
+    before = found(key, trial.config)
+    seed = (before if isinstance(before, int) else 0) + number
+    values = {**params_of(trial, search), key: seed}
+    files = {name: content for name, content in first.files.items() if name != layout.TRIAL}
+    return _made(replace(first, files=files), root, f"{trial.name}{AGAIN}{seed}", values, {})
+
+
+def repeats(job: str) -> str | None:
+    """The trial that a job repeats with another seed; None for another job."""
+    before, between, seed = job.partition(AGAIN)
+    return before if between and seed.isdecimal() and space.number(before) is not None else None
+
+
+def seed_key(config: Mapping[str, Any], before: str = "") -> str | None:
+    """The setting that is the seed: `seed` itself, or the first whose name ends so."""
+    found = [f"{before}{key}" for key in config if key.casefold().endswith("seed") or key == "random_state"]
+    within = (seed_key(value, f"{before}{key}.") for key, value in config.items() if isinstance(value, Mapping))
+    return "seed" if "seed" in found else next((key for key in (*found, *within) if key), None)
+
+
+def _made(first: Job, root: Path, own: str, params: Mapping[str, Any], contents: Mapping[str, bytes]) -> Job:
     def renamed(text: str) -> str:
         return text.replace(FIRST, own)
 
@@ -142,16 +170,22 @@ def continued(before: Plan, now: Plan) -> Plan:
     return before if old == new else replace(before, origin={**before.origin, "search": new.to_json()})
 
 
-def with_trials(plan: Plan, text: str | None) -> Plan:
-    """The plan with another number of trials, as it was given. Raises UserError."""
-    if text is None:
-        return plan
+def with_numbers(plan: Plan, trials: str | None, confirm: str | None) -> Plan:
+    """The plan with other numbers of trials and of trials to confirm, as they were given. Raises UserError."""
+    given = {option: text for option, text in (("trials", trials), ("search_confirm", confirm)) if text is not None}
     search = of(plan)
     if search is None:
-        raise UserError("--trials is for a search: give a spec that has the section search")
-    if not text.isdecimal() or not 0 < int(text) < 10**6:
-        raise UserError(f"--trials {text}: must be a whole number from 1 on")
-    return replace(plan, origin={**plan.origin, "search": replace(search, trials=int(text)).to_json()})
+        if given:
+            raise UserError(f"--{next(iter(given))} is for a search: give a spec that has the section search")
+        return plan
+    for option, text in given.items():
+        if not text.isdecimal() or not 0 < int(text) < 10**6:
+            raise UserError(f"--{option} {text}: must be a whole number from 1 on")
+    numbers = {option.removeprefix("search_"): int(text) for option, text in given.items()}
+    new: Search = replace(search, **numbers)  # type: ignore[arg-type]
+    if new.confirm and seed_key(plan.jobs[0].config) is None:
+        raise UserError("search.confirm: trials are confirmed with other seeds, and the config has none; add seed: 0")
+    return plan if new == search else replace(plan, origin={**plan.origin, "search": new.to_json()})
 
 
 def params_of(job: Job, search: Search) -> dict[str, Any]:

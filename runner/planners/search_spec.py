@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from runner.core.errors import did_you_mean
+from runner.configs import yamlfile
+from runner.configs.config_file import ConfigFile
+from runner.core.errors import UserError, did_you_mean
 from runner.core.fields import is_number
 from runner.core.text import seconds as text_seconds
 from runner.search.space import ASHA, CHOICE, GOALS, INT, KINDS, LOG, MEDIAN, NONE, PRUNERS, SAMPLERS, Range, Search
@@ -78,6 +81,20 @@ class Section(BaseModel):
 
 
 OPTIONS = tuple(Section.model_fields)
+
+
+def with_given(file: ConfigFile, words: Sequence[str]) -> ConfigFile:
+    """The spec with further keys of its search, `key=value` each; a word alone is the sampler. Raises UserError."""
+    section, origins = file.values.get("search"), dict(file.origins)
+    found = dict(section) if isinstance(section, Mapping) else {}
+    for word in words:
+        key, text = word.split("=", 1) if "=" in word else ("sampler", word)
+        try:
+            found[key] = yamlfile.values(f"value: {text}")["value"]
+        except ValueError:
+            raise UserError(f"--search {word}: {text!r} is not a value; write {_FORMS}, a number or a word") from None
+        origins[f"search.{key}"] = f"--search {key}"
+    return replace(file, values={**file.values, "search": found}, origins=origins)
 
 
 def search(given: Mapping[str, Any]) -> Search:

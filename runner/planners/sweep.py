@@ -51,6 +51,7 @@ class Sweep:
     flags: Mapping[str, str] = field(default_factory=dict)
     root: Path | None = None
     earlier: Sequence[Job] = ()
+    search: Sequence[str] = ()  # keys of a search, as they were given beside the spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def name(path: Path) -> str:
 
 def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
     """The plan for a spec: the whole grid, expanded and checked. Raises UserError with every error."""
-    spec, file = sweep_spec.read(Path(shown(sweep.spec, request.cwd)))
+    spec, file = sweep_spec.read(Path(shown(sweep.spec, request.cwd)), sweep.search)
     jobs.refuse_secrets(file, request.options.not_secret, ("fixed_overrides", "sweep", "search"))
     source, search, spec, file = file.source, *_first_trial(spec, file)
     mode = sweep.mode or spec.mode
@@ -126,7 +127,7 @@ def plan(request: Request, sweep: Sweep, now: datetime) -> Plan:
             "mode_typed": sweep.mode,  # the key of version 0.1.0; from the command line, as the flags
             "flags": dict(sweep.flags),
             **_started(request.command, request.options.not_secret),
-            **({} if search is None else {"search": search.to_json()}),
+            **({} if search is None else {"search": search.to_json(), "search_given": list(sweep.search)}),
         },
         files={layout.SPEC: source} | {_placed(job, root): job.files[str(job.snapshot)] for job in planned},
     )

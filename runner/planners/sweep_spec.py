@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -114,9 +114,14 @@ def schema() -> str:
     return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **found}, indent=2) + "\n"
 
 
-def read(path: Path) -> tuple[Spec, ConfigFile]:
-    """The spec, and its file for the places of its keys. Raises one UserError with every error."""
+def read(path: Path, search: Sequence[str] = ()) -> tuple[Spec, ConfigFile]:
+    """The spec, and its file for the places of its keys. Raises one UserError with every error.
+
+    `search` has keys of a search that were given beside the spec, as `key=value`.
+    """
     file = config_file.read(path)
+    if search:
+        file = search_spec.with_given(file, search)
     # Without a line such as `sweep:` alone.
     file = replace(file, values={key: value for key, value in file.values.items() if value is not None})
     origin = Origin(file, {})

@@ -21,7 +21,7 @@ LISTS = {
     "exclude": ("x*", "y*"), "subdir": ("x", "y"),
     "extensions": ("yaml", "json"), "retry_on": ("failed", "signal"),
     "not_secret": ("a_key", "b_key"), "extend": ("a=1", "b=2"),
-    "gpu_ignore_user": ("anna", "ben"), "gpu_ignore_pid": (1, 2),
+    "search": ("pruner=asha", "confirm=3"), "gpu_ignore_user": ("anna", "ben"), "gpu_ignore_pid": (1, 2),
     "checkpoints": ("*.a", "*.b"), "metric_patterns": ("a=(?P<a>.*)", "b=(?P<b>.*)"),
 }  # fmt: skip
 VALUES = {"grace": ("1,2,3", "4,5,6"), "log_timestamps": ("all", "none"), "only": ("failed", "pending"),

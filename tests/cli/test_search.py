@@ -177,3 +177,28 @@ def test_after_its_time_no_further_trial_is_started(search: Workspace) -> None:
     spec(search, time="0.001s")
     search.run("--exp", "s.yaml", code=0)
     assert len(suggested(search)) == 1
+
+
+def test_the_best_trials_run_again_with_other_seeds_and_both_numbers_are_told(search: Workspace) -> None:
+    search.write("job.py", JOB.replace("+ values['n']\n", "+ values['n'] + values.get('seed', 0) / 100\n"))
+    spec(search, trials=3)
+    flags = ("--search_confirm", 2, "--search", "confirm_seeds=2", "--max_workers", 2)
+    refused = search.run("--exp", "s.yaml", *flags, code=2).stderr
+    assert "search.confirm: trials are confirmed with other seeds, and the config has none; add seed: 0" in refused
+    search.write("base.yaml", "lr: 0.1\nn: 2\nother: {deep: [1, two]}\nseed: 0\n")
+    ended = search.run("--exp", "s.yaml", *flags, "--search", "tpe", code=0).stdout
+    found = read(search.batch / "search.json")
+    best = [one["name"] for one in found["ordered"][:2]]
+    assert (found["evaluated"], len(found["ordered"]), found["sampler"]) == (3, 3, "tpe")
+    assert [one["name"] for one in found["confirmed"]] == best
+    for one in found["confirmed"]:
+        name_, value = one["name"], one["value"]
+        assert one["again"] == {f"{name_}_seed_{seed}": pytest.approx(value + seed / 100) for seed in (1, 2)}
+        assert one["mean"] == pytest.approx(value + 0.015) and one["std"] > 0
+        both = f"val_loss {value:.6g} in the search, {one['mean']:.6g} ± {one['std']:.6g} in 2 runs"
+        assert f"{name_}: {both} with other seeds" in ended
+    search.run("--resume", code=0)
+    assert len(read(search.batch / "plan.json")["jobs"]) == 7
+    search.run("--exp", "s.yaml", "--resume", "--trials", 4, code=0)  # what was given beside the spec is kept
+    names = [job["name"] for job in read(search.batch / "plan.json")["jobs"]]
+    assert "trial_0003" in names and read(search.batch / "search.json")["sampler"] == "tpe"
