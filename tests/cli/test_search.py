@@ -186,10 +186,10 @@ def test_the_best_trials_run_again_with_other_seeds_and_both_numbers_are_told(se
     refused = search.run("--exp", "s.yaml", *flags, code=2).stderr
     assert "search.confirm: trials are confirmed with other seeds, and the config has none; add seed: 0" in refused
     search.write("base.yaml", "lr: 0.1\nn: 2\nother: {deep: [1, two]}\nseed: 0\n")
-    ended = search.run("--exp", "s.yaml", *flags, "--search", "tpe", code=0).stdout
+    ended = search.run("--exp", "s.yaml", *flags, "--search", "seed=3", code=0).stdout
     found = read(search.batch / "search.json")
     best = [one["name"] for one in found["ordered"][:2]]
-    assert (found["evaluated"], len(found["ordered"]), found["sampler"]) == (3, 3, "tpe")
+    assert (found["evaluated"], len(found["ordered"]), found["seed"]) == (3, 3, 3)
     assert [one["name"] for one in found["confirmed"]] == best
     for one in found["confirmed"]:
         name_, value = one["name"], one["value"]
@@ -201,4 +201,4 @@ def test_the_best_trials_run_again_with_other_seeds_and_both_numbers_are_told(se
     assert len(read(search.batch / "plan.json")["jobs"]) == 7
     search.run("--exp", "s.yaml", "--resume", "--trials", 4, code=0)  # what was given beside the spec is kept
     names = [job["name"] for job in read(search.batch / "plan.json")["jobs"]]
-    assert "trial_0003" in names and read(search.batch / "search.json")["sampler"] == "tpe"
+    assert "trial_0003" in names and read(search.batch / "search.json")["seed"] == 3

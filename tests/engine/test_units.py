@@ -4,7 +4,7 @@ the dispatcher."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,22 @@ from typing import Any
 import pytest
 
 from runner.core.errors import UserError
-from runner.core.job import Job
+from runner.core.job import Job, Plan
 from runner.core.options import RunOptions
+from runner.core.plan_kind import PlanKind
 from runner.core.requests import AddJobs, Answer, MoveJobs, Request, SkipJobs, StopJobs
 from runner.core.result import Result
 from runner.core.state import COMPLETED, FAILED, Finished, Outcome, Record, Running
-from runner.engine import phases, policy
+from runner.engine import loop, phases, policy
 from runner.engine.adjustments import Adjustments, is_alone
 from runner.engine.events import Dispatcher, Event, JobAdded, JobEnded, JobSkipped, Notice, Tick
 from runner.engine.pace import Pace
 from runner.engine.progress import LARGEST, Follower, Progress, _first, _without_prefix
-from runner.engine.protocols import FixedPlan, Wait
+from runner.engine.protocols import FixedPlan, Promoted, Wait
 from runner.engine.queue import Queue
 from runner.engine.requested import Requested
-from tests.engine.fakes import FakeHandle, ended, job
+from runner.processes.signals import NoSignals
+from tests.engine.fakes import NOWHERE, Clock, FakeExecutor, FakeHandle, Recorder, ended, job
 
 
 class Moment:
@@ -93,6 +95,47 @@ def test_while_the_source_waits_the_last_ones_run_and_no_job_comes_twice() -> No
     assert jobs.next({}) == job("z") and jobs.next({}) == Wait("later") and jobs.next({}) == job("a")
     with pytest.raises(ValueError, match="returned a twice"):
         jobs.next({})
+
+
+def test_a_source_may_return_a_pruned_job_again_once_it_is_promoted_also_one_that_was_kept() -> None:
+    class Source:
+        def __init__(self, *found: Job | Promoted | None) -> None:
+            self.found = list(found)
+
+        def next(self, records: object) -> Job | Promoted | None:
+            return self.found.pop(0)
+
+    jobs = Queue(Source(job("a"), job("kept"), Promoted(job("a")), Promoted(job("kept")), None), ("kept",), Moment())
+    assert [jobs.next({}) for _ in range(4)] == [job("a"), job("a"), job("kept"), None]
+    assert jobs.empty
+
+
+class Pruning:
+    """Two jobs one after another. It prunes the first one at once, and promotes it after the second."""
+
+    def __init__(self) -> None:
+        self.found: list[Job | Promoted] = [job("a"), job("b"), Promoted(job("a"))]
+        self.asked: list[str] = []
+
+    def next(self, records: Mapping[str, Record]) -> Job | Promoted | None:
+        return self.found.pop(0) if self.found else None
+
+    def prunes(self, one: Job) -> str:
+        self.asked.append(one.name)
+        return "it is not among the best" if self.asked.count("a") == 1 and one.name == "a" else ""
+
+
+def test_a_pruned_job_is_a_success_is_stopped_once_and_runs_again_when_it_is_promoted() -> None:
+    plan = Plan("p", NOWHERE, (job("a"), job("b")), PlanKind("search"), "", options=RunOptions(fail_fast=True))
+    clock, recorder = Clock({}), Recorder()
+    executor = FakeExecutor({"a": ["endless", COMPLETED]}, 1, clock, {}, {})
+    with NoSignals(clock) as signals:
+        records = loop.run(plan, executor, [recorder], signals, source=Pruning(), clock=clock)
+    assert [line.split(" @")[0] for line in recorder.lines] == [
+        "a starts", "a pruned", "b starts", "b completed", "a starts", "a completed"
+    ]  # fmt: skip
+    assert recorder.notices == ["a is pruned: it is not among the best."] and recorder.stopped is None
+    assert [record.status for record in records] == [COMPLETED, COMPLETED]
 
 
 # How far a job is
