@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import PROJECT, RUN_EXPERIMENTS, Workspace, wait_until
 from tests.entry_points.code_blocks import ALL, OURS, PAGES
@@ -82,6 +83,17 @@ def test_the_changelog_has_the_form_of_keep_a_changelog() -> None:
         under = re.findall(r"^### .*$", section, re.MULTILINE)
         assert len(under) == len(set(under)) > 0  # each kind once
         assert not re.match(r"[^\n]*\n+- ", section)  # no line before the first kind
+
+
+def test_the_workflow_names_what_there_is() -> None:
+    jobs = yaml.safe_load((PROJECT / ".github/workflows/check.yml").read_text())["jobs"]
+    steps = [step for job in jobs.values() for step in job["steps"]]
+    assert all(("run" in step) != ("uses" in step) for step in steps)
+    said = "\n".join(step.get("run", "") for step in steps)
+    assert [path for path in re.findall(r"\btests/\S+", said) if not (PROJECT / path).exists()] == []
+    targets = re.findall(r"^(\w+):", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"\bmake (\w+)", said)) <= set(targets)
+    assert jobs["check"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13", "3.14"]
 
 
 PLANS = re.compile(r"^python train_run|--config|--exp |^overnight (run|sweep|tree) ")
