@@ -289,3 +289,12 @@ def test_forms_of_tokens_are_found_at_their_places() -> None:
     assert token_forms.found("nothing", is_trivial, lambda value: True) == []
     assert may_hold("lösenord") and may_hold("MyKey") and not may_hold("lr 3 steps") and may_hold("a:b@c")
     assert secret_words._in_usual_letters("ａ\u200bb") == "ab"
+
+
+def test_in_a_script_what_is_not_quoted_is_a_value_unless_the_shell_replaces_it() -> None:
+    def found(text: str) -> list[tuple[int, str]]:
+        return list(redact.certain_in_text(text, is_code=False))
+
+    assert found("x=1\npassword=S3cret\n") == [(2, "password")] and found("password= S3cret") == []
+    assert found("password=$2b$12x") == []
+    assert list(redact.certain_in_text("password=S3cret")) == [] and found("# password: hunter2") == [(1, "password")]
