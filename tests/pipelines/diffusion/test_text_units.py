@@ -76,6 +76,8 @@ def test_characters_are_encoded_by_their_order() -> None:
     for odd in ("d", "`", "b\U0001f600"):
         with pytest.raises(InputError, match="is not among the 3 characters of the vocabulary"):
             known.array(odd)
+    with pytest.raises(InputError, match=r"^'x' is not among"):  # the first one is named
+        known.array("axy")
     assert vocabulary.of_checkpoint({"characters": ["a"]}) == Characters(("a",))
     assert vocabulary.of_checkpoint({"vocabulary": known.pack()}) == known
 
