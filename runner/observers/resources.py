@@ -31,7 +31,7 @@ from runner.processes.rapl import Meter
 from runner.processes.usage import Process, Usage
 from runner.reports import resources as reports
 
-MOST = 0.002  # of one core
+MOST = 0.0015  # of one core; the bar is 0.002
 EACH = 1.0  # seconds between looks, if they cost little
 FREQUENT, USUAL = 60.0, 5.0  # seconds: the age up to which every look is written; between later rows
 ROWS = 2000  # of a job that is older than ROWS * USUAL a row is written in each 1 / ROWS of its age
@@ -72,9 +72,9 @@ class Resources:
 
     def __init__(
         self, stream: TextIO | None = None, now: Callable[[], float] = time.monotonic, look: Looker | None = None,
-        table: Callable[[], dict[int, Process]] = usage.table,
+        table: Callable[[], dict[int, Process]] = usage.table, cpu: Callable[[], float] = time.thread_time,
     ) -> None:  # fmt: skip
-        self._stream, self._now, self._table = stream, now, table
+        self._stream, self._now, self._table, self._cpu = stream, now, table, cpu
         self._look = look or (Looker() if _has_driver() else None)
         self._jobs: dict[str, Watched] = {}
         self._known: set[str] = set()  # jobs with enough looks for a finding
@@ -112,12 +112,13 @@ class Resources:
         self._look_at_gpus(now)
         if now < self._pause_until or not any(job.due <= now for job in self._jobs.values()):
             return
+        begun = self._cpu()
         found = self._table()
         for name, job in self._jobs.items():
             if job.due <= now + EACH / 2:  # what is nearly due shares the look
                 self._note(name, job, found, now)
                 job.due = now + EACH
-        self._pause_until = now + (self._now() - now) / MOST
+        self._pause_until = now + (self._cpu() - begun) / MOST
 
     def _note(self, name: str, job: Watched, found: dict[int, Process], now: float) -> None:
         if job.supervisor is None and job.pid in found and found[job.pid].parent not in (1, os.getpid()):

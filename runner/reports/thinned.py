@@ -13,13 +13,11 @@ import math
 import operator
 import os
 from array import array
-from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from runner.reports import series
+from runner.reports import series, tracks
 from runner.reports.job_record import LONGEST, opened, parsed
 from runner.reports.series import Segment, Series
 
@@ -136,12 +134,12 @@ def _plain(file: BinaryIO, wanted: Collection[str]) -> Thinned | None:
             return None
     if not every:
         return None
-    shared = _bounds(every)
     packed = {}
     for name, (xs, ys) in curves.items():
         if xs:
-            bounds = shared if len(xs) == len(every) else _bounds(xs)
-            packed[name] = Packed(((*_extremes(xs, ys, bounds), math.inf),))
+            kept = tracks.extremes(xs, ys, 0, len(xs), xs[0], xs[-1], COLUMNS)
+            xs, ys = array("d", [xs[at] for at in kept]), array("d", [ys[at] for at in kept])
+            packed[name] = Packed(((xs, ys, math.inf),))
     return Thinned("step", packed)
 
 
@@ -197,28 +195,3 @@ def _add(
         return False
     xs.extend(steps)
     return math.isfinite(sum(values))
-
-
-def _bounds(xs: array[float]) -> list[int]:
-    """Where the columns of series.reduced begin, of positions that grow, and the end; none for few points."""
-    if len(xs) <= 2 * COLUMNS:
-        return []
-    low, found = xs[0], [0]
-    width = (xs[-1] - low) / COLUMNS or 1.0
-    while found[-1] < len(xs):
-        after = int((xs[found[-1]] - low) / width) + 1
-        begin = bisect_left(xs, after, found[-1], key=lambda x: int((x - low) / width)) if after < COLUMNS else len(xs)
-        found.append(begin)
-    return found
-
-
-def _extremes(xs: array[float], ys: array[float], bounds: Sequence[int]) -> tuple[array[float], array[float]]:
-    """As series.reduced does it: of each column the lowest and the highest point, and the ends."""
-    if not bounds:
-        return xs, ys
-    kept = {0, len(xs) - 1}
-    for begin, end in pairwise(bounds):
-        part = ys[begin:end]
-        kept |= {begin + part.index(min(part)), begin + part.index(max(part))}
-    places = sorted(kept)
-    return array("d", [xs[at] for at in places]), array("d", [ys[at] for at in places])

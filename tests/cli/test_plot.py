@@ -38,6 +38,21 @@ def test_a_picture_of_each_kind(here: Workspace, name: str, begin: bytes, capsys
     assert f"{name}: val/loss of 2 jobs" in capsys.readouterr().out
 
 
+def test_groups_have_a_line_each_with_their_number_of_jobs(here: Workspace, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    for number in range(8):
+        folder = tmp_path / "out" / f"r{number}"
+        folder.mkdir(parents=True)
+        config = {"lr": number % 2, "seed": number}
+        (folder / "metadata.json").write_text(json.dumps({"status": "completed", "config": config}))
+        rows = [{"iter": step, "val/loss": step + number} for step in range(5 + number)]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["plot", str(tmp_path / "out"), "--over", "seed", "-o", "groups.svg"]) == 0
+    text = (here / "groups.svg").read_text()
+    assert text.count("<!-- lr=0 (n=4) -->") == 1 == text.count("<!-- lr=1 (n=4) -->") and "FillBetween" in text
+    assert main(["plot", str(tmp_path / "out"), "--over", "width", "-o", "groups.svg"]) == 2
+
+
 @pytest.mark.parametrize(("words", "error"), [
     (["--metric", "val/los"], "did you mean 'val/loss'"), (["-o", "x.bmp"], "name one of .png"),
     (["-o", "missing/x.png"], "cannot be written"), (["missing"], "missing"),

@@ -82,7 +82,7 @@ def test_a_row_has_what_is_known(tmp_path):
     gpus = (Gpu("GPU-1", 1, memory_total=100, processes=(GpuProcess(9, 40), GpuProcess(1, 7)),
                 activity={"utilization": 30}), Gpu("GPU-2", 2))  # fmt: skip
     looker = SimpleNamespace(fileno=lambda: 3, take=lambda: Snapshot(gpus, taken_at=clock.now), begin=lambda: None)
-    watch = Resources(now=clock, look=looker, table=clock.table)
+    watch = Resources(now=clock, look=looker, table=clock.table, cpu=clock)
     watch(started(folder, 8))
     for _ in range(2):
         clock.now += 1
@@ -97,10 +97,10 @@ def test_a_row_has_what_is_known(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(("cost", "looks", "written"), [(0.0, 120, 75), (0.02, 15, 15)])
+@pytest.mark.parametrize(("cost", "looks", "written"), [(0.0, 120, 75), (0.02, 11, 11)])
 def test_the_time_between_looks_and_rows_follows_the_age_and_the_cost(tmp_path, cost, looks, written):
     clock, folder = Clock(cost), tmp_path / "a"
-    watch = Resources(now=clock, look=None, table=clock.table)
+    watch = Resources(now=clock, look=None, table=clock.table, cpu=clock)
     watch._look = None
     watch(started(folder, 8))
     while clock.now < 220:
@@ -121,7 +121,7 @@ def test_a_week_has_about_ten_thousand_rows(tmp_path):
 @pytest.mark.parametrize(("status", "seconds"), [("failed", 58), ("completed", 12)])
 def test_of_a_job_that_failed_the_last_minute_is_known_to_the_second(tmp_path, status, seconds):
     clock, folder = Clock(), tmp_path / "a"
-    watch = Resources(now=clock, look=None, table=clock.table)
+    watch = Resources(now=clock, look=None, table=clock.table, cpu=clock)
     watch._look = None
     event = started(folder, 8)
     watch(event)
@@ -138,7 +138,7 @@ def test_of_a_job_that_failed_the_last_minute_is_known_to_the_second(tmp_path, s
 
 def test_the_energy_of_processors_is_noted_where_it_can_be_read(tmp_path):
     clock = Clock()
-    watch = Resources(now=clock, look=None, table=clock.table)
+    watch = Resources(now=clock, look=None, table=clock.table, cpu=clock)
     watch._look, watch._meter = None, SimpleNamespace(joules=lambda: 12.34)
     watch(started(tmp_path / "a", 8))
     clock.now += 1
@@ -148,7 +148,7 @@ def test_the_energy_of_processors_is_noted_where_it_can_be_read(tmp_path):
 
 def test_nothing_is_looked_at_without_jobs_and_a_folder_that_is_gone_ends_nothing(tmp_path):
     clock, folder = Clock(), tmp_path / "a"
-    watch = Resources(now=clock, look=None, table=clock.table)
+    watch = Resources(now=clock, look=None, table=clock.table, cpu=clock)
     watch._look = None
     event = started(folder, 8)
     watch(event)

@@ -10,7 +10,7 @@ from runner.cli.notices import delivered
 from runner.cli.parser import add
 from runner.core.errors import UserError
 from runner.core.printing import say
-from runner.notify import settings
+from runner.notify import choices, settings
 from runner.notify.message import TEST, Event, compose
 
 HELP = "show the channels of notifications, or send a test to each"
@@ -23,6 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(given: Namespace) -> int:
     """Exit code 1 if a message could not be sent."""
+    choices.read()  # its errors first
     names = given.channels or settings.configured()
     if not names:
         cause = "no channel has settings; write them into"

@@ -5,19 +5,23 @@ from __future__ import annotations
 import importlib
 import io
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from runner.cli import result_folders
 from runner.cli.parser import add_base
 from runner.cli.saving import save
+from runner.core import redact
 from runner.core.errors import UserError, did_you_mean
 from runner.core.printing import say
 from runner.core.text import count, plain
-from runner.reports import best, series
+from runner.reports import bands, best, comparison, grouping, series
+from runner.reports.comparing.groups import differing
+from runner.reports.comparing.student import LEAST
 from runner.reports.job_record import rows_of
 from runner.reports.series import Series
+from runner.reports.table import Table
 
 HELP = "the curves of jobs as a PNG, SVG or PDF file (needs matplotlib)"
 PURPOSE = "Draw a metric of the jobs in these folders, one line for each job."
@@ -35,6 +39,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("folders", nargs="*", metavar="FOLDER", help="default: the latest batch")
     parser.add_argument("--metric", metavar="NAME", help="draw this metric, as in val/accuracy")
     parser.add_argument("-o", "--out", metavar="FILE", default="curves.png", help="PNG, SVG or PDF (curves.png)")
+    over = "one line for each group of jobs that differ in KEY alone, with the band that they take; with commas"
+    parser.add_argument("--over", metavar="KEY", help=over)
     parser.add_argument("--log", action="store_true", help="a logarithmic axis of values")
 
 
@@ -47,7 +53,12 @@ def main(given: Namespace) -> int:
     curves = {str(row["name"]): series.read(rows_of(Path(row["out_dir"]))) for row in found}
     metric = _metric(curves, given.metric)
     chosen = {name: known[metric] for name, known in curves.items() if metric in known}
-    content = _picture(figures, metric, chosen, path.suffix.lower()[1:], is_log=given.log)
+    kind = path.suffix.lower()[1:]
+    if given.over is None:
+        content = _picture(figures, metric, chosen, kind, is_log=given.log)
+    else:
+        groups = _groups(found, result_folders.over(found, given.over), chosen)
+        content = _picture_of_groups(figures, metric, groups, kind, is_log=given.log)
     try:
         save(path, content)
     except OSError as error:
@@ -83,7 +94,11 @@ def _picture(figures: Any, metric: str, curves: dict[str, Series], kind: str, *,
         stands_out = place < LEGEND
         style = {"color": f"C{place % 10}", "linestyle": "-" if place < 10 else "--"} if stands_out else {}
         _draw(axes, curves[name], plain(name) if stands_out else None, style or {"color": "0.75", "zorder": 1})
-    axes.set(xlabel="step", ylabel=plain(metric), title=f"{plain(metric)} of {count(len(curves), 'job')}")
+    return _written(figure, axes, metric, f"{plain(metric)} of {count(len(curves), 'job')}", kind, is_log=is_log)
+
+
+def _written(figure: Any, axes: Any, metric: str, title: str, kind: str, *, is_log: bool) -> bytes:
+    axes.set(xlabel="step", ylabel=plain(metric), title=title)
     if is_log:
         axes.set_yscale("log")
     axes.grid(visible=True, alpha=0.3)
@@ -91,6 +106,41 @@ def _picture(figures: Any, metric: str, curves: dict[str, Series], kind: str, *,
     written = io.BytesIO()
     figure.savefig(written, format=kind, dpi=150, metadata={"CreationDate": None} if kind == "pdf" else None)
     return written.getvalue()
+
+
+def _groups(found: Table, over: Sequence[str], curves: Mapping[str, Series]) -> dict[str, list[Series]]:
+    """The curves of jobs that differ in `over` alone, by the settings that tell the groups apart."""
+    settings = [key for key in grouping.settings_of(found) if key not in over]
+    shown = differing(found, settings)
+    made: dict[str, list[Series]] = {}
+    for members in grouping.split(found, settings):
+        known = [curves[name] for row in members if (name := str(row["name"])) in curves]
+        if known:
+            named = redact.mapping({key: members[0].get(key) for key in shown}, found.not_secret)
+            name = ", ".join(f"{key}={comparison.shown(value)}" for key, value in named.items()) or "all jobs"
+            made.setdefault(name, []).extend(known)
+    return made
+
+
+def _picture_of_groups(
+    figures: Any, metric: str, groups: Mapping[str, Sequence[Series]], kind: str, *, is_log: bool
+) -> bytes:
+    """A line for the mean of each group, dotted from where one of its jobs has ended; a band of three jobs or more."""
+    figure = figures.Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.add_subplot()
+    for number, (name, members) in enumerate(groups.items()):
+        found = bands.places(members)
+        fewer = bands.from_where_fewer(found)
+        color = {"color": f"C{number % 10}"}
+        label = plain(f"{name} (n={len(members)})")
+        _lines(axes, [(place.x, place.mean) for place in found[:fewer]], {**color, "label": label})
+        rest = found[fewer - 1 :] if 0 < fewer < len(found) else ()
+        _lines(axes, [(place.x, place.mean) for place in rest], {**color, "linestyle": ":"})
+        wide = [place for place in found if place.has_band]
+        low, high = [place.low for place in wide], [place.high for place in wide]
+        axes.fill_between([place.x for place in wide], low, high, alpha=0.15, linewidth=0, **color)
+    title = f"{plain(metric)}: mean of each group; band: lowest to highest of at least {LEAST} jobs"
+    return _written(figure, axes, metric, title, kind, is_log=is_log)
 
 
 def _end(found: Series, direction: str) -> float:
