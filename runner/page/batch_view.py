@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.core import redact
+from runner.core.causes import UNKNOWN
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
 from runner.core.state import FAILED, KILLED, LOST, RUNNING
@@ -24,6 +25,7 @@ from runner.planners import recorded
 from runner.reports import comparison
 from runner.reports.best import number
 from runner.reports.document.clean import Clean
+from runner.reports.document.failed import TITLES
 from runner.reports.status import BatchStatus, JobStatus
 from runner.supervisor import cause_rules
 
@@ -212,10 +214,19 @@ def _failure(job: Job, plan: Plan, status: JobStatus) -> dict[str, Any]:
     clean = Clean((*plan.options.not_secret, *job.not_secret))
     return {
         "cause": status.cause,
+        "title": _title(status),
         "cause_sure": status.cause_sure,
         "advice": rules.advice_on(status.cause, status.error or "") if status.cause else "",
         "last_lines": clean.lines(texts, LAST_LINES),
     }
+
+
+def _title(status: JobStatus) -> str:
+    """Why it failed in words, as the report says it; empty where nothing is known."""
+    if not status.cause or status.cause == UNKNOWN:
+        return ""
+    words = TITLES.get(status.cause, status.cause.replace("_", " "))
+    return words if status.cause_sure else f"perhaps {words}"
 
 
 def _about(status: BatchStatus, jobs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -5,8 +5,8 @@ const MOST = 60;
 export const link = (batch, job, tab) => make("a", { href: `#b=${encodeURIComponent(batch)}&j=${job.i}${tab ? `&tab=${tab}` : ""}`, text: job.name });
 export const orderButton = (what, batch, job) => button(label(what), () => order(what, batch, job ? [job] : []), { class: what === "kill" ? "danger" : null });
 export function failure(batch, job, readOnly) {
-  const cause = job.cause ? `${job.cause_sure ? "" : "perhaps "}${job.cause}` : job.status;
-  return make("article", { class: "card failed" }, make("h3", {}, sample(job.name), link(batch, job, "log")), make("p", {}, state(job.status), ` ${cause}${job.error ? `: ${job.error}` : ""}`),
+  return make("article", { class: "card failed" }, make("h3", {}, sample(job.name), link(batch, job, "log")), make("p", {}, state(job.status), job.title ? make("b", { text: ` ${job.title}` }) : ""),
+    job.error ? make("p", { class: "error", text: job.error }) : null,
     job.advice ? make("p", { class: "advice", text: job.advice }) : null,
     job.last_lines && job.last_lines.length ? make("details", {}, make("summary", { text: "Last lines" }), make("pre", { text: job.last_lines.join("\n") })) : null,
     readOnly ? null : make("div", { class: "bar" }, orderButton("rerun", batch, job)));
@@ -14,7 +14,7 @@ export function failure(batch, job, readOnly) {
 export function running(batch, job, readOnly) {
   const part = job.iter !== null && job.total ? Math.min(job.iter / job.total, 1) : null;
   const has = (value) => value !== null && value !== undefined;
-  const facts = [has(job.iter) ? `${job.iter}${job.total ? ` of ${job.total}` : ""}` : job.phase || "starting", job.speed ? `${number(job.speed)} it/s` : "", job.left ? `${duration(job.left)} left` : "", has(job.loss) ? `loss ${number(job.loss)}` : "", job.gpus.length ? `GPU ${job.gpus.join(",")}` : ""];
+  const facts = [has(job.iter) ? `${job.iter}${job.total ? ` of ${job.total}` : ""}` : job.phase || "starting", job.speed ? `${Number(job.speed.toPrecision(3))} it/s` : "", job.left ? `${duration(job.left)} left` : "", has(job.loss) ? `loss ${number(job.loss)}` : "", job.gpus.length ? `GPU ${job.gpus.join(",")}` : ""];
   const named = { "aria-label": `Progress of ${job.name}` };
   return make("article", { class: "card" }, make("h3", {}, sample(job.name), link(batch, job, "log")), make("progress", part === null ? named : { value: part, max: 1, ...named }),
     make("p", { text: facts.filter(Boolean).join(" · ") }), readOnly ? null : make("div", { class: "bar" }, orderButton("stop", batch, job), orderButton("kill", batch, job)));

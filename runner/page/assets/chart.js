@@ -1,5 +1,5 @@
 import { look } from "./dom.js";
-const DASHES = [[], [8, 4], [2, 3]], LEFT = 64, RIGHT = 14, TOP = 8, FONT = "12px system-ui, sans-serif";
+const DASHES = [[], [8, 4], [2, 3]], LEFT = 64, RIGHT = 26, TOP = 8, FONT = "12px system-ui, sans-serif";
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const width = (place) => Math.max(Math.floor(place.clientWidth) - 18, 240);
 // The columns of pixels that the curves have: the server keeps the lowest and the highest value of each.
@@ -13,8 +13,7 @@ function joined(pieces, gaps) {
   }
   return [xs, ys];
 }
-const lone = (u, at, show) => {
-  if (show) return null;
+const lone = (u, at) => {
   const ys = u.data[at], found = [];
   const beside = (from, by) => { for (let k = from + by; k >= 0 && k < ys.length; k += by) if (ys[k] !== undefined) return ys[k]; return null; };
   for (let k = 0; k < ys.length; k++) if (typeof ys[k] === "number" && beside(k, -1) === null && beside(k, 1) === null) found.push(k);
