@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from runner.core import program
 from runner.core.errors import UserError
 from runner.core.state import INTERRUPTED, LOST, RUNNING, SUCCESSES
 from runner.core.text import count, shown
-from runner.notify import ledger, settings
+from runner.notify import choices, ledger, settings
 from runner.notify.delivery import Outbox
 from runner.notify.message import DEAD, ENDED, FAILED, Event, Message, compose
 from runner.notify.settings import Named
@@ -42,7 +43,10 @@ def report(root: Path, status: BatchStatus, names: Sequence[str]) -> list[str]:
     events = [event for event in _events(root, status, run) if event.key not in before.reported]
     if not events:
         return []
-    message = compose(status.name, str(root), events)
+    chosen = choices.read()
+    message = compose(status.name, str(root), events, chosen.link)
+    if chosen.held(datetime.now().astimezone(), bad=message.urgent):
+        return [f"nothing is sent before {chosen.quiet_until} (quiet hours)"]
     lines, after = [], before
     for channel, (name, error) in zip(channels, delivered(channels, message), strict=True):
         after = after.with_notice(channel.name, message, error)

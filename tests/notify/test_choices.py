@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.cli import notices
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
 from runner.core.options import RunOptions
@@ -15,11 +16,13 @@ from runner.core.result import Result
 from runner.core.state import Finished, Outcome, Record
 from runner.engine.events import BatchEnded, BatchStarted, Event, JobEnded, JobProgressed, JobStarted
 from runner.engine.progress import Progress
-from runner.notify import choices, message, settings
+from runner.notify import choices, ledger, message, settings
 from runner.notify.choices import Choices
 from runner.observers.notify import Notify
 from runner.observers.registry import ObserverContext
 from runner.planners.files import KIND
+from runner.reports.status import BatchStatus
+from tests.notify.servers import receiver
 
 NIGHT = Choices(quiet=(22 * 60, 7 * 60 + 30))
 
@@ -41,6 +44,27 @@ def test_urgent_ones_do_not_wait_and_an_hour_at_noon_can_be_quiet() -> None:
     assert urgent.held(at("23:00"), bad=True) == 0 and urgent.held(at("23:00"), bad=False) == 8 * 3600
     noon = Choices(quiet=(12 * 60, 13 * 60))
     assert [noon.held(at(time), bad=False) for time in ("11:59", "12:15", "13:00")] == [0, 45 * 60, 0]
+
+
+@pytest.mark.parametrize("is_quiet", [True, False])
+def test_cron_sends_nothing_in_quiet_hours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_quiet: bool) -> None:
+    dead = message.Event(message.DEAD, "dead:now", "the runner was killed")
+    monkeypatch.setattr(notices, "_events", lambda *_: [dead])
+    monkeypatch.setattr(notices.choices, "read", lambda: Quiet(quiet=(0, 450), link="ask Anna", urgent=not is_quiet))
+    monkeypatch.setenv("OVERNIGHT_NOTIFY_FILE", "/none.toml")
+    with receiver() as server:
+        monkeypatch.setenv("OVERNIGHT_WEBHOOK_URL", server.url)
+        said = notices.report(tmp_path, BatchStatus("night", str(tmp_path), None, "dead", None, {}), ["webhook"])
+        assert (len(server.posted), len(ledger.read(tmp_path).reported)) == ((0, 0) if is_quiet else (1, 1))
+        assert is_quiet or server.posted[0]["text"].endswith("\nask Anna")
+    assert said == ["nothing is sent before 07:30 (quiet hours)"] if is_quiet else said[0].startswith("webhook: sent")
+
+
+class Quiet(Choices):
+    """At any time of the day."""
+
+    def held(self, now: datetime, *, bad: bool) -> float:
+        return 0.0 if self.urgent and bad else 60.0
 
 
 @pytest.fixture
