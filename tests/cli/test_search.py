@@ -202,3 +202,54 @@ def test_the_best_trials_run_again_with_other_seeds_and_both_numbers_are_told(se
     search.run("--exp", "s.yaml", "--resume", "--trials", 4, code=0)  # what was given beside the spec is kept
     names = [job["name"] for job in read(search.batch / "plan.json")["jobs"]]
     assert "trial_0003" in names and read(search.batch / "search.json")["seed"] == 3
+
+
+ARGPARSE = """\
+import argparse, json, math, pathlib
+parser = argparse.ArgumentParser()
+parser.add_argument('--lr', type=float, default=0.1)
+parser.add_argument('--n', type=int, default=2, choices=range(2, 13))
+parser.add_argument('--out_dir', required=True)
+given = parser.parse_args()
+line = json.dumps({'iter': 1, 'val_loss': (math.log10(given.lr) + 3) ** 2 + given.n})
+pathlib.Path(given.out_dir, 'metrics.jsonl').write_text(line + '\\n')
+"""
+NANOGPT = """\
+import json, math, pathlib
+lr = 0.1
+n = 2
+out_dir = 'out'
+exec(open('configurator.py').read())
+line = json.dumps({'iter': 1, 'val_loss': (math.log10(lr) + 3) ** 2 + n})
+pathlib.Path(out_dir, 'metrics.jsonl').write_text(line + '\\n')
+"""
+#: What nanoGPT's does, in short.
+CONFIGURATOR = """\
+import sys
+for word in sys.argv[1:]:
+    if not word.startswith('--'): exec(open(word).read())
+    else: globals()[word[2:].partition('=')[0]] = word.partition('=')[2]
+"""
+
+
+@pytest.mark.parametrize(("script", "base"), [(ARGPARSE, "lr: 0.1\n"), (NANOGPT, "lr = 0.1\n")])
+def test_a_search_of_a_script_checks_its_keys_and_values_and_each_trial_gets_its_own(
+    work: Workspace, script: str, base: str
+) -> None:
+    config = "base.yaml" if ":" in base else "base.py"
+    work.write(config, base)
+    work.write("train.py", script)
+    work.write("configurator.py", CONFIGURATOR)
+    about = {**SPEC, "base_config": config, "train_script": "train.py"}
+    wrong = {"lr": {"log": [1e-5, 0.1]}, "m": {"int": [1, 3]}, "metric": "val_loss"}
+    work.write("s.yaml", yaml.safe_dump({**about, "search": wrong}))
+    refused = work.run("--exp", "s.yaml", code=2).stderr
+    assert "'m'" in refused and "s.yaml:" in refused
+    work.write("s.yaml", yaml.safe_dump({**about, "search": {**SPEC["search"], "trials": 2}}))
+    work.run("--exp", "s.yaml", code=0)
+    found = read(work.batch / "search.json")["ordered"]
+    assert len(found) == 2
+    assert all(one["value"] == pytest.approx(loss(one["params"])) for one in found)
+    sweep = {key: value for key, value in about.items() if key != "search"}
+    work.write("s.yaml", yaml.safe_dump({**sweep, "sweep": {"m": [1, 2]}}))
+    assert "'m'" in work.run("--exp", "s.yaml", code=2).stderr

@@ -54,7 +54,7 @@ def test_every_spec_plans(project: Workspace, spec: str) -> None:
     done = line(project, f"python3 scripts/run_experiment.py --exp experiments/specs/{spec} --dry-run")
     assert done.returncode == 0, done.stderr
     count = {"lr_sweep_mnist_mlp.yaml": 10, "lambda_ace_sweep_greedy.yaml": 4, "sched_sim_mnist_mlp.yaml": 4}
-    assert done.stdout.startswith(f"{count[spec]} jobs") if spec in count else "jobs would run" in done.stdout
+    assert done.stdout.startswith(f"{count[spec]} jobs") if spec in count else "would run" in done.stdout
 
 
 def test_the_specs_of_the_document_are_there() -> None:
