@@ -16,6 +16,7 @@ from runner.disk import rungs_file
 from runner.disk.layout import SEARCH
 from runner.output.names import IGNORED, canonical
 from runner.planners.search import of, params_of, repeats
+from runner.reports.comparing.importance import importance
 from runner.search import space
 from runner.search.pruning import Event, Rungs
 from runner.search.space import NONE, Search
@@ -96,6 +97,14 @@ def search_of(plan: Plan, records: Sequence[Record]) -> dict[str, Any]:
     }
 
 
+def in_order(plan: Plan, records: Sequence[Record]) -> Sequence[Record]:
+    """The records of a search, the best trial first, then those of other jobs; those of another batch as they are."""
+    if of(plan) is None:
+        return records
+    places = {one["name"]: place for place, one in enumerate(search_of(plan, records)["ordered"])}
+    return sorted(records, key=lambda record: places.get(record.job.name, len(places)))
+
+
 def best_of(plan: Plan, records: Sequence[Record], number: int) -> list[dict[str, Any]]:
     """The best trials that completed."""
     found = search_of(plan, records)["ordered"]
@@ -166,7 +175,19 @@ def closing(found: Mapping[str, Any], records: Sequence[Record]) -> list[str]:
     took = duration(sum(one.state.seconds for one in records if isinstance(one.state, Finished)))
     first = f"Search: evaluated {found['evaluated']}{failed} in {took} of training"
     what = f"best is {best['name']} with {found['metric']} {_number(best['value'])} ({settings})."
-    return [f"{first}; {what}", *confirmed_lines(found), *rung_lines(found)]
+    return [f"{first}; {what}", *confirmed_lines(found), *_importance(found["ordered"]), *rung_lines(found)]
+
+
+def _importance(ordered: Sequence[Mapping[str, Any]]) -> list[str]:
+    """`settings that matter: lr explains 71 %`, by the trials that completed, as `compare` says it; [] if none does."""
+    done = [one for one in ordered if one["status"] == COMPLETED and one["value"] is not None]
+    keys = list(done[0]["params"]) if done else []
+    try:
+        found = importance([one["params"] for one in done], [one["value"] for one in done], keys)
+    except OverflowError:  # of values whose square is no number
+        return []
+    parts = [f"{', '.join(part.keys)} explains {100 * part.share:.0f} %" for part in found.parts if part.matters]
+    return [f"  settings that matter: {'; '.join(parts)}"] if parts else []
 
 
 def confirmed_lines(found: Mapping[str, Any]) -> list[str]:

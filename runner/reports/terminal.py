@@ -16,6 +16,7 @@ from runner.planners import environment
 from runner.processes import cpus
 from runner.reports import best, comparison, failures, gpu_memory
 from runner.reports.ending import BAD, GOOD, WARNED, best_jobs, ending
+from runner.reports.search import in_order
 from runner.reports.summary import counts, warned_number
 
 CAUSE_WIDTH = 400
@@ -122,6 +123,7 @@ def report(
         *_failed(plan, records),
         *failures.by_cause(plan, records),
     ]
+    records = in_order(plan, records)
     settings = comparison.varied([record.job for record in records])
     below += best_jobs(records, settings)
     below += gpu_memory.gain_lines(records)
