@@ -38,8 +38,9 @@ LARGEST = 1 << 16  # bytes of a message
 OPTIONS = frozenset(("-u", "-O", "-OO", "-B", "-s", "-E", "-P"))
 #: Variables that differ from job to job, and that are read when they are used, not with an import.
 VARIES = frozenset((
-    *OF_A_JOB, *visible.HIDDEN, visible.ORDER, *preallocation.NAMES, process_tree.MARK, process_tree.FOLDER,
+    *OF_A_JOB, *visible.HIDDEN, visible.ORDER, *preallocation.NAMES,
 ))  # fmt: skip
+OURS = "RUNNER_"  # begins the names of others: the mark of a job, its folder, the config of the library, a job of Hydra
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,9 @@ def kind_of(job: Job, added: Mapping[str, str]) -> Kind | str:
     python = interpreter(job)
     if python is None or not is_own(python):
         return "it runs in another Python than the runner"
-    env = {name: value for name, value in {**added, **job.env}.items() if name not in VARIES}
-    return Kind(words[:at], os.path.realpath(script.parent), str(job.cwd), frozenset(env.items()))
+    env = {name: value for name, value in {**added, **job.env}.items()
+           if name not in VARIES and not name.startswith(OURS)}  # fmt: skip
+    return Kind(words[:at], str(script.resolve().parent), str(job.cwd), frozenset(env.items()))
 
 
 class Imported(Forks):
@@ -154,6 +156,7 @@ class Warm:
 
     def importing(self, kind: Kind | str) -> bool:
         """True as long as jobs of this kind wait for imports, which are begun here."""
+        self.read()
         if isinstance(kind, str) or kind in self._cold:
             return False
         found = self._processes.get(kind)

@@ -28,12 +28,13 @@ class Given:
     only: tuple[str, ...] = ()
     workers: int = 1
     isolate: bool = False
+    warm: bool = False
     code: Literal["ignore", "warn", "rerun"] = "warn"
     adopt: str | None = None
 
     @property
     def isolated(self) -> bool:
-        return self.isolate or self.workers > 1
+        return self.isolate or self.warm or self.workers > 1
 
 
 class _Parser(Parser):
@@ -52,6 +53,7 @@ def parser(program: str) -> argparse.ArgumentParser:
     add("--only", nargs="+", action="extend", default=[], metavar="NAME", help="only these configs")
     add("--workers", type=_positive, default=1, metavar="N", help="N configs at once; more than one implies --isolate")
     add("--isolate", action="store_true", help="each config in a process of its own, with logs, under supervision")
+    add("--warm", action="store_true", help="import torch once, each process is a fork of that; implies --isolate")
     add(
         "--code",
         choices=("ignore", "warn", "rerun"),
@@ -71,7 +73,7 @@ def parse(words: Sequence[str], program: str) -> Given:
     """Raises UserError; --help prints itself and ends the program."""
     values: Mapping[str, Any] = vars(parser(program).parse_args(list(words)))
     given = Given(**{**values, "only": tuple(values["only"])})
-    if given.report and (given.rerun or given.isolate or given.workers > 1 or given.dry_run):
+    if given.report and (given.rerun or given.isolated or given.dry_run):
         raise _unusable("--report computes nothing; use it without --rerun, --dry-run, --isolate and --workers")
     if given.adopt is not None and (given.report or given.rerun or given.dry_run):
         raise _unusable("--adopt changes records of results; use it without --report, --rerun and --dry-run")

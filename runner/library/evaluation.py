@@ -157,7 +157,8 @@ def evaluate(
     keys = {call.job.name: call.key for call in calls}
     with held_batch(plan.root, None) as session:
         if given.isolated and len(kept) < len(plan.jobs):
-            inner: Executor = Local(RunOptions(max_workers=given.workers, on_nan=CONTINUE), Provenance(plan.jobs))
+            options = RunOptions(max_workers=given.workers, on_nan=CONTINUE, warm=given.warm)
+            inner: Executor = Local(options, Provenance(plan.jobs))
         else:
             inner = Inline(Work(function, calls), session.signals)
         executor = CachedExecutor(plan.root, inner, given.workers, keys, policy, console.print)

@@ -17,6 +17,7 @@ from runner.core.options import RunOptions
 from runner.executors.spawner import Fork, Spawner
 from runner.executors.warm import Imported, Kind, Warm, kind_of
 from runner.processes import process_id
+from tests import library_script
 from tests.conftest import Workspace, alive, kill, read, wait_until
 from tests.faults import carrying, ready, request
 
@@ -207,22 +208,20 @@ def test_other_commands_are_started_as_ever(folder: Path, words: tuple[str, ...]
 
 
 def test_jobs_with_the_same_environment_are_forks_of_one_process(folder: Path) -> None:
-    one = kind(folder, CUDA_VISIBLE_DEVICES="0", WANDB_NAME="a", RUNNER_JOB_ID="1", A="1")
-    assert one == kind(folder, CUDA_VISIBLE_DEVICES="1", WANDB_NAME="b", RUNNER_JOB_ID="2", A="1")
+    one = kind(folder, CUDA_VISIBLE_DEVICES="0", WANDB_NAME="a", RUNNER_ONE_CONFIG="1", A="1")
+    assert one == kind(folder, CUDA_VISIBLE_DEVICES="1", WANDB_NAME="b", RUNNER_ONE_CONFIG="2", A="1")
     assert one != kind(folder, A="2")
     assert kind(folder, sys.executable, "-u", "train.py") != kind(folder)
+    (folder / "elsewhere").mkdir()
+    (folder / "elsewhere" / "link.py").symlink_to(folder / "train.py")
+    assert kind(folder, sys.executable, "elsewhere/link.py") == kind(folder), "Python finds modules beside the file"
 
 
 def test_a_process_that_was_lost_is_replaced_once(folder: Path) -> None:
     warm = Warm(RunOptions(warm_imports=("math",)), Spawner())
     found = kind(folder)
-
-    def done() -> bool:
-        warm.read()
-        return not warm.importing(found)
-
     for lost in (1, 2):
-        wait_until(done, "the imports are done")
+        wait_until(lambda: not warm.importing(found), "the imports are done")
         (process,) = warm._processes.values()
         os.kill(process.pid, signal.SIGKILL)
         wait_until(lambda pid=process.pid: not alive(pid), "it is gone")
@@ -280,3 +279,13 @@ def test_a_batch_with_warm_jobs_may_lose_any_process(work: Workspace, victim: st
         (work / "go").touch()
         work.run("--resume", code=0)
         assert work.result("c")["start"] == "warm"
+
+
+def test_the_library_starts_its_processes_warm(work: Workspace) -> None:
+    work.write("torch.py", "from types import SimpleNamespace as S\n"
+               "cuda, default_generator = S(_is_in_bad_fork=lambda: False), S(seed=lambda: None)\n")  # fmt: skip
+    library_script.script(work, "return config.x")
+    library_script.run(work, "--warm")
+    assert library_script.computed(work) == ["a", "b"]
+    for name in "ab":
+        assert read(library_script.folder(work, name) / "experiment_result.json")["start"] == "warm"
