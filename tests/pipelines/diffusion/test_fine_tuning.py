@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
 from pydantic import ValidationError
 
+from configurator import from_command_line
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.text import open as opening
 from pipelines.diffusion.text import tokenization
 from pipelines.shared.errors import InputError
+from tests.conftest import PROJECT
 from tests.pipelines.diffusion.test_training import text, train_here
 
 __all__ = ["text"]  # a fixture
@@ -64,3 +67,16 @@ def test_what_does_not_fit_is_one_sentence(base, new_text, tmp_path):
         train_here(new_text, tmp_path / "out", init_from=str(tmp_path), **ELBO)
     with pytest.raises(ValidationError, match="neither scratch nor resume"):
         DiffusionSettings(init_from="nothing_there")
+
+
+def test_the_documented_command_is_understood(tmp_path, monkeypatch):
+    """That of docs/diffusion.md, in a folder that has what it names."""
+    page = (PROJECT / "docs" / "diffusion.md").read_text()
+    lines = [line for line in page.splitlines() if line.startswith("python train_run.py")]
+    line = next(line for line in lines if "--init_from=experiments" in line)
+    _, _, config, *options = shlex.split(line)
+    (tmp_path / "experiments" / "latest").mkdir(parents=True)
+    (tmp_path / "new.txt").write_text("a text " * 50)
+    monkeypatch.chdir(tmp_path)
+    _, settings = from_command_line([str(PROJECT / config), *options])
+    assert settings.base == Path("experiments/latest") and settings.out_dir == "tuned"

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from configurator import from_command_line
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.text import stream, tokenization
 from pipelines.diffusion.text.corpus import Corpus
@@ -181,3 +182,13 @@ def test_another_text_than_text8_is_refused(tmp_path, change):
     (tmp_path / "raw" / "text8").write_text(change((module.BEGINNING + " word" * 100)[:400]))
     with pytest.raises(InputError, match="is not text8"):
         module.prepare(folder=tmp_path, size=400)
+
+
+def test_the_documented_commands_of_text8_are_understood(tmp_path, monkeypatch):
+    """Those of docs/diffusion.md, in a folder that has the parts of text8."""
+    page = (PROJECT / "docs" / "diffusion.md").read_text()
+    lines = [line for line in page.splitlines() if line.startswith("python train_run.py config/recipes/text8.py")]
+    corpus(tmp_path / "data" / "text8" / "test")
+    monkeypatch.chdir(tmp_path)
+    first, second = (from_command_line([str(PROJECT / line.split()[2]), *line.split()[3:]])[1] for line in lines)
+    assert first.dataset == "text8" and second.dataset == "data/text8/test" and second.eval_only
