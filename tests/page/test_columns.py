@@ -1,0 +1,153 @@
+"""What is kept of metrics: read once, continued, read again when the file is another one; and the other new answers."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from runner.core.errors import UserError
+from runner.page import columns, curves, kept_token
+from runner.page.columns import Columns, Source
+from tests.page.pages import batch, client, source
+
+NIGHT = "/api/v1/batches/night"
+
+
+def written(path: Path, steps: range, value: float = 1.0, mode: str = "a") -> None:
+    with path.open(mode) as file:
+        for step in steps:
+            file.write(json.dumps({"iter": step, "loss": value, "acc": step / 10}) + "\n")
+
+
+def points(found: Columns, name: str = "loss") -> list[float]:
+    track = found.track(name)
+    assert track is not None
+    return list(track.xs)
+
+
+def test_columns_are_kept_and_continued(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    written(path, range(5))
+    of = Source.of(tmp_path, "step", ())
+    first = Columns(of)
+    assert first.advance() and points(first) == [0, 1, 2, 3, 4]
+    first.save()
+    written(path, range(5, 7))
+    written(path, range(3, 5), 2.0)  # after a resume
+    again = Columns.kept(of)
+    assert again is not None and again.names() == ["loss", "acc"]
+    assert again.advance() and points(again, "acc") == [0, 1, 2, 3, 4, 5, 6, 3, 4]
+    track = again.track("loss")
+    assert track is not None and track.starts == [0, 7] and first.advance() and points(first) == points(again)
+
+
+def test_a_line_that_is_being_written_waits(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    written(path, range(2))
+    with path.open("a") as file:
+        file.write('{"iter": 2, "lo')
+    found = Columns(Source.of(tmp_path, "step", ()))
+    assert found.advance() and points(found) == [0, 1]
+    with path.open("a") as file:
+        file.write('ss": 1}\n')
+    assert found.advance() and points(found) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("steps", [range(3), range(9)], ids=["shorter", "longer"])
+def test_another_file_is_not_taken_for_the_one_that_was_read(tmp_path: Path, steps: range) -> None:
+    path = tmp_path / "metrics.jsonl"
+    written(path, range(5))
+    of = Source.of(tmp_path, "step", ())
+    found = Columns(of)
+    found.advance()
+    found.save()
+    written(path, steps, 7.0, "w")
+    assert not found.advance() and Columns.kept(of) is None
+
+
+def test_what_is_kept_has_a_limit_and_may_be_broken(tmp_path: Path, _own_cache: Path) -> None:
+    folder = _own_cache / "overnight" / "page"
+    written(tmp_path / "metrics.jsonl", range(5))
+    of = Source.of(tmp_path, "step", ())
+    found = Columns(of)
+    found.advance()
+    found.save()
+    [kept] = folder.iterdir()
+    for content in (b"", b"{}\n", b"[1]\n", b"\xff\n", kept.read_bytes()[:-9]):
+        kept.write_bytes(content)
+        broken = Columns.kept(of)
+        assert broken is None or broken.track("acc") is None
+    columns.prune(0)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_tick_costs_what_is_new(tmp_path: Path) -> None:
+    root = batch(tmp_path)
+    browser, path = client(source(tmp_path)), root / "a/metrics.jsonl"
+    query = {"jobs": "0", "key": "val/loss"}
+    first = browser.get(f"{NIGHT}/curves", params=query)
+    n, sizes = first.json()["series"][0]["n"], []
+    for tick in range(100):
+        with path.open("a") as rows:
+            rows.write(json.dumps({"iter": 6000 + tick, "val/loss": 0.5}) + "\n")
+        answer = browser.get(f"{NIGHT}/curves", params={**query, "after": f"0:{n}"})
+        [one] = answer.json()["series"]
+        assert answer.json()["tail"] and one["kept"] == [[[6000 + tick], [0.5]]]
+        n = one["n"]
+        sizes.append(len(answer.content))
+    assert max(sizes) < 500 < len(first.content) / 20
+    assert "tail" not in browser.get(f"{NIGHT}/curves", params={**query, "after": "0:99999"}).json()
+    assert "tail" not in browser.get(f"{NIGHT}/curves", params={**query, "after": "0:x"}).json()
+
+
+def test_after_a_resume_all_of_a_curve_is_sent(tmp_path: Path) -> None:
+    written(tmp_path / "metrics.jsonl", range(5))
+    written(tmp_path / "metrics.jsonl", range(3, 4), 2.0)
+    found = Columns(Source.of(tmp_path, "step", ()))
+    found.advance()
+    track = found.track("loss")
+    assert track is not None
+    view = curves.View(100, (0.0, 9.0))
+    assert curves._tails([(0, "a", track)], {0: 5}, view) is None
+    tail = curves._tails([(0, "a", track)], {0: 6}, view)
+    assert tail is not None and tail["series"][0]["kept"] == []
+
+
+def test_gpus_comparison_and_files_have_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OVERNIGHT_GPU_LOCKS", str(tmp_path / "locks"))
+    batch(tmp_path)
+    browser = client(source(tmp_path))
+    assert set(browser.get("/api/v1/gpus").json()) == {"error", "driver", "gpus"}
+    assert browser.get(f"{NIGHT}/compare").json()["jobs"] == 2
+    assert browser.get(f"{NIGHT}/compare", params={"metric": "none"}).json()["error"] == "metric: there is no metric 'none'"
+    assert [one["name"] for one in browser.get(f"{NIGHT}/jobs/0/files").json()["files"]] == [
+        "combined.log",
+        "metrics.jsonl",
+    ]
+    found = browser.get(f"{NIGHT}/fan", params={"key": "val/loss"}).json()
+    assert found["jobs"] == 1 and found["parts"][0] == [1.0] * 5
+
+
+def test_a_kept_token_is_for_its_user_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    made = kept_token.token()
+    assert kept_token.token() == made and stat.S_IMODE(kept_token.path().stat().st_mode) == 0o600
+    kept_token.path().chmod(0o644)
+    with pytest.raises(UserError, match="only you can read"):
+        kept_token.token()
+    kept_token.path().unlink()
+    assert kept_token.token() != made
+
+
+def test_a_regular_expression_is_found_and_a_bad_one_is_ended(tmp_path: Path) -> None:
+    root = batch(tmp_path)
+    (root / "a/stdout.log").write_text("a" * 40 + "!\nstep 12\nSTEP 13\n")
+    browser, path = client(source(tmp_path)), f"{NIGHT}/jobs/0/log/stdout.log/search"
+    found = browser.get(path, params={"q": r"step \d3", "re": 1}).json()
+    assert (found["at"], found["line"]) == (50, 50)
+    assert browser.get(path, params={"q": "step [", "re": 1}).status_code == 404
+    slow = browser.get(path, params={"q": "(a+)+b", "re": 1})
+    assert slow.status_code == 404 and "takes more than" in slow.json()["error"]
