@@ -122,7 +122,8 @@ def test_gpus_comparison_and_files_have_an_answer(tmp_path: Path, monkeypatch: p
     browser = client(source(tmp_path))
     assert set(browser.get("/api/v1/gpus").json()) == {"error", "driver", "gpus"}
     assert browser.get(f"{NIGHT}/compare").json()["jobs"] == 2
-    assert browser.get(f"{NIGHT}/compare", params={"metric": "none"}).json()["error"] == "metric: there is no metric 'none'"
+    refused = browser.get(f"{NIGHT}/compare", params={"metric": "none"}).json()
+    assert refused["error"] == "metric: there is no metric 'none'"
     assert [one["name"] for one in browser.get(f"{NIGHT}/jobs/0/files").json()["files"]] == [
         "combined.log",
         "metrics.jsonl",
