@@ -163,6 +163,14 @@ def _pruned(search: Search, ended: Sequence[Record], rungs: Rungs) -> dict[str, 
     }
 
 
+def lines(plan: Plan, records: Sequence[Record]) -> list[str]:
+    """What a search found, for a report; nothing for another batch."""
+    if of(plan) is None:
+        return []
+    first, *more = closing(search_of(plan, records), records)
+    return [first, f"In detail: {'; '.join(line.strip() for line in more)}."] if more else [first]
+
+
 def closing(found: Mapping[str, Any], records: Sequence[Record]) -> list[str]:
     """What a search found: a sentence, and a line for each rung where trials stopped."""
     best = found["best"]

@@ -100,6 +100,8 @@ def test_asha_stops_trials_which_count_as_successes_and_are_told_apart_everywher
     shown = search.run("status", code=0).stdout
     assert "done; 2 completed, 3 pruned" in shown
     assert "pruned" in search.run("table", code=0).stdout
+    search.run("report", "-o", "r.html", code=0)
+    assert "rung at 10: 5 trials, 3 stopped there" in (search / "r.html").read_text()
     search.run("--resume", code=0)  # nothing is left to do
     assert statuses(search)["1"] == "pruned" and len(decisions(search)) == 7
 

@@ -14,7 +14,7 @@ from runner.core.state import COMPLETED, LOST, PENDING, RUNNING, Finished, Recor
 from runner.core.text import count, duration, listed, size
 from runner.disk import labels, layout, lock, results
 from runner.disk.reading import read_json
-from runner.reports import best, comparison, resources
+from runner.reports import best, comparison, resources, search
 from runner.reports.columns import Column
 from runner.reports.comparing.compare import Unknown, compare
 from runner.reports.document import attached, compared
@@ -53,7 +53,7 @@ def gather(plan: Plan, *, anonymous: bool = False) -> Content:
         failures=failed,
         more_failures=more,
         warnings=_warnings(records, clean),
-        best=tuple(clean(line) for line in best_jobs(records, settings)),
+        best=tuple(clean(line) for line in (*best_jobs(records, settings), *search.lines(plan, records))),
         table=_table(records, states, settings, ranking, clean),
         charts=charts(records, clean),
         same=_same(plan, clean),
