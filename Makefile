@@ -34,7 +34,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python run_experiments.py --configs "config/quickstart/*.py" --report
 
 test: $(VENV)/.installed-dev
-	$(PYTEST) -m "not slow and not browser"
+	$(PYTEST) -m "not slow and not browser and not slurm"
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

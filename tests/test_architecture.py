@@ -14,8 +14,8 @@ from tests.conftest import PROJECT
 
 #: Bottom up. A package imports only from those before it; a folder that is not named here fails a test.
 PACKAGES = (
-    "core", "processes", "gpus", "configs", "disk", "output", "supervisor", "search", "planners", "reports", "notify",
-    "engine", "executors", "observers", "page", "cli", "library",
+    "core", "processes", "gpus", "configs", "disk", "output", "supervisor", "slurm", "search", "planners", "reports",
+    "notify", "engine", "executors", "observers", "page", "cli", "library",
 )  # fmt: skip
 RUNNER = PROJECT / "runner"
 MODULES = sorted(path for path in RUNNER.rglob("*.py") if path.parent != RUNNER)

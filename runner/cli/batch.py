@@ -12,6 +12,7 @@ from pathlib import Path
 from runner.cli import (
     added,
     batch_folders,
+    clusters,
     dry_runs,
     oom_retry,
     other_settings,
@@ -206,6 +207,8 @@ def _planned(arguments: Arguments, before: Plan | None = None) -> Plan:
 
 def with_gpus(plan: Plan, given: Namespace) -> Plan:
     """The plan with its GPUs, or a note on those that it leaves alone. Raises UserError."""
+    if not clusters.is_local(plan):
+        return plan
     if not plan.options.gpus and not any(str(job.config.get("device", "")).startswith("cuda") for job in plan.jobs):
         return plan
     from runner.cli import gpu_choice  # its imports cost what only such batches need
@@ -249,11 +252,15 @@ def _run_attached(
 
     `further`: a search starts more trials than the selected ones.
     """
-    if errors := preflight.plugins(plan.options):  # of a resumed batch; nothing was written yet
+    errors = preflight.plugins(plan.options)  # of a resumed batch; nothing was written yet
+    if errors := errors or clusters.problems(plan, selection.run):
         raise UserError(*errors)
     adjustments = oom_retry.adjustments(plan)  # from results that are archived next
     selection = session.begin(plan, selection)
     assert session.lock is not None
+    if given.detach and not clusters.is_local(plan) and "search" not in plan.origin:
+        cluster = EXECUTORS.get(plan.options.executor)(plan.options, Provenance(selection.run))
+        return clusters.submit_and_leave(plan, selection, cluster), False
     if given.detach and (left := detach(plan, session.lock)) is not None:
         return left, False
     executor = EXECUTORS.get(plan.options.executor)(plan.options, Provenance(selection.run))
@@ -283,4 +290,8 @@ def _show(plan: Plan, given: Namespace) -> int:
     """Print what would be run."""
     completed = [] if given.rerun else [job.name for job in plan.jobs if results.finished(job) is not None]
     print_plan(plan, completed, as_json=given.json)
+    if errors := clusters.problems(plan, plan.jobs):
+        raise UserError(*errors)
+    if not given.json:
+        clusters.show(plan)
     return 0

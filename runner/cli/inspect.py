@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from runner.cli import clusters
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
 from runner.core.result import Result
@@ -52,6 +53,16 @@ def of_plan(root: Path, plan: Plan, look: Callable[[Job], JobStatus] | None = No
     return BatchStatus(
         plan.root.name, str(plan.root), plan.created_at, state, held, jobs, note=own.note, tags=own.tags
     )  # fmt: skip
+
+
+def with_scheduler(root: Path, found: BatchStatus) -> BatchStatus:
+    """The batch, with what the scheduler of its cluster says of jobs that wait or run, where it has one."""
+    said = clusters.notes(recorded.plan(root, contents=False))
+    still = {name: note for name, note in said.items() if name in found.jobs and not found.jobs[name].ended}
+    if not still:
+        return found
+    jobs = {name: replace(one, note=still.get(name, one.note)) for name, one in found.jobs.items()}
+    return replace(found, jobs=jobs)
 
 
 def state_of(root: Path, held: dict[str, Any] | None, statuses: Sequence[str]) -> tuple[str, dict[str, Any] | None]:

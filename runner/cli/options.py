@@ -23,6 +23,7 @@ from runner.cli.option_types import (
     wait,
 )
 from runner.cli.parser import BASE_OUT_DIR, Formatter, Parser, add
+from runner.cli.slurm_options import ABOUT, add_slurm
 from runner.configs.registry import documented_settings
 from runner.core import program
 from runner.core.options import GPU_IDS, LOG_TIMESTAMPS, ON_NAN, OOM_KEYS, RunOptions
@@ -47,22 +48,22 @@ BATCH_COMMANDS = {
     "run": (
         "CONFIG... [--device cuda] [--KEY VALUE ...] [options]",
         "Run training jobs, one config after another.",
-        ("inputs", "config overrides", "execution", "GPUs", "output"),
+        ("inputs", "config overrides", "execution", "GPUs", "Slurm", "output"),
     ),
     "sweep": (
         "SPEC [--resume [DIR]] [--limit N] [options]",
         "Run a sweep: a job for each combination of the settings in a spec.",
-        ("inputs", "config overrides", "execution", "GPUs", "output", "resume", "sweeps"),
+        ("inputs", "config overrides", "execution", "GPUs", "Slurm", "output", "resume", "sweeps"),
     ),
     "tree": (
         "DIR [--output-root outputs] [--subdir NAME] [options]",
         "Run the configs in the subdirectories of a folder, each subdirectory by its own program.",
-        ("inputs", "config overrides", "execution", "GPUs", "output", "trees"),
+        ("inputs", "config overrides", "execution", "GPUs", "Slurm", "output", "trees"),
     ),
     "resume": (
         "[BATCH] [--only STATUS] [--extend KEY=VALUE] [options]",
         "Continue a batch: what completed stays, the rest is run, from its checkpoints where there are some.",
-        ("execution", "GPUs", "output", "resume"),
+        ("execution", "GPUs", "Slurm", "output", "resume"),
     ),
 }
 OTHER_COMMANDS = """\
@@ -158,6 +159,7 @@ def add_options(top: argparse.ArgumentParser) -> None:
     add(overrides, "KEY", metavar="VALUE", help="any key of the configs, as --key=value or --key value")
     _add_execution(top.add_argument_group("execution"))
     _add_gpus(top.add_argument_group("GPUs", "docs/gpus.md explains which GPU counts as free."))
+    add_slurm(top.add_argument_group("Slurm", ABOUT))
     _add_output(top.add_argument_group("output"))
     _add_resume(top.add_argument_group("resume", f"A batch keeps its options; {_taken_back()} take them back."))
     sweeps = top.add_argument_group("sweeps", "The last four are for mode simulation.")
@@ -217,7 +219,7 @@ def _add_execution(group: argparse._ArgumentGroup) -> None:
     add(group, "warm", action="store_true", default=None, help=warm)
     modules = "what is imported so, with commas (default: torch)"
     add(group, "warm_imports", action="add", type=collected(module_names), metavar="MODULES", help=modules)
-    add(group, "executor", metavar="NAME", help="where jobs run: local, or the name of a plugin's executor")
+    add(group, "executor", metavar="NAME", help="where jobs run: local, slurm, or the name of a plugin's")
     for name in TAKEN_BACK:
         spellings = dict.fromkeys([f"--no-{name.replace('_', '-')}", f"--no_{name}"])
         group.add_argument(*spellings, action="store_const", const=Default, dest=name, help=argparse.SUPPRESS)

@@ -54,7 +54,8 @@ def plan(arguments: Arguments, before: Plan | None = None) -> Plan:
     except UserError as error:
         errors += error.problems
     errors += preflight.plugins(run_options(arguments.given))
-    devices = _devices(arguments, found, errors)
+    local = (run_options(arguments.given).executor if before is None else before.options.executor) == "local"
+    devices = _devices(arguments, found, errors) if local else {}  # else they are those of other machines
     if recognized is not None and recognized.needs_device:
         errors += preflight.devices(devices, os.environ)
     elif found is not None:

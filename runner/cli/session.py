@@ -6,7 +6,7 @@ import operator
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.cli.request_folder import RequestFolder
@@ -22,6 +22,7 @@ from runner.engine import loop
 from runner.engine.adjustments import Adjustments
 from runner.engine.events import BatchEnded, Event
 from runner.engine.protocols import Executor, JobSource, Observer
+from runner.executors.registry import adopts_elsewhere
 from runner.executors.under_lock import UnderLock
 from runner.planners import recorded
 from runner.planners.select import Selection, What, select
@@ -117,6 +118,8 @@ class BatchSession:
 
     def select(self, plan: Plan, what: What) -> Selection:
         """Which jobs are run."""
+        if adopts_elsewhere(plan.options):
+            what = replace(what, elsewhere=True)
         return select(plan, self.records(plan), what)
 
     def begin(self, plan: Plan, selection: Selection) -> Selection:

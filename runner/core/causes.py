@@ -22,12 +22,17 @@ COMMAND_LINE = "command_line"  # the program refused its arguments
 CODE = "code"  # another exception
 UNKNOWN = "unknown"
 
+#: Ends that Slurm caused; nothing in the output shows them.
+PREEMPTED = "preempted"  # Slurm took the node for another job
+TIME_LIMIT = "time_limit"  # the time limit of Slurm's job was over
+NO_PROGRESS = "no_progress"  # it was cut short again and again, and was no further each time
+
 #: In the order in which they are shown.
 CAUSES = (
     GPU_OOM, GPU_OOM_FOREIGN, HOST_OOM, SHM, DIVERGED, IMPORT, DEVICE, DISK, CONFIG, COMMAND_LINE, CODE, UNKNOWN,
 )  # fmt: skip
 #: Those that the same job meets again, whatever happens meanwhile.
-NEVER_RETRIED = frozenset({DIVERGED, IMPORT, CONFIG, COMMAND_LINE})
+NEVER_RETRIED = frozenset({DIVERGED, IMPORT, CONFIG, COMMAND_LINE, NO_PROGRESS})
 
 
 def shown(record: Mapping[str, object]) -> str:

@@ -15,8 +15,14 @@ OOM_KEYS = ("batch_size", "gradient_accumulation_steps")
 STOP, CONTINUE = ON_NAN = ("stop", "continue")
 LOG_TIMESTAMPS = ("all", "combined", "none")
 GPU_IDS = ("uuid", "index")
+#: What is asked of Slurm for a job, by the names of Slurm's own options.
+OF_SLURM = (
+    "slurm_partition", "slurm_time", "slurm_gres", "slurm_gpus_per_node", "slurm_cpus_per_task", "slurm_mem",
+    "slurm_account", "slurm_qos", "slurm_constraint", "slurm_exclude", "slurm_nodes", "slurm_ntasks_per_node",
+)  # fmt: skip
+SNAPSHOT = ("on", "off")
 #: Options of the runner that a config may have as keys of its own. They are no settings of its script.
-OF_A_JOB = ("gpus_per_job",)
+OF_A_JOB = ("gpus_per_job", *OF_SLURM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,26 @@ class RunOptions:
     gpu_ignore_pid: tuple[int, ...] = ()
     gpu_ids: str = "uuid"  # how a job is told its GPUs
     gpu_backfill: int = 10  # jobs that may overtake one that waits for more GPUs
+    slurm_partition: str = ""
+    slurm_time: str = ""  # as Slurm writes it
+    slurm_gres: str = ""
+    slurm_gpus_per_node: str = ""
+    slurm_cpus_per_task: int = 0  # 0: what the cluster gives
+    slurm_mem: str = ""
+    slurm_account: str = ""
+    slurm_qos: str = ""
+    slurm_constraint: str = ""
+    slurm_exclude: str = ""  # nodes
+    slurm_nodes: int = 0
+    slurm_ntasks_per_node: int = 0
+    slurm_array_parallelism: int = 0  # tasks of an array that run at once; 0: no limit
+    slurm_setup: tuple[str, ...] = ()  # lines of the script before the job
+    slurm_extra: tuple[str, ...] = ()  # more options of sbatch
+    slurm_export: tuple[str, ...] = ()  # names of variables that the jobs get
+    slurm_max_submit: int = 1000  # jobs that wait or run at once
+    slurm_max_requeues: int = 20
+    slurm_pilots: int = 0  # allocations that run the jobs one after another; 0: each job has one of its own
+    slurm_snapshot: str = "on"  # jobs run the code as it was when they were submitted
     observers: tuple[str, ...] = ()  # beside the ones that every batch has
     notify: tuple[str, ...] = ()  # names of channels that get messages; their settings are kept nowhere
     report: bool = False  # write report.html at the end
@@ -100,6 +126,8 @@ class RunOptions:
             raise entries.odd("gpu_ids", "one of " + ", ".join(GPU_IDS))
         if len(given.get("oom_keys", OOM_KEYS)) != 2:
             raise entries.odd("oom_keys", "a list of two words")
+        if given.get("slurm_snapshot", "on") not in SNAPSHOT:
+            raise entries.odd("slurm_snapshot", "one of " + ", ".join(SNAPSHOT))
         if given.get("on_nan", STOP) not in ON_NAN:
             raise entries.odd("on_nan", "one of " + ", ".join(ON_NAN))
         if not RETRY_CAUSES.keys() >= set(given.get("retry_on", ())):
@@ -121,7 +149,8 @@ NAMES = tuple(field.name for field in fields(RunOptions))
 _LEAST = {"timeout": 0, "stall_timeout": 0, "max_failures": 1, "max_same_failures": 0, "retries": 0, "retry_delay": 0,
           "nan_patience": 1, "config_timeout": 0, "max_workers": 1, "gpus_per_job": 0, "jobs_per_gpu": 0, "gpu_wait": 0,
           "gpu_free_mb": 0, "gpu_settle": 0, "gpu_backfill": 0, "max_log_mb": 1, "gpu_memory": 0,
-          "gpu_pack_window": 0, "oom_retry": 0}  # fmt: skip
+          "gpu_pack_window": 0, "oom_retry": 0, "slurm_cpus_per_task": 0, "slurm_nodes": 0, "slurm_ntasks_per_node": 0,
+          "slurm_array_parallelism": 0, "slurm_max_submit": 1, "slurm_max_requeues": 0, "slurm_pilots": 0}  # fmt: skip
 _NUMBERS = ("grace", "gpu_ignore_pid")  # lists of numbers; the others hold words
 
 

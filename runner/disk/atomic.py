@@ -51,6 +51,31 @@ def _write_in(folder: int, name: str, content: bytes, *, durable: bool) -> None:
         raise
 
 
+def create(path: str | os.PathLike[str], content: bytes) -> bool:
+    """Make a file that did not exist, complete from its first moment; False if there is one. Raises OSError.
+
+    By link(2), which one process alone can win, also over NFS: there its answer may be lost, so the links are counted.
+    """
+    place = Place.of(path)
+    with place.parent.opened() as folder:
+        temporary = f".{place.name[:200]}.{os.uname().nodename}.{os.getpid()}.tmp"
+        descriptor = _new_file(folder, temporary)
+        try:
+            write_all(descriptor, content)
+            try:
+                os.link(temporary, place.name, src_dir_fd=folder, dst_dir_fd=folder)
+            except OSError:
+                if os.fstat(descriptor).st_nlink == 2:
+                    return True
+                if os.access(place.name, os.F_OK, dir_fd=folder):
+                    return False
+                raise
+            return True
+        finally:
+            os.close(descriptor)
+            os.unlink(temporary, dir_fd=folder)
+
+
 def write_files(folder: str | os.PathLike[str], contents: Mapping[str, bytes]) -> None:
     """Replace several files of one folder, durably and in this order, with one sync of the folder. Raises OSError.
 

@@ -33,6 +33,7 @@ REQUESTS = "requests"  # in a batch's folder: requests to its runner
 DONE, WAITING = "done.json", "waiting.json"  # in that one: what was done by request; for what jobs wait
 LABELS = "labels.json"  # in a batch's folder: the note and the tags that its user gave to it
 NOTICES = "notices.json"  # in a batch's folder: what its notifications reported
+SLURM = "slurm"  # in a batch's folder: what was submitted to Slurm, and which of its jobs runs which of ours
 REPORT = "report.html"  # in a batch's folder: the report on it
 SEARCH, BEST = "search.json", "best"  # in the folder of a search: view over its trials; a link to the best one
 RUNGS = "rungs.jsonl"  # in the folder of a search: which trials were pruned or promoted, and from what
@@ -112,7 +113,7 @@ class BatchPaths:
     __slots__ = ("folder",)
 
     #: A job must not have one of these names: its folder would be where the file belongs.
-    RESERVED = frozenset({MASTER_LOG, PLAN, SUMMARY, RUNNER_LOG, REQUESTS, END, LABELS, NOTICES, REPORT})
+    RESERVED = frozenset({MASTER_LOG, PLAN, SUMMARY, RUNNER_LOG, REQUESTS, END, LABELS, NOTICES, REPORT, SLURM})
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = os.fspath(folder)
@@ -144,6 +145,10 @@ class BatchPaths:
     @property
     def end(self) -> str:
         return os.path.join(self.folder, END)
+
+    def slurm_log(self, slurm_id: str) -> str:
+        """What a task of Slurm's printed before and after its job."""
+        return os.path.join(self.folder, SLURM, f"{slurm_id}.log")
 
     @property
     def lock(self) -> str:

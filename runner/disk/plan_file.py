@@ -79,11 +79,12 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "options": plan.options.to_json(),
         "origin": dict(plan.origin),
         "notices": [redact.text(notice, plan.options.not_secret) for notice in plan.notices],
-        "jobs": [_job_to_json(job) for job in plan.jobs],
+        "jobs": [job_to_json(job) for job in plan.jobs],
     }
 
 
-def _job_to_json(job: Job) -> dict[str, Any]:
+def job_to_json(job: Job) -> dict[str, Any]:
+    """The entry of a job, without its secrets."""
     shown = job.not_secret
     return {
         "name": job.name,
@@ -184,6 +185,12 @@ def _origin(record: dict[str, Any]) -> dict[str, Any]:
         other.text("name")
         other.path("config_path")
     return record
+
+
+def job_alone(record: dict[str, Any], root: Path, options: RunOptions) -> Job:
+    """The job of an entry that is read without its plan; its `files` are not in it. Raises ValueError."""
+    entry = Fields(record)
+    return _job_from_json(root, entry, options).with_fingerprint(entry.text("fingerprint"))
 
 
 def _job_from_json(root: Path, entry: Fields, options: RunOptions) -> Job:

@@ -43,6 +43,7 @@ from runner.engine.requested import Requested
 
 TICK = 0.25  # seconds between two looks at what the running jobs have written
 LOOKAHEAD = 100  # jobs of a plan that may overtake one that waits for more than they need
+MOST_NAMED = 20  # jobs that run already and are named one by one
 START_PAUSE = 1.0  # seconds until the next start, after one for which the system had no room
 
 
@@ -107,6 +108,9 @@ class _Batch:
         self._stopped: str | None = None  # why no further job is started
         self._waited = False  # because a job had waited for as long as it may
         self._adjustments = adjustments
+        self._tick = getattr(executor, "tick", TICK)
+        self._look = getattr(executor, "look", TICK)
+        self._leaves = frozenset(getattr(executor, "leaves", ()))  # signals after which jobs run on without us
         self._alone: set[str] = set()  # names of jobs that run while no other does
         self._because_of_others: dict[str, int] = {}  # name -> failures that another process caused
         self._tries: dict[str, int] = {}
@@ -135,7 +139,7 @@ class _Batch:
         self._obey(signals)  # one that came while all this was prepared: nothing is started then
         self._start_ready()
         while self._running or not (self._stopped or self._queue.empty):
-            self._executor.wait(TICK, signals.fileno())
+            self._executor.wait(self._tick, signals.fileno())
             signals.drain()
             self._obey(signals)
             self._carry_out(requests)
@@ -151,12 +155,17 @@ class _Batch:
             self._send(Notice(f"No further job is started: {reason}.{waiting}"))
 
     def _adopt_running(self) -> None:
+        found: list[Handle] = []
         for job in self._plan.jobs:
             if job.name not in self._kept and (handle := self._executor.adopt(job)) is not None:
                 self._queue.skip(job.name)
                 self._running[handle] = Follower(job)
-                pid = f", pid {handle.pid}" if handle.pid else ""
-                self._send(Notice(f"{job.name} runs already{pid}; waiting for it."))
+                found.append(handle)
+        for handle in found if len(found) <= MOST_NAMED else ():
+            pid = f", pid {handle.pid}" if handle.pid else ""
+            self._send(Notice(f"{handle.job.name} runs already{pid}; waiting for it."))
+        if len(found) > MOST_NAMED:
+            self._send(Notice(f"{len(found)} jobs run already; waiting for them."))
 
     def _start_ready(self) -> None:
         waiting: list[Job] = []
@@ -207,7 +216,8 @@ class _Batch:
 
     def _start_later(self, job: Job, reason: str) -> None:
         """A job that could not be started for want of room is the next one again; that was no try."""
-        self._tries[job.name] -= 1
+        if job.name in self._tries:
+            self._tries[job.name] -= 1
         self._queue.put_back(job)
         self._announce_wait(job, reason)
         self._next_start = self._clock() + START_PAUSE
@@ -229,6 +239,9 @@ class _Batch:
 
     def _obey(self, signals: StopRequests) -> None:
         """Stop what is running: gently at the first signal, at once at the second."""
+        if self._running and signals.received and signals.received[0] in self._leaves and not self._signals_obeyed:
+            self._leave(len(signals.received))
+            return
         if signals.drain_requested:
             self.stop_starting("only the running jobs were to be finished")
         for number in range(self._signals_obeyed, len(signals.received)):
@@ -245,6 +258,13 @@ class _Batch:
                 self._send(Notice(f"Killing {names} and every process below."))
         self._signals_obeyed = len(signals.received)
 
+    def _leave(self, received: int) -> None:
+        """End without the jobs that run, as they do not need us."""
+        self._stopped = "interrupted"
+        self._signals_obeyed = received
+        self._send(Notice(f"{count(len(self._running), 'job')} continue without this process; --resume watches them."))
+        self._running.clear()
+
     def _carry_out(self, requests: Requests | None) -> None:
         if requests is not None:
             for incoming in requests.take():
@@ -259,22 +279,25 @@ class _Batch:
                 del self._running[handle]
                 self._follow(handle.job, follower)
                 record = handle.record()
-                if isinstance(record, Wait):
+                if isinstance(record, Wait) and handle.job.name in self._requested.stopped:
+                    self._requested.never_started(handle.job.name)
+                elif isinstance(record, Wait):
                     self._start_later(self.records[handle.job.name].job, record.reason)
                 else:
                     self._end(record)
-            elif look:
+            elif look and handle.pid is not None:
                 self._follow(handle.job, follower)
                 self._prune(handle)
         if look:
-            self._next_look = self._clock() + TICK
+            self._next_look = self._clock() + self._look
             self._send(Tick())
 
     def _announce_start(self, handle: Handle) -> None:
         if handle.pid is not None and handle not in self._announced:
             self._announced.add(handle)
             self._reasons.pop(handle.job.name, None)
-            state = Running(handle.started_at or "", handle.pid, handle.attempt.argv, gpus=handle.attempt.gpus)
+            host = getattr(handle, "host", None)
+            state = Running(handle.started_at or "", handle.pid, handle.attempt.argv, host, handle.attempt.gpus)
             record = Record(self.records[handle.job.name].job, state, handle.attempt.number)
             self.records[handle.job.name] = record
             self._send(JobStarted(record))

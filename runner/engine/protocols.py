@@ -68,7 +68,12 @@ class Handle(Protocol):
 
 
 class Executor(Protocol):
-    """Where jobs run. It alone writes what belongs to them; a job's failure is a record, never an exception."""
+    """Where jobs run. It alone writes what belongs to them; a job's failure is a record, never an exception.
+
+    It may have attributes beside the methods. `tick` and `look` are the seconds between two calls of `wait`, and
+    between two looks at what running jobs wrote, where a quarter of a second is too often. `leaves` are signals after
+    which the engine ends and the jobs continue.
+    """
 
     def offer(self, job: Job) -> Lease | Wait:
         """Room for this job, or why there is none now. It is asked for the next job; for others only after a Wait that

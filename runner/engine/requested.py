@@ -102,6 +102,13 @@ class Requested:
         self._send(Notice(f"By request: {name} {done}; the batch continues."))
         return f"{name}: {done}; the batch continues"
 
+    def never_started(self, name: str) -> None:
+        """A job that was stopped had not started: it is as if it had been skipped."""
+        self.stopped.discard(name)
+        self._queue.withdraw(name)
+        self._skipped.add(name)
+        self._send(JobSkipped(self._records[name].job, SKIPPED))
+
     def _call_off(self, name: str) -> str:
         """Let a job that waits for a retry not be tried again."""
         self._queue.withdraw(name)

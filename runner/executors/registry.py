@@ -21,5 +21,10 @@ class ExecutorFactory(Protocol):
 
 
 EXECUTORS: Registry[ExecutorFactory] = Registry(
-    "runner.executors", "executor", {"local": "runner.executors.local:Local"}
+    "runner.executors", "executor", {"local": "runner.executors.local:Local", "slurm": "runner.executors.slurm:Slurm"}
 )
+
+
+def adopts_elsewhere(options: RunOptions) -> bool:
+    """Whether the executor of a batch finds jobs that run on other hosts again. Raises UserError for an unknown one."""
+    return options.executor != "local" and getattr(EXECUTORS.get(options.executor), "ELSEWHERE", False)

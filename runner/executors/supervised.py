@@ -111,7 +111,8 @@ class Supervised:
         identity = process_id.of_child(self._process.pid)
         self._write_pid_record(identity, known)
         guard.watch(identity, mark, job.out_dir)
-        self._process.send(self._request(known).to_line())
+        warm = self._process.about.get("start") == "warm"
+        self._process.send(request_of(self.attempt, options, known, warm=warm).to_line())
 
     def _write_pid_record(self, supervisor: list[str], known: Result) -> None:
         """Record the supervisor in the job's folder before it gets its request.
@@ -129,34 +130,6 @@ class Supervised:
             pid_namespace=process_id.namespace(),
         )
         supervisor_file.write(Place.of_job(self.job), record)
-
-    def _request(self, known: Result) -> Request:
-        return Request(
-            argv=self.attempt.argv,
-            env=self.attempt.env,
-            cwd=str(self.job.cwd),
-            out_dir=str(self.job.out_dir),
-            root=str(Place.of_job(self.job).root),
-            timeout=self._options.timeout,
-            stall_timeout=self._options.stall_timeout,
-            keep_running=self._options.keep_running,
-            grace=self._options.grace,
-            log_timestamps=self._options.log_timestamps,
-            max_log_mb=self._options.max_log_mb,
-            formats=FORMATS.targets(),
-            path=[path for path in sys.path if path] if FORMATS.beyond() else [],
-            metric_patterns=self._options.metric_patterns,
-            result=known,
-            checkpoints=self._options.checkpoints,
-            config=attempts.config_argument(self.attempt),
-            own=(self.job.name, str(self.job.out_dir)),
-            script=None if self.job.script is None else str(self.job.script),
-            not_secret=self.job.not_secret,
-            nonce=self.attempt.nonce,
-            nan_patience=self._options.nan_patience if self._options.on_nan == STOP else 0,
-            causes=self._options.causes,
-            warm=self._process.about.get("start") == "warm",
-        )
 
     @property
     def ended_with(self) -> Result | None:
@@ -265,6 +238,37 @@ class Supervised:
         if self._overdue_at is not None and time.monotonic() > self._overdue_at:
             self._process.kill()
             self._ended = self._ended or time.monotonic() > self._overdue_at + LEAVES_WITHIN
+
+
+def request_of(attempt: Attempt, options: RunOptions, known: Result, *, warm: bool = False) -> Request:
+    """What a supervisor of this attempt is sent. `known` are the entries of its result that are known now."""
+    job = attempt.job
+    return Request(
+        argv=attempt.argv,
+        env=attempt.env,
+        cwd=str(job.cwd),
+        out_dir=str(job.out_dir),
+        root=str(Place.of_job(job).root),
+        timeout=options.timeout,
+        stall_timeout=options.stall_timeout,
+        keep_running=options.keep_running,
+        grace=options.grace,
+        log_timestamps=options.log_timestamps,
+        max_log_mb=options.max_log_mb,
+        formats=FORMATS.targets(),
+        path=[path for path in sys.path if path] if FORMATS.beyond() else [],
+        metric_patterns=options.metric_patterns,
+        result=known,
+        checkpoints=options.checkpoints,
+        config=attempts.config_argument(attempt),
+        own=(job.name, str(job.out_dir)),
+        script=None if job.script is None else str(job.script),
+        not_secret=job.not_secret,
+        nonce=attempt.nonce,
+        nan_patience=options.nan_patience if options.on_nan == STOP else 0,
+        causes=options.causes,
+        warm=warm,
+    )
 
 
 class Adopted:

@@ -18,6 +18,9 @@ class UnderLock:
         self._inner = inner
         self._lock = lock
         self._lost = ""
+        for name in ("tick", "look", "leaves"):  # what an executor may have beside the methods
+            if hasattr(inner, name):
+                setattr(self, name, getattr(inner, name))
 
     def offer(self, job: Job) -> Lease | Wait:
         self._keep()

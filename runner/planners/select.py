@@ -17,12 +17,13 @@ from runner.core.state import COMPLETED, INTERRUPTED, PENDING, RUNNING, SUCCESSE
 class What:
     """Which jobs a user selects. `only` is a word of --only; `names` are the selected jobs, None: all.
 
-    `again`: a completed job is run as well.
+    `again`: a completed job is run as well. `elsewhere`: so is one on another host, which the executor adopts.
     """
 
     only: str | None = None
     names: frozenset[str] | None = None
     again: bool = False
+    elsewhere: bool = False
     limit: int | None = None
 
 
@@ -90,7 +91,7 @@ def _stays(record: Record, what: What) -> bool:
     if what.names is not None and record.job.name not in what.names:
         return True
     if record.status == RUNNING:  # on another host: it must not be started a second time
-        return True
+        return not what.elsewhere
     if record.status in SUCCESSES:
         return not what.again
     return what.only not in (None, kind_of(record.status))

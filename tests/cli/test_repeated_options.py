@@ -22,9 +22,11 @@ LISTS = {
     "extensions": ("yaml", "json"), "retry_on": ("failed", "signal"),
     "not_secret": ("a_key", "b_key"), "extend": ("a=1", "b=2"),
     "search": ("pruner=asha", "confirm=3"), "gpu_ignore_user": ("anna", "ben"), "gpu_ignore_pid": (1, 2),
+    "slurm_setup": ("module load a", "module load b"), "slurm_extra": ("x=1", "y=2"), "slurm_export": ("A", "B"),
     "checkpoints": ("*.a", "*.b"), "metric_patterns": ("a=(?P<a>.*)", "b=(?P<b>.*)"),
 }  # fmt: skip
-VALUES = {"grace": ("1,2,3", "4,5,6"), "log_timestamps": ("all", "none"), "only": ("failed", "pending"),
+VALUES = {"grace": ("1,2,3", "4,5,6"), "log_timestamps": ("all", "none"), "slurm_snapshot": ("on", "off"),
+          "only": ("failed", "pending"),
           "mode": ("training", "simulation"), "on_nan": ("stop", "continue"), "oom_keys": ("a,b", "c,d"),
           "gpu_memory": ("1GiB", "2GiB"), "gpu_ids": ("uuid", "index"), "causes": RULES}  # fmt: skip
 SHOWN = {"gpu_memory": (1024, 2048)}  # MiB

@@ -226,6 +226,7 @@ def test_the_options_are_the_runners(app: Workspace) -> None:
     ours = RunnerConf()
     # workers is max_workers; Hydra evaluates its configs, its overrides set a batch size, a sweeper has many ends
     others = {"max_workers", "executor", "observers", "notify", "report", "config_timeout", "oom_retry", "oom_keys"}
+    others |= {name for name in NAMES if name.startswith("slurm_")}  # Hydra has a launcher for Slurm
     assert set(NAMES) - others <= set(vars(ours))
     # A sweeper wants a value for each of its jobs, so failures that are alike do not end its sweep by themselves.
     assert checked({**vars(ours), "workers": 3}).run == RunOptions(max_workers=3, max_same_failures=0)

@@ -47,7 +47,7 @@ def main(given: Namespace) -> int:
 
 def show(root: Path, *, as_json: bool = False, curves: bool = False, used: bool = False) -> int:
     """Print the state of a batch; returns the exit code."""
-    found = inspect.batch(root)
+    found = inspect.with_scheduler(root, inspect.batch(root))
     if as_json:
         print_json(found.to_json(clock.seconds()))
     else:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from runner.cli import inspect
+from runner.cli import clusters, inspect
 from runner.cli.ask import ask, print_answer
 from runner.cli.batch_folders import batches
 from runner.cli.batch_words import add_words, batch_and_jobs
@@ -57,6 +57,8 @@ def main(given: Namespace) -> int:
     plan, names = batch_and_jobs(base, words)
     if names and given.drain:
         raise UserError("--drain is for a whole batch; name no job, or leave it out")
+    if clusters.stop(plan, names or None, now=given.now, drain=given.drain):
+        return status.show(plan.root)
     if names:
         return stop_jobs(plan, names, now=given.now)
     return stop(plan.root, now=given.now, drain=given.drain)

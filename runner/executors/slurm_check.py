@@ -1,0 +1,70 @@
+"""What is wrong with a batch for Slurm, and what would be submitted. Submits nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+
+from runner.core import redact
+from runner.core.job import Job, Plan
+from runner.core.text import count
+from runner.executors.slurm_submit import ARRAY
+from runner.slurm import environment, script
+from runner.slurm.request import SlurmRequest
+from runner.slurm.request import problems as request_problems
+
+PROGRAMS = ("sbatch", "squeue", "scontrol", "scancel")
+SHOWN = 3  # scripts of a dry run
+
+
+def problems(plan: Plan, jobs: Sequence[Job]) -> list[str]:
+    """Sentences for the user; none if the batch can be submitted."""
+    options = plan.options
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    errors = [f"--executor slurm: {', '.join(missing)} cannot be found; run this on a machine of the cluster"] * bool(
+        missing
+    )
+    errors += request_problems(None, options)
+    errors += [error for job in jobs for error in request_problems(job, options)]
+    if options.gpus:
+        errors.append("--gpus divides the GPUs of this machine; ask Slurm for them with --slurm_gres gpu:1")
+    errors += [
+        f"--slurm_export {name}: is not set here; set it, or leave it out"
+        for name in environment.missing(os.environ, options.slurm_export)
+    ]
+    return errors + _secrets(jobs)
+
+
+def _secrets(jobs: Sequence[Job]) -> list[str]:
+    """Jobs that cannot be started from a file, which never has a secret."""
+    hidden = [
+        job.name
+        for job in jobs
+        if redact.hidden_names((*job.argv, *job.resume_args), job.not_secret)
+        or redact.mapping(job.env, job.not_secret) != {**job.env}
+    ]
+    cause = "its command or its environment has a secret, which no file may keep"
+    return [f"{name}: {cause}; give it through the environment, with --slurm_export NAME" for name in hidden]
+
+
+def groups(plan: Plan) -> dict[SlurmRequest, list[Job]]:
+    """The jobs by what they ask of Slurm; pilots run all of them."""
+    found: dict[SlurmRequest, list[Job]] = {}
+    for job in plan.jobs:
+        request = SlurmRequest.of(plan.options, {} if plan.options.slurm_pilots else job.config)
+        found.setdefault(request, []).append(job)
+    return found
+
+
+def preview(plan: Plan) -> str:
+    """The scripts as they would be submitted; an array of the cluster may take fewer tasks."""
+    lines = []
+    found = groups(plan)
+    for number, (request, jobs) in enumerate(list(found.items())[:SHOWN], 1):
+        tasks = plan.options.slurm_pilots or min(len(jobs), ARRAY, plan.options.slurm_max_submit)
+        text = script.text(plan.root, number, "ID", plan.options, request, tasks=tasks, cwd=jobs[0].cwd)
+        lines += [f"slurm/submit_{number}.sh, for {count(len(jobs), 'job')}:", text]
+    if len(found) > SHOWN:
+        lines.append(f"… and {count(len(found) - SHOWN, 'script')} more, one for each request")
+    return "\n".join(lines)

@@ -1,0 +1,45 @@
+"""Pilots: a few allocations that run many jobs."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.slurm.clusters import PATIENCE, Batch
+from tests.slurm.false_slurm import Controller
+
+pytestmark = pytest.mark.slow
+
+
+def test_two_pilots_share_the_jobs_of_a_batch(batch: Batch) -> None:
+    for number in range(6):
+        batch.config(f"j{number}", code=3 if number == 5 else 0)
+    out = batch.run(*batch.words("--slurm_pilots", "2"), code=1)
+    assert "5 completed, 1 failed" in out
+    assert sorted(batch.starts) == [f"j{number} from 0" for number in range(6)]
+    assert len(list((batch.work.batch / "slurm").glob("submit_*.sh"))) == 1
+
+
+def test_jobs_of_a_pilot_whose_node_is_lost_are_run_all_the_same(controller: Controller, false_batch: Batch) -> None:
+    controller.slots = 1
+    for name in "abcd":
+        false_batch.config(name)
+    false_batch.allow(1)
+    runner = false_batch.start(*false_batch.words("--slurm_pilots", "2", "--max_workers", "2"))
+    false_batch.wait_for_starts(4)
+    controller.lose(controller.tasks[0].node)
+    false_batch.allow(1000)
+    out, _ = runner.communicate(timeout=PATIENCE)
+    assert runner.returncode == 0, out
+    assert len(false_batch.starts) == 6
+
+
+def test_stop_lets_the_jobs_of_pilots_save(controller: Controller, false_batch: Batch) -> None:
+    false_batch.config("a", steps=5)
+    false_batch.config("b", steps=5)
+    false_batch.allow(2)
+    false_batch.run(*false_batch.words("--slurm_pilots", "1", "--detach"), code=0)
+    false_batch.wait_for_starts(1)
+    assert "1 interrupted, 1 pending" in false_batch.run("stop", code=0)
+    false_batch.allow(1000)
+    false_batch.run("--resume", code=0)
+    assert sorted(false_batch.starts) == ["a from 0", "a from 2", "b from 0"]
