@@ -296,3 +296,16 @@ def test_checkpoints_are_searched_a_few_folders_deep(tmp_path: Path) -> None:
         str(tmp_path / name) for name in (deep, "x/attempt_2/checkpoints/w.pt", "attempt_1/checkpoints/w.pt")
     ]
     assert checkpoints.latest_checkpoint(str(tmp_path), ["1/2/3/4/5/*/*.pt"]) == str(tmp_path / deep)
+
+
+def test_a_search_for_checkpoints_ends_after_so_many_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "a/checkpoints/w.pt", "b", "c", "d")
+    monkeypatch.setattr(checkpoints, "MOST_ENTRIES", 6)
+    assert len(checkpoints.every_checkpoint(str(tmp_path))) == 1  # of four entries and one below
+    monkeypatch.setattr(checkpoints, "MOST_ENTRIES", 4)
+    assert checkpoints.every_checkpoint(str(tmp_path)) == []
+    put(tmp_path, "attempt_1/checkpoints/w.pt", "attempt_2", "elsewhere/w.pt")
+    (tmp_path / "attempt_3").symlink_to("elsewhere")
+    monkeypatch.setattr(checkpoints, "MOST_ENTRIES", 100)
+    found = checkpoints.every_checkpoint(str(tmp_path))
+    assert [os.path.relpath(path, tmp_path) for path in found] == ["a/checkpoints/w.pt", "attempt_1/checkpoints/w.pt"]

@@ -14,7 +14,7 @@ from runner.core.job import Job
 from runner.disk import attempts
 from runner.disk.growing_log import GrowingLog
 from runner.disk.log_parts import CappedLog
-from runner.disk.log_text import LogText, placed_lines
+from runner.disk.log_text import LogText, marker, placed_lines
 from runner.output.tail import Tail
 
 LIMIT = 400
@@ -175,3 +175,8 @@ def test_a_log_in_parts_of_which_none_is_missing_is_shown_whole(tmp_path: Path) 
         assert text.hole == (LIMIT // 2, LIMIT // 2)
     with GrowingLog(path, 999) as growing:
         assert b"".join(growing.blocks()) == b"line\n" * 45
+
+
+def test_the_line_for_what_is_missing_names_the_limit() -> None:
+    line = marker(2_500_000, 7, 8).decode()
+    assert line == "--- --max_log_mb 2.5: after the first 7 bytes, 8 bytes of this log were left out ---\n"
