@@ -184,8 +184,8 @@ def test_a_stranger_that_has_the_lock_is_told_after_the_patience(
         fcntl.flock(file, fcntl.LOCK_SH)
         assert lock.holder(str(path)) is None  # one that shares it only looks
         with pytest.raises(lock.Held, match=r"^process \d+ of .*, which is not a runner; end it to continue$") as held:
-            lock.Lock(path, patience=1.0)
-        assert held.value.stranger and 1.0 + lock.GLANCE <= now[0] < 1.1 + lock.GLANCE
+            lock.Lock(path, patience=0.5)
+        assert held.value.stranger and 0.5 + lock.GLANCE <= now[0] < 0.6 + lock.GLANCE
         fcntl.flock(file, fcntl.LOCK_EX)
         now[0] = 0.0
         assert (lock.holder(str(path)) or {})["stranger"].startswith("process ") and 0.2 <= now[0] < 0.25
