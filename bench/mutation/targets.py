@@ -126,7 +126,7 @@ TESTS: dict[str, Tests] = {
         (PARTS_OF_ENGINE, "tests/observers/test_batch_state.py"), (STORIES, "tests/observers/test_screen.py")
     ),
     "runner/engine/queue": Tests((PARTS_OF_ENGINE, STORIES)),
-    "runner/engine/requested": Tests((PARTS_OF_ENGINE, STORIES)),
+    "runner/engine/requested": Tests(("tests/engine/test_requested.py", STORIES)),
     "runner/planners/select.py": Tests((SELECT,)),
     "model/masks.py": Tests((PURE, "tests/model/test_masks.py")),
     "pipelines/diffusion/schedule.py": Tests((PURE,), ("tests/model/test_masks.py", *TRAINER)),

@@ -161,6 +161,11 @@ STORIES = [
     Story("an adopted job that was interrupted is the next again", "a b",
           "b starts @0|b interrupted, again|b starts @1|b completed|a starts @2|a completed",
           adopted={"b": "interrupted"}),
+    Story("the interruption of an adopted job is no try", "a=failed/completed",
+          "a starts|a interrupted, again|a starts|a failed, again|a starts|a completed", retries(1),
+          adopted={"a": "interrupted"}),
+    Story("memory that others had delays a job as a first retry does", "a=failed~gpu_oom_foreign/completed",
+          "a starts @0|a failed, again|a starts @11|a completed", retries(1)),
     Story("an adopted job that is interrupted now is not", "a", "a starts|a interrupted", adopted={"a": "endless"},
           signals=[(1, INT)], stopped="interrupted"),
     # signals
