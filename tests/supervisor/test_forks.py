@@ -116,8 +116,9 @@ def test_jobs_see_their_own_modules_and_supervisors_see_ours(monkeypatch: pytest
         ours = Ours(["/theirs"])
         ours.hide()
         assert sys.path == ["/theirs"] and not [name for name in sys.modules if name.split(".")[0] == "runner"]
-        sys.modules["runner"] = types.ModuleType("runner")
+        sys.modules["runner"] = sys.modules["runner.theirs"] = types.ModuleType("runner")
         ours.show()
+        assert "runner.theirs" not in sys.modules
         assert sys.path == before and sys.modules["runner.supervisor.preload"] is preload
 
     assert in_a_fork(check) == (0, "")
