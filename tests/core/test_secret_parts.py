@@ -213,6 +213,11 @@ def test_a_setting_has_the_place_of_its_value() -> None:
     assert verdicts == ["maybe", "yes", "maybe", "yes", "no"]
 
 
+def test_names_within_a_list_are_those_of_a_dict_only() -> None:
+    assert verdict(next(settings("x={api_key: S3cret}"))) == "yes"
+    assert verdict(next(settings("x=[api_key: S3cret]"))) == "no"
+
+
 def test_lists_and_dicts_in_one_word_are_read() -> None:
     assert [redact.is_secret("x", one) for one in ("{'token': 'S'}", "[{'api_key': 'S'}]", "{'a': 1}", "[a, b]")] == [
         True, True, False, False
