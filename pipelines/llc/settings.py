@@ -107,12 +107,14 @@ class LlcSettings(BaseModel):
     # Which kind of job this is; the runner reads nothing else of it.
     pipeline: Literal["llc"] = "llc"
 
-    out_dir: str = "out"
+    out_dir: str = "out"  # where it writes
     seed: Seed = 0  # of the data, the network's first weights and the chains
     device: Device = "auto"  # auto, cuda, cuda:1 or cpu; samplers need float64, which mps does not have
     plots: bool = True  # plot the chains of each sampler
     log_seconds: NonNegativeFloat = 5.0  # between two lines about the progress of a sampler
 
+    # Sections: a key of one is given as in --data.n_data=200 or --sampler.sgld.draws=1000. The regression data; the
+    # student and the teacher; the tempered posterior and its samplers.
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
     sampler: SamplerSettings = SamplerSettings()

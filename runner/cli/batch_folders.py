@@ -40,11 +40,15 @@ def find(base: Path, named: str) -> Path:
         if path.is_dir():
             return path
     if not known:
-        place = f" in {shown(base)}" if named else ""
-        fix = f"start one with {program.offered('run')}"
-        raise UserError(f"{named or shown(base)}: there is no batch yet{place}; {fix}")
+        raise UserError(none_yet(base, named))
     hint = did_you_mean(named, known) or f"there are {listed(list(known), 3)}"
     raise UserError(f"{named}: no such batch; {hint}")
+
+
+def none_yet(base: Path, named: str = "") -> str:
+    """A sentence on a base folder without batches; `named`: the one that was looked for there."""
+    place = f" in {shown(base)}" if named else ""
+    return f"{named or shown(base)}: there is no batch yet{place}; start one with {program.offered('run')}"
 
 
 def is_latest(word: str) -> bool:

@@ -25,6 +25,7 @@ from runner.processes.signals import unblock
 
 SIGNALLED = 128  # plus the number of the signal
 AFTER_CALLBACK = 0.02  # seconds in which a callback of Python's own has ended
+NO_HOME = "Could not determine home directory."  # what pathlib says of ~NAME
 DASHES = "–—−"  # what word processors make of a hyphen
 FILES = (".py", ".yaml", ".yml", ".json", ".toml", ".sh")  # what may be a config
 #: What other programs call our commands.
@@ -62,6 +63,11 @@ def guarded(command: Callable[[], int], name: str) -> int:
     except OSError as error:
         silence(sys.stdout)
         return print_error(UserError(_explained(error)), name)
+    except RuntimeError as error:
+        if str(error) != NO_HOME:
+            raise
+        cause = "a path begins with ~ and the name of a user without a home; write it in full"
+        return print_error(UserError(cause), name)
 
 
 def _interrupt_again(dropped: sys.UnraisableHookArgs) -> None:

@@ -26,6 +26,7 @@ from runner.planners.command import Command
 
 DEFAULT_SCRIPT = PROJECT / "train_run.py"
 KEYS = ("train_script", "module", "command", "launcher", "python")  # of the command line; a spec may have them too
+SHELL = (".sh", ".bash")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -125,10 +126,11 @@ def _script(given: Given) -> tuple[Command, list[str]]:
 
 def _is_the_script(given: Given) -> str | None:
     """What to give instead, where the only config is the training script itself."""
-    if len(given.configs) != 1 or not given.configs[0].endswith(".py") or not (given.cwd / given.configs[0]).is_file():
+    if len(given.configs) != 1 or not (given.cwd / given.configs[0]).is_file():
         return None
     script = given.configs[0]
-    if isinstance(recognize(given.cwd / script), UnknownScript):
+    is_python = script.endswith(".py") and not isinstance(recognize(given.cwd / script), UnknownScript)
+    if not is_python and not script.endswith(SHELL):
         return None
     line = program.offered("run", "conf/*.yaml", "--train_script", script)
     fix = f"write its options into configs, such as lr: 0.1 in conf/a.yaml, and give {line}"

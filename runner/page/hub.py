@@ -16,11 +16,14 @@ from typing import Any, NamedTuple, Protocol
 
 from starlette.concurrency import run_in_threadpool
 
+from runner.core.errors import UserError
+
 MOST_EVENTS = 10_000
 MOST_BYTES = 8_000_000
 MOST_STREAMS = 24
 MOST_TOPICS = 64  # of one stream
 PING = 2.0  # seconds
+AGAIN = 2.0  # seconds until a topic is looked at again that could not be
 RETRY = b"retry: 1000\n\n"
 
 
@@ -37,6 +40,18 @@ class _Event(NamedTuple):
     number: int
     topic: str
     text: bytes
+
+
+class _Missing:
+    """For a topic that is not there, as that of a batch that was removed while a tab shows it."""
+
+    every = AGAIN
+
+    def __init__(self, error: str) -> None:
+        self._error = error
+
+    def look(self) -> Mapping[str, Any] | None:
+        raise UserError(self._error)
 
 
 class Hub:
@@ -58,8 +73,18 @@ class Hub:
         return len(self._listeners) >= MOST_STREAMS
 
     def prepared(self, topics: Sequence[str]) -> dict[str, Watch]:
-        """What looks at these topics. Raises UserError. For a thread: it may read."""
-        return {topic: self._watch(topic) for topic in dict.fromkeys(topics[:MOST_TOPICS])}
+        """What looks at these topics. Raises UserError if none of them is there. For a thread: it may read."""
+        found: dict[str, Watch] = {}
+        errors: list[UserError] = []
+        for topic in dict.fromkeys(topics[:MOST_TOPICS]):
+            try:
+                found[topic] = self._watch(topic)
+            except UserError as error:
+                found[topic] = _Missing(str(error))
+                errors.append(error)
+        if errors and len(errors) == len(found):
+            raise errors[0]
+        return found
 
     async def stream(self, watches: Mapping[str, Watch], last: str) -> AsyncIterator[bytes]:
         """The events of these topics, after the one with the id `last` if it is known."""
@@ -117,16 +142,18 @@ class Hub:
             task.cancel()
 
     async def _look(self, topic: str, watch: Watch) -> None:
+        said = ""  # the error that was published last
         while True:
             try:
-                found = await run_in_threadpool(watch.look)
-            except Exception as error:
-                found = {"error": str(error)}
+                found, error = await run_in_threadpool(watch.look), ""
+            except Exception as failure:
+                found, error = None, str(failure) or type(failure).__name__
+            if error and error != said:
+                found = {"error": error}
+            said = error
             if found is not None:
                 self._publish(topic, found)
-                if "error" in found:
-                    return
-            await asyncio.sleep(watch.every)
+            await asyncio.sleep(max(watch.every, AGAIN) if error else watch.every)
 
     def _publish(self, topic: str, found: Mapping[str, Any]) -> None:
         self._number += 1

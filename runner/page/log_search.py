@@ -78,7 +78,7 @@ def main() -> None:
     try:
         with LogText(path) as log:
             found: object = scan(log, re.compile(expression.encode(), re.IGNORECASE), at, backward=backward)
-    except (re.error, OverflowError, RecursionError) as error:
+    except (re.error, ValueError, OverflowError, RecursionError) as error:  # ValueError: a flag such as (?u)
         found = f"the regular expression cannot be used: {error}"
     except OSError as error:
         found = f"the log cannot be read ({error.strerror})"

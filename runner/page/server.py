@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import hashlib
 import os
 import secrets
+import shlex
 import socket
 import stat
 from contextlib import suppress
@@ -51,7 +53,7 @@ class Server(uvicorn.Server):
 def serve(source: Source, where: Where, *, keep_token: bool = False) -> int:
     """Serve until Ctrl+C or SIGTERM; returns the exit code. Raises UserError."""
     token = kept_token.token() if keep_token else secrets.token_urlsafe(32)
-    listening = listen_at(where.socket) if where.socket else listen(where.port, where.host)
+    listening = listen(where.port, where.host) if where.socket is None else listen_at(where.socket)
     page = Page(source, token, _name(where, listening))
     config = uvicorn.Config(
         GZipMiddleware(page.app, minimum_size=1000),
@@ -110,20 +112,29 @@ def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
     """A socket on the loopback interface; `port` 0: a free one. Raises UserError."""
     address = ADDRESSES.get(host)
     if address is None:
-        tunnel = f"ssh -L {port}:127.0.0.1:{port} {_user()}@{socket.gethostname()}"
+        tunnel = f"ssh -L {port or 'PORT'}:127.0.0.1:{port or 'PORT'} {_user()}@{socket.gethostname()}"
         raise UserError(
-            f"--host {host}: the page listens on this machine only, at 127.0.0.1 or ::1; to reach it from another one, "
-            f"leave --host out and type there: {tunnel}"
+            f"--host {shlex.quote(host)}: the page listens on this machine only, at 127.0.0.1 or ::1; to reach it from "
+            f"another one, leave --host out and type there: {tunnel}" + ("" if port else ", with the port of the page")
         )
-    listening = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    except OSError as error:
+        raise _no_address(host, error) from None
     try:
         listening.bind((address, port))
         listening.listen(128)
     except OSError as error:
         listening.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise _no_address(host, error) from None
         raise UserError(f"--port {port}: cannot be used ({error.strerror}); choose another one, or 0") from None
     return listening
+
+
+def _no_address(host: str, error: OSError) -> UserError:
+    return UserError(f"--host {host}: this machine does not have the address ({error.strerror}); leave --host out")
 
 
 def listen_at(path: Path) -> socket.socket:
@@ -140,7 +151,8 @@ def listen_at(path: Path) -> socket.socket:
         listening.listen(128)
     except OSError as error:
         listening.close()
-        raise UserError(f"--socket {shown(path)}: cannot be used ({error.strerror}); name another path") from None
+        cause = error.strerror or error  # of a path that is too long only a text
+        raise UserError(f"--socket {shown(path)}: cannot be used ({cause}); name another path") from None
     return listening
 
 

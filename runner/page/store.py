@@ -58,23 +58,33 @@ class Store:
         self._known[name] = made
         return made
 
+    def points(self) -> int:
+        """How many are in memory."""
+        return sum(one.points() for one in self._known.values())
+
     def _shrink(self) -> None:
-        points = sum(one.points() for one in self._known.values())
-        for one in list(self._known.values()):
+        points = self.points()
+        for name, one in list(self._known.items()):
             if points <= MOST_POINTS:
                 return
-            before = one.points()
+            points -= one.points()
             one.forget()
-            points -= before - one.points()
+            if one.offset <= AT_ONCE:
+                del self._known[name]
+            else:
+                points += one.points()
 
     def once(self, job: Job, axis: str, name: str) -> tuple[bool, Track | None]:
         """Whether a job was read before, and a metric of it, which is not kept in memory."""
         with self.lock:
             source = Source.of(job.out_dir, axis, _ends(job.out_dir, axis))
-            known = self._known.get((source.path, axis)) or Columns.kept(source)
+            drawn = self._known.get((source.path, axis))
+            known = drawn or Columns.kept(source)
             if known is None or known.offset < source.size() - AT_ONCE:
                 found = self._of(job, axis)
                 known = found if isinstance(found, Columns) else None
+                if drawn is None:
+                    self._known.pop((source.path, axis), None)
             return known is not None, None if known is None else known.track(name)
 
 

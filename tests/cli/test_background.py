@@ -188,7 +188,8 @@ def test_a_supervisor_that_was_killed_is_not_called_running(two: Workspace) -> N
 
 
 def test_list_shows_every_batch_the_latest_first(two: Workspace) -> None:
-    assert "there is no batch yet" in two.run("list", code=0).stdout
+    for command in ("list", "du"):
+        assert "there is no batch yet; start one with" in two.run(command, code=0).stdout
     assert json.loads(two.run("list", "--json", code=0).stdout) == []
     (two / "go").touch()
     names = []

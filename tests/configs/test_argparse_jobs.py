@@ -167,10 +167,11 @@ def test_sweeps_and_searches_of_such_a_script(work: Workspace) -> None:
 
 def test_a_script_in_the_place_of_a_config_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starting, "DEFAULT_SCRIPT", tmp_path / "train_run.py")  # as outside of a checkout
-    for name, text, named in (("train.py", SAVES, True), ("a.py", "lr = 1\n", False)):
+    programs = {"train.py": SAVES, "train.sh": "python train.py\n"}
+    for name, text in {**programs, "a.py": "lr = 1\n", "a.yaml": "lr: 1\n"}.items():
         (tmp_path / name).write_text(text)
         _, (error,) = starting.start(starting.Given({}, {}, tmp_path, configs=(name,)))
-        assert error.startswith("train.py: is a program, not a config; ") == named
+        assert error.startswith(f"{name}: is a program, not a config; ") == (name in programs)
         assert "--train_script" in error
 
 

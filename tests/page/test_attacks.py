@@ -237,12 +237,16 @@ def test_a_socket_is_for_its_user_only(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="--socket"):
         listen_at(tmp_path / "file")
     assert (tmp_path / "file").read_text() == "kept"
+    with pytest.raises(Exception, match=r"--socket .*: cannot be used \(AF_UNIX path too long\)"):
+        listen_at(tmp_path / ("x" * 200))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "", "::", "192.168.0.1", "gpu1", "127.0.0.2", "*"])
 def test_no_other_address_is_listened_to(host: str) -> None:
     with pytest.raises(Exception, match=r"ssh -L 8080:127\.0\.0\.1:8080"):
         listen(8080, host)
+    with pytest.raises(Exception, match=r"ssh -L PORT:127\.0\.0\.1:PORT .*, with the port of the page"):
+        listen(0, host)
 
 
 def test_there_are_at_least_a_hundred_attacks(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from runner.core.errors import UserError
-from runner.page import columns, curves, kept_token
+from runner.core.job import Job
+from runner.page import columns, curves, kept_token, log_search
+from runner.page import store as stores
 from runner.page.columns import Columns, Source
+from runner.page.fan import Fans
+from runner.page.store import Store
 from tests.page.pages import batch, client, source
 
 NIGHT = "/api/v1/batches/night"
@@ -84,6 +88,22 @@ def test_what_is_kept_has_a_limit_and_may_be_broken(tmp_path: Path, _own_cache: 
     assert list(folder.iterdir()) == []
 
 
+def test_memory_has_a_limit_for_small_files_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [Job(f"j{number}", ("true",), tmp_path / f"j{number}", {}) for number in range(30)]
+    for job in jobs:
+        job.out_dir.mkdir()
+        written(job.out_dir / "metrics.jsonl", range(10))
+    monkeypatch.setattr(stores, "MOST_POINTS", 100)
+    store = Store()
+    assert Fans(store).of(jobs, "loss", "step")["jobs"] == 30
+    assert store.points() == 0  # no curve of them is drawn
+    for job in jobs:
+        (known,) = store.of([job], "step")
+        assert known.columns is not None and points(known.columns) == list(range(10))
+        assert store.points() <= 100
+    store.filler.close()
+
+
 def test_a_tick_costs_what_is_new(tmp_path: Path) -> None:
     root = batch(tmp_path)
     browser, path = client(source(tmp_path)), root / "a/metrics.jsonl"
@@ -143,12 +163,16 @@ def test_a_kept_token_is_for_its_user_only(tmp_path: Path, monkeypatch: pytest.M
     assert kept_token.token() != made
 
 
-def test_a_regular_expression_is_found_and_a_bad_one_is_ended(tmp_path: Path) -> None:
+def test_a_regular_expression_is_found_and_a_bad_one_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_search, "LONGEST", 120.0)  # its process may start slowly
     root = batch(tmp_path)
     (root / "a/stdout.log").write_text("a" * 40 + "!\nstep 12\nSTEP 13\n")
     browser, path = client(source(tmp_path)), f"{NIGHT}/jobs/0/log/stdout.log/search"
     found = browser.get(path, params={"q": r"step \d3", "re": 1}).json()
     assert (found["at"], found["line"]) == (50, 50)
-    assert browser.get(path, params={"q": "step [", "re": 1}).status_code == 404
+    for wrong in ("step [", "(?u)step"):
+        answer = browser.get(path, params={"q": wrong, "re": 1})
+        assert answer.status_code == 404 and "cannot be used" in answer.json()["error"]
+    monkeypatch.setattr(log_search, "LONGEST", 1.0)
     slow = browser.get(path, params={"q": "(a+)+b", "re": 1})
     assert slow.status_code == 404 and "takes more than" in slow.json()["error"]

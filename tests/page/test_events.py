@@ -127,6 +127,43 @@ def test_a_topic_that_breaks_says_so_and_the_others_go_on() -> None:
     run(story())
 
 
+def test_a_topic_that_works_again_goes_on_and_is_not_silent_for_those_who_come_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hubs, "AGAIN", 0.01)
+
+    class Fails(Counter):
+        fails = True
+
+        def look(self) -> Mapping[str, Any] | None:
+            if self.fails:
+                raise OSError("Input/output error")
+            return super().look()
+
+    async def story() -> None:
+        watch = Fails()
+        hub = Hub(lambda topic: watch)
+        first = hub.stream({"a": watch}, "")
+        assert [data for _, _, data in await events(first, 1)] == [{"topic": "a", "error": "Input/output error"}]
+        watch.fails = False
+        assert (await events(hub.stream({"a": watch}, ""), 1))[0][2]["seen"] >= 1
+
+    run(story())
+
+
+def test_a_batch_that_was_removed_keeps_nothing_of_the_others_back(tmp_path: Path) -> None:
+    batch(tmp_path)
+
+    async def story() -> None:
+        hub = Reads(source(tmp_path)).hub
+        watches = await asyncio.to_thread(hub.prepared, ["batch:gone", "batch:night"])
+        found = await events(hub.stream(watches, ""), 1)
+        assert [(data["topic"], "gone" in data["error"]) for _, _, data in found] == [("batch:gone", True)]
+        assert watches["batch:night"].look() is None
+
+    run(story())
+
+
 def test_streams_end_when_the_server_does() -> None:
     async def story() -> None:
         hub = Hub(lambda topic: Counter())

@@ -135,6 +135,13 @@ def test_tokens_cannot_be_tried_one_after_another(base: Path) -> None:
     assert browser.post("/login", content=b"[" * 5000, headers=ORIGIN | JSON).status_code == 429
 
 
+def test_a_token_that_is_no_text_is_wrong(base: Path) -> None:
+    stranger = client(source(base), known=False)
+    for body in (b'{"token": "\\ud800"}', b'{"token": 3}', b'{"token": null}', b"[", b"\xff"):
+        answer = stranger.post("/login", content=body, headers={**ORIGIN, **JSON})
+        assert (answer.status_code, answer.content) == (403, b"")
+
+
 def test_the_cookie_is_for_this_port_and_for_no_script(base: Path) -> None:
     browser = client(source(base), known=False)
     given = browser.post("/login", json={"token": TOKEN}, headers=ORIGIN).headers["set-cookie"]

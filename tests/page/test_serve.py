@@ -126,4 +126,5 @@ def test_a_port_that_is_taken_is_an_error_of_one_sentence(work: Workspace, tmp_p
     assert f"--port {port}: cannot be used (Address already in use)" in second.stderr
     first.send_signal(signal.SIGTERM)
     first.communicate(timeout=60)
-    assert work.run("serve", "--port", "70000", code=2).stderr.count("\n") == 1
+    for words in (["--port", "70000"], ["--socket", "s", "--port", "0"], ["--socket", "~nobody-here/s"]):
+        assert work.run("serve", *words, code=2).stderr.count("\n") == 1

@@ -11,7 +11,7 @@ from runner.cli.parser import add, add_base, base_folder
 from runner.cli.show import print_json
 from runner.core.errors import UserError
 from runner.core.printing import say
-from runner.core.text import plain, shown, size
+from runner.core.text import plain, size
 from runner.disk import usage
 from runner.disk.usage import Usage
 from runner.planners import recorded
@@ -34,7 +34,7 @@ def main(given: Namespace) -> int:
         print_json([{"name": root.name, "experiment_dir": str(root), **it.to_json()} for root, it in found.items()])
         return 0
     if not found:
-        say(f"{shown(base)}: there is no batch yet")
+        say(batch_folders.none_yet(base))
         return 0
     for line in lines(_columns(found)):
         say(line)

@@ -35,7 +35,7 @@ def main(given: Namespace) -> int:
     for line in listing.lines(tagged, now, width):
         say(line)
     if not rows:
-        say(f"{shown(base)}: there is no batch yet")
+        say(batch_folders.none_yet(base))
     elif not tagged:
         known = ", ".join(sorted({tag for row in rows for tag in row.tags})) or "none"
         say(f"{shown(base)}: no batch has the tag {given.tag!r}; tags are: {known}")

@@ -22,16 +22,19 @@ LARGEST_PORT = 65535
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_base(parser)
-    add(parser, "port", type=natural, default=PORT, metavar="N", help=f"port on 127.0.0.1, 0: a free one ({PORT})")
-    add(parser, "host", default="127.0.0.1", metavar="NAME", help="127.0.0.1 or ::1; other addresses are refused")
+    add(parser, "port", type=natural, metavar="N", help=f"port on 127.0.0.1, 0: a free one ({PORT})")
+    add(parser, "host", metavar="NAME", help="127.0.0.1 or ::1; other addresses are refused")
     add(parser, "socket", metavar="PATH", help="listen on this socket, which no other user can open, and on no port")
     add(parser, "keep_token", action="store_true", help="the same token at each start: open pages go on")
     add(parser, "read_only", action="store_true", help="the page cannot stop or start anything")
 
 
 def main(given: Namespace) -> int:
-    if given.port > LARGEST_PORT:
-        raise UserError(f"--port {given.port}: is larger than {LARGEST_PORT}; choose a smaller one")
+    port = PORT if given.port is None else given.port
+    if port > LARGEST_PORT:
+        raise UserError(f"--port {port}: is larger than {LARGEST_PORT}; choose a smaller one")
+    if given.socket is not None and (given.port, given.host) != (None, None):
+        raise UserError("--socket listens on no port; leave out --port and --host, or --socket")
     base = base_folder(given)
     try:
         page = import_module("runner.page.server")
@@ -47,7 +50,8 @@ def main(given: Namespace) -> int:
         order_words=_own_words(),
         read_only=given.read_only,
     )
-    where = page.Where(given.port, given.host, Path(given.socket).expanduser() if given.socket else None)
+    path = None if given.socket is None else Path(given.socket).expanduser()
+    where = page.Where(port, "127.0.0.1" if given.host is None else given.host, path)
     return int(page.serve(found, where, keep_token=given.keep_token))
 
 

@@ -14,7 +14,7 @@ from pipelines.shared.explanations import explained, groups
 from tests.conftest import PROJECT
 
 
-@pytest.mark.parametrize("name", ["diffusion", "classify", "robustness"])
+@pytest.mark.parametrize("name", ["diffusion", "classify", "llc", "robustness"])
 def test_every_key_has_an_explanation(name):
     cls = settings_class(name)
     found = groups(cls)
