@@ -36,6 +36,10 @@ PROGRAMS = {
         ["--gigabytes", "0.01", "--rounds", "1"],
         ["cat > file", "naive runner", "the bar is 8", "times the CPU seconds of tee"],
     ),
+    "slurm_scale.py": (
+        ["--jobs", "12", "--max_submit", "6", "--places", "4", "--poll", "0.2", "--lasts", "0.1"],
+        ["calls of sbatch", "calls of squeue", "12 of 12 jobs completed"],
+    ),
     "scale.py": (
         ["--jobs", "10", "--batches", "2", "--at_once", "3", "--rounds", "1"],
         ["list, 2 batches", "table of 10", "planning 10", "3 jobs at once", "the first tenth", "the engine took"],
