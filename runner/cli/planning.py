@@ -31,7 +31,10 @@ from runner.planners.patterns import Search
 from runner.planners.template import takes_overrides
 
 OUTPUTS = "outputs"  # the default folder for the outputs of a tree of configs
-OWN_SCRIPTS = ("run_experiments.py", "overnight_plugins.py", "train_run.py", "configurator.py", "train.py", "sample.py")
+OWN_SCRIPTS = (
+    "run_experiments.py", "overnight_plugins.py", "train_run.py", "configurator.py", "train.py", "sample.py",
+    "export.py",
+)  # fmt: skip
 
 
 def plan(arguments: Arguments, before: Plan | None = None) -> Plan:

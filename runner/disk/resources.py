@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from runner.core.fields import LARGEST_WHOLE, is_number
 from runner.disk import layout
 from runner.disk.append_log import APPEND
 from runner.disk.place import Place
 from runner.disk.reading import read_bytes
+
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any
 
 
 def append(folder: Place, row: Mapping[str, Any]) -> None:

@@ -184,7 +184,9 @@ def with_numbers(plan: Plan, trials: str | None, confirm: str | None) -> Plan:
     numbers = {option.removeprefix("search_"): int(text) for option, text in given.items()}
     new: Search = replace(search, **numbers)  # type: ignore[arg-type]
     if new.confirm and seed_key(plan.jobs[0].config) is None:
-        raise UserError("search.confirm: trials are confirmed with other seeds, and the config has none; add seed: 0")
+        place = plan.origin.get("spec") or shown(plan.root)
+        cause = "trials are confirmed with other seeds, and the config has none"
+        raise UserError(f"{place}: search.confirm: {cause}; add seed: 0 to the config")
     return plan if new == search else replace(plan, origin={**plan.origin, "search": new.to_json()})
 
 

@@ -9,6 +9,7 @@ from statistics import linear_regression, mean
 from typing import Any, NamedTuple
 
 from runner.core.fields import is_number
+from runner.core.resource_totals import POWER, SHARED, by_gpu, seen
 from runner.core.result import Result
 from runner.core.state import Finished, Record
 from runner.core.text import duration, size
@@ -17,14 +18,12 @@ from runner.disk import resources, results
 Rows = Sequence[Mapping[str, Any]]
 
 ENOUGH = 12  # rows: a finding needs a minute
-EXACT = 3  # looks at the memory without counting shared pages twice
 IDLE, BUSY = 20.0, 90.0  # per cent: a GPU that waits, and a core that does not
 WAITING = 0.3  # part of the time from which a waiting GPU is told
 LONG = 600.0  # seconds over which a value has to change: a short job only fills its memory
 GROWTH = 0.05  # part of the memory that a job may use, an hour, from which growing memory is told
 SOON, LEAST_FILLED = 86400.0, 1 << 28  # a disk that fills is told: seconds until it is full, and bytes that it lost
 HOT = 0x8 | 0x20 | 0x40 | 0x80  # NVML's reasons for a lower clock: hardware slowdown, thermal, power brake
-COUNTER, POWER, SHARED = "counter", "power", "shared"  # where joules come from
 
 
 def totals(record: Record) -> dict[str, float | int | str]:
@@ -69,67 +68,6 @@ def words(found: Mapping[str, float | int | str]) -> str:
     if (joules := numbers.get("cpu_energy_joules")) is not None:
         parts.append(f"{joules / 3.6e6:.2f} kWh by all processors of the machine")
     return ", ".join(parts)
-
-
-def seen(rows: Rows) -> dict[str, float | int | str]:
-    """The totals that follow from the rows."""
-    found: dict[str, float | int | str] = {}
-    exact, known = ([row[how] for row in rows if how in row] for how in ("pss", "rss"))
-    if exact and (len(exact) >= EXACT or not known):  # of a short job only its beginning was looked at exactly
-        found |= {"max_memory": max(exact), "memory_how": "pss"}
-    elif known:
-        found |= {"max_memory": max(known), "memory_how": "rss"}
-    for key in ("swap", "read_bytes", "write_bytes", "processes"):
-        if known := [row[key] for row in rows if key in row]:
-            found[f"max_{key}" if key in ("swap", "processes") else key] = max(known)
-    gpus = by_gpu(rows)
-    busy = [entry["utilization"] for entries in gpus.values() for entry in entries if "utilization" in entry]
-    memory = [entry["memory"] for entries in gpus.values() for entry in entries if "memory" in entry]
-    used = [one for entries in gpus.values() if (one := energy(entries)) is not None]
-    if busy:
-        found["gpu_utilization_percent"] = round(mean(busy), 1)
-    if memory:
-        found["max_gpu_memory_bytes"] = max(memory)
-    if used:
-        shared = any("others" in entry for entries in gpus.values() for entry in entries)
-        how = SHARED if shared else POWER if any(one.how == POWER for one in used) else COUNTER
-        found |= {"energy_joules": round(sum(one.joules for one in used)), "energy_how": how}
-    counts = [row["cpu_energy_j"] for row in rows if "cpu_energy_j" in row]
-    if len(counts) > 1:
-        found["cpu_energy_joules"] = round(sum(max(after - before, 0) for before, after in pairwise(counts)))
-    return found
-
-
-def by_gpu(rows: Rows) -> dict[str, list[Mapping[str, Any]]]:
-    """UUID -> its entries, in order."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        gpus = row.get("gpus")
-        for entry in gpus if isinstance(gpus, list) else ():
-            if isinstance(entry, dict) and isinstance(entry.get("uuid"), str):
-                found.setdefault(entry["uuid"], []).append({**entry, "elapsed": row.get("elapsed")})
-    return found
-
-
-class Energy(NamedTuple):
-    joules: float
-    how: str
-
-
-def energy(entries: Sequence[Mapping[str, Any]]) -> Energy | None:
-    """Joules between the first and the last look, by the counter of the GPU; one that fell was set to zero.
-
-    Of a GPU without a counter (before Volta) it is the sum of its power over the time, which is an estimate.
-    """
-    counts = [entry["energy_mj"] for entry in entries if is_number(entry.get("energy_mj"))]
-    if len(counts) > 1:
-        return Energy(sum(max(after - before, 0) for before, after in pairwise(counts)) / 1000, COUNTER)
-    known: list[tuple[Any, Any]] = [(entry["elapsed"], entry.get("power_mw")) for entry in entries]
-    points = [(at, power) for at, power in known if is_number(at) and is_number(power)]
-    if counts or len(points) < 2:
-        return None
-    areas = ((later - at) * (power + power_later) / 2 for (at, power), (later, power_later) in pairwise(points))
-    return Energy(sum(areas) / 1000, POWER)
 
 
 def findings(record: Record) -> list[str]:

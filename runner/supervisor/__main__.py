@@ -18,9 +18,10 @@ import resource
 import signal
 import time
 
+from runner.core.resource_totals import seen
 from runner.core.result import NONCE, Result
 from runner.core.stopwatch import Stopwatch
-from runner.disk import atomic, gpu_use, layout, supervisor_file
+from runner.disk import atomic, gpu_use, layout, resources, supervisor_file
 from runner.disk.checkpoints import latest_checkpoint
 from runner.disk.place import Place
 from runner.disk.supervisor_file import SupervisorRecord
@@ -216,7 +217,7 @@ def result_of(
     if "gpus" in request.result.to_json():
         more |= gpu_use.read(paths.folder, result.attempt)
     if end.return_code is not None or end.signal is not None:
-        more["resources"] = used()
+        more["resources"] = used() | sampled(paths)
     return result.updated(**more)
 
 
@@ -226,6 +227,11 @@ def used() -> dict[str, float | int]:
     found = resource.getrusage(resource.RUSAGE_CHILDREN)
     unit = 1 if sys.platform == "darwin" else 1024
     return {"cpu_seconds": round(found.ru_utime + found.ru_stime, 2), "max_rss": found.ru_maxrss * unit}
+
+
+def sampled(paths: layout.JobPaths) -> dict[str, float | int | str]:
+    """The totals of what the runner saw while the job ran; empty for a job of less than a second."""
+    return seen(list(resources.read(paths.folder)))
 
 
 def finish(request: Request, result: Result, details: str) -> int:

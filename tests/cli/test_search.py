@@ -184,7 +184,7 @@ def test_the_best_trials_run_again_with_other_seeds_and_both_numbers_are_told(se
     spec(search, trials=3)
     flags = ("--search_confirm", 2, "--search", "confirm_seeds=2", "--max_workers", 2)
     refused = search.run("--exp", "s.yaml", *flags, code=2).stderr
-    assert "search.confirm: trials are confirmed with other seeds, and the config has none; add seed: 0" in refused
+    assert "s.yaml: search.confirm: trials are confirmed with other seeds, and the config has none; add seed" in refused
     search.write("base.yaml", "lr: 0.1\nn: 2\nother: {deep: [1, two]}\nseed: 0\n")
     ended = search.run("--exp", "s.yaml", *flags, "--search", "seed=3", code=0).stdout
     found = read(search.batch / "search.json")

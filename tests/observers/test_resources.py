@@ -174,6 +174,7 @@ def test_a_batch_of_a_foreign_script_notes_what_it_used(tmp_path):
     (folder,) = tmp_path.glob("experiments/latest/a")
     used = json.loads((folder / "experiment_result.json").read_text())["resources"]
     assert used["cpu_seconds"] >= 1.5 and used["max_rss"] >= 50 << 20
+    assert used["max_memory"] >= 50 << 20 and used["memory_how"] in ("pss", "rss") and used["max_processes"] >= 1
     assert max(row["cpu_seconds"] for row in rows(folder)) <= used["cpu_seconds"] + 0.1
     words = [str(PROJECT / "run_experiments.py"), "status", "--resources"]
     text = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, check=True).stdout

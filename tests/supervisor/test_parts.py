@@ -213,6 +213,23 @@ def test_whether_we_are_alone_and_what_was_used(monkeypatch: pytest.MonkeyPatch)
     assert isinstance(used["cpu_seconds"], float) and 0 <= used["cpu_seconds"] < 10**5
 
 
+ODD = (
+    '{"time": "2026-11-27", "pss": 5, "gpus": [{"uuid": "G", "utilization": "all", "memory": [1]}, 7, []]}\n'
+    '{"time": 3, "rss": "much", "gpus": {"uuid": "G"}}\n[1]\n'
+    '{"gpus": [{"uuid": "G", "memory": 9, "energy_mj": "x"}]}\n{"rs'
+)
+
+
+def test_totals_of_what_was_seen_are_in_the_result_whatever_the_file_is(tmp_path: Path) -> None:
+    paths = layout.JobPaths(tmp_path)
+    assert program.sampled(paths) == {}
+    (tmp_path / layout.RESOURCES).write_text(ODD)
+    assert program.sampled(paths) == {"max_memory": 5, "memory_how": "pss", "max_gpu_memory_bytes": 9}
+    (tmp_path / layout.RESOURCES).unlink()
+    os.mkfifo(tmp_path / layout.RESOURCES)
+    assert program.sampled(paths) == {}
+
+
 def test_a_start_that_the_system_has_no_room_for_is_left_to_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[Any] = []
     monkeypatch.setattr(program, "notify", events.append)

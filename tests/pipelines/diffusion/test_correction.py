@@ -273,8 +273,8 @@ def test_the_configs_that_come_along_are_right(name):
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
-        ("training_type = 'remaskin'", "3: training_type must be one of 'unmasking', 'elbo', 'remasking', "
-         "'remasking_binary', not 'remaskin'; did you mean 'remasking'?"),
+        ("training_type = 'remaskin'", "3: training_type must be one of 'unmasking', 'elbo', 'block', 'ar', "
+         "'remasking', 'remasking_binary', not 'remaskin'; did you mean 'remasking'?"),
         ("corruption_type = 'sticki'", "3: corruption_type must be one of 'random', 'sticky', 'fragment', 'mixed', not "
          "'sticki'; did you mean 'sticky'?"),
         ("max_corruption_ratio = 0", "3: max_corruption_ratio must be greater than 0, not 0"),
