@@ -23,8 +23,8 @@ class What:
     only: str | None = None
     names: frozenset[str] | None = None
     again: bool = False
-    elsewhere: bool = False
     limit: int | None = None
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
