@@ -165,6 +165,8 @@ class Followed:
             if state.state == "NODE_FAIL":
                 nodes.note(root, state.node, "the node failed")
             self._end = Wait(f"submitted again: {states.sentence(state, self.slurm_id, '')}")
+        elif state is not None and state.state in states.LIVE:
+            self._gone_at = None  # squeue left it out
         else:
             self._end = self._lost(state)
 

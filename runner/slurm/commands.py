@@ -50,7 +50,16 @@ def call(
 def submit(script: Path, words: Sequence[str], env: Mapping[str, str], patience: float = SUBMITTING) -> Answer:
     """Submit a script; the answer's `out` is then the id. Without a code it is not known whether it was submitted."""
     answer = call(["sbatch", "--parsable", *words, str(script)], patience, env, script.parent)
-    return answer._replace(out=answer.out.strip().partition(";")[0])
+    found = submitted_id(answer.out)
+    if answer.code == 0 and not found:
+        return Answer(None, "", "sbatch printed no job id")
+    return answer._replace(out=found)
+
+
+def submitted_id(text: str) -> str:
+    """The id that sbatch printed, as 12 or 12;CLUSTER, after the lines of a cluster's own; empty without one."""
+    found = re.findall(r"^(\d+)(?:;.*)?$", text, re.MULTILINE)
+    return found[-1] if found else ""
 
 
 def queue(name: str) -> list[Listed] | None:

@@ -13,6 +13,7 @@ from runner.core.options import OF_SLURM, RunOptions
 
 LEAST_NOTICE = 120  # seconds before the time limit at which a job is asked to save, at least
 RECORDING = 60  # seconds beyond the grace in which the end is recorded and the requeue requested
+UNLIMITED = ("0", "infinite", "unlimited")
 _TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
 
 
@@ -57,7 +58,7 @@ def problems(job: Job | None, options: RunOptions) -> list[str]:
     where = "" if job is None else f"{job.name}: "
     errors = []
     time = str(config.get("slurm_time") or ("" if job is not None else options.slurm_time))
-    if time and limit_of(time) is None:
+    if time and limit_of(time) is None and time.casefold() not in UNLIMITED:
         errors.append(f"{where}slurm_time {time!r} is not a time of Slurm's; write minutes, H:M:S or D-H")
     for name in ("slurm_cpus_per_task", "slurm_nodes", "slurm_ntasks_per_node"):
         value = config.get(name)

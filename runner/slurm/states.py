@@ -8,6 +8,10 @@ from typing import NamedTuple
 FORMAT = "%i|%T|%k|%r|%R"  # id, state, comment, reason, nodes
 #: Slurm's words for the states in which a job has not started, or not again.
 WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"})
+#: States in which Slurm still has a job.
+LIVE = (WAITING - {"REQUEUED"}) | {
+    "RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING",
+}  # fmt: skip
 #: Slurm's reasons for which a job waits -> what the user reads.
 REASONS = {
     "Priority": "others have a higher priority",
@@ -66,32 +70,39 @@ def _expanded(one: Listed) -> list[Listed]:
     array, bracket, tasks = one.slurm_id.partition("_[")
     if not bracket:
         return [one]
+    return [one._replace(slurm_id=f"{array}_{number}") for number in _numbers(tasks.rstrip("]"))]
+
+
+def _numbers(tasks: str) -> list[int]:
+    """The indices in 0-2,7,10-20:5%4; what cannot be read is left out, as the ... at the end of a long list."""
     numbers: list[int] = []
-    for span in tasks.rstrip("]").partition("%")[0].split(","):
-        found = re.fullmatch(r"(\d+)(?:-(\d+))?(?::(\d+))?", span)
+    for span in tasks.partition("%")[0].split(","):
+        found = re.fullmatch(r"(\d+)(?:-(\d+))?(?::([1-9]\d*))?", span)
         if found is not None:
             numbers += range(int(found[1]), int(found[2] or found[1]) + 1, int(found[3] or 1))
-    return [one._replace(slurm_id=f"{array}_{number}") for number in numbers]
+    return numbers
 
 
 def states_in(text: str) -> dict[str, TaskState]:
     """The states in the output of scontrol show job, by the id of the task."""
-    found = {}
+    found: dict[str, TaskState] = {}
     for block in re.split(r"\n\s*\n", text):
         values = dict(re.findall(r"(\w+)=(\S*)", block))
         if "JobState" not in values:
             continue
         array, task = values.get("ArrayJobId"), values.get("ArrayTaskId", "")
-        own = f"{array}_{task}" if array and task.isdecimal() else values.get("JobId", "")
+        ids = [f"{array}_{number}" for number in _numbers(task)] if array else []
         nodes = values.get("NodeList", "")
-        found[own] = _state(values["JobState"], values.get("ExitCode", ""), "" if nodes == "(null)" else nodes)
+        state = _state(values["JobState"], values.get("ExitCode", ""), "" if nodes == "(null)" else nodes)
+        found |= dict.fromkeys(ids or [values.get("JobId", "")], state)
     return found
 
 
 def ended_in(text: str) -> dict[str, TaskState]:
-    """The states in the output of sacct."""
+    """The ends in the output of sacct. It may say for ever that a job runs which the controller has forgotten."""
     rows = (line.split("|") for line in text.splitlines())
-    return {row[0]: _state(row[1].split()[0], row[2], row[3]) for row in rows if len(row) >= 4 and row[1].strip()}
+    ended = (row for row in rows if len(row) >= 4 and row[1].strip() and row[1].split()[0] not in LIVE)
+    return {row[0]: _state(row[1].split()[0], row[2], row[3]) for row in ended if row[0][:1].isdecimal()}
 
 
 def _state(state: str, code: str, nodes: str) -> TaskState:
