@@ -54,6 +54,9 @@ def with_tails(found: Table, metric: str) -> str:
         values = [value for _, value in curve.kept] if curve is not None else []
         last = values[-max(len(values) // TENTH, 1) :]
         row[name] = fmean(last) if last and all(map(math.isfinite, last)) else None
+    if all(row[name] is None for row in found):
+        cause = f"no job has a curve of {metric!r} whose last tenth is finite"
+        raise UserError(f"--of tail: {cause}; name another one with --metric")
     found.measured |= {name}
     return name
 

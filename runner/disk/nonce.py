@@ -25,7 +25,7 @@ def new() -> str:
 
 
 def digest(nonce: str) -> str:
-    return hashlib.sha256(nonce.encode()).hexdigest()
+    return hashlib.sha256(nonce.encode(errors="replace")).hexdigest()  # that of a job may be half a character
 
 
 def confirms(folder: str | os.PathLike[str], status: str, nonce: str | None) -> bool:

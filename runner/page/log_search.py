@@ -18,7 +18,7 @@ from runner.disk.log_text import LogText
 BLOCK = 1 << 20  # bytes that are searched at once
 SECONDS = 0.3  # a search answers after this time, found or not
 OVERLAP = 1 << 12  # bytes of two blocks, so that a hit across their border is found
-LONGEST = 3.0  # seconds that a regular expression may take
+LONGEST = 10.0  # seconds that a regular expression may take, with the start of its process
 
 
 class Hit(NamedTuple):

@@ -45,7 +45,7 @@ def _counted(result: object) -> dict[str, float | int | str]:
     """What the kernel counted, as the result has it."""
     entry = result.to_json().get("resources") if isinstance(result, Result) else None
     known = entry.items() if isinstance(entry, dict) else ()
-    return {str(key): value for key, value in known if is_number(value) or isinstance(value, str)}
+    return {str(key): value for key, value in known if resources.is_finite(value) or isinstance(value, str)}
 
 
 def words(found: Mapping[str, float | int | str]) -> str:

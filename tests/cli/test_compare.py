@@ -94,6 +94,7 @@ def test_json_has_the_numbers_of_the_library(results: Path, capsys: pytest.Captu
     [
         (["--metric", "val/acuracy"], "--metric: there is no metric 'val/acuracy'; did you mean 'val/accuracy'?"),
         (["--metric", "speed"], "--goal: it is not known whether a low or a high speed is better; say min or max"),
+        (["--metric", "nope", "--of", "tail"], "--of tail: no job has a curve of 'nope'"),
         (["--over", "sed"], "--over: there is no column 'sed'; did you mean 'seed'?"),
         (["--over", "speed"], "--over: speed is not a setting"),
         (["--goal", "up"], "--goal"),

@@ -45,12 +45,13 @@ def test_groups_have_a_line_each_with_their_number_of_jobs(here: Workspace, tmp_
         folder.mkdir(parents=True)
         config = {"lr": number % 2, "seed": number}
         (folder / "metadata.json").write_text(json.dumps({"status": "completed", "config": config}))
-        rows = [{"iter": step, "val/loss": step + number} for step in range(5 + number)]
+        rows = [{"iter": step, "val/loss": step + number, "$\\x$": step} for step in range(5 + number)]
         (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert main(["plot", str(tmp_path / "out"), "--over", "seed", "-o", "groups.svg"]) == 0
     text = (here / "groups.svg").read_text()
     assert text.count("<!-- lr=0 (n=4) -->") == 1 == text.count("<!-- lr=1 (n=4) -->") and "FillBetween" in text
     assert main(["plot", str(tmp_path / "out"), "--over", "width", "-o", "groups.svg"]) == 2
+    assert main(["plot", str(tmp_path / "out"), "--metric", "$\\x$", "-o", "no_formula.svg"]) == 0
 
 
 @pytest.mark.parametrize(("words", "error"), [

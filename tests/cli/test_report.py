@@ -109,9 +109,10 @@ def test_a_file_that_cannot_be_written_is_one_sentence(here: Workspace, capsys: 
     assert "--max-size: 'small' is not an amount of memory" in capsys.readouterr().err
 
 
-def test_odd_metrics_do_not_hide_the_report(here: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    path = Path(here.batch / "good" / "metrics.jsonl")
-    before = path.read_bytes()
+def test_odd_records_do_not_hide_the_report(here: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    path, about = (Path(here.batch / "good" / name) for name in ("metrics.jsonl", "experiment_metadata.json"))
+    before, known = path.read_bytes(), about.read_bytes()
+    about.write_text(json.dumps({**json.loads(known), "python": ["3.11"], "host": {}}, indent=2))
     odd = [{"iter": -5, "val/loss": 1e308}, {"iter": "x", "val/loss": None}, {"val/loss": "text"}, {"epoch": 1e300}]
     path.write_bytes(
         b"not json\n[1]\n" + "\n".join(map(json.dumps, odd)).encode() + b'\n{"iter": NaN, "val/loss": Infin'
@@ -120,6 +121,7 @@ def test_odd_metrics_do_not_hide_the_report(here: Workspace, capsys: pytest.Capt
         assert main(["report", "-o", "-"]) == 0
     finally:
         path.write_bytes(before)
+        about.write_bytes(known)
     assert "</html>" in capsys.readouterr().out
 
 

@@ -53,6 +53,9 @@ def test_a_folder_is_the_same_by_a_link_and_not_once_it_is_gone(tmp_path: Path) 
 
 def test_metadata_that_are_gone_do_not_refute_a_result(tmp_path: Path) -> None:
     assert nonce.confirms(tmp_path, "completed", None)
+    (tmp_path / layout.METADATA).write_text(f'{{\n  "nonce_sha256": "{nonce.digest("mine")}"\n}}')
+    assert nonce.confirms(tmp_path, "completed", "mine")
+    assert not nonce.confirms(tmp_path, "completed", "\ud800")  # a job wrote half a character
 
 
 def test_a_link_is_refused_unless_links_are_asked_for(tmp_path: Path) -> None:

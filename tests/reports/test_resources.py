@@ -91,7 +91,8 @@ def test_totals_have_what_is_known_and_nothing_else(tmp_path):
         40, gpus=lambda n: [gpu(energy_mj=1000 * (n % 20), memory=n)], pss=lambda n: n, rss=9999,
         read_bytes=lambda n: 10 * n,
     )  # fmt: skip
-    found = resources.totals(record(tmp_path / "a", rows, resources={"cpu_seconds": 3.5, "max_rss": 2048}))
+    counted = {"cpu_seconds": 3.5, "max_rss": 2048, "max_swap": float("inf"), "odd": [1]}
+    found = resources.totals(record(tmp_path / "a", rows, resources=counted))
     assert found == {
         "cpu_seconds": 3.5, "max_rss": 2048, "max_memory": 39, "memory_how": "pss", "read_bytes": 390,
         "max_gpu_memory_bytes": 39, "energy_joules": 38, "energy_how": "counter",

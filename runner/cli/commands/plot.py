@@ -93,12 +93,12 @@ def _picture(figures: Any, metric: str, curves: dict[str, Series], kind: str, *,
     for place, name in enumerate(order):
         stands_out = place < LEGEND
         style = {"color": f"C{place % 10}", "linestyle": "-" if place < 10 else "--"} if stands_out else {}
-        _draw(axes, curves[name], plain(name) if stands_out else None, style or {"color": "0.75", "zorder": 1})
-    return _written(figure, axes, metric, f"{plain(metric)} of {count(len(curves), 'job')}", kind, is_log=is_log)
+        _draw(axes, curves[name], _label(name) if stands_out else None, style or {"color": "0.75", "zorder": 1})
+    return _written(figure, axes, metric, f"{_label(metric)} of {count(len(curves), 'job')}", kind, is_log=is_log)
 
 
 def _written(figure: Any, axes: Any, metric: str, title: str, kind: str, *, is_log: bool) -> bytes:
-    axes.set(xlabel="step", ylabel=plain(metric), title=title)
+    axes.set(xlabel="step", ylabel=_label(metric), title=title)
     if is_log:
         axes.set_yscale("log")
     axes.grid(visible=True, alpha=0.3)
@@ -132,15 +132,20 @@ def _picture_of_groups(
         found = bands.places(members)
         fewer = bands.from_where_fewer(found)
         color = {"color": f"C{number % 10}"}
-        label = plain(f"{name} (n={len(members)})")
+        label = _label(f"{name} (n={len(members)})")
         _lines(axes, [(place.x, place.mean) for place in found[:fewer]], {**color, "label": label})
         rest = found[fewer - 1 :] if 0 < fewer < len(found) else ()
         _lines(axes, [(place.x, place.mean) for place in rest], {**color, "linestyle": ":"})
         wide = [place for place in found if place.has_band]
         low, high = [place.low for place in wide], [place.high for place in wide]
         axes.fill_between([place.x for place in wide], low, high, alpha=0.15, linewidth=0, **color)
-    title = f"{plain(metric)}: mean of each group; band: lowest to highest of at least {LEAST} jobs"
+    title = f"{_label(metric)}: mean of each group; band: lowest to highest of at least {LEAST} jobs"
     return _written(figure, axes, metric, title, kind, is_log=is_log)
+
+
+def _label(text: str) -> str:
+    """A text that is not read as a formula, which matplotlib does between two dollar signs."""
+    return plain(text).replace("$", r"\$")
 
 
 def _end(found: Series, direction: str) -> float:

@@ -262,7 +262,7 @@ def _origin(plan: Plan, about: Sequence[Mapping[str, Any]], clean: Clean) -> tup
 
 
 def _different(found: Iterable[Mapping[str, Any]], key: str) -> str:
-    return listed([str(value) for value in dict.fromkeys(one.get(key) for one in found) if value], 4)
+    return listed(list(dict.fromkeys(str(one[key]) for one in found if one.get(key))), 4)
 
 
 def _commits(found: Iterable[Mapping[str, Any]]) -> str:
