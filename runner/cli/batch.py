@@ -75,6 +75,8 @@ def main(words: Sequence[str]) -> int:
 
 def run_new(plan: Plan, replan: Callable[[], Plan], given: Namespace) -> int:
     """Run a new batch in a folder of its own. `replan` plans it again, for another folder."""
+    if errors := clusters.problems(plan, plan.jobs[: given.limit]):  # before there is a folder
+        raise UserError(*errors)
     with new_batch(plan, replan) as (session, taken):
         return _run(session, taken, session.select(taken, What(limit=given.limit)), given)
 

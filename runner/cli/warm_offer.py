@@ -44,7 +44,10 @@ def sentence(plan: Plan, records: Sequence[Record]) -> str | None:
     if not _names_it(_script(job.argv, job.cwd)):
         return None
     answer = ask([sys.executable, "-c", _MEASURED], patience=PATIENCE)
-    seconds = float(answer) if answer else 0.0
+    try:
+        seconds = float((answer or "0").splitlines()[-1])  # after what the start of Python and the import print
+    except ValueError:
+        return None
     if seconds <= MUCH * median:
         return None
     part = f"{duration(seconds)} of the {duration(median)} of a job ({min(seconds / median, 1):.0%})"

@@ -277,6 +277,8 @@ class _Batch:
             self._announce_start(handle)
             if handle.done():
                 del self._running[handle]
+                self._announced.discard(handle)  # what it refers to, such as a process with imports, ends with it
+                self._pruned.discard(handle)
                 self._follow(handle.job, follower)
                 record = handle.record()
                 if isinstance(record, Wait) and handle.job.name in self._requested.stopped:

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 
 from runner.core import redact
 from runner.core.job import Job, Plan
+from runner.core.options import RunOptions
 from runner.core.text import count
 from runner.executors.slurm_submit import ARRAY
+from runner.planners import search as planned
+from runner.search.space import NONE
 from runner.slurm import environment, script
 from runner.slurm.request import SlurmRequest
 from runner.slurm.request import problems as request_problems
@@ -33,7 +36,19 @@ def problems(plan: Plan, jobs: Sequence[Job]) -> list[str]:
         f"--slurm_export {name}: is not set here; set it, or leave it out"
         for name in environment.missing(os.environ, options.slurm_export)
     ]
-    return errors + _secrets(jobs)
+    search = planned.of(plan)
+    if search is not None and search.pruner != NONE:
+        errors.append(f"--executor slurm: pruner {search.pruner} is for the jobs of one machine; write pruner: none")
+    return errors + _secrets_of_script(options) + _secrets(jobs)
+
+
+def _secrets_of_script(options: RunOptions) -> list[str]:
+    """Lines of the script, which is a file."""
+    return [
+        f"--{name}: has a secret ({secret or 'by its look'}), which no file may keep; give it with --slurm_export NAME"
+        for name, words in (("slurm_setup", options.slurm_setup), ("slurm_extra", options.slurm_extra))
+        for secret in redact.hidden_names(words, options.not_secret)
+    ]
 
 
 def _secrets(jobs: Sequence[Job]) -> list[str]:

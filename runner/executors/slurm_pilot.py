@@ -80,6 +80,9 @@ class Claims:
                 continue
             if before is not None and not before.ended and before.slurm_id != own_id():
                 if name not in self._own and self._exists(before.slurm_id) is False:
+                    now = claims.latest(self._root, name)  # it may have ended the job before it was gone
+                    if now is not None and now.ended and self._is_done(name):
+                        continue
                     before = replace(before, ended=True)
                 else:
                     self._held.append(name)

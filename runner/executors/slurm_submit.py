@@ -97,6 +97,8 @@ class Submitter:
         submission = self._written(root, handles)
         answer = self._called(root, submission)
         if answer.code != 0:
+            if not _is_unclear(answer):
+                submissions.forget(root, submission)
             return self._refused(handles, answer.why)
         submission = replace(submission, slurm_id=answer.out)
         submissions.write(root, submission)
@@ -200,4 +202,5 @@ def excluding(words: Sequence[str], bad: Sequence[str]) -> tuple[str, ...]:
 
 
 def _is_unclear(answer: commands.Answer) -> bool:
-    return answer.code is None or "timed out" in answer.error.casefold()
+    was_killed = answer.code is None or answer.code < 0
+    return was_killed or "timed out" in answer.error.casefold()

@@ -121,22 +121,26 @@ def node() -> str:
 
 def claimed(root: Path, task: Task) -> Claim | None:
     """Our claim of the job; None if it is done, or if another task has it."""
-    job = task.job
-    if results.finished(job) is not None:
-        return None
-    own = own_id()
+    job, own = task.job, own_id()
     before = claims.latest(root, job.name)
-    if before is not None and before.ended and before.comment == task.comment and before.slurm_id != own:
-        return None  # it was submitted twice, and has ended
+    if _is_done(task, before, own):
+        return None
     for _ in range(ASKING):
         free = claims.is_free(before, own, commands.exists)
         if free is not None:
             break
         time.sleep(ASK_AGAIN)
-    if not free:
+    if not free or _is_done(task, claims.latest(root, job.name), own):  # the other one may just have ended
         return None
     now = progress.measured(job, Claim(own, node(), task.comment), task.options)
     return claims.take(root, job.name, progress.following(now, before, fresh=task.fresh), before)
+
+
+def _is_done(task: Task, claim: Claim | None, own: str) -> bool:
+    """Whether the job has completed, or has ended in another task of its submission: it was submitted twice."""
+    if results.finished(task.job) is not None:
+        return True
+    return claim is not None and claim.ended and claim.comment == task.comment and claim.slurm_id != own
 
 
 class Run:

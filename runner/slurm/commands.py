@@ -38,7 +38,14 @@ def call(
     environ = without_slurm(os.environ) if env is None else env
     try:
         done = subprocess.run(
-            words, capture_output=True, timeout=patience, check=False, stdin=subprocess.DEVNULL, env=environ, cwd=cwd
+            words,
+            capture_output=True,
+            timeout=patience,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env=environ,
+            cwd=cwd,
+            start_new_session=True,  # Ctrl+C in the terminal must not end a sbatch that may have submitted
         )
     except subprocess.TimeoutExpired:
         return Answer(None, "", f"{words[0]} did not answer within {patience:g} s")

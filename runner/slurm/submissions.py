@@ -7,6 +7,7 @@ submit_3.json, written before sbatch is called, as the intent, and again with Sl
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -125,6 +126,12 @@ def _record(root: Path, number: int) -> str:
 def write(root: Path, submission: Submission) -> None:
     """Write the record of a submission: the intent, or with Slurm's id. Raises OSError."""
     atomic.write_json(folder(root) / f"submit_{submission.number}.json", submission.to_json())
+
+
+def forget(root: Path, submission: Submission) -> None:
+    """Remove an intent that Slurm refused: a resumed batch would look for it in the queue for a minute."""
+    with contextlib.suppress(OSError):
+        (folder(root) / f"submit_{submission.number}.json").remove()
 
 
 def write_inputs(

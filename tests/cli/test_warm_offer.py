@@ -57,3 +57,9 @@ def test_nothing_is_said_of_programs_that_do_not_name_it(folder: Path) -> None:
 def test_an_import_that_fails_is_not_offered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warm_offer, "ask", lambda *_, **__: None)
     assert offer(folder) is None
+
+
+def test_what_python_prints_at_its_start_does_no_harm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for printed, said in (("Welcome\n0.5", True), ("0.5\nGoodbye", False), ("", False)):
+        monkeypatch.setattr(warm_offer, "ask", lambda *_, text=printed, **__: text)
+        assert bool(offer(folder)) == said, printed

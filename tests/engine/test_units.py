@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 
@@ -22,10 +23,10 @@ from runner.engine.adjustments import Adjustments, is_alone
 from runner.engine.events import Dispatcher, Event, Notice, Tick
 from runner.engine.pace import Pace
 from runner.engine.progress import LARGEST, Follower, Progress, _first, _without_prefix
-from runner.engine.protocols import FixedPlan, Promoted, Wait
+from runner.engine.protocols import FixedPlan, Lease, Promoted, Wait
 from runner.engine.queue import Queue
 from runner.processes.signals import NoSignals
-from tests.engine.fakes import NOWHERE, Clock, FakeExecutor, Recorder, job
+from tests.engine.fakes import NOWHERE, Clock, FakeExecutor, FakeHandle, Recorder, job
 
 
 class Moment:
@@ -134,6 +135,32 @@ def test_a_pruned_job_is_a_success_is_stopped_once_and_runs_again_when_it_is_pro
     ]  # fmt: skip
     assert recorder.notices == ["a is pruned: it is not among the best."] and recorder.stopped is None
     assert [record.status for record in records] == [COMPLETED, COMPLETED]
+
+
+class Counting(FakeExecutor):
+    """Notes how many of the jobs that it started something refers to."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__({}, 1, clock, {}, {})
+        self.most = 0
+        self._known: WeakSet[FakeHandle] = WeakSet()
+
+    def submit(self, job: Job, lease: Lease) -> FakeHandle | Record | Wait:
+        handle = super().submit(job, lease)
+        if isinstance(handle, FakeHandle):
+            self._known.add(handle)
+        self.most = max(self.most, len(self._known))
+        return handle
+
+
+def test_a_job_that_has_ended_is_let_go_with_what_it_refers_to() -> None:
+    """A warm one refers to the process that it is a fork of."""
+    jobs = tuple(job(name) for name in "abcdef")
+    plan, clock = Plan("p", NOWHERE, jobs, PlanKind("files"), ""), Clock({})
+    executor = Counting(clock)
+    with NoSignals(clock) as signals:
+        loop.run(plan, executor, [], signals, clock=clock)
+    assert executor.most <= 2
 
 
 # How far a job is

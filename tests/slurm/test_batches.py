@@ -48,16 +48,17 @@ def test_a_job_that_is_cut_short_saves_and_continues(batch: Batch) -> None:
     batch.wait_for_starts(1)
     (task,) = batch.cluster.states()
     wait_until(lambda: (batch.work.batch / "a/metrics.jsonl").read_text().count("\n") == 2, "two steps", PATIENCE)
+    wait_until(lambda: "started" in batch.work.master_log(), "the runner has noticed its start", PATIENCE)
     batch.cluster.call("scancel", "--batch", "--signal=USR1", task)
     result = batch.wait_for_result("a", "interrupted")
     assert result["cause"] in ("preempted", "time_limit") and result["slurm"]["requeued"]
+    wait_until(lambda: "queued again: cut short on" in batch.work.master_log(), "the runner has noticed it", PATIENCE)
     batch.allow(1000)
     batch.cluster.start_again(task)
     out, _ = runner.communicate(timeout=PATIENCE)
     assert runner.returncode == 0, out
     result = batch.work.result("a")
     assert result["attempt"] == 2 and batch.starts == ["a from 0", "a from 2"] and result["slurm"]["requeues"] == 1
-    assert "queued again: cut short on" in batch.work.master_log()
 
 
 def test_a_batch_that_is_preempted_twice_and_loses_a_node_completes(batch: Batch) -> None:

@@ -36,12 +36,14 @@ def test_a_job_that_was_submitted_twice_runs_once(controller: Controller, false_
     false_batch.wait_for_starts(2)
     script = false_batch.work.batch / "slurm/submit_1.sh"
     false_batch.cluster.call("sbatch", "--parsable", str(script))
-    wait_until(lambda: len(controller.tasks) == 4 and controller.tasks[3].state == "COMPLETED", "the doubles leave")
+    doubles = controller.tasks[2:]
+    assert len(doubles) == 2
+    wait_until(lambda: all(task.state == "COMPLETED" for task in doubles), "the doubles leave", PATIENCE)
     false_batch.allow(1000)
     runner.communicate(timeout=PATIENCE)
     assert runner.returncode == 0 and sorted(false_batch.starts) == ["a from 0", "b from 0"]
     false_batch.cluster.call("sbatch", "--parsable", str(script))
-    wait_until(lambda: controller.tasks[-1].state == "COMPLETED", "the doubles leave at once")
+    wait_until(lambda: all(task.state == "COMPLETED" for task in controller.tasks), "the doubles leave", PATIENCE)
     assert len(false_batch.starts) == 2
 
 
@@ -57,10 +59,9 @@ def test_large_batches_are_cut_and_limits_are_waited_for(controller: Controller,
     scripts = [path.read_text() for path in sorted((false_batch.work.batch / "slurm").glob("submit_*.sh"))]
     assert all("--exclude=n2" in text for text in scripts)
     assert sum("--mem=9G" in text for text in scripts) == 1 and len(false_batch.starts) == 7
-    assert (
-        max(len(json.loads(path.read_text())["jobs"]) for path in (false_batch.work.batch / "slurm").glob("*.json"))
-        <= 3
-    )
+    records = [json.loads(path.read_text()) for path in (false_batch.work.batch / "slurm").glob("submit_*.json")]
+    assert max(len(record["jobs"]) for record in records) <= 3
+    assert all(record["slurm_id"] for record in records), "nothing is left of the one that was refused"
 
 
 def test_a_controller_that_is_away_ends_nothing(controller: Controller, false_batch: Batch) -> None:

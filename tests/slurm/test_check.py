@@ -1,0 +1,83 @@
+"""What is checked before anything is submitted, how Slurm's programs are called, who may start a job. Each alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runner.core.job import Job, Plan
+from runner.core.options import RunOptions
+from runner.core.plan_kind import PlanKind
+from runner.core.result import Result
+from runner.disk import results
+from runner.executors import slurm_check, slurm_pilot, slurm_submit, slurm_task
+from runner.search.space import Search
+from runner.slurm import claims, commands
+from runner.slurm.claims import Claim
+from runner.slurm.submissions import Task
+
+NOWHERE = Path("/nonexistent/b")
+
+
+def problems(pruner: str = "none", **options: tuple[str, ...]) -> str:
+    search = Search({}, "val_loss", pruner=pruner).to_json()
+    plan = Plan("b", NOWHERE, (), PlanKind("search"), "", options=RunOptions(**options), origin={"search": search})  # type: ignore[arg-type]
+    return "\n".join(slurm_check.problems(plan, plan.jobs))
+
+
+def test_a_line_of_the_script_must_have_no_secret() -> None:
+    token = "export WANDB_API_KEY=8f3a9c2b7d6e5f4a3b2c1d0e9f8a7b6c5d4e3f2a"
+    found = problems(slurm_setup=("module load cuda/12.4", "export WANDB_API_KEY=$(cat ~/.key)", token))
+    assert "--slurm_setup: has a secret (WANDB_API_KEY)" in found and "8f3a9c" not in found
+    assert "secret" not in problems(slurm_setup=("module load cuda/12.4", "export WANDB_API_KEY=$KEY"))
+    assert "secret" not in problems(slurm_setup=(token,), not_secret=("WANDB_API_KEY",))
+    assert "--slurm_extra: has a secret" in problems(slurm_extra=(f"--export=ALL,{token[7:]}",))
+
+
+@pytest.mark.parametrize("pruner", ["none", "asha", "median"])
+def test_a_search_that_prunes_is_refused(pruner: str) -> None:
+    assert (f"pruner {pruner} is for the jobs of one machine" in problems(pruner)) == (pruner != "none")
+
+
+def test_ctrl_c_in_the_terminal_does_not_end_a_program_of_slurm() -> None:
+    """A sbatch that is ended so may have submitted all the same."""
+    own = [sys.executable, "-c", "import os; print(os.getsid(0), os.getpgid(0))"]
+    session, group = commands.call(own, 60.0).out.split()
+    assert session == group and int(session) != os.getsid(0)
+
+
+def test_a_sbatch_that_was_killed_may_have_submitted() -> None:
+    answers = {0: False, 1: False, -2: True, None: True}
+    assert {code: slurm_submit._is_unclear(commands.Answer(code, "", "")) for code in answers} == answers
+
+
+@pytest.mark.parametrize("status", ["completed", "failed"])
+@pytest.mark.parametrize("by", ["task", "pilot"])
+def test_a_job_that_ends_while_slurm_is_asked_for_its_task_is_not_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: str, by: str
+) -> None:
+    """It was submitted twice: the first task ends between the look at its claim and the answer of squeue."""
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "2")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    job = Job("a", ("true",), tmp_path / "a", cwd=tmp_path)
+    job.out_dir.mkdir()
+    task = Task(job, {}, RunOptions(slurm_pilots=int(by == "pilot")), "c", fresh=True)
+    first = claims.take(tmp_path, "a", Claim("1_0", "n1", "c"), None)
+    assert first is not None
+
+    def ends(slurm_id: str) -> bool:
+        assert slurm_id == "1_0"
+        results.write_result(job, Result({"status": status, "fingerprint": job.fingerprint}))
+        claims.end(tmp_path, "a", first)
+        return False
+
+    monkeypatch.setattr(commands, "exists", ends)
+    if by == "task":
+        assert slurm_task.claimed(tmp_path, task) is None
+    else:
+        assert slurm_pilot.Claims(tmp_path, {"a": task}, 0, None).next({}) is None
+    assert claims.latest(tmp_path, "a") == replace(first, ended=True)
