@@ -58,7 +58,9 @@ class Claims:
         self._root = root
         self._tasks = tasks
         names = list(tasks)
-        first = index * len(names) // max(1, next(iter(tasks.values())).options.slurm_pilots)
+        options = next(iter(tasks.values())).options
+        self._most = options.max_workers
+        first = index * len(names) // max(1, options.slurm_pilots)
         self._left = names[first:] + names[:first]  # each pilot begins at another place
         self._held: list[str] = []  # by others, which may be gone later
         self._own: dict[str, Claim] = {}
@@ -67,6 +69,8 @@ class Claims:
 
     def next(self, records: Mapping[str, Record]) -> Job | Wait | None:
         """The next job that nobody has; None when all are done, or others have them."""
+        if len(self._own) >= self._most:
+            return Wait()  # the engine asks for one more than it can run, which another pilot may have room for
         while self._until is None or time.monotonic() < self._until:
             if not self._left:
                 if not self._held:

@@ -13,7 +13,10 @@ from runner.core.job import Job, Plan
 from runner.core.options import RunOptions
 from runner.core.plan_kind import PlanKind
 from runner.core.result import Result
+from runner.core.state import Finished, Outcome, Record
 from runner.disk import results
+from runner.engine.events import JobEnded
+from runner.engine.protocols import Wait
 from runner.executors import slurm_check, slurm_pilot, slurm_submit, slurm_task
 from runner.search.space import Search
 from runner.slurm import claims, commands
@@ -81,3 +84,17 @@ def test_a_job_that_ends_while_slurm_is_asked_for_its_task_is_not_run_again(
     else:
         assert slurm_pilot.Claims(tmp_path, {"a": task}, 0, None).next({}) is None
     assert claims.latest(tmp_path, "a") == replace(first, ended=True)
+
+
+def test_a_pilot_claims_no_more_jobs_than_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "2")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    options = RunOptions(slurm_pilots=1, max_workers=2)
+    jobs = [Job(name, ("true",), tmp_path / name, cwd=tmp_path) for name in "abc"]
+    for job in jobs:
+        job.out_dir.mkdir()
+    source = slurm_pilot.Claims(tmp_path, {job.name: Task(job, {}, options, "c", fresh=True) for job in jobs}, 0, None)
+    assert [source.next({}) for _ in range(3)] == [jobs[0], jobs[1], Wait()]
+    assert claims.latest(tmp_path, "c") is None
+    source(JobEnded(Record(jobs[0], Finished(None, "", 1.0, Outcome("failed")))))
+    assert [source.next({}) for _ in range(2)] == [jobs[2], Wait()]
