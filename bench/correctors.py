@@ -1,9 +1,9 @@
 """Whether an error-detection model improves samples at equal numbers of network calls.
 
-    python bench/correctors.py MODEL CORRECTOR --judge AR --steps 16,32,64 --count 64
+    python bench/correctors.py MODEL CORRECTOR --scorer AR --steps 16,32,64 --count 64
 
 For each number of steps: samples with the corrector, whose calls count too, and samples of the same model without it in
-as many steps as those were calls. Both are measured by the judge, an autoregressive model of the same text (nats per
+as many steps as those were calls. Both are measured by the scorer, an autoregressive model of the same text (nats per
 character, exact; lower is likelier), and by their entropy and known words beside those of the validation text, since
 repetition is likely, too (docs/sampling.md).
 """
@@ -30,15 +30,15 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 def main() -> int:
     given = arguments()
-    judge = load_model(given.judge, torch.device("cpu"))
-    print(f"{'':14}{'steps':>6}{'calls':>7}{'judge':>9}{'±':>8}{'entropy':>9}{'known words':>13}")
+    scorer = load_model(given.scorer, torch.device("cpu"))
+    print(f"{'':14}{'steps':>6}{'calls':>7}{'scorer':>9}{'±':>8}{'entropy':>9}{'known words':>13}")
     for steps in given.steps:
-        calls = draw(given, judge, "corrected", steps, f"--corrector={given.corrector}", *given.options)
-        draw(given, judge, "plain", calls)
+        calls = draw(given, scorer, "corrected", steps, f"--corrector={given.corrector}", *given.options)
+        draw(given, scorer, "plain", calls)
     return 0
 
 
-def draw(given: argparse.Namespace, judge: TrainedModel, name: str, steps: int, *options: str) -> int:
+def draw(given: argparse.Namespace, scorer: TrainedModel, name: str, steps: int, *options: str) -> int:
     """Draw, print a row, and return the number of network calls."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "samples.jsonl"
@@ -46,7 +46,7 @@ def draw(given: argparse.Namespace, judge: TrainedModel, name: str, steps: int, 
                    f"--count={given.count}", f"--batch_size={given.count}", f"--out={out}", *options]  # fmt: skip
         subprocess.run(command, check=True, capture_output=True, text=True)
         *rows, summary = [json.loads(line) for line in out.read_text().splitlines()]
-    costs = [perplexity([row["text"]], judge, torch.device("cpu")).nats_per_character for row in rows]
+    costs = [perplexity([row["text"]], scorer, torch.device("cpu")).nats_per_character for row in rows]
     error = np.std(costs, ddof=1) / len(costs) ** 0.5
     calls, quality = summary["network_calls"], summary["quality"]
     print(
@@ -61,7 +61,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", metavar="MODEL", type=Path)
     parser.add_argument("corrector", metavar="CORRECTOR", type=Path)
-    parser.add_argument("--judge", metavar="AR", type=Path, required=True)
+    parser.add_argument("--scorer", metavar="AR", type=Path, required=True)
     parser.add_argument("--steps", type=lambda text: [int(word) for word in text.split(",")], default=[16, 32, 64])
     parser.add_argument("--count", type=int, default=64)
     parser.add_argument("--options", nargs="*", default=[], help="more options of sample.py for the corrector")

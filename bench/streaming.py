@@ -217,10 +217,10 @@ def peak_memory(pid: int) -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of one process and its threads, without its children."""
+    """User and system time of one process and its threads, without its children; at least one tick of the clock."""
     # "pid (name) state ppid ...": the name may hold spaces; utime and stime are the fields 14 and 15.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return max(int(fields[11]) + int(fields[12]), 1) / os.sysconf("SC_CLK_TCK")
 
 
 def expect(folder: Path, blocks: int, stamps: tuple[int, int]) -> None:

@@ -68,7 +68,7 @@ def run(path: Path, settings: SampleSettings) -> int:
     require_options_that_are_read(settings, model)
     start = initial_ids(settings, model).to(device)  # (T,)
     quality_report = QualityReport(settings, model) if settings.quality else None
-    judge = load_judge(Path(settings.perplexity), device) if settings.perplexity else None
+    scorer = load_scorer(Path(settings.perplexity), device) if settings.perplexity else None
     networks = [
         CountingNetwork(predict, partial(devices.autocast, device, devices.choose_dtype(settings.dtype, device)))
         for predict in (predict_of(model), *((corrector.wrong,) if corrector else ()))
@@ -101,15 +101,15 @@ def run(path: Path, settings: SampleSettings) -> int:
     summary: dict[str, object] = {"seconds": round(seconds, 3), "network_calls": calls, "tokens_drawn": drawn_tokens}
     if quality_report:
         summary |= quality_report(samples.texts)
-    if judge:
-        found = perplexity(samples.texts, judge, device)
+    if scorer:
+        found = perplexity(samples.texts, scorer, device)
         print(f"\n{found.summary()}", flush=True)
         summary["perplexity"] = asdict(found)
     samples.write(**summary)
     return 0
 
 
-def load_judge(path: Path, device: torch.device) -> TrainedModel:
+def load_scorer(path: Path, device: torch.device) -> TrainedModel:
     """The model that measures samples: one of ours, or GPT-2 from local files."""
     return load_gpt2(path, device) if is_gpt2(path) else load_and_report(path, device)
 

@@ -70,12 +70,12 @@ def logits(weights: dict[str, Tensor], ids: Tensor) -> Tensor:  # (B, T) -> (B, 
 def test_the_likelihood_of_a_text_is_that_of_the_published_formulas(folder):
     assert is_gpt2(folder)
     weights = torch.load(folder / "weights.pt", weights_only=True)
-    judge = load_gpt2(folder, CPU, VOCABULARY)
+    scorer = load_gpt2(folder, CPU, VOCABULARY)
     text = "abcfedaabb"
     ids = torch.tensor([VOCABULARY.encode(text)])
     expected = logits(weights, F.pad(ids[:, :-1], (1, 0), value=6))  # 6 is <|endoftext|>
-    assert torch.allclose(judge.predict(ids), expected, atol=1e-4)
-    found = perplexity([text], judge, CPU)
+    assert torch.allclose(scorer.predict(ids), expected, atol=1e-4)
+    found = perplexity([text], scorer, CPU)
     assert found.exact
     assert found.nats_per_character == pytest.approx(F.cross_entropy(expected[0], ids[0]).item(), rel=1e-4)
 
