@@ -124,7 +124,7 @@ def signalled_at(child: subprocess.Popen[str], begin: str, number: int) -> tuple
             if line.startswith(begin):
                 break
         child.send_signal(number)
-        return child.communicate(timeout=30)
+        return child.communicate(timeout=120)
     finally:
         child.kill()
 

@@ -33,7 +33,7 @@ IMPORTS_WITHIN = 300.0  # seconds
 MOST_FORKS = 200  # of one process
 MOST_KINDS = 4  # of processes, each of which holds in memory what it has imported
 MOST_LOST = 2
-LARGEST = 1 << 16  # bytes of a message
+LARGEST = 1 << 18  # bytes of a message: more than the buffer of a socket takes
 #: Options of Python that are the same for all that it runs.
 OPTIONS = frozenset(("-u", "-O", "-OO", "-B", "-s", "-E", "-P"))
 #: Variables that differ from job to job, and that are read when they are used, not with an import.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 #: The devices of GPUs: NVIDIA's, AMD's, and those that render.
 GPU = re.compile(r"/dev/(nvidia[^/]*|kfd|dri/.*)$")
 SOURCES = (".py", ".so")
+LONGEST = 1000  # letters of why it is refused
 MOST_FILES = 200  # whose change is noticed: their names have room in a message
 
 
@@ -106,7 +107,7 @@ class Ours:
 
 def leave(engine: socket, why: str) -> NoReturn:
     try:
-        spawner.send(engine, {"refused": why})
+        spawner.send(engine, {"refused": why[:LONGEST]})
     finally:
         os._exit(0)
 

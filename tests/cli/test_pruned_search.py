@@ -14,7 +14,7 @@ from runner.reports.search import events
 from runner.search.pruning import CONTINUE, PROMOTE, STOP, repeated
 from tests.conftest import Workspace, read
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 #: Its loss falls from `start` to a half of that. At 10 and 20 it waits for what is decided there, so that no machine is
 #: too slow. At a stop request it saves and leaves; it continues from a checkpoint.

@@ -17,7 +17,7 @@ from runner.search.space import COMPLETE, Search, Trial, name
 from runner.search.suggest import suggest
 from tests.conftest import PROJECT, Workspace, read
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 JOB = """\
 import json, math, pathlib, sys, yaml

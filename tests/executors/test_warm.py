@@ -23,6 +23,7 @@ from tests.faults import carrying, ready, request
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(600),
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere no job is warm"),
 ]
 #: Writes down what a program can know of itself, and ends as the name of its config says.
@@ -160,6 +161,7 @@ def imported(folder: Path, *modules: str) -> tuple[Imported, str]:
         ("FILE = open('dev/nvidia0')", "opens .*/dev/nvidia0"),
         ("1 / 0", "cannot be imported .ZeroDivisionError: division by zero"),
         ("import os; os._exit(3)", "the process that imports module has ended"),
+        ("raise ImportError('x' * 100_000)", "ImportError: x{900,999}$"),
     ],
 )
 def test_a_process_that_would_not_do_as_a_fork_is_refused(folder: Path, text: str, why: str) -> None:
@@ -177,6 +179,16 @@ def test_a_module_beside_the_script_that_hides_one_of_python_is_refused(folder: 
 def test_threads_that_end_before_a_fork_are_no_fault(folder: Path) -> None:
     pytest.importorskip("numpy")  # OpenBLAS has such a pool
     assert imported(folder, "numpy")[1] == "ready"
+
+
+def test_many_files_with_long_names_are_watched(folder: Path) -> None:
+    long = folder / ("p" * 200) / ("q" * 200)
+    long.mkdir(parents=True)
+    for number in range(200):
+        (long / f"m{number}.py").touch()
+    imports = "\n".join(f"import m{number}" for number in range(200))
+    (folder / "module.py").write_text(f"import sys\nsys.path.append({str(long)!r})\n{imports}\n")
+    assert imported(folder, "module")[1] == "ready"
 
 
 def test_an_import_that_was_changed_is_made_again(folder: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import alive, kill, wait_until
 from tests.slurm.clusters import PATIENCE, Batch
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_an_array_records_each_end(batch: Batch) -> None:

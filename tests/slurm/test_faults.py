@@ -11,7 +11,7 @@ from tests.conftest import kill, wait_until
 from tests.slurm.clusters import PATIENCE, Batch
 from tests.slurm.false_slurm import Controller
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def submitted(controller: Controller) -> int:

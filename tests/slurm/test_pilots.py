@@ -7,7 +7,7 @@ import pytest
 from tests.slurm.clusters import PATIENCE, Batch
 from tests.slurm.false_slurm import Controller
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_two_pilots_share_the_jobs_of_a_batch(batch: Batch) -> None:
