@@ -39,7 +39,7 @@ from runner.core import clock
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
 from runner.core.printing import say, silence
-from runner.core.state import LOST, PENDING
+from runner.core.state import LOST, PENDING, Record
 from runner.core.text import shown
 from runner.disk import attempts, plan_file, results, supervisor_file
 from runner.disk.checkpoints import latest_checkpoint
@@ -273,7 +273,7 @@ def _run_attached(
     ended = session.run(plan, selection, executor, watching, adjustments, source)
     with started(plan.root):
         search_jobs.finish(plan, ended.records, silent=given.json or given.quiet)
-    if not (given.json or given.quiet or ended.signals) and (offer := warm_offer.sentence(plan, ended.records)):
+    if not (given.json or given.quiet or ended.signals) and (offer := _advice(plan, ended.records)):
         say(f"Note: {offer}")
     if plan.options.report:
         reporting = import_module("runner.cli.reporting")  # its imports cost what only such batches need
@@ -286,6 +286,11 @@ def _run_attached(
         except OSError:  # nobody reads it any more: the exit code is that of the batch all the same
             silence(sys.stdout)
     return ended.exit_code(selection.selected), True
+
+
+def _advice(plan: Plan, records: Sequence[Record]) -> str | None:
+    """What would make the next batch quicker; None if nothing is known."""
+    return warm_offer.sentence(plan, records) if clusters.is_local(plan) else clusters.advice(plan, records)
 
 
 def _show(plan: Plan, given: Namespace) -> int:

@@ -9,6 +9,7 @@ from runner.core import program
 from runner.core.errors import UserError
 from runner.core.job import Job, Plan
 from runner.core.printing import say, say_all
+from runner.core.state import Record
 from runner.core.text import count, shown
 from runner.engine.protocols import Wait
 from runner.executors.registry import EXECUTORS
@@ -33,6 +34,13 @@ def problems(plan: Plan, jobs: Sequence[Job]) -> list[str]:
     """What is wrong with the plan for its executor."""
     check = getattr(EXECUTORS.get(plan.options.executor), "problems", None)
     return list(check(plan, jobs)) if check is not None else []
+
+
+def advice(plan: Plan, records: Sequence[Record]) -> str | None:
+    """What the executor advises at the end of a batch; None if nothing."""
+    advise: Any = getattr(EXECUTORS.get(plan.options.executor), "advice", None)
+    found: str | None = None if advise is None else advise(plan, records)
+    return found
 
 
 def show(plan: Plan) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from runner.core.job import Job, Plan
 from runner.core.options import RunOptions
+from runner.core.state import Record
 from runner.disk.place import Place
 from runner.engine.protocols import Lease, Wait
 from runner.executors import slurm_check, slurm_stop
@@ -120,6 +121,11 @@ class Slurm:
     def preview(plan: Plan) -> str:
         """What --dry-run shows beside the jobs."""
         return slurm_check.preview(plan)
+
+    @staticmethod
+    def advice(plan: Plan, records: Sequence[Record]) -> str | None:
+        """What to do otherwise the next time; None if nothing."""
+        return slurm_check.advice(plan, records)
 
     @staticmethod
     def stop(plan: Plan, names: Collection[str] | None, how: str) -> list[str] | None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import statistics
 from collections.abc import Sequence
+from datetime import datetime
 
 from runner.core import redact
 from runner.core.job import Job, Plan
 from runner.core.options import RunOptions
-from runner.core.text import count
+from runner.core.state import Finished, Record
+from runner.core.text import count, duration
 from runner.executors.slurm_submit import ARRAY
 from runner.planners import search as planned
 from runner.search.space import NONE
@@ -19,6 +22,7 @@ from runner.slurm.request import problems as request_problems
 
 PROGRAMS = ("sbatch", "squeue", "scontrol", "scancel")
 SHOWN = 3  # scripts of a dry run
+MANY, SHORT, STARTS = 50, 300.0, 10  # jobs of so many seconds, started so often in a minute, are for pilots
 
 
 def problems(plan: Plan, jobs: Sequence[Job]) -> list[str]:
@@ -83,3 +87,20 @@ def preview(plan: Plan) -> str:
     if len(found) > SHOWN:
         lines.append(f"… and {count(len(found) - SHOWN, 'script')} more, one for each request")
     return "\n".join(lines)
+
+
+def advice(plan: Plan, records: Sequence[Record]) -> str | None:
+    """At the end of a batch: that Slurm had to start many short jobs, and what would spare it that."""
+    ran = [record.state for record in records if isinstance(record.state, Finished) and not record.cached]
+    if plan.options.slurm_pilots or len(ran) < MANY:
+        return None
+    try:
+        times = [datetime.fromisoformat(state.started_at).timestamp() for state in ran if state.started_at]
+    except ValueError:  # not a time of ours
+        return None
+    median = statistics.median(state.seconds for state in ran)
+    minutes = max((max(times) - min(times)) / 60, 1.0) if times else 1.0
+    if median > SHORT or len(times) / minutes <= STARTS:
+        return None
+    often = f"Slurm started {len(times) / minutes:.0f} jobs a minute of {duration(median)} each"
+    return f"{often}; --slurm_pilots K runs them in K allocations that it starts once"

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from runner.core.job import Job
+from runner.core.job import Job, Plan
 from runner.core.options import RunOptions
+from runner.core.result import Result
+from runner.disk import results
 from runner.disk.layout import RESULT
+from runner.executors import slurm_check
 from runner.executors.slurm_handle import Followed
 from runner.executors.slurm_submit import excluding
+from runner.planners.registry import KINDS
 from runner.slurm import commands, request, states
 from runner.slurm.environment import of_submission, without_slurm
 from runner.slurm.script import job_name
@@ -177,3 +182,31 @@ def test_a_job_that_squeue_left_out_is_not_lost_while_the_controller_has_it(tmp_
     assert handle.is_overdue
     handle.settle(None, tmp_path)
     assert handle.done() and json.loads((job.out_dir / RESULT).read_bytes())["status"] == "error"
+
+
+@pytest.mark.parametrize(
+    ("jobs", "seconds", "apart", "pilots", "words"),
+    [
+        (60, 20.0, 3, 0, "Slurm started 20 jobs a minute of 20.0 s each; --slurm_pilots K"),
+        (60, 20.0, 0, 0, "Slurm started 60 jobs a minute"),
+        (60, 20.0, 7, 0, None),
+        (60, 3600.0, 0, 0, None),
+        (49, 20.0, 3, 0, None),
+        (60, 20.0, 3, 2, None),
+    ],
+)
+def test_many_short_jobs_are_for_pilots(
+    tmp_path: Path, jobs: int, seconds: float, apart: int, pilots: int, words: str | None
+) -> None:
+    made = [Job(f"j{n}", ("true",), tmp_path / f"j{n}") for n in range(jobs)]
+    options = RunOptions(executor="slurm", slurm_pilots=pilots)
+    plan = Plan("x", tmp_path, tuple(made), KINDS.get("files"), "", options=options)
+    first = datetime(2026, 11, 27, tzinfo=UTC)
+    records = [
+        results.record(one, Result({"status": "completed", "duration_seconds": seconds, "start_time": start}))
+        for one, start in zip(
+            made, ((first + timedelta(seconds=apart * n)).isoformat() for n in range(jobs)), strict=True
+        )
+    ]
+    found = slurm_check.advice(plan, records)
+    assert found is None if words is None else found is not None and found.startswith(words)
