@@ -169,7 +169,8 @@ class RealCluster(Cluster):
             return f"{', '.join(absent)} cannot be found: apt-get install slurmctld slurmd slurm-client munge"
         return None if os.geteuid() == 0 else "its nodes need to be root"
 
-    def __enter__(self) -> RealCluster:
+    def start(self) -> str | None:
+        """Why its daemons do not come up on this machine; None once they have."""
         ports = _free_ports(3)
         host = os.uname().nodename
         nodes = [NODE.format(name=f"n{number}", host=host, port=ports[number]) for number in (1, 2)]
@@ -178,11 +179,19 @@ class RealCluster(Cluster):
         self._start("slurmctld", "-D")
         for name in ("n1", "n2"):
             self._start("slurmd", "-D", "-N", name, as_name=name)
-        wait_until(self._is_up, f"Slurm is up; see {self._folder}/slurmctld.log", PATIENCE)
-        return self
+        try:
+            wait_until(self._is_up, "Slurm is up", PATIENCE)
+        except AssertionError:
+            self._end_all()
+            logs = [path.read_text(errors="replace").splitlines()[-3:] for path in sorted(self._folder.glob("*.out"))]
+            return " | ".join(line for lines in logs for line in lines) or "no answer"
+        return None
 
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
         self.clear()
+        self._end_all()
+
+    def _end_all(self) -> None:
         for name in [*self._daemons]:
             self._end(name)
 
