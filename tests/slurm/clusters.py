@@ -238,10 +238,20 @@ class RealCluster(Cluster):
 
     def lose(self, node: str) -> None:
         self._end(node)
-        for process in _of_node(node):
+        for process in self._of_node(node):
             with contextlib.suppress(OSError):
                 os.kill(process, signal.SIGKILL)
         self.call("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
+
+    def _of_node(self, node: str) -> list[int]:
+        """The processes of jobs on a node of this cluster: those that know both."""
+        known = {f"SLURMD_NODENAME={node}".encode(), f"SLURM_CONF={self._config}".encode()}
+        found = []
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError, ValueError):
+                if known <= {*(entry / "environ").read_bytes().split(b"\0")}:
+                    found.append(int(entry.name))
+        return found
 
     def restore(self, node: str) -> None:
         self._start("slurmd", "-D", "-N", node, as_name=node)
@@ -250,16 +260,6 @@ class RealCluster(Cluster):
             self.call("scontrol", "update", f"NodeName={node}", "State=RESUME")
             assert time.monotonic() < deadline, f"{node} does not come back"
             time.sleep(0.5)
-
-
-def _of_node(node: str) -> list[int]:
-    """The processes of jobs on a node: those that know its name."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError, ValueError):
-            if f"SLURMD_NODENAME={node}".encode() in (entry / "environ").read_bytes().split(b"\0"):
-                found.append(int(entry.name))
-    return found
 
 
 def _free_ports(number: int) -> list[int]:

@@ -288,7 +288,7 @@ class Controller:
             if not [task for task in known if task.state not in ENDED or self._is_known(task)]:
                 return 1, "", "slurm_load_jobs error: Invalid job id specified\n"
             found = [task for task in found if task in known]
-        compressed = "array" not in options or self.faults.get("compressed")
+        compressed = "array" not in options or bool(self.faults.get("compressed"))
         return 0, "".join(self._lines(found, compressed=compressed)), ""
 
     def _lines(self, found: Sequence[Task], *, compressed: bool) -> Iterator[str]:
