@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from runner.core import program
+from runner.core import clock, program
 from runner.core.errors import UserError
 from runner.core.state import INTERRUPTED, LOST, RUNNING, SUCCESSES
 from runner.core.text import count, shown
@@ -45,7 +45,7 @@ def report(root: Path, status: BatchStatus, names: Sequence[str]) -> list[str]:
         return []
     chosen = choices.read()
     message = compose(status.name, str(root), events, chosen.link)
-    if chosen.held(datetime.now().astimezone(), bad=message.urgent):
+    if chosen.held(datetime.fromtimestamp(clock.seconds()).astimezone(), bad=message.urgent):
         return [f"nothing is sent before {chosen.quiet_until} (quiet hours)"]
     lines, after = [], before
     for channel, (name, error) in zip(channels, delivered(channels, message), strict=True):

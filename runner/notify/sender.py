@@ -19,6 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
+from runner.core import clock
 from runner.core.clock import Stamp
 from runner.core.printing import say
 from runner.core.text import plain, size
@@ -165,14 +166,14 @@ class Sender:
 
     def _held(self) -> bool:
         """Whether what waits has to wait for the end of the quiet hours."""
-        return self._choices.held(datetime.now().astimezone(), bad=self._gathering.is_bad) > 0
+        return self._choices.held(datetime.fromtimestamp(clock.seconds()).astimezone(), bad=self._gathering.is_bad) > 0
 
     def _waited_for_the_morning(self, *, bad: bool) -> bool:
         """Wait for the end of the quiet hours; False if another run of the batch has taken over meanwhile."""
-        if not self._choices.held(datetime.now().astimezone(), bad=bad):
+        if not self._choices.held(datetime.fromtimestamp(clock.seconds()).astimezone(), bad=bad):
             return True
         self._notebook.held(self._choices.quiet_until)
-        while (left := self._choices.held(datetime.now().astimezone(), bad=bad)) > 0:
+        while (left := self._choices.held(datetime.fromtimestamp(clock.seconds()).astimezone(), bad=bad)) > 0:
             time.sleep(min(left, HELD_LOOK))
         return ledger.read(Path(self._about.root)).run == self._about.run
 
