@@ -35,7 +35,7 @@ def bench(folder: Path, *arguments: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "also", [[], ["--double", "--freeze"], ["--double", "--kill_spawner"], ["--keep_running"]], ids=" ".join
+    "also", [["--double", "--freeze"], ["--double", "--kill_spawner"], ["--keep_running"]], ids=" ".join
 )
 def test_kills_and_resumes_lose_nothing(tmp_path: Path, also: list[str]) -> None:
     words = [line.split() for line in bench(tmp_path, "--kills", "4", "--seed", "7", *also).splitlines()]

@@ -30,7 +30,7 @@ def curve(peak: float, delay: float, first: float) -> Callable[[float], float]:
 
 
 @given(KINDS, JOBS, st.floats(0, 60), st.floats(0.1, 1.0), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_no_sum_is_ever_above_the_memory_of_a_gpu(
     kinds: list[float], jobs: list[tuple[int, float, int]], delay: float, first: float, declared: bool
 ) -> None:
