@@ -28,7 +28,7 @@ REASONS = {
     "BadConstraints": "no node can ever meet its request",
     "launch failed requeued held": "its start failed, and Slurm holds it; scontrol release starts it",
     "Licenses": "a licence is not free",
-    "Reservation": "its reservation has not begun",
+    "Reservation": "its reservation starts later",
 }
 
 

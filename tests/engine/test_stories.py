@@ -161,7 +161,7 @@ STORIES = [
     Story("an adopted job that was interrupted is the next again", "a b",
           "b starts @0|b interrupted, again|b starts @1|b completed|a starts @2|a completed",
           adopted={"b": "interrupted"}),
-    Story("the interruption of an adopted job is no try", "a=failed/completed",
+    Story("the interruption of an adopted job does not count as an attempt", "a=failed/completed",
           "a starts|a interrupted, again|a starts|a failed, again|a starts|a completed", retries(1),
           adopted={"a": "interrupted"}),
     Story("memory that others had delays a job as a first retry does", "a=failed~gpu_oom_foreign/completed",
