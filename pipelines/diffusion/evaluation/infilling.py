@@ -2,7 +2,8 @@
 
 A masked-diffusion model sees both sides. The likelihood of a gap is taken along a random order of its positions, each
 given what is left of the text and the positions before it in the order: the mean is an upper bound of -ln p of the gap
-given the text on both sides, exact for a gap of one. An autoregressive model sees the left side only, where it is exact.
+given the text on both sides, exact for a gap of one. An autoregressive model sees the left side only, where it is
+exact.
 """
 
 from __future__ import annotations
