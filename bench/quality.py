@@ -92,8 +92,12 @@ def factor(fraction: float) -> float:
     return min(1.0, fraction / WARMUP + 0.01) * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
 
 
+def precision(settings: DiffusionSettings, device: torch.device) -> torch.dtype:
+    return devices.choose_dtype(settings.dtype, device, compiled=devices.compiles(settings.compile, device))
+
+
 def ours(settings: DiffusionSettings, text: Dataset, device: torch.device) -> Racer:
-    dtype = devices.choose_dtype(settings.dtype, device)
+    dtype = precision(settings, device)
     objective = objective_of(settings, text, device, dtype)
     model_state = build(settings, text.vocab_size, device, dtype)
     loss_module: nn.Module = BatchLoss(model_state.model, device, dtype)
@@ -120,7 +124,7 @@ def ours(settings: DiffusionSettings, text: Dataset, device: torch.device) -> Ra
 
 def plain(settings: DiffusionSettings, text: Dataset, device: torch.device) -> Racer:
     torch.manual_seed(settings.seed)
-    length, dtype = settings.block_size, torch.bfloat16
+    length, dtype = settings.block_size, precision(settings, device)
     shape = Shape(text.vocab_size + 1, text.vocab_size, length, settings.n_layer, settings.n_head, settings.n_embd)
     model = Transformer(shape).to(device)
     optimizer, batches = optimizer_of(model, PLAIN_RATE), windows(text.train, PLAIN_ROWS, length, device)

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipelines.shared.devices import has_bfloat16_units
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of Jordan's quintic, the defaults of torch.optim.Muon
 STEPS = 5
 
@@ -72,11 +74,11 @@ class BatchedMuon(torch.optim.Muon):
 def orthogonalised(matrices: Tensor, epsilon: float = 1e-7) -> Tensor:
     """(n, r, c) -> (n, r, c) in float32: the singular values of each become about 1 (0.7 to 1.2), its vectors stay.
 
-    Newton-Schulz with Jordan's quintic polynomial, in bfloat16 as there.
+    Newton-Schulz with Jordan's quintic polynomial, in bfloat16 as there; in float32 on a processor without its units.
     """
     a, b, c = COEFFICIENTS
     tall = matrices.shape[1] > matrices.shape[2]
-    x = matrices.bfloat16()
+    x = matrices.to(torch.bfloat16 if has_bfloat16_units(matrices.device) else torch.float32)
     if tall:
         x = x.mT
     x = x / torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True).clamp(min=epsilon)

@@ -164,7 +164,8 @@ class DiffusionSettings(BaseModel):
     # Evaluate and keep a moving average of the weights too, of about 1 / (1 - ema_decay) steps; 0: none.
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
-    # The machine: 'auto' takes cuda, then mps, then cpu; bfloat16 where a GPU has it, float32 on the CPU.
+    # The machine: 'auto' takes cuda, then mps, then cpu; bfloat16 where a GPU has it, and where a
+    # processor has it (AMX, AVX-512 BF16) and the model is compiled; otherwise float32 on a processor.
     device: Device = "auto"  # auto, cuda, cuda:1, mps, cpu
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     # torch.compile; 'auto': on a GPU. It takes up to a minute at the start, which pays off in long trainings.

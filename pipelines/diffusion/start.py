@@ -59,7 +59,8 @@ class Training:
 def prepare(settings: DiffusionSettings, state: TrainState, world: World, log: Log) -> Training:
     """The machine, the text, the network."""
     device = devices.choose_device(world.device(settings.device))
-    dtype = devices.choose_dtype(settings.dtype, device)
+    compiled = devices.compiles(settings.compile, device)
+    dtype = devices.choose_dtype(settings.dtype, device, compiled=compiled)
     base = trained_base(settings, device)
     text = open_text(settings, base)
     micro_batches, rows_of_rank = world.partition(settings.gradient_accumulation_steps, settings.batch_size)
@@ -78,6 +79,8 @@ def introduce(training: Training) -> None:
     log(training.objective.introduction())
     parameters = training.model_state.model.parameter_count()
     log(f"model: {parameters:,} parameters, {training.tokens_per_iter:,} tokens per iteration")
+    if training.dtype == torch.bfloat16 and not devices.has_bfloat16_units(training.device):
+        log("note: this processor has no units for bfloat16; float32 takes a fraction of the time (--dtype=float32)")
     for remark in [] if settings.eval_only else remarks(settings):
         log(f"note: {remark}")
 

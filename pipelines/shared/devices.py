@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import resource
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import psutil
@@ -23,6 +25,8 @@ PEAKS_BF16 = {
     "A10G": 70, "A10": 125, "L40S": 362, "L40": 181, "L4": 121, "RTX 5090": 209, "RTX 4090": 165, "RTX 4080": 97,
     "RTX 3090": 71, "RTX A6000": 155, "RTX 6000 Ada": 364,
 }  # fmt: skip
+
+BFLOAT16_UNITS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})  # x86, x86, ARM
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +53,36 @@ def choose_device(requested: str) -> torch.device:
     return device
 
 
-def choose_dtype(requested: str, device: torch.device) -> torch.dtype:
+def choose_dtype(requested: str, device: torch.device, *, compiled: bool = False) -> torch.dtype:
+    """`requested`, or for 'auto' the fastest one: bfloat16 where there are units for it, on a processor if compiled.
+
+    Otherwise float16 on a GPU and float32 on a processor.
+    """
     if requested != "auto":
         return getattr(torch, requested)
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+        return torch.bfloat16 if has_bfloat16_units(device) else torch.float16
+    if device.type == "cpu" and compiled and has_bfloat16_units(device):
+        return torch.bfloat16
     return torch.float32
+
+
+def has_bfloat16_units(device: torch.device) -> bool:
+    """False if PyTorch calculates bfloat16 with other units: on a processor that takes several times float32's time."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type != "cpu" or not BFLOAT16_UNITS.isdisjoint(_processor_flags())
+
+
+@functools.cache
+def _processor_flags() -> frozenset[str]:
+    """What the processor can do, by Linux's names; empty elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    flags = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
+    return frozenset(next(flags, "").split())
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager:

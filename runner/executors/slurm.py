@@ -7,7 +7,6 @@ runner/slurm. The process may end at any time; another one adopts what it submit
 from __future__ import annotations
 
 import os
-import select
 import signal
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -22,6 +21,7 @@ from runner.engine.protocols import Lease, Wait
 from runner.executors import slurm_check, slurm_stop
 from runner.executors.slurm_handle import Followed
 from runner.executors.slurm_submit import Submitter
+from runner.processes.ready import ready
 from runner.slurm import claims, commands, script, submissions
 from runner.slurm.states import Listed
 from runner.slurm.submissions import Submission
@@ -96,13 +96,11 @@ class Slurm:
         """Submit what was collected, ask Slurm if that is due; return after `seconds`, or when `wake` is readable."""
         self._submitter.flush()
         self._carry_out_stops()
-        poll = select.poll()
-        poll.register(wake, select.POLLIN)
         due = max(0.0, self._next_poll - time.monotonic())
         if due == 0.0 and self._active:
             self._poll()
         else:
-            poll.poll(min(seconds, due if self._active else seconds) * 1000)
+            ready(wake, min(seconds, due if self._active else seconds))
         for handle in [handle for handle in self._active if handle.done()]:
             del self._active[handle]
 

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -24,6 +23,7 @@ from typing import Any, Protocol, TypeVar
 
 from runner.disk.atomic import write_all
 from runner.processes import shortage
+from runner.processes.ready import ready
 
 FOLDER = Path(__file__).resolve().parents[1] / "supervisor"
 PROGRAMS = {"supervisor": FOLDER / "__main__.py", "guard": FOLDER / "guard.py"}
@@ -112,9 +112,7 @@ class Fork(Child):
 
     def gone(self, within: float = 0.0) -> bool:
         if not self._gone:
-            poll = select.poll()
-            poll.register(self._descriptor, select.POLLIN)
-            self._gone = bool(poll.poll(within * 1000))
+            self._gone = ready(self._descriptor, within)
         return self._gone
 
     def exit_code(self) -> int | None:

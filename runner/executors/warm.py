@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from runner.executors.spawner import FOLDER, Child, Fork, Forks, NoAnswer, Spawn
 from runner.gpus import preallocation, visible
 from runner.planners.environment import OF_A_JOB
 from runner.processes import process_tree, shortage
+from runner.processes.ready import ready
 
 PROGRAM = FOLDER / "warm.py"
 ROOM, MARK_ROOM, FOLDER_ROOM = 1 << 15, 64, 1 << 12  # bytes of a command, and of two variables of a job
@@ -106,9 +106,7 @@ class Imported(Forks):
 
     def read(self) -> str:
         """Take notice of what it has sent; returns why it cannot be used, empty if it can."""
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        if not poll.poll(0):
+        if not ready(self._socket, 0):
             return f"its imports take more than {IMPORTS_WITHIN:g} s" if time.monotonic() > self._until else ""
         message = self._socket.recv(LARGEST)
         answer = json.loads(message) if message else {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from runner.library import cache
 from runner.library.cache import CachePolicy, Hit, Key, Miss
 from runner.library.config_lock import ConfigLock, WaitsForItself, used_by_another
 from runner.library.duplicates import Duplicates
+from runner.processes.ready import ready
 
 POLL = 0.05  # seconds between two tries to get a lock that another process holds
 
@@ -110,9 +110,7 @@ class CachedExecutor:
         if running:
             self._inner.wait(min(seconds, POLL) if waiting else seconds, wake)
         elif len(waiting) == len(self._jobs):
-            poll = select.poll()
-            poll.register(wake, select.POLLIN)
-            poll.poll(POLL * 1000)
+            ready(wake, POLL)
         for one in running:
             if one.inner is not None and one.inner.done():
                 self._guarded(self._finish, one)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import shutil
 import sys
 import threading
@@ -30,6 +29,7 @@ from runner.notify.delivery import Outbox
 from runner.notify.gathering import ATTENDED, Gathering
 from runner.notify.message import DEAD, ENDED, LOW_DISK, Event, Message, compose
 from runner.notify.settings import Named
+from runner.processes.ready import ready
 
 LEAST_FREE = 1 << 30  # bytes of the disk of the batch; with fewer, it is reported
 LOOK = 60.0  # seconds between two looks at the disk
@@ -182,7 +182,7 @@ class Sender:
         now = time.monotonic()
         due = None if self._held() else self._gathering.next_at()
         at = self._next_look if due is None else min(due, self._next_look)
-        if not select.select([self._pipe], [], [], max(at - now, 0.0))[0]:
+        if not ready(self._pipe, max(at - now, 0.0)):
             return []
         read = os.read(self._pipe, 1 << 16)
         if not read:

@@ -29,6 +29,7 @@ from runner.notify.sender import About
 from runner.notify.settings import Named
 from runner.observers.batch_state import BatchState
 from runner.observers.registry import ObserverContext
+from runner.processes.ready import ready
 from runner.reports import best, terminal
 from runner.reports.ending import best_jobs
 
@@ -182,13 +183,13 @@ class Sender:
         """Let it send the rest; what could not be sent, if that is known soon. It may wait for the morning."""
         until = time.monotonic() + READS_WITHIN
         while self._waiting and (left := until - time.monotonic()) > 0:
-            select.select([], [self._pipe], [], left)
+            ready(self._pipe, left, select.POLLOUT)
             self.flush()
         os.close(self._pipe)
         said, until = b"", time.monotonic() + SENDS_WITHIN
         assert self._process.stdout is not None
         while (left := until - time.monotonic()) > 0:
-            if select.select([self._process.stdout], [], [], left)[0]:
+            if ready(self._process.stdout, left):
                 part = os.read(self._process.stdout.fileno(), 1 << 16)
                 if not part:
                     return said.decode(errors="replace").splitlines()

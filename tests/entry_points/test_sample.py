@@ -7,7 +7,6 @@ import os
 import pty
 import random
 import re
-import select
 import shutil
 import signal
 import subprocess
@@ -24,6 +23,7 @@ from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.text import characters
 from pipelines.diffusion.train import run as train
 from pipelines.shared.errors import InputError
+from runner.processes.ready import ready
 from tests.conftest import PROJECT, signalled_at
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "saw", "that", "rain", "fell", "over", "every", "hill", "near"]
@@ -169,7 +169,7 @@ def test_in_a_terminal_the_unmasking_is_shown_step_by_step(batch):
     os.close(other)
     shown = b""
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and select.select([main], [], [], 60)[0]:
+    while time.monotonic() < deadline and ready(main, 60):
         try:
             shown += os.read(main, 65536)
         except OSError:  # the other end was closed

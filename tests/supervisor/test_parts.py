@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import resource
-import select
 import signal
 import sys
 import threading
@@ -21,6 +20,7 @@ from runner.core.stopwatch import Stopwatch
 from runner.disk import layout, supervisor_file
 from runner.disk.place import Place
 from runner.processes import process_id, process_tree
+from runner.processes.ready import ready
 from runner.supervisor import __main__ as program
 from runner.supervisor import guard, spawn, spawner, witness
 from tests.faults import request
@@ -35,7 +35,7 @@ def test_a_process_is_started_in_a_session_of_its_own(tmp_path: Path) -> None:
     ended = spawn.exit_descriptor(pid)
     assert os.getsid(pid) == pid
     os.close(write)
-    assert select.select([ended], [], [], 60)[0]
+    assert ready(ended, 60)
     assert os.read(read, 1000) == f"x {tmp_path}\nerr\n".encode()
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
     for argv, cwd, number, where in (
@@ -51,7 +51,7 @@ def test_an_exit_is_noticed_without_pidfds_too(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delattr(os, "pidfd_open", raising=False)
     pid = os.posix_spawn("/bin/true", ["true"], {})
     ended = spawn.exit_descriptor(pid)
-    assert select.select([ended], [], [], 60)[0] == [ended] and os.waitpid(pid, 0)[1] == 0
+    assert ready(ended, 60) and os.waitpid(pid, 0)[1] == 0
 
 
 def test_a_program_is_run_by_a_child_that_was_forked_ahead() -> None:
@@ -72,13 +72,13 @@ def test_a_program_is_run_by_a_child_that_was_forked_ahead() -> None:
     os.close(out)
     message, (descriptor,) = spawner.received(ours)
     pid = json.loads(message)["pid"]
-    assert pid == ahead._pid and maker._next is None and select.select([descriptor], [], [], 60)[0]
+    assert pid == ahead._pid and maker._next is None and ready(descriptor, 60)
     assert os.read(output, 99) == b"hi in session 1"
     maker.answer(engine, {"ended": pid}, [])
     assert json.loads(spawner.received(ours)[0]) == {"code": 7}
     maker.answer(engine, {"program": "none", "words": [], "files": 2}, [given, nothing])
     message, (ended,) = spawner.received(ours)
-    assert select.select([ended], [], [], 60)[0]
+    assert ready(ended, 60)
     os.close(ended)
     assert spawner.exit_code(json.loads(message)["pid"]) == 0
     maker.answer(engine, {"program": "echo", "words": [], "files": 2}, [given])
