@@ -58,6 +58,10 @@ class Terminal:
         )  # fmt: skip
         os.close(follower)
 
+    def __del__(self) -> None:
+        if self._leader >= 0:
+            self.close()
+
     def type(self, text: str) -> None:
         os.write(self._leader, text.encode())
 
@@ -102,3 +106,4 @@ class Terminal:
     def close(self) -> None:
         """As a window that is closed, or a connection that is lost."""
         os.close(self._leader)
+        self._leader = -1
