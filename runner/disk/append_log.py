@@ -29,6 +29,10 @@ class Log:
         except OSError as error:
             self._remember(error, 0)
 
+    def __del__(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
     def write(self, *pieces: bytes | memoryview) -> None:
         """Append the pieces in one system call where the system takes them all."""
         total = sum(map(len, pieces))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from runner.core.job import Job
 from runner.disk import attempts
+from runner.disk.append_log import Log
 from runner.disk.growing_log import GrowingLog
 from runner.disk.log_parts import CappedLog
 from runner.disk.log_text import LogText, marker, placed_lines
@@ -180,3 +181,16 @@ def test_a_log_in_parts_of_which_none_is_missing_is_shown_whole(tmp_path: Path) 
 def test_the_line_for_what_is_missing_names_the_limit() -> None:
     line = marker(2_500_000, 7, 8).decode()
     assert line == "--- --max_log_mb 2.5: after the first 7 bytes, 8 bytes of this log were left out ---\n"
+
+
+@pytest.mark.parametrize("limit", [None, 100])
+def test_a_log_that_nobody_uses_any_more_is_closed(tmp_path: Path, limit: int | None) -> None:
+    """A page that is open for weeks, and a program that runs many batches, open one for each order and batch."""
+    before = len(os.listdir("/dev/fd"))
+    for _ in range(3):
+        log = Log(tmp_path / "x.log") if limit is None else CappedLog(tmp_path / "x.log", limit)
+        log.write(b"a\n" * 200)
+        if isinstance(log, CappedLog):
+            log.join()
+        del log
+    assert len(os.listdir("/dev/fd")) == before

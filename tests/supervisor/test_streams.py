@@ -37,6 +37,7 @@ class Piped:
         for path in self.paths:
             path.unlink(missing_ok=True)
         (out, self.out), (err, self.err) = os.pipe(), os.pipe()
+        self._read = (out, err)
         self.handed_over = [b"", b""]
         logs = tuple(map(str, self.paths))
         self.streams = Streams(out, err, logs, timestamps, self.take)  # type: ignore[arg-type]
@@ -51,6 +52,8 @@ class Piped:
         os.close(self.err)
         assert self.streams.join(20)
         self.streams.finish(1)
+        for descriptor in (*self._read, self.streams._leave, self.streams._finish):
+            os.close(descriptor)
         return self.read()
 
     def read(self) -> list[bytes]:
