@@ -89,8 +89,9 @@ class CappedLog(Log):
         self._descriptor = self._beginning
         try:
             with LogText(self._place) as text:
+                end = text.seek(0, os.SEEK_END)  # if the parts are gone, that of the log, which is about to grow
                 text.seek(self._first)
-                while block := text.read(BLOCK):
+                while text.tell() < end and (block := text.read(BLOCK)):
                     super().write(block)
         except OSError as error:
             self._remember(error, 0)

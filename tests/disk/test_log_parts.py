@@ -183,14 +183,27 @@ def test_the_line_for_what_is_missing_names_the_limit() -> None:
     assert line == "--- --max_log_mb 2.5: after the first 7 bytes, 8 bytes of this log were left out ---\n"
 
 
-@pytest.mark.parametrize("limit", [None, 100])
+@pytest.mark.parametrize("limit", [None, LIMIT])
 def test_a_log_that_nobody_uses_any_more_is_closed(tmp_path: Path, limit: int | None) -> None:
     """A page that is open for weeks, and a program that runs many batches, open one for each order and batch."""
-    before = len(os.listdir("/dev/fd"))
+    before = len([*Path("/dev/fd").iterdir()])
     for _ in range(3):
-        log = Log(tmp_path / "x.log") if limit is None else CappedLog(tmp_path / "x.log", limit)
+        path = tmp_path / "stdout.log"
+        log = Log(path) if limit is None else CappedLog(path, limit)
         log.write(b"a\n" * 200)
         if isinstance(log, CappedLog):
             log.join()
         del log
-    assert len(os.listdir("/dev/fd")) == before
+    assert len([*Path("/dev/fd").iterdir()]) == before
+
+
+def test_parts_that_a_job_removed_are_not_looked_for_in_a_log_to_which_it_wrote(tmp_path: Path) -> None:
+    path = tmp_path / "stdout.log"
+    log = CappedLog(path, LIMIT)
+    log.write(b"a\n" * LIMIT)
+    for part in tmp_path.glob("stdout.log.*"):
+        part.unlink()
+    with path.open("ab") as also:
+        also.write(b"its own\n")
+    log.join()
+    assert path.stat().st_size < 3 * LIMIT
