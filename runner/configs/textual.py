@@ -32,7 +32,7 @@ def values(tree: ast.Module, names: Mapping[str, Any] | None = None) -> tuple[di
                 return {}, whole
             _forget(reader, targets, read(statement))
     _forget(reader, _bound_by_functions(tree), _read_by_functions(tree))
-    return {name: reader.names[name] for name in known if name in reader.names}, whole
+    return {name: value for name, value in reader.names.items() if name in known}, whole
 
 
 def _is_dynamic(statement: ast.stmt) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 from runner.configs import opaque
 from runner.configs.config_file import DIGEST, ConfigFile, digest
 from runner.core.errors import UserError
+from tests.conftest import PROJECT
 
 
 def read(folder: Path, text: str | bytes, name: str = "x.py") -> ConfigFile:
@@ -136,3 +140,17 @@ def test_a_file_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
         opaque.read(tmp_path / "missing.py")
     with pytest.raises(UserError, match="is a directory"):
         opaque.read(tmp_path)
+
+
+def test_settings_keep_their_order_in_every_process() -> None:
+    """Names in a set have another order in each process of Python: columns and records would change from run to run."""
+    program = "from runner.configs.textual import values; import ast; print(*values(ast.parse(%r))[0])"
+    text = "width = 1\nlr = 0.1\nslow = True\nimport math\nname = 'a'\ndepth = 2"
+    orders = [
+        subprocess.run(
+            [sys.executable, "-c", program % text], cwd=PROJECT, env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            stdout=subprocess.PIPE, text=True, check=True,
+        ).stdout.split()
+        for seed in range(1, 4)
+    ]  # fmt: skip
+    assert orders == [["width", "lr", "slow", "name", "depth"]] * 3
