@@ -1,9 +1,10 @@
 """How quick and how large the live page is, in a real Chromium, over batches of 1,000 jobs and of a million rows.
 
-    python bench/page.py [--jobs 1000] [--rows 10000] [--long 1000000] [--dir /dev/shm]
+    python bench/page.py [--small] [--jobs 1000] [--rows 10000] [--long 1000000] [--dir /dev/shm]
 
 Starts `serve` as a user does, opens it in Debian's Chromium, and prints each figure with its bar. Times are medians of
-five, unless it says otherwise. Files are in a folder that is removed, as are those that the page keeps.
+five; those that are cold, with nothing read or kept before, are of one visit. Files are in a folder that is removed, as
+are those that the page keeps. `--small` takes a minute and a half.
 """
 
 from __future__ import annotations
@@ -14,11 +15,8 @@ import json
 import math
 import os
 import random
-import re
 import shutil
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,91 +24,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
 
+from page_batches import GROWS, LONG, WIDE, Bars, Others, Server, write_all  # noqa: E402 - beside this file
 from playwright.sync_api import BrowserContext, Page, sync_playwright  # noqa: E402 - beside the path
-from records import write_batch  # noqa: E402 - beside this file
 
 OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
            "--disable-component-update", "--disable-sync", "--enable-precise-memory-info")  # fmt: skip
 ROUNDS, TICKS, LINES, TABS = 5, 100, 200, 12
-WIDE, LONG, GROWS = "wide", "long", "grows"
-
-
-class Bars:
-    """Prints figures, and remembers whether all are within their bars."""
-
-    def __init__(self) -> None:
-        self.held = True
-
-    def __call__(self, what: str, value: float, bar: float, unit: str, more: str = "") -> None:
-        good = value <= bar
-        self.held &= good
-        print(f"{what:58}{value:9.4g} {unit:5} bar {bar:<7g}{'held' if good else 'MISSED'}{more}", flush=True)
-
-
-class Server:
-    """`serve` over a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        environ = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
-        words = [sys.executable, str(ROOT / "run_experiments.py"), "serve", "--port", "0"]
-        begun = time.monotonic()
-        self.process = subprocess.Popen(words, cwd=folder, env=environ, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        found = re.search(r"(http://127\.0\.0\.1:\d+/)#t=(\S+)", self.process.stdout.readline())
-        self.seconds = time.monotonic() - begun
-        assert found is not None
-        self.address, self.token = found[1], found[2]
-        self.about = psutil.Process(self.process.pid)
-
-    def megabytes(self) -> float:
-        return float(self.about.memory_info().rss) / 1e6
-
-    def cpu(self) -> float:
-        spent = self.about.cpu_times()
-        return float(spent.user + spent.system)
-
-    def end(self) -> float:
-        begun = time.monotonic()
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(60)
-        return time.monotonic() - begun
-
-
-def write_metrics(path: Path, rows: int, seed: int) -> None:
-    draw, lines = random.Random(seed), []
-    end = draw.uniform(1.4, 2.2)
-    for step in range(rows):
-        loss = end + 2.5 * math.exp(-6 * step / rows) + draw.gauss(0, 0.03)
-        row = {"iter": step, "max_iters": rows, "train/loss": round(loss, 6), "val/loss": round(loss + 0.05, 6),
-               "learning_rate": 3e-4 * (1 - step / rows), "grad_norm": round(draw.uniform(0.2, 2), 5),
-               "tokens_per_second": round(81000 + draw.gauss(0, 300), 1)}  # fmt: skip
-        lines.append(json.dumps(row))
-    path.write_text("\n".join(lines) + "\n")
-
-
-def write_all(folder: Path, given: argparse.Namespace) -> None:
-    config = folder / "config.sh"
-    config.write_text("exit 0\n")
-    for name, jobs in ((WIDE, given.jobs), (LONG, 1), (GROWS, 1)):
-        write_batch(folder / "experiments" / name, jobs, config)
-    for seed in range(20):
-        write_metrics(folder / f"rows_{seed}", given.rows, seed)
-    for at, job in enumerate(sorted((folder / "experiments" / WIDE).glob("job_*"))):
-        shutil.copy(folder / f"rows_{at % 20}", job / "metrics.jsonl")
-    write_metrics(folder / "experiments" / LONG / "job_0000" / "metrics.jsonl", given.long, 1)
-    job = folder / "experiments" / GROWS / "job_0000"
-    shutil.copy(folder / "rows_0", job / "metrics.jsonl")
-    (job / "combined.log").write_text("begin\n")
-    with (job / "stdout.log").open("wb") as log:
-        block = b"".join(b"\x1b[32mstep %d\x1b[0m of a long log with some words\n" % at for at in range(20_000))
-        for _ in range(max(1, round(given.log_gb * 1e9 / len(block)))):
-            log.write(block)
 
 
 def opened(context: BrowserContext, server: Server, place: str = "") -> Page:
@@ -123,44 +45,45 @@ def opened(context: BrowserContext, server: Server, place: str = "") -> Page:
     return page
 
 
-def marked(page: Page, place: str, mark: str) -> float:
+def marked(page: Page, place: str, name: str) -> float:
     """Seconds from a fresh load of this place to a mark that the page sets."""
     page.goto("about:blank")
     page.goto(place)
-    script = f"() => (performance.getEntriesByName('{mark}')[0] || {{}}).startTime"
+    return mark(page, name)
+
+
+def mark(page: Page, name: str) -> float:
+    """Seconds from the load to a mark that the page sets."""
+    script = f"() => (performance.getEntriesByName('{name}')[0] || {{}}).startTime"
     return float(page.wait_for_function(script).json_value()) / 1000
 
 
-def whole(page: Page, place: str) -> float:
-    """Seconds until the chart is drawn with all curves, and the fan of all jobs if there is one."""
+def drawn(page: Page, place: str, curves: int) -> tuple[float, float]:
+    """Seconds until so many curves are seen, and until no metrics are being read for them or the fan of all jobs."""
     page.goto("about:blank")
     begun = time.monotonic()
     page.goto(place)
     page.wait_for_selector(".chart canvas")
+    page.wait_for_function("(count) => document.querySelectorAll('.legend li').length >= count", arg=curves)
+    first = time.monotonic() - begun
     page.wait_for_function(
         "() => !document.querySelector('section[aria-label=Curves] p').textContent.includes('reading')"
     )
-    return time.monotonic() - begun
+    return first, time.monotonic() - begun
 
 
 def first_paints(bars: Bars, page: Page, server: Server, given: argparse.Namespace) -> None:
     place = f"{server.address}#b={WIDE}"
-    bars("table of all jobs, cold", marked(page, place, "table"), 2.0, "s")
-    bars("curves of ten jobs, cold", whole(page, place + "&pick=0,1,2,3,4,5,6,7,8,9&to=9999&from=0"), 10.0, "s")
-    begun = time.monotonic()
-    print(
-        f"{'fan of all jobs, cold':58}{whole(page, place):9.4g} s     ({given.jobs * given.rows:,} rows are read once)"
-    )
-    print(f"{'':58}{time.monotonic() - begun:9.4g} s     in all")
+    ten = place + f"&pick=0,1,2,3,4,5,6,7,8,9&to={given.rows - 1}&from=0"  # with a range there is no fan
+    first, exact = drawn(page, ten, 10)
+    bars("table of all jobs, cold", mark(page, "table"), 2.0, "s")
+    bars("ten curves, cold: first seen, of some rows", first, 1.5, "s")
+    bars("the same, of all rows", exact, 4.0, "s")
+    first, exact = drawn(page, place, 10)
+    bars(f"fan of all jobs, cold ({given.jobs * given.rows:,} rows)", exact, 10.0, "s", f"  first {first:.2g} s")
     bars("table of all jobs", statistics.median(marked(page, place, "table") for _ in range(ROUNDS)), 1.0, "s")
-    ten = place + "&pick=0,1,2,3,4,5,6,7,8,9&to=9999&from=0"
-    bars("curves of ten jobs", statistics.median(marked(page, ten, "curves") for _ in range(ROUNDS)), 1.5, "s")
-    bars(
-        "fan of all jobs, with curves",
-        statistics.median(marked(page, place, "curves") for _ in range(ROUNDS)),
-        3.0,
-        "s",
-    )
+    bars("curves of ten jobs", statistics.median(drawn(page, ten, 10)[1] for _ in range(ROUNDS)), 1.5, "s")
+    bars("fan of all jobs, with curves", statistics.median(drawn(page, place, 10)[1] for _ in range(ROUNDS)), 3.0, "s")
 
 
 def sizes(bars: Bars, page: Page, server: Server) -> None:
@@ -190,8 +113,10 @@ def received(page: Page) -> Callable[[], int]:
 
 def long_curve(bars: Bars, page: Page, server: Server, rows: int) -> None:
     place = f"{server.address}#b={LONG}"
-    bars(f"one curve of {rows:,} rows, cold", whole(page, place), 2.0 * max(1.0, rows / 1e5), "s")
-    bars("the same again", statistics.median(whole(page, place) for _ in range(ROUNDS)), 2.0, "s")
+    first, exact = drawn(page, place, 1)
+    bars(f"one curve of {rows:,} rows, cold: first seen, of some rows", first, 2.0, "s")
+    print(f"{'the same, of all rows':58}{exact:9.4g} s     {1e6 * exact / rows:.2g} microseconds a row")
+    bars("the same again", statistics.median(drawn(page, place, 1)[1] for _ in range(ROUNDS)), 2.0, "s")
     script = """async ([path, rows]) => { const found = [];
         for (let k = 0; k < 9; k++) {
             const begun = performance.now(), from = Math.round(k * rows / 20), to = from + Math.round(rows / 2);
@@ -311,12 +236,14 @@ def run(given: argparse.Namespace, folder: Path, playwright: Any) -> bool:
     context = browser.new_context(viewport={"width": 1366, "height": 768})
     bars("server, idle", server.megabytes(), 80, "MB")
     page = opened(context, server)
-    first_paints(bars, page, server, given)
+    with Others(server) as others:
+        first_paints(bars, page, server, given)
+    bars(f"longest of {len(others.waits)} other requests meanwhile", others.longest, 250, "ms")
     sizes(bars, page, server)
-    others = [opened(context, server, f"#b={WIDE}") for _ in range(2)]
+    more = [opened(context, server, f"#b={WIDE}") for _ in range(2)]
     time.sleep(3)
     bars("server with all jobs open in three tabs", server.megabytes(), 150, "MB")
-    for other in others:
+    for other in more:
         other.close()
     idle(bars, page, server)
     log_lines(bars, page, server)
@@ -326,7 +253,9 @@ def run(given: argparse.Namespace, folder: Path, playwright: Any) -> bool:
     page.wait_for_selector(".log div")
     bars(f"server with a log of {given.log_gb:g} GB", server.megabytes(), 200, "MB")
     memory(bars, page, server)
-    long_curve(bars, page, server, given.long)
+    with Others(server) as others:
+        long_curve(bars, page, server, given.long)
+    bars(f"longest of {len(others.waits)} other requests meanwhile", others.longest, 250, "ms")
     bars("server after a curve of many rows", server.megabytes(), 250, "MB")
     tabs(bars, context, server)
     bars("Ctrl+C with three open tabs until serve has ended", server.end(), 1.5, "s")
@@ -341,12 +270,16 @@ def main() -> int:
     parser.add_argument("--long", type=int, default=1_000_000, help="rows of the batch with one job")
     parser.add_argument("--log_gb", type=float, default=2.0, help="size of the large log")
     parser.add_argument("--dir", default="/dev/shm", help="where to write, in a folder that is removed")
+    parser.add_argument("--small", action="store_true", help="100 jobs of 1000 rows, and the other sizes to match")
     given = parser.parse_args()
+    if given.small:
+        given.jobs, given.rows, given.long, given.log_gb = 100, 1000, 100_000, 0.1
+    begun = time.monotonic()
     print(f"{given.jobs} jobs of {given.rows} rows, Python {sys.version.split()[0]}, {os.cpu_count()} cores, "
           f"load {os.getloadavg()[0]:.1f}")  # fmt: skip
     with tempfile.TemporaryDirectory(dir=given.dir) as name, sync_playwright() as playwright:
         held = run(given, Path(name), playwright)
-    print("all bars held" if held else "NOT all bars held")
+    print(f"{'all bars held' if held else 'NOT all bars held'}; {time.monotonic() - begun:.0f} s in all")
     return 0 if held else 1
 
 

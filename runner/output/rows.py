@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-_PLACE = ("iter", "max_iters", "epoch", "time", "step")
+#: Keys that say where a row stands, and are not metrics.
+PLACE = ("iter", "max_iters", "epoch", "time", "step")
 NONFINITE = "nonfinite"  # the key of a row: name of a metric that is null in it -> which value it was
 _WORDS = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
 
@@ -49,9 +50,9 @@ def measured(row: Mapping[str, Any]) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, value in row.items():
         if type(value) is float:  # most of them
-            if name not in _PLACE:
+            if name not in PLACE:
                 found[name] = value
-        elif name not in _PLACE and isinstance(value, int | float) and not isinstance(value, bool):
+        elif name not in PLACE and isinstance(value, int | float) and not isinstance(value, bool):
             try:
                 found[name] = float(value)
             except OverflowError:

@@ -29,6 +29,7 @@ class Page:
         self._orders = Orders(source.order_words)
         routes = self.reads.routes()
         routes += [Route("/", assets.index), Route("/assets/{name}", assets.asset)]
+        routes.append(Route("/assets/{version}/{name}", assets.kept_asset))
         routes.append(Route("/login", self._login, methods=["POST"]))
         routes.append(Route(f"{API}/orders/{{order:int}}", answered(self._order), methods=["GET"]))
         if not source.read_only:

@@ -46,7 +46,7 @@ class BatchView:
         self._lock = threading.Lock()
         self._stamp: tuple[int, int, int] | None = None
         self._plan: Plan | None = None
-        self._version = 0
+        self._first = self._version = time.time_ns() // 1_000_000  # no version of an earlier start is one of this
         self._looked = -EVERY
         self._jobs: dict[int, tuple[int, dict[str, Any]]] = {}  # number -> version when it changed last, entry
         self._about: tuple[int, dict[str, Any]] = (0, {})
@@ -76,11 +76,8 @@ class BatchView:
     def look(self, since: int) -> dict[str, Any]:
         """The batch and the jobs that changed after version `since`; 0: all. Raises UserError."""
         with self._lock:
-            plan = self.plan()
-            if time.monotonic() - self._looked >= EVERY:
-                self._read(plan)
-                self._looked = time.monotonic()
-            if since > self._version:  # of an earlier start of the server
+            plan = self._now()
+            if not self._first <= since <= self._version:  # of an earlier start of the server
                 since = 0
             changed, about = self._about
             answer: dict[str, Any] = {"schema": 1, "version": self._version}
@@ -91,6 +88,19 @@ class BatchView:
                 answer |= self._columns
             answer["jobs"] = [entry for at, entry in self._jobs.values() if at > since]
             return answer
+
+    def version(self) -> int:
+        """That of what is on the disk now. Raises UserError."""
+        with self._lock:
+            self._now()
+            return self._version
+
+    def _now(self) -> Plan:
+        plan = self.plan()
+        if time.monotonic() - self._looked >= EVERY:
+            self._read(plan)
+            self._looked = time.monotonic()
+        return plan
 
     def _read(self, plan: Plan) -> None:
         """Read the records, unless no process belongs to the batch and none of its own files has changed."""

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from runner.disk import atomic
 from runner.disk.layout import JobPaths
 from runner.disk.place import Place
-from runner.disk.reading import open_below, open_regular
-from runner.output import rows
-from runner.page.axes import Placer
+from runner.disk.reading import open_regular
+from runner.page import column_cache
+from runner.page.axes import STEP, Placer
+from runner.page.column_cache import Cached
+from runner.reports import row_blocks
 from runner.reports.tracks import Track, Tracks
 
-SCHEMA = 1
-LONGEST = 1 << 20  # bytes of a line
 CHECKED = 1 << 12  # bytes at the beginning and before the end by which a file is known again
-LARGEST_HEAD = 1 << 26
-MOST_KEPT = 1_000_000_000  # bytes of all files below ~/.cache
+SAMPLES = 300  # rows at equal distances in a file, for a fan and for a first look
 
 
 class Source(NamedTuple):
-    """A file of metrics, the axis, and when earlier attempts ended."""
+    """A file of metrics, the axis, and when earlier attempts ended. `few`: some rows of it only."""
 
     path: str
     axis: str
     ends: tuple[str, ...]
     links: bool
+    few: bool = False
 
     @classmethod
     def of(cls, folder: Path, axis: str, ends: Sequence[str]) -> Source:
@@ -79,15 +77,27 @@ class Columns:
         return True
 
     def _read(self, file: BinaryIO) -> None:
-        file.seek(self.offset)
-        while line := file.readline(LONGEST):
-            if not line.endswith(b"\n") and len(line) < LONGEST:
-                break  # it is being written
-            self.offset += len(line)
-            row = rows.parse(line)
-            placed = None if row is None else self._placer(row)
-            if placed is not None:
-                self.tracks.add(placed)
+        for block in row_blocks.blocks(file, self.offset):  # a last line without an end is being written
+            self.offset = block.end
+            self.tracks.add_all(self._placed(block.rows))
+
+    def _placed(self, found: Sequence[dict[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        if self.source.axis == STEP:
+            return found
+        return [placed for row in found if (placed := self._placer(row)) is not None]
+
+    def sample(self) -> bool:
+        """Read some rows at equal distances in place of all; False if they would not show every metric as it is."""
+        try:
+            with open_regular(self.source.path, links=self.source.links) as file:
+                size = os.fstat(file.fileno()).st_size
+                found = row_blocks.sampled(file, SAMPLES)
+                if found is None or not self.tracks.add_plain(self._placed(found)):
+                    return False
+                self.offset, self._mark = size, _mark(file, size)
+        except OSError:
+            return False
+        return self.tracks.have_all(self.tracks.of, len(found))
 
     def names(self) -> list[str]:
         return list(self._cached.metrics if self._cached else self.tracks.of)
@@ -115,41 +125,33 @@ class Columns:
             self.track(name)
         self._cached = None
 
+    def thinned(self, source: Source) -> Columns:
+        """Some points of each metric, at equal distances, as of this source."""
+        made = Columns(source)
+        made.offset, made._mark = self.offset, self._mark
+        for name in self.names():
+            if (whole := self.track(name)) is not None:
+                made.tracks.of[name] = spread(whole, SAMPLES)
+        return made
+
     def save(self) -> None:
         """Keep it below ~/.cache, if it is not what is kept there. Raises OSError."""
-        if self._cached is not None:
-            return
-        placer, tracks = self._placer, self.tracks
-        state = [placer.worked, placer.before, placer.step, tracks.rows, tracks.segment, tracks.last, tracks.segments]
-        head: dict[str, Any] = {"schema": SCHEMA, "mark": self._mark, "offset": self.offset,
-                                "ends": list(self.source.ends), "state": state, "metrics": {}}  # fmt: skip
-        blocks: list[bytes] = []
-        places: dict[bytes, int] = {}
-        at = 0
-        for name, track in tracks.of.items():
-            entry: dict[str, Any] = {"n": len(track.xs), "starts": track.starts, "lost": track.lost}
-            for part, values in (("xs", track.xs), ("ys", track.ys)):
-                content = values.tobytes()
-                known = hashlib.sha256(content).digest()
-                if known not in places:  # most metrics have the same positions
-                    places[known] = at
-                    blocks.append(content)
-                    at += len(content)
-                entry[part] = places[known]
-            head["metrics"][name] = entry
-        place = Place(folder(), _name(self.source))
-        place.parent.make()
-        atomic.write_bytes(place, b"".join([json.dumps(head).encode(), b"\n", *blocks]), durable=False)
+        if self._cached is None:
+            placer, tracks = self._placer, self.tracks
+            state: list[Any] = [placer.worked, placer.before, placer.step]
+            state += [tracks.rows, tracks.segment, tracks.last, tracks.segments]
+            head = {"mark": self._mark, "offset": self.offset, "ends": list(self.source.ends), "state": state}
+            column_cache.write(_place(self.source), head, tracks.of)
 
     @classmethod
     def kept(cls, source: Source) -> Columns | None:
         """As it was saved, if the file still begins as it did then."""
         made = cls(source)
         try:
-            cached = Cached(Place(folder(), _name(source)))
+            cached = Cached(_place(source))
             head = cached.head
             with open_regular(source.path, links=source.links) as file:
-                same = head["schema"] == SCHEMA and head["ends"] == list(source.ends)
+                same = head["schema"] == column_cache.SCHEMA and head["ends"] == list(source.ends)
                 if not same or _mark(file, head["offset"]) != head["mark"]:
                     return None
             state = head["state"]
@@ -161,58 +163,25 @@ class Columns:
         return made
 
 
-class Cached:
-    """A kept file: its head, and the columns that are asked for. Raises OSError, ValueError or KeyError."""
-
-    def __init__(self, place: Place) -> None:
-        self._place = place
-        with open_below(place) as file:
-            self.head: Mapping[str, Any] = json.loads(file.readline(LARGEST_HEAD))
-            self._begin = file.tell()
-        self.metrics: Mapping[str, Any] = self.head["metrics"]
-
-    def track(self, name: str) -> Track | None:
-        """None if it is not there, or the file was removed meanwhile."""
-        entry = self.metrics.get(name)
-        if entry is None:
-            return None
-        made = Track()
-        try:
-            with open_below(self._place) as file:
-                for values, at in ((made.xs, entry["xs"]), (made.ys, entry["ys"])):
-                    file.seek(self._begin + at)
-                    values.frombytes(file.read(8 * entry["n"]))
-        except (OSError, ValueError, MemoryError):
-            return None
-        if len(made.xs) != entry["n"] or len(made.ys) != entry["n"]:
-            return None
-        made.starts, made.lost = list(entry["starts"]), list(entry["lost"])
-        return made
+def spread(track: Track, count: int) -> Track:
+    """Finite points of a metric at equal distances, with both ends."""
+    line = track.finite()
+    if len(line.xs) <= count:
+        return line
+    made = Track()
+    made.starts = [0]
+    for number in range(count):
+        at = round(number * (len(line.xs) - 1) / (count - 1))
+        made.xs.append(line.xs[at])
+        made.ys.append(line.ys[at])
+    return made
 
 
-def folder() -> Path:
-    """Where columns are kept; it can be deleted at any time."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "overnight" / "page"
-
-
-def prune(most: int = MOST_KEPT) -> None:
-    """Remove the oldest kept files until all together are small enough."""
-    place = Place(folder())
-    try:
-        found = [(os.stat(folder() / name), name) for name in place.names_in()]  # noqa: PTH116 - as elsewhere
-        total = sum(about.st_size for about, _ in found)
-        for about, name in sorted(found, key=lambda one: one[0].st_mtime_ns):
-            if total <= most:
-                break
-            total -= about.st_size if (place / name).remove() else 0
-    except OSError:
-        return
-
-
-def _name(source: Source) -> str:
-    """Of the kept file: by the device and the inode. Raises OSError."""
+def _place(source: Source) -> Place:
+    """Of the kept file, by the device and the inode. Raises OSError."""
     about = os.stat(source.path)  # noqa: PTH116 - text, as theirs
-    return f"{about.st_dev}-{about.st_ino}-{source.axis}.col"
+    name = f"{about.st_dev}-{about.st_ino}-{source.axis}{'-few' if source.few else ''}.col"
+    return Place(column_cache.folder(), name)
 
 
 def _mark(file: BinaryIO, offset: int) -> str:

@@ -18,7 +18,15 @@ LEAST_COLUMNS, MOST_COLUMNS = 50, 4000
 MOST_SMOOTHING = 0.99
 MOST_MARKS = 200  # values that are not finite, of one curve
 DIGITS = 9  # of a value that is drawn: more than a float of 32 bits has
-_Drawn = tuple[int, str, Track]
+
+
+class _Drawn(NamedTuple):
+    """A curve. `rough`: of some rows, until all are read."""
+
+    number: int
+    name: str
+    track: Track
+    rough: bool
 
 
 class View(NamedTuple):
@@ -48,7 +56,7 @@ class Curves:
         """The keys of these jobs, and the segments of one key for each job.
 
         `after`: how many points of a job the browser has; if it has the beginning of all, it gets only what follows.
-        `reading`: so many jobs are still being read.
+        `reading`: so many jobs are still being read; until then a curve is `rough`, of some rows only.
         """
         jobs = jobs[:MOST_JOBS]
         with self.store.lock:
@@ -56,7 +64,7 @@ class Curves:
             keys = list(dict.fromkeys(name for one in known if one.columns for name in one.columns.names()))
             chosen = key if key in keys else _usual(keys)
             drawn = [
-                (number, job.name, track)
+                _Drawn(number, job.name, track, one.reading)
                 for (number, job), one in zip(jobs, known, strict=True)
                 if one.columns and (track := one.columns.track(chosen)) is not None
             ]
@@ -73,17 +81,22 @@ def _usual(keys: Sequence[str]) -> str:
 
 
 def _whole(drawn: Sequence[_Drawn], view: View) -> dict[str, Any]:
-    low, high = extent([track for _, _, track in drawn], view.window)
-    made = [{"i": number, "name": name, **curve(track, view, low, high)} for number, name, track in drawn]
+    low, high = extent([one.track for one in drawn], view.window)
+    made = []
+    for one in drawn:
+        found = curve(one.track, view, low, high)
+        if one.rough:
+            found = {**found, "rough": True, "min": None, "max": None}
+        made.append({"i": one.number, "name": one.name, **found})
     return {"range": [low, high], "series": made}
 
 
 def _tails(drawn: Sequence[_Drawn], after: Mapping[int, int], view: View) -> dict[str, Any] | None:
     """What follows on what the browser has; None if it needs everything: of another job, or after a resume."""
     found = []
-    for number, name, track in drawn:
+    for number, name, track, rough in drawn:
         begin = after.get(number, -1)
-        follows = 0 < begin <= len(track.xs) and track.starts[-1] < begin
+        follows = not rough and 0 < begin <= len(track.xs) and track.starts[-1] < begin
         if not follows or len(track.xs) - begin > 2 * view.columns:
             return None
         kept = [_piece(track, range(*piece)) for piece in track.pieces(begin, len(track.xs))]
@@ -116,9 +129,8 @@ def curve(track: Track, view: View, low: float, high: float) -> dict[str, Any]:
 
 def _summary(track: Track, begin: int) -> dict[str, Any]:
     """The last, lowest and highest value, and what is not finite; marks only of what stands behind `begin`."""
-    kept = track.kept()
-    values = kept.ys if not kept.lost else kept.finite().ys
-    summary = {"last": values[-1], "min": min(values), "max": max(values)} if values else {}
+    low, high = track.bounds()
+    summary = {"last": track.last(), "min": low, "max": high} if low <= high else {}
     marks = [[track.xs[at], _word(track.ys[at])] for at in track.lost if at >= begin][:MOST_MARKS]
     lost = {"count": len(track.lost), "first": track.xs[track.lost[0]] if track.lost else None, "marks": marks}
     return {**summary, "n": len(track.xs), "nonfinite": lost}

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
+from array import array
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from runner.core.job import Job
-from runner.page.columns import Source
-from runner.page.store import Store
+from runner.page.columns import SAMPLES, spread
+from runner.page.store import AT_ONCE, Store, source_of
 from runner.reports import tracks
 
 PARTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 COLUMNS = 120
-SAMPLES = 240  # of a curve that are kept
-KEPT = 20_000  # curves whose samples are kept
+KEPT = 5_000  # curves whose points are kept
+SECONDS = 0.15  # an answer does not read files for longer; the rest is in the next one
 
 
-class _Sample(NamedTuple):
-    stamp: object
-    xs: Sequence[float]
-    ys: Sequence[float]
+class _Sample:
+    """Points of one curve, as of a size of its file; and its values at the positions that were asked for last."""
+
+    __slots__ = ("_at", "_values", "size", "xs", "ys")
+
+    def __init__(self, size: int, xs: array[float], ys: array[float]) -> None:
+        self.size, self.xs, self.ys = size, xs, ys
+        self._at: tuple[float, float] = (math.nan, math.nan)
+        self._values: Sequence[float | None] = ()
+
+    def values(self, low: float, high: float, places: Sequence[float]) -> Sequence[float | None]:
+        if self._at != (low, high):
+            self._at, self._values = (low, high), [tracks.value_at(self.xs, self.ys, x) for x in places]
+        return self._values
 
 
 class Fans:
-    """Keeps a few samples of each curve: another look reads only what has changed."""
+    """Keeps a few points of each curve: another look reads only what has changed."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -33,50 +46,35 @@ class Fans:
 
     def of(self, jobs: Sequence[Job], key: str, axis: str) -> dict[str, Any]:
         """For each position the lowest, 25 %, 50 %, 75 % and highest value. `reading`: so many jobs are missing yet."""
-        waiting: list[Job] = []
-        known: list[_Sample] = []
         with self._lock:
-            for job in jobs:
-                found = self._sample(job, key, axis)
-                if isinstance(found, _Sample):
-                    known += [found] if found.xs else []
-                elif found:
-                    waiting.append(job)
-            while len(self._kept) > KEPT:
+            known, missing = self._samples(jobs, key, axis)
+            while len(self._kept) > max(KEPT, len(jobs)):
                 del self._kept[next(iter(self._kept))]
-        if waiting:
-            self._store.of(waiting, axis)
-        if not known:
-            return {"x": [], "parts": [], "jobs": 0, "reading": len(waiting)}
-        low, high = min(one.xs[0] for one in known), max(one.xs[-1] for one in known)
-        places = [low + (high - low) * number / (COLUMNS - 1) for number in range(COLUMNS)]
-        made = tracks.fan([[tracks.value_at(one.xs, one.ys, x) for x in places] for one in known], PARTS)
+            if not known:
+                return {"x": [], "parts": [], "jobs": 0, "reading": missing}
+            low, high = min(one.xs[0] for one in known), max(one.xs[-1] for one in known)
+            places = [low + (high - low) * number / (COLUMNS - 1) for number in range(COLUMNS)]
+            made = tracks.fan([one.values(low, high, places) for one in known], PARTS)
         shown = [(x, values) for x, values in zip(places, made, strict=True) if values]
         return {"x": [x for x, _ in shown], "parts": [values for _, values in shown],
-                "jobs": len(known), "reading": len(waiting)}  # fmt: skip
+                "jobs": len(known), "reading": missing}  # fmt: skip
 
-    def _sample(self, job: Job, key: str, axis: str) -> _Sample | bool:
-        """A few points of a curve, the whole of which was read; True if it has to be read first."""
-        source = Source.of(job.out_dir, axis, ())
-        size = source.size()
-        if not size:
-            return False
-        name = source.path, axis, key
-        kept = self._kept.get(name)
-        if kept is not None and kept.stamp == size:
-            return kept
-        known, track = self._store.once(job, axis, key)
-        if not known:
-            return True
-        line = None if track is None else track.finite()
-        places = [] if line is None else _spread(len(line.xs))
-        xs, ys = ([line.xs[at] for at in places], [line.ys[at] for at in places]) if line is not None else ([], [])
-        self._kept[name] = _Sample(size, xs, ys)
-        return self._kept[name]
-
-
-def _spread(count: int) -> list[int]:
-    """Places in a curve, at equal distances, with both ends."""
-    if count <= SAMPLES:
-        return list(range(count))
-    return [round(number * (count - 1) / (SAMPLES - 1)) for number in range(SAMPLES)]
+    def _samples(self, jobs: Sequence[Job], key: str, axis: str) -> tuple[list[_Sample], int]:
+        """Those that have points, and how many jobs are still to be read."""
+        found: list[_Sample] = []
+        missing, looked, left, until = 0, 0, AT_ONCE, time.monotonic() + SECONDS
+        for job in jobs:
+            source = source_of(job, axis)
+            size = source.size()
+            name = source.path, axis, key
+            kept = self._kept.get(name)
+            if size and (kept is None or kept.size != size) and (not looked or time.monotonic() < until):
+                looked += 1
+                few, left = self._store.few(source, left)
+                if few is not None:
+                    track = few.track(key)
+                    line = tracks.Track() if track is None else spread(track, SAMPLES)
+                    kept = self._kept[name] = _Sample(few.offset, line.xs, line.ys)
+            missing += kept is None and size > 0
+            found += [kept] if kept is not None and kept.xs else []
+        return found, missing

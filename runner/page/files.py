@@ -18,6 +18,7 @@ from runner.disk.place import Place
 from runner.disk.reading import open_below
 
 MOST, DEEPEST = 1000, 3  # files, and folders one below the other
+REMEMBERED = 64  # jobs whose list is kept
 BLOCK = 1 << 16
 PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp",
             ".gif": "image/gif", ".svg": "image/svg+xml"}  # fmt: skip
@@ -27,10 +28,29 @@ ALONE = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors
 RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
 
 
-def listed(job: Job) -> list[dict[str, Any]]:
-    """Name, size and time of each file, and whether it is a picture."""
-    found = sorted(_below(Place.of_job(job), "", 0), key=lambda one: str(one["name"]))
-    return found[:MOST]
+class Files:
+    """Lists of files, and their content. For several threads."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, frozenset[str]] = {}  # names that were in the list of a job, of those asked for last
+
+    def listed(self, job: Job) -> list[dict[str, Any]]:
+        """Name, size and time of each file, and whether it is a picture."""
+        found = sorted(_below(Place.of_job(job), "", 0), key=lambda one: str(one["name"]))[:MOST]
+        self._known.pop(job.out_dir, None)
+        self._known[job.out_dir] = frozenset(str(one["name"]) for one in found)
+        for old in list(self._known)[:-REMEMBERED]:
+            self._known.pop(old, None)
+        return found
+
+    def served(self, job: Job, name: str, wanted: str | None) -> Response:
+        """The content of a file, or the part of it that a Range header asks for. Raises UserError."""
+        if name not in self._known.get(job.out_dir, ()) and name not in {one["name"] for one in self.listed(job)}:
+            raise UserError(f"{job.name}: has no file of this name")
+        try:
+            return _served(open_below(Place.of_job(job) / name), name, wanted)
+        except OSError as error:
+            raise UserError(f"{job.name}: the file cannot be read ({error.strerror})") from None
 
 
 def _below(place: Place, before: str, depth: int) -> Iterator[dict[str, Any]]:
@@ -48,14 +68,7 @@ def _below(place: Place, before: str, depth: int) -> Iterator[dict[str, Any]]:
             yield from _below(place / name, f"{before}{name}/", depth + 1)
 
 
-def served(job: Job, name: str, wanted: str | None) -> Response:
-    """The content of a file, or the part of it that a Range header asks for. Raises UserError."""
-    if name not in {one["name"] for one in listed(job)}:
-        raise UserError(f"{job.name}: has no file of this name")
-    try:
-        file = open_below(Place.of_job(job) / name)
-    except OSError as error:
-        raise UserError(f"{job.name}: the file cannot be read ({error.strerror})") from None
+def _served(file: BinaryIO, name: str, wanted: str | None) -> Response:
     size = os.fstat(file.fileno()).st_size
     begin, end, code = _part(wanted, size)
     kind, shown = _kind(name)

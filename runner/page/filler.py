@@ -1,26 +1,31 @@
-"""Large files of metrics are read by a process of its own with a low priority, the ones asked for last first."""
+"""Large files of metrics are read by a process of its own with the lowest priority: what is on the screen first."""
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 
 from runner.core.printing import say
-from runner.page import columns
+from runner.page import column_cache
 from runner.page.columns import Columns, Source
+
+NICE = 19
+PRUNED = 50  # files that are kept between two looks at the size of all
 
 
 class Filler:
     """The server's side: it starts the process when there is something to read, and ends it with `close`."""
 
     def __init__(self) -> None:
-        self._wanted: list[Source] = []
+        self._wanted: OrderedDict[Source, None] = OrderedDict()
         self._failed: set[Source] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -28,17 +33,24 @@ class Filler:
         self._now: Source | None = None
         self._closed = False
 
-    def want(self, sources: Iterable[Source]) -> None:
-        """These are read next."""
-        new = [source for source in sources if source not in self._failed and source != self._now]
+    def want(self, sources: Iterable[Source], *, first: bool = True) -> None:
+        """These are read `first`, or when nothing else is left to read."""
         with self._changed:
+            new = [one for one in sources if one not in self._failed and one != self._now]
             if self._closed or not new:
                 return
-            self._wanted = [one for one in self._wanted if one not in new] + new[::-1]
+            for source in reversed(new) if first else new:
+                self._wanted.setdefault(source)
+                if first:
+                    self._wanted.move_to_end(source, last=False)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, daemon=True)
                 self._thread.start()
             self._changed.notify()
+
+    def is_waiting(self, source: Source) -> bool:
+        """Whether this one is still to be read."""
+        return source in self._wanted or source == self._now
 
     def gave_up(self, source: Source) -> bool:
         """Whether this one could not be read and kept."""
@@ -58,9 +70,9 @@ class Filler:
                     self._changed.wait()
                 if self._closed:
                     return
-                source = self._now = self._wanted.pop()
-            if not self._filled(source):
-                self._failed.add(source)
+                self._now, _ = self._wanted.popitem(last=False)
+            if not self._filled(self._now):
+                self._failed.add(self._now)
             self._now = None
 
     def _filled(self, source: Source) -> bool:
@@ -92,19 +104,41 @@ def _start() -> subprocess.Popen[str]:
 def main() -> None:
     """Read the files that are named in the lines of the input, until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(10)
-    for line in sys.stdin:
-        path, axis, ends, links = json.loads(line)
-        source = Source(path, axis, tuple(ends), links)
-        made = Columns.kept(source) or Columns(source)
+    os.nice(NICE)
+    gc.disable()  # rows have no cycles, and looking for them takes a tenth of the time
+    for number, line in enumerate(sys.stdin, start=1):
+        path, axis, ends, links, few = json.loads(line)
+        source = Source(path, axis, tuple(ends), links, few)
         try:
-            done = made.advance()
-            if done:
-                made.save()
-                columns.prune()
+            done = _sampled(source) if few else _whole(source) is not None
+            if not few or number % PRUNED == 0:
+                column_cache.prune()
         except OSError:
             done = False
         say("kept" if done else "not kept", flush=True)
+
+
+def _whole(source: Source) -> Columns | None:
+    """All of a file, which is kept. Raises OSError."""
+    made = Columns.kept(source)
+    if made is None or not made.advance():
+        made = Columns(source)
+        if not made.advance():
+            return None
+    made.save()
+    return made
+
+
+def _sampled(source: Source) -> bool:
+    """Some rows of it; where they do not show everything as it is, some points of each metric. Raises OSError."""
+    made = Columns(source)
+    if not made.sample():
+        whole = _whole(source._replace(few=False))
+        if whole is None:
+            return False
+        made = whole.thinned(source)
+    made.save()
+    return True
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,15 @@ from starlette.routing import Route
 from runner.core.errors import UserError
 from runner.core.job import Job
 from runner.disk.atomic import as_json
-from runner.page import attempts_view, axes, compare_view, files, logs, resource_view
+from runner.page import attempts_view, axes, compare_view, logs, resource_view
 from runner.page.batch_view import BatchView, details
 from runner.page.curves import Curves, View
 from runner.page.fan import Fans
+from runner.page.files import Files
 from runner.page.gpu_view import Gpus
 from runner.page.hub import Hub
 from runner.page.source import Source
+from runner.page.tags import is_known
 from runner.page.watches import Watches
 
 API = "/api/v1"
@@ -42,6 +44,7 @@ class Reads:
         self.curves = Curves()
         self._fans = Fans(self.curves.store)
         self._gpus = Gpus()
+        self._files = Files()
         self._watches = Watches(self._rows, self.view_named)
         self.hub = Hub(self._watches)
 
@@ -56,7 +59,7 @@ class Reads:
             (JOB, self._job),
             (f"{JOB}/attempts", lambda request: {"attempts": attempts_view.earlier(self._job_of(request))}),
             (f"{JOB}/resources", self._resources),
-            (f"{JOB}/files", lambda request: {"files": files.listed(self._job_of(request))}),
+            (f"{JOB}/files", lambda request: {"files": self._files.listed(self._job_of(request))}),
             (f"{JOB}/log/{{name}}", self._log),
             (f"{JOB}/log/{{name}}/search", self._search),
         ]  # fmt: skip
@@ -106,8 +109,13 @@ class Reads:
         base, read_only = str(self._source.base), self._source.read_only
         return {"schema": 1, "base": base, "read_only": read_only, "batches": self._rows()}
 
-    def _batch(self, request: Request) -> Any:
-        return self.view(request).look(int(number(request, "since", 0)))
+    def _batch(self, request: Request) -> Response:
+        """The batch, or what changed of it; its version is the ETag, so one that asks again gets nothing twice."""
+        found = self.view(request).look(int(number(request, "since", 0)))
+        tag = f'"{found["version"]}"'
+        return (
+            Response(status_code=304, headers={"etag": tag}) if is_known(request, tag) else sent(found, {"etag": tag})
+        )
 
     def _chosen(self, request: Request) -> list[tuple[int, Job]]:
         jobs = self.view(request).plan().jobs
@@ -138,7 +146,7 @@ class Reads:
         return resource_view.of(self._job_of(request), int(number(request, "px", 400)))
 
     def _file(self, request: Request) -> Response:
-        return files.served(self._job_of(request), request.path_params["name"], request.headers.get("range"))
+        return self._files.served(self._job_of(request), request.path_params["name"], request.headers.get("range"))
 
     def _log(self, request: Request) -> Any:
         begin, size = int(number(request, "from", -1)), int(number(request, "size", 1 << 16))
@@ -172,15 +180,18 @@ def answered(handler: Handler) -> Callable[[Request], Response]:
             found = handler(request)
         except UserError as error:
             return JSONResponse({"error": str(error)}, 404)
-        if isinstance(found, Response):
-            return found
-        try:
-            text = json.dumps(found, separators=(",", ":"), allow_nan=False)
-        except ValueError:  # a number that JSON does not have
-            text = as_json(found)
-        return Response(text, media_type="application/json")
+        return found if isinstance(found, Response) else sent(found)
 
     return endpoint
+
+
+def sent(found: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """A value as JSON."""
+    try:
+        text = json.dumps(found, separators=(",", ":"), allow_nan=False)
+    except ValueError:  # a number that JSON does not have
+        text = as_json(found)
+    return Response(text, headers=headers, media_type="application/json")
 
 
 def _axis(request: Request) -> str:

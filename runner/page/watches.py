@@ -39,14 +39,14 @@ class BatchWatch:
 
     def __init__(self, view: BatchView) -> None:
         self._view = view
-        self._version = view.look(1)["version"]
+        self._version = view.version()
 
     @property
     def every(self) -> float:
         return 0.5 if self._view.is_active else 1.0
 
     def look(self) -> Mapping[str, Any] | None:
-        found = self._view.look(self._version or 1)
+        found = self._view.look(self._version)
         if found["version"] == self._version:
             return None
         before, self._version = self._version, found["version"]

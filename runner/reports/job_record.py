@@ -10,12 +10,10 @@ from typing import Any, BinaryIO
 from runner.core import redact
 from runner.disk import layout
 from runner.disk.reading import open_regular, read_json
-from runner.output import rows
+from runner.reports import row_blocks
 from runner.reports.comparing.curves import curves
 from runner.reports.comparing.differences import JobRecord
 from runner.reports.load_results import load_results
-
-LONGEST = 1 << 20  # bytes of a line of metrics.jsonl
 
 
 def read(folder: Path) -> tuple[JobRecord, frozenset[str]] | int:
@@ -35,17 +33,11 @@ def opened(folder: Path) -> BinaryIO:
     return open_regular(path, links=path == paths.metrics)
 
 
-def parsed(file: BinaryIO) -> Iterator[dict[str, Any]]:
-    """The rows of a file of metrics."""
-    while line := file.readline(LONGEST):
-        if (row := rows.parse(line)) is not None:
-            yield row
-
-
 def rows_of(folder: Path) -> Iterator[dict[str, Any]]:
     """The rows of metrics.jsonl; of a job that does not write it, those of what it printed."""
     try:
         with opened(folder) as file:
-            yield from parsed(file)
+            for block in row_blocks.blocks(file, unfinished=True):
+                yield from block.rows
     except OSError:
         return

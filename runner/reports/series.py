@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from array import array
 from bisect import bisect_left
@@ -13,6 +14,7 @@ from runner.reports import tracks
 from runner.reports.tracks import Track, Tracks
 
 Point = tuple[float, float]  # the position (step, epoch or number of the row) and the value
+AT_ONCE = 1000  # rows
 MOST_PIECES = 100  # parts between gaps that are drawn by themselves
 
 
@@ -66,20 +68,19 @@ def read(found: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
     A position that goes back begins a new segment; of equal positions in a segment the later value counts. A metric
     that is not in a row is not measured there.
     """
-    made = Tracks()
-    for row in found:
-        made.add(row)
+    made, left = Tracks(), iter(found)
+    while some := list(itertools.islice(left, AT_ONCE)):
+        made.add_all(some)
     return {name: _series(track) for name, track in made.of.items()}
 
 
 def _series(track: Track) -> Series:
-    made: list[Segment] = []
-    overtaken = math.inf
-    for begin, _, end in reversed(track.spans()):
-        points = tuple(zip(track.xs[begin:end], track.ys[begin:end], strict=True))
-        made.append(Segment(points, overtaken))
-        overtaken = min(overtaken, points[0][0])
-    return Series(tuple(reversed(made)))
+    return Series(
+        tuple(
+            Segment(tuple(zip(track.xs[begin:end], track.ys[begin:end], strict=True)), overtaken)
+            for begin, _, end, overtaken in track.spans()
+        )
+    )
 
 
 def pieces(points: Sequence[Point]) -> Iterator[list[Point]]:
@@ -93,17 +94,6 @@ def pieces(points: Sequence[Point]) -> Iterator[list[Point]]:
     if len(runs) > MOST_PIECES:
         runs = [[point for run in runs for point in run]]
     yield from (run for run in runs if run)
-
-
-def reduced(points: Sequence[Point], low: float, high: float, columns: int) -> list[Point]:
-    """At most two points for each of `columns` equal parts of `low`..`high`, its lowest and its highest, and the ends.
-
-    Every minimum and maximum of a column is kept as it is. Points are finite, and in sequence; few ones are all kept.
-    """
-    if len(points) <= 2 * columns:
-        return list(points)
-    xs, ys = array("d", (x for x, _ in points)), array("d", (y for _, y in points))
-    return [points[at] for at in tracks.extremes(xs, ys, 0, len(points), low, high, columns)]
 
 
 def quantiles(

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from runner.output import rows
+from runner.output import names, rows
+
+POSITIONS = ("iter", "step", "epoch")  # as rows.position reads them, and
+LARGEST = 10**15
+NUMBERS = frozenset((int, float))
 
 
 class Span(NamedTuple):
-    """The points of one segment: `begin` to `split` count, and `split` to `end` were measured again later."""
+    """The points of one segment: `begin` to `split` count; from there (at `overtaken`) they were measured again."""
 
     begin: int
     split: int
     end: int
+    overtaken: float
 
 
 class Track:
     """One metric: positions and values. `starts`: where each segment begins; `lost`: where values are not finite."""
 
-    __slots__ = ("lost", "starts", "xs", "ys")
+    __slots__ = ("_bounds", "lost", "starts", "xs", "ys")
 
     def __init__(self) -> None:
+        self._bounds = 0, math.inf, -math.inf  # of so many points the lowest and the highest value
         self.xs = array("d")
         self.ys = array("d")
         self.starts: list[int] = []
@@ -51,7 +59,7 @@ class Track:
         made: list[Span] = []
         overtaken, end = math.inf, len(self.xs)
         for begin in reversed(self.starts):
-            made.append(Span(begin, bisect_left(self.xs, overtaken, begin, end), end))
+            made.append(Span(begin, bisect_left(self.xs, overtaken, begin, end), end, overtaken))
             overtaken, end = min(overtaken, self.xs[begin]), begin
         return made[::-1]
 
@@ -81,6 +89,25 @@ class Track:
         left.ys = array("d", (y for at, y in enumerate(made.ys) if at not in gone))
         return left
 
+    def bounds(self) -> tuple[float, float]:
+        """The lowest and the highest finite value of what counts; inf and -inf if there is none."""
+        kept = self.kept()
+        if kept is not self or self.lost:
+            values = kept.finite().ys
+            return min(values, default=math.inf), max(values, default=-math.inf)
+        count, low, high = self._bounds
+        if count < len(self.ys) - 1:  # the last value may still be replaced
+            new = self.ys[count:-1].tolist()
+            lowest, highest = min(new), max(new)
+            count, low, high = self._bounds = len(self.ys) - 1, min(low, lowest), max(high, highest)
+        last = self.ys[count:]
+        return min(low, *last), max(high, *last)
+
+    def last(self) -> float:
+        """The last finite value of what counts; NaN if there is none."""
+        kept = self.kept()
+        return next((value for value in reversed(kept.ys) if math.isfinite(value)), math.nan)
+
     def pieces(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
         """The runs of finite values between two places."""
         for lost in (*self._lost_in(begin, end), end):
@@ -93,9 +120,10 @@ class Track:
 
 
 class Tracks:
-    """All metrics of one file. A position that goes back begins a new segment."""
+    """All metrics of one file, or those that are `wanted`. A position that goes back begins a new segment."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: Collection[str] = ()) -> None:
+        self._wanted = frozenset(wanted)
         self.of: dict[str, Track] = {}
         self.rows = 0
         self.segment = 0
@@ -108,8 +136,10 @@ class Tracks:
         if place < self.last:
             self.segment += 1
         self.last = place
-        segment, segments, of = self.segment, self.segments, self.of
+        segment, segments, of, wanted = self.segment, self.segments, self.of, self._wanted
         for name, value in rows.numbers(row).items():
+            if wanted and name not in wanted:
+                continue
             track = of.get(name)
             if track is None:
                 track = of[name] = Track()
@@ -119,6 +149,77 @@ class Tracks:
                 continue
             track.add(place, value, new_segment=segments.get(name) != segment)
             segments[name] = segment
+
+    def add_all(self, found: Sequence[Mapping[str, Any]]) -> None:
+        """The same for many rows, at a fifth of the cost if they are plain."""
+        if not self.add_plain(found):
+            for row in found:
+                self.add(row)
+
+    def add_plain(self, found: Sequence[Mapping[str, Any]]) -> bool:
+        """Add rows whose positions grow and whose values are finite, as most are; False if they are not such."""
+        steps = _growing(found, self.last)
+        columns = None if steps is None else self._columns(found, steps)
+        if steps is None or columns is None:
+            return False
+        self.rows += len(found)
+        self.last = steps[-1]
+        for name, (xs, ys) in columns.items():
+            track = self.of.get(name)
+            if track is None:
+                track = self.of[name] = Track()
+            if self.segments.get(name) != self.segment or not track.starts:
+                track.starts.append(len(track.xs))
+                self.segments[name] = self.segment
+            track.xs.extend(xs)
+            track.ys.extend(ys)
+        return True
+
+    def have_all(self, wanted: Collection[str], count: int) -> bool:
+        """Whether each of these metrics has so many values."""
+        return all(name in self.of and len(self.of[name].xs) == count for name in wanted)
+
+    def _columns(
+        self, found: Sequence[Mapping[str, Any]], steps: array[float]
+    ) -> dict[str, tuple[array[float], array[float]]] | None:  # fmt: skip
+        """Positions and values of each metric; None if one has a value that is not finite."""
+        made = {}
+        for name in dict.fromkeys(itertools.chain.from_iterable(found)):
+            if name in rows.PLACE or (self._wanted and name not in self._wanted and name != rows.NONFINITE):
+                continue
+            xs = steps
+            try:
+                values = list(map(operator.itemgetter(name), found))
+            except KeyError:  # it is not in every row
+                there = [name in row for row in found]
+                xs = array("d", itertools.compress(steps, there))
+                values = [row[name] for row in itertools.compress(found, there)]
+            kinds = set(map(type, values))
+            if kinds <= NUMBERS:
+                try:
+                    made[name] = xs, array("d", values)
+                except OverflowError:  # a whole number that no float holds
+                    return None
+                if not math.isfinite(sum(values)):
+                    return None
+            elif kinds & NUMBERS or name == rows.NONFINITE or (type(None) in kinds and names.is_loss(name)):
+                return None
+        return made
+
+
+def _growing(found: Sequence[Mapping[str, Any]], last: float) -> array[float] | None:
+    """The positions of rows, if all are steps, or all are epochs, and each is larger than the one before it."""
+    key = next((key for key in POSITIONS if found and key in found[0]), None)
+    if key is None:
+        return None
+    places: list[Any] = [row.get(key) for row in found]
+    kinds = set(map(type, places))
+    if not kinds <= (NUMBERS if key == "epoch" else {int}):
+        return None
+    if any(other in row for other in POSITIONS[: POSITIONS.index(key)] for row in found):
+        return None  # they are not all at the same kind of position
+    grows = places[0] > last and all(map(operator.lt, places, itertools.islice(places, 1, None)))
+    return array("d", places) if grows and places[0] > -LARGEST and places[-1] < LARGEST else None
 
 
 def _place(row: Mapping[str, Any], number: int) -> float:
@@ -145,7 +246,7 @@ def extremes(
     kept = {begin, end - 1, *range(begin, at), *range(last, end)}
     while at < last:
         behind = bisect_left(xs, column(xs[at]) + 1, at + 1, last, key=column)
-        block = ys[at:behind]
+        block = ys[at:behind].tolist() if isinstance(ys, array) else ys[at:behind]
         kept.add(at + block.index(min(block)))
         kept.add(at + block.index(max(block)))
         at = behind

@@ -10,7 +10,7 @@ import pytest
 
 from runner.core.errors import UserError
 from runner.core.job import Job
-from runner.page import columns, curves, kept_token, log_search
+from runner.page import column_cache, curves, kept_token, log_search
 from runner.page import store as stores
 from runner.page.columns import Columns, Source
 from runner.page.fan import Fans
@@ -84,7 +84,7 @@ def test_what_is_kept_has_a_limit_and_may_be_broken(tmp_path: Path, _own_cache: 
         kept.write_bytes(content)
         broken = Columns.kept(of)
         assert broken is None or broken.track("acc") is None
-    columns.prune(0)
+    column_cache.prune(0)
     assert list(folder.iterdir()) == []
 
 
@@ -131,8 +131,8 @@ def test_after_a_resume_all_of_a_curve_is_sent(tmp_path: Path) -> None:
     track = found.track("loss")
     assert track is not None
     view = curves.View(100, (0.0, 9.0))
-    assert curves._tails([(0, "a", track)], {0: 5}, view) is None
-    tail = curves._tails([(0, "a", track)], {0: 6}, view)
+    assert curves._tails([curves._Drawn(0, "a", track, False)], {0: 5}, view) is None
+    tail = curves._tails([curves._Drawn(0, "a", track, False)], {0: 6}, view)
     assert tail is not None and tail["series"][0]["kept"] == []
 
 

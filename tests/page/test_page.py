@@ -54,6 +54,29 @@ def test_an_answer_has_only_what_changed(browser: TestClient) -> None:
     assert len(browser.get(NIGHT, params={"since": 10**9}).json()["jobs"]) == 2  # of an earlier start
 
 
+def test_one_that_has_the_latest_version_gets_no_answer_twice(browser: TestClient, base: Path) -> None:
+    first = browser.get(NIGHT)
+    tag = first.headers["etag"]
+    assert tag == f'"{first.json()["version"]}"'
+    for given in (tag, f'"x", W/{tag}'):
+        same = browser.get(NIGHT, headers={"if-none-match": given})
+        assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag)
+    assert browser.get(NIGHT, headers={"if-none-match": '"1"'}).status_code == 200
+    other = client(source(base)).get(NIGHT, params={"since": first.json()["version"]})  # after a new start
+    assert len(other.json()["jobs"]) == 2 and other.headers["etag"] != tag
+
+
+def test_files_of_the_page_are_kept_by_an_address_that_has_their_hash(browser: TestClient) -> None:
+    page = browser.get("/").text
+    assert page.count(f'"/assets/{assets.version()}/') == page.count('"/assets/') > 20  # each module is asked for
+    for name in assets.names():
+        kept = browser.get(f"/assets/{assets.version()}/{name}")
+        assert kept.status_code == 200 and "immutable" in kept.headers["cache-control"]
+        now = browser.get(f"/assets/{name}", headers={"if-none-match": kept.headers["etag"]})
+        assert (now.status_code, now.headers["cache-control"]) == (304, "no-cache")
+    assert browser.get("/assets/0123456789abcdef/main.js").status_code == 404
+
+
 def test_secrets_in_settings_are_hidden(browser: TestClient) -> None:
     found = browser.get(f"{NIGHT}/jobs/0")
     assert found.json()["config"]["lr"] == "0.0"

@@ -37,7 +37,8 @@ FORGED: tuple[dict[str, str | None], ...] = (
 )  # fmt: skip
 PATHS = (
     "/assets/../security.py", "/assets/..%2fsecurity.py", "/assets/%2e%2e/app.py", "/assets/VENDOR.json", "/assets/",
-    "/assets/uplot.LICENSE", "/etc/passwd", "//etc/passwd", "/api/v1/batches/..", "/api/v1/batches/%2e%2e",
+    "/assets/uplot.LICENSE", "/assets/0/main.js",
+    "/etc/passwd", "//etc/passwd", "/api/v1/batches/..", "/api/v1/batches/%2e%2e",
     "/api/v1/batches/../secret", "/api/v1/batches/..%2fsecret", "/api/v1/batches/night%2f..%2f..%2fsecret",
     "/api/v1/batches/night%00", "/api/v1/batches/%2fetc", "/api/v1/batches/night/jobs/-1",
     "/api/v1/batches/night/jobs/99",

@@ -1,4 +1,4 @@
-"""The real command: it prints an address, shows a real batch, stops a job of it, sees a killed runner, and ends."""
+"""The real command: it prints an address, shows a real batch, stops a job of it, sees what was killed, and ends."""
 
 from __future__ import annotations
 
@@ -13,9 +13,17 @@ from typing import Any
 
 import pytest
 
+from runner.disk import supervisor_file
+from runner.disk.supervisor_file import SupervisorRecord
+from runner.page import batch_view
+from runner.page.reads import Reads
+from runner.page.watches import BatchWatch
+from runner.processes import process_id
 from tests.conftest import Workspace, kill, wait_until
+from tests.page.pages import source
 
 pytestmark = pytest.mark.slow
+EVERY = batch_view.EVERY
 
 TRAIN = """\
 import json, pathlib, sys, time
@@ -61,12 +69,12 @@ class Browser:
 
 @pytest.fixture
 def evening(work: Workspace) -> Iterator[Workspace]:
-    """A batch that runs, of a job that fails and two that do not end."""
+    """A batch that runs, of a job that fails and three that do not end."""
     work.write("t.py", TRAIN)
-    for number, name in enumerate(("bad", "one", "two")):
+    for number, name in enumerate(("bad", "one", "three", "two")):
         work.write(f"c/{name}.py", f"x = {number}\n")
-    runner = work.start("run", "c/*.py", "--train-script", "t.py", "--max-workers", "3")
-    wait_until(lambda: _ready(work, "one") and _ready(work, "two"), "two jobs run")
+    runner = work.start("run", "c/*.py", "--train-script", "t.py", "--max-workers", "4")
+    wait_until(lambda: all(_ready(work, name) for name in ("one", "two", "three")), "three jobs run")
     yield work
     for process in work.started:
         if process.poll() is None:
@@ -79,7 +87,7 @@ def _ready(work: Workspace, name: str) -> bool:
     return path.exists() and b"ready" in path.read_bytes()
 
 
-def test_an_evening_with_the_page(evening: Workspace) -> None:
+def test_an_evening_with_the_page(evening: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = evening.started[0]
     page = evening.start("serve", "--port", "0")
     assert page.stdout is not None
@@ -108,14 +116,30 @@ def test_an_evening_with_the_page(evening: Workspace) -> None:
     assert "From the page: kill one" in evening.master_log()
     assert job("two")["status"] == "running"
 
+    monkeypatch.setattr(batch_view, "EVERY", 0.0)
+    watch = Reads(source(evening.batch.parent)).hub.prepared([f"batch:{row['name']}"])[f"batch:{row['name']}"]
+    assert isinstance(watch, BatchWatch) and 2 * watch.every + EVERY <= 2.0  # what the second look sees is 2 s old
+    _kill_supervisor(evening.batch / "three")
+    seen = watch.look()
+    assert seen is not None
+    assert [one["status"] for one in seen["jobs"] if one["name"] == "three"] in (["lost"], ["killed"], ["failed"])
     os.kill(runner.pid, signal.SIGKILL)
     runner.wait()
-    wait_until(lambda: browser.get(batch).get("runner") is None, "the killed runner is noticed")
-    wait_until(lambda: browser.get(batch)["state"] != "running", "the batch is not shown as running")
+    seen = watch.look()
+    assert seen is not None and seen["runner"] is None and seen["state"] != "running"
+    wait_until(lambda: browser.get(batch)["state"] not in ("running", "running without a runner"), "the end is shown")
 
     page.send_signal(signal.SIGINT)
     _, err = page.communicate(timeout=60)
     assert (page.returncode, err) == (0, "")
+
+
+def _kill_supervisor(folder: Path) -> None:
+    """With SIGKILL; returns when its process has ended."""
+    found = supervisor_file.look(folder)
+    assert isinstance(found, SupervisorRecord)
+    os.kill(found.supervisor_pid, signal.SIGKILL)
+    wait_until(lambda: not process_id.alive(found.supervisor), "the supervisor has ended")
 
 
 def test_a_port_that_is_taken_is_an_error_of_one_sentence(work: Workspace, tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from array import array
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.reports import series
+from runner.reports import series, tracks
 from runner.reports.series import Segment, Series
 
 NAN = float("nan")
@@ -61,7 +62,8 @@ values = st.floats(allow_nan=False, allow_infinity=False, width=32)
 def test_the_extremes_of_every_column_are_kept(found: list[float], columns: int) -> None:
     points = [(float(step), value) for step, value in enumerate(found)]
     high = float(len(points) - 1)
-    made = series.reduced(points, 0.0, high, columns)
+    xs, ys = (array("d", column) for column in zip(*points, strict=True))
+    made = [points[at] for at in tracks.extremes(xs, ys, 0, len(points), 0.0, high, columns)]
     width = high / columns or 1.0
 
     def extremes(some: list[series.Point]) -> dict[int, tuple[float, float]]:
