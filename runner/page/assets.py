@@ -18,6 +18,7 @@ from runner.page.tags import is_known
 
 FOLDER = Path(__file__).parent / "assets"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+LATER = ("axis.js", "parallel.js", "resources.js")  # scripts that a browser asks for when they are needed
 KEPT = "private, max-age=31536000, immutable"
 
 
@@ -51,7 +52,8 @@ def _with_addresses(content: bytes) -> bytes:
 
     Without that a browser learns of a module only when it has read the one that imports it.
     """
-    modules = sorted(name for name in names() if name.endswith(".js") and name not in ("main.js", "uplot.min.js"))
+    others = ("main.js", "uplot.min.js", *LATER)
+    modules = sorted(name for name in names() if name.endswith(".js") and name not in others)
     links = "".join(f'<link rel="modulepreload" href="/assets/{name}">\n' for name in modules)
     content = content.replace(b"</head>", links.encode() + b"</head>")
     return content.replace(b'"/assets/', f'"/assets/{version()}/'.encode())

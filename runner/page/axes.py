@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -24,21 +25,26 @@ class Placer:
 
     def __init__(self, axis: str, ends: Iterable[str]) -> None:
         self._axis = axis
-        self._stops = sorted(time for end in ends if (time := _seconds(end)) is not None)
+        self._stops = sorted(time for end in ends if (time := seconds(end)) is not None)
         self.worked = 0.0
         self.before: float | None = None
         self.step: int | None = None
+        self.paused = False  # whether the last row is the first one of an attempt
 
     def __call__(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
         if self._axis == STEP:
             return row
-        time, now = _seconds(row.get("time")), rows.position(row)[0]
+        time, now = seconds(row.get("time")), rows.position(row)[0]
         if time is None:
             return None
+        self.paused = False
         if self.before is not None:
             went_back = self.step is not None and now is not None and now < self.step
-            paused = went_back or any(self.before <= stop <= time for stop in self._stops)
-            self.worked += 0 if paused else max(time - self.before, 0)
+            self.paused = went_back or any(self.before <= stop <= time for stop in self._stops)
+            if self.paused:
+                self.worked = math.nextafter(self.worked, math.inf)  # not the same place: both rows count
+            else:
+                self.worked += max(time - self.before, 0)
         self.before, self.step = time, now
         kept = {key: value for key, value in row.items() if key not in ("iter", "step")}
         return {**kept, "epoch": self.worked / 3600 if self._axis == WORK else time}
@@ -50,7 +56,8 @@ def ends_of(folder: Path) -> list[str]:
     return sorted(one.end_time for one in found if isinstance(one, Result) and one.end_time)
 
 
-def _seconds(time: object) -> float | None:
+def seconds(time: object) -> float | None:
+    """Since 1970; None for what is not a time."""
     if isinstance(time, str):
         with contextlib.suppress(ValueError, OverflowError):
             return datetime.fromisoformat(time).timestamp()

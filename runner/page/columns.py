@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -79,7 +79,25 @@ class Columns:
     def _read(self, file: BinaryIO) -> None:
         for block in row_blocks.blocks(file, self.offset):  # a last line without an end is being written
             self.offset = block.end
-            self.tracks.add_all(self._placed(block.rows))
+            for attempt in self._attempts(block.rows):
+                self.tracks.add_all(attempt)
+
+    def _attempts(self, found: Sequence[dict[str, Any]]) -> Iterator[Sequence[Mapping[str, Any]]]:
+        """The rows with their positions, up to each pause, after which a new segment begins."""
+        if self.source.axis == STEP:
+            yield found
+            return
+        together: list[Mapping[str, Any]] = []
+        for row in found:
+            placed = self._placer(row)
+            if placed is None:
+                continue
+            if self._placer.paused:
+                yield together
+                together = []
+                self.tracks.begin_segment()
+            together.append(placed)
+        yield together
 
     def _placed(self, found: Sequence[dict[str, Any]]) -> Sequence[Mapping[str, Any]]:
         if self.source.axis == STEP:

@@ -122,8 +122,9 @@ def curve(track: Track, view: View, low: float, high: float) -> dict[str, Any]:
             replaced += _pieces(track, max(span.split - 1, span.begin), span.end, view.columns, low, high)
     made = {**_summary(track, 0), "kept": kept, "replaced": replaced, "smooth": []}
     if view.smoothing:
-        line = smoothed(track.kept(), view.smoothing)
-        made["smooth"] = _pieces(line, 0, len(line.xs), view.columns, low, high)
+        line = smoothed(track, view.smoothing)
+        for span in line.spans():
+            made["smooth"] += _pieces(line, span.begin, span.split, view.columns, low, high)
     return made
 
 
@@ -141,14 +142,17 @@ def _word(value: float) -> str:
 
 
 def smoothed(track: Track, weight: float) -> Track:
-    """A debiased exponential moving average over the steps. What is not finite stays, and does not spoil what follows.
+    """A debiased exponential moving average over the points. What is not finite stays, and does not spoil what follows.
 
-    Constant values stay exactly as they are.
+    Constant values stay exactly as they are. It begins again with each segment, as an attempt that was resumed does.
     """
     made = Track()
-    made.xs, made.starts, made.lost = track.xs, [0], track.lost
+    made.xs, made.starts, made.lost = track.xs, track.starts, track.lost
     mean, bias, first = 0.0, 1.0, True
-    for value in track.ys:
+    starts = set(track.starts)
+    for at, value in enumerate(track.ys):
+        if at in starts:
+            bias, first = 1.0, True
         if math.isfinite(value):
             bias *= weight
             mean = value if first else mean + (value - mean) * (1 - weight) / (1 - bias)

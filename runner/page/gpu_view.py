@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import threading
 import time
 from typing import Any
@@ -46,13 +47,18 @@ def _gpu(gpu: Gpu, path: str) -> dict[str, Any]:
         "error": gpu.error,
         **gpu.activity,
         "held_by": [{"user": one.user, "batch": one.batch, "job": one.job} for one in leases.holders(path, gpu.uuid)],
-        "processes": [{"pid": one.pid, "memory": one.memory, "user": _user(one.pid)} for one in gpu.processes],
+        "processes": [{"pid": one.pid, "memory": one.memory, **_user(one.pid)} for one in gpu.processes],
     }
 
 
-def _user(pid: int) -> int | None:
-    """The number of the user that a process belongs to."""
+def _user(pid: int) -> dict[str, Any]:
+    """The user that a process belongs to, by name where it has one, and whether that is us."""
     try:
-        return os.stat(f"/proc/{pid}").st_uid  # noqa: PTH116 - of the kernel
+        number = os.stat(f"/proc/{pid}").st_uid  # noqa: PTH116 - of the kernel
     except OSError:
-        return None
+        return {"user": None, "own": False}
+    try:
+        name = pwd.getpwuid(number).pw_name
+    except KeyError:
+        name = str(number)
+    return {"user": name, "own": number == os.getuid()}

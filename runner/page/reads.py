@@ -25,6 +25,7 @@ from runner.page.files import Files
 from runner.page.gpu_view import Gpus
 from runner.page.hub import Hub
 from runner.page.source import Source
+from runner.page.sparks import Sparks
 from runner.page.tags import is_known
 from runner.page.watches import Watches
 
@@ -43,6 +44,7 @@ class Reads:
         self._lock = threading.Lock()
         self.curves = Curves()
         self._fans = Fans(self.curves.store)
+        self._sparks = Sparks(self.curves.store)
         self._gpus = Gpus()
         self._files = Files()
         self._watches = Watches(self._rows, self.view_named)
@@ -55,6 +57,7 @@ class Reads:
             (BATCH, self._batch),
             (f"{BATCH}/curves", self._curve),
             (f"{BATCH}/fan", self._fan),
+            (f"{BATCH}/sparks", self._spark),
             (f"{BATCH}/compare", self._compare),
             (JOB, self._job),
             (f"{JOB}/attempts", lambda request: {"attempts": attempts_view.earlier(self._job_of(request))}),
@@ -125,14 +128,16 @@ class Reads:
 
     def _curve(self, request: Request) -> Any:
         query = request.query_params
-        window = (number(request, "from", -math.inf), number(request, "to", math.inf))
-        view = View(int(number(request, "px", 600)), window, number(request, "smooth", 0.0), _axis(request))
+        view = View(int(number(request, "px", 600)), _window(request), number(request, "smooth", 0.0), _axis(request))
         after = _after(query.get("after", ""))
         return self.curves.answer(self._chosen(request), query.get("key", ""), view, after)
 
     def _fan(self, request: Request) -> Any:
         view = self.view(request)
         return self._fans.of(view.plan().jobs, request.query_params.get("key", ""), _axis(request))
+
+    def _spark(self, request: Request) -> Any:
+        return self._sparks.of(self._chosen(request), request.query_params.get("key", ""))
 
     def _compare(self, request: Request) -> Any:
         query = request.query_params
@@ -143,7 +148,8 @@ class Reads:
         return details(self.view(request).plan(), self._job_of(request))
 
     def _resources(self, request: Request) -> Any:
-        return resource_view.of(self._job_of(request), int(number(request, "px", 400)))
+        view = View(int(number(request, "px", 400)), _window(request))
+        return resource_view.of(self._job_of(request), view)
 
     def _file(self, request: Request) -> Response:
         return self._files.served(self._job_of(request), request.path_params["name"], request.headers.get("range"))
@@ -192,6 +198,10 @@ def sent(found: Any, headers: Mapping[str, str] | None = None) -> Response:
     except ValueError:  # a number that JSON does not have
         text = as_json(found)
     return Response(text, headers=headers, media_type="application/json")
+
+
+def _window(request: Request) -> tuple[float, float]:
+    return number(request, "from", -math.inf), number(request, "to", math.inf)
 
 
 def _axis(request: Request) -> str:

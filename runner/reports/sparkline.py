@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from runner.reports.series import Point
@@ -21,20 +22,33 @@ def sparkline(points: Sequence[Point], width: int = WIDTH, *, ascii_only: bool =
     if not finite:
         return LOST if points else ""
     signs = ASCII if ascii_only else SIGNS
-    first, last = points[0][0], points[-1][0]
-    parts: dict[int, float] = {}
-    for x, y in points:
-        parts[min(int((x - first) / ((last - first) or 1.0) * width), width - 1)] = y
     low, high = min(finite), max(finite)
-    made = [_sign(parts.get(part), low, high, signs) for part in range(max(parts) + 1)]
+    made = [_sign(value, low, high, signs) for value in parts([x for x, _ in points], [y for _, y in points], width)]
     return "".join(made)
+
+
+def parts(xs: Sequence[float], ys: Sequence[float], width: int) -> list[float | None]:
+    """The last value in each of `width` equal parts of growing positions, up to the last part that has one."""
+    if not xs:
+        return []
+    first, way = xs[0], (xs[-1] - xs[0]) or 1.0
+    found: list[float | None] = []
+    begin = 0
+    while begin < len(xs):
+        end = bisect_left(xs, len(found) + 1, begin, key=lambda x: min(int((x - first) / way * width), width - 1))
+        found.append(ys[end - 1] if end > begin else None)
+        begin = end
+    return found
+
+
+def level(value: float, low: float, high: float, most: int) -> int:
+    """A finite value as a whole number: 0 for the lowest, `most` for the highest."""
+    # Halves, so that the difference of two very large numbers is finite.
+    part = (value / 2 - low / 2) / ((high / 2 - low / 2) or 1.0)
+    return min(round(part * most), most)
 
 
 def _sign(value: float | None, low: float, high: float, signs: str) -> str:
     if value is None:
         return " "
-    if not math.isfinite(value):
-        return LOST
-    # Halves, so that the difference of two very large numbers is finite.
-    part = (value / 2 - low / 2) / ((high / 2 - low / 2) or 1.0)
-    return signs[min(round(part * (len(signs) - 1)), len(signs) - 1)]
+    return signs[level(value, low, high, len(signs) - 1)] if math.isfinite(value) else LOST

@@ -130,6 +130,10 @@ class Tracks:
         self.last = -math.inf
         self.segments: dict[str, int] = {}  # name -> the segment of its last point
 
+    def begin_segment(self) -> None:
+        """What follows was measured by another attempt."""
+        self.segment += 1
+
     def add(self, row: Mapping[str, Any]) -> None:
         place = _place(row, self.rows)
         self.rows += 1

@@ -42,3 +42,11 @@ def opened(chromium: Any, address: str, **settings: Any) -> tuple[Any, list[str]
     page.goto(address)
     page.wait_for_selector("tbody tr a")
     return page, errors
+
+
+def faults(page: Any, *rules: str) -> list[tuple[str, list[str]]]:
+    """What axe-core says of the accessibility of the page as it is, by these of its rules, or by all."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    options = {"resultTypes": ["violations"], **({"runOnly": list(rules)} if rules else {})}
+    found = axe.Axe().run(page, options=options).response["violations"]
+    return [(one["id"], [str(node["target"]) for node in one["nodes"]]) for one in found]

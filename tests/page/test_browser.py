@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 import uvicorn
 
+from runner.core.result import Result
+from runner.disk import results
 from runner.page.app import Page
 from runner.page.server import listen
+from runner.planners import recorded
 from tests.conftest import wait_until
-from tests.page.browsers import MARKS, launched, opened
+from tests.page.browsers import MARKS, faults, launched, opened
 from tests.page.pages import ERRORS, NO_ERRORS, TOKEN, batch, source
 
 pytestmark = MARKS
@@ -54,6 +57,10 @@ def address(base: Path) -> Iterator[str]:
         rows = [{"iter": step, "loss": number / 10 - step / 100} for step in range(50)]
         (many / f"job_{number}").mkdir(exist_ok=True)
         (many / f"job_{number}" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for number, job in enumerate(recorded.plan(many).jobs[:20]):
+        about = {"status": "completed", "fingerprint": job.fingerprint, "final_metrics": {"loss": number / 10}}
+        results.write_result(job, Result(about))
+    (many / "job_0" / "combined.log").write_text(f"{EVIL * 3}\nValueError: \x1b[31mred\x1b[0m and \x1b[1mbold\x1b[0m\n")
     (root / "a" / "evil.svg").write_text(SVG)
     with (root / "a" / "combined.log").open("a") as log:
         log.write(f"\x1b[31mred\x1b[0m {EVIL}\n\x1b]8;;javascript:alert(1)\x07link\x1b]8;;\x07\nValueError: last\n")
@@ -69,6 +76,7 @@ def address(base: Path) -> Iterator[str]:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{port}/"
+    page.close()  # its streams, which a browser still holds
     server.should_exit = True
     thread.join(30)
     listening.close()
@@ -126,19 +134,26 @@ def test_text_of_a_job_stays_text(chromium: Any, address: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_sticks_out_of_a_narrow_screen(chromium: Any, address: str, scheme: str) -> None:
+def test_each_view_fits_a_narrow_screen_and_axe_finds_no_fault(chromium: Any, address: str, scheme: str) -> None:
     page, errors = opened(chromium, f"{address}#t={TOKEN}", viewport={"width": 390, "height": 800}, color_scheme=scheme)
+    rules = ["color-contrast"] if scheme == "dark" else []  # the others do not depend on colours
     for place, drawn in (
         ("#b=night&pick=0", ".chart canvas"),  # with a metric whose name is long
-        ("#b=night&j=0", ".log div"),
+        ("#b=many&compare=1&brush=s0:0.4:0.9", ".parallel .handle"),
+        ("#b=many&j=0", ".log .error"),
         ("#b=night&j=0&tab=config", "td"),
+        ("#b=night&j=0&tab=results", "text=No result yet."),
         ("#b=night&j=0&tab=attempts", "text=No earlier attempts."),
         ("#b=night&j=0&tab=resources", ".chart.small canvas"),
         ("#b=night&j=0&tab=files", "dl"),
+        ("#", "tbody tr a"),
     ):
         page.goto(address + place)
         page.wait_for_selector(drawn)
-        assert page.evaluate(TOO_WIDE) == []
+        assert page.evaluate(TOO_WIDE) == [] and faults(page, *rules) == []
+    page.keyboard.press("?")
+    page.wait_for_selector("dialog[open] kbd")
+    assert faults(page, *rules) == []
     assert errors == []
 
 
@@ -204,6 +219,47 @@ def test_all_jobs_are_a_fan_and_values_of_zero_are_said_on_a_log_scale(chromium:
     assert "all 24 jobs" in page.inner_text("section[aria-label=Curves] >> p")
     page.fill("#search", "lr=0.3")
     wait_until(lambda: page.inner_text("#search + .quiet") == "1 of 24 jobs", "the filter")
+    page.fill("#search", "")
+    page.locator("tr[data-i='4']").scroll_into_view_if_needed()
+    wait_until(lambda: page.locator("tbody .spark").count() >= 5, "the rows on the screen have their small curves")
+    assert page.get_attribute("tr[data-i='1'] .spark", "aria-label") == "from 0.09 to -0.39"
     page.click("text=Comparison")
     page.wait_for_selector(".compare >> text=24 jobs")
+    assert errors == []
+
+
+def test_jobs_are_chosen_on_the_axes_of_the_comparison(chromium: Any, address: str) -> None:
+    page, errors = opened(chromium, f"{address}#t={TOKEN}")
+    page.goto(f"{address}#b=many&compare=1")
+
+    def shows(text: str) -> None:
+        wait_until(lambda: page.inner_text("#search + .quiet") == text, f"the table shows {text!r}")
+
+    lowest = page.get_by_role("slider", name="lr, lowest")
+    for _ in range(4):
+        lowest.press("ArrowUp")
+    shows("20 of 24 jobs")
+    assert lowest.get_attribute("aria-valuetext") == "0.4" and "brush=s0%3A0.4%3A2.3" in page.url
+    page.get_by_role("slider", name="loss, highest").press("PageDown")  # only 20 jobs have a loss
+    shows("11 of 24 jobs")
+    assert "11 of 24 jobs" in page.inner_text(".compare-lines [role=status]")
+    page.wait_for_function("() => document.querySelectorAll('.legend li').length === 10")
+    lowest.press("Escape")
+    shows("15 of 24 jobs")
+    page.click("button[aria-label='loss: upside down']")
+    page.click("text=Show all jobs")
+    shows("")
+    page.wait_for_selector("canvas")
+    strip = page.locator(".strip").first
+    strip.scroll_into_view_if_needed()
+    box = strip.bounding_box()
+    assert box is not None
+    middle = box["x"] + box["width"] / 2
+    page.mouse.move(middle, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(middle, box["y"] - 9)
+    page.mouse.up()
+    shows("12 of 24 jobs")
+    page.goto(f"{address}#b=many&brush=s0:0.4:0.9")
+    shows("6 of 24 jobs")
     assert errors == []

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import math
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -148,9 +149,23 @@ def test_working_hours_leave_out_the_time_between_attempts(tmp_path: Path) -> No
         for at, (step, time) in enumerate(zip((1, 2, 3, 4, 3), clock, strict=True))
     ]
     placer = axes.Placer(axes.WORK, ["2026-11-27T09:00:00+00:00", "?"])
-    assert [(placer(row) or {})["epoch"] for row in rows] == [0, 1, 1, 1.5, 1.5]
-    [[wall, values]] = curve(tmp_path, [*rows, {"iter": 5, "loss": 9.0}], View(100, WHOLE, axis=axes.WALL))["kept"]
-    assert [time - wall[0] for time in wall] == [0, 3600, 14400, 16200, 50400] and values == [0, 1, 2, 3, 4]
+    assert [(placer(row) or {})["epoch"] for row in rows] == pytest.approx([0, 1, 1, 1.5, 1.5])
+    [first, second] = curve(tmp_path, [*rows, {"iter": 5, "loss": 9.0}], View(100, WHOLE, axis=axes.WALL))["kept"]
+    assert [time - first[0][0] for time in first[0] + second[0]] == [0, 3600, 14400, 16200, 50400]
+    assert first[1] + second[1] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("axis", axes.AXES)
+def test_smoothing_is_the_same_over_each_axis_and_begins_again_after_a_resume(tmp_path: Path, axis: str) -> None:
+    rows: list[dict[str, object]] = [
+        {"iter": step, "loss": loss, "time": f"2026-11-27T06:{minute:02}:00.000+00:00"}
+        for minute, (step, loss) in enumerate([(1, 8.0), (2, 4.0), (3, math.nan), (4, 4.0), (3, 1.0), (4, 1.0)])
+    ]
+    drawn = curve(tmp_path, rows, View(100, WHOLE, 0.5, axis))
+    smooth = [value for _, values in drawn["smooth"] for value in values]
+    before = [8, pytest.approx(16 / 3, rel=1e-6)]
+    assert smooth == [*before, *([] if axis == axes.STEP else [pytest.approx(32 / 7, rel=1e-2)]), 1, 1]
+    assert drawn["nonfinite"]["count"] == 1 and drawn["replaced" if axis == axes.STEP else "kept"]
 
 
 def test_a_window_is_drawn_in_more_detail(tmp_path: Path) -> None:
@@ -256,7 +271,8 @@ def test_earlier_attempts_are_listed_the_latest_first(browser: TestClient, base:
 
 
 def test_what_a_job_uses_of_the_machine(browser: TestClient, base: Path) -> None:
-    assert browser.get(f"{NIGHT}/jobs/0/resources").json() == {"totals": "", "findings": [], "curves": []}
+    nothing = {"totals": "", "findings": [], "wall": True, "range": [0, 0], "curves": []}
+    assert browser.get(f"{NIGHT}/jobs/0/resources").json() == nothing
     gpus = [{"uuid": "G", "utilization": 40, "memory": 1 << 30}, {"uuid": "H", "utilization": 60, "memory": 1 << 30}, 3]
     rows = [{"elapsed": at / 2, "cpu_percent": 150.0, "rss": at << 30, "gpus": gpus if at else 7} for at in range(3)]
     (base / "night/a/resources.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + "{")
@@ -268,6 +284,15 @@ def test_what_a_job_uses_of_the_machine(browser: TestClient, base: Path) -> None
         ("GPU, % of", [[[0.5, 1], [50, 50]]]),
         ("Memory on", [[[0.5, 1], [2, 2]]]),
     ]
+    assert not found["wall"] and found["range"] == [0, 1]
+    times = [f"2026-11-27T06:00:0{second}.000+00:00" for second in range(3)]
+    timed = [{**row, "time": time, "elapsed": 0} for row, time in zip(rows, times, strict=True)]  # by another runner
+    (base / "night/a/resources.jsonl").write_text("".join(json.dumps(row) + "\n" for row in timed))
+    found = browser.get(f"{NIGHT}/jobs/0/resources").json()
+    begin = axes.seconds(times[0])
+    assert found["wall"] and begin and found["range"] == [begin, begin + 2]
+    window = {"from": begin + 1, "to": begin + 2}
+    assert browser.get(f"{NIGHT}/jobs/0/resources", params=window).json()["range"] == [begin + 1, begin + 2]
 
 
 def order(browser: TestClient, **given: object) -> tuple[int, dict[str, object]]:
@@ -310,4 +335,10 @@ def test_what_others_made_is_unchanged() -> None:
 
 
 def test_the_page_is_small() -> None:
-    assert sum(len(gzip.compress((assets.FOLDER / name).read_bytes())) for name in assets.names()) < 60_000
+    """What a browser loads at once; the comparison and the resources load their scripts when they are opened."""
+    sizes = {name: len(gzip.compress((assets.FOLDER / name).read_bytes())) for name in assets.names()}
+    texts = [(assets.FOLDER / name).read_text() for name in sizes if name.endswith(".js")]
+    later = {found for text in texts for found in re.findall(r'import\("\./([^"]+)"\)', text)} | {"axis.js"}
+    assert later == set(assets.LATER)
+    assert not any(f'from "./{name}"' in text for text in texts for name in later - {"axis.js"})
+    assert sum(size for name, size in sizes.items() if name not in later) < 60_000 and sum(sizes.values()) < 68_000

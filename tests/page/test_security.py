@@ -23,6 +23,7 @@ READS = (
     "/api/v1/batches", "/api/v1/batches/night", "/api/v1/batches/night/curves?jobs=0", "/api/v1/batches/night/jobs/0",
     "/api/v1/batches/night/jobs/0/log/combined.log", "/api/v1/batches/night/jobs/0/log/combined.log/search?q=line",
     "/api/v1/batches/night/jobs/0/attempts", "/api/v1/batches/night/jobs/0/resources", "/api/v1/orders/1",
+    "/api/v1/batches/night/sparks?jobs=0&key=val/loss",
 )  # fmt: skip
 #: What an order of another page looks like: headers that differ from those of ours.
 FORGED: tuple[dict[str, str | None], ...] = (

@@ -12,8 +12,9 @@ export function batchView(name, params, go) {
   const title = make("h1", { text: name }), words = make("p", { class: "sentence", role: "status" }), orders = make("div", { class: "bar" });
   const failures = make("section", { "aria-label": "Failures" }), runs = make("section", { "aria-label": "Running jobs" });
   const known = follow(name, changed);
-  const curves = curvesView(name, params, known.all, keep, () => table.order());
-  const table = jobTable(name, params, curves.drawn, curves.pick), gpus = gpuStrip(name);
+  const comparison = compareView(name, keep, params, () => { table.order(); curves.refresh(); });
+  const curves = curvesView(name, params, { jobs: known.all, chosen: comparison.chosen, best: () => known.about().best }, keep, () => table.order());
+  const table = jobTable(name, params, { drawn: curves.drawn, pick: curves.pick, chosen: comparison.chosen, key: curves.key, jobs: known.jobs }), gpus = gpuStrip(name);
   table.onKeep(keep);
   const readOnly = () => known.about().read_only;
   function header() {
@@ -31,6 +32,7 @@ export function batchView(name, params, go) {
     const all = known.all();
     group(failures, "Failures", all.filter((job) => FAILED.includes(job.status)), (job) => failure(name, job, readOnly()));
     group(runs, "Running", all.filter((job) => job.status === "running"), (job) => running(name, job, readOnly()));
+    comparison.update(all, known.settings(), known.about().best);
     table.update(all, known.settings(), known.about().best ? known.about().best.metric : null);
     if (first) performance.mark("table");
     if (first || jobs.length) grow();
@@ -40,11 +42,11 @@ export function batchView(name, params, go) {
     const wait = lastCurves + CURVES - performance.now();
     if (lastCurves && wait > 0) { waiting = setTimeout(grow, wait); return; }
     lastCurves = performance.now();
-    curves.refresh().then(() => performance.mark("curves"));
+    curves.refresh().then(() => { performance.mark("curves"); table.look(); });
   }
   return {
-    element: make("div", {}, title, words, orders, failures, runs, curves.element, make("h2", { text: "Jobs" }), table.element, compareView(name, keep, params), gpus.element),
-    close() { closed = true; clearTimeout(waiting); known.close(); curves.close(); gpus.close(); },
+    element: make("div", {}, title, words, orders, failures, runs, curves.element, make("h2", { text: "Jobs" }), table.element, comparison.element, gpus.element),
+    close() { closed = true; clearTimeout(waiting); known.close(); curves.close(); table.close(); comparison.close(); gpus.close(); },
     key(pressed) {
       const first = () => { const one = orders.querySelector("button") || runs.querySelector(".bar button"); if (one) one.focus(); };
       const act = { j: () => table.move(1), k: () => table.move(-1), "/": () => table.filter.focus(), x: () => table.toggle(), ".": first }[pressed];

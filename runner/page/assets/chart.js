@@ -68,6 +68,7 @@ function data(curves, options) {
   }
   return { series, table: tables.length ? uPlot.join(tables) : null };
 }
+const moves = (kind) => kind === "mousemove" || kind === "mouseleave"; // what charts with one cursor tell each other
 export function draw(place, curves, options, zoomed, moved) {
   const made = data(curves, options);
   place.replaceChildren();
@@ -78,7 +79,7 @@ export function draw(place, curves, options, zoomed, moved) {
     width: width(place), height: options.height || 320, series: made.series, legend: { show: false }, padding: [TOP, RIGHT, 0, 0],
     scales: { x: { time: Boolean(options.time), ...range }, y: { distr, ...(distr === 4 ? { asinh: 1e-3 } : {}) } },
     axes: [{ ...axis, size: 34, label: options.x, labelSize: 18, labelFont: FONT }, { ...axis, size: LEFT }],
-    cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false } },
+    cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false }, ...(options.sync ? { sync: { key: options.sync, scales: ["x", null], filters: { pub: moves, sub: moves } } } : {}) },
     hooks: {
       drawClear: options.fan && options.fan.x.length ? [fanned(options.fan)] : [], draw: [marks(curves)],
       setSelect: [(u) => { if (u.select.width > 4) zoomed([u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")]); }],

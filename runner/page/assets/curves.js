@@ -4,7 +4,8 @@ import { button, make, number, sample } from "./dom.js";
 const CHOSEN = 10, LEAST_FAN = 20, SOON = 300, FAN_AGAIN = 10000;
 const AXES = { step: "step", work: "working hours", wall: "wall clock" }, SCALES = { linear: "linear", log: "log", symlog: "symlog" };
 const select = (name, choices, value, changed) => { const made = make("select", { "aria-label": name, on: { change: () => changed(made.value) } }, Object.entries(choices).map(([key, text]) => make("option", { value: key, text }))); made.value = choices[value] ? value : Object.keys(choices)[0]; return made; };
-export function curvesView(batch, params, jobs, keep, drawnChanged) {
+// `chosen`: whether a job is among those of the comparison, null for all; `best`: the metric by which jobs are compared.
+export function curvesView(batch, params, { jobs, chosen: compared, best }, keep, drawnChanged) {
   let chart = null, found = null, fan = null, closed = false, busy = false, dirty = false, plotted = "", fanAt = -FAN_AGAIN, later = 0;
   let range = params.get("from") && params.get("to") ? [Number(params.get("from")), Number(params.get("to"))] : null;
   let chosen = params.get("pick") ? new Set(params.get("pick").split(",").map(Number)) : null;
@@ -19,11 +20,16 @@ export function curvesView(batch, params, jobs, keep, drawnChanged) {
   back.hidden = true; oldLabel.hidden = true;
   function set(name, value) { keep(name, value); refresh(); }
   function zoom(to) { range = to; keep("from", to ? to[0] : ""); keep("to", to ? to[1] : ""); }
+  // The best first; those without a value keep their sequence behind them.
+  function ranked(list) {
+    const by = best(), value = (job) => { const found = by ? job.metrics[by.metric] : null; return typeof found === "number" ? (by.better === "max" ? -found : found) : Infinity; };
+    return [...list].sort((a, b) => { const x = value(a), y = value(b); return x < y ? -1 : x > y ? 1 : a.i - b.i; });
+  }
   function picked() {
     const all = jobs();
     if (chosen) return all.filter((job) => chosen.has(job.i));
-    const live = all.filter((job) => job.status !== "pending");
-    return [...live.filter((job) => job.status === "running"), ...live.filter((job) => job.status !== "running")].slice(0, CHOSEN);
+    const only = compared(), live = all.filter((job) => job.status !== "pending" && (!only || only(job.i)));
+    return [...live.filter((job) => job.status === "running"), ...ranked(live.filter((job) => job.status !== "running"))].slice(0, CHOSEN);
   }
   function pick(i, yes) { chosen = new Set(picked().map((job) => job.i)); if (yes) chosen.add(i); else chosen.delete(i); keep("pick", [...chosen].join(",")); refresh(); drawnChanged(); }
   const query = (list) => ({ jobs: list.map((job) => job.i).join(","), key: params.get("key"), x: axis.value, px: columns(place), smooth: params.get("smooth"), from: range && range[0], to: range && range[1] });
@@ -107,7 +113,7 @@ export function curvesView(batch, params, jobs, keep, drawnChanged) {
   dark.addEventListener("change", paint); watcher.observe(place);
   return {
     element: make("section", { "aria-label": "Curves" }, make("h2", { text: "Curves" }), make("div", { class: "bar" }, make("label", {}, "Metric", key), make("label", {}, "Over", axis), make("label", {}, "Scale", scale), make("label", {}, "Smoothing", smooth), oldLabel, back), place, legend, note, values),
-    refresh, pick, drawn: () => new Set(picked().map((job) => job.i)),
+    refresh, pick, key: () => (found ? found.key : ""), drawn: () => new Set(picked().map((job) => job.i)),
     close() { closed = true; clearTimeout(later); dark.removeEventListener("change", paint); watcher.disconnect(); if (chart) chart.destroy(); },
   };
 }

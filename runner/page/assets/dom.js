@@ -11,6 +11,12 @@ export function make(tag, attributes = {}, ...children) {
   for (const child of children.flat()) if (child !== null && child !== undefined && child !== false) element.append(child);
   return element;
 }
+export function svg(tag, attributes, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
 export const byId = (id) => document.getElementById(id);
 export function button(text, handler, attributes = {}) { return make("button", { type: "button", text, on: { click: handler }, ...attributes }); }
 let hide = 0;

@@ -5,11 +5,16 @@ const EVERY = 2000, GIB = 2 ** 30;
 export function gpuStrip(batch) {
   const place = make("section", { "aria-label": "GPUs" });
   let closed = false, busy = false, none = false;
-  const who = (gpu) => [...gpu.held_by.map((one) => (one.batch === batch ? one.job : `${one.batch || "another batch"}${one.user ? ` of ${one.user}` : ""}`)),
-    ...(gpu.held_by.length ? [] : gpu.processes.map((one) => `not ours: pid ${one.pid}, user ${one.user ?? "?"}`))].join(", ");
-  const card = (gpu) => make("article", { class: "card gpu" }, make("h3", { text: `GPU ${gpu.label} ` }, make("span", { class: "quiet", text: gpu.name })),
-    gpu.error ? make("p", { text: gpu.error }) : make("p", { text: [gpu.utilization === undefined ? "" : `${gpu.utilization} % busy`, `${(gpu.memory_used / GIB).toFixed(1)} of ${(gpu.memory_total / GIB).toFixed(1)} GiB`, gpu.power_mw ? `${Math.round(gpu.power_mw / 1000)} W` : "", gpu.temperature ? `${gpu.temperature} °C` : ""].filter(Boolean).join(" · ") }),
-    gpu.error ? null : make("meter", { min: 0, max: gpu.memory_total, value: gpu.memory_used, "aria-label": `Memory of GPU ${gpu.label}` }), make("p", { class: "quiet", text: who(gpu) || "free" }));
+  const holder = (one) => (one.batch === batch ? one.job : `${one.batch || "another batch"}${one.user ? ` of ${one.user}` : ""}`);
+  const strange = (one) => `not ours: pid ${one.pid}, user ${one.user ?? "?"}${one.memory ? `, ${(one.memory / GIB).toFixed(1)} GiB` : ""}`;
+  const who = (gpu) => [...gpu.held_by.map(holder), ...gpu.processes.filter((one) => !gpu.held_by.length || !one.own).map(strange)];
+  const bar = (text, words, value, max) => make("div", { class: "gauge" }, make("span", { text }), make("meter", { min: 0, max, value, "aria-label": text }), make("span", { class: "num", text: words }));
+  function card(gpu) {
+    const holders = who(gpu), facts = [gpu.power_mw ? `${Math.round(gpu.power_mw / 1000)} W` : "", gpu.temperature ? `${gpu.temperature} °C` : ""].filter(Boolean).join(" · ");
+    return make("article", { class: "card gpu" }, make("h3", {}, `GPU ${gpu.label} `, make("span", { class: "quiet", text: gpu.name })),
+      gpu.error ? make("p", { class: "error", text: gpu.error }) : [gpu.utilization === undefined ? null : bar("Busy", `${gpu.utilization} %`, gpu.utilization, 100), bar("Memory", `${(gpu.memory_used / GIB).toFixed(1)} of ${(gpu.memory_total / GIB).toFixed(1)} GiB`, gpu.memory_used, gpu.memory_total)],
+      facts ? make("p", { text: facts }) : null, (holders.length ? holders : ["free"]).map((text) => make("p", { class: "quiet", text })));
+  }
   async function look() {
     if (busy || none || document.visibilityState === "hidden") return;
     busy = true;

@@ -1,6 +1,5 @@
 import { get, of } from "./api.js";
 import { orderButton } from "./cards.js";
-import { draw } from "./chart.js";
 import { duration, make, number, sample, state } from "./dom.js";
 import { logView } from "./log.js";
 import { follow } from "./state.js";
@@ -8,7 +7,7 @@ const RUNS = "running", AGAIN = ["completed", "pruned", "failed", "killed", "int
 const NAMES = { log: "Log", config: "Config", results: "Results", resources: "Resources", files: "Files", attempts: "Attempts" };
 const quiet = (text) => make("p", { class: "quiet", text });
 const cells = (list) => make("tr", {}, list.map((cell) => make("td", cell instanceof Node ? {} : { text: cell }, cell instanceof Node ? cell : null)));
-const grid = (heads, list) => make("div", { class: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, heads.map((text) => make("th", { text, scope: "col" })))), make("tbody", {}, list.map(cells))));
+const grid = (heads, list) => make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": heads.join(", ") }, make("table", {}, make("thead", {}, make("tr", {}, heads.map((text) => make("th", { text, scope: "col" })))), make("tbody", {}, list.map(cells))));
 const size = (bytes) => (bytes < 1e4 ? `${bytes} B` : bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 const fileAddress = (path, name) => `/api/v1${path}/files/${name.split("/").map(encodeURIComponent).join("/")}`;
 
@@ -17,18 +16,6 @@ function config(details) {
   return make("div", {}, make("h2", { text: "Changed by overrides" }),
     changed.length ? grid(["Setting", "In the config", "Used"], changed.map(([name, [old, now]]) => [name, old, now])) : quiet("Nothing: the config is used as it is."),
     make("h2", { text: "All settings" }), grid(["Setting", "Value"], Object.entries(details.config)));
-}
-async function resources(path) {
-  const found = await get(`${path}/resources`), place = make("div");
-  if (!found.totals && !found.curves.length) { place.append(quiet("Nothing is known of what this job uses.")); return place; }
-  place.append(make("p", { text: found.totals }), make("ul", {}, found.findings.map((text) => make("li", { text }))));
-  const charts = found.curves.map((one) => {
-    const chart = make("div", { class: "chart small", role: "img", "aria-label": `${one.name}: last ${number(one.last)}, lowest ${number(one.min)}, highest ${number(one.max)}` });
-    place.append(make("h2", { text: one.name }), chart);
-    return [chart, one];
-  });
-  requestAnimationFrame(() => { for (const [chart, one] of charts) if (chart.isConnected) draw(chart, [one], { x: "seconds", height: 170 }, () => {}); });
-  return place;
 }
 async function attempts(path) {
   const found = (await get(`${path}/attempts`)).attempts;
@@ -48,23 +35,26 @@ async function files(path, details) {
 
 export function jobView(batch, i, params, go) {
   const path = `${of(batch)}/jobs/${i}`;
-  let closed = false, job = null, log = null, details = null, words = "", tab = NAMES[params.get("tab")] ? params.get("tab") : "log", opened = 0;
+  let closed = false, job = null, part = null, details = null, words = "", tab = NAMES[params.get("tab")] ? params.get("tab") : "log", opened = 0;
   const title = make("h1", { text: "…" }), line = make("p", { class: "sentence", role: "status" }), orders = make("div", { class: "bar" });
   const tabs = make("div", { class: "tabs", role: "tablist" }), panel = make("div", { role: "tabpanel", id: "panel" });
   const keep = (key, value) => { if (value === "") params.delete(key); else params.set(key, value); go(params, true); };
   const results = () => (job && Object.keys(job.metrics).length ? grid(["Metric", "Last value"], Object.entries(job.metrics).map(([name, value]) => [name, number(value)])) : quiet("No result yet."));
   async function content(name) {
-    if (name === "log") { log = logView(batch, i, params, keep); return log.element; }
-    return { config: () => config(details), results, resources: () => resources(path), files: () => files(path, details), attempts: () => attempts(path) }[name]();
+    const view = { log: () => logView(batch, i, params, keep), resources: async () => (await import("./resources.js")).resourcesView(batch, i, path, () => Boolean(job && job.status === RUNS)) }[name];
+    if (view) return view();
+    return { config: () => config(details), results, files: () => files(path, details), attempts: () => attempts(path) }[name]();
   }
   async function open(name) {
-    if (log) log.close();
-    log = null; tab = name;
+    if (part) part.close();
+    part = null; tab = name;
     const turn = ++opened;
     tabs.replaceChildren(...Object.entries(NAMES).map(([one, text]) => make("button", { type: "button", text, role: "tab", "aria-controls": "panel", "aria-selected": String(one === tab), on: { click: () => { params.delete("line"); keep("tab", one === "log" ? "" : one); open(one); tabs.querySelector("[aria-selected=true]").focus(); } } })));
     let made;
     try { made = await content(name); } catch (error) { made = quiet(error.message); }
-    if (turn === opened && !closed) panel.replaceChildren(made);
+    if (turn !== opened || closed) { if (made.close) made.close(); return; }
+    if (made.element) part = made;
+    panel.replaceChildren(made.element || made);
   }
   function head() {
     const has = (value) => value !== null && value !== undefined;
@@ -92,7 +82,7 @@ export function jobView(batch, i, params, go) {
     if (step && at >= 0) { all[(at + step + all.length) % all.length].focus(); event.preventDefault(); }
   });
   return {
-    element: make("div", {}, title, line, orders, tabs, panel), close() { closed = true; known.close(); if (log) log.close(); },
-    key(pressed) { if (pressed === ".") { const one = orders.querySelector("button"); if (one) one.focus(); return true; } return log ? log.key(pressed) : false; },
+    element: make("div", {}, title, line, orders, tabs, panel), close() { closed = true; known.close(); if (part) part.close(); },
+    key(pressed) { if (pressed === ".") { const one = orders.querySelector("button"); if (one) one.focus(); return true; } return part && part.key ? part.key(pressed) : false; },
   };
 }

@@ -1,17 +1,21 @@
 // The table of jobs: a row is made again only if its job has changed.
 import { button, duration, make, number, sample, state } from "./dom.js";
 import { link } from "./cards.js";
-export function jobTable(batch, params, drawn, pick) {
+import { sparks } from "./spark.js";
+// `drawn`, `pick`: the jobs of the chart; `chosen`: whether a job is among those of the comparison, null for all; `key`: the metric of the chart.
+export function jobTable(batch, params, { drawn, pick, chosen, key, jobs: known }) {
   const head = make("thead"), body = make("tbody"), count = make("span", { class: "quiet" });
   const filter = make("input", { type: "search", placeholder: "Filter jobs, as in lr=0.1 failed (/)", id: "search", "aria-label": "Filter jobs", value: params.get("filter") || "", on: { input: () => order(), change: () => keep("filter", filter.value) } });
   const rows = new Map(); // number of the job -> its row and what it was made of
   let jobs = [], settings = [], metric = null, heads = "", current = -1, keep = () => {};
+  const small = sparks(batch, () => metric || key(), () => known);
   let [by, down] = [(params.get("sort") || "i").replace(/^-/, ""), (params.get("sort") || "").startsWith("-")];
   function columns() {
-    return [["Job", "name", (job) => job.name], ["Status", "status", (job) => job.status], ...(metric ? [[metric, "metric", (job) => job.metrics[metric] ?? null]] : []), ["Time", "seconds", (job) => job.seconds],
+    return [["Job", "name", (job) => job.name], ["Status", "status", (job) => job.status], ...(metric ? [[metric, "metric", (job) => job.metrics[metric] ?? null]] : []), ["Curve", "curve", null], ["Time", "seconds", (job) => job.seconds],
       ...settings.map((column, at) => [column.name, `s${at}`, (job) => { const cell = column.cells[job.i]; return cell !== "" && isFinite(cell) ? Number(cell) : cell; }])];
   }
   function cell(job, [, id, of_]) {
+    if (id === "curve") return small.cell(job.i);
     const value = of_(job);
     if (id === "name") return make("td", {}, sample(job.name), link(batch, job));
     if (id === "status") return make("td", {}, state(job.status), job.attempt > 1 ? ` (attempt ${job.attempt})` : "", job.note ? make("div", { class: "quiet", text: job.note }) : null);
@@ -24,20 +28,22 @@ export function jobTable(batch, params, drawn, pick) {
     const element = make("tr", { "data-i": job.i }, make("td", {}, box), cols.map((col) => cell(job, col)));
     const found = `${job.name} ${job.status} ${job.cause || ""} ${settings.map((one) => `${one.name}=${one.cells[job.i]}`).join(" ")}`.toLowerCase();
     rows.set(job.i, { text, heads, element, box, found });
+    small.row(job.i, element);
     return element;
   }
   function headings(cols) {
     const now = JSON.stringify([cols.map(([text]) => text), by, down]);
     if (now === heads) return;
     heads = now;
-    head.replaceChildren(make("tr", {}, make("th", { scope: "col", text: "Draw" }), cols.map(([text, id]) => make("th", { scope: "col", "aria-sort": by === id ? (down ? "descending" : "ascending") : null },
-      button(text + (by === id ? (down ? " ↓" : " ↑") : ""), () => { down = by === id && !down; by = id; keep("sort", (down ? "-" : "") + by); order(); })))));
+    head.replaceChildren(make("tr", {}, make("th", { scope: "col", text: "Draw" }), cols.map(([text, id, of_]) => (!of_ ? make("th", { scope: "col", text }) : make("th", { scope: "col", "aria-sort": by === id ? (down ? "descending" : "ascending") : null },
+      button(text + (by === id ? (down ? " ↓" : " ↑") : ""), () => { down = by === id && !down; by = id; keep("sort", (down ? "-" : "") + by); order(); }))))));
   }
   function order() {
-    const cols = columns(), col = cols.find(([, id]) => id === by), value = col ? col[2] : (job) => job.i;
+    const cols = columns(), col = cols.find(([, id, of_]) => id === by && of_), value = col ? col[2] : (job) => job.i;
     headings(cols);
+    const only = chosen();
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const list = jobs.filter((job) => { row(job, cols); const { found } = rows.get(job.i); return words.every((word) => found.includes(word)); });
+    const list = jobs.filter((job) => { row(job, cols); const { found } = rows.get(job.i); return (!only || only(job.i)) && words.every((word) => found.includes(word)); });
     list.sort((a, b) => { const x = value(a), y = value(b); if (x === y) return a.i - b.i; if (x === null || x === undefined) return 1; if (y === null || y === undefined) return -1; return (x < y ? -1 : 1) * (down ? -1 : 1); });
     const elements = list.map((job) => rows.get(job.i).element);
     if (elements.length !== body.children.length || elements.some((one, at) => one !== body.children[at])) {
@@ -59,7 +65,8 @@ export function jobTable(batch, params, drawn, pick) {
   }
   return {
     element: make("div", {}, make("div", { class: "bar" }, filter, count), make("div", { class: "scroll" }, make("table", {}, head, body))),
-    update(jobs_, settings_, metric_) { jobs = jobs_; settings = settings_; metric = metric_; order(); },
+    update(jobs_, settings_, metric_) { jobs = jobs_; settings = settings_; metric = metric_; order(); small.look(); },
+    look: small.look, close: small.close,
     onKeep(handler) { keep = handler; }, order, filter, move, toggle() { const one = body.children[current]; if (one) one.querySelector("input").click(); },
   };
 }
