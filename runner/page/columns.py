@@ -18,17 +18,17 @@ from runner.reports import row_blocks
 from runner.reports.tracks import Track, Tracks
 
 CHECKED = 1 << 12  # bytes at the beginning and before the end by which a file is known again
-SAMPLES = 300  # rows at equal distances in a file, for a fan and for a first look
+SAMPLES = 240  # rows at equal distances in a file, for a fan and for a first look
+SMALL = 1 << 19  # bytes of a file that is read whole for them
 
 
 class Source(NamedTuple):
-    """A file of metrics, the axis, and when earlier attempts ended. `few`: some rows of it only."""
+    """A file of metrics, the axis, and when earlier attempts ended."""
 
     path: str
     axis: str
     ends: tuple[str, ...]
     links: bool
-    few: bool = False
 
     @classmethod
     def of(cls, folder: Path, axis: str, ends: Sequence[str]) -> Source:
@@ -104,18 +104,20 @@ class Columns:
             return found
         return [placed for row in found if (placed := self._placer(row)) is not None]
 
-    def sample(self) -> bool:
-        """Read some rows at equal distances in place of all; False if they would not show every metric as it is."""
+    @classmethod
+    def few(cls, source: Source) -> Columns | None:
+        """Some rows at equal distances, at once; None if they would not show every metric as it is."""
+        made = cls(source)
+        if source.size() <= SMALL:
+            return made if made.advance() else None
         try:
-            with open_regular(self.source.path, links=self.source.links) as file:
-                size = os.fstat(file.fileno()).st_size
+            with open_regular(source.path, links=source.links) as file:
                 found = row_blocks.sampled(file, SAMPLES)
-                if found is None or not self.tracks.add_plain(self._placed(found)):
-                    return False
-                self.offset, self._mark = size, _mark(file, size)
         except OSError:
-            return False
-        return self.tracks.have_all(self.tracks.of, len(found))
+            return None
+        if found is None or not made.tracks.add_plain(made._placed(found)):
+            return None
+        return made if made.tracks.have_all(made.tracks.of, len(found)) else None
 
     def names(self) -> list[str]:
         return list(self._cached.metrics if self._cached else self.tracks.of)
@@ -142,15 +144,6 @@ class Columns:
         for name in self.names():
             self.track(name)
         self._cached = None
-
-    def thinned(self, source: Source) -> Columns:
-        """Some points of each metric, at equal distances, as of this source."""
-        made = Columns(source)
-        made.offset, made._mark = self.offset, self._mark
-        for name in self.names():
-            if (whole := self.track(name)) is not None:
-                made.tracks.of[name] = spread(whole, SAMPLES)
-        return made
 
     def save(self) -> None:
         """Keep it below ~/.cache, if it is not what is kept there. Raises OSError."""
@@ -198,7 +191,7 @@ def spread(track: Track, count: int) -> Track:
 def _place(source: Source) -> Place:
     """Of the kept file, by the device and the inode. Raises OSError."""
     about = os.stat(source.path)  # noqa: PTH116 - text, as theirs
-    name = f"{about.st_dev}-{about.st_ino}-{source.axis}{'-few' if source.few else ''}.col"
+    name = f"{about.st_dev}-{about.st_ino}-{source.axis}.col"
     return Place(column_cache.folder(), name)
 
 

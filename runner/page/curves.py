@@ -17,7 +17,7 @@ MOST_JOBS = 50
 LEAST_COLUMNS, MOST_COLUMNS = 50, 4000
 MOST_SMOOTHING = 0.99
 MOST_MARKS = 200  # values that are not finite, of one curve
-DIGITS = 9  # of a value that is drawn: more than a float of 32 bits has
+LARGEST_WHOLE = 1e15
 
 
 class _Drawn(NamedTuple):
@@ -187,10 +187,14 @@ def _inside(xs: Sequence[float], begin: int, end: int, low: float, high: float) 
 
 
 def _piece(track: Track, places: Sequence[int]) -> list[list[float]]:
-    return [[_short(track.xs[at]) for at in places], [_short(track.ys[at]) for at in places]]
+    xs, ys = [track.xs[at] for at in places], [track.ys[at] for at in places]
+    steps: list[float] = [int(x) for x in xs] if xs and max(-xs[0], xs[-1]) < LARGEST_WHOLE else []
+    return [steps if steps == xs else [_short(x) for x in xs], [_short(y) for y in ys]]
 
 
 def _short(value: float) -> float:
-    """With as many digits as a chart can show: less to send."""
-    whole = int(value) if abs(value) < 1e15 else 0
-    return whole if whole == value else float(f"{value:.{DIGITS if abs(value) < 1e8 else 15}g}")
+    """With 9 digits, more than a float of 32 bits has and a chart can show; of a time with 15."""
+    size = abs(value)
+    if value.is_integer() and size < LARGEST_WHOLE:
+        return int(value)
+    return float(f"{value:.9g}" if size < 1e8 else f"{value:.15g}")

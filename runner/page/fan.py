@@ -10,23 +10,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from runner.core.job import Job
-from runner.page.columns import SAMPLES, spread
-from runner.page.store import AT_ONCE, Store, source_of
+from runner.page.columns import SAMPLES, Columns, Source, spread
+from runner.page.store import Store, source_of
 from runner.reports import tracks
+from runner.reports.tracks import Track
 
 PARTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 COLUMNS = 120
-KEPT = 5_000  # curves whose points are kept
-SECONDS = 0.15  # an answer does not read files for longer; the rest is in the next one
+KEPT = 10_000  # curves whose points are kept
+SECONDS = 0.15  # of processor time for which an answer reads files; the rest is in the next one
 
 
 class _Sample:
     """Points of one curve, as of a size of its file; and its values at the positions that were asked for last."""
 
     __slots__ = ("_at", "_values", "size", "xs", "ys")
+    xs: array[float]
 
-    def __init__(self, size: int, xs: array[float], ys: array[float]) -> None:
-        self.size, self.xs, self.ys = size, xs, ys
+    def __init__(self, size: int, track: Track | None, like: _Sample | None = None) -> None:
+        line = Track() if track is None else spread(track, SAMPLES)
+        xs = like.xs if like is not None and like.xs == line.xs else line.xs  # one array for most metrics of a job
+        self.size, self.xs, self.ys = size, xs, line.ys
         self._at: tuple[float, float] = (math.nan, math.nan)
         self._values: Sequence[float | None] = ()
 
@@ -48,7 +52,7 @@ class Fans:
         """For each position the lowest, 25 %, 50 %, 75 % and highest value. `reading`: so many jobs are missing yet."""
         with self._lock:
             known, missing = self._samples(jobs, key, axis)
-            while len(self._kept) > max(KEPT, len(jobs)):
+            while len(self._kept) > KEPT + len(jobs):
                 del self._kept[next(iter(self._kept))]
             if not known:
                 return {"x": [], "parts": [], "jobs": 0, "reading": missing}
@@ -62,19 +66,30 @@ class Fans:
     def _samples(self, jobs: Sequence[Job], key: str, axis: str) -> tuple[list[_Sample], int]:
         """Those that have points, and how many jobs are still to be read."""
         found: list[_Sample] = []
-        missing, looked, left, until = 0, 0, AT_ONCE, time.monotonic() + SECONDS
+        missing, looked, until = 0, 0, time.thread_time() + SECONDS
         for job in jobs:
             source = source_of(job, axis)
             size = source.size()
-            name = source.path, axis, key
-            kept = self._kept.get(name)
-            if size and (kept is None or kept.size != size) and (not looked or time.monotonic() < until):
+            kept = self._kept.get((source.path, axis, key))
+            if size and (kept is None or kept.size != size) and (not looked or time.thread_time() < until):
                 looked += 1
-                few, left = self._store.few(source, left)
-                if few is not None:
-                    track = few.track(key)
-                    line = tracks.Track() if track is None else spread(track, SAMPLES)
-                    kept = self._kept[name] = _Sample(few.offset, line.xs, line.ys)
+                kept = self._read(source, size, key) or kept
             missing += kept is None and size > 0
             found += [kept] if kept is not None and kept.xs else []
         return found, missing
+
+    def _read(self, source: Source, size: int, key: str) -> _Sample | None:
+        """Some points of a curve; None if all of its file has to be read first."""
+        few = Columns.few(source)
+        if few is None:
+            with self._store.lock:
+                whole = self._store.whole(source)
+                return None if whole is None else self._keep(source, key, _Sample(whole.offset, whole.track(key)))
+        made: _Sample | None = None
+        for name in few.names():
+            made = self._keep(source, name, _Sample(size, few.track(name), made))
+        return self._kept.get((source.path, source.axis, key)) or self._keep(source, key, _Sample(size, None))
+
+    def _keep(self, source: Source, key: str, made: _Sample) -> _Sample:
+        self._kept[source.path, source.axis, key] = made
+        return made

@@ -18,7 +18,6 @@ from runner.page import column_cache
 from runner.page.columns import Columns, Source
 
 NICE = 19
-PRUNED = 50  # files that are kept between two looks at the size of all
 
 
 class Filler:
@@ -48,9 +47,10 @@ class Filler:
                 self._thread.start()
             self._changed.notify()
 
-    def is_waiting(self, source: Source) -> bool:
-        """Whether this one is still to be read."""
-        return source in self._wanted or source == self._now
+    def drop(self, source: Source) -> None:
+        """This one need not be read any more."""
+        with self._changed:
+            self._wanted.pop(source, None)
 
     def gave_up(self, source: Source) -> bool:
         """Whether this one could not be read and kept."""
@@ -92,7 +92,7 @@ class Filler:
 
 
 def _start() -> subprocess.Popen[str]:
-    words = [sys.executable, "-m", "runner.page.filler"]
+    words = [sys.executable, "-m", "runner.page.filler", str(NICE)]
     here = Path(__file__).resolve().parents[2]
     paths = os.pathsep.join(filter(None, (str(here), os.environ.get("PYTHONPATH"))))
     return subprocess.Popen(
@@ -104,39 +104,25 @@ def _start() -> subprocess.Popen[str]:
 def main() -> None:
     """Read the files that are named in the lines of the input, until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(NICE)
+    os.nice(int(sys.argv[1]))
     gc.disable()  # rows have no cycles, and looking for them takes a tenth of the time
-    for number, line in enumerate(sys.stdin, start=1):
-        path, axis, ends, links, few = json.loads(line)
-        source = Source(path, axis, tuple(ends), links, few)
+    for line in sys.stdin:
+        path, axis, ends, links = json.loads(line)
         try:
-            done = _sampled(source) if few else _whole(source) is not None
-            if not few or number % PRUNED == 0:
-                column_cache.prune()
+            done = _kept(Source(path, axis, tuple(ends), links))
+            column_cache.prune()
         except OSError:
             done = False
         say("kept" if done else "not kept", flush=True)
 
 
-def _whole(source: Source) -> Columns | None:
-    """All of a file, which is kept. Raises OSError."""
+def _kept(source: Source) -> bool:
+    """Read all of a file, and keep it. Raises OSError."""
     made = Columns.kept(source)
     if made is None or not made.advance():
         made = Columns(source)
         if not made.advance():
-            return None
-    made.save()
-    return made
-
-
-def _sampled(source: Source) -> bool:
-    """Some rows of it; where they do not show everything as it is, some points of each metric. Raises OSError."""
-    made = Columns(source)
-    if not made.sample():
-        whole = _whole(source._replace(few=False))
-        if whole is None:
             return False
-        made = whole.thinned(source)
     made.save()
     return True
 

@@ -12,7 +12,6 @@ from runner.page.columns import Columns, Source
 from runner.page.filler import Filler
 
 AT_ONCE = 1 << 21  # bytes that are read while a browser waits
-SMALL = 1 << 19  # bytes of a file all of which is read for a few points of it
 MOST_POINTS = 3_000_000  # in memory; of more the columns that can be read again are dropped, the oldest first
 
 
@@ -24,40 +23,37 @@ class Known(NamedTuple):
 
 
 class Store:
-    """For several threads, which take `lock` while they use what `of` gave them."""
+    """For several threads, which take `lock` while they use what they got."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.filler = Filler()
         self._known: dict[tuple[str, str], Columns] = {}
+        self._few: dict[tuple[str, str], Columns | None] = {}  # of files that are being read
 
     def of(self, jobs: Iterable[Job], axis: str) -> list[Known]:
-        """Of each job what is on the disk now; of those that have to be read by the process some rows, or nothing."""
+        """Of each job what is on the disk now; of those that have to be read by the process some rows."""
         with self.lock:
             found: list[Known] = []
-            first: list[Source] = []
-            then: list[Source] = []
+            waiting: list[Source] = []
             left = AT_ONCE
             for job in jobs:
                 source = source_of(job, axis)
                 made, left = self._of(source, left)
-                if not isinstance(made, Source):
+                if isinstance(made, Source):
+                    waiting.append(source)
+                    found.append(Known(self._rough(source), reading=True))
+                else:
                     found.append(Known(made))
-                    continue
-                few = source._replace(few=True)
-                found.append(Known(Columns.kept(few), reading=True))
-                first += [few] if found[-1].columns is None else []
-                then.append(source)
-            self.filler.want(first + then)
+            self.filler.want(waiting)
             self._shrink()
             return found
 
     def _of(self, source: Source, left: int) -> tuple[Columns | Source | None, int]:
         """What is known of a file, or that it has to be read first; and how many bytes may still be read at once."""
-        size = source.size()
+        size, name = source.size(), (source.path, source.axis)
         if not size:
             return None, left
-        name = source.path, source.axis
         made = self._known.pop(name, None)
         if made is None or made.source != source:
             made = Columns.kept(source) or Columns(source)
@@ -69,23 +65,25 @@ class Store:
             if not made.advance():
                 return None, left
         self._known[name] = made
+        self._few.pop(name, None)
+        self.filler.drop(source)
         return made, left - max(new, 0)
 
-    def few(self, source: Source, left: int) -> tuple[Columns | None, int]:
-        """Some points of each metric of a file; None if there is nothing yet. A process reads what is new for later."""
-        size, few = source.size(), source._replace(few=True)
-        if not size or self.filler.is_waiting(few):
-            return None, left
-        made = Columns.kept(few)
-        if made is not None and made.offset == size:
-            return made, left
-        if self.filler.gave_up(few):
-            return Columns(few), left
-        if size <= min(left, SMALL):
-            whole = Columns(source)
-            return (whole.thinned(few) if whole.advance() else None), left - size
-        self.filler.want([few], first=False)
-        return made, left
+    def _rough(self, source: Source) -> Columns | None:
+        name = source.path, source.axis
+        if name not in self._few:
+            self._few[name] = Columns.few(source)
+        return self._few[name]
+
+    def whole(self, source: Source) -> Columns | None:
+        """A file of which all was read, for one look; None if that is still to be done, which is begun."""
+        with self.lock:
+            known = self._known.get((source.path, source.axis)) or Columns.kept(source)
+            if known is None and self.filler.gave_up(source):
+                return Columns(source)
+            if known is None or known.offset < source.size() - AT_ONCE:
+                self.filler.want([source], first=False)
+            return known
 
     def points(self) -> int:
         """How many are in memory."""

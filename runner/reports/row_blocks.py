@@ -55,9 +55,10 @@ def sampled(file: BinaryIO, count: int) -> list[dict[str, Any]] | None:
     """The first and the last row, and at most `count` at equal distances between; None for a file of few rows."""
     size = os.fstat(file.fileno()).st_size
     file.seek(0)
-    if size < 4 * count * len(file.readline(LONGEST)):
+    width = len(file.readline(LONGEST))
+    if size < 4 * count * width:
         return None
-    lines = [_line_at(file, size * number // count) for number in range(count)]
+    lines = [_line_at(file, size * number // count, 3 * width) for number in range(count)]
     file.seek(max(size - END, 0))
     ends = file.read(END).split(b"\n")
     lines += [line for line in ends[-2:] if line]  # the last one may be being written
@@ -65,8 +66,12 @@ def sampled(file: BinaryIO, count: int) -> list[dict[str, Any]] | None:
     return found if len(found) >= count // 2 else None
 
 
-def _line_at(file: BinaryIO, place: int) -> bytes:
-    """The first line that begins there or later."""
+def _line_at(file: BinaryIO, place: int, width: int) -> bytes:
+    """The first line that begins there or later. `width`: as many bytes as mostly hold it."""
+    if place:
+        words = os.pread(file.fileno(), width, place - 1).split(b"\n", 2)
+        if len(words) == 3:
+            return words[1]
     file.seek(max(place - 1, 0))
     if place:
         file.readline(LONGEST)

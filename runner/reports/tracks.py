@@ -249,7 +249,12 @@ def extremes(
     at, last = between(xs, begin, end, low, high)
     kept = {begin, end - 1, *range(begin, at), *range(last, end)}
     while at < last:
-        behind = bisect_left(xs, column(xs[at]) + 1, at + 1, last, key=column)
+        here = column(xs[at])
+        behind = bisect_left(xs, low + (here + 1) * width, at + 1, last)
+        while behind < last and column(xs[behind]) <= here:  # a border is not exact; `column` decides
+            behind += 1
+        while behind > at + 1 and column(xs[behind - 1]) > here:
+            behind -= 1
         block = ys[at:behind].tolist() if isinstance(ys, array) else ys[at:behind]
         kept.add(at + block.index(min(block)))
         kept.add(at + block.index(max(block)))

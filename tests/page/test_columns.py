@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runner.core.errors import UserError
 from runner.core.job import Job
-from runner.page import column_cache, curves, kept_token, log_search
+from runner.page import column_cache, curves, fan, kept_token, log_search
 from runner.page import store as stores
 from runner.page.columns import Columns, Source
+from runner.page.curves import Curves
 from runner.page.fan import Fans
 from runner.page.store import Store
+from tests.conftest import wait_until
 from tests.page.pages import batch, client, source
 
 NIGHT = "/api/v1/batches/night"
@@ -102,6 +106,58 @@ def test_memory_has_a_limit_for_small_files_too(tmp_path: Path, monkeypatch: pyt
         assert known.columns is not None and points(known.columns) == list(range(10))
         assert store.points() <= 100
     store.filler.close()
+
+
+def large(folder: Path, rows: int = 20_000, every: int = 1) -> Job:
+    """A job whose file of metrics is read by the process."""
+    folder.mkdir(exist_ok=True)
+    steps = range(rows)
+    lines = [
+        json.dumps({"iter": step, "loss": step / 7} | ({"acc": 0.5} if step % every == 0 else {})) for step in steps
+    ]
+    (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    return Job(folder.name, ("true",), folder, {})
+
+
+def test_of_a_large_file_some_rows_are_shown_until_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "AT_ONCE", 1000)
+    job, made = large(tmp_path / "j"), Curves()
+    view = curves.View(100, (-math.inf, math.inf))
+    try:
+        first = made.answer([(0, job)], "loss", view, {0: 5})
+        assert first["reading"] == 1 and first["keys"] == ["loss", "acc"]
+        [rough] = first["series"]
+        assert rough["rough"] and (rough["last"], rough["min"], rough["max"]) == (19_999 / 7, None, None)
+        xs = [x for piece in rough["kept"] for x in piece[0]]
+        assert xs == sorted(set(xs)) and (xs[0], xs[-1]) == (0, 19_999) and len(xs) > 100
+
+        def exact() -> dict[str, Any] | None:
+            found = made.answer([(0, job)], "loss", view)
+            return None if found["reading"] else found
+
+        [whole] = wait_until(exact, "the file is read")["series"]
+        assert "rough" not in whole and (whole["n"], whole["min"]) == (20_000, 0)
+    finally:
+        made.store.filler.close()
+
+
+def test_a_metric_that_few_rows_have_needs_the_whole_file_in_a_fan(tmp_path: Path) -> None:
+    jobs = [large(tmp_path / "all"), large(tmp_path / "some", every=1000)]
+    store = Store()
+    fans = Fans(store)
+    try:
+        found = wait_until(lambda: (made := fans.of(jobs, "acc", "step"))["reading"] == 0 and made, "all is read")
+        assert found["jobs"] == 2 and found["parts"][0] == [0.5] * 5 and found["x"][-1] == 19_999
+        assert store.points() == 0  # no curve of them is drawn
+    finally:
+        store.filler.close()
+
+
+def test_an_answer_reads_for_a_limited_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fan, "SECONDS", 0.0)  # one file each time
+    jobs = [large(tmp_path / f"j{number}") for number in range(3)]
+    fans = Fans(Store())
+    assert [fans.of(jobs, "loss", "step")["reading"] for _ in range(4)] == [2, 1, 0, 0]
 
 
 def test_a_tick_costs_what_is_new(tmp_path: Path) -> None:
