@@ -68,6 +68,8 @@ def stop(plan: Plan, names: Collection[str] | None, *, now: bool, drain: bool) -
         return True
     doing = {"drain": "no further job is started", "kill": "cancelling", "stop": "stopping"}[how]
     say(f"{shown(plan.root)}: {doing} ({count(len(found), 'job')} of {plan.options.executor})", flush=True)
+    if drain:  # what waited is cancelled already, and what runs may take days
+        return True
     patience = patience_after(plan.options, "kill" if now else "stop") + SLOW
     if left := executor.gone(plan, found, patience):
         raise NotEnded(f"{shown(plan.root)}: {', '.join(left[:5])} has not ended within {patience:g} s; ask squeue")

@@ -29,6 +29,8 @@ from runner.planners.command import Command
 from runner.planners.jobs import Request
 from runner.planners.patterns import Search
 from runner.planners.template import takes_overrides
+from runner.processes import process_id
+from runner.slurm import allocation
 
 OUTPUTS = "outputs"  # the default folder for the outputs of a tree of configs
 OWN_SCRIPTS = (
@@ -59,12 +61,15 @@ def plan(arguments: Arguments, before: Plan | None = None) -> Plan:
     errors += preflight.plugins(run_options(arguments.given))
     local = (run_options(arguments.given).executor if before is None else before.options.executor) == "local"
     devices = _devices(arguments, found, errors) if local else {}  # else they are those of other machines
+    errors += allocation.problems(os.environ) if local else []
     if recognized is not None and recognized.needs_device:
         errors += preflight.devices(devices, os.environ)
     elif found is not None:
         found = replace(found, notices=(*found.notices, *preflight.device_notes(devices, os.environ)))
-    if found is not None and (note := _default_script_note(arguments.given, found)):
-        found = replace(found, notices=(note, *found.notices))
+    if found is not None:
+        default = _default_script_note(arguments.given, found)
+        inside = allocation.notes(os.environ, process_id.host()) if local else []
+        found = replace(found, notices=(*filter(None, [default]), *inside, *found.notices))
     option = "--output_root" if arguments.given.config_root is not None else "--base_out_dir"
     errors += preflight.disk(base, sum(job.disk_bytes for job in found.jobs) if found else 0, option)
     if errors or found is None:

@@ -154,10 +154,14 @@ class BatchSession:
             executor = UnderLock(executor, self.lock)
         with started(plan.root):
             watching = [*observers, end := _End()]
-            records = loop.run(
-                plan, executor, watching, self._signals, selection.keep,
-                source=source, requests=self._requests, adjustments=adjustments,
-            )  # fmt: skip
+            try:
+                records = loop.run(
+                    plan, executor, watching, self._signals, selection.keep,
+                    source=source, requests=self._requests, adjustments=adjustments,
+                )  # fmt: skip
+            finally:
+                if self.lock is not None:
+                    self.lock.rest()
         added = frozenset(record.job.name for record in records) - {job.name for job in plan.jobs}
         ended = Ended(records, list(self._signals.received), added, end.waited)
         if self._requests is not None:

@@ -6,7 +6,7 @@ import argparse
 
 from runner.cli.option_types import collected, names, natural, positive
 from runner.cli.parser import add
-from runner.core.options import SNAPSHOT
+from runner.core.options import SWITCH
 
 ABOUT = "With --executor slurm; docs/slurm.md explains them."
 
@@ -40,6 +40,8 @@ def add_slurm(group: argparse._ArgumentGroup) -> None:
     exported = "variables that the jobs get, with commas, besides PATH and the like; ALL: every one"
     add(group, "slurm_export", action="add", type=names, metavar="NAMES", help=exported)
     code = "on (default): jobs run a copy of the code, so that later edits do not reach them; off: they do"
-    add(group, "slurm_snapshot", choices=SNAPSHOT, help=code)
+    add(group, "slurm_snapshot", choices=SWITCH, help=code)
+    last = "with --detach: a small job after all others writes the summary and sends notifications (default: off)"
+    add(group, "slurm_summary", choices=SWITCH, help=last)
     pilots = "K allocations that run the jobs one after another: for many short ones"
     add(group, "slurm_pilots", type=most, metavar="K", help=pilots)

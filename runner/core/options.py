@@ -20,7 +20,7 @@ OF_SLURM = (
     "slurm_partition", "slurm_time", "slurm_gres", "slurm_gpus_per_node", "slurm_cpus_per_task", "slurm_mem",
     "slurm_account", "slurm_qos", "slurm_constraint", "slurm_exclude", "slurm_nodes", "slurm_ntasks_per_node",
 )  # fmt: skip
-SNAPSHOT = ("on", "off")
+SWITCH = ("on", "off")
 #: Options of the runner that a config may have as keys of its own. They are no settings of its script.
 OF_A_JOB = ("gpus_per_job", *OF_SLURM)
 
@@ -88,6 +88,7 @@ class RunOptions:
     slurm_max_requeues: int = 20
     slurm_pilots: int = 0  # allocations that run the jobs one after another; 0: each job has one of its own
     slurm_snapshot: str = "on"  # jobs run the code as it was when they were submitted
+    slurm_summary: str = "off"  # after --detach, a job after all others writes the summary
     observers: tuple[str, ...] = ()  # beside the ones that every batch has
     notify: tuple[str, ...] = ()  # names of channels that get messages; their settings are kept nowhere
     report: bool = False  # write report.html at the end
@@ -126,8 +127,9 @@ class RunOptions:
             raise entries.odd("gpu_ids", "one of " + ", ".join(GPU_IDS))
         if len(given.get("oom_keys", OOM_KEYS)) != 2:
             raise entries.odd("oom_keys", "a list of two words")
-        if given.get("slurm_snapshot", "on") not in SNAPSHOT:
-            raise entries.odd("slurm_snapshot", "one of " + ", ".join(SNAPSHOT))
+        for name in ("slurm_snapshot", "slurm_summary"):
+            if given.get(name, "on") not in SWITCH:
+                raise entries.odd(name, "one of " + ", ".join(SWITCH))
         if given.get("on_nan", STOP) not in ON_NAN:
             raise entries.odd("on_nan", "one of " + ", ".join(ON_NAN))
         if not RETRY_CAUSES.keys() >= set(given.get("retry_on", ())):

@@ -1,11 +1,12 @@
 """One runner per batch folder: a lock that the kernel releases when its holder ends, however it ends.
 
 The holder writes who it is into the file, and empties it when it releases the lock. Over a shared disk the kernel need
-not see the locks of other hosts: there, the written record counts.
+not see the locks of other hosts: there, the written record counts, and the signs of life of its holder.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -15,13 +16,14 @@ from types import TracebackType
 from typing import Any
 
 from runner.core import clock
-from runner.core.fields import Fields
-from runner.disk import lock_holders, record_file
+from runner.core.fields import Fields, parsed
+from runner.disk import heartbeat, lock_holders, record_file
 from runner.disk.opening import open_file
 from runner.disk.place import Place
 from runner.processes import process_id
 
 GLANCE = 0.2  # seconds; a process that only checks whether it is held has it for microseconds
+WIDTH = 512  # bytes of a record: one is written over another at once, and never seen in part
 PATIENT = 2.0  # seconds until a holder without a record is believed not to be a runner, by those who can wait
 
 
@@ -35,9 +37,7 @@ class Held(Exception):
             super().__init__(f"{self.stranger}, which is not a runner; end it to continue")
             return
         who = f"pid {holder.get('pid', '?')} on {holder.get('host', '?')} since {holder.get('since', '?')}"
-        # Only the kernel of its own host knows whether it still runs.
-        hint = f"; if it does not run there any more, delete {path}" if _is_of_other_host(holder) else ""
-        super().__init__(who + hint)
+        super().__init__(who + (_hint(holder, path) if _is_of_other_host(holder) else ""))
 
 
 class Lock:
@@ -50,6 +50,9 @@ class Lock:
         self._place = Place.of(path)
         self._path = os.fspath(self._place)
         self._descriptor = self._opened()
+        self._next_sign = 0.0
+        self._gives_signs = False
+        self._mark: Place | None = None  # while the record of a dead holder is replaced
         deadline = time.monotonic() + patience
         while not self._take():
             if time.monotonic() >= deadline and (held := _holding(self._path, GLANCE, fcntl.LOCK_EX)) is not None:
@@ -58,6 +61,8 @@ class Lock:
             time.sleep(0.01)
         self._mine = True
         self.record_holder()
+        if self._mark is not None:
+            self._mark.remove()
 
     def _opened(self) -> int:
         return self._place.open(os.O_RDWR | os.O_CREAT, 0o644)
@@ -72,10 +77,23 @@ class Lock:
             os.close(self._descriptor)
             self._descriptor = self._opened()
             return False
-        if not os.fstat(self._descriptor).st_size or not _is_of_other_host(_read(self._path)):
+        if not os.fstat(self._descriptor).st_size or not self._is_elsewhere():
             return True
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         return False
+
+    def _is_elsewhere(self) -> bool:
+        """Whether a runner on another host has the batch, or is about to take it over from one that died."""
+        found = _read(self._path)
+        if not _is_of_other_host(found):
+            return False
+        if not heartbeat.is_over(found, self._place):
+            return True
+        self._mark = heartbeat.take_over(self._place, found)
+        if self._mark is not None and _read(self._path) != found:  # another host was faster
+            self._mark.remove()
+            self._mark = None
+        return self._mark is None
 
     def _is_current(self) -> bool:
         """Whether the file of this name is the one that is open."""
@@ -95,6 +113,39 @@ class Lock:
             return
         os.close(self._descriptor)
         self._descriptor = again._descriptor
+        self._next_sign = 0.0
+
+    def renew(self) -> None:
+        """Give other hosts a sign of life, now and then. After the first one they wait for the next ones.
+
+        Raises Held if another host has taken the batch over, as this process was suspended for too long.
+        """
+        if time.monotonic() < self._next_sign:
+            return
+        self._next_sign = time.monotonic() + heartbeat.EVERY
+        found = self._written()
+        if _is_of_other_host(found):
+            raise Held(found, self._path)
+        self._gives_signs = True
+        with contextlib.suppress(OSError):  # a full disk, or one that is gone: the next time
+            if heartbeat.KEY in found:
+                os.utime(self._descriptor)
+            else:
+                self.record_holder()
+
+    def rest(self) -> None:
+        """No further sign of life is given; the lock is held all the same."""
+        if self._gives_signs and not _is_of_other_host(self._written()):
+            self._gives_signs, self._next_sign = False, 0.0
+            with contextlib.suppress(OSError):
+                self.record_holder()
+
+    def _written(self) -> dict[str, Any]:
+        """The record in the file that is open: over NFS a lock may be lost when another descriptor is closed."""
+        try:
+            return parsed(os.pread(self._descriptor, WIDTH * 8, 0))
+        except (OSError, ValueError):
+            return {}
 
     def record_holder(self) -> None:
         """Write who holds it: this process. Again after a fork."""
@@ -104,20 +155,20 @@ class Lock:
             "pid_namespace": process_id.namespace(),
             "since": clock.now(),
             "identity": process_id.own(),
+            **({heartbeat.KEY: heartbeat.EVERY} if self._gives_signs else {}),
         }
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps(who).encode() + b"\n", 0)
+        content = json.dumps(who).encode().ljust(WIDTH - 1) + b"\n"
+        os.pwrite(self._descriptor, content, 0)
+        os.ftruncate(self._descriptor, len(content))
 
     def hand_over(self) -> None:
         """Another process, forked from this one, holds it from now on and records itself."""
         self._mine = False
 
     def release(self) -> None:
-        if self._mine:
-            try:
+        if self._mine and not _is_of_other_host(self._written()):
+            with contextlib.suppress(OSError):  # the disk is gone, and the record with it
                 os.ftruncate(self._descriptor, 0)  # a record that stays is that of a holder that was killed
-            except OSError:  # the disk is gone, and the record with it
-                pass
         os.close(self._descriptor)
 
     def __enter__(self) -> Lock:
@@ -130,14 +181,14 @@ class Lock:
 
 
 def holder(path: str, patience: float = GLANCE) -> dict[str, Any] | None:
-    """Who holds the lock now; None if it is free. A record of another host counts: it was not released.
+    """Who holds the lock now; None if it is free. A record of another host counts, unless its signs of life ended.
 
     A process that is not the one of the record is described under `stranger`, after `patience`.
     """
     if not _is_free(path):
         return _holding(path, patience)
     found = _read(path)
-    return found if _is_of_other_host(found) else None
+    return found if _is_of_other_host(found) and not heartbeat.is_over(found, Place.of(path)) else None
 
 
 def runner(path: str) -> dict[str, Any] | None:
@@ -187,6 +238,13 @@ def other_host(holder: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _hint(holder: Mapping[str, Any], path: str) -> str:
+    """What to do about a runner on another host: only the kernel there knows whether it still runs."""
+    if signs := heartbeat.said(holder, Place.of(path)):
+        return f"; stop it there, or wait: {signs}"
+    return f"; if it does not run there any more, delete {path}"
+
+
 def was_left(path: str) -> bool:
     """True if the lock is free, and the last holder did not release it itself: it was killed."""
     recorded = bool(_read(path))
@@ -213,4 +271,5 @@ def _holder(record: dict[str, Any]) -> dict[str, Any]:
     fields.text("host")
     fields.text("since")
     fields.text("pid_namespace", None)
+    fields.whole(heartbeat.KEY, None)
     return record

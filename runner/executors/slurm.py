@@ -6,7 +6,6 @@ runner/slurm. The process may end at any time; another one adopts what it submit
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 from runner.core.job import Job, Plan
 from runner.core.options import RunOptions
+from runner.core.printing import say
 from runner.core.state import Record
 from runner.disk.place import Place
 from runner.engine.protocols import Lease, Wait
@@ -22,7 +22,7 @@ from runner.executors import slurm_check, slurm_stop
 from runner.executors.slurm_handle import Followed
 from runner.executors.slurm_submit import Submitter
 from runner.processes.ready import ready
-from runner.slurm import claims, commands, script, submissions
+from runner.slurm import claims, commands, environment, script, stops, submissions
 from runner.slurm.states import Listed
 from runner.slurm.submissions import Submission
 
@@ -31,7 +31,6 @@ LONGEST = 4  # times as long, at most
 GROWTH = 1.25  # of that time, while nothing changes
 TICK = 5.0  # seconds between two looks of the engine at requests
 SEARCH = 60.0  # seconds in which a submission without an answer may still appear in the queue
-FASTER = "RUNNER_SLURM_POLL"  # seconds instead of POLL, for tests and for clusters of one's own
 
 
 class Slurm:
@@ -42,7 +41,7 @@ class Slurm:
 
     def __init__(self, options: RunOptions, provenance: Callable[[Job], Mapping[str, Any]]) -> None:
         self._options = options
-        self._least = float(os.environ.get(FASTER) or POLL)
+        self._least = environment.poll(POLL)
         self._interval = self._least
         self.tick, self.look = min(TICK, self._least), self._least
         self._submitter = Submitter(options, provenance, self._least)
@@ -52,7 +51,7 @@ class Slurm:
         self._next_poll = 0.0
         self._pilots_gone: float | None = None  # since when
         self._claimed_before = 0  # jobs that earlier pilots claimed
-        self._stops: dict[str, list[Followed]] = {"stop": [], "kill": []}
+        self._stops: dict[str, list[Followed]] = {stops.STOP: [], stops.PRUNE: [], stops.KILL: []}
 
     def offer(self, job: Job) -> Lease | Wait:
         """Room in Slurm's queue, as far as --slurm_max_submit goes."""
@@ -108,6 +107,11 @@ class Slurm:
         """Submit what was collected and watch no further: what --detach does."""
         while self._submitter.flush() or self._submitter.waits():
             time.sleep(min(1.0, self._least))
+        arrays = sorted({handle.array for handle in self._active} - {""}, key=int)
+        if arrays and self._options.slurm_summary == "on":
+            root = self._root(next(iter(self._active)).job)
+            if why := self._submitter.conclude(root, arrays):
+                say(f"Note: the summary is not written at the end: {why}")
         return self._submitter.made
 
     @staticmethod
@@ -127,7 +131,7 @@ class Slurm:
 
     @staticmethod
     def stop(plan: Plan, names: Collection[str] | None, how: str) -> list[str] | None:
-        """Stop a batch without a runner; what is awaited then, None if Slurm does not answer."""
+        """Stop a batch without a runner; what was asked to end, None if Slurm does not answer."""
         return slurm_stop.stop(plan.root, names, how)
 
     @staticmethod
@@ -162,15 +166,15 @@ class Slurm:
 
     def _look_at_pilots(self, root: Path, lines: Sequence[Listed]) -> bool:
         """What the pilots did; when they are gone, the jobs that they left are submitted again."""
-        claimed = claims.claimed(root)
+        claimed, stopped = claims.claimed(root), stops.keys(root)
         changed = False
         for handle in self._active:
-            changed = handle.look_at_claim(root, claimed, pilots_run=bool(lines)) or changed
+            changed = handle.look_at_claim(root, claimed, stopped, pilots_run=bool(lines)) or changed
         self._pilots_gone = None if lines else self._pilots_gone or time.monotonic()
         if self._pilots_gone and time.monotonic() - self._pilots_gone > self._patience and not self._submitter.waiting:
             for handle in self._active:
                 if not handle.done():
-                    handle.abandon(again=len(claimed) > self._claimed_before)
+                    handle.abandon(root, again=len(claimed) > self._claimed_before)
             self._claimed_before, self._pilots_gone = len(claimed), None
         return changed
 
@@ -179,8 +183,8 @@ class Slurm:
         gone = [handle for handle in self._active if handle.is_overdue]
         for array in dict.fromkeys(handle.slurm_id.partition("_")[0] for handle in gone):
             known = commands.shown(array)
-            if known is None:
-                continue
+            if known is None:  # Slurm does not answer, for other arrays either
+                return
             ended = {**(commands.accounted(array) if not known else {}), **known}
             for handle in gone:
                 if handle.slurm_id.partition("_")[0] == array:
@@ -191,15 +195,18 @@ class Slurm:
         for how, handles in self._stops.items():
             if not handles:
                 continue
+            root = self._root(handles[0].job)
             if self._options.slurm_pilots:
-                slurm_stop.stop(self._root(handles[0].job), None, how)
+                whole = len(handles) == len(self._active) and how != stops.PRUNE
+                slurm_stop.stop(root, None if whole else {handle.job.name for handle in handles}, how)
             self._submitter.withdraw(handles)
             waiting = [handle.slurm_id for handle in handles if handle.slurm_id and not handle.runs]
-            running = [handle.slurm_id for handle in handles if handle.slurm_id and handle.runs]
-            if waiting or (running and how == "kill"):
-                commands.cancel([*waiting, *(running if how == "kill" else ())])
-            if running and how == "stop":
-                commands.cancel(running, "--batch", "--signal=USR2")
+            running = [handle for handle in handles if handle.slurm_id and handle.runs]
+            if how == stops.KILL:
+                commands.cancel([*waiting, *(handle.slurm_id for handle in running)])
+            else:
+                commands.cancel(waiting)
+                slurm_stop.let_save(root, running, how)
             handles.clear()
             self._next_poll = 0.0
 
@@ -225,6 +232,7 @@ class Slurm:
         earlier = submissions.read_all(root)
         if not earlier:
             return {}
+        stops.withdraw(root)
         deadline = time.monotonic() + min(SEARCH, 2 * self._least)
         while True:
             lines = commands.queue(script.job_name(root.name))

@@ -14,13 +14,12 @@ from runner.core.options import RunOptions
 from runner.core.state import Finished, Record
 from runner.core.text import count, duration
 from runner.executors.slurm_submit import ARRAY
-from runner.planners import search as planned
-from runner.search.space import NONE
-from runner.slurm import environment, script
+from runner.slurm import environment, nodes, script
 from runner.slurm.request import SlurmRequest
 from runner.slurm.request import problems as request_problems
 
 PROGRAMS = ("sbatch", "squeue", "scontrol", "scancel")
+PARALLEL = ("slurm_nodes", "slurm_ntasks_per_node")
 SHOWN = 3  # scripts of a dry run
 MANY, SHORT, STARTS = 50, 300.0, 10  # jobs of so many seconds, started so often in a minute, are for pilots
 
@@ -28,7 +27,7 @@ MANY, SHORT, STARTS = 50, 300.0, 10  # jobs of so many seconds, started so often
 def problems(plan: Plan, jobs: Sequence[Job]) -> list[str]:
     """Sentences for the user; none if the batch can be submitted."""
     options = plan.options
-    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    missing = [name for name in PROGRAMS if jobs and shutil.which(name) is None]
     errors = [f"--executor slurm: {', '.join(missing)} cannot be found; run this on a machine of the cluster"] * bool(
         missing
     )
@@ -40,10 +39,18 @@ def problems(plan: Plan, jobs: Sequence[Job]) -> list[str]:
         f"--slurm_export {name}: is not set here; set it, or leave it out"
         for name in environment.missing(os.environ, options.slurm_export)
     ]
-    search = planned.of(plan)
-    if search is not None and search.pruner != NONE:
-        errors.append(f"--executor slurm: pruner {search.pruner} is for the jobs of one machine; write pruner: none")
+    errors += _of_pilots(jobs, options)
     return errors + _secrets_of_script(options) + _secrets(jobs)
+
+
+def _of_pilots(jobs: Sequence[Job], options: RunOptions) -> list[str]:
+    """A pilot is a runner on one node, and is started once there."""
+    if not options.slurm_pilots:
+        return []
+    cause = "is for jobs of several processes, and a pilot runs its jobs on one node; leave out --slurm_pilots"
+    wide = [f"--{name}" for name in PARALLEL if str(getattr(options, name) or 1) != "1"]
+    wide += [f"{job.name}: {name}" for job in jobs for name in PARALLEL if str(job.config.get(name) or 1) != "1"]
+    return [f"{place} {cause}" for place in wide]
 
 
 def _secrets_of_script(options: RunOptions) -> list[str]:
@@ -90,7 +97,13 @@ def preview(plan: Plan) -> str:
 
 
 def advice(plan: Plan, records: Sequence[Record]) -> str | None:
-    """At the end of a batch: that Slurm had to start many short jobs, and what would spare it that."""
+    """At the end of a batch: nodes that were left out, and that Slurm had to start many short jobs."""
+    left_out = [f"{node} was left out ({reason})" for node, reason in nodes.bad(plan.root).items()]
+    return "; ".join([*left_out, *filter(None, [_short_jobs(plan, records)])]) or None
+
+
+def _short_jobs(plan: Plan, records: Sequence[Record]) -> str | None:
+    """What would spare Slurm many starts."""
     ran = [record.state for record in records if isinstance(record.state, Finished) and not record.cached]
     if plan.options.slurm_pilots or len(ran) < MANY:
         return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Literal
 
 from runner.core import causes
 from runner.core.job import Attempt, Job
@@ -13,8 +12,8 @@ from runner.core.options import RunOptions
 from runner.core.result import Result
 from runner.core.state import ERROR, INTERRUPTED, KILLED, TIMEOUT, Record
 from runner.disk import attempts, results, supervisor_file
-from runner.engine.protocols import Wait
-from runner.slurm import claims, nodes, states
+from runner.engine.protocols import How, Wait
+from runner.slurm import claims, nodes, states, stops
 from runner.slurm.states import Listed, TaskState
 from runner.slurm.submissions import Submission
 
@@ -43,7 +42,7 @@ class Followed:
         self.on_stop: dict[str, list[Followed]] = {}
         self._options = options
         self._patience = patience
-        self._comment = ""
+        self.comment = ""
         self._pilots = ""  # Slurm's id of the array of pilots, one of which runs it
         self._line: Listed | None = None
         self._gone_at: float | None = None
@@ -52,8 +51,13 @@ class Followed:
 
     def bind(self, submission: Submission, index: int) -> None:
         """It was submitted."""
-        self._comment = submission.comment
+        self.comment = submission.comment
         self.slurm_id = submission.task(index)
+
+    @property
+    def array(self) -> str:
+        """Slurm's id of the array that has it, or of that of its pilots; empty before it is submitted."""
+        return self._pilots or self.slurm_id.partition("_")[0]
 
     @property
     def runs(self) -> bool:
@@ -66,28 +70,45 @@ class Followed:
 
     def bind_to_pilots(self, submission: Submission) -> None:
         """It was submitted for pilots, one of which may claim it."""
-        self._comment = submission.comment
+        self.comment = submission.comment
         self._pilots = submission.slurm_id
 
-    def look_at_claim(self, root: Path, claimed: Collection[str], *, pilots_run: bool) -> bool:
-        """Take over what its claim and its folder say; `claimed` are the keys of jobs that were ever claimed."""
+    def look_at_claim(
+        self, root: Path, claimed: Collection[str], stopped: Collection[str], *, pilots_run: bool
+    ) -> bool:
+        """Take over what its claim and its folder say.
+
+        `claimed` and `stopped` are the keys of jobs that were ever claimed, or stopped.
+        """
         if self._end is not None or not self._pilots:
             return False
-        claim = claims.latest(root, self.job.name) if claims.key(self.job.name) in claimed else None
-        if claim is not None and claim.comment == self._comment:
-            result = results.read_result(self.job)
-            if claim.ended and result is not None and not (result.status == INTERRUPTED and pilots_run):
-                self._end = results.record(self.job, result)
-                return True
-            if self.pid is None:
-                self._find_process()
-                if self.pid is not None:
-                    return True
+        key = claims.key(self.job.name)
+        is_stopped = key in stopped and stops.requested(root, self.comment, self.job.name) is not None
+        claim = claims.latest(root, self.job.name) if key in claimed else None
+        if claim is None or claim.comment != self.comment:
+            if is_stopped:
+                self._end = self._stopped_early()
+            return is_stopped
+        result = results.read_result(self.job)
+        waits = pilots_run and not is_stopped and result is not None and result.status == INTERRUPTED
+        if claim.ended and result is not None and not waits:
+            self._end = results.record(self.job, result)
+            return True
+        if self.pid is None:
+            self._find_process()
+            return self.pid is not None
         return False
 
-    def abandon(self, *, again: bool) -> None:
+    def _stopped_early(self) -> Record | Wait:
+        """A user has stopped it before a pilot took it."""
+        why = "it was stopped before it started"
+        return Wait(why) if self._stopping else self._not_started(why, INTERRUPTED)
+
+    def abandon(self, root: Path, *, again: bool) -> None:
         """Its pilots have ended without it."""
-        if again or self._stopping:
+        if not self._stopping and stops.requested(root, self.comment, None) is not None:
+            self._end = self._stopped_early()
+        elif again or self._stopping:
             self._end = Wait("the pilots have ended; others are submitted")
         else:
             self.refuse(f"the pilots ended without starting a job; see slurm/{self._pilots}_0.log")
@@ -143,7 +164,7 @@ class Followed:
         """The result of a start of this submission; not one that was there before."""
         result = results.read_result(self.job)
         about = None if result is None else result.to_json().get("slurm")
-        return result if isinstance(about, dict) and about.get("comment") == self._comment else None
+        return result if isinstance(about, dict) and about.get("comment") == self.comment else None
 
     def _ended(self, result: Result) -> Record | Wait:
         about = result.to_json()["slurm"]
@@ -183,9 +204,13 @@ class Followed:
 
     def refuse(self, why: str) -> None:
         """It could not be submitted."""
-        result = results.lost(Attempt(self.job, attempts.last(self.job) + 1, self.job.argv, {}), why)
+        self._end = self._not_started(why, ERROR)
+
+    def _not_started(self, why: str, status: str) -> Record:
+        attempt = Attempt(self.job, attempts.last(self.job) + 1, self.job.argv, {})
+        result = results.lost(attempt, why).updated(status=status)
         results.write_result(self.job, result)
-        self._end = results.record(self.job, result)
+        return results.record(self.job, result)
 
     def withdrawn(self) -> None:
         """It is not submitted any more."""
@@ -199,7 +224,7 @@ class Followed:
         assert self._end is not None
         return self._end
 
-    def stop(self, how: Literal["stop", "kill"]) -> None:
+    def stop(self, how: How) -> None:
         """Collected; the executor sends them together."""
         self._stopping = True
         self.on_stop[how].append(self)

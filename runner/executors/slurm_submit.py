@@ -12,6 +12,7 @@ from typing import Any
 
 from runner.core.job import Job
 from runner.core.options import RunOptions
+from runner.disk import atomic
 from runner.disk.place import Place
 from runner.engine.protocols import Wait
 from runner.executors import slurm_snapshot
@@ -151,6 +152,15 @@ class Submitter:
         if cwd not in self._code:
             self._code[cwd] = slurm_snapshot.taken(root, cwd)
         return self._code[cwd]
+
+    def conclude(self, root: Path, arrays: Sequence[str]) -> str:
+        """Submit the job that comes after these arrays; why Slurm refused it, empty if it did not."""
+        place = submissions.folder(root) / "summary.sh"
+        place.parent.make()
+        atomic.write_bytes(place, script.concluding(root, self._options, arrays).encode())
+        env = environment.of_submission(os.environ, self._options.slurm_export)
+        answer = commands.submit(Path(place), [], env)
+        return "" if answer.code == 0 else answer.why
 
     def _called(self, root: Path, submission: Submission) -> commands.Answer:
         """Call sbatch. Without an answer it may have submitted: the queue is asked before it is called again."""

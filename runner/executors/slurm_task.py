@@ -26,14 +26,14 @@ from runner.core.causes import NO_PROGRESS, PREEMPTED, TIME_LIMIT
 from runner.core.job import Attempt, Job
 from runner.core.printing import say
 from runner.core.result import Result
-from runner.core.state import COMPLETED, FAILED, INTERRUPTED
+from runner.core.state import COMPLETED, FAILED, INTERRUPTED, PRUNED
 from runner.disk import attempts, layout, results, supervisor_file
 from runner.disk.place import Place
 from runner.disk.reading import read_bytes
 from runner.executors.supervised import request_of
 from runner.processes import command_line, process_id
 from runner.processes.signals import Signals, unblock
-from runner.slurm import claims, commands, nodes, progress, snapshot, submissions
+from runner.slurm import claims, commands, nodes, progress, snapshot, stops, submissions
 from runner.slurm.claims import Claim
 from runner.slurm.parallel import with_srun
 from runner.slurm.request import SlurmRequest, notice
@@ -211,6 +211,8 @@ class Run:
             wait_for(lambda: bool(self._signals.received), NOTICED)
         if self._signals.received and result.status != COMPLETED:
             result = result.updated(status=INTERRUPTED)
+        if self._signals.stopped and result.status == INTERRUPTED and self._is_pruned():
+            return False, result.updated(status=PRUNED, error=None)
         if self._signals.cut_short and not self._signals.stopped and result.status == INTERRUPTED:
             return self._cut_short(result)
         with contextlib.suppress(OSError):
@@ -220,6 +222,11 @@ class Run:
                 error = f"{why}; it runs again on another node than {self._claim.node}"
                 return True, result.updated(error=error)
         return False, result
+
+    def _is_pruned(self) -> bool:
+        """Whether its search has seen enough of the job: the signal is that of a stop."""
+        stop = stops.requested(self._root, self._task.comment, self._job.name)
+        return stop is not None and stop.how == stops.PRUNE
 
     def _cut_short(self, result: Result) -> tuple[bool, Result]:
         """The same for a job that Slurm ends."""

@@ -10,6 +10,7 @@ from runner.engine.protocols import Executor, Handle, Lease, Wait
 
 class UnderLock:
     """An Executor. The file of a lock can be removed while a batch runs: it is locked again as soon as that is seen.
+    Runners on other hosts get signs of life.
 
     If another runner was faster, the jobs that run are watched to their end, and no other one is started.
     """
@@ -37,9 +38,13 @@ class UnderLock:
         self._keep()
 
     def _keep(self) -> None:
+        if self._lost:
+            return
+        what = "was removed while it ran"
         try:
-            if not self._lost:
-                self._lock.keep()
+            self._lock.keep()
+            what = "gave no sign of life for minutes, as this runner was suspended or its disk was gone"
+            self._lock.renew()
         except Held as held:
             by = held if held.stranger else f"another runner ({held})"
-            self._lost = f"the lock of the batch was removed while it ran, and {by} has it now"
+            self._lost = f"the lock of the batch {what}, and {by} has it now"

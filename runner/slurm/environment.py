@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 #: What programs need to find themselves, their libraries and the user's files. Secrets are exported by name only.
@@ -12,6 +13,12 @@ USUAL = (
 ALL = "ALL"
 _OF_SLURM = ("SLURM_", "SLURMD_", "SBATCH_", "SQUEUE_", "SALLOC_", "SRUN_", "SCANCEL_", "PMI_", "PMIX_")
 _KEPT = ("SLURM_CONF",)
+FASTER = "RUNNER_SLURM_POLL"  # seconds between two looks instead of the usual ones, for tests and for small clusters
+
+
+def poll(usual: float) -> float:
+    """Seconds between two looks."""
+    return float(os.environ.get(FASTER) or usual)
 
 
 def without_slurm(environ: Mapping[str, str]) -> dict[str, str]:

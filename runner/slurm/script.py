@@ -13,6 +13,7 @@ from runner.core.options import RunOptions
 from runner.slurm.request import SlurmRequest, notice
 
 TASK, PILOT = "slurm_task", "slurm_pilot"
+CONCLUDE = PROJECT / "runner" / "cli" / "conclude.py"
 ROOM = 1000  # spaces in the command of a task: room for the words that it shows while it runs a job
 
 
@@ -40,15 +41,32 @@ def text(
         f"--signal=B:{sent}@{notice(options, request.seconds)}",
         *request.words,
     ]
-    return "\n".join(
-        [
-            "#!/bin/bash",
-            *(f"#SBATCH {_quoted(word)}" for word in words),
-            *_setup(options.slurm_setup),
-            f'exec {shlex.join(command(root, number, pilots=pilots))} "$(printf %{ROOM}s)" $SLURM_ARRAY_TASK_ID',
-            "",
-        ]
-    )
+    started = shlex.join(command(root, number, pilots=pilots))
+    return _script(words, options, f'exec {started} "$(printf %{ROOM}s)" $SLURM_ARRAY_TASK_ID')
+
+
+def _script(words: Sequence[str], options: RunOptions, last: str) -> str:
+    """These options of sbatch, the lines of the user, and the command."""
+    asked = [f"#SBATCH {_quoted(word)}" for word in words]
+    return "\n".join(["#!/bin/bash", *asked, *_setup(options.slurm_setup), last, ""])
+
+
+def concluding(root: Path, options: RunOptions, arrays: Sequence[str]) -> str:
+    """The script of the job that comes after all tasks of these arrays, however they end."""
+    asked = {name: getattr(options, f"slurm_{name}") for name in ("partition", "account", "qos")}
+    words = [
+        f"--job-name={job_name(root.name)}.summary",
+        f"--dependency=afterany:{':'.join(arrays)}",
+        f"--output={root}/slurm/summary_%j.log",
+        "--ntasks=1",
+        "--cpus-per-task=1",
+        "--time=10",
+        "--export=ALL",
+        *(f"--{name}={value}" for name, value in asked.items() if value),
+        *options.slurm_extra,
+    ]
+    started = shlex.join([sys.executable, "-I", str(CONCLUDE), str(root)])
+    return _script(words, options, f"exec {started}")
 
 
 def command(root: Path, number: int, *, pilots: bool = False) -> Sequence[str]:

@@ -129,9 +129,12 @@ def write(root: Path, submission: Submission) -> None:
 
 
 def forget(root: Path, submission: Submission) -> None:
-    """Remove an intent that Slurm refused: a resumed batch would look for it in the queue for a minute."""
-    with contextlib.suppress(OSError):
-        (folder(root) / f"submit_{submission.number}.json").remove()
+    """Remove the files of a submission that Slurm refused: a resumed batch would look for it in the queue."""
+    for name in (f"submit_{submission.number}.json", f"tasks_{submission.number}.jsonl"):
+        with contextlib.suppress(OSError):
+            (folder(root) / name).remove()
+    with contextlib.suppress(OSError):  # the last: until then its number is in use
+        (folder(root) / f"submit_{submission.number}.sh").remove()
 
 
 def write_inputs(

@@ -26,6 +26,7 @@ LISTS = {
     "checkpoints": ("*.a", "*.b"), "metric_patterns": ("a=(?P<a>.*)", "b=(?P<b>.*)"),
 }  # fmt: skip
 VALUES = {"grace": ("1,2,3", "4,5,6"), "log_timestamps": ("all", "none"), "slurm_snapshot": ("on", "off"),
+          "slurm_summary": ("on", "off"),
           "only": ("failed", "pending"),
           "mode": ("training", "simulation"), "on_nan": ("stop", "continue"), "oom_keys": ("a,b", "c,d"),
           "gpu_memory": ("1GiB", "2GiB"), "gpu_ids": ("uuid", "index"), "causes": RULES}  # fmt: skip

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
 PATIENCE = 120.0  # seconds for what a loaded machine with daemons may take
 
 #: Trains to `steps`, but never beyond the number in the file `allowed`; saves when it is asked to leave, and every
-#: `save_every` steps.
+#: `save_every` steps. On the node `bad_node` it fails with what it `says`, once the file
+#: that it `awaits` is there.
 JOB = """\
 import json, os, pathlib, signal, subprocess, sys, time
 values = {}
@@ -33,6 +35,10 @@ at = int(saved.read_text()) if "--load" in sys.argv else 0
 with open(here / "starts", "a") as file:
     file.write(f"{values['name']} from {at}\\n")
 print("from", at, "on", os.environ.get("SLURMD_NODENAME"), flush=True)
+if os.environ.get("SLURMD_NODENAME") == values.get("bad_node"):
+    while values.get("awaits") and not (out.parent / values["awaits"]).exists():
+        time.sleep(0.02)
+    sys.exit(values["says"])
 if values.get("child"):
     child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
     (here / "child").write_text(str(child.pid))
@@ -72,16 +78,23 @@ class Cluster(ABC):
     def restore(self, node: str) -> None:
         """It is back."""
 
+    def shorten_minutes(self, seconds: float) -> None:  # noqa: B027 - a real one cannot
+        """Let a minute of a time limit last so long, where that can be."""
+
+    @abstractmethod
+    def forget(self, array: str) -> None:
+        """Wait until the jobs of an array, which have ended, are not known any more."""
+
     def call(self, *words: str) -> str:
         return subprocess.run(
             words, env={**os.environ, **self.env}, capture_output=True, text=True, check=False, timeout=60
         ).stdout
 
     def states(self) -> dict[str, str]:
-        """The state of every task that waits or runs."""
+        """The state of every task that waits or runs, but for what waits for others to end."""
         text = self.call("squeue", "--me", "--noheader", "--array", "--format=%i|%T|%k|%r|%R")
         rows = [line.split("|") for line in text.splitlines()]
-        return {row[0]: row[1] for row in rows if len(row) > 1}
+        return {row[0]: row[1] for row in rows if len(row) > 1 and row[3] != "Dependency"}
 
     def node_of(self, task: str) -> str:
         text = self.call("squeue", "--me", "--noheader", "--array", "--format=%i|%T|%k|%r|%R")
@@ -104,6 +117,12 @@ class FalseCluster(Cluster):
     def __init__(self, folder: Path) -> None:
         self.controller = Controller(folder)
         self.env = {"PATH": self.controller.path, "RUNNER_SLURM_POLL": "0.2"}
+
+    def shorten_minutes(self, seconds: float) -> None:
+        self.controller.minute = seconds
+
+    def forget(self, array: str) -> None:
+        self.controller.keeps = 0.0
 
     def preempt(self, task: str) -> None:
         self.controller.preempt(task)
@@ -221,6 +240,9 @@ class RealCluster(Cluster):
         wait_until(lambda: not self.states(), "the queue is empty", PATIENCE)
         wait_until(self._is_up, "all nodes are idle", PATIENCE)
 
+    def forget(self, array: str) -> None:
+        wait_until(lambda: not self.call("scontrol", "show", "job", array), "the array is forgotten", PATIENCE)
+
     def preempt(self, task: str) -> None:
         """Another job with a higher priority wants both nodes, for a moment."""
         script = self._folder / "urgent.sh"
@@ -297,6 +319,13 @@ class Batch:
     def run(self, *words: str, code: int | None = None) -> str:
         done = self.work.run(*words, code=code, env=self.cluster.env)
         return done.stdout + done.stderr
+
+    def call(self, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Run any program as in the shell of a user of the cluster."""
+        return subprocess.run(
+            words, cwd=self.work.folder, env={**os.environ, **self.cluster.env}, capture_output=True, text=True,
+            check=False, timeout=PATIENCE,
+        )  # fmt: skip
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         return self.work.start(*words, env=self.cluster.env, stderr=subprocess.STDOUT)

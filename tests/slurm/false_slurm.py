@@ -29,7 +29,7 @@ ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED"
 
 @dataclass
 class Task:
-    """One task of an array."""
+    """One task of an array, or a job without one."""
 
     number: int
     array: int
@@ -57,7 +57,7 @@ class Task:
 
     @property
     def id(self) -> str:
-        return f"{self.array}_{self.index}"
+        return f"{self.array}_{self.index}" if "array" in self.options else str(self.number)
 
 
 class Controller:
@@ -162,6 +162,9 @@ class Controller:
     def _held(self, task: Task) -> str:
         if "hold" in self.faults:
             return str(self.faults["hold"])
+        before = task.options.get("dependency", "").split(":")[1:]
+        if any(str(other.array) in before and other.state not in ENDED for other in self.tasks):
+            return "Dependency"
         limit = re.search(r"%(\d+)", task.options.get("array", ""))
         same = [other for other in self.tasks if other.array == task.array and other.state == "RUNNING"]
         if limit and len(same) >= int(limit[1]):
@@ -230,7 +233,8 @@ class Controller:
 
     def _log(self, task: Task) -> Path:
         output = task.options.get("output", "slurm-%A_%a.out")
-        return Path(task.cwd, output.replace("%A", str(task.array)).replace("%a", str(task.index)))
+        names = {"%A": task.array, "%a": task.index, "%j": task.number}
+        return Path(task.cwd, re.sub("%[Aaj]", lambda found: str(names[found[0]]), output))
 
     def _kill(self, task: Task, number: int) -> None:
         if task.process is None or task.state not in ("RUNNING", "COMPLETING"):
@@ -260,7 +264,7 @@ class Controller:
             return 1, "", f"sbatch: error: Batch job submission failed: {refusals.pop()}\n"
         words = request["words"]
         options = _options([*_of_script(Path(words[-1])), *words[:-1]])
-        first, last = map(int, options["array"].partition("%")[0].split("-"))
+        first, last = map(int, options.get("array", "0-0").partition("%")[0].split("-"))
         if last >= self.largest_array:
             return 1, "", "sbatch: error: Batch job submission failed: Invalid job array specification\n"
         array = self._next

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
 
-from tests.conftest import alive, kill, wait_until
+from tests.conftest import alive, kill, read, wait_until
 from tests.slurm.clusters import PATIENCE, Batch
+from tests.slurm.false_slurm import _tree
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -41,31 +43,40 @@ def test_a_runner_that_was_killed_is_missed_by_nobody(batch: Batch) -> None:
     assert again.returncode == 0 and batch.starts == ["a from 0"]
 
 
-def test_a_job_that_is_cut_short_saves_and_continues(batch: Batch) -> None:
-    batch.config("a", steps=5)
+def test_what_ends_while_nobody_looks_is_decided_by_the_folders(batch: Batch) -> None:
+    """A job completes, the task of another one is killed, and Slurm forgets both. A third one reaches its time limit of
+    a minute, saves, and is queued again: Slurm sends its signal half a minute before, or up to a minute early."""
+    batch.cluster.shorten_minutes(12.0)
+    batch.config("a", steps=2)
+    batch.config("b", steps=5, save_every=1)
+    batch.config("c", steps=5, slurm_time="1")
     batch.allow(2)
-    runner = batch.start(*batch.words("--slurm_time", "30"))
-    batch.wait_for_starts(1)
-    (task,) = batch.cluster.states()
-    wait_until(lambda: (batch.work.batch / "a/metrics.jsonl").read_text().count("\n") == 2, "two steps", PATIENCE)
-    wait_until(lambda: "started" in batch.work.master_log(), "the runner has noticed its start", PATIENCE)
-    batch.cluster.call("scancel", "--batch", "--signal=USR1", task)
-    result = batch.wait_for_result("a", "interrupted")
-    assert result["cause"] in ("preempted", "time_limit") and result["slurm"]["requeued"]
-    wait_until(lambda: "queued again: cut short on" in batch.work.master_log(), "the runner has noticed it", PATIENCE)
+    batch.run(*batch.words("--detach"), code=0)
+    batch.wait_for_result("a", "completed")
+    wait_until(lambda: _text(batch, "experiments/latest/b/ckpt.pt") == "2", "b has saved twice", PATIENCE)
+    for pid in _tree(int(read(batch.work.batch / "b/supervisor.json")["supervisor"][0])):
+        os.kill(pid, signal.SIGKILL)
+    result = batch.wait_for_result("c", "interrupted")
+    assert result["cause"] == "time_limit" and result["slurm"]["requeued"]
+    (task,) = wait_until(lambda: len(found := batch.cluster.states()) == 1 and found, "c alone is left", PATIENCE)
+    batch.cluster.forget(read(batch.work.batch / "slurm/submit_1.json")["slurm_id"])
+    assert "1 completed, 1 lost, 1 interrupted" in batch.run("status", code=0)
+    batch.cluster.shorten_minutes(600.0)
     batch.allow(1000)
+    runner = batch.start("--resume")
     batch.cluster.start_again(task)
     out, _ = runner.communicate(timeout=PATIENCE)
     assert runner.returncode == 0, out
-    result = batch.work.result("a")
-    assert result["attempt"] == 2 and batch.starts == ["a from 0", "a from 2"] and result["slurm"]["requeues"] == 1
+    assert sorted(batch.starts)[:3] == ["a from 0", "b from 0", "b from 2"] and len(batch.starts) == 5
+    result = batch.work.result("c")
+    assert batch.work.result("b")["attempt"] == result["attempt"] == 2 and result["slurm"]["requeues"] == 1
 
 
 def test_a_batch_that_is_preempted_twice_and_loses_a_node_completes(batch: Batch) -> None:
-    """Nobody watches: it is submitted and left."""
+    """Nobody watches: it is submitted and left. Its last job writes the summary."""
     batch.config("a", steps=9)
     batch.allow(2)
-    batch.run(*batch.words("--detach"), code=0)
+    batch.run(*batch.words("--detach", "--slurm_summary", "on"), code=0)
     batch.wait_for_starts(1)
     (task,) = batch.cluster.states()
     for start, steps in enumerate((4, 6), 2):
@@ -84,7 +95,8 @@ def test_a_batch_that_is_preempted_twice_and_loses_a_node_completes(batch: Batch
     result = batch.wait_for_result("a", "completed")
     assert result["attempt"] == 4 and result["slurm"]["requeues"] == 3 and result["slurm"]["node"] != node
     assert batch.starts == ["a from 0", "a from 2", "a from 4", "a from 4"]
-    assert "1 completed" in batch.run("status", code=0)
+    summary = batch.work.batch / "experiment_summary.json"
+    wait_until(lambda: summary.exists() and read(summary)["completed"] == 1, "the summary is written", PATIENCE)
     batch.cluster.restore(node)
 
 

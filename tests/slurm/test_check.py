@@ -18,7 +18,6 @@ from runner.disk import results
 from runner.engine.events import JobEnded
 from runner.engine.protocols import Wait
 from runner.executors import slurm_check, slurm_pilot, slurm_submit, slurm_task
-from runner.search.space import Search
 from runner.slurm import claims, commands
 from runner.slurm.claims import Claim
 from runner.slurm.submissions import Task
@@ -26,9 +25,8 @@ from runner.slurm.submissions import Task
 NOWHERE = Path("/nonexistent/b")
 
 
-def problems(pruner: str = "none", **options: tuple[str, ...]) -> str:
-    search = Search({}, "val_loss", pruner=pruner).to_json()
-    plan = Plan("b", NOWHERE, (), PlanKind("search"), "", options=RunOptions(**options), origin={"search": search})  # type: ignore[arg-type]
+def problems(**options: tuple[str, ...] | int) -> str:
+    plan = Plan("b", NOWHERE, (), PlanKind("files"), "", options=RunOptions(**options))  # type: ignore[arg-type]
     return "\n".join(slurm_check.problems(plan, plan.jobs))
 
 
@@ -41,9 +39,10 @@ def test_a_line_of_the_script_must_have_no_secret() -> None:
     assert "--slurm_extra: has a secret" in problems(slurm_extra=(f"--export=ALL,{token[7:]}",))
 
 
-@pytest.mark.parametrize("pruner", ["none", "asha", "median"])
-def test_a_search_that_prunes_is_refused(pruner: str) -> None:
-    assert (f"pruner {pruner} is for the jobs of one machine" in problems(pruner)) == (pruner != "none")
+def test_a_pilot_runs_on_one_node() -> None:
+    assert problems(slurm_pilots=2) == problems(slurm_pilots=2, slurm_nodes=1) == problems(slurm_nodes=2)
+    found = problems(slurm_pilots=2, slurm_nodes=2, slurm_ntasks_per_node=4)
+    assert "--slurm_nodes is for jobs of several processes" in found and "--slurm_ntasks_per_node is for" in found
 
 
 def test_ctrl_c_in_the_terminal_does_not_end_a_program_of_slurm() -> None:

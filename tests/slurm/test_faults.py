@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.conftest import kill, wait_until
+from tests.conftest import kill, read, wait_until
 from tests.slurm.clusters import PATIENCE, Batch
 from tests.slurm.false_slurm import Controller
 
@@ -64,6 +64,37 @@ def test_large_batches_are_cut_and_limits_are_waited_for(controller: Controller,
     assert all(record["slurm_id"] for record in records), "nothing is left of the one that was refused"
 
 
+def test_a_submission_that_is_refused_for_good_leaves_no_files(controller: Controller, false_batch: Batch) -> None:
+    false_batch.config("a")
+    controller.faults["refuse"] = ["Invalid partition name specified"]
+    out = false_batch.run(*false_batch.words(), code=1)
+    assert "sbatch refused it: Batch job submission failed: Invalid partition" in out
+    assert [path.name for path in (false_batch.work.batch / "slurm").iterdir()] == []
+    false_batch.run("--resume", code=0)
+    assert false_batch.starts == ["a from 0"] and (false_batch.work.batch / "slurm/submit_1.sh").exists()
+
+
+BROKEN = "RuntimeError: CUDA error: uncorrectable ECC error encountered"
+ABSENT = "ModuleNotFoundError: No module named 'yaml'"
+
+
+@pytest.mark.parametrize("says", [BROKEN, ABSENT], ids=["device", "import"])
+def test_a_node_that_fails_jobs_is_left_out(controller: Controller, false_batch: Batch, says: str) -> None:
+    """A module is missing on one node only if a job on another one has completed."""
+    controller.slots = 1
+    false_batch.config("a")
+    false_batch.config("b", bad_node="n2", says=says, awaits="slurm/nodes/n1.worked")
+    out = false_batch.run(*false_batch.words(), code=0)
+    result = false_batch.work.result("b")
+    assert result["attempt"] == 2 and result["slurm"]["node"] == "n1"
+    assert sorted(false_batch.starts) == ["a from 0", "b from 0", "b from 0"]
+    before = read(false_batch.work.batch / "b/attempt_1/experiment_result.json")
+    assert "runs again on another node than n2" in before["error"] and before["slurm"]["requeued"]
+    assert "n2 was left out (" in out and says.partition(": ")[2] in out
+    names = {path.name for path in (false_batch.work.batch / "slurm/nodes").iterdir()}
+    assert names == {"n1.worked", "n2"}
+
+
 def test_a_controller_that_is_away_ends_nothing(controller: Controller, false_batch: Batch) -> None:
     controller.faults["compressed"] = True  # as an older squeue prints arrays
     false_batch.config("a")
@@ -113,18 +144,6 @@ def test_a_job_without_progress_is_not_queued_for_ever(controller: Controller, f
     result = false_batch.work.result("a")
     assert (result["status"], result["cause"]) == ("failed", "no_progress") and "without progress" in result["error"]
     assert len(false_batch.starts) == 2 and runner.returncode == 1
-
-
-def test_a_time_limit_is_announced_early_enough_to_save(controller: Controller, false_batch: Batch) -> None:
-    controller.minute = 8.0
-    false_batch.config("a", steps=5)
-    false_batch.allow(2)
-    runner = false_batch.start(*false_batch.words("--slurm_time", "1"))
-    result = false_batch.wait_for_result("a", "interrupted")
-    assert result["slurm"]["requeued"]
-    false_batch.allow(1000)
-    runner.communicate(timeout=PATIENCE)
-    assert runner.returncode == 0 and false_batch.starts[1] in ("a from 1", "a from 2")
 
 
 def test_a_script_that_fails_before_the_job_says_so(controller: Controller, false_batch: Batch) -> None:

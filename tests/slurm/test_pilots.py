@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.conftest import wait_until
 from tests.slurm.clusters import PATIENCE, Batch
 from tests.slurm.false_slurm import Controller
 
@@ -43,3 +44,38 @@ def test_stop_lets_the_jobs_of_pilots_save(controller: Controller, false_batch: 
     false_batch.allow(1000)
     false_batch.run("--resume", code=0)
     assert sorted(false_batch.starts) == ["a from 0", "a from 2", "b from 0"]
+
+
+def test_stopping_one_job_of_a_pilot_leaves_the_others_alone(controller: Controller, false_batch: Batch) -> None:
+    for name in "abcd":
+        false_batch.config(name, steps=5)
+    false_batch.allow(2)
+    runner = false_batch.start(*false_batch.words("--slurm_pilots", "1", "--max_workers", "2"))
+    false_batch.wait_for_starts(2)
+    metrics = false_batch.work.batch / "a/metrics.jsonl"
+    wait_until(lambda: metrics.exists() and metrics.read_text().count("\n") == 2, "two steps of a", PATIENCE)
+    false_batch.run("stop", "a", "d", code=0)
+    assert false_batch.work.result("a")["status"] == "interrupted"
+    false_batch.wait_for_starts(3)  # another job has its place
+    false_batch.allow(1000)
+    out, _ = runner.communicate(timeout=PATIENCE)
+    assert runner.returncode == 1 and "2 completed, 2 interrupted" in out
+    assert sorted(false_batch.starts) == ["a from 0", "b from 0", "c from 0"] and controller.calls["sbatch"] == 1
+    assert "it was stopped before it started" in out
+    false_batch.run("--resume", code=0)
+    assert sorted(false_batch.starts) == ["a from 0", "a from 2", "b from 0", "c from 0", "d from 0"]
+
+
+def test_a_batch_of_pilots_that_is_stopped_is_not_submitted_again(controller: Controller, false_batch: Batch) -> None:
+    """A runner watches, and the request comes from another terminal."""
+    for name in "abc":
+        false_batch.config(name, steps=5)
+    false_batch.allow(2)
+    runner = false_batch.start(*false_batch.words("--slurm_pilots", "1"))
+    false_batch.wait_for_starts(1)
+    wait_until(lambda: "started" in false_batch.work.master_log(), "the runner has noticed its start", PATIENCE)
+    assert "no further job is started" in false_batch.run("stop", "--drain", code=0)
+    false_batch.allow(1000)
+    out, _ = runner.communicate(timeout=PATIENCE)
+    assert runner.returncode == 1
+    assert "1 completed, 2 interrupted" in out and controller.calls["sbatch"] == 1 and len(false_batch.starts) == 1
