@@ -51,6 +51,7 @@ DEFECTS = (
         "in-place", "records are written in place, in two steps", "runner/disk/atomic.py", ("write_bytes",),
         """
         def write_bytes(path, content, **more):
+            content = content if isinstance(content, bytes) else b"".join(content)
             with open(path, "wb", buffering=0) as file:
                 file.write(content[:40])
                 os.sched_yield()

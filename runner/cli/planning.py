@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -160,7 +160,7 @@ def _planned(arguments: Arguments, started: Command, script: TrainingScript, bas
                 exclude=given.exclude or (),
                 visit=searching,
             ),
-            rerun=lambda config: _rerun(config, arguments.words),
+            rerun=_rerun(arguments.words),
             name=given.name or "experiment",
             arguments=_without_configs(arguments.words),
             before=before,
@@ -281,9 +281,10 @@ def _unreached(arguments: Arguments, started: Command) -> list[str]:
     return [f"--{key}: {cause}" for key in {**arguments.overrides, **simulation_flags(arguments.given)}]
 
 
-def _rerun(config: str, arguments: Sequence[str]) -> tuple[str, ...]:
+def _rerun(arguments: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
     """The same command line for one config alone."""
-    return (*program.words(), "--configs", config, *_without_configs(arguments))
+    begin, rest = program.words(), _without_configs(arguments)
+    return lambda config: (*begin, "--configs", config, *rest)
 
 
 def _without_configs(words: Sequence[str]) -> list[str]:

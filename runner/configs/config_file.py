@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -113,7 +114,11 @@ def content(path: Path, largest: int = MAX_BYTES) -> bytes:
         if path.exists() and not path.is_file():
             raise UserError(f"{path}: is not a regular file; copy it to one")
         with path.open("rb") as file:
-            found = file.read(largest + 1)
+            # Not more: a small config that is read into room for a large one keeps a page of memory.
+            size = os.fstat(file.fileno()).st_size
+            found = file.read(min(size, largest) + 1)
+            while len(found) <= largest and (more := file.read(1 << 20)):  # of a file that grows, or has no size
+                found += more
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; check the name") from None
     except OSError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from runner.configs import config_file, pythonfile
@@ -15,11 +16,16 @@ from runner.core.text import listed
 
 def read_all(script: TrainingScript, paths: Sequence[Path], time_limit: float) -> list[ConfigFile | UserError]:
     """Each config as the script reads it, or its errors. `time_limit` is that of one evaluation, in seconds."""
+    return list(read_each(script, paths, time_limit))
+
+
+def read_each(script: TrainingScript, paths: Sequence[Path], time_limit: float) -> Iterator[ConfigFile | UserError]:
+    """The same, one after another: not all of ten thousand have to be kept."""
     evaluator = Evaluator(time_limit, twice=True)
     context = script.context()
     if context is not None:
         evaluator.prefetch(_tasks(paths, context))
-    return [_read(script, path, evaluator) for path in paths]
+    return (_read(script, path, evaluator) for path in paths)
 
 
 def found(read: ConfigFile | UserError) -> ConfigFile:
@@ -46,6 +52,12 @@ def _read(script: TrainingScript, path: Path, evaluator: Evaluator) -> ConfigFil
         return script.read(path, evaluator)
     except UserError as error:
         return error
+
+
+def noted(config: ConfigFile) -> list[ConfigFile]:
+    """The config as `notices` needs it, without its contents; none where there is nothing to say of it."""
+    unusual = config.volatile or config.partial is not None
+    return [replace(config, source=b"", values={}, lines={}, bases={})] if unusual else []
 
 
 def notices(script: TrainingScript, configs: Sequence[ConfigFile], overrides: Iterable[str]) -> list[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from runner.core import earlier_redaction, redact
 from runner.core.canonical import fingerprint
 from runner.core.options import RunOptions
+from runner.core.packed import Slot, from_row, in_a_row, packed, unpacked
 from runner.core.plan_kind import PlanKind
 
 
@@ -19,7 +21,8 @@ class Job:
 
     `config` is the resolved config (JSON values), `changes` is what the overrides changed in it (key -> old, new),
     `files` are inputs that are placed in `out_dir` before the start, `env` holds additions to the environment only,
-    `rerun` is the command line that runs this job alone again.
+    `rerun` is the command line that runs this job alone again. A batch has thousands of jobs: paths and mappings are
+    kept small, and made again at each look (see below). So what is read of one is a copy.
     """
 
     name: str
@@ -96,6 +99,27 @@ class Job:
         if self.out_dir.is_relative_to(self.cwd):
             argument = argument.replace(str(self.out_dir.relative_to(self.cwd)), folder)
         return argument.replace(folder, "{out_dir}")
+
+
+@lru_cache(512)
+def _path(text: str) -> Path:
+    return Path(text)
+
+
+def _text(path: Path | None) -> object:
+    return str(path) if type(path) is type(Path()) else path
+
+
+def _from_text(kept: Any) -> Any:
+    return _path(kept) if type(kept) is str else kept
+
+
+for _name in ("out_dir", "source", "script", "cwd"):
+    setattr(Job, _name, Slot(getattr(Job, _name), _text, _from_text))
+for _name in ("config", "changes"):
+    setattr(Job, _name, Slot(getattr(Job, _name), packed, unpacked))
+for _name in ("overrides", "copy_words", "bases", "files", "env"):
+    setattr(Job, _name, Slot(getattr(Job, _name), in_a_row, from_row))
 
 
 @dataclass(frozen=True, slots=True)

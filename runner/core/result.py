@@ -8,6 +8,7 @@ from __future__ import annotations
 from runner.core.causes import GPU_OOM
 from runner.core.fields import LARGEST_WHOLE, Fields, Malformed
 from runner.core.gpu_labels import labels
+from runner.core.packed import packed, unpacked
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
@@ -31,10 +32,21 @@ _TEXT_OR_NOTHING = frozenset((str, type(None)))
 class Result:
     """Frozen. Before a job has ended its result has only the entries that are known before its start."""
 
-    __slots__ = ("_entries",)
+    __slots__ = ("_kept",)
 
     def __init__(self, entries: Mapping[str, Any]) -> None:
-        self._entries = dict(entries)
+        self._kept: object = dict(entries)
+
+    @property
+    def _entries(self) -> dict[str, Any]:
+        found: dict[str, Any] = unpacked(self._kept)
+        return found
+
+    def kept(self) -> Result:
+        """The same for a batch of thousands, which keeps it to its end: small, and made again at each look."""
+        one = Result({})
+        one._kept = packed(self._entries)
+        return one
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Result:

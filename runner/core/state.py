@@ -69,6 +69,7 @@ class Finished:
 
 
 State = Pending | Running | Finished
+_PENDING = Pending()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Record:
     """What is known of one job."""
 
     job: Job
-    state: State = field(default_factory=Pending)
+    state: State = _PENDING
     attempt: int = 1
     cached: bool = False  # it ended in an earlier run of the batch
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 
-from runner.core.fields import DEEPEST, is_too_deep
+from runner.disk import json_text
 from runner.disk.place import Place
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
 
-WORDS = 4096  # of a record that are joined at once
-TOO_DEEP = "(nested too deeply)"
-
-
-def write_bytes(path: str | os.PathLike[str], content: bytes, *, durable: bool = True) -> None:
+def write_bytes(path: str | os.PathLike[str], content: bytes | Iterable[bytes], *, durable: bool = True) -> None:
     """Replace `path` by `content`, durably: temporary file in the same folder, fsync, rename, fsync of the folder.
+
+    What is too long to be made at once comes in blocks.
 
     Raises OSError; the old file, if there was one, is then unchanged. No folder of a Place is reached through a link.
     Not `durable`: complete for every reader, but it may be gone after a loss of power, as are the processes that it
@@ -35,12 +32,13 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, *, durable: bool =
             raise OSError(error.errno, error.strerror, os.fspath(place)) from None
 
 
-def _write_in(folder: int, name: str, content: bytes, *, durable: bool) -> None:
+def _write_in(folder: int, name: str, content: bytes | Iterable[bytes], *, durable: bool) -> None:
     temporary = f".{name[:200]}.{os.getpid()}.tmp"
     descriptor = _new_file(folder, temporary)
     try:
         try:
-            write_all(descriptor, content)
+            for block in (content,) if isinstance(content, bytes) else content:
+                write_all(descriptor, block)
             if durable:
                 os.fsync(descriptor)
         finally:
@@ -103,52 +101,17 @@ def _new_file(folder: int, name: str) -> int:
 
 def write_json(path: str | os.PathLike[str], record: Mapping[str, Any], *, durable: bool = True) -> None:
     """Replace `path` by `record` as JSON. Values that JSON does not have are written as their str()."""
-    write_bytes(path, json_bytes(record), durable=durable)
+    write_bytes(path, json_text.blocks(record), durable=durable)
 
 
 def json_bytes(record: Any) -> bytes:
     """What `write_json` writes."""
-    return _text(record).encode(errors="backslashreplace") + b"\n"
+    return b"".join(json_text.blocks(record))
 
 
 def as_json(record: Any) -> str:
-    """JSON that every reader accepts: NaN and infinities, which it does not have, become null.
-
-    A byte of a file name that is not UTF-8 becomes an escape such as \\udce9, from which Python reads the name again.
-    What is nested more deeply than `runner.core.fields` reads becomes a text that says so.
-    """
-    return _text(record).encode(errors="backslashreplace").decode()
-
-
-def _text(record: Any) -> str:
-    try:
-        text = "" if is_too_deep(record) else _dumped(record)
-    except ValueError:
-        text = ""
-    return text or _dumped(_readable(record, DEEPEST))
-
-
-def _dumped(record: Any) -> str:
-    """As json.dumps, which keeps a list of all the words until the end: more memory than the text."""
-    encoder = json.JSONEncoder(indent=2, ensure_ascii=False, default=str, allow_nan=False)
-    blocks, words = [], []
-    for word in encoder.iterencode(record):
-        words.append(word)
-        if len(words) == WORDS:
-            blocks.append("".join(words))
-            words.clear()
-    return "".join([*blocks, *words])
-
-
-def _readable(value: Any, levels: int) -> Any:
-    """The value with null for what JSON does not have, and at most so many levels."""
-    if isinstance(value, (dict, list, tuple)) and not levels:
-        return TOO_DEEP
-    if isinstance(value, dict):
-        return {key: _readable(item, levels - 1) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_readable(item, levels - 1) for item in value]
-    return None if isinstance(value, float) and (value != value or abs(value) == float("inf")) else value
+    """The same as text, without the line end."""
+    return json_text.text(record).encode(errors="backslashreplace").decode()
 
 
 def write_all(descriptor: int, content: bytes) -> None:

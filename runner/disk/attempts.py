@@ -47,19 +47,24 @@ def begin(
     """
     folder = Place.of_job(job)
     folder.make()
+    number, checkpoint, note = _continued(job, checkpoints) if folder.names_in() else (1, None, "")
+    own = {process_tree.MARK: mark or new_mark(), process_tree.FOLDER: str(job.out_dir)}
+    added = {**environment, **job.env, **own}
+    attempt = Attempt(job, number, command(job, checkpoint), added, note, nonce.new())
+    metadata = atomic.json_bytes(results.metadata(attempt, provenance))
+    atomic.write_files(folder, {**job.files, layout.METADATA: metadata})
+    return attempt
+
+
+def _continued(job: Job, checkpoints: Sequence[str]) -> tuple[int, str | None, str]:
+    """Archive the attempt before; returns the number of the next one, from what it continues, and a note on that."""
     clean_up(job)
     number = last(job) + 1
     resumes = continues(job)
     checkpoint = latest_checkpoint(str(job.out_dir), checkpoints) if resumes else None
     archive_attempt(job, whole=checkpoint is None)
-    for name, content in job.files.items():
-        atomic.write_bytes(folder / name, content)
-    own = {process_tree.MARK: mark or new_mark(), process_tree.FOLDER: str(job.out_dir)}
-    added = {**environment, **job.env, **own}
     note = NO_CHECKPOINT if resumes and checkpoint is None and not _completed_before(job, number) else ""
-    attempt = Attempt(job, number, command(job, checkpoint), added, note, nonce.new())
-    atomic.write_json(folder / layout.METADATA, results.metadata(attempt, provenance))
-    return attempt
+    return number, checkpoint, note
 
 
 def new_mark() -> str:

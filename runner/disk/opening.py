@@ -31,7 +31,8 @@ def open_file(
     descriptor = os.open(path, flags, mode, dir_fd=folder)
     try:
         _refuse(os.fstat(descriptor).st_mode, path)
-        os.set_blocking(descriptor, True)  # of a regular file it means nothing, but the file may become our output
+        if flags & (os.O_WRONLY | os.O_RDWR):  # of a regular file it means nothing, but it may become our output
+            os.set_blocking(descriptor, True)
     except BaseException:
         os.close(descriptor)
         raise

@@ -19,6 +19,7 @@ from runner.core.plan_kind import PlanKind
 from runner.core.text import shown
 from runner.disk import atomic, layout, record_file
 from runner.disk.checkpoints import is_pattern
+from runner.disk.json_text import Each
 from runner.disk.layout import BatchPaths
 from runner.disk.moved import Move, is_same
 from runner.disk.place import Place
@@ -34,7 +35,8 @@ def write(plan: Plan) -> None:
         place = Place(plan.root) / name
         place.parent.make()
         atomic.write_bytes(place, content)
-    atomic.write_json(BatchPaths(plan.root).plan, to_json(plan))
+    jobs = Each(job_to_json(job) for job in plan.jobs)
+    atomic.write_json(BatchPaths(plan.root).plan, {**_about(plan), "jobs": jobs})
 
 
 def touch(root: Path) -> None:
@@ -68,6 +70,10 @@ def read(root: Path, kind_named: Callable[[str], PlanKind], *, contents: bool = 
 
 def to_json(plan: Plan) -> dict[str, Any]:
     """The record of a plan, without its secrets."""
+    return {**_about(plan), "jobs": [job_to_json(job) for job in plan.jobs]}
+
+
+def _about(plan: Plan) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "name": plan.name,
@@ -79,7 +85,6 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "options": plan.options.to_json(),
         "origin": dict(plan.origin),
         "notices": [redact.text(notice, plan.options.not_secret) for notice in plan.notices],
-        "jobs": [job_to_json(job) for job in plan.jobs],
     }
 
 

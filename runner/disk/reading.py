@@ -35,12 +35,16 @@ def open_below(place: Place) -> BinaryIO:
 
 def read_bytes(path: str | os.PathLike[str], largest: int = LARGEST, *, links: bool = False) -> bytes:
     """The content of a regular file. Raises OSError, also for one of more than `largest` bytes, which is not read."""
-    with open_regular(path, links=links) as file:
-        if os.fstat(file.fileno()).st_size <= largest:
-            content = file.read(largest + 1)
-            if len(content) <= largest:
-                return content
-    raise OSError(errno.EFBIG, f"is larger than {largest / 2**20:.3g} MiB", os.fspath(path))
+    descriptor = open_file(os.fspath(path), links=links)  # without a file object: thousands are read at once
+    try:
+        size, content = os.fstat(descriptor).st_size, b""
+        while max(size, len(content)) <= largest and (block := os.read(descriptor, size + 1)):
+            content = content + block if content else block
+    finally:
+        os.close(descriptor)
+    if max(size, len(content)) > largest:
+        raise OSError(errno.EFBIG, f"is larger than {largest / 2**20:.3g} MiB", os.fspath(path))
+    return content
 
 
 def read_json(path: str | os.PathLike[str], largest: int = LARGEST, *, links: bool = False) -> dict[str, Any]:

@@ -203,7 +203,7 @@ def record(job: Job, result: Result) -> Record:
     """The record of a job that ended with this result."""
     about = (result.status, result.return_code, result.signal, result.error, result.command_signal)
     outcome = Outcome(*about, result.cause, result.cause_sure)
-    state = Finished(result.start_time, result.end_time or "", result.seconds, outcome, result)
+    state = Finished(result.start_time, result.end_time or "", result.seconds, outcome, result.kept())
     return Record(job, state, result.attempt)
 
 

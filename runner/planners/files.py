@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from runner.configs import reading
 from runner.configs.config_file import ConfigFile
-from runner.configs.reading import found, read_all
+from runner.configs.reading import found, noted, read_each
 from runner.configs.scripts import recognize
 from runner.configs.training_script import TrainingScript, checked
 from runner.core import clock, redact
@@ -51,7 +51,8 @@ def plan(request: Request, files: Files, now: datetime) -> Plan:
     before = files.before
     root = before.root if before else free_folder(request.base, f"{files.name}_{now:%Y%m%d_%H%M%S}")
     script = recognize(request.command.script)
-    planned, bases, used = [], [], []
+    planned, bases = [], []
+    used: list[ConfigFile] = []
     names = distinct(paths, {*layout.BatchPaths.RESERVED, *(job.name for job in (before.jobs if before else ()))})
     files.progress(0, len(paths))
     for done, (path, name, read) in enumerate(zip(paths, names, _read(script, paths, request), strict=True)):
@@ -64,7 +65,7 @@ def plan(request: Request, files: Files, now: datetime) -> Plan:
             result = checked(script, config, request.overrides)
             rerun = files.rerun(shown(path, request.cwd))
             planned.append(jobs.job(request, root, name, config, result, path, rerun))
-            used.append(config)
+            used += noted(config)
             notices += [*result.warnings, *jobs.warnings_of_secrets(config, request.options.not_secret)]
         except UserError as error:
             errors += error.problems
@@ -92,8 +93,8 @@ def left_out(bases: Sequence[str]) -> str:
     return f"left out, since they are base configs (abstract: true): {', '.join(bases)}"
 
 
-def _read(script: TrainingScript, paths: Sequence[Path], request: Request) -> list[ConfigFile | UserError]:
-    return read_all(script, [Path(shown(path, request.cwd)) for path in paths], request.options.config_timeout)
+def _read(script: TrainingScript, paths: Sequence[Path], request: Request) -> Iterator[ConfigFile | UserError]:
+    return read_each(script, [Path(shown(path, request.cwd)) for path in paths], request.options.config_timeout)
 
 
 def check_name(name: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from runner.configs import yamlfile
@@ -63,10 +64,11 @@ def job(
         argument, folder = shown(source, cwd), shown(out_dir, cwd)
         if argument.startswith("-"):  # so that no program reads the file name as an option
             argument = f"./{argument}"
-    snapshot = safe(f"config_used{source.suffix}")
+    snapshot = intern(safe(f"config_used{source.suffix}"))
     command = request.command.seen_from(cwd)
     values = Values(argument, folder, name, command.interpreter, cwd, checked.arguments, checked.takes_config)
-    argv = command.argv(values, checked.out_dir_option)
+    known = {word: word for word in (argument, folder, name)}  # kept once
+    argv = tuple(known.get(word, word) for word in command.argv(values, checked.out_dir_option))
     return Job(
         name=name,
         argv=argv,

@@ -14,7 +14,7 @@ from typing import Any
 
 from runner.configs import reading
 from runner.configs.config_file import ConfigFile
-from runner.configs.reading import read_all
+from runner.configs.reading import read_each
 from runner.configs.scripts import recognize
 from runner.configs.training_script import LeftOut, TrainingScript, checked
 from runner.core import clock, redact
@@ -120,7 +120,7 @@ def _sort(request: Request, tree: Tree, found: Sequence[Found]) -> tuple[_Sorted
     ours = [one for one in found if one.subdir not in tree.programs]
     paths = [Path(shown(one.path, request.cwd)) for one in ours]
     used: list[ConfigFile] = []
-    for one, read in zip(ours, read_all(script, paths, request.options.config_timeout), strict=True):
+    for one, read in zip(ours, read_each(script, paths, request.options.config_timeout), strict=True):
         try:
             config = reading.found(read)
             if config.abstract:
@@ -132,7 +132,7 @@ def _sort(request: Request, tree: Tree, found: Sequence[Found]) -> tuple[_Sorted
                 continue
             job, warnings = _job(request, tree, script, one, config, overrides)
             sorted_.jobs.append(job)
-            used.append(config)
+            used += reading.noted(config)
             sorted_.notices.extend(warnings)
         except UserError as error:
             errors += error.problems

@@ -22,6 +22,7 @@ from runner.core.state import (
     Finished,
     Record,
 )
+from runner.disk.json_text import Each
 from runner.disk.layout import SUMMARY
 from runner.reports import gpu_memory
 
@@ -37,7 +38,8 @@ class SummaryView:
         self._plan = plan
 
     def files(self, records: Sequence[Record], timestamp: str) -> Mapping[str, Mapping[str, Any]]:
-        return {SUMMARY: summary(self._plan, records, timestamp)}
+        results = Each(((record.job.name, _entry(record)) for record in records), named=True)
+        return {SUMMARY: {**_about(self._plan, records, timestamp), "results": results}}
 
 
 def counts(records: Iterable[Record]) -> dict[str, int]:
@@ -63,6 +65,12 @@ def warned_number(records: Iterable[Record]) -> int:
 
 def summary(plan: Plan, records: Sequence[Record], timestamp: str) -> dict[str, Any]:
     """experiment_summary.json."""
+    results = {record.job.name: _entry(record) for record in records}
+    return {**_about(plan, records, timestamp), "results": results}
+
+
+def _about(plan: Plan, records: Sequence[Record], timestamp: str) -> dict[str, Any]:
+    """All of it but the results."""
     return {
         "schema": SCHEMA,
         "timestamp": timestamp,
@@ -74,7 +82,6 @@ def summary(plan: Plan, records: Sequence[Record], timestamp: str) -> dict[str, 
         "completed_with_warnings": warned_number(records),
         **_quarantine(records),
         **({"gpu_packing": gains} if (gains := gpu_memory.gains(records)) else {}),
-        "results": {record.job.name: _entry(record) for record in records},
     }
 
 

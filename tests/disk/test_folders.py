@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.disk import atomic, checkpoints, usage, whole
+from runner.disk import atomic, checkpoints, json_text, usage, whole
 from runner.disk.place import Place
 from runner.disk.usage import Usage
 from tests.engine.fakes import job
@@ -223,7 +223,7 @@ def test_json_is_what_every_reader_accepts() -> None:
         '{\n  "a": [\n    null,\n    null,\n    null,\n    1.5\n  ],\n'
         '  "b": "\\udce9é",\n  "c": "x",\n  "d": [\n    null\n  ]\n}'
     )
-    assert atomic.as_json(value).count("[") == 128 and f'"{atomic.TOO_DEEP}"' in atomic.as_json(value)
+    assert atomic.as_json(value).count("[") == 128 and f'"{json_text.TOO_DEEP}"' in atomic.as_json(value)
     assert atomic.json_bytes({}) == b"{}\n"
     many = {str(number): number for number in range(5000)}
     assert atomic.as_json(many).count(",") == 4999

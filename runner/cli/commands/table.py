@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import shutil
 import sys
@@ -75,6 +76,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(given: Namespace) -> int:
+    gc.disable()  # the rows are many objects, of which none is given back before the end
+    try:
+        return _table(given)
+    finally:
+        gc.enable()
+
+
+def _table(given: Namespace) -> int:
     found = result_folders.rows(given)
     result_folders.with_resources(found, [*(given.columns or ()), given.sort or ""])
     if given.over is not None:
