@@ -38,6 +38,13 @@ COLUMNS = """() => { const { data, scales, bbox } = document.querySelector(".cha
         const column = Math.min(Math.floor((x - min) / (max - min) * width), width - 1);
         const [low, high] = found[column] || [y, y]; found[column] = [Math.min(low, y), Math.max(high, y)]; });
     return [min, max, width, found]; }"""
+#: Of eight cards six are shown; the others stay open when one of the jobs changes.
+CARDS = """() => import('/assets/cards.js').then(({ group }) => { const section = document.createElement("section"),
+    show = (text) => group(section, "Failures", [...Array(8).keys()].map((i) => ({ i, text })), ({ i }) => {
+        const card = document.createElement("article"); card.append(String(i)); return card; });
+    show("a"); const open = section.querySelectorAll(".cards")[0].children.length, more = section.querySelector(".more");
+    const words = more.querySelector("summary").textContent; more.open = true; show("b");
+    return [open, words, section.querySelector(".more").open, section.querySelectorAll("article").length]; })"""
 TOO_WIDE = """() => document.documentElement.scrollWidth <= 390 ? [] : [document.documentElement.scrollWidth,
     ...[...document.querySelectorAll("*")]
     .filter((one) => one.getBoundingClientRect().right > 390).map((one) => one.outerHTML)]"""
@@ -110,10 +117,11 @@ def test_a_batch_and_its_log_by_the_keyboard_alone(chromium: Any, address: str) 
     assert errors == []
 
 
-def test_the_page_marks_the_lines_that_count_as_errors(chromium: Any, address: str) -> None:
+def test_lines_that_count_as_errors_are_marked_and_many_cards_folded(chromium: Any, address: str) -> None:
     page, errors = opened(chromium, f"{address}#t={TOKEN}")
     script = "(a) => import('/assets/ansi.js').then((it) => a.map((one) => it.line(one).className === 'error'))"
     assert page.evaluate(script, [*ERRORS, *NO_ERRORS]) == [True] * len(ERRORS) + [False] * len(NO_ERRORS)
+    assert page.evaluate(CARDS) == [6, "2 more", True, 8]
     assert errors == []
 
 

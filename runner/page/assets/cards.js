@@ -1,7 +1,7 @@
 import { button, duration, make, number, sample, state } from "./dom.js";
 import { label, order } from "./orders.js";
 export const FAILED = ["failed", "killed", "lost", "unreadable"];
-const MOST = 60;
+const MOST = 60, FIRST = 6; // the cards of a section, and those that are shown at once
 export const link = (batch, job, tab) => make("a", { href: `#b=${encodeURIComponent(batch)}&j=${job.i}${tab ? `&tab=${tab}` : ""}`, text: job.name });
 export const orderButton = (what, batch, job) => button(label(what), () => order(what, batch, job ? [job] : []), { class: what === "kill" ? "danger" : null });
 export function failure(batch, job, readOnly) {
@@ -32,6 +32,8 @@ export function group(section, heading, list, card) {
     if (old && old.contains(document.activeElement)) made.dataset.at = [...old.querySelectorAll("a, button, summary")].indexOf(document.activeElement);
     return made;
   });
-  section.replaceChildren(make("h2", { text: `${heading} (${list.length})` }), make("div", { class: "cards" }, cards), list.length > MOST ? make("p", { class: "quiet", text: `and ${list.length - MOST} more, in the table below` }) : "");
+  const rest = cards.slice(FIRST), open = section.querySelector(".more[open]") !== null;
+  section.replaceChildren(make("h2", { text: `${heading} (${list.length})` }), make("div", { class: "cards" }, cards.slice(0, FIRST)),
+    rest.length ? make("details", { class: "more", open }, make("summary", { text: `${rest.length} more` }), make("div", { class: "cards" }, rest)) : "", list.length > MOST ? make("p", { class: "quiet", text: `and ${list.length - MOST} more, in the table below` }) : "");
   for (const made of cards) if (made.dataset.at) { const focused = made.querySelectorAll("a, button, summary")[Number(made.dataset.at)]; delete made.dataset.at; if (focused) focused.focus(); }
 }

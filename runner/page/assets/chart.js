@@ -69,6 +69,17 @@ function data(curves, options) {
   return { series, table: tables.length ? uPlot.join(tables) : null };
 }
 const moves = (kind) => kind === "mousemove" || kind === "mouseleave"; // what charts with one cursor tell each other
+// Times of the day, the first one of a day with its date.
+function clock(u, splits, axis, space, step) {
+  let before = "";
+  return splits.map((at) => {
+    const when = new Date(at * 1000), date = when.toLocaleDateString([], { day: "numeric", month: "short" }), first = date !== before;
+    before = date;
+    if (step >= 86400) return date;
+    const time = when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(step < 60 ? { second: "2-digit" } : {}) });
+    return first ? `${time}\n${date}` : time;
+  });
+}
 export function draw(place, curves, options, zoomed, moved) {
   const made = data(curves, options);
   place.replaceChildren();
@@ -78,7 +89,7 @@ export function draw(place, curves, options, zoomed, moved) {
   const chart = new uPlot({
     width: width(place), height: options.height || 320, series: made.series, legend: { show: false }, padding: [TOP, RIGHT, 0, 0],
     scales: { x: { time: Boolean(options.time), ...range }, y: { distr, ...(distr === 4 ? { asinh: 1e-3 } : {}) } },
-    axes: [{ ...axis, size: 34, label: options.x, labelSize: 18, labelFont: FONT }, { ...axis, size: LEFT }],
+    axes: [{ ...axis, size: 34, label: options.x, labelSize: 18, labelFont: FONT, ...(options.time ? { values: clock } : {}) }, { ...axis, size: LEFT }],
     cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false }, ...(options.sync ? { sync: { key: options.sync, scales: ["x", null], filters: { pub: moves, sub: moves } } } : {}) },
     hooks: {
       drawClear: options.fan && options.fan.x.length ? [fanned(options.fan)] : [], draw: [marks(curves)],

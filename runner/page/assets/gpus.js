@@ -13,7 +13,7 @@ export function gpuStrip(batch) {
     const holders = who(gpu), facts = [gpu.power_mw ? `${Math.round(gpu.power_mw / 1000)} W` : "", gpu.temperature ? `${gpu.temperature} °C` : ""].filter(Boolean).join(" · ");
     return make("article", { class: "card gpu" }, make("h3", {}, `GPU ${gpu.label} `, make("span", { class: "quiet", text: gpu.name })),
       gpu.error ? make("p", { class: "error", text: gpu.error }) : [gpu.utilization === undefined ? null : bar("Busy", `${gpu.utilization} %`, gpu.utilization, 100), bar("Memory", `${(gpu.memory_used / GIB).toFixed(1)} of ${(gpu.memory_total / GIB).toFixed(1)} GiB`, gpu.memory_used, gpu.memory_total)],
-      facts ? make("p", { text: facts }) : null, (holders.length ? holders : ["free"]).map((text) => make("p", { class: "quiet", text })));
+      facts ? make("p", { text: facts }) : null, (holders.length || gpu.error ? holders : ["free"]).map((text) => make("p", { class: "quiet", text })));
   }
   async function look() {
     if (busy || none || document.visibilityState === "hidden") return;

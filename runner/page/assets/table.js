@@ -32,10 +32,11 @@ export function jobTable(batch, params, { drawn, pick, chosen, key, jobs: known 
     return element;
   }
   function headings(cols) {
-    const now = JSON.stringify([cols.map(([text]) => text), by, down]);
+    const numbers = cols.map(([, , of_]) => Boolean(of_) && jobs.some((job) => typeof of_(job) === "number"));
+    const now = JSON.stringify([cols.map(([text]) => text), numbers, by, down]);
     if (now === heads) return;
     heads = now;
-    head.replaceChildren(make("tr", {}, make("th", { scope: "col", text: "Draw" }), cols.map(([text, id, of_]) => (!of_ ? make("th", { scope: "col", text }) : make("th", { scope: "col", "aria-sort": by === id ? (down ? "descending" : "ascending") : null },
+    head.replaceChildren(make("tr", {}, make("th", { scope: "col", text: "Draw" }), cols.map(([text, id, of_], at) => (!of_ ? make("th", { scope: "col", text }) : make("th", { scope: "col", class: numbers[at] ? "num" : null, "aria-sort": by === id ? (down ? "descending" : "ascending") : null },
       button(text + (by === id ? (down ? " ↓" : " ↑") : ""), () => { down = by === id && !down; by = id; keep("sort", (down ? "-" : "") + by); order(); }))))));
   }
   function order() {
