@@ -3,9 +3,9 @@
     python bench/correctors.py MODEL CORRECTOR --scorer AR --steps 16,32,64 --count 64
 
 For each number of steps: samples with the corrector, whose calls count too, and samples of the same model without it in
-as many steps as those were calls. Both are measured by the scorer, an autoregressive model of the same text (nats per
-character, exact; lower is likelier), and by their entropy and known words beside those of the validation text, since
-repetition is likely, too (docs/sampling.md).
+as many steps as those were calls, plain and by the sampler remasking, which needs no second model. All are measured by
+the scorer, an autoregressive model of the same text (nats per character, exact; lower is likelier), and by their
+entropy and known words beside those of the validation text, since repetition is likely, too (docs/sampling.md).
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def main() -> int:
     for steps in given.steps:
         calls = draw(given, scorer, "corrected", steps, f"--corrector={given.corrector}", *given.options)
         draw(given, scorer, "plain", calls)
+        draw(given, scorer, "remasking", calls, "--sampler=remasking")
     return 0
 
 

@@ -1,9 +1,15 @@
-"""What docs/gpus.md claims, checked on a real GPU within six minutes: one line for each claim.
+"""What docs/gpus.md and docs/performance.md claim, checked on a real GPU within six minutes: one line for each claim.
 
-Needs an NVIDIA GPU that nobody else uses, and torch with CUDA. `--rehearse` runs what does not compute on the GPU, for
-machines without one; it then takes a false one. Each claim runs batches in a folder of its own, and has a limit of its
-own; what does not fit into six minutes is left out. The words of errors of torch and of the driver are printed as they
-are: they differ between versions. Exit code 1: at least one claim did not hold.
+    python bench/gpu_check.py                     # everything: the runner, then the trainer (bench/gpu_trainer.py)
+    python bench/gpu_check.py --part trainer      # or runner
+    python bench/gpu_check.py --rehearse          # on a machine without a GPU: does each claim still run?
+
+Needs an NVIDIA GPU that nobody else uses, and torch with CUDA. Each line has what was found, what was expected, and the
+time beside its estimate. `--rehearse` takes a false GPU, small networks and the processor, where that is possible. Each
+claim runs batches in a folder of its own, and has a limit of its own; what does not fit into six minutes is left out.
+A claim that fails does not stop the others, since minutes on a GPU may be rare; with `--stop` it does. The words of
+errors of torch and of the driver are printed as they are: they differ between versions. Exit code 1: at least one claim
+did not hold.
 """
 
 from __future__ import annotations
@@ -50,6 +56,15 @@ found = [str(torch.cuda.get_device_properties(n).uuid) for n in range(torch.cuda
 print("sees", json.dumps(found))
 """
 USES = "import time, torch; kept = torch.zeros(4 << 30, dtype=torch.uint8, device='cuda'); time.sleep(8)"
+LEARNS = """
+import os, torch
+torch.manual_seed(0)
+device = "cuda" if torch.cuda.is_available() else "cpu"
+x = torch.randn(512, 512, device=device)
+for _ in range(20):
+    x = torch.tanh(x @ x.mT / 512)
+print(os.environ["CUDA_VISIBLE_DEVICES"], torch.cuda.device_count(), x.double().sum().item().hex())
+"""
 CONTEXT = "import torch; torch.zeros(1, device='cuda')"
 ASSERTS = (
     "import torch; x = torch.zeros(3, device='cuda'); x[torch.tensor([7], device='cuda')]; torch.cuda.synchronize()"
@@ -125,56 +140,112 @@ class Place:
                 process.kill()
 
 
-Claim = tuple[str, Callable[[Place], str]]
+@dataclass(frozen=True)
+class Claim:
+    text: str
+    expected: str
+    seconds: float  # that it takes, estimated from an H100 with 16 cores
+    check: Callable[[Place], str]
+
+
+#: Of bench/gpu_trainer.py, in the order of their importance, and the seconds that each takes.
+TRAINER = {
+    "equal": 40, "speed": 40, "beside_the_reference": 15, "large": 30, "silent": 15, "skipped": 15,
+    "accumulated": 12, "on_the_processor": 5, "resumed": 35,
+}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rehearse", action="store_true", help="only what needs no computation on the GPU")
-    rehearse = parser.parse_args(argv).rehearse
+    given = arguments(argv)
     end = time.monotonic() + ALL
+    chosen = claims(rehearse=given.rehearse) if given.part != "trainer" else []
+    trainer = TRAINER if given.part != "runner" else {}
+    estimate = sum(claim.seconds for claim in chosen) + sum(trainer.values())
+    print(f"{len(chosen) + len(trainer)} claims, about {estimate:.0f} of {ALL:.0f} s on a GPU", flush=True)
+    words: list[str] = []
     with tempfile.TemporaryDirectory(prefix="gpu-check-") as folder:
         os.environ.pop(VISIBLE, None)
         os.environ["RUNNER_GPU_LOCKS"] = f"{folder}/locks"
-        if rehearse and Looker().look().error:
+        if given.rehearse and Looker().look().error:
             (Path(folder) / "gpus.json").write_text(json.dumps(FALSE))
             os.environ["RUNNER_GPU_PROBE"] = f"cat {folder}/gpus.json"
-        held = [check(text, function, Path(folder), end) for text, function in claims(rehearse=rehearse)]
-    print(f"{sum(held)} of {len(held)} claims held")
-    return 0 if all(held) else 1
+        for claim in chosen:
+            words.append(check(claim, Path(folder), end))
+            if given.stop and words[-1] == "FAILED":
+                return summary(words)
+        if trainer:
+            words += of_trainer(list(trainer), end, given)
+    return summary(words)
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rehearse", action="store_true", help="only what needs no computation on the GPU")
+    parser.add_argument("--part", choices=("runner", "trainer"), help="default: both")
+    parser.add_argument("--stop", action="store_true", help="at the first claim that does not hold")
+    return parser.parse_args(argv)
+
+
+def summary(words: Sequence[str]) -> int:
+    print(f"{words.count('held')} of {len(words)} claims held")
+    return 0 if words and set(words) == {"held"} else 1
+
+
+def of_trainer(names: Sequence[str], end: float, given: argparse.Namespace) -> list[str]:
+    """The first word of each of its lines. In a process of its own: this one keeps no memory of the GPU."""
+    command = [sys.executable, str(PROJECT / "bench/gpu_trainer.py"), "--device", "cpu" if given.rehearse else "cuda"]
+    command += ["--seconds", str(max(end - time.monotonic(), 0)), "--claims", *names]
+    command += ["--stop"] if given.stop else []
+    # Threads that wait by spinning take the processor from the one that works, where there are few cores.
+    environment = os.environ | ({"OMP_NUM_THREADS": "1"} if given.rehearse else {})
+    words = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            if (word := line.partition(" ")[0]) in ("held", "FAILED", "LATE"):
+                words.append(word)
+    return words + ["FAILED"] * (not words or process.returncode not in (0, 1))
 
 
 def claims(*, rehearse: bool) -> list[Claim]:
-    """What is checked, the most important first."""
-    found: list[Claim] = [("the driver is read", driver), ("a lease is exclusive", lease)]
-    found.append(("a GPU that fails two jobs in a row is put into quarantine", partial(quarantine, rehearse)))
+    """Of the runner, the most important first."""
+    found = [
+        Claim("the driver is read", "one GPU or more, one look in less than 1 s (73 ms on an H100)", 1, driver),
+        Claim("a lease is exclusive", "4 jobs, never two at once", 4, lease),
+        Claim("a GPU that fails two jobs in a row is put into quarantine", "the third does not start", 10,
+              partial(quarantine, rehearse)),
+        Claim("a job with --warm is a fork of a process with torch", "warm, its own GPU, the results of cold jobs", 22,
+              warm),
+        Claim("two trainings share a GPU", "both complete; faster than in turn", 30, partial(shared, rehearse)),
+    ]  # fmt: skip
     if rehearse:
         return found
     return [
         *found,
-        ("a job sees its own GPU alone, by its UUID", sees_its_own),
-        ("a process of somebody else is waited for", foreign),
-        ("the peak memory of a job is measured", peak),
-        *((f"cause of an error: {name}", partial(cause, *what)) for name, what in ERRORS.items()),
-        ("cause of an error: a context without memory", context),
-        ("memory is free soon after a job", freed),
-        ("two trainings share a GPU", shared),
+        Claim("a job sees its own GPU alone, by its UUID", "torch's UUID is the leased one", 5, sees_its_own),
+        Claim("a process of somebody else is waited for", "its name, exit code 75", 10, foreign),
+        Claim("the peak memory of a job is measured", "4096 MiB and its context (4706 on an H100)", 14, peak),
+        *(Claim(f"cause of an error: {name}", what[1], 6, partial(cause, *what)) for name, what in ERRORS.items()),
+        Claim("cause of an error: a context without memory", "gpu_oom", 10, context),
+        Claim("memory is free soon after a job", "waits of less than 2 s (0.3 to 0.6 on an H100)", 10, freed),
     ]
 
 
-def check(text: str, function: Callable[[Place], str], parent: Path, end: float) -> bool:
-    """Check one claim and print a line on it."""
+def check(claim: Claim, parent: Path, end: float) -> str:
+    """Check one claim, print a line on it, and return its first word."""
     began = time.monotonic()
     if began > end - 5:
-        print(f"LATE    {text}: six minutes are over", flush=True)
-        return False
+        print(f"LATE    {claim.text}: six minutes are over", flush=True)
+        return "LATE"
     with tempfile.TemporaryDirectory(prefix="claim-", dir=parent) as folder:
         try:
-            found, word = function(Place(Path(folder), min(began + LIMIT, end))), "held"
+            found, word = claim.check(Place(Path(folder), min(began + LIMIT, end))), "held"
         except (Failed, subprocess.SubprocessError, OSError, ValueError, LookupError) as error:
             found, word = f"{type(error).__name__}: {error}", "FAILED"
-    print(f"{word:6}  {text}: {found}  [{time.monotonic() - began:.1f} s]", flush=True)
-    return word == "held"
+    took = f"{time.monotonic() - began:.1f} s, estimated {claim.seconds:g}"
+    print(f"{word:6}  {claim.text}: {found} (expected: {claim.expected})  [{took}]", flush=True)
+    return word
 
 
 def driver(place: Place) -> str:
@@ -262,18 +333,36 @@ def freed(place: Place) -> str:
     return "the jobs waited for " + ", ".join(f"{seconds:.2f} s" for seconds in waits)
 
 
-def shared(place: Place) -> str:
+def warm(place: Place) -> str:
+    """Two jobs, cold and warm: the same words, bit for bit, and how long each took."""
+    texts, seconds = [], []
+    for words in ([], ["--warm"]):
+        place.batch(LEARNS, "--gpus", "0", *words, jobs=2)
+        found = place.results()
+        if words and any(result.get("start") != "warm" for result in found):
+            raise Failed(f"started {[result.get('start') for result in found]}: {found[0].get('cold_because')}")
+        texts.append(place.outputs())
+        seconds.append(found[-1]["duration_seconds"])
+    if texts[0] != texts[1] or not texts[0][0].startswith("GPU-"):
+        raise Failed(f"cold jobs printed {texts[0]}, warm ones {texts[1]}")
+    return f"{texts[1][0].strip()}; a job took {seconds[0]:.1f} s cold, {seconds[1]:.1f} s warm"
+
+
+def shared(rehearse: bool, place: Place) -> str:
     """Two trainings of ours, one after another and at once."""
     times = {}
     text = (PROJECT / "config/quickstart/easy.py").read_text()
     for number in range(2):
         (place.folder / f"{number}.py").write_text(f"{text}\nseed = {number}\n")
+    how = ["--device", "cpu", "--max_iters", "2"] if rehearse else ["--device", "cuda", "--max_iters", "100"]
     for places in ("1", "2"):
         began = time.monotonic()
-        place.run("--configs", "0.py", "1.py", "--device", "cuda", "--max_iters", "100", "--compile=false",
+        place.run("--configs", "0.py", "1.py", *how, "--compile=false", "--final_evaluation=false", "--eval_iters=1",
                   "--gpus", "0", "--jobs_per_gpu", places)  # fmt: skip
         times[places] = time.monotonic() - began
     ratio = times["1"] / times["2"]
+    if ratio < 1 and not rehearse:
+        raise Failed(f"two trainings took {times['1']:.1f} s in turn, {times['2']:.1f} s at once")
     return f"two trainings took {times['1']:.1f} s in turn, {times['2']:.1f} s at once, ratio {ratio:.2f}"
 
 

@@ -6,9 +6,9 @@ follow the fraction of the time that has passed, so both end their schedule on a
 the config, as its training takes it with max_minutes. Both are evaluated alike: the full validation text, every window
 at every bin of the mask ratio. The bar holds for five minutes; with --minutes the difference is printed beside it.
 
-The plain loop: the trainer's default network, AdamW at 2e-3, warm-up and a cosine, bf16, batches of 16; each ratio t is
-drawn by itself, each position masked with probability t, weight 1/t. (With nanoGPT's own architecture such a loop
-does not get beyond the frequencies of characters in this time, 3.32 nats: that would be no comparison.)
+The plain loop: the trainer's default network, AdamW at 2e-3, warm-up and a cosine, our precision, batches of 16; each
+ratio t is drawn by itself, each position masked with probability t, weight 1/t. (With nanoGPT's own architecture such a
+loop does not get beyond the frequencies of characters in this time, 3.32 nats: that would be no comparison.)
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ min_lr = 0.0
 weight_decay = 3e-2
 ema_decay = 0.9999
 
-dtype = "bfloat16"
+dtype = "auto"  # bfloat16 on a GPU that has it
 compile = True
 
 eval_interval = 10000

@@ -6,7 +6,6 @@ loss is that of the answers given their questions, in nats per token of the answ
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -16,47 +15,36 @@ from torch.nn import functional as F
 
 from model.autoregression import shifted
 from model.masks import apply_mask, ranked, stratified
-from pipelines.diffusion.batches import Batch, Batches, seeded
-from pipelines.diffusion.evaluation.masked_loss import BINS, eval_mode, rows_at_once
-from pipelines.diffusion.evaluation.window_loss import PassLoss, WindowLoss
-from pipelines.diffusion.settings import DiffusionSettings
+from pipelines.diffusion.batches import Batch, seeded
+from pipelines.diffusion.evaluation.masked_loss import BINS
+from pipelines.diffusion.evaluation.pieces import Stop, in_pieces, rows_at_once
+from pipelines.diffusion.evaluation.window_loss import Measured, PassLoss, WindowLoss, of_passes, of_windows
 from pipelines.diffusion.text.answers import answer_tokens
 from pipelines.diffusion.text.corpus import Corpus
-from pipelines.diffusion.text.dataset import Dataset
 from pipelines.diffusion.text.shards import Shards
 from pipelines.diffusion.text.windows import record_starts, windows
+from pipelines.diffusion.text_objective import TextObjective
 from pipelines.shared.devices import autocast
 from pipelines.shared.errors import InputError
 from pipelines.shared.metrics import Log
 
 
-class AnswerPrediction:
-    """Owns the random generator of the masks."""
+class AnswerPrediction(TextObjective):
+    def check(self) -> None:
+        if isinstance(self._text.train, Shards):
+            raise InputError(f"answer_marker: '{self._text.name}' is a corpus in shards; use a text file")
+        super().check()
 
-    def __init__(
-        self,
-        settings: DiffusionSettings,
-        text: Dataset,
-        device: torch.device,
-        dtype: torch.dtype,
-        rows_of_rank: slice = slice(None),
-    ) -> None:
-        if isinstance(text.train, Shards):
-            raise InputError(f"answer_marker: '{text.name}' is a corpus in shards; use a text file")
-        self._settings, self._text, self._device, self._dtype = settings, text, device, dtype
-        self._rows_of_rank = rows_of_rank
-        train, val = (answer_tokens(text.vocabulary, part, settings.answer_marker) for part in (text.train, text.val))
-        for name, answers in (("training", train), ("validation", val)):
+    def prepare(self) -> None:
+        settings, text = self._settings, self._text
+        parts = {"training": text.train, "validation": text.val}
+        self._answers = {
+            name: answer_tokens(text.vocabulary, part, settings.answer_marker) for name, part in parts.items()
+        }
+        for name, answers in self._answers.items():
             if not answers.any():
                 raise InputError(f"answer_marker: the {name} text of '{text.name}' has no '{settings.answer_marker}'")
-        self._corpus = Corpus(text.train, text.vocab_size, device)
-        self._is_answer = Corpus(train.astype(np.uint16), 2, device)
-        self._answers = {"train": train, "val": val}
-        self._generator = torch.Generator(device)
-        self.batches = Batches(settings, text, self)
-
-    def draw(self, iteration: int, micro_batch: int, stage: int) -> Batch:
-        return self.batches.draw(iteration, micro_batch, stage)
+        self._is_answer = Corpus(self._answers["training"].astype(np.uint16), 2, self._device)
 
     def build(self, starts: np.ndarray, numbers: range, stage: int, rng: np.random.Generator) -> Batch:
         groups, rows = starts.shape
@@ -82,32 +70,26 @@ class AnswerPrediction:
         masks = ranked(answers, count, generator)
         return apply_mask(ids, masks, self._text.mask_id), masks * (size / count.clamp(min=1))[:, None].double()
 
-    def evaluate(self, model: nn.Module, stop: Callable[[], bool]) -> WindowLoss | None:
-        most, found = BINS * self._settings.eval_iters, []
-        for ids, answers in self._windows:
-            chosen = np.linspace(0, len(ids) - 1, min(most, len(ids))).astype(int)
-            one = self._losses(model, ids[chosen], answers[chosen], stop, number=0)
-            if one is None:
-                return None
-            found.append(one)
-        (val, right), (train, _) = found
-        return WindowLoss(val.tolist(), right.mean().item(), train.mean().item(), self._text.val_characters_per_token)
+    def evaluate(self, model: nn.Module, stop: Stop) -> WindowLoss | None:
+        most = BINS * self._settings.eval_iters
 
-    def evaluate_full(self, model: nn.Module, stop: Callable[[], bool], log: Log) -> PassLoss | None:
-        ids, answers = self._windows[0]
-        passes, accuracies = [], []
-        for number in range(1 if self._settings.training_type == "ar" else BINS):
-            found = self._losses(model, ids, answers, stop, number=number)
-            if found is None:
-                return None
-            passes.append(found[0].mean().item())
-            accuracies.append(found[1].mean().item())
-        what = f"the answers in {len(ids)} windows of the validation text"
-        return PassLoss(passes, float(np.mean(accuracies)), what, self._text.val_characters_per_token)
+        def measure(windows: tuple[Tensor, Tensor]) -> Measured:
+            chosen = np.linspace(0, len(windows[0]) - 1, min(most, len(windows[0]))).astype(int)
+            return self._losses(model, *(part[chosen] for part in windows), stop=stop, number=0)
 
-    def _losses(
-        self, model: nn.Module, ids: Tensor, answers: Tensor, stop: Callable[[], bool], *, number: int
-    ) -> tuple[Tensor, Tensor] | None:
+        val, train = self._windows
+        return of_windows(measure, val, train, self._text.val_characters_per_token)
+
+    def evaluate_full(self, model: nn.Module, stop: Stop, log: Log) -> PassLoss | None:
+        def measure(number: int) -> tuple[float, float] | None:
+            found = self._losses(model, *self._windows[0], stop=stop, number=number)
+            return found and (found[0].mean().item(), found[1].mean().item())
+
+        passes = 1 if self._settings.training_type == "ar" else BINS
+        what = f"the answers in {len(self._windows[0][0])} windows of the validation text"
+        return of_passes(measure, passes, what, self._text.val_characters_per_token, log)
+
+    def _losses(self, model: nn.Module, ids: Tensor, answers: Tensor, *, stop: Stop, number: int) -> Measured:
         """Of each window nats and accuracy per token of an answer, (N,) float64: times its answers over their mean, so
         that the mean over windows is that over tokens. Pass `number` shifts the bins of the ratios by one."""
         generator = torch.Generator().manual_seed(number)
@@ -115,26 +97,22 @@ class AnswerPrediction:
         uniform = (bins + 1 - torch.rand(len(ids), generator=generator)) / BINS
         inputs, weights = self.masked(ids, answers, uniform, generator)
         weights = weights / answers.sum(1).double().mean()
-        found = [torch.zeros(2, 0, dtype=torch.float64)]
-        rows = rows_at_once(ids.shape[1], self._text.mask_id)
-        with eval_mode(model):
-            for one in zip(ids.split(rows), inputs.split(rows), weights.split(rows), strict=True):
-                if stop():
-                    return None
-                targets, given, weight = (part.to(self._device) for part in one)
-                with autocast(self._device, self._dtype):
-                    logits = model(given).float()
-                losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
-                right = torch.eq(logits.argmax(-1), targets)
-                found.append(torch.stack(((losses * weight).sum(1), (right * weight).sum(1))).double().cpu())
-        losses, right = torch.cat(found, dim=1)
-        return losses, right
+
+        def measure(*some: Tensor) -> tuple[Tensor, Tensor]:
+            targets, given, weight = (part.to(self._device) for part in some)
+            with autocast(self._device, self._dtype):
+                logits = model(given).float()
+            losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
+            right = torch.eq(logits.argmax(-1), targets)
+            return (losses * weight).sum(1).double().cpu(), (right * weight).sum(1).double().cpu()
+
+        return in_pieces(model, (ids, inputs, weights), rows_at_once(ids.shape[1], self._text.mask_id), stop, measure)
 
     @cached_property
     def _windows(self) -> list[tuple[Tensor, Tensor]]:
         """Of validation and training text: windows that begin with a record and do not overlap, and their answers."""
         found, length = [], self._settings.block_size
-        for name, tokens in (("val", self._text.val), ("train", self._text.train)):
+        for name, tokens in (("validation", self._text.val), ("training", self._text.train)):
             starts, end = [], 0
             for start in record_starts(self._text, tokens, length, "answer_marker").tolist():
                 if start >= end and self._answers[name][start : start + length].any():
@@ -146,5 +124,5 @@ class AnswerPrediction:
         return found
 
     def introduction(self) -> str:
-        answers = self._answers["train"]
+        answers = self._answers["training"]
         return f"{self._text.introduction()}; answers: {answers.mean():.1%} of the training text"

@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cached_property
-
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from model.diffusion import gather_masked, masked_positions
+from model.diffusion import gather_masked
 from model.masks import apply_mask, random_masks, stratified
-from pipelines.diffusion.batches import Batch, Batches, seeded
+from pipelines.diffusion.batches import Batch, seeded
 from pipelines.diffusion.evaluation.block_loss import evaluate, evaluate_full
-from pipelines.diffusion.evaluation.masked_loss import BINS
+from pipelines.diffusion.evaluation.pieces import Stop
 from pipelines.diffusion.evaluation.window_loss import PassLoss, WindowLoss
-from pipelines.diffusion.settings import DiffusionSettings
-from pipelines.diffusion.text.corpus import Corpus
-from pipelines.diffusion.text.dataset import Dataset
-from pipelines.diffusion.text.windows import even_windows, window_starts
+from pipelines.diffusion.text_objective import TextObjective
 from pipelines.shared.metrics import Log
 
 
-class BlockPrediction:
-    """Owns the random generator of the masks."""
-
-    def __init__(
-        self,
-        settings: DiffusionSettings,
-        text: Dataset,
-        device: torch.device,
-        dtype: torch.dtype,
-        rows_of_rank: slice = slice(None),
-    ) -> None:
-        window_starts(text.val, settings.block_size)  # needed at the first evaluation, checked now
-        self._rows_of_rank = rows_of_rank
-        self._settings, self._text, self._device, self._dtype = settings, text, device, dtype
-        self._corpus = Corpus(text.train, text.vocab_size, device)
-        self._generator = torch.Generator(device)
-        self.batches = Batches(settings, text, self)
-
-    def draw(self, iteration: int, micro_batch: int, stage: int) -> Batch:
-        return self.batches.draw(iteration, micro_batch, stage)
-
+class BlockPrediction(TextObjective):
     def build(self, starts: np.ndarray, numbers: range, stage: int, rng: np.random.Generator) -> Batch:
         """Each block of each row masks l of its positions, l uniform, each with the weight 1 / l: per position, the
         negative ELBO of each block given the clean blocks before it."""
@@ -57,32 +31,21 @@ class BlockPrediction:
         weights = masks / count.view(groups, -1, 1).expand(-1, -1, block).reshape(groups, rows, length) / blocks
         most = block * (blocks + 1) // 2 + blocks  # the strata add up to about half
         ids, masks, weights = (x[:, self._rows_of_rank] for x in (ids, masks, weights))
-        at = masked_positions(masks, min(most, ids[0].numel()))
+        at = self._positions(masks, most)
         inputs = torch.cat((apply_mask(ids, masks, self._text.mask_id), ids), dim=2)
         return Batch(inputs, at, gather_masked(ids, at), gather_masked(weights.float(), at))
 
-    def evaluate(self, model: nn.Module, stop: Callable[[], bool]) -> WindowLoss | None:
+    def evaluate(self, model: nn.Module, stop: Stop) -> WindowLoss | None:
         text = self._text
         return evaluate(
-            model, *self._windows, block_length=self._settings.block_length, mask_id=text.mask_id, dtype=self._dtype,
-            stop=stop, characters_per_token=text.val_characters_per_token,
+            model, *self._even_windows, block_length=self._settings.block_length, mask_id=text.mask_id,
+            dtype=self._dtype, stop=stop, characters_per_token=text.val_characters_per_token,
         )  # fmt: skip
 
-    @cached_property
-    def _windows(self) -> tuple[Tensor, Tensor]:
-        """As many windows, at the same places, as the evaluation of the other objectives has."""
-        count, length = BINS * self._settings.eval_iters, self._settings.block_size
-        parts = self._text.val, self._text.train
-        val, train = (torch.from_numpy(even_windows(part, count, length)) for part in parts)
-        return val.to(self._device), train.to(self._device)
-
-    def evaluate_full(self, model: nn.Module, stop: Callable[[], bool], log: Log) -> PassLoss | None:
+    def evaluate_full(self, model: nn.Module, stop: Stop, log: Log) -> PassLoss | None:
         text, settings = self._text, self._settings
         return evaluate_full(
             model, text.val, settings.block_size, block_length=settings.block_length, mask_id=text.mask_id,
             device=self._device, dtype=self._dtype, characters_per_token=text.val_characters_per_token, stop=stop,
             log=log,
         )  # fmt: skip
-
-    def introduction(self) -> str:
-        return self._text.introduction()

@@ -5,7 +5,6 @@ An error-detection model reads a text in which some characters were replaced, an
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from model.corruption import KINDS, correction_targets, corrupt, corruption, draw_kinds
 from model.masks import stratified
-from pipelines.diffusion.batches import Batch, Batches, seeded
+from pipelines.diffusion.batches import Batch, seeded
 from pipelines.diffusion.evaluation.error_detection import (
     CorrectionEvaluation,
     PlantedErrors,
@@ -23,47 +22,36 @@ from pipelines.diffusion.evaluation.error_detection import (
     width_elsewhere,
 )
 from pipelines.diffusion.evaluation.masked_loss import BINS
+from pipelines.diffusion.evaluation.pieces import Stop
 from pipelines.diffusion.settings import DiffusionSettings, classes
-from pipelines.diffusion.text.corpus import Corpus
-from pipelines.diffusion.text.dataset import Dataset
-from pipelines.diffusion.text.windows import frequencies, places_elsewhere
+from pipelines.diffusion.text.windows import frequencies, places_elsewhere, window_starts
+from pipelines.diffusion.text_objective import TextObjective
 from pipelines.shared.errors import InputError
 from pipelines.shared.metrics import Log
 
 
-class Correction:
-    """Owns the random generator of the corruptions, which is seeded again for every group of batches."""
+class Correction(TextObjective):
+    def check(self) -> None:
+        train, val, length = self._text.train, self._text.val, self._settings.block_size
+        window_starts(train, length)
+        width_elsewhere(train, length, "training")
+        width_elsewhere(val, length, "validation")
 
-    def __init__(
-        self,
-        settings: DiffusionSettings,
-        text: Dataset,
-        device: torch.device,
-        dtype: torch.dtype,
-        rows_of_rank: slice = slice(None),
-    ) -> None:
-        self._rows_of_rank = rows_of_rank
-        self._settings, self._text, self._device, self._dtype = settings, text, device, dtype
-        self._tokens, self._corpus = text.train, Corpus(text.train, text.vocab_size, device)
-        self._batches = Batches(settings, text, self)
+    def prepare(self) -> None:
+        settings, text = self._settings, self._text
         self._width = width_elsewhere(text.train, settings.block_size, "training")
-        width_elsewhere(text.val, settings.block_size, "validation")  # needed at the first evaluation, checked now
         self._counts = counts = torch.from_numpy(frequencies(text.train, text.vocab_size))
         if int((counts > 0).sum()) < 2:
             raise InputError(f"the training text of '{text.name}' has only one character, which nothing can replace")
-        self._frequencies = replacement_frequencies(settings, counts).to(device)
-        self._weights = torch.tensor(kind_weights(settings), device=device)
-        self._generator = torch.Generator(device)
+        self._frequencies = replacement_frequencies(settings, counts).to(self._device)
+        self._weights = torch.tensor(kind_weights(settings), device=self._device)
         self.classes = classes(settings, text.vocab_size)
-
-    def draw(self, iteration: int, micro_batch: int = 0, stage: int = 0) -> Batch:
-        return self._batches.draw(iteration, micro_batch, stage)
 
     def build(self, starts: np.ndarray, numbers: range, stage: int, rng: np.random.Generator) -> Batch:
         settings, length = self._settings, self._settings.block_size
         groups, rows = starts.shape
         ids = self._corpus.windows(starts.ravel(), length)
-        away = places_elsewhere(self._tokens, starts.ravel(), length, self._width, rng)
+        away = places_elsewhere(self._text.train, starts.ravel(), length, self._width, rng)
         generator = seeded(self._generator, rng)
         plan = corruption(
             draw_kinds(self._weights, groups * rows, generator),
@@ -78,7 +66,7 @@ class Correction:
         inputs = corrupted.view(groups, rows, length)[:, self._rows_of_rank]
         return Batch(inputs, None, targets, torch.ones_like(targets, dtype=torch.float32) / (rows * length))
 
-    def evaluate(self, model: nn.Module, stop: Callable[[], bool] = lambda: False) -> CorrectionEvaluation | None:
+    def evaluate(self, model: nn.Module, stop: Stop = lambda: False) -> CorrectionEvaluation | None:
         return evaluate(model, *self.windows, classes=self.classes, dtype=self._dtype, stop=stop)
 
     @cached_property
@@ -92,7 +80,7 @@ class Correction:
         length, most = self._settings.block_size, self._settings.max_corruption_ratio
         return planted_errors(tokens, self._counts, each, length, most, self._device)
 
-    def evaluate_full(self, model: nn.Module, stop: Callable[[], bool], log: Log) -> CorrectionEvaluation | None:
+    def evaluate_full(self, model: nn.Module, stop: Stop, log: Log) -> CorrectionEvaluation | None:
         """With as many windows for each kind of corruption as the validation text has."""
         each = -(-len(self._text.val) // (self._settings.block_size * BINS))
         windows = self._planted(self._text.val, each)

@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
 import torch
 from torch import nn
 
-from model.diffusion import elbo_weights, gather_masked, masked_positions, unmasking_weights
+from model.diffusion import elbo_weights, gather_masked, unmasking_weights
 from model.masks import apply_mask, random_masks, sample_masks, stratified
-from pipelines.diffusion.batches import Batch, Batches, seeded
+from pipelines.diffusion.batches import Batch, seeded
 from pipelines.diffusion.evaluation.full_validation import FullEvaluation, evaluate_full
 from pipelines.diffusion.evaluation.masked_loss import MaskedLoss, MaskedWindows, evaluate, masked_windows
+from pipelines.diffusion.evaluation.pieces import Stop
 from pipelines.diffusion.schedule import max_masked, rows_of_stages, stage_masking, stage_table
-from pipelines.diffusion.settings import DiffusionSettings
-from pipelines.diffusion.text.corpus import Corpus, to_device
-from pipelines.diffusion.text.dataset import Dataset
-from pipelines.diffusion.text.windows import window_starts
+from pipelines.diffusion.text.corpus import to_device
+from pipelines.diffusion.text_objective import TextObjective
 from pipelines.shared.metrics import Log
 
 
-class MaskedPrediction:
-    """Owns the random generator of the masks."""
-
-    def __init__(
-        self,
-        settings: DiffusionSettings,
-        text: Dataset,
-        device: torch.device,
-        dtype: torch.dtype,
-        rows_of_rank: slice = slice(None),
-    ) -> None:
-        window_starts(text.val, settings.block_size)  # needed at the first evaluation, checked now
-        self._rows_of_rank = rows_of_rank
-        self._settings, self._text, self._device, self._dtype = settings, text, device, dtype
+class MaskedPrediction(TextObjective):
+    def prepare(self) -> None:
+        settings = self._settings
         self._stages = settings.unmasking_stages if settings.training_type == "unmasking" else []
-        self._table = stage_table(self._stages, device) if self._stages else None
-        self._corpus = Corpus(text.train, text.vocab_size, device)
-        self._generator = torch.Generator(device)
-        self.batches = Batches(settings, text, self)
-
-    def draw(self, iteration: int, micro_batch: int, stage: int) -> Batch:
-        return self.batches.draw(iteration, micro_batch, stage)
+        self._table = stage_table(self._stages, self._device) if self._stages else None
 
     def build(self, starts: np.ndarray, numbers: range, stage: int, rng: np.random.Generator) -> Batch:
         groups, rows = starts.shape
@@ -67,12 +48,12 @@ class MaskedPrediction:
             most = max_masked(self._stages[: stage + 1], rows, length)
         # `most` holds for the rows of all ranks; those of one rank have no more masked positions than that.
         ids, masks, weights = (x[:, self._rows_of_rank] for x in (ids.view(groups, rows, length), masks, weights))
-        at = masked_positions(masks, min(most, ids[0].numel()))
+        at = self._positions(masks, most)
         return Batch(
             apply_mask(ids, masks, self._text.mask_id), at, gather_masked(ids, at), gather_masked(weights.float(), at)
         )
 
-    def evaluate(self, model: nn.Module, stop: Callable[[], bool]) -> MaskedLoss | None:
+    def evaluate(self, model: nn.Module, stop: Stop) -> MaskedLoss | None:
         text = self._text
         return evaluate(
             model, *self._windows, mask_id=text.mask_id, dtype=self._dtype, stop=stop,
@@ -88,12 +69,9 @@ class MaskedPrediction:
             masked_windows(self._text.train, each, length, [], self._device),
         )
 
-    def evaluate_full(self, model: nn.Module, stop: Callable[[], bool], log: Log) -> FullEvaluation | None:
+    def evaluate_full(self, model: nn.Module, stop: Stop, log: Log) -> FullEvaluation | None:
         text = self._text
         return evaluate_full(
             model, text.val, self._settings.block_size, mask_id=text.mask_id, device=self._device, dtype=self._dtype,
             characters_per_token=text.val_characters_per_token, stop=stop, log=log,
         )  # fmt: skip
-
-    def introduction(self) -> str:
-        return self._text.introduction()

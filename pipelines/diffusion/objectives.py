@@ -53,27 +53,28 @@ def objective_of(
     dtype: torch.dtype,
     rows_of_rank: slice = slice(None),
 ) -> Objective:
-    """`rows_of_rank`: the rows of each batch for this process. Imports only what the training type needs."""
+    """`rows_of_rank`: the rows of each batch for this process."""
+    return kind_of(settings)(settings, text, device, dtype, rows_of_rank)
+
+
+def kind_of(settings: DiffusionSettings) -> Callable[..., Objective]:
+    """Imports only what the training type needs."""
     if is_corrector(settings):
         from pipelines.diffusion.correction import Correction
 
-        return Correction(settings, text, device, dtype, rows_of_rank)
-
+        return Correction
     if settings.answer_marker:
         from pipelines.diffusion.answer_prediction import AnswerPrediction
 
-        return AnswerPrediction(settings, text, device, dtype, rows_of_rank)
-
+        return AnswerPrediction
     if settings.training_type == "ar":
         from pipelines.diffusion.next_token import NextToken
 
-        return NextToken(settings, text, device, dtype, rows_of_rank)
-
+        return NextToken
     if settings.training_type == "block":
         from pipelines.diffusion.block_prediction import BlockPrediction
 
-        return BlockPrediction(settings, text, device, dtype, rows_of_rank)
-
+        return BlockPrediction
     from pipelines.diffusion.masked_prediction import MaskedPrediction
 
-    return MaskedPrediction(settings, text, device, dtype, rows_of_rank)
+    return MaskedPrediction

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from pipelines.diffusion.evaluation.pieces import divided_among
 from pipelines.diffusion.meter import Meter
 from pipelines.diffusion.objectives import Evaluated
 from pipelines.diffusion.schedule import Progress, advance, learning_rate
@@ -104,11 +105,8 @@ class Loop:
     def _evaluate(self) -> bool:
         """False when a signal came."""
         settings, state, world = self._settings, self._state, self._world
-        result = None
-        if world.is_rank_zero:
-            with averaged_weights(self._model_state) as averaged_model:
-                result = self._training.objective.evaluate(averaged_model, self._stop)
-        result = world.broadcast(result)
+        with averaged_weights(self._model_state) as averaged_model, divided_among(world):
+            result = self._training.objective.evaluate(averaged_model, self._stop)
         if result is None:
             return False
         report(result, settings, state, self._tracker, self._log)
@@ -185,8 +183,8 @@ class Loop:
         if stopped and not self._done:
             log(f"stopped by a signal after {state.iteration} iterations; --init_from=resume continues from here")
             return stop.exit_code
-        if settings.final_evaluation and world.is_rank_zero:
-            with averaged_weights(self._model_state) as averaged_model:
+        if settings.final_evaluation:
+            with averaged_weights(self._model_state) as averaged_model, divided_among(world):
                 final = self._training.objective.evaluate_full(averaged_model, stop, log)
             log(f"final: {final.summary()}" if final else INTERRUPTED)
             if final:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,7 +17,7 @@ from pipelines.robustness.data import Data, Rows
 from pipelines.robustness.detectors import Outputs, Scores
 from pipelines.robustness.random_streams import torch_stream
 from pipelines.robustness.settings import AttackSettings, RobustnessSettings
-from pipelines.shared.metrics import Log
+from pipelines.shared.metrics import Log, at_most_every
 
 BATCH = 256  # rows that are attacked at once
 LOG_SECONDS = 5.0  # seconds between two lines about a long attack
@@ -161,7 +160,7 @@ def adversarial(
     stop: Callable[[], bool],
     log: Log,
 ) -> np.ndarray:  # (A, ...)
-    attack, logged = settings.attack, time.monotonic()
+    attack, progress = settings.attack, at_most_every(LOG_SECONDS, log)
     low, high = (torch.from_numpy(limit).to(device) for limit in (data.low, data.high))
     scale = None if attack.scale is None else torch.tensor(attack.scale, dtype=low.dtype, device=device)
     ball = Ball(attack.norm, attack.eps, low, high, scale)
@@ -171,9 +170,7 @@ def adversarial(
     for begin in range(0, len(clean), BATCH):
         if stop():
             raise Stopped
-        if time.monotonic() - logged > LOG_SECONDS:
-            log(f"attack: {begin:,} of {len(clean):,} rows")
-            logged = time.monotonic()
+        progress(f"attack: {begin:,} of {len(clean):,} rows")
         part = slice(begin, begin + BATCH)
         x, y = torch.from_numpy(clean.x[part]).to(device), torch.from_numpy(clean.y[part]).to(device)
         aim, targeted = (y, False) if target is None else (torch.full_like(y, target), True)

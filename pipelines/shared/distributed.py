@@ -26,7 +26,7 @@ class World:
 
     @property
     def is_rank_zero(self) -> bool:
-        """Rank 0 prints, evaluates and writes."""
+        """Rank 0 prints and writes."""
         return self.rank == 0
 
     @property
@@ -74,6 +74,13 @@ class World:
         values = [value]
         torch.distributed.broadcast_object_list(values, src=0)
         return values[0]
+
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all ranks, in their order, on every rank."""
+        values = [value] * self.size
+        if not self.is_single:
+            torch.distributed.all_gather_object(values, value)
+        return values
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set on any rank."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,3 +79,16 @@ class NullTracker:
 
 def print_line(line: str) -> None:
     print(line, flush=True)
+
+
+def at_most_every(seconds: float, log: Log) -> Log:
+    """`log` for lines about progress: a line that comes sooner than this after the one before is left out."""
+    logged = time.monotonic()
+
+    def progress(line: str) -> None:
+        nonlocal logged
+        if time.monotonic() - logged > seconds:
+            logged = time.monotonic()
+            log(line)
+
+    return progress

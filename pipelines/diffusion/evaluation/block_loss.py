@@ -7,8 +7,7 @@ each pass is an estimate by itself and a block meets each bin once in ten passes
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,9 +15,17 @@ from torch import Tensor, nn
 
 from model.diffusion import masked_cross_entropy
 from model.masks import apply_mask, random_masks
-from pipelines.diffusion.evaluation.full_validation import LOG_SECONDS
-from pipelines.diffusion.evaluation.masked_loss import BINS, eval_mode, rows_at_once
-from pipelines.diffusion.evaluation.window_loss import PassLoss, WindowLoss, windows_and_rest
+from pipelines.diffusion.evaluation.masked_loss import BINS
+from pipelines.diffusion.evaluation.pieces import Stop, in_pieces, rows_at_once
+from pipelines.diffusion.evaluation.window_loss import (
+    Measured,
+    PassLoss,
+    WindowLoss,
+    of_passes,
+    of_windows,
+    per_token,
+    windows_and_rest,
+)
 from pipelines.diffusion.text.windows import windows
 from pipelines.shared.devices import autocast
 from pipelines.shared.metrics import Log
@@ -32,18 +39,12 @@ def evaluate(
     block_length: int,
     mask_id: int,
     dtype: torch.dtype,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Stop = lambda: False,
     characters_per_token: float = 1.0,
 ) -> WindowLoss | None:
     """Of windows (N, T), once each; None when `stop` returned True."""
-    found = []
-    for ids in (val, train):
-        one = window_losses(model, ids, block_length, mask_id, dtype, stop, number=0)
-        if one is None:
-            return None
-        found.append(one)
-    (val_losses, right), (train_losses, _) = found
-    return WindowLoss(val_losses.tolist(), right.mean().item(), train_losses.mean().item(), characters_per_token)
+    common = {"block_length": block_length, "mask_id": mask_id, "dtype": dtype, "stop": stop}
+    return of_windows(partial(window_losses, model, number=0, **common), val, train, characters_per_token)
 
 
 def evaluate_full(
@@ -56,62 +57,50 @@ def evaluate_full(
     device: torch.device,
     dtype: torch.dtype,
     characters_per_token: float = 1.0,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Stop = lambda: False,
     log: Log = lambda line: None,
 ) -> PassLoss | None:
     """None when `stop` returned True. `log` gets a line about the progress now and then."""
     whole, rest = divmod(len(tokens), length)
-    starts = np.arange(whole) * length
-    ids = torch.from_numpy(windows(tokens, starts, length)).to(device)
-    last = torch.full((1 if rest else 0, length), mask_id, device=device)
+    pieces = [(torch.from_numpy(windows(tokens, np.arange(whole) * length, length)), length)] if whole else []
     if rest:
+        last = torch.full((1, length), mask_id)
         last[0, :rest] = torch.from_numpy(tokens[-rest:].astype(np.int64))
-    losses, rights, logged = [], 0.0, time.monotonic()
-    for number in range(BINS):
-        sums = [0.0, 0.0]
-        for piece, tokens_each in ((ids, length), (last, rest)):
-            found = window_losses(model, piece, block_length, mask_id, dtype, stop, number=number)
-            if found is None:
-                return None
-            for i, values in enumerate(found):
-                sums[i] += values.sum().item() * tokens_each
-        losses.append(sums[0] / len(tokens))
-        rights += sums[1] / len(tokens) / BINS
-        if time.monotonic() - logged > LOG_SECONDS:
-            logged = time.monotonic()
-            log(f"full validation text: {number + 1} of {BINS} passes")
-    return PassLoss(losses, rights, windows_and_rest(whole, rest), characters_per_token)
+        pieces.append((last, rest))
+    pieces = [(ids.to(device), tokens_each) for ids, tokens_each in pieces]
+    common = {"block_length": block_length, "mask_id": mask_id, "dtype": dtype, "stop": stop}
+
+    def measure(number: int) -> tuple[float, float] | None:
+        return per_token(partial(window_losses, model, number=number, **common), pieces, len(tokens))
+
+    return of_passes(measure, BINS, windows_and_rest(whole, rest), characters_per_token, log)
 
 
 def window_losses(
     model: nn.Module,
     ids: Tensor,
+    *,
     block_length: int,
     mask_id: int,
     dtype: torch.dtype,
-    stop: Callable[[], bool],
-    *,
+    stop: Stop,
     number: int,
-) -> tuple[Tensor, Tensor] | None:
+) -> Measured:
     """(N, T) -> of each window nats per token and accuracy, (N,) float64; None when `stop` returned True.
 
     Tokens that are the mask itself are no part of the text: they fill up the last window.
     """
-    masks, weights = masks_of_pass(ids, block_length, mask_id, number)
-    found = [torch.zeros(2, 0, dtype=torch.float64)]
-    rows = rows_at_once(2 * ids.shape[1], mask_id)
-    with eval_mode(model):
-        for some, hidden, weight in zip(ids.split(rows), masks.split(rows), weights.split(rows), strict=True):
-            if stop():
-                return None
-            with autocast(ids.device, dtype):
-                logits = model(torch.cat((apply_mask(some, hidden, mask_id), some), dim=1))
-            targets = some.clamp(max=mask_id - 1)  # what fills up has no weight
-            losses = masked_cross_entropy(logits, targets, hidden).double() * weight
-            right = torch.eq(logits.argmax(-1), targets).double() * weight
-            found.append(torch.stack((losses.sum(1), right.sum(1))).cpu())
-    losses, right = torch.cat(found, dim=1)
-    return losses, right
+
+    def measure(some: Tensor, masks: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        with autocast(ids.device, dtype):
+            logits = model(torch.cat((apply_mask(some, masks, mask_id), some), dim=1))
+        targets = some.clamp(max=mask_id - 1)  # what fills up has no weight
+        losses = masked_cross_entropy(logits, targets, masks).double() * weights
+        right = torch.eq(logits.argmax(-1), targets).double() * weights
+        return losses.sum(1).cpu(), right.sum(1).cpu()
+
+    parts = (ids, *masks_of_pass(ids, block_length, mask_id, number))
+    return in_pieces(model, parts, rows_at_once(2 * ids.shape[1], mask_id), stop, measure)
 
 
 def masks_of_pass(ids: Tensor, block_length: int, mask_id: int, number: int) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ corruption_type, its probabilities, its weights or its replacements. So curves o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from model.corruption import KINDS, correction_losses, correction_targets, corrupt, corruption, wrong_log_odds
-from pipelines.diffusion.evaluation.masked_loss import BINS, eval_mode, middles, rows_at_once, variance_of_means
+from pipelines.diffusion.evaluation.masked_loss import BINS, middles, variance_of_means
+from pipelines.diffusion.evaluation.pieces import Stop, in_pieces, rows_at_once
 from pipelines.diffusion.text.windows import elsewhere, even_starts, windows
 from pipelines.shared.devices import autocast
 from pipelines.shared.errors import InputError
@@ -187,23 +188,23 @@ def planted_errors(
 
 
 def results_of(
-    model: nn.Module, windows: PlantedErrors, classes: int, dtype: torch.dtype, stop: Callable[[], bool]
+    model: nn.Module, windows: PlantedErrors, classes: int, dtype: torch.dtype, stop: Stop
 ) -> GroupResults | None:
     """The losses and scores of `model`, by group; None when `stop` returned True."""
-    losses, scores = [], []
+
+    def measure(ids: Tensor, corrupted: Tensor) -> tuple[Tensor, Tensor]:
+        with autocast(ids.device, dtype):
+            logits = model(corrupted)
+        targets = correction_targets(ids, corrupted, classes)
+        return correction_losses(logits, targets).mean(1), wrong_log_odds(logits)
+
     rows = rows_at_once(windows.ids.shape[1], classes)
-    with eval_mode(model):
-        for ids, corrupted in zip(windows.ids.split(rows), windows.corrupted.split(rows), strict=True):
-            if stop():
-                return None
-            with autocast(ids.device, dtype):
-                logits = model(corrupted)
-            targets = correction_targets(ids, corrupted, classes)
-            losses.append(correction_losses(logits, targets).mean(1))
-            scores.append(wrong_log_odds(logits))
-    loss = torch.cat(losses).view(-1, windows.each)  # (groups, each)
+    found = in_pieces(model, (windows.ids, windows.corrupted), rows, stop, measure)
+    if found is None:
+        return None
+    loss = found[0].view(-1, windows.each)  # (groups, each)
     variance = variance_of_means(loss)
-    return GroupResults(loss.mean(1).tolist(), variance.tolist(), torch.cat(scores).cpu())
+    return GroupResults(loss.mean(1).tolist(), variance.tolist(), found[1].cpu())
 
 
 def evaluate(
@@ -213,7 +214,7 @@ def evaluate(
     *,
     classes: int,
     dtype: torch.dtype,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Stop = lambda: False,
 ) -> CorrectionEvaluation | None:
     val_results = results_of(model, val, classes, dtype, stop)
     train_results = val_results and results_of(model, train, classes, dtype, stop)

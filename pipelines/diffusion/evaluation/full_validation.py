@@ -9,20 +9,19 @@ not count, as if nothing were known of what follows the text.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from model.masks import random_masking, sample_masks
-from pipelines.diffusion.evaluation.masked_loss import BINS, eval_mode, losses_and_accuracies, rows_at_once
+from pipelines.diffusion.evaluation.masked_loss import BINS, losses_and_accuracies
+from pipelines.diffusion.evaluation.pieces import LOG_SECONDS, Stop, in_pieces, rows_at_once
 from pipelines.diffusion.text.windows import windows
-from pipelines.shared.metrics import Log
+from pipelines.shared.metrics import Log, at_most_every
 
-LOG_SECONDS = 10.0
 WINDOWS_PER_DRAW = 2**12  # whose masks are drawn at once, to bound the memory
 
 
@@ -99,31 +98,29 @@ def evaluate_full(
     device: torch.device,
     dtype: torch.dtype,
     characters_per_token: float = 1.0,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Stop = lambda: False,
     log: Log = lambda line: None,
 ) -> FullEvaluation | None:
     """None when `stop` returned True. `log` gets a line about the progress now and then."""
     starts = np.arange(len(tokens) // length) * length
     losses, accuracies = torch.zeros(2, len(starts), BINS, dtype=torch.float64)
-    rows, logged = rows_at_once(length, mask_id), time.monotonic()
-    with eval_mode(model):
-        for number in range(BINS):
-            for first in range(0, len(starts), WINDOWS_PER_DRAW):
-                block = np.arange(first, min(first + WINDOWS_PER_DRAW, len(starts)))
-                bins, masks = masks_of_pass(block, number, length)
-                for piece in torch.arange(len(block)).split(rows):
-                    if stop():
-                        return None
-                    chosen = block[piece.numpy()]  # indexed by an array, so that a single window stays a row
-                    ids = torch.from_numpy(windows(tokens, starts[chosen], length)).to(device)
-                    loss, accuracy = losses_and_accuracies(model, ids, masks[piece].to(device), mask_id, dtype)
-                    losses[chosen, bins[piece]] = loss.double().cpu()
-                    accuracies[chosen, bins[piece]] = accuracy.double().cpu()
-            if time.monotonic() - logged > LOG_SECONDS:
-                logged = time.monotonic()
-                log(f"full validation text: {number + 1} of {BINS} passes")
-        rest, rest_losses, rest_accuracies = rest_of_text(model, tokens, length, mask_id, device, dtype)
-    return FullEvaluation(losses, accuracies, characters_per_token, length, rest, rest_losses, rest_accuracies)
+    rows, progress = rows_at_once(length, mask_id), at_most_every(LOG_SECONDS, log)
+
+    def measure(chosen: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:  # (N,), (N, T) -> (N,), (N,)
+        ids = torch.from_numpy(windows(tokens, starts[chosen.numpy()], length))
+        return losses_and_accuracies(model, ids.to(device), masks.to(device), mask_id, dtype)
+
+    for number in range(BINS):
+        for first in range(0, len(starts), WINDOWS_PER_DRAW):
+            block = np.arange(first, min(first + WINDOWS_PER_DRAW, len(starts)))
+            bins, masks = masks_of_pass(block, number, length)
+            found = in_pieces(model, (torch.from_numpy(block), masks), rows, stop, measure)
+            if found is None:
+                return None
+            losses[block, bins], accuracies[block, bins] = (part.double().cpu() for part in found)
+        progress(f"full validation text: {number + 1} of {BINS} passes")
+    rest = rest_of_text(model, tokens, length, mask_id, device, dtype)
+    return FullEvaluation(losses, accuracies, characters_per_token, length, *rest)
 
 
 def rest_of_text(
@@ -142,11 +139,10 @@ def rest_of_text(
     ratios = (torch.arange(BINS) + torch.rand(1, generator=generator)) / BINS
     masks[:, :rest] = sample_masks(random_masking(ratios, rest), rest, generator)
     ids, masks, padding = (part.to(device) for part in (ids, masks, padding))
-    found = [
-        losses_and_accuracies(model, ids[some], masks[some], mask_id, dtype, padding)
-        for some in torch.arange(BINS, device=device).split(rows_at_once(length, mask_id))
-    ]
-    losses, accuracies = (torch.cat(part).double().cpu() for part in zip(*found, strict=True))
+    measure = partial(losses_and_accuracies, model, mask_id=mask_id, dtype=dtype, padding=padding)
+    found = in_pieces(model, (ids, masks), rows_at_once(length, mask_id), lambda: False, measure)
+    assert found is not None  # nothing stops it
+    losses, accuracies = (part.double().cpu() for part in found)
     return rest, losses, accuracies
 
 

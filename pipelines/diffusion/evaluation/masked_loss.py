@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,14 +20,13 @@ from torch import Tensor, nn
 
 from model.diffusion import masked_cross_entropy
 from model.masks import Masking, apply_mask, random_masking, sample_masks
+from pipelines.diffusion.evaluation.pieces import Stop, in_pieces, rows_at_once
 from pipelines.diffusion.schedule import stage_masking, stage_table
 from pipelines.diffusion.stages import RandomStage, StickyStage
 from pipelines.diffusion.text.windows import even_windows
 from pipelines.shared.devices import autocast
 
 BINS = 10
-MOST_TOKENS = 2**14  # in one forward pass, so that memory is bounded whatever eval_iters is
-MOST_LOGITS = 2**25
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,28 +122,11 @@ def masks_of_stage(stage: RandomStage | StickyStage, rows: int, length: int) -> 
     return sample_masks(masking, length, torch.Generator().manual_seed(zlib.crc32(str(stage).encode())))
 
 
-def rows_at_once(length: int, classes: int) -> int:
-    """Windows in one forward pass."""
-    return max(1, min(MOST_TOKENS, MOST_LOGITS // classes) // length)
-
-
 def variance_of_means(losses: Tensor) -> Tensor:  # (G, N) -> (G,)
     """Of the means of G groups, by how their N windows differ. NaN for one window, whose variance is unknown."""
     if losses.shape[1] == 1:
         return torch.full_like(losses[:, 0], math.nan)
     return losses.var(1) / losses.shape[1]
-
-
-@contextmanager
-def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Without dropout and gradients; restores the mode of the model."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(was_training)
 
 
 def losses_and_accuracies(
@@ -159,18 +141,15 @@ def losses_and_accuracies(
 
 
 def results_of(
-    model: nn.Module, windows: MaskedWindows, mask_id: int, dtype: torch.dtype, stop: Callable[[], bool]
+    model: nn.Module, windows: MaskedWindows, mask_id: int, dtype: torch.dtype, stop: Stop
 ) -> GroupResults | None:
     """The losses and accuracies of `model`, by group; None when `stop` returned True."""
-    rows, found = rows_at_once(windows.ids.shape[1], mask_id), []
-    with eval_mode(model):
-        for ids, masks in zip(windows.ids.split(rows), windows.masks.split(rows), strict=True):
-            if stop():
-                return None
-            found.append(losses_and_accuracies(model, ids, masks, mask_id, dtype))
-    losses, accuracies = zip(*found, strict=True)
-    loss = torch.cat(losses).view(-1, windows.each)  # (groups, each)
-    accuracy = torch.cat(accuracies).view(-1, windows.each)
+    rows = rows_at_once(windows.ids.shape[1], mask_id)
+    measure = partial(losses_and_accuracies, model, mask_id=mask_id, dtype=dtype)
+    found = in_pieces(model, (windows.ids, windows.masks), rows, stop, measure)
+    if found is None:
+        return None
+    loss, accuracy = (part.view(-1, windows.each) for part in found)  # (groups, each)
     variance = variance_of_means(loss)
     return GroupResults(loss.mean(1).tolist(), accuracy.mean(1).tolist(), variance.tolist())
 
@@ -182,7 +161,7 @@ def evaluate(
     *,
     mask_id: int,
     dtype: torch.dtype,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Stop = lambda: False,
     characters_per_token: float = 1.0,
 ) -> MaskedLoss | None:
     val_results = results_of(model, val, mask_id, dtype, stop)

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from torch import Tensor
+
+from pipelines.diffusion.evaluation.pieces import LOG_SECONDS
+from pipelines.shared.metrics import Log, at_most_every
+
+Windows = TypeVar("Windows")
+Measured = tuple[Tensor, Tensor] | None  # of each window nats per token and accuracy, (N,) float64; None when stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,47 @@ class PassLoss:
             "final/bpc": self.bits_per_character,
             "final/accuracy": self.accuracy,
         }
+
+
+def of_windows(
+    measure: Callable[[Windows], Measured], val: Windows, train: Windows, characters_per_token: float
+) -> WindowLoss | None:
+    """None when `measure` was stopped."""
+    of_val = measure(val)
+    of_train = of_val and measure(train)
+    if of_val is None or of_train is None:
+        return None
+    losses, right = of_val
+    return WindowLoss(losses.tolist(), right.mean().item(), of_train[0].mean().item(), characters_per_token)
+
+
+def of_passes(
+    measure: Callable[[int], tuple[float, float] | None], passes: int, what: str, characters_per_token: float, log: Log
+) -> PassLoss | None:
+    """`measure` returns the loss and the accuracy of one pass; None when it was stopped."""
+    found, progress = [], at_most_every(LOG_SECONDS, log)
+    for number in range(passes):
+        one = measure(number)
+        if one is None:
+            return None
+        found.append(one)
+        progress(f"full validation text: {number + 1} of {passes} passes")
+    losses, accuracies = zip(*found, strict=True)
+    return PassLoss(list(losses), float(np.mean(accuracies)), what, characters_per_token)
+
+
+def per_token(
+    measure: Callable[[Tensor], Measured], pieces: Iterable[tuple[Tensor, int]], tokens: int
+) -> tuple[float, float] | None:
+    """Loss and accuracy over `tokens` tokens. A piece: windows (N, T), and the tokens that each of them counts for."""
+    loss = right = 0.0
+    for ids, tokens_each in pieces:
+        found = measure(ids)
+        if found is None:
+            return None
+        loss += found[0].sum().item() * tokens_each
+        right += found[1].sum().item() * tokens_each
+    return loss / tokens, right / tokens
 
 
 def standard_error(values: list[float]) -> float:

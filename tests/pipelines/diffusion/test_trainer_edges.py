@@ -96,7 +96,7 @@ def test_a_window_that_is_left_over_is_evaluated_too(monkeypatch):
         return evaluate_full(model, tokens, 8, mask_id=3, device=CPU, dtype=torch.float32).losses
 
     at_once = losses()
-    monkeypatch.setattr("pipelines.diffusion.evaluation.masked_loss.MOST_TOKENS", 16)
+    monkeypatch.setattr("pipelines.diffusion.evaluation.pieces.MOST_TOKENS", 16)
     assert torch.allclose(losses(), at_once, atol=1e-6)
 
 

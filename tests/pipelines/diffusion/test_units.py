@@ -10,7 +10,7 @@ import torch
 
 from model.masks import Masking, apply_mask, arrival_rounds, random_masking, ranked, stratified, waiting_rounds
 from pipelines.diffusion import schedule
-from pipelines.diffusion.evaluation import masked_loss
+from pipelines.diffusion.evaluation import masked_loss, pieces
 from pipelines.diffusion.evaluation.masked_loss import GroupResults, MaskedLoss, MaskedWindows
 from pipelines.diffusion.schedule import Progress, advance, learning_rate, position, stage_at
 from pipelines.diffusion.settings import DiffusionSettings
@@ -160,8 +160,8 @@ def test_windows_and_masks_of_the_validation_are_the_same_in_every_run() -> None
 
 
 def test_memory_is_bounded_whatever_is_evaluated() -> None:
-    assert masked_loss.rows_at_once(64, 65) == 256 and masked_loss.rows_at_once(2**15, 65) == 1
-    assert masked_loss.rows_at_once(64, 2**15) == 16 and masked_loss.rows_at_once(64, 2**26) == 1
+    assert pieces.rows_at_once(64, 65) == 256 and pieces.rows_at_once(2**15, 65) == 1
+    assert pieces.rows_at_once(64, 2**15) == 16 and pieces.rows_at_once(64, 2**26) == 1
     single, pair = torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0, 3.0], [2.0, 2.0]])
     assert masked_loss.variance_of_means(single).isnan().all() and masked_loss.variance_of_means(single).shape == (2,)
     assert masked_loss.variance_of_means(pair).tolist() == [1.0, 0.0]
@@ -193,7 +193,7 @@ def test_only_masked_positions_count_and_the_mode_of_the_model_is_restored(monke
     assert model.seen[1].tolist() == [[2, 2, 2, 1], [0, 2, 2, 0]]
     model.modes.clear()
     windows_ = MaskedWindows(ids.repeat(10, 1), masks.repeat(10, 1), 2)
-    monkeypatch.setattr(masked_loss, "MOST_TOKENS", 12)
+    monkeypatch.setattr(pieces, "MOST_TOKENS", 12)
     found = masked_loss.evaluate(model, windows_, windows_, mask_id=2, dtype=torch.float32, characters_per_token=3.0)
     assert found is not None and found.characters_per_token == 3.0
     assert found.val_loss == pytest.approx(losses.mean().item()) == found.train_loss
