@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -42,8 +43,18 @@ def wait_until(true: Callable[[], Any], what: str, seconds: float = DEADLINE) ->
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs Linux elsewhere."""
+    if not sys.platform.startswith("linux"):
+        for item in items:
+            if item.get_closest_marker("linux"):
+                item.add_marker(pytest.mark.skip(reason="needs Linux"))
+
+
 def alive(pid: int) -> bool:
     """True for a process that is there and no zombie."""
+    if not sys.platform.startswith("linux"):
+        return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):  # the second: it ended between open and read

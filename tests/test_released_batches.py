@@ -301,6 +301,7 @@ def test_a_hydra_sweep_is_shown_tabled_and_loaded(hydra: Released) -> None:
     assert [row.get("loss") for row in loaded] == [0.5, None, None, None]  # what the functions returned
 
 
+@pytest.mark.linux
 def test_a_hydra_sweep_is_resumed_by_its_own_command(hydra: Released) -> None:
     hydra.repair()
     hydra.run(SAME_PYTHON, *HYDRA)

@@ -155,6 +155,7 @@ def _overrides(
     words, others, errors = texts.given(rest)
     errors = [wrong for word in rest if word.startswith("--") and (wrong := _misspelled(word))] or errors
     errors = [_not_expected(word) for word in words] + errors
+    others = [one for one in others if not _misspelled(f"--{one.key}")]
     pairs = [*documented, *others]
     errors += _repeated(pairs)
     errors += [wrong for one in others if (wrong := _is_config(one, given.configs or ()))]
@@ -217,7 +218,8 @@ def _is_config(one: Given, patterns: Sequence[str]) -> str | None:
 
 
 def _not_expected(word: str) -> str:
-    return f"{word!r} was not expected here; options begin with --, see --help"
+    hint = texts.several() if re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", word) else "options begin with --, see --help"
+    return f"{word!r} was not expected here; {hint}"
 
 
 def _not_with_resume(given: argparse.Namespace, rest: Sequence[str]) -> list[str]:

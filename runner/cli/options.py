@@ -114,6 +114,13 @@ exit codes:
        long as --gpu_wait says
   130  interrupted by Ctrl+C (143 by SIGTERM, 129 by SIGHUP)
 """
+SPEC = """\
+a spec, such as sweep.yaml, from which six jobs are made:
+  name: rates
+  base_config: base.yaml
+  train_script: train.py
+  sweep: {{lr: [0.1, 0.01, 0.001], seed: [0, 1]}}
+"""
 OF_TREES_TOO = """\
 Every option of run_experiments.py works as well, and so does any key of the configs: --timeout 3600, --retries 2,
 --seed 7. What completed is not run again by the same command; what failed is. Exit code: 0 if all completed, 1 if some
@@ -143,8 +150,8 @@ def help_for(command: str) -> str:
     words, purpose, groups = BATCH_COMMANDS[command]
     top = parser()
     top.usage, top.description = f"{program.name()} {command} {words}", purpose
-    examples = EXAMPLES.format(program=program.name()) + "\n" if command == "run" else ""
-    top.epilog = f"{examples}{NOTES}\nThe other commands and the exit codes: {program.name()} --help"
+    examples = {"run": EXAMPLES, "sweep": SPEC}.get(command, "").format(program=program.name())
+    top.epilog = f"{examples}\n{NOTES}\nThe other commands and the exit codes: {program.name()} --help".lstrip()
     top._action_groups = [group for group in top._action_groups if group.title in groups]
     return top.format_help()
 

@@ -80,9 +80,10 @@ def plan(arguments: Arguments, before: Plan | None = None) -> Plan:
 def _default_script_note(given: Namespace, found: Plan) -> str:
     """A note for users who stand in a project of their own: none of their scripts was named."""
     is_default = any(job.script == starting.DEFAULT_SCRIPT for job in found.jobs) and not given.train_script
-    name = starting.DEFAULT_SCRIPT.name
-    is_linked = Path(name).exists() and Path(name).samefile(PROJECT / name)
-    if not is_default or is_linked or Path.cwd().is_relative_to(PROJECT):
+    if not is_default or not starting.DEFAULT_SCRIPT.is_file() or Path.cwd().is_relative_to(PROJECT):
+        return ""
+    name = Path(starting.DEFAULT_SCRIPT.name)
+    if name.exists() and name.samefile(starting.DEFAULT_SCRIPT):
         return ""
     return f"no training script is named, so {starting.DEFAULT_SCRIPT} is run; for your own give --train_script PATH"
 

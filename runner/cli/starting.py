@@ -108,7 +108,7 @@ def _script(given: Given) -> tuple[Command, list[str]]:
         if (own := _is_the_script(given)) is not None:
             return Command(), [own]
         cause = f"no training script is named, and this is not a checkout with {DEFAULT_SCRIPT.name}"
-        return Command(), [f"{cause}; give --train_script PATH, or --command TEMPLATE"]
+        return Command(), [f"{cause}; give --train_script PATH, or --command TEMPLATE{_or_itself(given)}"]
     text = given.values["train_script"]
     named = f"{given.places['train_script']} {text}"
     try:
@@ -129,12 +129,23 @@ def _is_the_script(given: Given) -> str | None:
     if len(given.configs) != 1 or not (given.cwd / given.configs[0]).is_file():
         return None
     script = given.configs[0]
-    is_python = script.endswith(".py") and not isinstance(recognize(given.cwd / script), UnknownScript)
-    if not is_python and not script.endswith(SHELL):
+    if script.endswith(SHELL):
+        once, each = (f"{shell} {{config}}" for shell in ("bash", f"bash {shlex.quote(script)}"))
+        lines = [program.offered("run", script, "--command", once), program.offered("run", "env/*", "--command", each)]
+        return f"{script}: is a program, not a config; to run it once give {lines[0]}, or for each config {lines[1]}"
+    if not script.endswith(".py") or isinstance(recognize(given.cwd / script), UnknownScript):
         return None
     line = program.offered("run", "conf/*.yaml", "--train_script", script)
     fix = f"write its options into configs, such as lr: 0.1 in conf/a.yaml, and give {line}"
     return f"{script}: is a program, not a config; {fix}"
+
+
+def _or_itself(given: Given) -> str:
+    """What to give where the only config may be the program to run."""
+    if len(given.configs) != 1 or not given.configs[0].endswith(".py") or not (given.cwd / given.configs[0]).is_file():
+        return ""
+    line = program.offered("run", given.configs[0], "--command", "python {config}")
+    return f"; or, if {given.configs[0]} is the program, {line}"
 
 
 def _meant(text: str, cwd: Path) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from runner.configs.evaluate import plain
+from runner.core import program
 from runner.core.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -299,7 +300,12 @@ def _sweep_hint(text: str, annotation: Any) -> str:
     parts = text.split(",")
     if len(parts) < 2 or not {int, float} & set(_members(annotation)):
         return ""
-    return "; several values are a sweep, see docs/sweeps.md" if all(map(_is_number, parts)) else ""
+    return f"; {several()}" if all(map(_is_number, parts)) else ""
+
+
+def several() -> str:
+    """What to do for several values of one setting."""
+    return f"several values are a sweep, see {program.offered('sweep', '--help')}"
 
 
 def _is_number(text: str) -> bool:

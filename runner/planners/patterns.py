@@ -173,7 +173,11 @@ def _pattern_in(folder: Path, name: str) -> str:
         suffixes = Counter(file.suffix for file in files if _is_config(file))
         if suffixes:
             return f'to run the configs in it, give "{name}/{where}*{suffixes.most_common(1)[0][0]}"'
-    return f'no config ({", ".join(SUFFIXES)}) is in it; give a pattern of the files to run, such as "{name}/*.sh"'
+    others = Counter(file.suffix or file.name for file in _files(folder) if not is_private(file.name))
+    cause = f"no config ({', '.join(SUFFIXES)}) is in it"
+    if not others:
+        return f"{cause}; name another folder, or the files to run"
+    return f'{cause}; give a pattern of the files to run, such as "{name}/*{others.most_common(1)[0][0]}"'
 
 
 def _folders(folder: Path) -> list[Path]:

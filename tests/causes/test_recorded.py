@@ -31,6 +31,7 @@ def test_a_job_that_was_stopped_has_no_cause(tmp_path: Path) -> None:
     assert found["status"] == "timeout" and "cause" not in found
 
 
+@pytest.mark.linux
 def test_a_job_that_meets_a_limit_of_memory_is_host_oom(tmp_path: Path) -> None:
     found = result(tmp_path, sys.executable, "-c", GREEDY)
     assert (found["status"], found["cause"], found["cause_sure"]) == ("failed", "host_oom", True)

@@ -229,6 +229,7 @@ def test_attach_follows_a_batch_to_its_end(two: Workspace) -> None:
     assert again == two.master_log()
 
 
+@pytest.mark.linux
 def test_ctrl_c_ends_the_looking_and_not_the_batch(two: Workspace) -> None:
     detached(two)
     for command in ("attach", "tail"):

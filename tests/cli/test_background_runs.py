@@ -62,6 +62,7 @@ def started(work: Workspace) -> Path:
     return work / "background_runs" / work.batch.name
 
 
+@pytest.mark.linux
 def test_a_run_has_a_folder_with_its_log_and_who_runs_it(sweep: Workspace) -> None:
     output = manager(sweep, "--experiment", "specs/s.yaml", *SHORT)
     wait_until(lambda: runs(sweep), "the first job runs")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+
 import pytest
 
 from runner.cli.arguments import parse
@@ -10,6 +13,7 @@ from runner.cli.options import help_for, parser
 from runner.cli.overview import GROUPS, overview
 from runner.cli.parser import command_parser
 from runner.core.errors import UserError
+from tests.conftest import Workspace
 
 
 def help_of(name: str) -> str:
@@ -46,3 +50,27 @@ def test_the_command_alone_says_what_to_name(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("sys.argv", ["run_experiments.py"])
     with pytest.raises(UserError, match="--configs is missing"):
         parse([])
+
+
+@pytest.mark.parametrize(
+    ("words", "errors"),
+    [
+        (["--lr", "1", "2"], ["'2' was not expected here; several values are a sweep, see overnight sweep --help"]),
+        (["--lr", "0.1", "b.yaml"], ["'b.yaml' was not expected here; options begin with --, see --help"]),
+        (["--max_worker", "2"], ["--max_worker: unknown option; did you mean --max_workers?"]),
+    ],
+)
+def test_a_first_error_is_one_sentence(monkeypatch: pytest.MonkeyPatch, words: list[str], errors: list[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["overnight"])
+    found = parse(["--configs", "a.yaml", *words])
+    assert [re.sub(r"see .*overnight sweep", "see overnight sweep", one) for one in found.errors] == errors
+    assert "max_worker" not in found.overrides
+
+
+def test_the_help_of_a_sweep_shows_a_spec_that_can_be_run(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    (shown,) = re.findall(r"^a spec, .*:\n((?:  .*\n)+)", help_for("sweep"), re.MULTILINE)
+    work.write("sweep.yaml", textwrap.dedent(shown))
+    work.write("base.yaml", "epochs: 1\n")
+    work.write("train.py", "import argparse\nprint('a job')\n")
+    assert "6 jobs would run" in work.run("sweep", "sweep.yaml", "--dry-run", code=0).stdout

@@ -308,6 +308,7 @@ def test_wait_returns_the_signal_that_stopped_a_batch_in_the_background(
     wait_until(lambda: not alive(found["pid"]), "the runner, which gave back its lock, has ended")
 
 
+@pytest.mark.linux
 def test_ctrl_c_ends_the_waiting_and_not_the_batch(three: Workspace) -> None:
     process = started(three)
     waiting = three.start("wait")

@@ -203,7 +203,7 @@ def test_a_locked_batch_is_refused(three: Workspace) -> None:
         (["--command", "true {config}"], "--command cannot be changed by --resume"),
         (["--resume_args=--load {checkpoint}"], "--resume_args cannot be changed by --resume"),
         (["--only", "completed"], "invalid choice: 'completed'"),
-        (["one", "two"], "'two' was not expected here"),
+        (["one", "two"], "'two' was not expected here; options begin with --"),
     ],
 )
 def test_what_cannot_be_changed_is_refused(work: Workspace, options: list[str], message: str) -> None:

@@ -172,7 +172,8 @@ def test_a_script_in_the_place_of_a_config_is_named(tmp_path: Path, monkeypatch:
         (tmp_path / name).write_text(text)
         _, (error,) = starting.start(starting.Given({}, {}, tmp_path, configs=(name,)))
         assert error.startswith(f"{name}: is a program, not a config; ") == (name in programs)
-        assert "--train_script" in error
+        assert ("--command 'bash {config}'" if name == "train.sh" else "--train_script") in error
+        assert ("if a.py is the program" in error) == (name == "a.py")
 
 
 MORE = [

@@ -12,6 +12,7 @@ import pytest
 
 from runner.configs import argparse_reader
 from runner.configs.argparse_arguments import UNKNOWN, Argument, Arguments, config_option, out_dir_option, render
+from runner.configs.overrides import several
 from runner.core.errors import UserError
 
 
@@ -341,7 +342,7 @@ REFUSED = [
     ("batch_size", "none", "--batch_size must be a whole number, not 'none'"),
     ("batch_size", "1.5", "--batch_size must be a whole number, not '1.5'"),
     ("lr", "fast", "--lr must be a number, not 'fast'"),
-    ("lr", "0.1,0.2", "--lr must be a number, not '0.1,0.2'; several values are a sweep, see docs/sweeps.md"),
+    ("lr", "0.1,0.2", f"--lr must be a number, not '0.1,0.2'; {several()}"),
     ("model", "larg", "--model must be one of 'small', 'large', not 'larg'; did you mean 'large'?"),
     ("depth", "20", "--depth must be one of 18, 34, not '20'"),
     ("amp", "false", "--amp cannot be set to False: the script has only --amp; leave it out"),

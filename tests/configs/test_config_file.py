@@ -189,6 +189,7 @@ def test_what_a_config_prints_does_not_disturb(tmp_path: Path, capfd: pytest.Cap
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.linux
 def test_a_config_that_never_ends_is_stopped_with_all_that_it_started(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     path = tmp_path / "x.py"

@@ -61,6 +61,7 @@ def of_one_file(folder: Path, name: str) -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.mark.linux
 def test_a_file_is_written_synced_renamed_and_then_its_folder_is_synced(tmp_path: Path, calls: DiskCalls) -> None:
     atomic.write_bytes(tmp_path / "a", b"1" * 100_000)
     assert calls.made == of_one_file(tmp_path, "a")
@@ -77,6 +78,7 @@ RECORDS: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.linux
 @pytest.mark.parametrize("name", RECORDS)
 def test_every_record_is_written_so(tmp_path: Path, calls: DiskCalls, name: str) -> None:
     folder = tmp_path / "a"
@@ -85,6 +87,7 @@ def test_every_record_is_written_so(tmp_path: Path, calls: DiskCalls, name: str)
     assert calls.made == of_one_file(folder, name)
 
 
+@pytest.mark.linux
 def test_an_attempt_is_archived_with_its_metadata_last_and_then_its_folder_is_synced(
     tmp_path: Path, calls: DiskCalls
 ) -> None:

@@ -133,6 +133,7 @@ def modes_count() -> None:
         os._exit(99)
 
 
+@pytest.mark.linux
 @pytest.mark.slow
 @pytest.mark.parametrize("end", ["exit 3", KILL_SUPERVISOR], ids=["fails", "supervisor-dies"])
 @pytest.mark.parametrize("mode", ["000", "555", "444"])

@@ -40,6 +40,7 @@ def disk(tmp_path: Path) -> Iterator[Callable[[Path], Path]]:
             subprocess.run(["umount", "-l", place], check=False)
 
 
+@pytest.mark.linux
 def test_a_log_on_a_full_disk_is_reported_as_incomplete_and_the_job_continues(
     tmp_path: Path, disk: Callable[[Path], Path]
 ) -> None:
@@ -59,6 +60,7 @@ def test_a_log_on_a_full_disk_is_reported_as_incomplete_and_the_job_continues(
     assert all("No space left on device" in error and "bytes lost" in error for error in found["log_errors"])
 
 
+@pytest.mark.linux
 def test_a_result_on_a_full_disk_is_tried_again_until_there_is_room(
     tmp_path: Path, disk: Callable[[Path], Path]
 ) -> None:
@@ -74,6 +76,7 @@ def test_a_result_on_a_full_disk_is_tried_again_until_there_is_room(
     assert not list((small / "a").glob(".*.tmp"))
 
 
+@pytest.mark.linux
 @pytest.mark.slow
 def test_a_result_on_a_full_disk_is_reported_and_no_job_gets_a_false_status(
     work: Workspace, disk: Callable[[Path], Path]
@@ -89,6 +92,7 @@ def test_a_result_on_a_full_disk_is_reported_and_no_job_gets_a_false_status(
     assert not (work.batch / "b" / "experiment_result.json").exists()
 
 
+@pytest.mark.linux
 def test_a_read_only_folder_of_one_job_is_an_error_of_that_job(work: Workspace, disk: Callable[[Path], Path]) -> None:
     planted = 'mkdir "$2/../b"; mount -t tmpfs -o size=1m none "$2/../b"; mount -o remount,ro "$2/../b"'
     work.write("c/a.sh", planted)
@@ -99,6 +103,7 @@ def test_a_read_only_folder_of_one_job_is_an_error_of_that_job(work: Workspace, 
     assert "Read-only" in work.summary["results"]["b"]["error"] and not (work / "ran").exists()
 
 
+@pytest.mark.linux
 def test_a_read_only_batch_is_refused_in_one_sentence(work: Workspace, disk: Callable[[Path], Path]) -> None:
     work.write("c/a.sh", "exit 1")
     work.run("--configs", "c/a.sh", "--command", "sh {config}", code=1)
@@ -178,6 +183,7 @@ def test_links_planted_in_a_folder_are_not_followed(work: Workspace) -> None:
     assert precious.read_text() == "do not touch" and list((work / "elsewhere").iterdir()) == []
 
 
+@pytest.mark.linux
 @pytest.mark.parametrize("name", ["metrics.jsonl", "error.json"])
 @pytest.mark.parametrize("planted", ["mkfifo {}", "ln -s /dev/zero {}", "mkdir {}"], ids=["pipe", "endless", "folder"])
 def test_a_pipe_in_the_place_of_a_file_does_not_block_the_batch(work: Workspace, name: str, planted: str) -> None:

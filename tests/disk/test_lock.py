@@ -54,6 +54,7 @@ def test_a_batch_whose_folder_is_gone_has_nobody_else(tmp_path: Path) -> None:
             Lock(tmp_path / "elsewhere" / ".lock", patience=0)
 
 
+@pytest.mark.linux
 def test_a_file_that_was_removed_before_it_was_locked_is_not_the_lock(tmp_path: Path) -> None:
     path = tmp_path / ".lock"
     first, locked = Lock(path), list[Lock]()
@@ -79,6 +80,7 @@ def has_open(inode: int) -> int:
     return found
 
 
+@pytest.mark.linux
 def test_a_lock_that_is_released_while_its_holder_is_looked_for_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

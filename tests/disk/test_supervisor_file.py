@@ -56,6 +56,7 @@ PROGRAM = "/x/runner/supervisor/__main__.py"
 HERE, NAMESPACE = socket.gethostname(), process_id.namespace()
 
 
+@pytest.mark.linux
 @pytest.mark.parametrize(
     ("changes", "elsewhere", "alive"),
     [
@@ -73,6 +74,7 @@ def test_a_process_is_alive_only_where_it_can_be_seen(
     assert (found.on_other_host, found.alive) == (elsewhere, alive)
 
 
+@pytest.mark.linux
 @pytest.mark.parametrize(
     ("words", "alive"),
     [
@@ -91,6 +93,7 @@ def test_only_a_supervisor_is_one(living: Callable[..., list[str]], words: tuple
         assert not SupervisorRecord.from_json({**RECORD, **place, "supervisor": other}).alive
 
 
+@pytest.mark.linux
 def test_a_supervisor_runs_the_job_of_its_own_folder(living: Callable[..., list[str]], tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

@@ -78,6 +78,7 @@ def test_a_new_file_may_be_read_and_written_by_all_whom_the_umask_allows(tmp_pat
 # What is read
 
 
+@pytest.mark.linux
 def test_records_are_read_up_to_a_size_and_by_one_sentence_when_they_are_odd(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     assert record_file.look(str(path), dict) is None and reading.read_json(path) == {}
@@ -227,6 +228,7 @@ def test_notes_are_changed_by_one_command_at_a_time(tmp_path: Path, monkeypatch:
     assert labels.change(tmp_path, lambda before: labels.Labels("m")).note == "m"
 
 
+@pytest.mark.linux
 def test_what_describes_processes_is_not_synced_and_no_file_stays_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

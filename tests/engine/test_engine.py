@@ -100,6 +100,7 @@ def test_the_true_cause_is_found_among_many_tracebacks(work: Workspace, program:
     assert details in (work.batch / "a" / "error_details.txt").read_text()
 
 
+@pytest.mark.linux
 def test_zombies_of_a_jobs_orphans_are_taken_away_while_it_runs(work: Workspace) -> None:
     orphans = "for i in 1 2 3 4 5 6 7 8; do (sleep 0.01 &) ; done"
     work.write("c/a.sh", f"{orphans}; touch ready; while [ ! -e enough ]; do sleep 0.05; done")

@@ -65,6 +65,7 @@ def test_the_documented_example_works_with_what_was_installed(work: Workspace, i
 def test_the_command_works_from_any_folder(work: Workspace, installed: Path) -> None:
     work.write("train.py", "import sys; print(sys.argv[1:])")
     work.write("config/a.py", "lr = 1\n")
+    work.write("train_run.py", "")  # a file of the user, by chance called as the script of a checkout
     command = str(installed / "bin" / "overnight")
     environment = {"PYTHONPATH": str(installed)}
     done = run(work, "run", "config/*.py", program=command, code=2, **environment)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -73,6 +76,25 @@ def test_the_reference_has_every_command_and_every_name(site: Path) -> None:
     commands, names = Page((site / "cli.html").read_text()), Page((site / "api.html").read_text())
     assert {*BATCHES, *NAMES} <= commands.ids
     assert {name.lower() for name in runner.__all__} <= names.ids
+
+
+@pytest.fixture
+def chromium() -> Iterator[Any]:
+    from tests.page.browsers import launched  # skips where there is no playwright
+
+    yield from launched()
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="Debian's package chromium is not installed")
+def test_the_search_works_in_pages_that_are_opened_from_the_disk(chromium: Any, site: Path) -> None:
+    page = chromium.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(60_000)
+    page.goto(site.joinpath("index.html").as_uri())
+    page.locator("input.md-search__input").press_sequentially("preempted")
+    found = page.locator(".md-search-result__link")
+    found.first.wait_for()
+    assert any("slurm.html" in (link.get_attribute("href") or "") for link in found.all())
 
 
 def test_every_page_is_in_the_navigation() -> None:

@@ -36,6 +36,7 @@ def seen(work: Workspace, name: str = "a") -> dict[str, str | None]:
     return found
 
 
+@pytest.mark.linux
 def test_with_two_workers_each_job_has_its_part(two: Workspace) -> None:
     out = started(two, "--max_workers", "2")
     assert out.count(f"2 jobs at a time, {SAYS}") == 1
@@ -45,12 +46,14 @@ def test_with_two_workers_each_job_has_its_part(two: Workspace) -> None:
     assert SAYS in started(two, "--max_workers", "2", "--dry-run")
 
 
+@pytest.mark.linux
 def test_one_after_another_they_have_the_whole_machine(two: Workspace) -> None:
     assert "thread" not in started(two)
     assert seen(two) == dict.fromkeys(THREADS)
     assert not set(THREADS) & read(two.batch / "a" / "experiment_metadata.json")["environment"].keys()
 
 
+@pytest.mark.linux
 @pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"])
 def test_a_number_that_the_user_has_set_stays_and_is_not_spoken_of(two: Workspace, name: str) -> None:
     assert "thread" not in started(two, "--max_workers", "2", **{name: "3"})

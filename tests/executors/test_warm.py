@@ -104,6 +104,7 @@ def runs_of(work: Workspace, *options: str) -> dict[str, dict[str, object]]:
     return found
 
 
+@pytest.mark.linux
 def test_a_warm_job_is_as_one_that_was_started(work: Workspace) -> None:
     work.write("kept", "")
     work.write("heavy.py", HEAVY)

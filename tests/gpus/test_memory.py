@@ -239,6 +239,7 @@ def test_what_packing_brought_is_said_for_each_gpu() -> None:
     assert gpu_memory.gain_lines(records[-1:]) == [] and gpu_memory.gains(records)[1]["uuid"] == uuid(1)
 
 
+@pytest.mark.linux
 def test_a_running_mps_is_seen_by_its_name() -> None:
     program = "open('/proc/self/comm', 'w').write('nvidia-cuda-mps-server'); print(flush=True); input()"
     process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -89,6 +89,7 @@ def others(work: Workspace, job: str) -> int:
     return int(found[1])
 
 
+@pytest.mark.linux
 def test_the_first_runs_alone_later_ones_beside_it_and_the_next_batch_knows(work: Workspace) -> None:
     for name in "ab":
         work.write(f"c/{name}.py", f"width = 20\nseed = {ord(name)}\nuntil = 'go'\n")
@@ -114,6 +115,7 @@ def test_the_first_runs_alone_later_ones_beside_it_and_the_next_batch_knows(work
     assert "GPU memory of d: 8.4 GiB declared" in out
 
 
+@pytest.mark.linux
 def test_a_job_that_runs_out_of_memory_beside_others_runs_again_alone(work: Workspace) -> None:
     """Three at once; the last finds no room. That does not count as a retry, and the others are not disturbed."""
     for name in "ab":
@@ -135,6 +137,7 @@ def test_a_job_that_runs_out_of_memory_beside_others_runs_again_alone(work: Work
     assert "gpu_jobs_at_once" not in work.result("c")
 
 
+@pytest.mark.linux
 def test_an_adopted_job_is_measured(work: Workspace) -> None:
     work.write("c/a.py", "width = 20\nuntil = 'go'\n")
     process = work.start(*START, "--keep_running")
@@ -151,6 +154,7 @@ def test_an_adopted_job_is_measured(work: Workspace) -> None:
     assert (work.result("a")["gpu_memory_peak_mb"], work.result("a")["attempt"]) == (20 << 10, 1)
 
 
+@pytest.mark.linux
 def test_declared_memory_keeps_jobs_apart(work: Workspace) -> None:
     """Two of 40 GiB do not fit onto 80 GiB, whatever is free."""
     for name in "ab":
@@ -160,6 +164,7 @@ def test_declared_memory_keeps_jobs_apart(work: Workspace) -> None:
     assert "gpu_jobs_at_once" not in work.result("a")
 
 
+@pytest.mark.linux
 def test_a_batch_that_is_interrupted_keeps_what_was_measured(work: Workspace) -> None:
     work.write("c/a.py", "width = 20\nuntil = 'never'\n")
     process = work.start(*START, *WINDOW, "--jobs_per_gpu", "auto")
@@ -169,6 +174,7 @@ def test_a_batch_that_is_interrupted_keeps_what_was_measured(work: Workspace) ->
     assert read(root / "experiment_result.json")["gpu_memory_peak_mb"] == 20 << 10
 
 
+@pytest.mark.linux
 @pytest.mark.parametrize(
     ("words", "environ", "said"),
     [
@@ -192,6 +198,7 @@ def test_what_cannot_work_is_refused_before_the_start(
     assert said in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.linux
 def test_several_gpus_per_job_are_not_shared(work: Workspace) -> None:
     work.write("c/a.py", "")
     Machine(work.folder, 2)

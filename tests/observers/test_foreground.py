@@ -155,6 +155,7 @@ def test_a_runner_that_does_not_end_is_reported_with_what_to_do(work: Workspace)
     runner.wait()
 
 
+@pytest.mark.linux
 def test_stop_reaches_a_supervisor_that_is_suspended(work: Workspace) -> None:
     work.write("c/a.py", "")
     work.write("job.py", JOB)

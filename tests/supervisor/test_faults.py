@@ -121,6 +121,7 @@ def test_a_command_that_comes_with_the_request_is_obeyed(tmp_path: Path) -> None
     ended(process)
 
 
+@pytest.mark.linux
 def test_a_stopped_job_is_woken_for_its_stop_request(work: Workspace) -> None:
     work.write(
         "c/a.sh",

@@ -86,6 +86,7 @@ def test_a_result_of_the_supervisor_is_believed_although_it_was_killed_then(work
     assert work.result("a")["attempt"] == 1
 
 
+@pytest.mark.linux
 def test_the_nonce_cannot_be_read_before_the_result_is_written(work: Workspace) -> None:
     work.write("c/a.sh", "touch ready; until test -e go; do sleep 0.02; done")
     process = work.start("--configs", "c/a.sh", "--command", "sh {config}")

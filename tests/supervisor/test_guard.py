@@ -46,6 +46,7 @@ def guards(mark: str) -> list[int]:
     return [pid for pid in carrying(mark) if any("guard.py" in word for word in process_id.command(pid) or ())]
 
 
+@pytest.mark.linux
 @pytest.mark.parametrize("first", ["the engine", "the supervisor"])
 def test_what_both_leave_is_ended_without_a_resume(work: Workspace, first: str) -> None:
     mark = uuid.uuid4().hex
@@ -62,6 +63,7 @@ def test_what_both_leave_is_ended_without_a_resume(work: Workspace, first: str) 
     assert (state["status"], state.get("note")) == ("lost", None)
 
 
+@pytest.mark.linux
 def test_a_job_that_outlives_its_engine_is_guarded_as_long_as_it_runs(work: Workspace) -> None:
     mark = uuid.uuid4().hex
     process, pids = started(work, "--keep_running", mark=mark)
@@ -71,6 +73,7 @@ def test_a_job_that_outlives_its_engine_is_guarded_as_long_as_it_runs(work: Work
     wait_until(lambda: not carrying(mark), "nothing is left")
 
 
+@pytest.mark.linux
 def test_an_adopted_job_is_guarded_too(work: Workspace) -> None:
     mark = uuid.uuid4().hex
     process, pids = started(work, "--keep_running", mark=mark)
@@ -93,6 +96,7 @@ def test_the_guard_ends_with_the_batch(work: Workspace) -> None:
     assert not carrying(mark)
 
 
+@pytest.mark.linux
 def test_a_guard_that_was_killed_is_started_again_and_knows_all_jobs(work: Workspace) -> None:
     mark = uuid.uuid4().hex
     for name in "bc":
@@ -112,6 +116,7 @@ def test_a_guard_that_was_killed_is_started_again_and_knows_all_jobs(work: Works
     wait_until(lambda: not any(alive(pid) for pid in pids), "nothing of the first job is left")
 
 
+@pytest.mark.linux
 @pytest.mark.parametrize("words", [("stop",), ("stop", "--now")], ids=" ".join)
 def test_without_a_guard_status_names_what_is_left_and_stop_ends_it(work: Workspace, words: tuple[str, ...]) -> None:
     mark = uuid.uuid4().hex
@@ -133,6 +138,7 @@ def test_without_a_guard_status_names_what_is_left_and_stop_ends_it(work: Worksp
     assert "is not running" in work.run("stop", code=0).stdout
 
 
+@pytest.mark.linux
 def test_a_mark_of_another_job_in_a_forged_record_ends_nothing(work: Workspace) -> None:
     process, pids = started(work)
     forged = read(work.batch / "a" / "supervisor.json")

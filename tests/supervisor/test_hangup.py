@@ -124,6 +124,7 @@ def blocked(pid: int) -> int:
     return next(int(line.split()[1], 16) for line in lines if line.startswith("SigBlk"))
 
 
+@pytest.mark.linux
 def test_a_detached_batch_whose_parent_blocked_all_signals_can_be_stopped(two: Workspace) -> None:
     two.run("--configs", "c/*.py", "--command", "python3 job.py {config}", "--detach", preexec_fn=block_all, code=0)
     job = ready(two)
@@ -133,6 +134,7 @@ def test_a_detached_batch_whose_parent_blocked_all_signals_can_be_stopped(two: W
     assert [entry["status"] for entry in two.summary["results"].values()] == ["interrupted", "pending"]
 
 
+@pytest.mark.linux
 def test_a_supervisor_receives_what_a_program_of_the_library_has_blocked(work: Workspace) -> None:
     script = """\
 import os, signal, sys

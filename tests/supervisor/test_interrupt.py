@@ -96,6 +96,7 @@ def test_a_signal_before_the_first_job_starts_nothing(three: Workspace) -> None:
     assert three.summary["pending"] == 3
 
 
+@pytest.mark.linux
 def test_a_stopped_supervisor_does_not_outlast_a_second_request(three: Workspace) -> None:
     process = three.start("--configs", "c/*.py", "--train_script", "polite.py", "--grace", "0.2,0.2,0.2")
     (pid,) = ready(three)
@@ -164,6 +165,7 @@ def test_no_job_survives_an_engine_that_was_killed(three: Workspace) -> None:
     assert "saved" in (three.batch / "a" / "stdout.log").read_text()
 
 
+@pytest.mark.linux
 def test_a_supervisor_that_was_killed_takes_its_job_along_and_the_batch_continues(three: Workspace) -> None:
     three.write("once.py", POLITE.replace("try:", "if 'a.py' not in sys.argv[1]: sys.exit()\ntry:"))
     process = three.start("--configs", "c/*.py", "--train_script", "once.py")

@@ -17,6 +17,7 @@ def score(pid: int) -> int:
     return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
 
 
+@pytest.mark.linux
 @pytest.mark.parametrize(
     ("inherited", "job", "scores"),
     [

@@ -265,6 +265,7 @@ def test_a_process_whose_threads_cannot_be_listed_is_told_of(monkeypatch: pytest
     assert witness._file(os.getpid()) is None
 
 
+@pytest.mark.linux
 def test_stacks_are_read_once_they_do_not_grow_any_more(now: list[float]) -> None:
     descriptor = os.memfd_create("x")
     assert witness._shown(descriptor, now[0] + 1.0) == "(nothing was shown in time)\n" and 101.0 <= now[0] < 101.1

@@ -187,6 +187,7 @@ def test_lines_of_both_streams_at_full_speed_stay_whole_in_combined(tmp_path: Pa
     assert len(output) == 40_000
 
 
+@pytest.mark.linux
 def test_a_log_that_cannot_be_written_never_stops_the_reading(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "stdout.log").symlink_to("/dev/full")
@@ -222,6 +223,7 @@ def test_a_planted_symlink_is_not_followed(work: Workspace) -> None:
     assert "stdout.log" in work.result("b")["log_errors"][0]
 
 
+@pytest.mark.linux
 @pytest.mark.slow
 def test_a_line_of_a_gigabyte_passes_in_bounded_memory(work: Workspace) -> None:
     megabytes = 1024
@@ -240,6 +242,7 @@ def test_a_line_of_a_gigabyte_passes_in_bounded_memory(work: Workspace) -> None:
     assert (work.batch / "a" / "combined.log").stat().st_size >= megabytes * 2**20
 
 
+@pytest.mark.linux
 @pytest.mark.slow
 def test_twenty_million_empty_lines_on_both_streams_pass_in_bounded_memory(work: Workspace) -> None:
     # Each newline becomes 25 or 34 bytes: a block grows most where its lines are shortest.
