@@ -91,6 +91,7 @@ TESTS: dict[str, Tests] = {
     "runner/supervisor/": Tests((ENDS, PARTS, STOPPING, ONE), (*PROCESSES, f"{SUPERVISOR}test_outside_faults.py")),
     "runner/supervisor/cause_rules": Tests((LINES, "tests/causes/test_rules.py")),
     "runner/supervisor/classification": Tests((LINES, "tests/causes/test_rules.py", CORPUS)),
+    "runner/supervisor/combined": Tests((STREAMS, ONE), (f"{SUPERVISOR}test_streams.py",)),
     "runner/supervisor/error_cause": Tests((LINES, f"{SUPERVISOR}test_error_cause.py", CORPUS)),
     "runner/supervisor/exit_codes": Tests((ENDS,), (f"{SUPERVISOR}test_explanation.py",)),
     "runner/supervisor/explanation": Tests((ENDS, ONE, CORPUS), (f"{SUPERVISOR}test_explanation.py",)),

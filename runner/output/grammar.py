@@ -83,7 +83,7 @@ class Line:
         for token in re.finditer(_TOKEN, text):
             kind = token.lastgroup
             if kind == "word":
-                if sign or not words or text[token.start() - 1] not in " \t":
+                if words and (sign or text[token.start() - 1] not in " \t"):
                     self._leave(words)
                     words = []
                 word, sign = token["word"], False
@@ -100,9 +100,11 @@ class Line:
             elif kind == "sign":
                 sign = True
             elif kind == "other":
-                if token["other"] not in "[(#" or not place:
-                    self._leave(words)
-                    words, sign, place = [], False, ""
+                if not place or token["other"] not in "[(#":
+                    if words:
+                        self._leave(words)
+                        words = []
+                    sign, place = False, ""
             else:
                 end = token.end()
                 after = text[end : end + 1]
@@ -110,7 +112,8 @@ class Line:
                     after = text[end + 1 : end + 2]  # of "tensor("
                 alone = after == "" or after in _AFTER or (after == "." and text[end + 1 : end + 2] in ("", " "))
                 if place and (alone or after == ":"):
-                    self._leave(words[:-1])
+                    if len(words) > 1:
+                        self._leave(words[:-1])
                     self._take_place(place.partition("(")[0], token["number"], token["of"])
                 elif words and alone and token["of"] is None:
                     if sign or words[-1] in ("reached", "to", "from"):

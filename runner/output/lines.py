@@ -105,7 +105,7 @@ class LineReader:
         text = line.decode(errors="replace") if isinstance(line, bytes) else line
         if "\x1b" in text:
             text = re.sub(_ESCAPES, "", text)
-        text = re.sub(_CONTROLS, "", text).rstrip()
+        text = (text if text.isprintable() else re.sub(_CONTROLS, "", text)).rstrip()
         for pattern in self._patterns:
             if (reading := pattern(text)) is not None:
                 return reading

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 HELD = 1 << 21  # bytes of output that wait to be read at most
-AT_END = 0.5  # seconds that reading what waits may take when the job has ended; then only LAST bytes of it are read
-LAST = 1 << 16
+#: Seconds that reading what waits may take when the job has ended, and the same if a part of it was left out already.
+AT_END, AT_END_OF_FLOOD = 0.5, 0.02
+LAST = 1 << 16  # bytes at the end of what waits that are read after that
 PAUSE = 0.2  # seconds between two looks at what has come
 SLICE = 0.01  # seconds after which a look is interrupted: the stream readers share one interpreter lock with us
 SHARE, SHARE_OF_FLOOD = 0.5, 0.03  # of the time that is spent on reading, and once half of HELD waits
@@ -67,6 +68,7 @@ class OutputReader(threading.Thread):
         self._size = 0
         self._came, self._read = [0, 0], [0, 0]  # blocks of each stream
         self._skipped = 0  # bytes
+        self._in_flood = False  # blocks were left out since all that waited was read
         self._arrived = threading.Event()
         self._blocks_lock, self._work_lock = threading.Lock(), threading.Lock()
         every = bool(patterns) or not all(target.startswith(BUILT_IN) for target in formats)
@@ -88,16 +90,38 @@ class OutputReader(threading.Thread):
             self._blocks.append((stream, self._came[stream], block))
             self._came[stream] += 1
             self._size += len(block)
-            self._drop(HELD)
+            if self._size > HELD:
+                self._drop(HELD)
         if not self._arrived.is_set():
             self._arrived.set()
 
     def _drop(self, most: int) -> None:
         """Leave the latest blocks only. Call with the lock."""
         while self._size > most and len(self._blocks) > 1:
-            lost = len(self._blocks.popleft()[2])
-            self._size -= lost
-            self._skipped += lost
+            self._lose(len(self._blocks.popleft()[2]))
+            self._in_flood = True
+
+    def _lose(self, size: int) -> None:
+        self._size -= size
+        self._skipped += size
+
+    def _leave_the_end(self) -> None:
+        """Leave the last LAST bytes of what waits, in a block that was begun and in those behind it."""
+        with self._blocks_lock:
+            self._drop(LAST)
+            if self._size > LAST:
+                stream, _, block = self._blocks[0]
+                self._lose(len(block) - LAST)
+                self._blocks[0] = stream, self._came[stream], block[-LAST:]  # its number says that something is missing
+                self._came[stream] += 1
+        lines = list(self._todo or ())
+        left = LAST - self._size
+        at = len(lines)
+        while at and left > 0:
+            at -= 1
+            left -= len(lines[at][0])
+        self._skipped += sum(len(line) for line, _ in lines[:at])
+        self._todo = iter(lines[at:]) if self._todo else None
 
     def run(self) -> None:
         sys.setswitchinterval(SWITCH)
@@ -116,9 +140,8 @@ class OutputReader(threading.Thread):
     def measured(self) -> Measured:
         """Everything until now. Call when the job has ended; a second call adds what came since."""
         with self._work_lock:
-            if self._look(time.monotonic() + AT_END):
-                with self._blocks_lock:
-                    self._drop(LAST)
+            if self._look(time.monotonic() + (AT_END_OF_FLOOD if self._in_flood else AT_END)):
+                self._leave_the_end()
                 self._look()
             for splitter in self._splitters:
                 self._keep_all(splitter.finish())
@@ -160,6 +183,7 @@ class OutputReader(threading.Thread):
             self._todo = None
             if time.monotonic() > until:
                 return bool(self._blocks)
+        self._in_flood = False
         return False
 
     def _next_lines(self) -> Iterator[tuple[bytes, bool]]:

@@ -8,14 +8,17 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from runner.disk import layout
 from runner.disk.append_log import Log
 from runner.disk.place import Place
 from runner.output.divergence import Divergence
-from runner.supervisor import streams
+from runner.supervisor import combined, streams
+from runner.supervisor.combined import Combined, Folder
 from runner.supervisor.output_reader import OutputReader, RowLog
-from runner.supervisor.streams import Combined, Streams, _Folder
+from runner.supervisor.streams import Streams
 
 # Streams
 
@@ -26,7 +29,7 @@ class Both:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "combined.log"
         self.combined = Combined(Log(self.path), stamped=False)
-        self.out, self.err = (_Folder(name, self.combined) for name in (b"[out] ", b"[err] "))
+        self.out, self.err = (Folder(name, self.combined) for name in (b"[out] ", b"[err] "))
 
     def text(self) -> str:
         return self.path.read_text()
@@ -63,10 +66,10 @@ def test_whole_lines_are_marked_and_unfinished_ones_held_for_a_moment(tmp_path: 
 
 def test_a_long_unfinished_line_is_passed_on_in_pieces(tmp_path: Path, now: list[float]) -> None:
     both = Both(tmp_path)
-    both.out.feed(b"x" * streams.HELD)
+    both.out.feed(b"x" * combined.HELD)
     assert both.text() == ""
     both.out.feed(b"y")
-    assert both.text() == "[out] " + "x" * streams.HELD + "y"
+    assert both.text() == "[out] " + "x" * combined.HELD + "y"
 
 
 def test_a_progress_bar_is_folded_to_its_last_state_once_a_second(tmp_path: Path, now: list[float]) -> None:
@@ -86,7 +89,56 @@ def test_a_progress_bar_is_folded_to_its_last_state_once_a_second(tmp_path: Path
     both.out.feed(b"6%\r")
     both.out.feed(b"\n")
     assert both.text().endswith("[out] c\n[out] 6%\n")
-    assert [streams._last_state(line) for line in (b"a\rb\r\r", b"a", b"\r", b"")] == [b"b", b"a", b"", b""]
+    assert [combined.last_state(line) for line in (b"a\rb\r\r", b"a", b"\r", b"")] == [b"b", b"a", b"", b""]
+
+
+class Slow(Folder):
+    """Every block goes through the folding of progress bars, line by line."""
+
+    def feed(self, block: bytes) -> None:
+        end = block.rfind(b"\n") + 1
+        if end or not self._held:
+            self._due = time.monotonic() + combined.VISIBLE_AFTER
+        folded = self._fold(self._held + block[:end]) if end else b""
+        if folded:
+            self._combined.write_lines(self._stream, b"", folded, len(folded))
+        self._held = block[end:] if end else self._held + block
+        self._show_what_is_due()
+
+
+#: What comes out of the pipes: the stream, a block, and how long it is silent afterwards.
+TEXT = st.sampled_from([b"\n", b"\r", b"\r\n", b"a", b"bc\n", "é".encode(), "é".encode()[:1], b"\xff\x00", b"x" * 9])
+BLOCKS = st.lists(
+    st.tuples(
+        st.booleans(), st.lists(TEXT, min_size=1, max_size=6).map(b"".join), st.sampled_from([0.0, 0.04, 0.2, 1.5])
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(blocks=BLOCKS)
+def test_the_short_way_into_combined_writes_what_the_long_one_writes(
+    tmp_path: Path, now: list[float], blocks: list[tuple[bool, bytes, float]]
+) -> None:
+    texts = []
+    for kind in (Folder, Slow):
+        now[0] = 100.0
+        path = tmp_path / kind.__name__
+        path.unlink(missing_ok=True)
+        both = Combined(Log(path), stamped=False)
+        folders = kind(b"[out] ", both), kind(b"[err] ", both)
+        for second, block, silence in blocks:
+            folders[second].feed(block)
+            now[0] += silence
+            for folder in folders:
+                if folder.due_in == 0.0:
+                    folder.flush()
+        for folder in folders:
+            folder.flush()
+        both.close_line()
+        texts.append(path.read_bytes())
+    assert texts[0] == texts[1]
 
 
 class Piped:
@@ -212,6 +264,41 @@ def test_what_waits_when_the_job_has_ended_is_read_from_its_end(
     output.feed(0, b"loss 5.5 at 5\n")
     found = output.measured()
     assert found.skipped == 1 << 16 and found.final["train/loss"] == 5.5
+
+
+def test_of_a_flood_that_waits_at_the_end_the_last_lines_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = "runner.supervisor.output_reader"
+    for name, value in (("HELD", 200), ("AT_END_OF_FLOOD", -1.0), ("AT_END", 60.0), ("LAST", 30)):
+        monkeypatch.setattr(f"{at}.{name}", value)
+    lines = [b"loss %d.5 at %d\n" % (number, number) for number in range(10)]  # 14 bytes each
+    complete = reader(tmp_path)
+    complete.feed(0, b"".join(lines))
+    assert complete.measured().skipped == 0 and len(kept(tmp_path)) == 10  # nothing was left out before: all of it
+    output = reader(tmp_path)
+    for block in (b"x" * 200, b"".join(lines[:3]), b"".join(lines)):
+        output.feed(0, block)
+    # Behind a gap a line may be torn: the first of the second block is not read. Then the time is over.
+    assert output.measured().skipped == 200 + 13 + 110 and kept(tmp_path) == [1.5, 8.5, 9.5]
+
+
+def test_of_a_block_that_is_being_read_the_last_lines_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runner.supervisor.output_reader.AT_END", -1.0)
+    monkeypatch.setattr("runner.supervisor.output_reader.LAST", 30)
+    output = reader(tmp_path)
+    output.feed(0, b"".join(b"loss %d.5 at %d\n" % (number, number) for number in range(10)))
+    found = output.measured()
+    assert found.skipped == 6 * 13 and found.final["train/loss"] == 9.5
+    assert kept(tmp_path) == [0.5, 7.5, 8.5, 9.5]  # the first was read when the time was over
+
+
+def kept(folder: Path) -> list[float]:
+    """The losses of parsed_metrics.jsonl, which is removed."""
+    path = folder / layout.PARSED_METRICS
+    text = path.read_text()
+    path.unlink()
+    return [json.loads(line)["train/loss"] for line in text.splitlines()]
 
 
 def test_the_end_of_a_terminal_is_the_end_of_its_output(tmp_path: Path) -> None:
