@@ -22,12 +22,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
 
-from page_batches import GROWS, LONG, WIDE, Bars, Others, Server, write_all  # noqa: E402 - beside this file
+from page_batches import GROWS, LONG, WIDE, Bars, Others, Server, Spent, write_all  # noqa: E402 - beside this file
 from playwright.sync_api import BrowserContext, Page, sync_playwright  # noqa: E402 - beside the path
 
 OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -45,23 +45,21 @@ def opened(context: BrowserContext, server: Server, place: str = "") -> Page:
     return page
 
 
-def marked(page: Page, place: str, name: str) -> float:
-    """Seconds from a fresh load of this place to a mark that the page sets."""
+class Visit(NamedTuple):
+    """Seconds from a fresh load: until the table is in the page, so many curves are seen, and nothing is being read.
+
+    `cpu`: of the server and the browser until then.
+    """
+
+    table: float
+    first: float
+    exact: float
+    cpu: float
+
+
+def visit(page: Page, place: str, curves: int) -> Visit:
     page.goto("about:blank")
-    page.goto(place)
-    return mark(page, name)
-
-
-def mark(page: Page, name: str) -> float:
-    """Seconds from the load to a mark that the page sets."""
-    script = f"() => (performance.getEntriesByName('{name}')[0] || {{}}).startTime"
-    return float(page.wait_for_function(script).json_value()) / 1000
-
-
-def drawn(page: Page, place: str, curves: int) -> tuple[float, float]:
-    """Seconds until so many curves are seen, and until no metrics are being read for them or the fan of all jobs."""
-    page.goto("about:blank")
-    begun = time.monotonic()
+    spent, begun = Spent(), time.monotonic()
     page.goto(place)
     page.wait_for_selector(".chart canvas")
     page.wait_for_function("(count) => document.querySelectorAll('.legend li').length >= count", arg=curves)
@@ -69,21 +67,33 @@ def drawn(page: Page, place: str, curves: int) -> tuple[float, float]:
     page.wait_for_function(
         "() => !document.querySelector('section[aria-label=Curves] p').textContent.includes('reading')"
     )
-    return first, time.monotonic() - begun
+    exact = time.monotonic() - begun
+    table = page.evaluate("performance.getEntriesByName('table')[0].startTime") / 1000
+    return Visit(table, first, exact, spent.seconds())
+
+
+def visits(page: Page, place: str, curves: int) -> Visit:
+    """The medians of some."""
+    found = [visit(page, place, curves) for _ in range(ROUNDS)]
+    return Visit(*(statistics.median(column) for column in zip(*found, strict=True)))
 
 
 def first_paints(bars: Bars, page: Page, server: Server, given: argparse.Namespace) -> None:
     place = f"{server.address}#b={WIDE}"
     ten = place + f"&pick=0,1,2,3,4,5,6,7,8,9&to={given.rows - 1}&from=0"  # with a range there is no fan
-    first, exact = drawn(page, ten, 10)
-    bars("table of all jobs, cold", mark(page, "table"), 2.0, "s")
-    bars("ten curves, cold: first seen, of some rows", first, 1.5, "s")
-    bars("the same, of all rows", exact, 4.0, "s")
-    first, exact = drawn(page, place, 10)
-    bars(f"fan of all jobs, cold ({given.jobs * given.rows:,} rows)", exact, 10.0, "s", f"  first {first:.2g} s")
-    bars("table of all jobs", statistics.median(marked(page, place, "table") for _ in range(ROUNDS)), 1.0, "s")
-    bars("curves of ten jobs", statistics.median(drawn(page, ten, 10)[1] for _ in range(ROUNDS)), 1.5, "s")
-    bars("fan of all jobs, with curves", statistics.median(drawn(page, place, 10)[1] for _ in range(ROUNDS)), 3.0, "s")
+    cold = visit(page, ten, 10)
+    bars("table of all jobs, cold", cold.table, 2.0, "s")
+    bars("ten curves, cold: first seen, of some rows", cold.first, 2.5, "s")
+    bars("the same, of all rows", cold.exact, 4.0, "s", f"  {cold.cpu:.2g} s of CPU")
+    cold = visit(page, place, 10)
+    bars(
+        f"fan of all jobs, cold ({given.jobs * given.rows:,} rows)", cold.exact, 10.0, "s", f"  {cold.cpu:.2g} s of CPU"
+    )
+    warm = visits(page, ten, 10)
+    bars("table of all jobs", warm.table, 1.0, "s")
+    bars("curves of ten jobs", warm.exact, 1.5, "s", f"  {warm.cpu:.2g} s of CPU")
+    warm = visits(page, place, 10)
+    bars("fan of all jobs, with curves", warm.exact, 3.0, "s", f"  {warm.cpu:.2g} s of CPU")
 
 
 def sizes(bars: Bars, page: Page, server: Server) -> None:
@@ -113,10 +123,11 @@ def received(page: Page) -> Callable[[], int]:
 
 def long_curve(bars: Bars, page: Page, server: Server, rows: int) -> None:
     place = f"{server.address}#b={LONG}"
-    first, exact = drawn(page, place, 1)
-    bars(f"one curve of {rows:,} rows, cold: first seen, of some rows", first, 2.0, "s")
-    print(f"{'the same, of all rows':58}{exact:9.4g} s     {1e6 * exact / rows:.2g} microseconds a row")
-    bars("the same again", statistics.median(drawn(page, place, 1)[1] for _ in range(ROUNDS)), 2.0, "s")
+    cold = visit(page, place, 1)
+    bars(f"one curve of {rows:,} rows, cold: first seen, of some rows", cold.first, 2.0, "s")
+    print(f"{'the same, of all rows':58}{cold.exact:9.4g} s     {cold.cpu:.2g} s of CPU")
+    warm = visits(page, place, 1)
+    bars("the same again", warm.exact, 2.0, "s", f"  {warm.cpu:.2g} s of CPU")
     script = """async ([path, rows]) => { const found = [];
         for (let k = 0; k < 9; k++) {
             const begun = performance.now(), from = Math.round(k * rows / 20), to = from + Math.round(rows / 2);

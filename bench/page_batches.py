@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import json
 import math
@@ -24,6 +25,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
 
 from records import write_batch  # noqa: E402 - beside this file
 
+VARIED = 6  # of thirty settings, those in which the jobs differ
 WIDE, LONG, GROWS = "wide", "long", "grows"
 
 
@@ -67,6 +69,25 @@ class Server:
         self.process.send_signal(signal.SIGINT)
         self.process.wait(60)
         return time.monotonic() - begun
+
+
+class Spent:
+    """Processor time of the server and of the browser, which other work on the machine does not lengthen as much."""
+
+    def __init__(self) -> None:
+        self._before = self._now()
+
+    @staticmethod
+    def _now() -> dict[int, float]:
+        found = {}
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                found[process.pid] = times.user + times.system
+        return found
+
+    def seconds(self) -> float:
+        return sum(now - self._before.get(pid, 0.0) for pid, now in self._now().items())
 
 
 class Others:
@@ -122,7 +143,7 @@ def write_all(folder: Path, given: argparse.Namespace) -> None:
     config = folder / "config.sh"
     config.write_text("exit 0\n")
     for name, jobs in ((WIDE, given.jobs), (LONG, 1), (GROWS, 1)):
-        write_batch(folder / "experiments" / name, jobs, config)
+        write_batch(folder / "experiments" / name, jobs, config, VARIED)
     for seed in range(20):
         write_metrics(folder / f"rows_{seed}", given.rows, seed)
     for at, job in enumerate(sorted((folder / "experiments" / WIDE).glob("job_*"))):

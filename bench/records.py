@@ -37,18 +37,18 @@ for path in pathlib.Path(sys.argv[1]).glob("**/*.json"):
 METRICS = {"iter": 500, "train/loss": 1.8123, "val/loss": 2.0123, "learning_rate": 0.0003, "tokens_per_second": 81234.5}
 
 
-def job(root: Path, number: int, config: Path) -> Job:
-    """One of thirty settings, as a search would have it."""
-    values = {f"setting_{key}": key * number / 7 for key in range(30)}
+def job(root: Path, number: int, config: Path, varied: int) -> Job:
+    """One of thirty settings, as a search would have it; so many of them differ."""
+    values = {f"setting_{key}": key * (number if key <= varied else 1) / 7 for key in range(30)}
     argv = ("sh", str(config), f"--out_dir={root}/job_{number:04}", f"--seed={number}")
     rerun = ("python", "run_experiments.py", "--configs", str(config))
     return Job(f"job_{number:04}", argv, root / f"job_{number:04}", values, source=config, source_argument=str(config),
                snapshot="config_used.sh", cwd=root.parent, rerun=rerun)  # fmt: skip
 
 
-def write_batch(root: Path, jobs: int, config: Path) -> None:
+def write_batch(root: Path, jobs: int, config: Path, varied: int = 30) -> None:
     """A batch whose jobs have completed."""
-    planned = tuple(job(root, number, config) for number in range(jobs))
+    planned = tuple(job(root, number, config, varied) for number in range(jobs))
     root.mkdir(parents=True)
     plan = Plan(root.name, root, planned, KIND, "2026-11-26T21:00:00.000+00:00", cwd=root.parent)
     plan_file.write(replace(plan, origin={"arguments": ["--command", "sh {config}"]}))

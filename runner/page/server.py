@@ -8,6 +8,7 @@ import hashlib
 import os
 import secrets
 import shlex
+import signal
 import socket
 import stat
 from contextlib import suppress
@@ -68,14 +69,13 @@ def serve(source: Source, where: Where, *, keep_token: bool = False) -> int:
         limit_concurrency=MOST_AT_ONCE,
         h11_max_incomplete_event_size=1 << 15,
     )
-    for line in _said(source, where, listening, token):
-        say(line, flush=True)
     server = Server(config)
     server.page = page
+    signal.signal(signal.SIGINT, server.handle_exit)  # from here on: it may come before the server has its own handler
+    for line in _said(source, where, listening, token):
+        say(line, flush=True)
     try:
         server.run(sockets=[listening])
-    except KeyboardInterrupt:  # uvicorn sends itself the signal again when it has ended
-        pass
     finally:
         page.close()
         listening.close()

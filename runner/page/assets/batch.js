@@ -32,10 +32,10 @@ export function batchView(name, params, go) {
     const all = known.all();
     group(failures, "Failures", all.filter((job) => FAILED.includes(job.status)), (job) => failure(name, job, readOnly()));
     group(runs, "Running", all.filter((job) => job.status === "running"), (job) => running(name, job, readOnly()));
+    if (first || jobs.length) grow(); // before the table, which takes long to lay out: the answer comes meanwhile
     comparison.update(all, known.settings(), known.about().best);
     table.update(all, known.settings(), known.about().best ? known.about().best.metric : null);
     if (first) performance.mark("table");
-    if (first || jobs.length) grow();
   }
   function grow() {
     clearTimeout(waiting);

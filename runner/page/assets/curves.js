@@ -85,7 +85,7 @@ export function curvesView(batch, params, { jobs, chosen: compared, best }, keep
     chart = draw(place, shown, { scale: scale.value, x: AXES[axis.value], time: axis.value === "wall", range: range || ends, fan: drawable }, (to) => { zoom(to); refresh(); }, hover);
     back.hidden = !range; oldLabel.hidden = !found.series.some((curve) => curve.replaced.length);
     const waits = found.reading + (fan ? fan.reading : 0);
-    note.textContent = [waits ? `reading the metrics of ${waits} more jobs …` : "", drawable && drawable.jobs ? `Grey: all ${drawable.jobs} jobs with this metric, the middle half darker, the median as a line.` : ""].filter(Boolean).join(" ");
+    note.textContent = [waits ? `reading the metrics of ${waits} more jobs …${found.series.some((curve) => curve.rough) ? " Until then some of their rows are drawn." : ""}` : "", drawable && drawable.jobs ? `Grey: all ${drawable.jobs} jobs with this metric, the middle half darker, the median as a line.` : ""].filter(Boolean).join(" ");
     describe();
   }
   const at = (x) => (axis.value === "wall" ? new Date(x * 1000).toLocaleString() : number(x) + (axis.value === "work" ? " h" : ""));
