@@ -11,7 +11,8 @@ for each question; at most two questions (squeue) a minute for the whole batch; 
 process that watches takes at most 250 MB, as the engine of a local batch of this size does. Every job completes.
 
 With strace it also counts the calls that one task, slurm_task.py as a process, makes below the folder of its batch,
-and those that the runner makes for each job, submitted with --detach or watched.
+those that the runner makes for each job, submitted with --detach or watched, and those for each second of a job that
+prints.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ ARRAY = 1000  # tasks of an array, of a cluster that was not configured otherwis
 POLL = 30.0  # seconds between two questions, of a runner that was not told otherwise
 SUBMITTING_BAR, CALLS_BAR, MEMORY_BAR = 60.0, 2.0, 250.0  # seconds, squeue a minute, MB
 TRACED = 100  # jobs of a batch whose runner is traced
+PRINTS, LINES = 10, 20  # seconds that a job prints, and lines in each of them
 #: Calls that change something on a file server; the others look.
 CHANGES = ("mkdir", "rename", "link", "unlink", "rmdir", "symlink", "write", "pwrite", "fsync", "fdatasync", "utime")
 LOOKS = ("open", "stat", "lstat", "newfstatat", "statx", "access", "faccessat", "readlink", "getdents", "read", "pread")
@@ -256,16 +258,33 @@ def counted(folder: Path, given: argparse.Namespace) -> None:
         shown(f"the runner, {name}", place, [place / "experiments"], jobs)
         if more:
             one_task(place)
+    printing(folder / "prints", given)
+
+
+def printing(folder: Path, given: argparse.Namespace) -> None:
+    """The task of a job that prints, by the second: what its logs cost the file server, were each call sent to it."""
+    shell_configs(folder, 1, f"for i in $(seq {PRINTS * LINES}); do echo line $i; sleep {1 / LINES}; done")
+    with simulated(0, given.lasts) as slurm:
+        command = ["/bin/sh {config}" if word == "/bin/true {config}" else word for word in words("--detach")]
+        env = environ(slurm, given.poll)
+        subprocess.run(command, cwd=folder, env=env, stdout=subprocess.DEVNULL, check=True)
+    run_task(folder, "0")
+    shown(f"a job that prints {LINES} lines a second, by the second", folder, [folder / "experiments"], PRINTS)
+
+
+def run_task(folder: Path, index: str) -> None:
+    """A task of a submission, traced, as a process on this machine."""
+    root = (folder / "experiments" / "latest").resolve()
+    env = {**os.environ, "SLURM_ARRAY_JOB_ID": "1", "SLURM_ARRAY_TASK_ID": index, "SLURMD_NODENAME": "n1"}
+    task = [sys.executable, "-I", str(ROOT / "runner/executors/slurm_task.py"), str(root), "1", index]
+    with (folder / "log").open("wb") as log:
+        subprocess.run([*traced(folder), *task], env=env, stdout=log, stderr=log, check=True)
 
 
 def one_task(folder: Path) -> None:
-    """A task of a submission, as a process on this machine; one before it has compiled the modules."""
-    root = (folder / "experiments" / "latest").resolve()
+    """Two tasks of a submission, the first of which has compiled the modules."""
     for index in ("0", "1"):
-        env = {**os.environ, "SLURM_ARRAY_JOB_ID": "1", "SLURM_ARRAY_TASK_ID": index, "SLURMD_NODENAME": "n1"}
-        task = [sys.executable, "-I", str(ROOT / "runner/executors/slurm_task.py"), str(root), "1", index]
-        with (folder / "log").open("wb") as log:
-            subprocess.run([*traced(folder), *task], env=env, stdout=log, stderr=log, check=True)
+        run_task(folder, index)
     shown("the task of a job", folder, [folder / "experiments"], 1)
     installed = [ROOT, Path(sys.prefix), Path(sys.base_prefix)]
     shown("the same, where the runner and Python are", folder, installed, 1)

@@ -2,7 +2,8 @@
 
 Started as `python -I slurm_pilot.py BATCH NUMBER ROOM INDEX`. It claims each job before it starts it, so that several
 pilots share a batch, and ends when no job is left or its time is nearly over. After SIGTERM it lets the jobs save, and
-Slurm queue it again; after SIGINT, by which the user stops the batch, it does the first only.
+Slurm queue it again; after SIGINT, by which the user stops the batch, it does the first only. On a node that fails jobs
+it starts no further one, and is queued again for another node.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from runner.executors.local import Local
 from runner.executors.slurm_task import node, own_id
 from runner.processes import process_id
 from runner.processes.signals import Signals
-from runner.slurm import claims, commands, environment, snapshot, stops, submissions
+from runner.slurm import claims, commands, environment, nodes, snapshot, stops, submissions
 from runner.slurm.claims import Claim
 from runner.slurm.request import SlurmRequest
 from runner.slurm.stops import Stop
@@ -58,6 +59,7 @@ class Claims:
     """A PruningSource of the engine, and an Observer. `until` is the moment after which no further job is started.
 
     `own` are the claims of the jobs that this pilot has, and `pruned` the names of those that are to save and leave.
+    `node_fails`: a job failed because of this node.
     """
 
     def __init__(self, root: Path, tasks: Mapping[str, Task], index: int, until: float | None) -> None:
@@ -71,6 +73,7 @@ class Claims:
         self._held: list[str] = []  # by others, which may be gone later; stopped, which may be taken back
         self.own: dict[str, Claim] = {}
         self.pruned: set[str] = set()
+        self.node_fails = False
         self._returned: set[str] = set()
         self._until = until
         self._asked: dict[str, bool | None] = {}
@@ -79,7 +82,7 @@ class Claims:
         """The next job that nobody has; None when all are done, or others have them."""
         if len(self.own) >= self._most:
             return Wait()  # the engine asks for one more than it can run, which another pilot may have room for
-        while self._until is None or time.monotonic() < self._until:
+        while not self.node_fails and (self._until is None or time.monotonic() < self._until):
             if not self._left:
                 if not self._held:
                     return None
@@ -154,11 +157,23 @@ class Claims:
     def __call__(self, event: Event) -> None:
         if isinstance(event, JobEnded) and not event.again and isinstance(event.record.state, Finished):
             name = event.record.job.name
+            is_left = event.record.status == INTERRUPTED or self._is_left_by_node(name)
             if name in self.own:
                 claims.end(self._root, name, self.own.pop(name))
             self.pruned.discard(name)
-            if event.record.status == INTERRUPTED:
+            if is_left:
                 self._held.append(name)
+
+    def _is_left_by_node(self, name: str) -> bool:
+        """Whether a job that ended is to run again, as it failed because of this node."""
+        result = results.read_result(self._tasks[name].job)
+        with contextlib.suppress(OSError):
+            if result is not None and (why := nodes.after(self._root, node(), result)) is not None:
+                again = result.updated(status=INTERRUPTED, error=f"{why}; it runs again on another node than {node()}")
+                results.write_result(self._tasks[name].job, again)
+                self.node_fails = True
+                return True
+        return False
 
     def release(self) -> bool:
         """Give back what was claimed and not started; whether anything is left to be done."""
@@ -215,7 +230,9 @@ def main(words: list[str]) -> int:
         executor, requests = Claimed(options, found, about), Stops(root, source)
         loop.run(plan, executor, [source], signals, source=source, requests=requests)
         left = source.release()
-        if left and signals.received and signals.received[0] == signal.SIGTERM:
+        if left and (source.node_fails or (signals.received and signals.received[0] == signal.SIGTERM)):
+            if source.node_fails:
+                commands.exclude(own_id(), [*nodes.bad(root)])
             commands.requeue(own_id())
             time.sleep(LAST_START)
     return 0

@@ -84,6 +84,21 @@ def test_a_runner_that_was_suspended_for_too_long_starts_nothing_more(
     second.release()
 
 
+def test_of_two_hosts_that_resume_in_the_same_moment_one_starts_jobs(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Lock(path)
+    path.write_bytes(b"")  # what the other one read just before
+    be("login2", monkeypatch)
+    second = Lock(path)
+    assert isinstance(UnderLock(FakeExecutor({}, 1, Clock({}), {}, {}), second).offer(job("a")), Lease)
+    be(HERE, monkeypatch)
+    refused = UnderLock(FakeExecutor({}, 1, Clock({}), {}, {}), first).offer(job("a"))
+    assert isinstance(refused, Wait) and refused.over and "on login2" in refused.reason
+    first.release()
+    second.release()
+
+
 def test_who_gives_no_signs_of_life_never_counts_as_dead(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that still plans, a lock of the library, and one after the end of its jobs."""
     lock = Lock(path)

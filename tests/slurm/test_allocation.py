@@ -8,8 +8,8 @@ import pytest
 
 from runner.processes import cpus
 from runner.slurm import allocation
-from tests.conftest import RUN_EXPERIMENTS, Workspace
-from tests.slurm.clusters import Batch, RealCluster
+from tests.conftest import RUN_EXPERIMENTS, Workspace, wait_until
+from tests.slurm.clusters import PATIENCE, Batch, RealCluster
 
 STEP = {"SLURM_JOB_ID": "7", "SLURMD_NODENAME": "n1", "SLURM_JOB_NUM_NODES": "1", "SLURM_STEP_NUM_TASKS": "1"}
 
@@ -55,3 +55,29 @@ def test_a_batch_inside_salloc_is_an_ordinary_one(work: Workspace, real_slurm: R
     assert several.returncode == 2 and "srun has started 2 runners" in several.stderr
     outside = batch.call([*allocated, *run, "--dry-run"])
     assert outside.returncode == 0 and "and not in Slurm's job" in outside.stdout + outside.stderr
+
+
+#: Each process says where it is, and saves when it is asked to leave. The first one waits for the other.
+PARALLEL = """\
+echo "$SLURM_PROCID of $SLURM_NTASKS on $SLURMD_NODENAME, first on $MASTER_ADDR:$MASTER_PORT"
+trap 'echo $SLURMD_NODENAME > $1/saved_$SLURM_PROCID; exit 0' INT
+touch "$1/ready_$SLURM_PROCID"
+while true; do sleep 0.1; done
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.slurm
+@pytest.mark.timeout(600)
+def test_a_job_of_two_nodes_is_started_on_both_and_stopped_on_both(work: Workspace, real_slurm: RealCluster) -> None:
+    batch = Batch(work, real_slurm)
+    work.write("s/a.sh", PARALLEL)
+    words = ("--configs", "s/*.sh", "--command", "bash {config} {out_dir}", "--executor", "slurm")
+    batch.run(*words, "--slurm_partition", "low", "--slurm_nodes", "2", "--detach", code=0)
+    folder = batch.work.batch / "a"
+    wait_until(lambda: len([*folder.glob("ready_*")]) == 2, "both processes run", PATIENCE)
+    batch.run("stop", code=0)
+    assert sorted((folder / f"saved_{number}").read_text() for number in (0, 1)) == ["n1\n", "n2\n"]
+    text = (folder / "stdout.log").read_text()
+    assert "0 of 2 on n1, first on " in text and "1 of 2 on n2, first on " in text
+    assert batch.work.result("a")["status"] == "interrupted"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import wait_until
+from tests.conftest import read, wait_until
 from tests.slurm.clusters import PATIENCE, Batch
 from tests.slurm.false_slurm import Controller
 
@@ -44,6 +44,16 @@ def test_stop_lets_the_jobs_of_pilots_save(controller: Controller, false_batch: 
     false_batch.allow(1000)
     false_batch.run("--resume", code=0)
     assert sorted(false_batch.starts) == ["a from 0", "a from 2", "b from 0"]
+
+
+def test_a_pilot_leaves_a_node_that_fails_its_jobs(controller: Controller, false_batch: Batch) -> None:
+    false_batch.config("a", bad_node="n1", says="RuntimeError: CUDA error: uncorrectable ECC error encountered")
+    false_batch.config("b")
+    out = false_batch.run(*false_batch.words("--slurm_pilots", "1"), code=0)
+    assert "2 completed" in out and "n1 was left out (" in out and "uncorrectable ECC" in out
+    assert sorted(false_batch.starts) == ["a from 0", "a from 0", "b from 0"] and controller.calls["sbatch"] == 1
+    before = read(false_batch.work.batch / "a/attempt_1/experiment_result.json")
+    assert before["status"] == "interrupted" and "it runs again on another node than n1" in before["error"]
 
 
 def test_stopping_one_job_of_a_pilot_leaves_the_others_alone(controller: Controller, false_batch: Batch) -> None:
