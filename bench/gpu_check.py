@@ -62,7 +62,7 @@ torch.manual_seed(0)
 device = "cuda" if torch.cuda.is_available() else "cpu"
 x = torch.randn(512, 512, device=device)
 for _ in range(20):
-    x = torch.tanh(x @ x.mT / 512)
+    x = torch.sin(x @ x.mT)  # a difference in the last bit grows
 print(os.environ["CUDA_VISIBLE_DEVICES"], torch.cuda.device_count(), x.double().sum().item().hex())
 """
 CONTEXT = "import torch; torch.zeros(1, device='cuda')"
