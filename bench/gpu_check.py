@@ -157,6 +157,9 @@ TRAINER = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     given = arguments(argv)
+    if not given.rehearse and not (there := Looker().look()).gpus:
+        print(f"error: {there.error or 'the driver lists no GPU'}; --rehearse needs none", file=sys.stderr)
+        return 2
     end = time.monotonic() + ALL
     chosen = claims(rehearse=given.rehearse) if given.part != "trainer" else []
     trainer = TRAINER if given.part != "runner" else {}

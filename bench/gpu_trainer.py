@@ -30,6 +30,7 @@ from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.text.dataset import Dataset
 from pipelines.diffusion.train_state import loss_of
 from pipelines.shared import devices
+from pipelines.shared.errors import InputError
 
 PROJECT = Path(__file__).resolve().parent.parent
 TINY: dict[str, Any] = {"n_layer": 2, "n_head": 2, "n_embd": 64, "batch_size": 8, "block_size": 64}
@@ -358,7 +359,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--claims", nargs="+", choices=CLAIMS, default=CLAIMS)
     parser.add_argument("--stop", action="store_true", help="at the first claim that does not hold")
     given = parser.parse_args(argv)
-    device = devices.choose_device(given.device)
+    try:
+        device = devices.choose_device(given.device)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     print(f"{devices.describe(device)}, torch {torch.__version__}, {os.cpu_count()} cores", flush=True)
     results = check_all(device, given.claims, time.monotonic() + given.seconds, stop=given.stop)
     print(f"{sum(results)} of {len(results)} claims held")

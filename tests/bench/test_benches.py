@@ -89,6 +89,12 @@ def test_the_claims_about_a_gpu_can_be_rehearsed_without_one() -> None:
     assert "8 of 8 claims held" in done.stdout
 
 
+def test_without_a_gpu_nothing_is_checked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("RUNNER_GPU_PROBE", "false")
+    assert gpu_check.main([]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
 def test_the_claims_about_a_gpu_fit_into_six_minutes() -> None:
     claims = gpu_check.claims(rehearse=False)
     assert sum(claim.seconds for claim in claims) + sum(gpu_check.TRAINER.values()) <= gpu_check.ALL < 360

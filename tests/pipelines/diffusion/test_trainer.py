@@ -26,6 +26,7 @@ from pipelines.diffusion.stages import RandomStage
 from pipelines.diffusion.text.open import open_dataset
 from pipelines.diffusion.train_state import BatchLoss, averaged_weights, build, loss_of
 from pipelines.shared.distributed import World
+from pipelines.shared.errors import InputError
 from tests.conftest import PROJECT
 from tests.pipelines.diffusion.test_training import (
     TINY,
@@ -325,11 +326,9 @@ def test_two_processes_train_what_one_trains(text, tmp_path, changes):
         assert logged[0] == logged[1] or name == "train/loss" or "gradient_accumulation_steps" not in changes
 
 
-@pytest.mark.slow
-def test_an_uneven_split_over_processes_is_an_error(text, tmp_path):
-    done = torchrun(2, config(tmp_path, text, batch_size=3))
-    assert done.returncode != 0
-    assert "2 processes can split neither gradient_accumulation_steps (1) nor batch_size (3) evenly" in done.stderr
+def test_an_uneven_split_over_processes_is_an_error():
+    with pytest.raises(InputError, match=r"neither gradient_accumulation_steps \(1\) nor batch_size \(3\) evenly"):
+        World(1, 1, 2).partition(1, 3)
 
 
 # Watchable.
