@@ -30,6 +30,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
 from page_batches import GROWS, LONG, WIDE, Bars, Others, Server, Spent, write_all  # noqa: E402 - beside this file
 from playwright.sync_api import BrowserContext, Page, sync_playwright  # noqa: E402 - beside the path
 
+from runner.page import assets  # noqa: E402 - beside the path
+
 OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
            "--disable-component-update", "--disable-sync", "--enable-precise-memory-info")  # fmt: skip
 ROUNDS, TICKS, LINES, TABS = 5, 100, 200, 12
@@ -97,10 +99,9 @@ def first_paints(bars: Bars, page: Page, server: Server, given: argparse.Namespa
 
 
 def sizes(bars: Bars, page: Page, server: Server) -> None:
-    assets = ROOT / "runner" / "page" / "assets"
-    shell = sum(len(gzip.compress(path.read_bytes())) for path in assets.iterdir() if path.suffix in
-                (".html", ".css", ".js", ".svg"))  # fmt: skip
-    bars("the page itself, compressed", shell / 1000, 60, "kB")
+    shell = {name: len(gzip.compress((assets.FOLDER / name).read_bytes())) for name in assets.names()}
+    later = sum(shell[name] for name in assets.LATER)
+    bars("the page itself, compressed", (sum(shell.values()) - later) / 1000, 60, "kB", f", {later / 1000:.0f} later")
     got = page.evaluate("""async (paths) => { const found = {};
         for (const [name, path] of Object.entries(paths)) { performance.clearResourceTimings();
             await (await fetch(path)).arrayBuffer(); await new Promise((done) => setTimeout(done, 50));

@@ -42,7 +42,8 @@ COLUMNS = """() => { const { data, scales, bbox } = document.querySelector(".cha
 CARDS = """() => import('/assets/cards.js').then(({ group }) => { const section = document.createElement("section"),
     show = (text) => group(section, "Failures", [...Array(8).keys()].map((i) => ({ i, text })), ({ i }) => {
         const card = document.createElement("article"); card.append(String(i)); return card; });
-    show("a"); const open = section.querySelectorAll(".cards")[0].children.length, more = section.querySelector(".more");
+    show("a");
+    const open = section.querySelectorAll(".cards")[0].children.length, more = section.querySelector(".more");
     const words = more.querySelector("summary").textContent; more.open = true; show("b");
     return [open, words, section.querySelector(".more").open, section.querySelectorAll("article").length]; })"""
 TOO_WIDE = """() => document.documentElement.scrollWidth <= 390 ? [] : [document.documentElement.scrollWidth,
@@ -268,6 +269,7 @@ def test_jobs_are_chosen_on_the_axes_of_the_comparison(chromium: Any, address: s
     page.mouse.move(middle, box["y"] - 9)
     page.mouse.up()
     shows("12 of 24 jobs")
+    wait_until(lambda: abs((strip.bounding_box() or {"y": 0})["y"] - box["y"]) < 9, "it stays where it was")
     page.goto(f"{address}#b=many&brush=s0:0.4:0.9")
     shows("6 of 24 jobs")
     assert errors == []

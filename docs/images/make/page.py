@@ -80,11 +80,12 @@ def started(folder: Path) -> tuple[subprocess.Popen[bytes], subprocess.Popen[str
     return batch, page, address[0]
 
 
-def taken(page: Any, name: str) -> None:
-    """Keep what is on the screen, in few colours."""
+def taken(page: Any, name: str, clip: dict[str, int] | None = None) -> None:
+    """Keep what is on the screen, or a part of it, in few colours."""
     page.mouse.move(0, 0)
     time.sleep(0.7)
-    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE)
+    whole = Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB")
+    picture = whole.quantize(256, Image.Quantize.MAXCOVERAGE)
     written = io.BytesIO()
     picture.save(written, "png", optimize=True)
     path = IMAGES / f"{name}.png"
@@ -111,6 +112,11 @@ def pictures(browser: Any, address: str) -> None:
                 page.keyboard.press("e")
                 page.wait_for_selector(".log .hit")
                 taken(page, f"page_log{end}")
+                page.go_back()
+                page.click("text=Comparison")
+                page.get_by_role("slider", name="lr, lowest").press("ArrowUp")
+                page.evaluate("scrollBy(0, document.querySelector('.compare').getBoundingClientRect().top - 640)")
+                taken(page, f"page_compare{end}", {"x": 0, "y": 0, "width": DESK["width"], "height": 630})
             context.close()
 
 

@@ -42,7 +42,7 @@ export function compareView(batch, keep, params, changed) {
     update(list, columns, value) { [jobs, settings, best] = [list, columns, value]; if (box.open || params.get("brush")) axes(); },
   };
 }
-const table = (name, heads, rows) => make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": name }, make("table", {}, make("thead", {}, make("tr", {}, heads.map((text) => make("th", { text, scope: "col" })))), make("tbody", {}, rows)));
+const table = (name, heads, rows) => make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": name }, make("table", {}, make("thead", {}, make("tr", {}, heads.map((text, at) => make("th", { text, scope: "col", class: rows.length ? rows[0].children[at].className : null })))), make("tbody", {}, rows)));
 function shown(found) {
   const ties = new Set(found.not_distinguishable_from_best), same = Object.entries(found.same || {});
   const interval = (group) => (group.lo === null || group.lo === undefined ? "" : `${number(group.lo)} to ${number(group.hi)}`);

@@ -1,5 +1,6 @@
 // Parallel coordinates: a line for each job through its settings to its result. What is chosen on an axis filters the page.
 import { axis, inside, nearest, read, written } from "./axis.js";
+import { FAILED } from "./cards.js";
 import { button, make, number } from "./dom.js";
 const HEIGHT = 260, HEAD = 12, FOOT = 34, EDGE = 58, LEAST = 118, NEAR = 7, BUCKETS = 5, FEW = 12, SPREAD = 16, FONT = "11.5px system-ui, sans-serif";
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -43,7 +44,9 @@ export function parallel(params, keep, changed) {
     const many = chosen.size > 150;
     const stroke = (list, style, width, alpha, dash) => { ctx.strokeStyle = style; ctx.lineWidth = width; ctx.globalAlpha = alpha; ctx.setLineDash(dash); ctx.beginPath(); for (const k of list) line(ctx, k); ctx.stroke(); };
     stroke(jobs.map((_, k) => k).filter((k) => !chosen.has(k)), css("--line"), 1, 0.7, []);
-    stroke(groups[0], css("--bad"), 1.2, many ? 0.5 : 0.8, [5, 4]);
+    const failed = (k) => FAILED.includes(jobs[k].status);
+    stroke(groups[0].filter((k) => !failed(k)), css("--quiet"), 1.2, many ? 0.5 : 0.8, [2, 4]);
+    stroke(groups[0].filter(failed), css("--bad"), 1.2, many ? 0.5 : 0.8, [5, 4]);
     shades.forEach((shade, k) => stroke(groups[k + 1], shade, many ? 1 : 1.7, many ? 0.55 : 0.9, []));
     if (near !== null) stroke([near], css("--ink"), 2.6, 1, []);
     ctx.globalAlpha = 1; ctx.setLineDash([]);
@@ -65,7 +68,10 @@ export function parallel(params, keep, changed) {
   }
   function commit() {
     keep("brush", written(new Map([...brushes].map(([id, ends]) => [id, ends.map((end) => Number(end.toPrecision(6)))]))));
-    place(); say(); later(); changed();
+    place(); say(); later();
+    const before = scroll.getBoundingClientRect().top;
+    changed();
+    scrollBy(0, scroll.getBoundingClientRect().top - before); // the table above is shorter or longer now
   }
   function choose(one, low, high) {
     const [first, last] = [one.steps[0], one.steps[one.steps.length - 1]];
@@ -163,7 +169,7 @@ export function parallel(params, keep, changed) {
     update(list, given, goal) {
       jobs = list; columns = given; best = goal;
       element.hidden = columns.length < 2 || list.length < 2;
-      caption.textContent = element.hidden ? "" : `Each line is a job; the strongest have the ${goal === "max" ? "highest" : "lowest"} ${columns[columns.length - 1][1]}. Dashed: without a value.`;
+      caption.textContent = element.hidden ? "" : `Each line is a job; the strongest have the ${goal === "max" ? "highest" : "lowest"} ${columns[columns.length - 1][1]}. Without a value: dashed if it failed, else dotted.`;
       const text = JSON.stringify([columns, list.map((job) => job.i)]);
       if (text === inputs) return;
       inputs = text;
