@@ -29,7 +29,9 @@ from runner.notify import settings
 from runner.processes import cpus
 
 NEEDED = ("pydantic", "pyyaml", "psutil", "rich")
-OPTIONAL = ("argcomplete", "starlette", "uvicorn", "hydra-core", "matplotlib", "torch", "numpy", "pandas")
+OPTIONAL = (
+    "argcomplete", "starlette", "uvicorn", "optuna", "apprise", "hydra-core", "matplotlib", "torch", "numpy", "pandas",
+)  # fmt: skip
 LEAST_FILES = 256  # open files, below which a batch with several workers is short of them
 TRIAL, TRIAL_LOCK = ".overnight_doctor", ".overnight_doctor.lock"
 

@@ -67,14 +67,22 @@ def plan(arguments: Arguments, before: Plan | None = None) -> Plan:
     elif found is not None:
         found = replace(found, notices=(*found.notices, *preflight.device_notes(devices, os.environ)))
     if found is not None:
-        default = _default_script_note(arguments.given, found)
+        own = [_default_script_note(arguments.given, found)]
+        own += [preflight.environment_note(os.environ)] if _is_of_the_user(command_) else []
         inside = allocation.notes(os.environ, process_id.host()) if local else []
-        found = replace(found, notices=(*filter(None, [default]), *inside, *found.notices))
+        found = replace(found, notices=(*filter(None, own), *inside, *found.notices))
     option = "--output_root" if arguments.given.config_root is not None else "--base_out_dir"
     errors += preflight.disk(base, sum(job.disk_bytes for job in found.jobs) if found else 0, option)
     if errors or found is None:
         raise UserError(*dict.fromkeys(errors))
     return found
+
+
+def _is_of_the_user(started: Command) -> bool:
+    """True for a script that is not of this checkout, and for which no Python is named."""
+    script = started.script
+    named = started.python or started.launcher or started.template
+    return script is not None and script.suffix == ".py" and not named and not script.is_relative_to(PROJECT)
 
 
 def _default_script_note(given: Namespace, found: Plan) -> str:

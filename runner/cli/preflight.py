@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from runner.configs.preparation import preparations, prepare
+from runner.core import program
 from runner.core.errors import UserError
 from runner.core.job import Plan
 from runner.core.options import RunOptions
-from runner.core.text import size
+from runner.core.text import shown, size
 from runner.executors.registry import EXECUTORS
 from runner.notify import choices
 from runner.observers.registry import OBSERVERS
@@ -52,6 +53,16 @@ def device_notes(requested: Mapping[str, str], environ: Mapping[str, str]) -> li
         for device, place in requested.items()
         if re.fullmatch(r"cuda(:\d+)?", device) and (problem := _no_gpu(environ))
     ]
+
+
+def environment_note(environ: Mapping[str, str]) -> str:
+    """A note where another environment is active than ours, as with pipx: the jobs do not see its packages."""
+    conda = environ.get("CONDA_PREFIX", "") if environ.get("CONDA_DEFAULT_ENV") != "base" else ""
+    active = environ.get("VIRTUAL_ENV") or conda
+    if not active or Path(active).resolve() == Path(sys.prefix).resolve() or not Path(active, "bin/python").exists():
+        return ""
+    used, fix = shown(sys.executable), program.pasted(("--python", shown(active)))
+    return f"jobs run with {used}, without the packages of the active environment; for that one give {fix}"
 
 
 def _misspelled(device: str) -> str | None:

@@ -278,3 +278,18 @@ def test_a_project_without_a_named_script_is_told_which_one_runs(work: Workspace
     assert "give --train_script PATH" in work.run("--configs", config, "--dry-run", code=0).stdout
     named = work.run("--configs", config, "--train_script", str(PROJECT / "train_run.py"), "--dry-run", code=0)
     assert "give --train_script PATH" not in named.stdout
+
+
+def test_another_active_environment_is_named_where_the_jobs_do_not_use_it(work: Workspace) -> None:
+    work.write("train.py", "import argparse\nargparse.ArgumentParser().parse_known_args()\n")
+    work.write("a.yaml", "{}\n")
+    work.write("their/bin/python", "")
+    options = ("--configs", "a.yaml", "--train_script", "train.py", "--dry-run")
+    for name in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        there = {"VIRTUAL_ENV": "", "CONDA_DEFAULT_ENV": "their", name: str(work / "their")}
+        assert "for that one give --python their" in work.run(*options, code=0, env=there).stdout
+    unseen = [{"VIRTUAL_ENV": sys.prefix}, {"VIRTUAL_ENV": "gone"}, {**there, "CONDA_DEFAULT_ENV": "base"}]
+    for environment in unseen:
+        assert "--python" not in work.run(*options, code=0, env={"CONDA_PREFIX": "", **environment}).stdout
+    named = work.run(*options, "--python", sys.executable, code=0, env=there)
+    assert "the active environment" not in named.stdout
