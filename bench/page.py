@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
 
-from page_batches import GROWS, LONG, WIDE, Bars, Others, Server, Spent, write_all  # noqa: E402 - beside this file
+from page_batches import GROWS, LONG, WIDE, Bars, Others, Server, Spent, stream_bytes, write_all  # noqa: E402 - beside this file
 from playwright.sync_api import BrowserContext, Page, sync_playwright  # noqa: E402 - beside the path
 
 from runner.page import assets  # noqa: E402 - beside the path
@@ -201,13 +201,12 @@ def idle(bars: Bars, page: Page, server: Server) -> None:
     page.goto(f"{server.address}#b={WIDE}")
     page.wait_for_selector(".chart canvas")
     time.sleep(10)
-    total = received(page)
     before, cpu, begun = server.about.io_counters(), server.cpu(), time.monotonic()
-    time.sleep(20)
+    sent = stream_bytes(server, 20)
     passed, after = time.monotonic() - begun, server.about.io_counters()
     bars("server with an idle tab on a batch that has ended", 100 * (server.cpu() - cpu) / passed, 3, "%")
     bars("bytes that it reads from files meanwhile", (after.read_chars - before.read_chars) / passed, 4000, "B/s")
-    bars("bytes to the page in an idle minute", total() / passed * 60 / 1000, 2, "kB")
+    bars("bytes to the page in an idle minute", sent / passed * 60 / 1000, 2, "kB")
 
 
 def tabs(bars: Bars, context: BrowserContext, server: Server) -> None:
@@ -270,7 +269,7 @@ def run(given: argparse.Namespace, folder: Path, playwright: Any) -> bool:
     bars(f"longest of {len(others.waits)} other requests meanwhile", others.longest, 250, "ms")
     bars("server after a curve of many rows", server.megabytes(), 250, "MB")
     tabs(bars, context, server)
-    bars("Ctrl+C with three open tabs until serve has ended", server.end(), 1.5, "s")
+    bars("Ctrl+C with three open tabs until serve has ended", server.end(), 1.0, "s")
     browser.close()
     return bars.held
 

@@ -90,17 +90,32 @@ class Spent:
         return sum(now - self._before.get(pid, 0.0) for pid, now in self._now().items())
 
 
+def signed_in(server: Server) -> tuple[http.client.HTTPConnection, dict[str, str]]:
+    """A connection, and the headers with the cookie."""
+    made = http.client.HTTPConnection("127.0.0.1", int(server.address.split(":")[2].strip("/")), timeout=600)
+    origin = {"Origin": server.address.rstrip("/"), "Content-Type": "application/json", "X-Runner": "1"}
+    made.request("POST", "/login", json.dumps({"token": server.token}), origin)
+    answer = made.getresponse()
+    answer.read()
+    return made, {"Cookie": str(answer.headers["set-cookie"]).partition(";")[0]}
+
+
+def stream_bytes(server: Server, seconds: float) -> int:
+    """What a stream of events of the large batch sends in this time: a browser does not tell."""
+    connection, headers = signed_in(server)
+    connection.request("GET", f"/api/v1/events?topic=batch:{WIDE}", headers=headers)
+    answer, found, until = connection.getresponse(), 0, time.monotonic() + seconds
+    while time.monotonic() < until:
+        found += len(answer.read1(1 << 16))
+    connection.close()
+    return found
+
+
 class Others:
     """Another browser, which asks for a small answer twenty times a second: how long it waits at most."""
 
     def __init__(self, server: Server) -> None:
-        self._port = int(server.address.split(":")[2].strip("/"))
-        origin = {"Origin": server.address.rstrip("/"), "Content-Type": "application/json", "X-Runner": "1"}
-        self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=600)
-        self._connection.request("POST", "/login", json.dumps({"token": server.token}), origin)
-        answer = self._connection.getresponse()
-        answer.read()
-        self._cookie = {"Cookie": str(answer.headers["set-cookie"]).partition(";")[0]}
+        self._connection, self._cookie = signed_in(server)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._ask, daemon=True)
         self.waits: list[float] = []
