@@ -19,8 +19,8 @@ from runner.core.secret_words import Words, is_shown, plain, settings, verdict
 from runner.core.secrets import REDACTED, is_trivial, judge, looks_chosen, shapes
 
 __all__ = [
-    "REDACTED", "agree", "argv", "certain", "certain_in_text", "doubtful", "fill_in", "hidden_names", "is_secret",
-    "known_values", "mapping", "may_hold", "text", "unrecorded", "with_places",
+    "REDACTED", "agree", "argv", "certain", "certain_in_text", "doubtful", "fill_in", "hidden_names", "is_clear",
+    "is_secret", "known_values", "mapping", "may_hold", "text", "unrecorded", "with_places",
 ]  # fmt: skip
 
 
@@ -102,6 +102,11 @@ def _text(name: str, value: str, shown: Collection[str]) -> str:
     if is_secret(name, value, shown):
         return REDACTED
     return value if is_shown(name, shown) else text(value, shown)
+
+
+def is_clear(name: str, value: str) -> bool:
+    """True if no part of a text can be a secret under this name. It is quick for the texts of thousands of jobs."""
+    return kind(name) in ("neutral", "ordinary") and not may_hold(value)
 
 
 def certain(values: Mapping[str, Any], shown: Collection[str] = ()) -> list[str]:

@@ -21,6 +21,7 @@ BLOCK = 1 << 16  # characters of a long record that are made at once
 _INDENT = "  "
 _ENCODER = json.JSONEncoder(indent=2, ensure_ascii=False, default=str, allow_nan=False)
 _INFINITY = float("inf")
+_WORDS = {None: "null", True: "true", False: "false"}
 
 
 class Each:
@@ -93,6 +94,10 @@ def _written(value: Any, line: str) -> str:
     kind = type(value)
     if kind is str:
         return encode_basestring(value)
+    if value is None or kind is bool:
+        return _WORDS[value]
+    if (kind is dict or kind is list) and not value:
+        return "{}" if kind is dict else "[]"
     if kind is dict and value and all(type(key) is str for key in value):
         inner = line + _INDENT
         entries = [f"{inner}{encode_basestring(key)}: {_written(item, inner)}" for key, item in value.items()]

@@ -119,6 +119,7 @@ class _Batch:
         self._breaker = Breaker(plan.options.max_same_failures if several else 0)
         self._signals_obeyed = 0
         self._announced: set[Handle] = set()
+        self._late: list[JobEnded] = []
         self._reasons: dict[str, str] = {}  # why a job waits, as it was announced; "" is the source's own reason
         self._next_look = 0.0
         self._next_start = 0.0
@@ -131,6 +132,7 @@ class _Batch:
                 self._send(JobEnded(record))
 
     def close(self) -> None:
+        self._send_late()
         self._send(BatchEnded(list(self.records.values()), self._stopped, self._waited))
 
     def run(self, signals: StopRequests, requests: Requests | None) -> None:
@@ -145,6 +147,12 @@ class _Batch:
             self._carry_out(requests)
             self._collect()
             self._start_ready()
+            self._send_late()
+
+    def _send_late(self) -> None:
+        """Send which jobs completed, on which nothing depends: the next one has started meanwhile."""
+        while self._late:
+            self._send(self._late.pop(0))
 
     def stop_starting(self, reason: str) -> None:
         """Let no further job start; the first reason counts."""
@@ -202,6 +210,7 @@ class _Batch:
                 return
             if isinstance(handle, Record):
                 self._end(handle)
+                self._send_late()
                 continue
             self._running[handle] = Follower(job)
             for note in filter(None, (how, handle.attempt.note)):
@@ -329,7 +338,9 @@ class _Batch:
         by_request = name in self._requested.stopped
         again = None if self._stopped or by_request else self._again(record, tries, adopted=adopted)
         self.records[name] = record
-        self._send(JobEnded(record, again=again is not None))
+        self._late.append(JobEnded(record, again=again is not None))
+        if again is not None or record.status not in SUCCESSES or not self._lookahead:
+            self._send_late()
         if again is None:
             if record.status == PRUNED:  # it may be promoted, which is no retry
                 self._tries.pop(name, None)

@@ -41,6 +41,7 @@ class Local:
         self._options = options
         self._provenance = provenance
         self._running: list[Supervised | Adopted] = []
+        self._leaving: list[Supervised | Adopted] = []  # their jobs have ended, and their supervisors are about to
         self._gpus = _gpus(options)
         self._spawner = Spawner()
         self._warm = Warm(options, self._spawner) if options.warm else None
@@ -117,6 +118,8 @@ class Local:
             self._warm.read()
         for handle in self._running:
             handle.enforce()
+        self._leaving = [handle for handle in self._leaving if not handle.left()]
+        self._leaving += [handle for handle in self._running if handle.done()]
         self._running = [handle for handle in self._running if not handle.done()]
         if self._gpus is not None:
             self._gpus.collect()

@@ -106,6 +106,7 @@ class Supervised:
         self._text = b""
         self._crash = b""
         self._ended = False
+        self._holds = bool(room.descriptors)
         self._overdue_at = latest_end(options, time.monotonic())
         known = results.entries(self.attempt).updated(**room.entries, **self._process.about)
         identity = process_id.of_child(self._process.pid)
@@ -167,6 +168,8 @@ class Supervised:
                 self._refused = refused
             case Ended(result=result, unwritten=unwritten) if result.nonce == self.attempt.nonce:
                 self._result, self._unwritten = result, unwritten
+                # That was its last word: the next job need not wait for its end, unless it holds a lock until then.
+                self._ended = not (unwritten or self._holds)
 
     def done(self) -> bool:
         return self._ended
@@ -174,11 +177,15 @@ class Supervised:
     def record(self) -> Record | Wait:
         """How the job ended; call once it is done. If the supervisor died, its job's processes are killed."""
         self._process.close()
-        record = self._recorded()
-        if self._process.gone():
-            self._guard.forget(self.attempt.env[process_tree.MARK])
+        return self._recorded()
+
+    def left(self) -> bool:
+        """True once its supervisor is gone, after which nothing is asked of it. Call when the record was taken."""
+        if not self._process.gone():
+            return False
+        self._guard.forget(self.attempt.env[process_tree.MARK])
         self._process.forget()
-        return record
+        return True
 
     def _recorded(self) -> Record | Wait:
         if self._refused is not None:
@@ -321,6 +328,10 @@ class Adopted:
             result = results.lost(self.attempt, error, self.started_at)
             results.write_result(self.job, result)
         return results.record(self.job, result)
+
+    def left(self) -> bool:
+        """True: nothing of it is left here."""
+        return True
 
     def stop(self, how: How) -> None:
         self._overdue_at = time.monotonic() + patience_after(self._options, how)

@@ -161,8 +161,9 @@ class Reader:
         seconds = seconds if is_number(seconds) and math.isfinite(seconds) else None
         adjusted = {ADJUSTED: changed} if (changed := adjusted_of(about.get(ADJUSTED))) else {}
         more = {"seconds": seconds, "out_dir": folder, **checkpoint, **host, **warnings, **cause, **adjusted}
+        result = flattened(result) if isinstance(result, dict) else result
         made = row(name, status, config, result, more)
-        keys = tuple(flattened(result)) if isinstance(result, dict) else ("result",)
+        keys = tuple(result) if isinstance(result, dict) else ("result",)
         if (both := (keys, tuple(made))) not in self._rows_seen:
             self._rows_seen.add(both)
             self.measured.update(f"result.{key}" if f"result.{key}" in made else key for key in keys)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 #: Most values; this check is quicker than one for a Mapping.
 _PLAIN = frozenset((str, int, float, bool, list, type(None)))
+_TEXT = frozenset((str,))
 
 
 class Table(list[dict[str, Any]]):
@@ -74,7 +75,7 @@ def row(name: str, status: str, config: Mapping[str, Any], result: Any, about: M
 def flattened(values: Mapping[Any, Any]) -> dict[str, Any]:
     """Every entry, those of mappings inside as `optimizer.lr`."""
     if isinstance(values, dict) and _PLAIN.issuperset(map(type, values.values())):
-        return {key if type(key) is str else str(key): value for key, value in values.items()}
+        return dict(values) if _TEXT.issuperset(map(type, values)) else {str(key): it for key, it in values.items()}
     return dict(flat(values))
 
 

@@ -281,6 +281,9 @@ def _cells(column: str, rows: Sequence[dict[str, Any]], shown: Collection[str]) 
     values = [row.get(column) for row in rows]
     if set(map(type, values)) == {float}:
         return list(map(number, values))
+    texts = [value for value in values if type(value) is str] if column != "status" else []
+    if texts and len(texts) == len(values) and _shown_as_they_are(column, texts):
+        return texts
     known: dict[str, str] = {}
     cells = []
     for row, value in zip(rows, values, strict=True):
@@ -293,6 +296,13 @@ def _cells(column: str, rows: Sequence[dict[str, Any]], shown: Collection[str]) 
         else:
             cells.append(plain(_cell(column, row, shown)))
     return cells
+
+
+def _shown_as_they_are(column: str, texts: Sequence[str]) -> bool:
+    """Whether these texts are short, and hold neither a secret nor what could control a terminal."""
+    whole = " ".join(texts)
+    harmless = max(map(len, texts)) <= comparison.CELL and plain(whole) == whole
+    return harmless and redact.is_clear(column, "\n".join(texts))
 
 
 def _cell(column: str, row: dict[str, Any], shown: Collection[str]) -> str:
