@@ -272,4 +272,7 @@ def test_jobs_are_chosen_on_the_axes_of_the_comparison(chromium: Any, address: s
     wait_until(lambda: abs((strip.bounding_box() or {"y": 0})["y"] - box["y"]) < 9, "it stays where it was")
     page.goto(f"{address}#b=many&brush=s0:0.4:0.9")
     shows("6 of 24 jobs")
+    page.goto(f"{address}#b=many&compare=1&brush=s0,metric:x:1,s9:1:2&axes=s0")  # an address that somebody changed
+    page.wait_for_selector(".parallel .handle")
+    shows("")
     assert errors == []

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Workspace, kill, wait_until
-from tests.page.browsers import MARKS, launched, opened
+from tests.page.browsers import MARKS, faults, launched, opened
 
 pytestmark = MARKS
 TRAIN = """\
@@ -75,6 +75,7 @@ def test_an_evening(evening: Workspace, chromium: Any) -> None:
     shows(page, "section[aria-label=Failures]", "ValueError: the loss is <img src=x")
     shows(page, "section[aria-label='Running jobs']", "4 of 100")
     shows(page, ".legend", "one: 0.25")
+    assert faults(page) == []
     page.click("section[aria-label=Failures] h3 a")
     shows(page, ".log .error", "ValueError")
     page.fill("#search", "step 3")
@@ -88,6 +89,7 @@ def test_an_evening(evening: Workspace, chromium: Any) -> None:
     page.click("section[aria-label='Running jobs'] article:has-text('one') >> text=Stop now")
     shows(page, "dialog", "Stop now: one")
     shows(page, "dialog", "kills the job and every process below it")
+    assert faults(page) == []
     page.click("#confirm")
     page.wait_for_function("() => /killed|interrupted/.test(document.querySelector('tr[data-i=\"1\"]').textContent)")
     wait_until(lambda: "From the page: kill one" in evening.master_log(), "the order is noted")

@@ -1,7 +1,7 @@
 // A strip with the GPUs of the machine, if it has any.
 import { get } from "./api.js";
 import { make } from "./dom.js";
-const EVERY = 2000, GIB = 2 ** 30;
+const EVERY = 1000, GIB = 2 ** 30;
 export function gpuStrip(batch) {
   const place = make("section", { "aria-label": "GPUs" });
   let closed = false, busy = false, none = false;

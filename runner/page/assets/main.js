@@ -5,7 +5,7 @@ import { button, byId, make } from "./dom.js";
 import { jobView } from "./job.js";
 import { ask } from "./orders.js";
 let view = null;
-const KEYS = [["/", "search or filter"], ["j k", "next and previous row"], ["Enter", "open"], ["Esc", "back"], ["n N", "next and previous hit in the log"], ["e E", "next and previous error in the log"], ["f", "follow the log"], ["x", "draw the job of the row, or not"], [".", "the stop buttons"], ["?", "this list"]];
+const KEYS = [["/", "search or filter"], ["j k", "next and previous row"], ["Enter", "open"], ["Esc", "back"], ["n N", "next and previous hit in the log"], ["e E", "next and previous error in the log"], ["f", "follow the log"], ["x", "draw the job of the row, or not"], ["↑ ↓", "move the end of an axis in the comparison"], [".", "the stop buttons"], ["?", "this list"]];
 function go(params, quietly) { const hash = `#${params}`; if (quietly) history.replaceState(null, "", hash); else location.hash = hash; }
 function route() {
   const params = new URLSearchParams(location.hash.slice(1)), batch = params.get("b"), job = params.get("j");

@@ -7,7 +7,7 @@ const css = (name) => getComputedStyle(document.documentElement).getPropertyValu
 const y = (place) => HEAD + (1 - place) * HEIGHT, NONE = HEAD + HEIGHT + 20;
 // `changed` is called after the choice has changed; `keep` puts it into the address.
 export function parallel(params, keep, changed) {
-  const brushes = new Map([...read(params.get("brush"))].map(([id, ends]) => [id, ends.map(Number)]));
+  const brushes = new Map([...read(params.get("brush"))].map(([id, ends]) => [id, ends.map(Number)]).filter(([, ends]) => ends.length === 2 && ends.every(isFinite)));
   const flags = new Map([...read(params.get("axes"))].map(([id, [words]]) => [id, [words || ""]]));
   let jobs = [], columns = [], axes = [], spread = [], inputs = "", best = "min", near = null, asked = 0;
   const canvas = make("canvas", { "aria-hidden": "true" }), heads = make("div", { class: "heads" }), strips = make("div");
