@@ -154,6 +154,15 @@ def resume(
         return _run_attached(session, plan, selection, given, further=not some)[0]
 
 
+def conclude(root: Path, given: Namespace) -> int:
+    """End a batch that others have run: its summary, its report, its notifications. No job is started."""
+    with existing_batch(root) as session:
+        plan = session.recorded()
+        nothing = session.select(plan, What(names=frozenset()))
+        whole = replace(nothing, selected=frozenset(job.name for job in plan.jobs))
+        return _run_attached(session, plan, whole, given, further=False)[0]
+
+
 def _as_started(job: Job, plan: Plan, *, continues: bool) -> Job:
     """The job with the command that it would be started with now. `continues`: from its completed attempt."""
     known = continues or attempts.continues(job)
