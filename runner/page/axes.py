@@ -26,7 +26,7 @@ class Placer:
     def __init__(self, axis: str, ends: Iterable[str]) -> None:
         self._axis = axis
         self._stops = sorted(time for end in ends if (time := seconds(end)) is not None)
-        self.worked = 0.0
+        self.worked = 0.0  # hours
         self.before: float | None = None
         self.step: int | None = None
         self.paused = False  # whether the last row is the first one of an attempt
@@ -44,10 +44,10 @@ class Placer:
             if self.paused:
                 self.worked = math.nextafter(self.worked, math.inf)  # not the same place: both rows count
             else:
-                self.worked += max(time - self.before, 0)
+                self.worked += max(time - self.before, 0) / 3600
         self.before, self.step = time, now
         kept = {key: value for key, value in row.items() if key not in ("iter", "step")}
-        return {**kept, "epoch": self.worked / 3600 if self._axis == WORK else time}
+        return {**kept, "epoch": self.worked if self._axis == WORK else time}
 
 
 def ends_of(folder: Path) -> list[str]:

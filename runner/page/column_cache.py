@@ -13,7 +13,7 @@ from runner.disk.place import Place
 from runner.disk.reading import open_below
 from runner.reports.tracks import Track
 
-SCHEMA = 2
+SCHEMA = 3
 LARGEST_HEAD = 1 << 26
 MOST_KEPT = 1_000_000_000  # bytes of all files
 
@@ -24,18 +24,32 @@ class Cached:
     def __init__(self, place: Place) -> None:
         self._place = place
         with open_below(place) as file:
+            about = os.fstat(file.fileno())
+            self._stamp = _stamp(about)
             self.head: Mapping[str, Any] = json.loads(file.readline(LARGEST_HEAD))
             self._begin = file.tell()
         self.metrics: Mapping[str, Any] = self.head["metrics"]
+        ends = (entry[part] + 8 * entry["n"] for entry in self.metrics.values() for part in ("xs", "ys"))
+        if about.st_size - self._begin < max(ends, default=0):
+            raise ValueError("it is not whole")
+
+    def is_there(self) -> bool:
+        """False if the file was removed or replaced since."""
+        try:
+            return _stamp(os.stat(self._place)) == self._stamp  # noqa: PTH116 - as elsewhere
+        except OSError:
+            return False
 
     def track(self, name: str) -> Track | None:
-        """None if it is not there, or the file was removed meanwhile."""
+        """None if it is not there, or the file was removed or replaced meanwhile."""
         entry = self.metrics.get(name)
         if entry is None:
             return None
         made = Track()
         try:
             with open_below(self._place) as file:
+                if _stamp(os.fstat(file.fileno())) != self._stamp:
+                    return None
                 for values, at in ((made.xs, entry["xs"]), (made.ys, entry["ys"])):
                     file.seek(self._begin + at)
                     values.frombytes(file.read(8 * entry["n"]))
@@ -45,6 +59,10 @@ class Cached:
             return None
         made.starts, made.lost = list(entry["starts"]), list(entry["lost"])
         return made
+
+
+def _stamp(about: os.stat_result) -> tuple[int, int, int]:
+    return about.st_ino, about.st_size, about.st_mtime_ns
 
 
 def write(place: Place, head: Mapping[str, Any], tracks: Mapping[str, Track]) -> None:

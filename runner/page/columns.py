@@ -56,9 +56,12 @@ class Columns:
         self._mark = f"0 {hashlib.sha256().hexdigest()}"
         self._stamp: tuple[int, ...] = ()
         self._cached: Cached | None = None
+        self._lost = False  # whether kept columns could not be read again
 
     def advance(self) -> bool:
-        """Read what was appended; False if the file is another one, or cannot be read."""
+        """Read what was appended; False if the file is another one, cannot be read, or what was kept is gone."""
+        if self.is_lost:
+            return False
         try:
             with open_regular(self.source.path, links=self.source.links) as file:
                 about = os.fstat(file.fileno())
@@ -68,7 +71,8 @@ class Columns:
                 if about.st_size < self.offset or self._mark != _mark(file, self.offset):
                     return False
                 if about.st_size > self.offset:
-                    self._load_all()
+                    if not self._load_all():
+                        return False
                     self._read(file)
                     self._mark = _mark(file, self.offset)
                 self._stamp = stamp
@@ -119,6 +123,16 @@ class Columns:
             return None
         return made if made.tracks.have_all(made.tracks.of, len(found)) else None
 
+    @property
+    def size(self) -> int:
+        """Bytes of the file when it was read last."""
+        return self._stamp[2] if self._stamp else self.offset
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether columns that were kept, and are not in memory, are gone."""
+        return self._lost or (self._cached is not None and not self._cached.is_there())
+
     def names(self) -> list[str]:
         return list(self._cached.metrics if self._cached else self.tracks.of)
 
@@ -129,6 +143,8 @@ class Columns:
             found = self._cached.track(name)
             if found is not None:
                 self.tracks.of[name] = found
+            elif name in self._cached.metrics:
+                self._lost = True
         return found
 
     def forget(self) -> None:
@@ -140,10 +156,12 @@ class Columns:
         """How many are in memory."""
         return sum(len(track.xs) for track in self.tracks.of.values())
 
-    def _load_all(self) -> None:
+    def _load_all(self) -> bool:
         for name in self.names():
             self.track(name)
-        self._cached = None
+        if not self._lost:
+            self._cached = None
+        return not self._lost
 
     def save(self) -> None:
         """Keep it below ~/.cache, if it is not what is kept there. Raises OSError."""

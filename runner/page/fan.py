@@ -52,8 +52,7 @@ class Fans:
         """For each position the lowest, 25 %, 50 %, 75 % and highest value. `reading`: so many jobs are missing yet."""
         with self._lock:
             known, missing = self._samples(jobs, key, axis)
-            while len(self._kept) > KEPT + len(jobs):
-                del self._kept[next(iter(self._kept))]
+            self._shrink(KEPT + len(jobs), (axis, key))
             if not known:
                 return {"x": [], "parts": [], "jobs": 0, "reading": missing}
             low, high = min(one.xs[0] for one in known), max(one.xs[-1] for one in known)
@@ -62,6 +61,13 @@ class Fans:
         shown = [(x, values) for x, values in zip(places, made, strict=True) if values]
         return {"x": [x for x, _ in shown], "parts": [values for _, values in shown],
                 "jobs": len(known), "reading": missing}  # fmt: skip
+
+    def _shrink(self, most: int, asked: tuple[str, str]) -> None:
+        """Drop the oldest, but of those that were asked for now only when no other is left."""
+        over = len(self._kept) - most
+        if over > 0:
+            for name in sorted(self._kept, key=lambda name: name[1:] == asked)[:over]:
+                del self._kept[name]
 
     def _samples(self, jobs: Sequence[Job], key: str, axis: str) -> tuple[list[_Sample], int]:
         """Those that have points, and how many jobs are still to be read."""
@@ -84,7 +90,7 @@ class Fans:
         if few is None:
             with self._store.lock:
                 whole = self._store.whole(source)
-                return None if whole is None else self._keep(source, key, _Sample(whole.offset, whole.track(key)))
+                return None if whole is None else self._keep(source, key, _Sample(whole.size, whole.track(key)))
         made: _Sample | None = None
         for name in few.names():
             made = self._keep(source, name, _Sample(size, few.track(name), made))

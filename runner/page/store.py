@@ -60,8 +60,11 @@ class Store:
         new = size - made.offset
         if new > left and not self.filler.gave_up(source):
             return source, left
-        if not made.advance():  # it is another file by now
-            made = Columns(source)
+        if not made.advance():  # it is another file by now, or what was kept of it is
+            made = Columns.kept(source) or Columns(source)
+            new = size - made.offset
+            if new > left and not self.filler.gave_up(source):
+                return source, left
             if not made.advance():
                 return None, left
         self._known[name] = made
@@ -78,11 +81,18 @@ class Store:
     def whole(self, source: Source) -> Columns | None:
         """A file of which all was read, for one look; None if that is still to be done, which is begun."""
         with self.lock:
-            known = self._known.get((source.path, source.axis)) or Columns.kept(source)
+            name, least = (source.path, source.axis), source.size() - AT_ONCE
+            known = self._known.get(name)
+            if known is None or known.source != source or known.is_lost or known.offset < least:
+                known = Columns.kept(source)
             if known is None and self.filler.gave_up(source):
                 return Columns(source)
-            if known is None or known.offset < source.size() - AT_ONCE:
-                self.filler.want([source], first=False)
+            if known is not None and known.offset >= least:
+                if known.advance():
+                    return known
+                self._known.pop(name, None)  # it is another file by now
+                known = None
+            self.filler.want([source], first=False)
             return known
 
     def points(self) -> int:

@@ -53,7 +53,7 @@ def _sampled(file: BinaryIO, wanted: Collection[str]) -> Thinned | None:
     found = Tracks(wanted)
     if rows is None or not found.add_plain(rows) or not found.have_all(wanted, len(rows)):
         return None
-    return Thinned("step", {name: _packed(track) for name, track in found.of.items()})
+    return Thinned(_axis(rows[:FIRST]), {name: _packed(track) for name, track in found.of.items()})
 
 
 def _whole(file: BinaryIO, wanted: Collection[str]) -> Thinned:

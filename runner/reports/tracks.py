@@ -202,9 +202,10 @@ class Tracks:
             if kinds <= NUMBERS:
                 try:
                     made[name] = xs, array("d", values)
-                except OverflowError:  # a whole number that no float holds
+                    finite = math.isfinite(sum(values))
+                except OverflowError:  # a whole number, or their sum, that no float holds
                     return None
-                if not math.isfinite(sum(values)):
+                if not finite:
                     return None
             elif kinds & NUMBERS or name == rows.NONFINITE or (type(None) in kinds and names.is_loss(name)):
                 return None

@@ -87,9 +87,34 @@ def test_what_is_kept_has_a_limit_and_may_be_broken(tmp_path: Path, _own_cache: 
     for content in (b"", b"{}\n", b"[1]\n", b"\xff\n", kept.read_bytes()[:-9]):
         kept.write_bytes(content)
         broken = Columns.kept(of)
-        assert broken is None or broken.track("acc") is None
+        assert broken is None
     column_cache.prune(0)
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["removed", "replaced"])
+def test_what_was_kept_may_go_while_it_is_in_use(tmp_path: Path, *, gone: bool) -> None:
+    job = Job("j", ("true",), tmp_path, {})
+    written(tmp_path / "metrics.jsonl", range(5))
+    writer = Columns(Source.of(tmp_path, "step", ()))
+    assert writer.advance()
+    writer.save()
+    user, asked = Columns.kept(writer.source), Columns.kept(writer.source)
+    assert user is not None and asked is not None
+    store = Store()
+    (known,) = store.of([job], "step")
+    assert known.columns is not None
+    if gone:
+        column_cache.prune(0)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"iter": 5, "loss": 1.0, "another": 2.0}) + "\n")
+    if not gone:
+        assert writer.advance()
+        writer.save()  # with a longer head
+    assert asked.track("loss") is None and not asked.advance() and not user.advance()
+    (known,) = store.of([job], "step")
+    assert known.columns is not None and points(known.columns) == list(range(6))
+    store.filler.close()
 
 
 def test_memory_has_a_limit_for_small_files_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,6 +176,34 @@ def test_a_metric_that_few_rows_have_needs_the_whole_file_in_a_fan(tmp_path: Pat
         assert store.points() == 0  # no curve of them is drawn
     finally:
         store.filler.close()
+
+
+def test_a_fan_has_what_was_appended_since_a_file_was_read(tmp_path: Path) -> None:
+    job = large(tmp_path / "some", every=1000)
+    fans = Fans(Store())
+    try:
+        wait_until(lambda: not fans.of([job], "acc", "step")["reading"], "all is read")
+        written(job.out_dir / "metrics.jsonl", range(20_000, 20_010))
+        with (job.out_dir / "metrics.jsonl").open("a") as file:
+            file.write('{"iter": 20010, "lo')  # its end is missing, and the file does not grow any more
+        found = fans.of([job], "acc", "step")
+        assert found["x"][-1] == 20_009 and not found["reading"]
+        [kept] = fans._kept.values()
+        assert kept.size == (job.out_dir / "metrics.jsonl").stat().st_size  # not read again at each look
+    finally:
+        fans._store.filler.close()
+
+
+def test_a_fan_is_complete_whatever_else_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fan, "SECONDS", 0.0)  # one file each time
+    monkeypatch.setattr(fan, "KEPT", 0)
+    jobs = [Job(f"j{number}", ("true",), tmp_path / f"j{number}", {}) for number in range(4)]
+    for job in jobs:
+        job.out_dir.mkdir()
+        written(job.out_dir / "metrics.jsonl", range(3))
+    fans = Fans(Store())
+    assert [fans.of(jobs, "loss", "step")["reading"] for _ in jobs] == [3, 2, 1, 0]
+    assert fans.of(jobs, "loss", "step")["jobs"] == 4
 
 
 def test_an_answer_reads_for_a_limited_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import json
 import math
 import re
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,16 @@ def test_working_hours_leave_out_the_time_between_attempts(tmp_path: Path) -> No
     [first, second] = curve(tmp_path, [*rows, {"iter": 5, "loss": 9.0}], View(100, WHOLE, axis=axes.WALL))["kept"]
     assert [time - first[0][0] for time in first[0] + second[0]] == [0, 3600, 14400, 16200, 50400]
     assert first[1] + second[1] == [0, 1, 2, 3, 4]
+
+
+def test_the_last_row_before_a_pause_counts_in_working_hours() -> None:
+    begin = datetime(2026, 11, 27, tzinfo=UTC)
+    for worked in range(0, 40_000, 450):
+        placer = axes.Placer(axes.WORK, [])
+        times = (begin + timedelta(seconds=passed) for passed in (0, worked, 99_999))
+        rows = [{"iter": step, "time": time.isoformat()} for step, time in zip((1, 2, 1), times, strict=True)]
+        _, last, first = ((placer(row) or {})["epoch"] for row in rows)
+        assert last == pytest.approx(worked / 3600) and last < first == pytest.approx(last)
 
 
 @pytest.mark.parametrize("axis", axes.AXES)

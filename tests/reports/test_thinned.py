@@ -37,6 +37,7 @@ ODD: tuple[list[Any], ...] = (
     [{"iter": 1, "val/loss": 1.0}, {"iter": 2, "val/loss": "low"}],
     [{"iter": 1, "val/loss": 1.0}, {"iter": 2, "val/loss": True}],
     [{"iter": 1, "val/loss": 10**400}],
+    [{"iter": 1, "val/loss": 10**308}, {"iter": 2, "val/loss": 10**308}],  # their sum is no float
     [{"iter": 1.5, "val/loss": 1.0}],
     [{"iter": 10**16, "val/loss": 1.0}],
     [{"step": 1, "val/loss": 1.0}, {"iter": 2, "val/loss": 1.0}],
@@ -146,6 +147,13 @@ def test_of_a_curve_that_is_not_drawn_some_hundred_rows_are_read(tmp_path: Path)
     assert len(points) == SAMPLED + 1 and points[0] == (0, 1.0) and points[-1] == (4999, 1 / 5000)
     assert max(b[0] - a[0] for a, b in pairwise(points)) < 2 * 5000 / SAMPLED
     assert all(y == 1 / (1 + x) for x, y in points)
+
+
+def test_epochs_stay_epochs_when_some_rows_are_read(tmp_path: Path) -> None:
+    rows = [{"epoch": row["iter"] / 100, "train/loss": row["train/loss"]} for row in long_run()]
+    (tmp_path / "metrics.jsonl").write_bytes(text(rows))
+    found = thinned.read(tmp_path, ["train/loss"], whole=False)
+    assert found.axis == "epoch" and len(found.curves["train/loss"].series().kept) == SAMPLED + 1
 
 
 def test_a_metric_that_few_rows_have_is_not_missed(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ export function sparks(batch, key, jobs) {
     clearTimeout(soon);
     due = at; soon = setTimeout(() => { soon = 0; look(); }, wait);
   }
-  const stamp = (job) => `${key()} ${job.status} ${job.attempt} ${job.iter ?? ""}`;
+  const stamp = (job) => `${key()} ${job.status} ${job.attempt} ${job.iter ?? ""} ${job.loss ?? ""}`; // some rows have epochs alone
   function fill(i) { const cell = cells.get(i), one = known.get(i); if (cell) cell.replaceChildren(...(one && one.key === key() && one.entry.levels.length ? [picture(one.entry)] : [])); }
   async function look() {
     if (key() !== drawn) { drawn = key(); for (const i of cells.keys()) fill(i); }
