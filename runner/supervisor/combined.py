@@ -38,7 +38,7 @@ class Combined:
             marked = block.replace(b"\n", b"\n" + prefix)
             # A view of what is needed: neither the last prefix nor the rest of the block is cut off by a copy.
             lines = memoryview(marked)[: len(marked) - len(prefix) - (len(block) - end)]
-            self._log.write(prefix if self._open is None else self._head(stream, prefix), held, lines)
+            self._log.write(self._head(stream, prefix), held, lines)
             self._open = None
 
     def write_piece(self, stream: bytes, text: bytes) -> None:
@@ -73,25 +73,21 @@ class Folder:
     @property
     def due_in(self) -> float | None:
         """Seconds until `flush` should be called; None when nothing is held."""
-        if not self._held or self._held == b"\r":
+        if self._held in (b"", b"\r"):
             return None
         due = max(self._next_bar, self._due) if b"\r" in self._held else self._due
         return max(due - time.monotonic(), 0.0)
 
     def feed(self, block: bytes) -> None:
         end = block.rfind(b"\n") + 1
-        if end and self._shown_bar is None and b"\r" not in block and b"\r" not in self._held:
+        if end or not self._held:  # a line begins, which may stay unfinished
+            self._due = time.monotonic() + VISIBLE_AFTER
+        if not end:
+            self._held += block
+        elif self._shown_bar is None and b"\r" not in self._held and b"\r" not in block:
             self._combined.write_lines(self._stream, self._held, block, end)
             self._held = block[end:]
-            if not self._held:
-                return
-            self._due = time.monotonic() + VISIBLE_AFTER
-        elif not end:
-            if not self._held:
-                self._due = time.monotonic() + VISIBLE_AFTER
-            self._held += block
         else:
-            self._due = time.monotonic() + VISIBLE_AFTER
             folded = self._fold(self._held + block[:end])
             if folded:
                 self._combined.write_lines(self._stream, b"", folded, len(folded))

@@ -64,7 +64,7 @@ class Reader(threading.Thread):
             if not ready:
                 self._folder.flush()
                 continue
-            if len(ready) == 1 and ready[0][0] == self._leave:
+            if all(descriptor != self._pipe for descriptor, _ in ready):
                 break
             block = self._read()
             if not block:
