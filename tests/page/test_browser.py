@@ -46,6 +46,17 @@ CARDS = """() => import('/assets/cards.js').then(({ group }) => { const section 
     const open = section.querySelectorAll(".cards")[0].children.length, more = section.querySelector(".more");
     const words = more.querySelector("summary").textContent; more.open = true; show("b");
     return [open, words, section.querySelector(".more").open, section.querySelectorAll("article").length]; })"""
+#: The only value of an axis is what a drag over it gives; an update keeps the focus; an address keeps long numbers.
+AXES = """() => import('/assets/parallel.js').then(async ({ parallel }) => { const kept = {};
+    const { axis } = await import('/assets/axis.js'), keep = (key, value) => { kept[key] = value; };
+    const made = parallel(new URLSearchParams(), keep, () => {});
+    const jobs = [0, 1, 2].map((i) => ({ i, status: "completed" })), seeds = ["s0", "seed", [1048576, 1048577, 9]];
+    const show = (loss) => made.update(jobs, [seeds, ["metric", "loss", [1, 2, loss]]], "min");
+    document.body.append(made.element); show(null);
+    const handles = () => [...made.element.querySelectorAll(".handle")];
+    handles()[0].dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowUp" })); handles()[0].focus(); show(3);
+    const focused = handles().indexOf(document.activeElement); made.close(); made.element.remove();
+    return [axis("m", "m", [3, null], "").value(0.3), focused, kept.brush]; })"""
 TOO_WIDE = """() => document.documentElement.scrollWidth <= 390 ? [] : [document.documentElement.scrollWidth,
     ...[...document.querySelectorAll("*")]
     .filter((one) => one.getBoundingClientRect().right > 390).map((one) => one.outerHTML)]"""
@@ -123,6 +134,7 @@ def test_lines_that_count_as_errors_are_marked_and_many_cards_folded(chromium: A
     script = "(a) => import('/assets/ansi.js').then((it) => a.map((one) => it.line(one).className === 'error'))"
     assert page.evaluate(script, [*ERRORS, *NO_ERRORS]) == [True] * len(ERRORS) + [False] * len(NO_ERRORS)
     assert page.evaluate(CARDS) == [6, "2 more", True, 8]
+    assert page.evaluate(AXES) == [3, 0, "s0:1048576:1048577"]
     assert errors == []
 
 

@@ -16,7 +16,7 @@ export function axis(id, name, values, flags) {
   const unit = (value) => (missing(value) ? null : numbers ? Number(value) : known.get(String(value))); // a number, or the place of a word
   const place = (at) => (at === null || at === undefined ? null : turned(high === low ? 0.5 : (scaled(at) - low) / way));
   const steps = numbers ? (distinct.length <= MANY ? distinct : Array.from({ length: MANY + 1 }, (_, at) => value(at / MANY, true))) : distinct.map((_, at) => at);
-  function value(where, straight) { const at = low + (straight ? where : turned(where)) * way; return log ? Math.exp(at) : at; }
+  function value(where, straight) { const at = high === low ? low : low + (straight ? where : turned(where)) * way; return log ? Math.exp(at) : at; }
   const text = (at) => (numbers ? number(Number(at.toPrecision(4))) : distinct[Math.min(Math.max(Math.round(at), 0), distinct.length - 1)]);
   const shown = distinct.length <= TICKS ? steps : numbers ? Array.from({ length: 5 }, (_, at) => value(at / 4, true)) : steps.filter((_, at) => at % Math.ceil(steps.length / TICKS) === 0);
   return { id, name, numbers, log, flip, positive, units: values.map(unit), steps, place, value, text, ticks: shown.map((at) => [place(at), text(at)]), missing: there.length < values.length };

@@ -67,7 +67,7 @@ export function parallel(params, keep, changed) {
     clear.hidden = !parts.length;
   }
   function commit() {
-    keep("brush", written(new Map([...brushes].map(([id, ends]) => [id, ends.map((end) => Number(end.toPrecision(6)))]))));
+    keep("brush", written(new Map([...brushes].map(([id, ends]) => [id, ends.map((end) => Number(end.toPrecision(9)))]))));
     place(); say(); later();
     const before = scroll.getBoundingClientRect().top;
     changed();
@@ -173,7 +173,9 @@ export function parallel(params, keep, changed) {
       const text = JSON.stringify([columns, list.map((job) => job.i)]);
       if (text === inputs) return;
       inputs = text;
+      const controls = () => [...plot.querySelectorAll("button, .handle")], focused = controls().indexOf(document.activeElement), count = controls().length;
       build();
+      if (focused >= 0 && controls().length === count) controls()[focused].focus(); // others stand in their places now
     },
     // Whether the job with this number is chosen; null if nothing is.
     chosen() {
