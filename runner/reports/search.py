@@ -16,6 +16,7 @@ from runner.disk import rungs_file
 from runner.disk.layout import SEARCH
 from runner.output.names import IGNORED, canonical
 from runner.planners.search import of, params_of, repeats
+from runner.reports.best import WORDS
 from runner.reports.comparing.importance import importance
 from runner.search import space
 from runner.search.pruning import Event, Rungs
@@ -182,7 +183,8 @@ def closing(found: Mapping[str, Any], records: Sequence[Record]) -> list[str]:
         failed += f", pruned {found['pruned']}, saved {found['saved']:.0%} of the iterations".replace("%", " %")
     took = duration(sum(one.state.seconds for one in records if isinstance(one.state, Finished)))
     first = f"Search: evaluated {found['evaluated']}{failed} in {took} of training"
-    what = f"best is {best['name']} with {found['metric']} {_number(best['value'])} ({settings})."
+    reached = f"{WORDS[found['goal']]} {found['metric']} was {_number(best['value'])}"
+    what = f"best is {best['name']}, whose {reached} ({settings})."
     return [f"{first}; {what}", *confirmed_lines(found), *_importance(found["ordered"]), *rung_lines(found)]
 
 

@@ -93,7 +93,7 @@ def test_a_search_that_is_killed_twenty_times_suggests_what_an_undisturbed_one_d
     plan = Search.from_json(read(search.batch / "plan.json")["origin"]["search"])
     assert suggested(search) == expected(plan, values)
     assert (search.batch / "best").resolve() == search.batch / found["best"]["name"]
-    assert f"best is {found['best']['name']} with val_loss" in ran.stdout
+    assert f"best is {found['best']['name']}, whose lowest val_loss was" in ran.stdout
     for number, params in enumerate(suggested(search)):
         assert values[name(number)] == pytest.approx(loss(params))
         assert replayed(read(search.batch / name(number) / "trial.json")) == params
