@@ -85,15 +85,14 @@ class Store:
             known = self._known.get(name)
             if known is None or known.source != source or known.is_lost or known.offset < least:
                 known = Columns.kept(source)
-            if known is None and self.filler.gave_up(source):
-                return Columns(source)
-            if known is not None and known.offset >= least:
-                if known.advance():
-                    return known
-                self._known.pop(name, None)  # it is another file by now
-                known = None
-            self.filler.want([source], first=False)
-            return known
+            if (known is None or known.offset < least) and not self.filler.gave_up(source):
+                self.filler.want([source], first=False)
+                return known
+            known = known or Columns(source)
+            if known.advance():
+                return known
+            self._known.pop(name, None)  # it is another file by now
+            return None
 
     def points(self) -> int:
         """How many are in memory."""

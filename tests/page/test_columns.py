@@ -194,6 +194,19 @@ def test_a_fan_has_what_was_appended_since_a_file_was_read(tmp_path: Path) -> No
         fans._store.filler.close()
 
 
+def test_a_fan_needs_no_folder_to_keep_columns_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))  # as where a disk is full, or a home is not writable
+    jobs = [large(tmp_path / name, every=1000) for name in ("a", "b")]
+    store = Store()
+    fans = Fans(store)
+    try:
+        found = wait_until(lambda: (made := fans.of(jobs, "acc", "step"))["reading"] == 0 and made, "all is read")
+        assert found["jobs"] == 2 and found["x"][-1] == 19_000 and store.points() == 0
+    finally:
+        store.filler.close()
+
+
 def test_a_fan_is_complete_whatever_else_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fan, "SECONDS", 0.0)  # one file each time
     monkeypatch.setattr(fan, "KEPT", 0)
