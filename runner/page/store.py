@@ -91,8 +91,8 @@ class Store:
             known = known or Columns(source)
             if known.advance():
                 return known
-            self._known.pop(name, None)  # it is another file by now
-            return None
+            self._known.pop(name, None)  # it is another file by now, or cannot be read
+            return Columns(source) if self.filler.gave_up(source) else None
 
     def points(self) -> int:
         """How many are in memory."""

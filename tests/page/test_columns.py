@@ -207,6 +207,17 @@ def test_a_fan_needs_no_folder_to_keep_columns_in(tmp_path: Path, monkeypatch: p
         store.filler.close()
 
 
+def test_a_file_that_cannot_be_read_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").mkdir()
+    job, store = Job("j", ("true",), tmp_path, {}), Store()
+    fans = Fans(store)
+    try:
+        assert store.of([job], "step")[0].columns is None
+        wait_until(lambda: not fans.of([job], "acc", "step")["reading"], "the fan does not wait")
+    finally:
+        store.filler.close()
+
+
 def test_a_fan_is_complete_whatever_else_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fan, "SECONDS", 0.0)  # one file each time
     monkeypatch.setattr(fan, "KEPT", 0)
