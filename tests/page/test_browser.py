@@ -57,6 +57,25 @@ AXES = """() => import('/assets/parallel.js').then(async ({ parallel }) => { con
     handles()[0].dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowUp" })); handles()[0].focus(); show(3);
     const focused = handles().indexOf(document.activeElement); made.close(); made.element.remove();
     return [axis("m", "m", [3, null], "").value(0.3), focused, kept.brush]; })"""
+#: A tab that was hidden when its small curves were due asks for them once it is seen.
+HIDDEN = """() => import('/assets/spark.js').then(async ({ sparks }) => {
+    const later = (ms) => new Promise((done) => setTimeout(done, ms)), answer = { sparks: { 0: { levels: [0, 63] } } };
+    const fetched = window.fetch, show = () => document.dispatchEvent(new Event("visibilitychange"));
+    window.fetch = async () => new Response(JSON.stringify({ ...answer, reading: [] }));
+    Object.defineProperty(document, "visibilityState", { value: "hidden", configurable: true });
+    const made = sparks("night", () => "loss", () => new Map([[0, { status: "completed", attempt: 1 }]]));
+    const row = document.createElement("p"), found = () => row.querySelectorAll("svg").length;
+    row.dataset.i = 0; row.append(made.cell(0)); document.body.prepend(row); made.row(0, row);
+    await later(600); const hidden = found(); delete document.visibilityState; show();
+    for (let k = 0; k < 300 && !found(); k++) await later(100);
+    const seen = found(); window.fetch = fetched; made.close(); row.remove(); return [hidden, seen]; })"""
+#: The GPUs that a batch used are not shown any more once it has ended.
+ENDED = """() => import('/assets/gpus.js').then(async ({ gpuStrip }) => { const fetched = window.fetch;
+    const gpu = { label: "0", name: "g", memory_used: 1, memory_total: 2, held_by: [{ batch: "b", job: "j" }] };
+    window.fetch = async () => new Response(JSON.stringify({ gpus: [{ ...gpu, processes: [] }] }));
+    const made = gpuStrip("b"), found = () => made.element.querySelectorAll("article").length; made.start(true);
+    for (let k = 0; k < 300 && !found(); k++) await new Promise((done) => setTimeout(done, 100));
+    const seen = found(); made.start(false); window.fetch = fetched; made.close(); return [seen, found()]; })"""
 TOO_WIDE = """() => document.documentElement.scrollWidth <= 390 ? [] : [document.documentElement.scrollWidth,
     ...[...document.querySelectorAll("*")]
     .filter((one) => one.getBoundingClientRect().right > 390).map((one) => one.outerHTML)]"""
@@ -134,6 +153,8 @@ def test_lines_that_count_as_errors_are_marked_and_many_cards_folded(chromium: A
     script = "(a) => import('/assets/ansi.js').then((it) => a.map((one) => it.line(one).className === 'error'))"
     assert page.evaluate(script, [*ERRORS, *NO_ERRORS]) == [True] * len(ERRORS) + [False] * len(NO_ERRORS)
     assert page.evaluate(CARDS) == [6, "2 more", True, 8]
+    assert page.evaluate(HIDDEN) == [0, 1]
+    assert page.evaluate(ENDED) == [1, 0]
     assert page.evaluate(AXES) == [3, 0, "s0:1048576:1048577"]
     assert errors == []
 

@@ -4,7 +4,7 @@ import { make } from "./dom.js";
 const EVERY = 1000, GIB = 2 ** 30;
 export function gpuStrip(batch) {
   const place = make("section", { "aria-label": "GPUs" });
-  let closed = false, busy = false, none = false;
+  let closed = false, busy = false, none = false, timer = 0;
   const holder = (one) => (one.batch === batch ? one.job : `${one.batch || "another batch"}${one.user ? ` of ${one.user}` : ""}`);
   const strange = (one) => `not ours: pid ${one.pid}, user ${one.user ?? "?"}${one.memory ? `, ${(one.memory / GIB).toFixed(1)} GiB` : ""}`;
   const who = (gpu) => [...gpu.held_by.map(holder), ...gpu.processes.filter((one) => !gpu.held_by.length || !one.own).map(strange)];
@@ -21,8 +21,12 @@ export function gpuStrip(batch) {
     try {
       const found = await get("/gpus");
       none = !found.gpus.length;
-      if (!closed && !none) place.replaceChildren(make("h2", { text: "GPUs of this machine" }), make("div", { class: "cards" }, found.gpus.map(card)));
+      if (!closed && !none && timer) place.replaceChildren(make("h2", { text: "GPUs of this machine" }), make("div", { class: "cards" }, found.gpus.map(card)));
     } catch { /* api.js has said it */ } finally { busy = false; }
   }
-  return { element: place, look, start(active) { if (active && !this.timer) { look(); this.timer = setInterval(look, EVERY); } if (!active && this.timer) { clearInterval(this.timer); this.timer = 0; } }, timer: 0, close() { closed = true; clearInterval(this.timer); } };
+  function start(active) {
+    if (active && !timer) { timer = setInterval(look, EVERY); look(); }
+    if (!active && timer) { clearInterval(timer); timer = 0; place.replaceChildren(); } // what was seen last is not so any more
+  }
+  return { element: place, start, close() { closed = true; clearInterval(timer); } };
 }

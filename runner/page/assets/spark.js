@@ -51,9 +51,11 @@ export function sparks(batch, key, jobs) {
       later(found.reading.length ? AGAIN / 2 : SOON);
     } catch { later(AGAIN); } finally { busy = false; }
   }
+  const seenAgain = () => later(SOON); // what was due while the tab was hidden
+  document.addEventListener("visibilitychange", seenAgain);
   return {
     cell(i) { const made = make("td", { class: "curve" }); cells.set(i, made); fill(i); return made; },
     row(i, element) { if (rows.has(i)) watcher.unobserve(rows.get(i)); rows.set(i, element); watcher.observe(element); later(SOON); },
-    look: () => later(SOON), close() { closed = true; clearTimeout(soon); watcher.disconnect(); },
+    look: () => later(SOON), close() { closed = true; clearTimeout(soon); watcher.disconnect(); document.removeEventListener("visibilitychange", seenAgain); },
   };
 }
