@@ -6,6 +6,7 @@ hosts differ: an age is the difference of two times of the same file server.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Mapping
@@ -65,6 +66,7 @@ def take_over(place: Place, record: Mapping[str, Any]) -> Place | None:
     mark = place.parent / f".{place.name}.{hashlib.sha256(who.encode()).hexdigest()[:16]}.taken"
     if atomic.create(mark, b""):
         return mark
-    if age(mark) >= EXPIRES:
-        mark.remove()
+    with contextlib.suppress(OSError):  # the other one has just removed it
+        if age(mark) >= EXPIRES:
+            mark.remove()
     return None

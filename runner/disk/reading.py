@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runner.disk.place import Place
 
 TAIL = 1 << 18  # bytes of a log's end
+PIECE = 1 << 12  # bytes that are read at once at least, of a file that was empty when it was opened
 LARGEST = 1 << 24  # bytes of a record of one job, or of a config
 LARGEST_OF_BATCH = 1 << 28  # bytes of a record of a whole batch
 
@@ -38,7 +39,7 @@ def read_bytes(path: str | os.PathLike[str], largest: int = LARGEST, *, links: b
     descriptor = open_file(os.fspath(path), links=links)  # without a file object: thousands are read at once
     try:
         size, content = os.fstat(descriptor).st_size, b""
-        while max(size, len(content)) <= largest and (block := os.read(descriptor, size + 1)):
+        while max(size, len(content)) <= largest and (block := os.read(descriptor, max(size, len(content), PIECE) + 1)):
             content = content + block if content else block
     finally:
         os.close(descriptor)

@@ -333,7 +333,7 @@ class _Batch:
         name = record.job.name
         assert isinstance(record.state, Finished)
         record = replace(record, job=self.records[name].job)  # as planned; it may have been started with other settings
-        adopted = name not in self._tries
+        adopted = name not in self._tries and not self._leaves  # elsewhere no job ends because its engine did
         tries = self._tries.get(name, 1)
         by_request = name in self._requested.stopped
         again = None if self._stopped or by_request else self._again(record, tries, adopted=adopted)

@@ -197,7 +197,7 @@ class Slurm:
                 continue
             root = self._root(handles[0].job)
             if self._options.slurm_pilots:
-                whole = len(handles) == len(self._active) and how != stops.PRUNE
+                whole = self._active.keys() <= {*handles} and how != stops.PRUNE
                 slurm_stop.stop(root, None if whole else {handle.job.name for handle in handles}, how)
             self._submitter.withdraw(handles)
             waiting = [handle.slurm_id for handle in handles if handle.slurm_id and not handle.runs]

@@ -78,8 +78,8 @@ def _stop_in_pilots(root: Path, submission: Submission, names: Collection[str], 
             continue
         stops.request(root, submission.comment, name, how)
         claim = claims.latest(root, name)
-        if claim is None or not claim.ended:
-            asked.append(f"{submission.slurm_id if claim is None else claim.slurm_id}{OF}{name}")
+        if claim is None or not claim.ended or claim.comment != submission.comment:
+            asked.append(f"{submission.slurm_id if claim is None or claim.ended else claim.slurm_id}{OF}{name}")
     return asked
 
 

@@ -66,4 +66,10 @@ def after(root: Path, node: str, result: Result) -> str | None:
     if result.status != FAILED or not (device or absent):
         return None
     reason = result.error or result.cause or ""
-    return reason if note(root, node, reason) else None
+    return reason if note(root, node, reason) or _was_left_out_since(root, node, result.start_time) else None
+
+
+def _was_left_out_since(root: Path, node: str, began: str | None) -> bool:
+    """Whether a job that began then was started before its node was left out because of another one."""
+    since = record_file.look(str(_place(root) / node), lambda record: Fields(record).text("since"))
+    return began is not None and isinstance(since, str) and began < since  # both in UTC, and of the same width

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.disk import heartbeat
+from runner.disk import atomic, heartbeat
 from runner.disk.lock import Held, Lock, holder, was_left
 from runner.disk.place import Place
 from runner.engine.protocols import Lease, Wait
@@ -134,3 +134,13 @@ def test_of_several_hosts_one_takes_over(tmp_path: Path) -> None:
     grow_old(Path(mark))  # its host died, too
     assert heartbeat.take_over(place, record) is None and heartbeat.take_over(place, record) is not None
     assert not heartbeat.is_over(record, place), "a lock that cannot be looked at is held"
+
+
+def test_a_host_that_takes_over_and_is_done_does_not_disturb_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, record = Place(tmp_path, ".lock"), {"pid": 7, "host": "gpu9", "since": "then", heartbeat.KEY: 30}
+    mark = heartbeat.take_over(place, record)
+    assert mark is not None
+    monkeypatch.setattr(atomic, "create", lambda *_: not mark.remove())  # it is there, and is removed at once
+    assert heartbeat.take_over(place, record) is None

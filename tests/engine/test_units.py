@@ -17,7 +17,7 @@ from runner.core.job import Job, Plan
 from runner.core.options import RunOptions
 from runner.core.plan_kind import PlanKind
 from runner.core.result import Result
-from runner.core.state import COMPLETED, Finished, Outcome, Record
+from runner.core.state import COMPLETED, INTERRUPTED, Finished, Outcome, Record
 from runner.engine import loop, phases, policy
 from runner.engine.adjustments import Adjustments, is_alone
 from runner.engine.events import Dispatcher, Event, Notice, Tick
@@ -135,6 +135,17 @@ def test_a_pruned_job_is_a_success_is_stopped_once_and_runs_again_when_it_is_pro
     ]  # fmt: skip
     assert recorder.notices == ["a is pruned: it is not among the best."] and recorder.stopped is None
     assert [record.status for record in records] == [COMPLETED, COMPLETED]
+
+
+@pytest.mark.parametrize("leaves", [(), (15,)])
+def test_an_adopted_job_that_was_interrupted_lost_its_engine_unless_it_needs_none(leaves: tuple[int, ...]) -> None:
+    """On a cluster it goes on without an engine: it ends so because somebody stopped it."""
+    plan, clock, recorder = Plan("p", NOWHERE, (job("a"),), PlanKind("files"), ""), Clock({}), Recorder()
+    executor = FakeExecutor({}, 1, clock, {"a": INTERRUPTED}, {})
+    setattr(executor, "leaves", leaves)  # noqa: B010 - an executor may have it
+    with NoSignals(clock) as signals:
+        (record,) = loop.run(plan, executor, [recorder], signals, clock=clock)
+    assert record.status == (INTERRUPTED if leaves else COMPLETED)
 
 
 class Counting(FakeExecutor):

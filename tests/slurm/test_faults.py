@@ -187,9 +187,12 @@ def test_a_submission_whose_answer_no_runner_saw_is_found(controller: Controller
     kill(runner)
     record = false_batch.work.batch / "slurm/submit_1.json"
     record.write_text(json.dumps({**json.loads(record.read_text()), "slurm_id": None}))
-    del controller.faults["hold"]
-    false_batch.run("--resume", code=0)
-    assert submitted(controller) == 1 and false_batch.starts == ["a from 0"]
+    again = false_batch.start("--resume")
+    assert again.stdout is not None
+    assert any("a runs already" in line for line in again.stdout)
+    del controller.faults["hold"]  # not before: what completes meanwhile may be submitted again, for nothing
+    again.communicate(timeout=PATIENCE)
+    assert again.returncode == 0 and submitted(controller) == 1 and false_batch.starts == ["a from 0"]
 
 
 def _record(batch: Batch) -> str:
