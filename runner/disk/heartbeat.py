@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,11 @@ from runner.processes import process_id
 KEY = "renewed_every"  # of the record of a holder that gives signs of life: seconds
 EVERY = 30
 EXPIRES = 300.0  # seconds without a sign of life after which a holder has died: some that are late do not count
+
+
+def moment() -> float:
+    """Seconds, also those in which this machine was suspended: another host may have waited in vain meanwhile."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def is_over(record: Mapping[str, Any], place: Place) -> bool:

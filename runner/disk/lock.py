@@ -120,9 +120,9 @@ class Lock:
 
         Raises Held if another host has taken the batch over, as this process was suspended for too long.
         """
-        if time.monotonic() < self._next_sign:
+        if heartbeat.moment() < self._next_sign:
             return
-        self._next_sign = time.monotonic() + heartbeat.EVERY
+        self._next_sign = heartbeat.moment() + heartbeat.EVERY
         found = self._written()
         if _is_of_other_host(found):
             raise Held(found, self._path)

@@ -159,7 +159,10 @@ class Submitter:
         place.parent.make()
         atomic.write_bytes(place, script.concluding(root, self._options, arrays).encode())
         env = environment.of_submission(os.environ, self._options.slurm_export)
+        before = [line.slurm_id for line in commands.queue(script.summary_name(root.name)) or () if line.waits]
         answer = commands.submit(Path(place), [], env)
+        if answer.code == 0:
+            commands.cancel(before)  # of an earlier call: two would notify twice
         return "" if answer.code == 0 else answer.why
 
     def _called(self, root: Path, submission: Submission) -> commands.Answer:

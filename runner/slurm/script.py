@@ -22,6 +22,11 @@ def job_name(batch: str) -> str:
     return re.sub(r"[^\w.+-]", "_", batch)
 
 
+def summary_name(batch: str) -> str:
+    """The same of the job that comes after all others."""
+    return f"{job_name(batch)}.summary"
+
+
 def text(
     root: Path, number: int, comment: str, options: RunOptions, request: SlurmRequest, *, tasks: int, cwd: Path
 ) -> str:
@@ -55,7 +60,7 @@ def concluding(root: Path, options: RunOptions, arrays: Sequence[str]) -> str:
     """The script of the job that comes after all tasks of these arrays, however they end."""
     asked = {name: getattr(options, f"slurm_{name}") for name in ("partition", "account", "qos")}
     words = [
-        f"--job-name={job_name(root.name)}.summary",
+        f"--job-name={summary_name(root.name)}",
         f"--dependency=afterany:{':'.join(arrays)}",
         f"--output={root}/slurm/summary_%j.log",
         "--ntasks=1",

@@ -20,7 +20,7 @@ from runner.slurm import claims, commands, nodes, stops, submissions
 from runner.slurm.claims import Claim
 from runner.slurm.states import Listed
 from runner.slurm.submissions import Submission, Task
-from tests.conftest import wait_until
+from tests.conftest import read, wait_until
 from tests.slurm.clusters import PATIENCE, Batch
 from tests.slurm.false_slurm import Controller
 
@@ -101,3 +101,17 @@ def test_a_batch_that_is_watched_again_and_stopped_is_not_submitted_again(
     out, _ = watcher.communicate(timeout=PATIENCE)
     assert watcher.returncode == 1 and controller.calls["sbatch"] == 1, out
     assert false_batch.starts == ["a from 0"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_batch_that_is_submitted_and_left_again_has_one_last_job(controller: Controller, false_batch: Batch) -> None:
+    """Two would send each notification twice."""
+    controller.faults["hold"] = "Resources"
+    false_batch.config("a")
+    false_batch.run(*false_batch.words("--detach", "--slurm_summary", "on"), code=0)
+    false_batch.run("--resume", "--detach", code=0)
+    assert [task.name.endswith(".summary") for task in controller.tasks if task.state == "PENDING"] == [False, True]
+    controller.faults.clear()
+    summary = false_batch.work.batch / "experiment_summary.json"
+    wait_until(lambda: summary.exists() and read(summary)["completed"] == 1, "the summary is written", PATIENCE)
