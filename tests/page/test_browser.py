@@ -309,3 +309,19 @@ def test_jobs_are_chosen_on_the_axes_of_the_comparison(chromium: Any, address: s
     page.wait_for_selector(".parallel .handle")
     shows("")
     assert errors == []
+
+
+def test_what_was_found_stays_when_the_log_that_was_chosen_arrives_late(chromium: Any, address: str) -> None:
+    page, errors = opened(chromium, f"{address}#t={TOKEN}")
+    page.goto(f"{address}#b=night&j=0&log=stdout.log")
+    page.wait_for_selector("select[aria-label='Which log']")
+    held: list[Any] = []
+    page.route("**/log/combined.log?size=65536", lambda route: held.append(route))  # noqa: PLW0108 - looked at by playwright
+    page.select_option("select[aria-label='Which log']", "combined.log")
+    wait_until(lambda: page.evaluate("1") and held, "the log is asked for")
+    page.click("text=Next error")
+    page.wait_for_selector(".log .hit.error")
+    with page.expect_response("**/log/combined.log?size=65536"):
+        held[0].continue_()
+    page.evaluate("() => new Promise((done) => setTimeout(done, 300))")
+    assert page.locator(".log .hit.error").count() == 1 and errors == []

@@ -7,7 +7,7 @@ const MOST = 5000, CHUNK = 65536, SMALL = 2400; // SMALL: two of them have fewer
 const LOGS = ["combined.log", "stdout.log", "stderr.log"];
 export function logView(batch, job, params, keep) {
   const path = (name) => `${of(batch)}/jobs/${job}/log/${name}`;
-  let name = LOGS.includes(params.get("log")) ? params.get("log") : LOGS[0], from = 0, to = 0, size = 0, follow = !params.get("line"), closed = false, hit = null, torn = "", busy = false, wide = true, stop = () => {};
+  let name = LOGS.includes(params.get("log")) ? params.get("log") : LOGS[0], from = 0, to = 0, size = 0, follow = !params.get("line"), closed = false, hit = null, torn = "", busy = false, wide = true, turn = 0, stop = () => {};
   const box = make("div", { class: "log", tabindex: "0", role: "log", "aria-live": "off", "aria-label": "Log" });
   const where = make("span", { class: "quiet" });
   const search = make("input", { type: "search", placeholder: "Search the log (/)", "aria-label": "Search the log", id: "search" });
@@ -31,8 +31,8 @@ export function logView(batch, job, params, keep) {
   function say() { where.textContent = !size ? "empty" : from || to < size ? `${bytes(from)} to ${bytes(to)} of ${bytes(size)}` : bytes(size); }
   const bottom = () => { if (follow) box.scrollTop = box.scrollHeight; };
   async function restart() {
-    const part = await get(path(name), { size: CHUNK });
-    if (closed) return;
+    const mine = ++turn, part = await get(path(name), { size: CHUNK });
+    if (closed || mine !== turn) return; // another part was asked for meanwhile
     show(part);
   }
   function show(part) { box.replaceChildren(); torn = ""; from = to = part.from; append(part); bottom(); say(); }
@@ -82,10 +82,12 @@ export function logView(batch, job, params, keep) {
     box.scrollTop += box.scrollHeight - height; say();
   }
   async function jump(lineAt) {
+    const mine = ++turn;
     if (follow) { follow = false; follows.setAttribute("aria-pressed", "false"); }
     let element = [...box.children].find((one) => Number(one.dataset.at) === lineAt);
     if (!element) {
       const part = await get(path(name), { from: lineAt, size: SMALL });
+      if (closed || mine !== turn) return;
       box.replaceChildren(); torn = ""; from = to = lineAt;
       append(part);
       element = box.firstChild;
@@ -108,7 +110,7 @@ export function logView(batch, job, params, keep) {
     } catch (error) { notice(error.message); }
   }
   search.addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); if (!event.shiftKey && search.dataset.done !== search.value) hit = null; search.dataset.done = search.value; find(search.value, event.shiftKey); } });
-  chooser.addEventListener("change", () => { name = chooser.value; hit = null; keep("line", ""); keep("log", name === LOGS[0] ? "" : name); watch(); restart().catch((error) => { box.textContent = error.message; }); });
+  chooser.addEventListener("change", () => { name = chooser.value; hit = null; box.replaceChildren(); torn = ""; from = to = 0; keep("line", ""); keep("log", name === LOGS[0] ? "" : name); watch(); restart().catch((error) => { box.textContent = error.message; }); });
   box.addEventListener("scroll", () => { if (follow && box.scrollHeight - box.scrollTop - box.clientHeight > 60) { follow = false; follows.setAttribute("aria-pressed", "false"); } if (box.scrollHeight - box.scrollTop - box.clientHeight < 60 && !wide) later(); });
   const element = make("div", {},
     make("div", { class: "bar" }, chooser, search, make("label", { title: "A regular expression" }, regular, ".*"), button("Next", () => find(search.value, false), { title: "n" }), button("Previous", () => find(search.value, true), { title: "N" }),
