@@ -13,6 +13,7 @@ from runner.gpus.devices import Gpu, Snapshot
 from runner.gpus.looker import Looker
 
 EVERY = 1.0  # seconds between two looks; the page asks as often, so that nothing is older than 2 s
+RARELY = 60.0  # seconds until the next one where no GPU was found: each is a process
 
 
 class Gpus:
@@ -21,15 +22,16 @@ class Gpus:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._looker = Looker()
-        self._looked = -EVERY
+        self._next_look = 0.0
         self._answer: dict[str, Any] = {}
 
     def look(self) -> dict[str, Any]:
         """`error`: why nothing is known of them, as on a machine without GPUs."""
         with self._lock:
-            if time.monotonic() - self._looked >= EVERY:
-                self._answer = _answer(self._looker.look())
-                self._looked = time.monotonic()
+            if time.monotonic() >= self._next_look:
+                found = self._looker.look()
+                self._answer = _answer(found)
+                self._next_look = time.monotonic() + (EVERY if found.gpus else RARELY)
             return self._answer
 
 
