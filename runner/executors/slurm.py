@@ -76,7 +76,7 @@ class Slurm:
         known = self._queued(job)
         if known is None:
             return None
-        handle = Followed(job, self._options, self._patience, adopted=True)
+        handle = Followed(job, self._options, self._patience)
         self._bind(handle, *known)
         if self._listing is not None and (line := self._listing.get(handle.slurm_id)) is not None:
             handle.seen(line)

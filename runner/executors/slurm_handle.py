@@ -31,14 +31,13 @@ _AGAIN = frozenset({"NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REQUEUED"})
 class Followed:
     """A Handle of the engine. `on_stop` are the lists of its executor in which stop requests are collected."""
 
-    def __init__(self, job: Job, options: RunOptions, patience: float, *, adopted: bool = False) -> None:
+    def __init__(self, job: Job, options: RunOptions, patience: float) -> None:
         self.job = job
         self.attempt = Attempt(job, 1, job.argv, {})
         self.pid: int | None = None
         self.started_at: str | None = None
         self.host: str | None = None
         self.slurm_id = ""
-        self.adopted = adopted
         self.on_stop: dict[str, list[Followed]] = {}
         self._options = options
         self._patience = patience
