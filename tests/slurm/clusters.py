@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tests.conftest import Workspace, wait_until
 from tests.slurm.false_slurm import Controller, _tree
 
@@ -266,14 +268,15 @@ class RealCluster(Cluster):
         self.call("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
 
     def _of_node(self, node: str) -> list[int]:
-        """The processes of jobs on a node of this cluster: those that know both."""
+        """The processes of jobs on a node of this cluster, which know both; before them the processes of Slurm that
+        started them, and would tell the controller that they have ended."""
         known = {f"SLURMD_NODENAME={node}".encode(), f"SLURM_CONF={self._config}".encode()}
         found = []
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError, ValueError):
                 if known <= {*(entry / "environ").read_bytes().split(b"\0")}:
                     found.append(int(entry.name))
-        return found
+        return [*_started_by(found), *found]
 
     def restore(self, node: str) -> None:
         self._start("slurmd", "-D", "-N", node, as_name=node)
@@ -282,6 +285,17 @@ class RealCluster(Cluster):
             self.call("scontrol", "update", f"NodeName={node}", "State=RESUME")
             assert time.monotonic() < deadline, f"{node} does not come back"
             time.sleep(0.5)
+
+
+def _started_by(processes: Sequence[int]) -> set[int]:
+    """Those of Slurm that started one of these."""
+    found = set()
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            parent = psutil.Process(process).parent()
+            if parent is not None and parent.name().startswith("slurmstepd"):
+                found.add(parent.pid)
+    return found
 
 
 def _free_ports(number: int) -> list[int]:
