@@ -82,7 +82,7 @@ def visits(page: Page, place: str, curves: int) -> Visit:
 
 def first_paints(bars: Bars, page: Page, server: Server, given: argparse.Namespace) -> None:
     place = f"{server.address}#b={WIDE}"
-    ten = place + f"&pick=0,1,2,3,4,5,6,7,8,9&to={given.rows - 1}&from=0"  # with a range there is no fan
+    ten = place + f"&pick=0,1,2,3,4,5,6,7,8,9&to={given.rows - 1}&from=0"  # a range has no fan
     cold = visit(page, ten, 10)
     bars("table of all jobs, cold", cold.table, 2.0, "s")
     bars("ten curves, cold: first seen, of some rows", cold.first, 2.5, "s")

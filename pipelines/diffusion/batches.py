@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,6 +37,7 @@ class Batch:
 
 
 class BatchBuilder(Protocol):
+    @abstractmethod
     def build(self, starts: np.ndarray, numbers: range, stage: int, rng: np.random.Generator) -> Batch:
         """One batch for each of the N numbers, of the windows at starts (N, B); the curriculum has reached `stage`."""
 

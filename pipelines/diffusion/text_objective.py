@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from model.diffusion import masked_positions
-from pipelines.diffusion.batches import Batch, Batches
+from pipelines.diffusion.batches import Batch, BatchBuilder, Batches
 from pipelines.diffusion.evaluation.masked_loss import BINS
 from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.text.corpus import Corpus
@@ -17,7 +16,7 @@ from pipelines.diffusion.text.dataset import Dataset
 from pipelines.diffusion.text.windows import even_windows, window_starts
 
 
-class TextObjective:
+class TextObjective(BatchBuilder):
     """Owns the random generator of masks or corruptions, which is seeded again for every group of batches.
 
     `rows_of_rank`: the rows of each batch for this process.
@@ -48,9 +47,6 @@ class TextObjective:
 
     def draw(self, iteration: int, micro_batch: int = 0, stage: int = 0) -> Batch:
         return self._batches.draw(iteration, micro_batch, stage)
-
-    def build(self, starts: np.ndarray, numbers: range, stage: int, rng: np.random.Generator) -> Batch:
-        raise NotImplementedError
 
     def _positions(self, masks: Tensor, most: int) -> Tensor:  # (N, B, T) bool -> (N, M) int64
         """The flat positions that are masked in each of N batches, of which none has more than `most`."""

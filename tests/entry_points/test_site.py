@@ -80,7 +80,7 @@ def test_the_reference_has_every_command_and_every_name(site: Path) -> None:
 
 @pytest.fixture
 def chromium() -> Iterator[Any]:
-    from tests.page.browsers import launched  # skips where there is no playwright
+    from tests.page.browsers import launched  # skips without playwright
 
     yield from launched()
 

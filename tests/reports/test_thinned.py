@@ -37,7 +37,7 @@ ODD: tuple[list[Any], ...] = (
     [{"iter": 1, "val/loss": 1.0}, {"iter": 2, "val/loss": "low"}],
     [{"iter": 1, "val/loss": 1.0}, {"iter": 2, "val/loss": True}],
     [{"iter": 1, "val/loss": 10**400}],
-    [{"iter": 1, "val/loss": 10**308}, {"iter": 2, "val/loss": 10**308}],  # their sum is no float
+    [{"iter": 1, "val/loss": 10**308}, {"iter": 2, "val/loss": 10**308}],  # their sum is too large for a float
     [{"iter": 1.5, "val/loss": 1.0}],
     [{"iter": 10**16, "val/loss": 1.0}],
     [{"step": 1, "val/loss": 1.0}, {"iter": 2, "val/loss": 1.0}],
