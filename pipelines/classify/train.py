@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,130 +38,199 @@ def run(settings: ClassifySettings) -> int:
 
 
 def train(settings: ClassifySettings, out_dir: Path, state: TrainState, stop: StopRequest) -> int:
-    # The machine, the images, the network.
+    torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it; changes nothing on a CPU
+    training = prepare(settings, out_dir, state)
+    begin(training)
+    with Tracker(settings, out_dir, training.max_iters) as tracker:
+        loop = Loop(training, stop, tracker)
+        loop.run()
+        loop.finish()
+    if stop() and state.iteration < training.max_iters:
+        print_line(f"stopped by a signal after {state.iteration} iterations; --init_from=resume continues from here")
+        return stop.exit_code
+    conclude(training, stop)
+    return 0
+
+
+@dataclass(slots=True)
+class Training:
+    """What one training has from its beginning to its end."""
+
+    settings: ClassifySettings
+    out_dir: Path
+    state: TrainState
+    device: torch.device
+    data: Images
+    train: Split
+    val: Split
+    model_state: ModelState
+
+    @property
+    def examples(self) -> int:
+        return len(self.train.y)
+
+    @property
+    def steps(self) -> int:
+        """Of an epoch; the last one has the remainder."""
+        return -(-self.examples // self.settings.batch_size)
+
+    @property
+    def max_iters(self) -> int:
+        return self.steps * self.settings.epochs
+
+
+def prepare(settings: ClassifySettings, out_dir: Path, state: TrainState) -> Training:
+    """The machine, the images, the network."""
     device = devices.choose_device(settings.device)
     data = open_images(settings.dataset)
     train_split = split(data.train_images, data.train_labels, data.maximum, device)
     if settings.train_examples:
         train_split = train_split.first(settings.train_examples)
     val_split = split(data.test_images, data.test_labels, data.maximum, device)
-    train_sample = train_split.first(len(val_split.y))  # as many images for the training loss
-    examples = len(train_split.y)
-    steps = -(-examples // settings.batch_size)  # of an epoch; the last one has the remainder
-    max_iters = steps * settings.epochs
-    torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it; changes nothing on a CPU
     model_state = build(settings, data, device)
-    model = model_state.model
+    training = Training(settings, out_dir, state, device, data, train_split, val_split, model_state)
     print_line(f"device: {devices.describe(device)}, writing to {out_dir}")
     print_line(
-        f"dataset: {data.name} ({data.source.get('name')}), {examples:,} to train on,"
+        f"dataset: {data.name} ({data.source.get('name')}), {training.examples:,} to train on,"
         f" {len(val_split.y):,} to validate on"
     )
     print_line(
         f"model: {settings.model}, {settings.layers} hidden layers of {settings.width},"
-        f" {model.parameter_count():,} parameters, {steps} iterations per epoch"
+        f" {model_state.model.parameter_count():,} parameters, {training.steps} iterations per epoch"
     )
+    return training
 
-    # The start: from scratch or from a checkpoint.
+
+def begin(training: Training) -> None:
+    """From scratch or from a checkpoint."""
+    settings, out_dir, state = training.settings, training.out_dir, training.state
     checkpoints.remove_unfinished(out_dir)
     if settings.init_from == "resume":
         path, found = checkpoints.load_latest(
-            out_dir, KIND, lambda content: unpack(content, model_state, settings, data)
+            out_dir, KIND, lambda content: unpack(content, training.model_state, settings, training.data)
         )
         state.__dict__.update(vars(found))
         print_line(f"resuming from {path} at iteration {state.iteration}")
     elif folder := checkpoints.archive(out_dir, [METRICS, EVALUATION, *simulation.existing_figures(out_dir)]):
         print_line(f"moved the checkpoints of an earlier training to {folder}")
-    saved_iteration = state.iteration  # the iteration of the latest checkpoint
 
-    with Tracker(settings, out_dir, max_iters) as tracker:
-        losses, steps_since_log = torch.zeros(len(model.parts()), device=device), 0
-        began = time.perf_counter()
+
+class Loop:
+    """Evaluations and steps in turn, until the training is done or a signal comes."""
+
+    def __init__(self, training: Training, stop: StopRequest, tracker: Tracker) -> None:
+        self._training, self._stop, self._tracker = training, stop, tracker
+        self._state, self._model = training.state, training.model_state.model
+        self._train_sample = training.train.first(len(training.val.y))  # as many images for the training loss
+        self._saved = self._state.iteration  # the iteration of the latest checkpoint
+        self._losses = torch.zeros(len(self._model.parts()), device=training.device)
+        self._restart()
+
+    def run(self) -> None:
         while True:
-            # Evaluate: before the first step and after each epoch.
-            done = state.iteration >= max_iters
-            if state.iteration % steps == 0 and state.evaluated != state.iteration:
-                train_loss = evaluate(model, train_sample).loss
-                result = evaluate(model, val_split)
-                rate = learning_rate(min(state.iteration, max_iters - 1), max_iters, settings)
-                print_line(
-                    f"step {state.iteration}: train loss {train_loss:.4f}, val loss {result.loss:.4f}, lr {rate:.3e}"
-                )
-                print_line(f"  val accuracy {accuracy_text(result)}")
-                row = {"epoch": state.iteration // steps, "train/eval_loss": train_loss, "lr": rate}
-                tracker.log(state.iteration, row | result.row())
-                state.evaluated = state.iteration
-                if (
-                    state.iteration > saved_iteration
-                    and not done
-                    and save(model_state, state, settings, data, out_dir, required=False)
-                ):
-                    saved_iteration = state.iteration
-                began, steps_since_log = time.perf_counter(), 0
-                losses.zero_()
-            if done or stop():
-                break
+            done = self._state.iteration >= self._training.max_iters
+            if self._state.iteration % self._training.steps == 0 and self._state.evaluated != self._state.iteration:
+                self._evaluate()
+                if self._state.iteration > self._saved and not done and self._save(required=False):
+                    self._saved = self._state.iteration
+                self._restart()
+            if done or self._stop():
+                return
+            rate = self._step()
+            self._log(rate)
 
-            # One step, of every part with its own optimizer.
-            epoch, step = divmod(state.iteration, steps)
-            batch = slice(step * settings.batch_size, (step + 1) * settings.batch_size)
-            rows = torch.from_numpy(order(settings.seed, epoch, examples)[batch]).to(device)
-            rate = learning_rate(state.iteration, max_iters, settings)
-            set_rate(model_state.optimizers, rate)
-            found = model.losses(train_split.x[rows], train_split.y[rows])
-            for loss, optimizer in zip(found, model_state.optimizers, strict=True):
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                optimizer.step()
-            losses += torch.stack([loss.detach() for loss in found])
-            state.iteration, steps_since_log = state.iteration + 1, steps_since_log + 1
+    def finish(self) -> None:
+        """The last checkpoint."""
+        self._require_finite()
+        there = checkpoints.path_of(self._training.out_dir, KIND, self._state.iteration).exists()
+        if self._state.iteration > self._saved or not there:
+            self._save(required=True)
 
-            # Log. Reading the losses waits for a GPU, so they are read only now and at the end of an epoch.
-            log_due = state.iteration % settings.log_interval == 0 or state.iteration in (1, max_iters)
-            if log_due or state.iteration % steps == 0:
-                require_finite(losses.sum().item(), state.iteration, HINT)
-            if log_due:
-                means = (losses / steps_since_log).tolist()
-                milliseconds = (time.perf_counter() - began) / steps_since_log * 1e3
-                print_line(f"iter {state.iteration}: loss {means[-1]:.4f}, time {milliseconds:.2f}ms, lr {rate:.3e}")
-                row = {"epoch": state.iteration / steps, "train/loss": means[-1], "lr": rate,
-                       "ms_per_iter": milliseconds} | layer_losses(means)  # fmt: skip
-                tracker.log(state.iteration, row)
-                began, steps_since_log = time.perf_counter(), 0
-                losses.zero_()
+    def _restart(self) -> None:
+        """Time and losses are those since the last log line or evaluation."""
+        self._began, self._steps_since_log = time.perf_counter(), 0
+        self._losses.zero_()
 
-        # The end.
-        require_finite(losses.sum().item(), state.iteration, HINT)
-        if state.iteration > saved_iteration or not checkpoints.path_of(out_dir, KIND, state.iteration).exists():
-            save(model_state, state, settings, data, out_dir, required=True)
-        if stop() and not done:
-            print_line(
-                f"stopped by a signal after {state.iteration} iterations; --init_from=resume continues from here"
-            )
-            return stop.exit_code
+    def _evaluate(self) -> None:
+        """Before the first step and after each epoch."""
+        settings, iteration, most = self._training.settings, self._state.iteration, self._training.max_iters
+        train_loss = evaluate(self._model, self._train_sample).loss
+        result = evaluate(self._model, self._training.val)
+        rate = learning_rate(min(iteration, most - 1), most, settings)
+        print_line(f"step {iteration}: train loss {train_loss:.4f}, val loss {result.loss:.4f}, lr {rate:.3e}")
+        print_line(f"  val accuracy {accuracy_text(result)}")
+        row = {"epoch": iteration // self._training.steps, "train/eval_loss": train_loss, "lr": rate}
+        self._tracker.log(iteration, row | result.row())
+        self._state.evaluated = iteration
 
-    # The results.
-    result = evaluate(model, val_split)
+    def _step(self) -> float:
+        """One step, of every part with its own optimizer. Returns its learning rate."""
+        training, settings = self._training, self._training.settings
+        epoch, step = divmod(self._state.iteration, training.steps)
+        batch = slice(step * settings.batch_size, (step + 1) * settings.batch_size)
+        rows = torch.from_numpy(order(settings.seed, epoch, training.examples)[batch]).to(training.device)
+        rate = learning_rate(self._state.iteration, training.max_iters, settings)
+        set_rate(training.model_state.optimizers, rate)
+        found = self._model.losses(training.train.x[rows], training.train.y[rows])
+        for loss, optimizer in zip(found, training.model_state.optimizers, strict=True):
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        self._losses += torch.stack([loss.detach() for loss in found])
+        self._state.iteration, self._steps_since_log = self._state.iteration + 1, self._steps_since_log + 1
+        return rate
+
+    def _log(self, rate: float) -> None:
+        """Reading the losses waits for a GPU, so they are read only when a line is due and at the end of an epoch."""
+        iteration, training = self._state.iteration, self._training
+        is_due = iteration % training.settings.log_interval == 0 or iteration in (1, training.max_iters)
+        if is_due or iteration % training.steps == 0:
+            self._require_finite()
+        if not is_due:
+            return
+        means = (self._losses / self._steps_since_log).tolist()
+        milliseconds = (time.perf_counter() - self._began) / self._steps_since_log * 1e3
+        print_line(f"iter {iteration}: loss {means[-1]:.4f}, time {milliseconds:.2f}ms, lr {rate:.3e}")
+        row = {"epoch": iteration / training.steps, "train/loss": means[-1], "lr": rate, "ms_per_iter": milliseconds}
+        self._tracker.log(iteration, row | layer_losses(means))
+        self._restart()
+
+    def _require_finite(self) -> None:
+        require_finite(self._losses.sum().item(), self._state.iteration, HINT)
+
+    def _save(self, *, required: bool) -> bool:
+        """Write a checkpoint, and remove those that it replaces; whether it was written."""
+        training, iteration = self._training, self._state.iteration
+        content = pack(training.model_state, self._state, training.settings, training.data)
+        path = checkpoints.path_of(training.out_dir, KIND, iteration)
+        if written := checkpoints.save_or_warn(path, content, required=required):
+            checkpoints.prune(training.out_dir, KIND, KEEP_LAST, best=None, written=iteration)
+        return written
+
+
+def conclude(training: Training, stop: StopRequest) -> None:
+    """The results, and what is drawn of them."""
+    settings, out_dir, model = training.settings, training.out_dir, training.model_state.model
+    result = evaluate(model, training.val)
     record = {
         "schema": 1,
-        "iteration": state.iteration,
-        "dataset": data.describe(examples),
+        "iteration": training.state.iteration,
+        "dataset": training.data.describe(training.examples),
         "model": settings.model,
         "settings": settings.model_dump(mode="json"),
         "parameters": model.parameter_count(),
         "accuracy": result.accuracy,
         "loss": result.loss,
         "confusion": result.confusion,
-        **layers_of(model, result, train_split, val_split),
+        **layers_of(model, result, training.train, training.val),
     }
     atomic.write_json(out_dir / EVALUATION, record)
     figures = simulation.draw(record, settings, out_dir) if settings.mode == "simulation" else []
     run_dir = artifacts.link_into_runs(out_dir, settings)
     artifacts.write_job(out_dir, run_dir)
-    print_line(f"done: {state.iteration} iterations, val accuracy {result.accuracy:.4f}, run_dir {run_dir}")
+    print_line(f"done: {training.state.iteration} iterations, val accuracy {result.accuracy:.4f}, run_dir {run_dir}")
     if figures and settings.show and (reason := display.show(figures, stop)):
         print_line(f"show: {reason}; the figures are in {out_dir}")
-    return 0
 
 
 def split(images: np.ndarray, labels: np.ndarray, maximum: int, device: torch.device) -> Split:
@@ -177,19 +247,3 @@ def accuracy_text(result: EvaluationResult) -> str:
 def layer_losses(means: list[float]) -> dict[str, Any]:
     """What each layer of a greedy network minimises, its R term included."""
     return {f"train/loss_layer_{i}": mean for i, mean in enumerate(means, 1)} if len(means) > 1 else {}
-
-
-def save(
-    model_state: ModelState,
-    state: TrainState,
-    settings: ClassifySettings,
-    data: Images,
-    out_dir: Path,
-    *,
-    required: bool,
-) -> bool:
-    """Write a checkpoint, and remove those that it replaces; whether it was written."""
-    path = checkpoints.path_of(out_dir, KIND, state.iteration)
-    if written := checkpoints.save_or_warn(path, pack(model_state, state, settings, data), required=required):
-        checkpoints.prune(out_dir, KIND, KEEP_LAST, best=None, written=state.iteration)
-    return written
