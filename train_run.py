@@ -20,10 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out
 # pydantic searches all installed packages for plugins, which are not needed.
 gc.disable()
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-# Threads of torch that wait for each other sleep. By default they spin, and on a machine with other work the one that
-# they wait for then lacks the core: a small training took twelve times as long with three times as many processes as
-# cores. On an idle machine a product of matrices takes as long as before, a small operation 10 to 40 microseconds more.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from pipelines.shared import thread_waiting  # noqa: E402
+
+BEGUN = thread_waiting.look()
 
 import configurator  # noqa: E402
 from pipelines.shared import stacks  # noqa: E402
@@ -34,6 +33,7 @@ def main(argv: Sequence[str]) -> int:
     stacks.show_on_request()
     try:
         _, settings = configurator.from_command_line(argv)
+        thread_waiting.choose(os.environ, BEGUN, thread_waiting.look())
         # Only now that the config is valid: torch alone takes seconds to import.
         pipeline = importlib.import_module(f"pipelines.{settings.pipeline}.train")
         gc.freeze()

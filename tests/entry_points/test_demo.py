@@ -78,15 +78,3 @@ def test_the_first_line_of_a_training_comes_soon_on_a_loaded_machine(tmp_path: P
     finally:
         batch.terminate()
         batch.wait(60)
-
-
-@pytest.mark.parametrize(("given", "used"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
-def test_threads_that_wait_for_each_other_sleep_unless_the_user_says_otherwise(given: str | None, used: str) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    if given is not None:
-        environment["OMP_WAIT_POLICY"] = given
-    program = "import train_run, os, sys; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=PROJECT, env=environment, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == [used, "False"]  # torch reads it when it is imported
