@@ -3,7 +3,7 @@
     python bench/candidates.py --seeds 1,2                       # all of them, minutes each
     python bench/candidates.py wsd "ema 0.99" --steps 300
 
-Two heads, batches of 8, otherwise the recipe, on tiny Shakespeare. All train for the same number of steps, so other
+The recipe on a smaller network, on tiny Shakespeare. All train for the same number of steps, so other
 work on the machine does not matter; what a step costs is given in milliseconds of the processor, in float32 without
 compilation. Loss: nats per character of 400 windows of the validation text, the same windows and masks for all, on
 the averaged weights where there are any. The first line is the recipe itself. Another seed gives another loss: a
@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import configurator
 from model.attention import attend, rotate
 from model.diffusion import elbo_weights, gather_masked, masked_positions
 from model.masks import apply_mask, random_masks, stratified
@@ -38,13 +39,11 @@ from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.text.dataset import Dataset
 from pipelines.diffusion.text.open import open_dataset
 from pipelines.diffusion.train_state import BatchLoss, Updater, averaged_weights, build, loss_of
+from runner.configs import inheritance
 
 CPU = torch.device("cpu")
-PROXY: dict[str, Any] = {
-    "training_type": "elbo", "batch_size": 8, "n_head": 2,
-    "conv_width": 5, "optimizer": "muon", "muon_learning_rate": 0.02, "learning_rate": 3e-3, "weight_decay": 1e-2,
-    "warmup_iters": 100, "decay": "linear", "min_lr": 0.0, "eval_iters": 40,
-}  # fmt: skip
+RECIPE = Path(__file__).resolve().parent.parent / "config/recipes/shakespeare_cpu_5min.py"
+OF_STEPS = {"max_minutes": 0.0, "dtype": "float32", "compile": False, "eval_iters": 40}
 
 
 class Training:
@@ -142,6 +141,11 @@ Change = Callable[[Training], None]
 #: name -> settings, and a change of the training that is not one of settings.
 CANDIDATES: dict[str, tuple[dict[str, Any], Change | None]] = {
     "recipe": ({}, None),
+    "rate 3e-3": ({"learning_rate": 3e-3}, None),
+    "rate 1e-2": ({"learning_rate": 1e-2}, None),
+    "rate 4e-2": ({"learning_rate": 4e-2}, None),
+    "convolutions of 9": ({"conv_width": 9}, None),
+    "weight decay 0.1": ({"weight_decay": 0.1}, None),
     "cosine": ({"decay": "cosine"}, None),
     "wsd": ({"decay": "wsd"}, None),
     "ema 0.98": ({"ema_decay": 0.98}, None),
@@ -156,6 +160,7 @@ CANDIDATES: dict[str, tuple[dict[str, Any], Change | None]] = {
 def main() -> int:
     given = arguments()
     text = open_dataset(given.dataset)
+    recipe = configurator.resolve(inheritance.read(RECIPE), {}).model_dump() | OF_STEPS
     shape = f"{given.layers} layers of {given.width}, windows of {given.length}"
     print(f"{shape}, {given.steps} steps, {text.name}, torch {torch.__version__}, {torch.get_num_threads()} threads")
     print(f"{'':24}{'seed':>5}{'loss':>9}{'difference':>12}{'ms a step':>11}", flush=True)
@@ -163,8 +168,8 @@ def main() -> int:
     for name in dict.fromkeys(("recipe", *given.names)):
         settings, change = CANDIDATES[name]
         for seed in given.seeds:
-            chosen = PROXY | {"dataset": given.dataset, "max_iters": given.steps, "seed": seed} | settings
-            chosen |= {"n_layer": given.layers, "n_embd": given.width, "block_size": given.length}
+            chosen = recipe | {"dataset": given.dataset, "max_iters": given.steps, "seed": seed}
+            chosen |= {"n_layer": given.layers, "n_embd": given.width, "block_size": given.length} | settings
             training = Training(text, DiffusionSettings(**chosen))
             if change is not None:
                 change(training)
