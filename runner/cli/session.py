@@ -78,8 +78,8 @@ class Ended:
         """
         if self.signals:
             return SIGNALLED + self.signals[0]
-        names = {*selected, *self.added}
-        statuses = {record.status for record in self.records if record.job.name in names}
+        jobs = (record for record in self.records if record.job.name in selected or record.job.name in self.added)
+        statuses = {record.status for record in jobs}
         if self.waited and statuses == {PENDING}:
             return NO_GPU
         return ALL_COMPLETED if statuses <= SUCCESSES else SOME_DID_NOT
@@ -162,7 +162,7 @@ class BatchSession:
             finally:
                 if self.lock is not None:
                     self.lock.rest()
-        added = frozenset(record.job.name for record in records) - {job.name for job in plan.jobs}
+        added = frozenset(record.job.name for record in records[len(plan.jobs) :])
         ended = Ended(records, list(self._signals.received), added, end.waited)
         if self._requests is not None:
             results.write_end(plan.root, ended.exit_code(selection.selected))

@@ -11,7 +11,7 @@ from typing import Any
 from runner.core import earlier_redaction, redact
 from runner.core.canonical import fingerprint
 from runner.core.options import RunOptions
-from runner.core.packed import Slot, from_row, in_a_row, packed, unpacked
+from runner.core.packed import Slot, from_row, in_a_row, packed, squeezed, unpacked, unsqueezed
 from runner.core.plan_kind import PlanKind
 
 
@@ -114,12 +114,24 @@ def _from_text(kept: Any) -> Any:
     return _path(kept) if type(kept) is str else kept
 
 
+def _squeezed_words(words: tuple[str, ...]) -> object:
+    return squeezed(dict(enumerate(words)))
+
+
+def _words(kept: object) -> tuple[str, ...]:
+    return tuple(unsqueezed(kept).values())
+
+
 for _name in ("out_dir", "source", "script", "cwd"):
     setattr(Job, _name, Slot(getattr(Job, _name), _text, _from_text))
 for _name in ("config", "changes"):
     setattr(Job, _name, Slot(getattr(Job, _name), packed, unpacked))
-for _name in ("overrides", "copy_words", "bases", "files", "env"):
+for _name in ("overrides", "copy_words", "bases", "files", "adjusted"):
     setattr(Job, _name, Slot(getattr(Job, _name), in_a_row, from_row))
+for _name in ("env",):  # rarely read, and mostly paths
+    setattr(Job, _name, Slot(getattr(Job, _name), squeezed, unsqueezed))
+for _name in ("rerun",):
+    setattr(Job, _name, Slot(getattr(Job, _name), _squeezed_words, _words))
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ def _is_pair(name: str, value: str) -> bool:
     return kind(name) == "clear" and looks_chosen(value)
 
 
-@lru_cache(1 << 11)
+@lru_cache(1 << 9)
 def _recorded(name: str, value: str, shown: tuple[str, ...]) -> str:
     """As `_text`: most values are those of many jobs, and are read several times for each."""
     return _text(name, value, shown)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from runner.core.causes import GPU_OOM
 from runner.core.fields import LARGEST_WHOLE, Fields, Malformed
 from runner.core.gpu_labels import labels
-from runner.core.packed import packed, unpacked
+from runner.core.packed import squeezed, unsqueezed
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ class Result:
 
     @property
     def _entries(self) -> dict[str, Any]:
-        found: dict[str, Any] = unpacked(self._kept)
+        found: dict[str, Any] = unsqueezed(self._kept)
         return found
 
     def kept(self) -> Result:
         """The same for a batch of thousands, which keeps it to its end: small, and made again at each look."""
         one = Result({})
-        one._kept = packed(self._entries)
+        one._kept = squeezed(self._entries)
         return one
 
     @classmethod
@@ -79,6 +79,9 @@ class Result:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Result) and other._entries == self._entries
+
+    def __reduce__(self) -> tuple[type[Result], tuple[dict[str, Any]]]:
+        return Result, (self._entries,)  # what is kept can be read in this process alone
 
     __hash__ = None  # type: ignore[assignment]  # its entries can be lists
 

@@ -77,7 +77,7 @@ _ENDINGS = frozenset((
 ))  # fmt: skip
 
 
-@lru_cache(4096)
+@lru_cache(1024)
 def kind(name: str) -> Kind:
     """What a name says of its value; of a name with dots, the last part counts most."""
     if not name.isascii():

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -199,10 +200,16 @@ def look(folder: str | os.PathLike[str]) -> Result | Unreadable | None:
     return None if isinstance(found, Result) and not nonce.confirms(folder, found.status, found.nonce) else found
 
 
+@lru_cache(256)
+def _outcome(*about: Any) -> Outcome:
+    """The same object for ends that are alike: of thousands most are."""
+    return Outcome(*about)
+
+
 def record(job: Job, result: Result) -> Record:
     """The record of a job that ended with this result."""
     about = (result.status, result.return_code, result.signal, result.error, result.command_signal)
-    outcome = Outcome(*about, result.cause, result.cause_sure)
+    outcome = _outcome(*about, result.cause, result.cause_sure)
     state = Finished(result.start_time, result.end_time or "", result.seconds, outcome, result.kept())
     return Record(job, state, result.attempt)
 

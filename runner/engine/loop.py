@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from runner.core.causes import HOST_OOM
 from runner.core.job import Job, Plan
-from runner.core.state import INTERRUPTED, PRUNED, SUCCESSES, Finished, Pending, Record, Running
+from runner.core.state import INTERRUPTED, SUCCESSES, Finished, Pending, Record, Running
 from runner.core.text import count, duration
 from runner.engine.adjustments import Adjustments
 from runner.engine.breaker import LEAST_JOBS, Breaker
@@ -342,8 +342,7 @@ class _Batch:
         if again is not None or record.status not in SUCCESSES or not self._lookahead:
             self._send_late()
         if again is None:
-            if record.status == PRUNED:  # it may be promoted, which is no retry
-                self._tries.pop(name, None)
+            self._tries.pop(name, None)  # a pruned one may be promoted, which is no retry
             if not by_request:  # what the user stopped did not fail
                 self._count_failure(record)
             return

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from runner.core.job import Job
 from runner.core.state import Record
-from runner.engine.protocols import JobSource, Promoted, Wait
+from runner.engine.protocols import FixedPlan, JobSource, Promoted, Wait
 
 
 class Queue:
@@ -16,7 +16,8 @@ class Queue:
     def __init__(self, source: JobSource, skipped: Collection[str], clock: Callable[[], float]) -> None:
         self._source = source
         self._skipped = set(skipped)
-        self._drawn: set[str] = set()
+        self._drawn: set[str] = set()  # of a source that might return one twice, as a plan cannot
+        self._may_repeat = not isinstance(source, FixedPlan)
         self._ready: deque[Job] = deque()
         self._later: list[tuple[float, Job]] = []  # when it is started again
         self._last: deque[Job] = deque()
@@ -71,7 +72,8 @@ class Queue:
             elif found.name in self._drawn:
                 raise ValueError(f"the source of jobs returned {found.name} twice")
             else:
-                self._drawn.add(found.name)
+                if self._may_repeat:
+                    self._drawn.add(found.name)
                 if found.name not in self._skipped:
                     return found
         for jobs in (self._ready, self._last):

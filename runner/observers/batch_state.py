@@ -49,7 +49,7 @@ class BatchState:
         self._clock = clock
         self._earlier = earlier
         self._numbers: dict[str, int] = {}
-        self._ended: set[str] = set()
+        self._ended = bytearray()  # by number: 1 for a job that will not be started again
         self._completed, self._completed_seconds = 0, 0.0
         self._trained: dict[str, float] = {}  # name of a running job -> when it was after its last iteration
         self._settings: tuple[Sequence[Column], Sequence[Job]] | None = None  # as they were for these jobs
@@ -89,7 +89,7 @@ class BatchState:
     @property
     def ended(self) -> int:
         """The number of jobs that will not be started again. Each counts once, however often it was tried."""
-        return len(self._ended)
+        return self._ended.count(1)
 
     @property
     def elapsed(self) -> float:
@@ -169,12 +169,13 @@ class BatchState:
     def _append(self, record: Record) -> None:
         self.records[record.job.name] = record
         self._numbers[record.job.name] = len(self.records)
+        self._ended += bytes(len(self.records) + 1 - len(self._ended))
 
     def _job_started(self, record: Record) -> None:
         name = record.job.name
         self.records[name] = record
         self.since[name] = self._clock()
-        self._ended.discard(name)  # a pruned one was promoted
+        self._ended[self._numbers[name]] = 0  # a pruned one was promoted
         self.reasons.pop(name, None)
         self.progress.pop(name, None)  # of an earlier attempt
         self._trained.pop(name, None)
@@ -185,7 +186,7 @@ class BatchState:
         self.since.pop(name, None)
         self.reasons.pop(name, None)
         if not again:
-            self._ended.add(name)
+            self._ended[self._numbers[name]] = 1
         trained = self._trained.pop(name, None)
         if record.status == COMPLETED and isinstance(record.state, Finished):
             if trained is not None:

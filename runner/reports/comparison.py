@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from runner.configs.overrides import found
@@ -22,18 +22,22 @@ def planned(jobs: Sequence[Job]) -> list[str]:
 
 def varied(jobs: Sequence[Job]) -> list[Column]:
     """A column for each key in which jobs differ, those that the spec sets first."""
-    configs = [redact.mapping(job.config, job.not_secret) for job in jobs]
     known = dict.fromkeys(key for job in jobs for key in job.changes)
-    for config in configs:
-        known |= dict.fromkeys(config)
-    keys = [key for key in known if len({repr(found(key, config)) for config in configs}) > 1]
-    sections = {key.partition(".")[0] for key in keys if "." in key}  # what differs in them has columns of its own
-    keys = [key for key in keys if key not in sections]
-    return [Column(plain(key), [_cell(config, key) for config in configs]) for key in keys]
-
-
-def _cell(config: Mapping[str, Any], key: str) -> str:
-    return shown(found(key, config))
+    for keys, not_secret in dict.fromkeys((tuple(job.config), job.not_secret) for job in jobs):
+        known |= dict.fromkeys(redact.mapping(dict.fromkeys(keys), not_secret))
+    first: dict[str, Any] = {}
+    cells: dict[str, list[str]] = {}
+    for place, job in enumerate(jobs):  # one by one: the configs of thousands take much memory
+        config = redact.mapping(job.config, job.not_secret)
+        first = first or {key: found(key, config) for key in known}
+        for key, before in first.items():
+            value = found(key, config)
+            if key not in cells and repr(value) != repr(before):
+                cells[key] = [shown(before)] * place
+            if key in cells:
+                cells[key].append(shown(value))
+    sections = {key.partition(".")[0] for key in cells if "." in key}  # what differs in them has columns of its own
+    return [Column(plain(key), cells[key]) for key in first if key in cells and key not in sections]
 
 
 def shown(value: Any, width: int = CELL) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -34,16 +35,13 @@ def ending(
     """A row for each job that fits into `rows`, and a line on those that do not; `settings` are what jobs differ in."""
     ranking = Ranking(records)
     shown = _chosen(records, ranking, max(rows or MOST, FEWEST))
-    table = [
-        replace(column, cells=[column.cells[place] for place in shown])
-        for column in _columns(plan, records, settings, ranking)
-    ]
-    table = [column for column in table if any(column.cells)]
+    table = [column for column in _columns(plan, records, shown, settings, ranking) if any(column.cells)]
     fixed = sum(column.width + GAP for column in table if column.rank < SETTING)
     usual = None if plan.kind.listing == SWEEP else max(WIDE, fixed)
     lines = columns.lines(columns.fit(table, usual if width is None else width).columns)
     if len(shown) < len(records):
-        lines.append(_folded(plan, [record for place, record in enumerate(records) if place not in set(shown)]))
+        kept = set(shown)
+        lines.append(_folded(plan, [record for place, record in enumerate(records) if place not in kept]))
     return lines
 
 
@@ -113,8 +111,9 @@ def _chosen(records: Sequence[Record], ranking: Ranking, most: int) -> list[int]
     if len(records) <= most:
         return list(range(len(records)))
     completed = [place for place, record in enumerate(records) if record.status == COMPLETED]
-    first = sorted(completed, key=lambda place: (not records[place].warnings, ranking.order(place)))
-    return sorted(first[: most - 1])
+    return sorted(
+        heapq.nsmallest(most - 1, completed, key=lambda place: (not records[place].warnings, ranking.order(place)))
+    )
 
 
 def _folded(plan: Plan, hidden: Sequence[Record]) -> str:
@@ -124,26 +123,34 @@ def _folded(plan: Plan, hidden: Sequence[Record]) -> str:
     return f"and {count(len(hidden), 'job')} more ({numbers}); all of them: {program.offered('table', plan.root)}"
 
 
-def _columns(plan: Plan, records: Sequence[Record], settings: Sequence[Column], ranking: Ranking) -> list[Column]:
-    """All that could be shown; what matters least has the highest rank."""
+def _columns(
+    plan: Plan, records: Sequence[Record], places: Sequence[int], settings: Sequence[Column], ranking: Ranking
+) -> list[Column]:
+    """All that could be shown of the jobs at these places; what matters least has the highest rank."""
     sweep = plan.kind.listing == SWEEP
     told = settings if sweep else [key for key in settings if key.width <= SHORT][:SETTINGS]
     keys = [
-        replace(key, rank=3 if sweep else SETTING + number, least=max(LEAST_KEY, *map(len, key.cells)))
+        replace(_at(key, places), rank=3 if sweep else SETTING + number, least=max(LEAST_KEY, *map(len, key.cells)))
         for number, key in enumerate(told)
     ]
-    names = [plain(record.job.name) for record in records]
-    states = [_state(record) for record in records]
+    some = [records[place] for place in places]
+    names = [plain(record.job.name) for record in some]
+    several = len(set(map(_state, records))) > 1
     more = best.METRICS[1:] if ranking.metric == best.METRICS[0] else ()
     return [
-        Column("", [_mark(record, is_best=place == ranking.first) for place, record in enumerate(records)]),
+        Column("", [_mark(records[place], is_best=place == ranking.first) for place in places]),
         Column("run" if sweep else "job", names, least=least_name(names)),
         *keys,
-        Column("state", states, 4 if len(set(states)) > 1 else 8),
-        *ranking.columns(rank=1),
-        *(column for name in more for column in Ranking(records, name).columns(rank=7)),
-        Column("time", [_time(record) for record in records], 6, right=True),
+        Column("state", [_state(record) for record in some], 4 if several else 8),
+        *(_at(column, places) for column in ranking.columns(rank=1)),
+        *(_at(column, places) for name in more for column in Ranking(records, name).columns(rank=7)),
+        Column("time", [_time(record) for record in some], 6, right=True),
     ]
+
+
+def _at(column: Column, places: Sequence[int]) -> Column:
+    """The column without the cells of other jobs."""
+    return replace(column, cells=[column.cells[place] for place in places])
 
 
 def _mark(record: Record, *, is_best: bool) -> str:

@@ -6,15 +6,17 @@ import copy
 import pickle
 import sys
 from array import array
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runner.core import packed as module
 from runner.core.config import Config
 from runner.core.job import Job
-from runner.core.packed import from_row, in_a_row, packed, unpacked
+from runner.core.packed import from_row, in_a_row, packed, squeezed, unpacked, unsqueezed
 from runner.core.result import Result
 
 VALUES: list[Any] = [
@@ -24,11 +26,11 @@ VALUES: list[Any] = [
 
 
 @pytest.mark.parametrize("values", VALUES, ids=repr)
-@pytest.mark.parametrize(("keep", "read"), [(packed, unpacked), (in_a_row, from_row)])
+@pytest.mark.parametrize(("keep", "read"), [(packed, unpacked), (squeezed, unsqueezed), (in_a_row, from_row)])
 def test_the_values_of_a_mapping_are_the_same_again(values: Any, keep: Any, read: Any) -> None:
     found = read(keep(values))
     assert repr(found) == repr(values) and found == values and list(found) == list(values)
-    assert type(keep(values)) is tuple
+    assert type(keep(values)) in (tuple, bytes)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,28 @@ def test_the_values_of_a_mapping_are_the_same_again(values: Any, keep: Any, read
 )
 def test_what_is_not_plain_is_kept_as_it_is(values: Any) -> None:
     assert packed(values) is values and unpacked(values) is values
+    assert squeezed(values) is values and unsqueezed(values) is values
+
+
+def test_more_kinds_of_mappings_than_have_a_number_are_kept_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_KINDS", 0)
+    values = {"a key that no other mapping has": 1, "and one more": [1, "x"]}
+    assert unpacked(packed(values)) == values and unsqueezed(squeezed(values)) == values
+
+
+def test_threads_that_keep_mappings_of_new_kinds_at_the_same_time_do_not_confuse_them() -> None:
+    def keep(number: int) -> bool:
+        mappings = [{f"key {kind}": number, f"other {kind}": kind} for kind in range(100)]
+        return [unsqueezed(kept) for kept in map(squeezed, mappings)] == mappings
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(keep, range(32)))
+
+
+def test_of_long_texts_that_mappings_have_in_common_little_is_kept() -> None:
+    folders = [f"/experiments/night/with/a/long/name/job_{number:05}" for number in range(20)]
+    kept = [squeezed({"stdout": f"{it}/stdout.log", "stderr": f"{it}/stderr.log", "folder": it}) for it in folders]
+    assert all(type(one) is bytes and len(one) < 40 for one in kept[1:])
 
 
 def full_job(number: int) -> Job:
@@ -72,7 +96,7 @@ def test_a_job_does_not_change_with_what_was_read_of_it_or_what_it_was_made_of()
 def test_what_jobs_have_in_common_is_kept_once() -> None:
     jobs = [full_job(number) for number in range(2)]
     kept = [vars(Job)["config"]._slot.__get__(job) for job in jobs]
-    assert kept[0][0] is kept[1][0] and sys.getsizeof(kept[0][1]) < 120
+    assert kept[0][0] == kept[1][0] and sys.getsizeof(kept[0]) < 120
 
 
 def test_a_result_that_is_kept_is_the_same_result() -> None:
@@ -80,3 +104,4 @@ def test_a_result_that_is_kept_is_the_same_result() -> None:
     kept = result.kept()
     assert kept == result and kept.to_json() == result.to_json() and kept.warnings == ("a",)
     assert kept.updated(status="error") == result.updated(status="error") and repr(kept) == repr(result)
+    assert pickle.loads(pickle.dumps(kept)) == result and copy.deepcopy(kept) == result
