@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,9 @@ class Job:
 
     def with_fingerprint(self, recorded: str) -> Job:
         """The job as it is recorded: a record may hold less than what it was made of, and what is hidden may differ."""
-        job = replace(self)
+        job = object.__new__(Job)
+        for slot in _SLOTS:  # as it is kept: `replace` would make every value again
+            slot.__set__(job, slot.__get__(self))
         object.__setattr__(job, "_fingerprint", recorded)
         return job
 
@@ -122,6 +124,7 @@ def _words(kept: object) -> tuple[str, ...]:
     return tuple(unsqueezed(kept).values())
 
 
+_SLOTS: tuple[Any, ...] = tuple(getattr(Job, one.name) for one in fields(Job))
 for _name in ("out_dir", "source", "script", "cwd"):
     setattr(Job, _name, Slot(getattr(Job, _name), _text, _from_text))
 for _name in ("config", "changes"):

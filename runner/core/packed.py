@@ -50,7 +50,7 @@ def squeezed(values: Mapping[Any, Any]) -> object:
     kept = _row(values)
     if type(kept) is not tuple or not kept or (kind := _kind(*kept)) is None:
         return kept
-    writer = zlib.compressobj(6, zlib.DEFLATED, -_WINDOW, 5, zlib.Z_DEFAULT_STRATEGY, _first[kind][1])
+    writer = zlib.compressobj(4, zlib.DEFLATED, -_WINDOW, 1, zlib.Z_DEFAULT_STRATEGY, _first[kind][1])
     return bytes((kind,)) + writer.compress(kept[1]) + writer.flush()
 
 

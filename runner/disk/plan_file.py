@@ -245,7 +245,7 @@ def _copy_words_from_json(entry: Fields) -> dict[int, str]:
 
 def _complete(job: Job, entry: Fields, *, contents: bool) -> Job:
     """The job with the content of its config, and with the fingerprint that it was given."""
-    return replace(job, files=_copies(job) if contents else {}).with_fingerprint(entry.text("fingerprint"))
+    return (replace(job, files=_copies(job)) if contents else job).with_fingerprint(entry.text("fingerprint"))
 
 
 def _copies(job: Job) -> dict[str, bytes]:
