@@ -82,6 +82,9 @@ def test_a_job_has_what_it_was_made_of() -> None:
     assert one.files == {"config_used.py": b"lr = 0.5"} and one.env["WANDB_DIR"] == "/experiments/night/job_1"
     for other in (full_job(1), replace(one), copy.copy(one), pickle.loads(pickle.dumps(one))):
         assert other == one and other.fingerprint == one.fingerprint
+    recorded = one.with_fingerprint("recorded")
+    assert recorded == one and recorded.fingerprint == "recorded" != one.fingerprint
+    assert recorded.files == one.files and recorded.copy_words == one.copy_words  # which are not compared
     assert full_job(2) != one and Job("a", (), Path("a")).source is None
 
 
