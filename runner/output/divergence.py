@@ -34,7 +34,7 @@ class Divergence:
         self._word = ""
         self._evidence: dict[str, Any] = {}
 
-    def take(self, values: Mapping[str, float], row: str, file: str, offset: int) -> None:
+    def take(self, values: Mapping[str, float], row: bytes, file: str, offset: int) -> None:
         """A row with these values, which begins at this byte of a file. A row without a loss says nothing."""
         losses = {name: value for name, value in values.items() if names.canonical(name) in (names.TRAIN, names.VAL)}
         if not losses:
@@ -46,7 +46,7 @@ class Divergence:
         if self._patience and self._rows == self._patience:
             self._name, value = next(iter(losses.items()))
             self._word = "NaN" if math.isnan(value) else "infinite"
-            self._evidence = {"line": row[:WIDEST], "file": file, "offset": offset}
+            self._evidence = {"line": row.decode(errors="replace").rstrip()[:WIDEST], "file": file, "offset": offset}
             self.since = self._clock()
 
     def sentence(self) -> str:

@@ -18,7 +18,6 @@ _TOKEN = (  # as text: it is compiled when the first line is read, and not when 
     r"|(?P<word>[A-Za-z_][\w./@\\-]*(?:\([A-Za-z]{1,8}\))?)|(?P<sign>[:=]|->)|(?P<other>\.{2,}|[^\w\s:=.+-]+|\S)"
 )
 LARGEST = 1e15  # iterations; more than that is a slip of the program
-_QUOTES = str.maketrans("'\"", "  ")
 _BEFORE, _AFTER = " \t([{|:=,;>*│", " \t,;|)]}%(│"  # what may stand around a word, and behind a value
 #: Names of a step, those that count for the whole training first.
 _STEPS = {
@@ -62,7 +61,7 @@ class Line:
         self._stage = stage
         self._spaced = spaced
         self._improving = ""  # the name in "val_loss improved from 0.5 to 0.4"
-        self._read(text.translate(_QUOTES))
+        self._read(text.replace("'", " ").replace('"', " "))
         if names.TRAIN not in self.values and "total_loss" in self.values:  # the sum of the losses beside it
             self.values[names.TRAIN] = self.values.pop("total_loss")
 

@@ -29,13 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
-HELD = 1 << 21  # bytes of output that wait to be read at most
-#: Seconds that reading what waits may take when the job has ended, and the same if a part of it was left out already.
-AT_END, AT_END_OF_FLOOD = 0.5, 0.02
-LAST = 1 << 16  # bytes at the end of what waits that are read after that
+HELD = 1 << 21  # bytes of output that wait to be read at most; if more comes between two looks, it is a flood
+AT_END = 0.5  # seconds that reading what waits may take when the job has ended, if nothing was left out before
+LAST = 1 << 16  # bytes at the end of what waits that are read after that, and the least that waits of a flood
 PAUSE = 0.2  # seconds between two looks at what has come
 SLICE = 0.01  # seconds after which a look is interrupted: the stream readers share one interpreter lock with us
-SHARE, SHARE_OF_FLOOD = 0.5, 0.03  # of the time that is spent on reading, and once half of HELD waits
+SHARE, SHARE_OF_FLOOD = 0.5, 0.03  # of the time that is spent on reading, and of a flood or once half of HELD waits
 SWITCH = 0.0005  # seconds until a stream reader gets the interpreter lock from us; Python's own value is ten times that
 QUIET = 2.0  # seconds without output until the metrics are looked at all the same
 METRICS_AT_ONCE = 1 << 23  # bytes of metrics.jsonl that are read at one look
@@ -67,6 +66,8 @@ class OutputReader(threading.Thread):
         self._blocks: deque[tuple[int, int, bytes]] = deque()  # stream, number in the stream, content
         self._size = 0
         self._came, self._read = [0, 0], [0, 0]  # blocks of each stream
+        self._new = 0  # bytes that came since the last look
+        self._flood = False  # more than HELD came between the last two looks, or since
         self._skipped = 0  # bytes
         self._in_flood = False  # blocks were left out since all that waited was read
         self._arrived = threading.Event()
@@ -90,14 +91,16 @@ class OutputReader(threading.Thread):
             self._blocks.append((stream, self._came[stream], block))
             self._came[stream] += 1
             self._size += len(block)
-            if self._size > HELD:
-                self._drop(HELD)
+            self._new += len(block)
+            # In a flood little waits: memory that is not kept is used again for the next blocks, and is in the cache.
+            self._flood = self._flood or self._new > HELD
+            self._drop(LAST if self._flood else HELD)
         if not self._arrived.is_set():
             self._arrived.set()
 
-    def _drop(self, most: int) -> None:
-        """Leave the latest blocks only. Call with the lock."""
-        while self._size > most and len(self._blocks) > 1:
+    def _drop(self, least: int) -> None:
+        """Leave the latest blocks only, which have `least` bytes together. Call with the lock."""
+        while self._blocks and self._size - len(self._blocks[0][2]) >= least:
             self._lose(len(self._blocks.popleft()[2]))
             self._in_flood = True
 
@@ -109,11 +112,11 @@ class OutputReader(threading.Thread):
         """Leave the last LAST bytes of what waits, in a block that was begun and in those behind it."""
         with self._blocks_lock:
             self._drop(LAST)
-            if self._size > LAST:
-                stream, _, block = self._blocks[0]
-                self._lose(len(block) - LAST)
-                self._blocks[0] = stream, self._came[stream], block[-LAST:]  # its number says that something is missing
-                self._came[stream] += 1
+            if (excess := self._size - LAST) > 0:
+                stream, number, block = self._blocks[0]
+                self._lose(excess)
+                self._blocks[0] = stream, number, block[excess:]
+                self._read[stream] = -1  # something is missing before this block
         lines = list(self._todo or ())
         left = LAST - self._size
         at = len(lines)
@@ -133,14 +136,14 @@ class OutputReader(threading.Thread):
                 began = time.monotonic()
                 with self._work_lock:
                     left = self._look(began + SLICE)
-                share = SHARE if self._size < HELD / 2 else SHARE_OF_FLOOD
+                share = SHARE_OF_FLOOD if self._flood or self._size > HELD / 2 else SHARE
                 rest = (time.monotonic() - began) * (1 / share - 1)
                 time.sleep(rest if left else max(rest, PAUSE))
 
     def measured(self) -> Measured:
         """Everything until now. Call when the job has ended; a second call adds what came since."""
         with self._work_lock:
-            if self._look(time.monotonic() + (AT_END_OF_FLOOD if self._in_flood else AT_END)):
+            if self._in_flood or self._look(time.monotonic() + AT_END):
                 self._leave_the_end()
                 self._look()
             for splitter in self._splitters:
@@ -170,6 +173,7 @@ class OutputReader(threading.Thread):
 
     def _look(self, until: float = float("inf")) -> bool:
         """Read what has come since the last look; True if something is left at the time `until`."""
+        self._flood, self._new = self._new > HELD, 0
         if not self._blocks and self._todo is None:
             for splitter in self._splitters:
                 self._keep_all(splitter.idle())
@@ -211,7 +215,7 @@ class OutputReader(threading.Thread):
             row = {**self._position.entries(), **reading.values}
             at = self._rows.write(row, drawn_over=drawn_over)
             if at is not None:
-                self.divergence.take(reading.values, rows.to_line(row).decode().rstrip(), PARSED_METRICS, at)
+                self.divergence.take(reading.values, self._rows.line, PARSED_METRICS, at)
 
     def _read_metrics(self, *, ended: bool = False) -> None:
         lines = self._metrics.lines()
@@ -224,7 +228,7 @@ class OutputReader(threading.Thread):
                     self._writes_metrics = True
                     self._rows.remove()
                 if at >= self._earlier:
-                    self.divergence.take(rows.measured(row), line.decode(errors="replace"), METRICS, at)
+                    self.divergence.take(rows.measured(row), line, METRICS, at)
             at += len(line) + 1
 
 
@@ -232,6 +236,7 @@ class RowLog:
     """parsed_metrics.jsonl. Made with its first row. Of a progress bar at most a row a second is written."""
 
     def __init__(self, path: Place) -> None:
+        self.line = b""  # that was written last
         self._path = path
         self._log: Log | None = None
         self._written: dict[str, Any] = {}
@@ -250,9 +255,9 @@ class RowLog:
             return None
         self._written = row
         self._log = self._log or Log(self._path)
-        line, at = rows.to_line(row), self._size
-        self._log.write(line)
-        self._size += len(line)
+        self.line, at = rows.to_line(row), self._size
+        self._log.write(self.line)
+        self._size += len(self.line)
         return at
 
     def flush(self) -> None:

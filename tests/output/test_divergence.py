@@ -16,7 +16,7 @@ def after(*lines: str, patience: int = 3) -> Divergence:
     for line in lines:
         row = rows.parse(line)
         assert row is not None
-        found.take(rows.measured(row), line, "metrics.jsonl", at)
+        found.take(rows.measured(row), line.encode(), "metrics.jsonl", at)
         at += len(line) + 1
     return found
 

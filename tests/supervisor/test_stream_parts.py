@@ -239,20 +239,31 @@ def test_what_a_job_prints_becomes_rows_and_metrics(tmp_path: Path) -> None:
 
 
 def test_of_a_flood_the_latest_blocks_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runner.supervisor.output_reader.HELD", 40)
+    limits(monkeypatch, HELD=40, LAST=20)
     output = reader(tmp_path)
     for number in range(5):
         output.feed(0, b"loss %d.5 at %d\n" % (number, number))  # 14 bytes
     found = output.measured()
     assert (
-        found.skipped == 3 * 14 and found.final["train/loss"] == 4.5 and found.best["train/loss"]["value"] in (3.5, 4.5)
-    )
+        found.skipped == 3 * 14 + 8 and found.final["train/loss"] == found.best["train/loss"]["value"] == 4.5
+    )  # the last 20 bytes, in which the first line is torn
+
+
+def test_a_short_last_block_of_a_flood_does_not_hide_what_was_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits(monkeypatch, HELD=200, LAST=100)
+    output = reader(tmp_path)
+    for block in (b"x" * 199, b"loss 1.5 at 1\n" * 9, b"saved\n"):
+        output.feed(0, block)
+    found = output.measured()
+    assert found.skipped == 199 + 32 and found.final["train/loss"] == 1.5
 
 
 def test_what_waits_when_the_job_has_ended_is_read_from_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runner.supervisor.output_reader.AT_END", -1.0)
+    limits(monkeypatch, AT_END=-1.0)
     output = reader(tmp_path)
     for number in range(3):
         output.feed(0, b"loss %d.5 at %d\n" % (number, number))
@@ -263,15 +274,13 @@ def test_what_waits_when_the_job_has_ended_is_read_from_its_end(
     output.feed(0, b"loss 4.5 at 4\n")
     output.feed(0, b"loss 5.5 at 5\n")
     found = output.measured()
-    assert found.skipped == 1 << 16 and found.final["train/loss"] == 5.5
+    assert found.skipped == 2 * 14 and found.final["train/loss"] == 5.5
 
 
 def test_of_a_flood_that_waits_at_the_end_the_last_lines_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at = "runner.supervisor.output_reader"
-    for name, value in (("HELD", 200), ("AT_END_OF_FLOOD", -1.0), ("AT_END", 60.0), ("LAST", 30)):
-        monkeypatch.setattr(f"{at}.{name}", value)
+    limits(monkeypatch, HELD=200, AT_END=60.0, LAST=30)
     lines = [b"loss %d.5 at %d\n" % (number, number) for number in range(10)]  # 14 bytes each
     complete = reader(tmp_path)
     complete.feed(0, b"".join(lines))
@@ -279,18 +288,22 @@ def test_of_a_flood_that_waits_at_the_end_the_last_lines_are_read(
     output = reader(tmp_path)
     for block in (b"x" * 200, b"".join(lines[:3]), b"".join(lines)):
         output.feed(0, block)
-    # Behind a gap a line may be torn: the first of the second block is not read. Then the time is over.
-    assert output.measured().skipped == 200 + 13 + 110 and kept(tmp_path) == [1.5, 8.5, 9.5]
+    # Behind a gap a line may be torn: the first of the last 30 bytes is not read.
+    assert output.measured().skipped == 200 + 42 + 110 and kept(tmp_path) == [8.5, 9.5]
 
 
 def test_of_a_block_that_is_being_read_the_last_lines_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runner.supervisor.output_reader.AT_END", -1.0)
-    monkeypatch.setattr("runner.supervisor.output_reader.LAST", 30)
+    limits(monkeypatch, AT_END=-1.0, LAST=30)
     output = reader(tmp_path)
     output.feed(0, b"".join(b"loss %d.5 at %d\n" % (number, number) for number in range(10)))
     found = output.measured()
     assert found.skipped == 6 * 13 and found.final["train/loss"] == 9.5
     assert kept(tmp_path) == [0.5, 7.5, 8.5, 9.5]  # the first was read when the time was over
+
+
+def limits(monkeypatch: pytest.MonkeyPatch, **values: float) -> None:
+    for name, value in values.items():
+        monkeypatch.setattr(f"runner.supervisor.output_reader.{name}", value)
 
 
 def kept(folder: Path) -> list[float]:
