@@ -86,9 +86,9 @@ def supervise(request: Request, control: ControlPipe, signals: Signals) -> int:
     os.close(err[1])
     write_pid_records(request, pid, times)
     notify(Started(pid, times.start))
-    start(*streams.readers, output)
     watch = Watch(pid, request, streams, output.divergence)
-    end = outcome.ending(watch.until_exit(control, signals), watch.because)
+    status = watch.until_exit(control, signals, read=lambda: start(*streams.readers, output))
+    end = outcome.ending(status, watch.because)
     times.stop()
     sentence = outcome.cause(end, request, watch.stuck)
     if not (streams.join(0.05) and alone()):

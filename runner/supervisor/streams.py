@@ -21,10 +21,11 @@ from runner.supervisor.combined import Combined, Folder
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     StrPath = str | os.PathLike[str]
 
+NAMES = ("stdout", "stderr")
 BLOCK = 1 << 18  # bytes read from a pipe at once at most: what a pipe holds, so that a flood costs few system calls
 REUSED = 1 << 20  # bytes up to which malloc keeps freed memory for the next block, which then costs no page faults
 LARGE = 1_000_000_000  # bytes of a log without a limit that deserve a warning
@@ -116,7 +117,6 @@ class Streams:
         also: Callable[[int, bytes], None],
         max_log_mb: float | None = None,
     ) -> None:
-        bytes(REUSED)  # malloc reuses what is smaller than the largest piece that was freed; none of it is touched
         self._leave, self._finish = os.pipe()
         stamped = timestamps == "all"
         with_time = (stamped, stamped, timestamps != "none")
@@ -124,10 +124,10 @@ class Streams:
         out, err, both = (self._log(*each, max_log_mb) for each in zip(paths, with_time, strict=True))
         self.logs = (out, err, both)
         self._combined = Combined(both, stamped=timestamps != "none")
-        self._readers = (
-            Reader(stdout, "stdout", out, self._combined, self._leave, partial(also, 0), stamped=stamped),
-            Reader(stderr, "stderr", err, self._combined, self._leave, partial(also, 1), stamped=stamped),
-        )
+        self.pipes = (stdout, stderr)
+        self._also, self._stamped = also, stamped
+        self._readers: tuple[Reader, ...] = ()
+        self._began = time.monotonic()
 
     def _log(self, path: StrPath, stamped: bool, max_log_mb: float | None) -> Log:
         if max_log_mb is None:
@@ -137,8 +137,15 @@ class Streams:
         return log
 
     @property
-    def readers(self) -> tuple[Reader, Reader]:
-        """The threads that read the pipes, to be started."""
+    def readers(self) -> Sequence[Reader]:
+        """The threads that read the pipes, to be started. They are made when they are asked for: a job that ends
+        without a word needs none."""
+        if not self._readers:
+            bytes(REUSED)  # malloc reuses what is smaller than the largest piece that was freed; none of it is touched
+            self._readers = tuple(
+                Reader(pipe, name, log, self._combined, self._leave, partial(self._also, number), stamped=self._stamped)
+                for number, (pipe, name, log) in enumerate(zip(self.pipes, NAMES, self.logs, strict=False))
+            )
         return self._readers
 
     @property
@@ -164,7 +171,7 @@ class Streams:
     @property
     def last_output(self) -> float:
         """When either stream last had output, or began; of the monotonic clock."""
-        return max(reader.last_read for reader in self._readers)
+        return max((reader.last_read for reader in self._readers), default=self._began)
 
     @property
     def errors(self) -> list[str]:

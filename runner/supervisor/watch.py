@@ -19,7 +19,12 @@ from runner.supervisor.messages import PRUNE, Request
 from runner.supervisor.spawn import exit_descriptor
 from runner.supervisor.streams import Streams
 
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 LONGEST_POLL = 2000.0  # milliseconds; zombies that the job's tree left behind are reaped this often
+SHORT = 200.0  # milliseconds after which the output of a job that says nothing is waited for by threads
 SESSION_POLL = 100.0  # milliseconds between two looks at a session whose leader has left
 HELD = 5.0  # seconds in which a debugger may let go of a job that has ended
 LEAVES_ITSELF = 2.0  # seconds in which a job whose training has diverged may end on its own
@@ -31,6 +36,7 @@ class Watch:
 
     def __init__(self, pid: int, request: Request, streams: Streams, divergence: Divergence) -> None:
         self._pid = pid
+        self._streams = streams
         self._escalation = StopEscalation(pid, request.grace)
         self._limit = time.monotonic() + request.timeout if request.timeout else None
         stall = request.stall_timeout
@@ -42,8 +48,10 @@ class Watch:
         self.because: str | None = None  # why the job was stopped: interrupted, timeout, stalled or diverged
         self.stuck: str | None = None  # what could not be killed, or why the exit is not known
 
-    def until_exit(self, control: ControlPipe, signals: Signals) -> int | None:
+    def until_exit(self, control: ControlPipe, signals: Signals, read: Callable[[], None]) -> int | None:
         """The wait status of the job. Its exit is noticed at once, by its pidfd or by a thread that waits.
+
+        `read` starts the threads that read its output. It is not called for a job that ends at once without a word.
 
         None if it cannot be known: the job could not be killed, or a debugger holds what is left of it.
 
@@ -51,10 +59,12 @@ class Watch:
         its session has the time that is left to it.
         """
         exited = exit_descriptor(self._pid)
+        self._obey(control.early_commands())
+        if not self._ends_in_silence(exited, signals):
+            read()
         poll = select.poll()
         for descriptor in (exited, 0, signals.fileno()):
             poll.register(descriptor, select.POLLIN)
-        self._obey(control.early_commands())
         while True:
             ready = {descriptor for descriptor, _ in poll.poll(self._patience())}
             if exited in ready:
@@ -82,6 +92,23 @@ class Watch:
                 elif status is None:
                     self.stuck = stuck.held(self._pid)
                 return status
+
+    def _ends_in_silence(self, exited: int, signals: Signals) -> bool:
+        """True once the job has ended and both its pipes are at their end, if that is the first that happens."""
+        poll = select.poll()
+        for descriptor in (exited, *self._streams.pipes, 0, signals.fileno()):
+            poll.register(descriptor, select.POLLIN)
+        awaited = {exited, *self._streams.pipes}
+        while awaited:
+            events = [] if self._escalation.begun else poll.poll(min(self._patience(), SHORT))
+            for descriptor, event in events:
+                if descriptor not in awaited or (event & select.POLLIN and descriptor != exited):
+                    return False
+                awaited.remove(descriptor)
+                poll.unregister(descriptor)
+            if not events or (awaited and exited not in awaited):
+                return False
+        return True
 
     def _session_has_left(self) -> bool:
         """True once the job has ended and, after a stop request, what it started in its session too."""

@@ -127,6 +127,7 @@ def test_an_event_is_lost_when_the_engine_is_gone(monkeypatch: pytest.MonkeyPatc
 
 class Quiet:
     last_output = 100.0
+    pipes: tuple[int, ...] = ()
 
 
 def test_a_job_is_silent_once_neither_output_nor_metrics_came_for_the_limit(tmp_path: Path, now: list[float]) -> None:
@@ -174,7 +175,9 @@ class Job:
         self.stop_with: dict[str, int] = {}
         asked = request(folder / "a", "t", **more)
         self.divergence = Divergence(1)
-        self.watch = watch.Watch(self.pid, asked, Quiet(), self.divergence)  # type: ignore[arg-type]
+        self.streams = Quiet()
+        self.is_read = False
+        self.watch = watch.Watch(self.pid, asked, self.streams, self.divergence)  # type: ignore[arg-type]
 
     def note(self, what: str) -> None:
         if what not in self.sent:
@@ -204,7 +207,10 @@ class Job:
                 return [(0 if one == nothing else one, event) for one, event in self._poll.poll(min(patience, 50))]
 
         monkeypatch.setattr(watch.select, "poll", Poll)
-        return self.watch.until_exit(control or Commands(), NoSignals())  # type: ignore[arg-type]
+        return self.watch.until_exit(control or Commands(), NoSignals(), self.be_read)  # type: ignore[arg-type]
+
+    def be_read(self) -> None:
+        self.is_read = True
 
 
 class Commands:
@@ -251,6 +257,35 @@ def test_a_job_is_waited_for_and_stopped_when_the_engine_asks(
         status == 3 << 8 and one.watch.because == because and one.sent[: len(sent)] == sent and one.watch.stuck is None
     )
     assert bool(one.sent) == bool(sent)
+
+
+@pytest.mark.parametrize(
+    ("said", "held", "early", "is_read"),
+    [(b"", False, [], False), (b"x", False, [], True), (b"", True, [], True), (b"", False, [b"stop"], True)],
+)
+def test_threads_read_the_output_unless_a_job_ends_at_once_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bytes, held: bool, early: list[bytes], is_read: bool
+) -> None:
+    one = Job(tmp_path, monkeypatch)
+    read, write = os.pipe()
+    one.streams.pipes = (read,)
+    os.write(write, said)
+    if not held:
+        os.close(write)
+    one.exit(3)
+    assert one.until_exit(monkeypatch, Commands(*early)) == 3 << 8
+    assert one.is_read == is_read
+
+
+def test_threads_read_the_output_of_a_job_that_does_not_end_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Job(tmp_path, monkeypatch)
+    monkeypatch.setattr(one, "be_read", lambda: one.exit(3))
+    read, write = os.pipe()
+    one.streams.pipes = (read,)
+    os.close(write)
+    assert one.until_exit(monkeypatch) == 3 << 8
 
 
 def test_a_time_limit_and_a_divergence_stop_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
