@@ -40,6 +40,7 @@ from runner.slurm.request import SlurmRequest, notice
 from runner.slurm.submissions import Task
 from runner.supervisor import __main__ as supervisor
 from runner.supervisor.control_pipe import ControlPipe
+from runner.supervisor.out_of_memory import KillCounters
 
 HEARTBEAT = 30.0  # seconds between two signs of life
 ASKING = 12  # tries to learn from Slurm whether another task has the job
@@ -188,7 +189,8 @@ class Run:
         known = results.entries(attempt).updated(slurm=self._about())
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, 1)  # the events that an engine would read
-        supervisor.supervise(request_of(attempt, self._options, known), Control(job), self._signals)
+        request = request_of(attempt, self._options, known)
+        supervisor.supervise(request, Control(job), self._signals, KillCounters())
 
     def _provenance(self) -> Mapping[str, Any]:
         """That of the submission, with the machine that runs it."""

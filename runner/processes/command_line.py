@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+from functools import cache
+
+from runner.processes import kernel_file
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
@@ -21,7 +24,7 @@ def replace(words: Sequence[str], *, cut: bool = False) -> None:
     A word of spaces at the end of a command makes room. `cut`: show what has room.
     """
     text = b"".join(os.fsencode(word) + b"\0" for word in words)
-    begin, end = _bounds(COMMAND)
+    begin, end = of_command()
     if cut:
         text = text[: end - begin - 1]
     if not 0 < len(text) <= end - begin:
@@ -44,8 +47,13 @@ def set_variable(name: str, value: str) -> None:
     ctypes.memmove(begin + start, new.ljust(room, b"\0"), room)
 
 
+@cache
+def of_command() -> tuple[int, int]:
+    """Where the command of this process is in its memory: it stays there, in a fork too."""
+    return _bounds(COMMAND)
+
+
 def _bounds(field: int) -> tuple[int, int]:
     """Where the command, or the environment, is in the memory of this process."""
-    with open("/proc/self/stat", "rb") as file:
-        fields = file.read().rpartition(b")")[2].split()
+    fields = kernel_file.read("/proc/self/stat").rpartition(b")")[2].split()
     return int(fields[field]), int(fields[field + 1])

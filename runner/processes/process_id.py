@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from runner.processes import process_tree
+from runner.processes import kernel_file, process_tree
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
@@ -46,9 +46,8 @@ def command(pid: int) -> list[str] | None:
     A process that has replaced its words (see `command_line`) has such behind them.
     """
     try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            text = file.read().rstrip(b"\0")
-            return [os.fsdecode(word) for word in text.split(b"\0")] if text else []
+        text = kernel_file.read(f"/proc/{pid}/cmdline").rstrip(b"\0")
+        return [os.fsdecode(word) for word in text.split(b"\0")] if text else []
     except OSError:
         return None
 
@@ -57,8 +56,7 @@ def of(pid: int) -> list[str] | None:
     """The pid record of a process; None if it does not exist, or is a zombie."""
     if sys.platform.startswith("linux"):
         try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
+            fields = kernel_file.read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
         except OSError:
             return None
         if fields[0] in (b"Z", b"X"):
@@ -97,8 +95,7 @@ def _boot() -> str:
     global _boot_read
     if _boot_read is None:
         try:
-            with open("/proc/sys/kernel/random/boot_id") as file:
-                _boot_read = file.read().strip()
+            _boot_read = kernel_file.read("/proc/sys/kernel/random/boot_id").decode().strip()
         except OSError:  # a container that hides it
             _boot_read = ""
     return _boot_read

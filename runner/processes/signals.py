@@ -7,6 +7,9 @@ import os
 import signal
 import time
 
+from runner.processes import plain_signals
+from runner.processes.plain_signals import SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, handle, handler
+
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,21 +19,21 @@ if TYPE_CHECKING:
 
 def unblock() -> None:
     """Receive all signals: which ones are blocked is inherited, and a blocked Ctrl+C would never arrive."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    plain_signals.mask(plain_signals.SET, ())
 
 
 def hangup_ignored() -> bool:
     """True under `nohup` and `trap '' HUP`: somebody wants this process to outlive its terminal."""
-    return signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return bool(handler(SIGHUP) == plain_signals.IGNORED)
 
 
 class Signals:
     """Installed for a `with` block, also where the parent had them blocked, or ignored, as `sh -c '... &'` does with
     SIGINT. Only a SIGHUP that is ignored stays ignored."""
 
-    CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    DRAIN = signal.SIGUSR1  # finish what runs, start nothing more
-    AT_ONCE = signal.SIGUSR2  # as a second Ctrl+C, without a first
+    CAUGHT = (SIGINT, SIGTERM, SIGHUP)
+    DRAIN = SIGUSR1  # finish what runs, start nothing more
+    AT_ONCE = SIGUSR2  # as a second Ctrl+C, without a first
     ECHO = 0.25  # seconds in which a second signal is the same request: a shell and its terminal both send SIGHUP
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -45,11 +48,11 @@ class Signals:
 
     def __enter__(self) -> Signals:
         for number in (*self.CAUGHT, self.DRAIN, self.AT_ONCE):
-            if number != signal.SIGHUP or not hangup_ignored():
-                self._before[number] = signal.signal(number, self._note)
-        self._blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, (*self._before, signal.SIGCHLD))
+            if number != SIGHUP or not hangup_ignored():
+                self._before[number] = handle(number, self._note)
+        self._blocked = plain_signals.mask(plain_signals.UNBLOCK, (*self._before, SIGCHLD))
         # An ignored SIGCHLD is inherited, and makes every exit code of a child read as 0.
-        self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._before[SIGCHLD] = handle(SIGCHLD, plain_signals.DEFAULT)
         self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         return self
 
@@ -57,20 +60,19 @@ class Signals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         signal.set_wakeup_fd(self._wakeup)
-        signal.pthread_sigmask(signal.SIG_BLOCK, self._blocked)
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        plain_signals.mask(plain_signals.BLOCK, self._blocked)
+        self.lend()
         os.close(self._read)
         os.close(self._write)
 
     def lend(self) -> None:
         """Install again what was there before, until `take_back`: the user's own code runs in this process next."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        for number, before in self._before.items():
+            handle(number, before)
 
     def take_back(self) -> None:
         for number in self._before:
-            signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else self._note)
+            handle(number, plain_signals.DEFAULT if number == SIGCHLD else self._note)
 
     def fileno(self) -> int:
         """Readable once a signal came; `drain` empties it."""
@@ -91,11 +93,11 @@ class Signals:
         if number == self.DRAIN:
             self.drain_requested = True
         elif number == self.AT_ONCE:
-            self.received += [signal.SIGTERM, signal.SIGTERM]
+            self.received += [SIGTERM, SIGTERM]
         elif not self.received:
             self.received.append(number)
             self._first = self._clock()
-        elif number != signal.SIGHUP and self._clock() > self._first + self.ECHO:
+        elif number != SIGHUP and self._clock() > self._first + self.ECHO:
             self.received.append(number)
 
 

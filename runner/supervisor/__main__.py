@@ -27,8 +27,10 @@ from runner.disk.place import Place
 from runner.disk.supervisor_file import SupervisorRecord
 from runner.output.divergence import Divergence
 from runner.processes import process_id, process_tree, shortage
+from runner.processes.plain_signals import IGNORED, SIGPIPE, handle
 from runner.processes.prctl import PR_SET_CHILD_SUBREAPER, prctl
 from runner.processes.signals import Signals, unblock
+from runner.processes.thread import Thread
 from runner.supervisor import outcome
 from runner.supervisor.control_pipe import ControlPipe, notify
 from runner.supervisor.messages import Ended, Refused, Request, Started
@@ -41,7 +43,6 @@ from runner.supervisor.watch import Watch
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
-    from threading import Thread
     from typing import Any
 
 DRAIN = 2.0  # seconds that processes left behind by a job may hold its pipes, and live
@@ -51,21 +52,19 @@ RECORD_RETRIES = 3.0  # seconds in which a result that cannot be written is trie
 
 def main() -> int:
     unblock()
-    control = ControlPipe()
-    request = control.read_request()
-    if request is None:
-        return 0
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    with Signals() as signals:
-        return supervise(request, control, signals)
-
-
-def supervise(request: Request, control: ControlPipe, signals: Signals) -> int:
-    """Run the job of the request to its end. Returns this program's exit code: 0 if the end is recorded."""
+    handle(SIGPIPE, IGNORED)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
+    with Signals() as signals:
+        control = ControlPipe()
+        kills = KillCounters()  # before the request, as all this: the engine has other things to do until it sends that
+        request = control.read_request()
+        return 0 if request is None else supervise(request, control, signals, kills)
+
+
+def supervise(request: Request, control: ControlPipe, signals: Signals, kills: KillCounters) -> int:
+    """Run the job of the request to its end. Returns this program's exit code: 0 if the end is recorded."""
     folder = request.place
     times = Stopwatch()
-    kills = KillCounters()
     try:
         out, err = pipe(), pipe()
     except OSError as error:

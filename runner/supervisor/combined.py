@@ -7,8 +7,8 @@ second. Memory is bounded: a line of a gigabyte is passed on in pieces.
 
 from __future__ import annotations
 
-import threading
 import time
+from _thread import allocate_lock
 
 from runner.core.clock import Stamp
 from runner.disk.append_log import Log
@@ -28,7 +28,7 @@ class Combined:
     def __init__(self, log: Log, *, stamped: bool) -> None:
         self._log = log
         self._stamp: Callable[[], bytes] = Stamp() if stamped else lambda: b""
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._open: bytes | None = None  # the stream whose unfinished line is at the end of the file
 
     def write_lines(self, stream: bytes, held: bytes, block: bytes, end: int) -> None:

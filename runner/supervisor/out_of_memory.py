@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 import re
 
+from runner.processes import kernel_file
+
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
 if TYPE_CHECKING:
     from typing import Final
 
 VMSTAT, CGROUPS, OWN = "/proc/vmstat", "/sys/fs/cgroup", "/proc/self/cgroup"
+ENTRY = b"\noom_kill "
 SCORE = "/proc/self/oom_score_adj"
 JOB_SCORE = 300  # thousandths of the memory that count as used by a process of a job, beyond what it uses
 #: Kernel, shells, Slurm, libraries: what they print when memory ran out.
@@ -69,10 +72,9 @@ def _read() -> dict[str, int]:
     counts = {}
     for path in (*cgroup_files(), VMSTAT):
         try:
-            with open(path) as file:
-                values = dict(line.split(maxsplit=1) for line in file if line.startswith("oom_kill "))
-            counts[path] = int(values["oom_kill"])
-        except (OSError, ValueError, KeyError):  # not this system, or not for us to read
+            text = b"\n" + kernel_file.read(path)
+            counts[path] = int(text[text.index(ENTRY) + len(ENTRY) :].partition(b"\n")[0])
+        except (OSError, ValueError):  # not this system, or not for us to read
             continue
     return counts
 
@@ -80,8 +82,7 @@ def _read() -> dict[str, int]:
 def cgroup_files() -> list[str]:
     """The files with the counters of the cgroup of this process, of version 1 or 2."""
     try:
-        with open(OWN) as file:
-            lines = file.read().splitlines()
+        lines = os.fsdecode(kernel_file.read(OWN)).splitlines()
     except OSError:
         return []
     files = []

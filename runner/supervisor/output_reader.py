@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
+from _thread import allocate_lock
 from collections import deque
 
 from runner.disk.append_log import Log
@@ -22,6 +22,7 @@ from runner.output.lines import BUILT_IN, LineReader, Splitter
 from runner.output.measurements import Measurements
 from runner.output.position import Position
 from runner.output.tail import Tail
+from runner.processes.thread import Thread
 from runner.supervisor import outcome
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
@@ -55,13 +56,13 @@ class Measured:
         self.skipped = skipped  # bytes of output and of metrics that were not read
 
 
-class OutputReader(threading.Thread):
+class OutputReader(Thread):
     """Owns parsed_metrics.jsonl of one attempt. `divergence` gets the rows of this attempt, not those before it."""
 
     def __init__(
         self, folder: Place, formats: Sequence[str], patterns: Sequence[str], divergence: Divergence | None = None
     ) -> None:
-        super().__init__(name="read-metrics", daemon=True)
+        super().__init__()
         self._paths = JobPaths(folder)
         self._blocks: deque[tuple[int, int, bytes]] = deque()  # stream, number in the stream, content
         self._size = 0
@@ -70,8 +71,9 @@ class OutputReader(threading.Thread):
         self._flood = False  # more than HELD came between the last two looks, or since
         self._skipped = 0  # bytes
         self._in_flood = False  # blocks were left out since all that waited was read
-        self._arrived = threading.Event()
-        self._blocks_lock, self._work_lock = threading.Lock(), threading.Lock()
+        self._nothing_came = allocate_lock()  # locked until a block comes
+        self._nothing_came.acquire()
+        self._blocks_lock, self._work_lock = allocate_lock(), allocate_lock()
         every = bool(patterns) or not all(target.startswith(BUILT_IN) for target in formats)
         self._splitters = (Splitter(every=every), Splitter(every=every))
         self._todo: Iterator[tuple[bytes, bool]] | None = None  # the lines of a block in which a look was interrupted
@@ -95,8 +97,8 @@ class OutputReader(threading.Thread):
             # In a flood little waits: memory that is not kept is used again for the next blocks, and is in the cache.
             self._flood = self._flood or self._new > HELD
             self._drop(LAST if self._flood else HELD)
-        if not self._arrived.is_set():
-            self._arrived.set()
+            if self._nothing_came.locked():
+                self._nothing_came.release()
 
     def _drop(self, least: int) -> None:
         """Leave the latest blocks only, which have `least` bytes together. Call with the lock."""
@@ -129,8 +131,7 @@ class OutputReader(threading.Thread):
     def run(self) -> None:
         sys.setswitchinterval(SWITCH)
         while True:
-            self._arrived.wait(QUIET)
-            self._arrived.clear()
+            self._nothing_came.acquire(timeout=QUIET)
             left = True
             while left:
                 began = time.monotonic()

@@ -7,11 +7,12 @@ import fcntl
 import os
 import signal
 import sys
-import threading
 
 from runner.processes import command_line, process_tree
+from runner.processes.plain_signals import DEFAULT, SIGCHLD, SIGHUP, SIGKILL, SIGPIPE, SIGXFSZ, handle
 from runner.processes.prctl import PR_SET_PDEATHSIG, prctl
 from runner.processes.signals import Signals, hangup_ignored, unblock
+from runner.processes.thread import Thread
 from runner.supervisor import out_of_memory
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 F_SETPIPE_SZ, PIPE_SIZE = 1031, 1 << 18
+RESET = (*Signals.CAUGHT, Signals.DRAIN, Signals.AT_ONCE, SIGCHLD, SIGPIPE, SIGXFSZ)
+#: What a job inherits. Read here: to decode it in each supervisor takes 0.3 ms.
+INHERITED = dict(os.environ)
 
 
 class Forked(BaseException):
@@ -49,7 +53,7 @@ def spawn(argv: list[str], env: dict[str, str], cwd: str, stdout: int, stderr: i
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _become(argv, {**os.environ, **env}, cwd, (stdout, stderr), report, parent, warm=warm)
+        _become(argv, {**INHERITED, **env}, cwd, (stdout, stderr), report, parent, warm=warm)
     os.close(report)
     with open(failed, "rb") as file:
         text = file.read()
@@ -74,7 +78,7 @@ def _become(
     where = ""
     try:
         os.setsid()
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        prctl(PR_SET_PDEATHSIG, SIGKILL)
         if os.getppid() != parent:  # the supervisor died before the line above took hold
             os._exit(127)
         if warm:  # what an exec does by itself
@@ -101,11 +105,9 @@ def _become(
 def reset_signals() -> None:
     """As a shell starts a program; a SIGHUP that was ignored from the start stays ignored."""
     signal.set_wakeup_fd(-1)
-    reset = {*Signals.CAUGHT, Signals.DRAIN, Signals.AT_ONCE, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ}
-    if hangup_ignored():
-        reset.remove(signal.SIGHUP)
-    for number in reset:
-        signal.signal(number, signal.SIG_DFL)
+    for number in RESET:
+        if number != SIGHUP or not hangup_ignored():
+            handle(number, DEFAULT)
     unblock()
 
 
@@ -118,9 +120,10 @@ def exit_descriptor(pid: int) -> int:
             pass
     read, write = os.pipe()
 
-    def wait() -> None:
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        os.write(write, b"x")
+    class Waiting(Thread):
+        def run(self) -> None:
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+            os.write(write, b"x")
 
-    threading.Thread(target=wait, daemon=True).start()
+    Waiting().start()
     return read

@@ -48,6 +48,7 @@ MOST_FILES = 64  # of one process
 
 def main() -> None:
     leave_signals_to_the_engine()
+    command_line.of_command()  # once for all children
     gc.freeze()  # a collection in a child would copy all pages
     serve(socket(fileno=ENGINE), Spawner(ENGINE, NOTHING, PROGRAMS))
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import errno
 import os
 import select
-import threading
 import time
 from functools import partial
 
 from runner.core.clock import Stamp
 from runner.disk.append_log import Log
 from runner.disk.log_parts import CappedLog
+from runner.processes.thread import Thread
 from runner.supervisor.combined import Combined, Folder
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
@@ -31,7 +31,7 @@ REUSED = 1 << 20  # bytes up to which malloc keeps freed memory for the next blo
 LARGE = 1_000_000_000  # bytes of a log without a limit that deserve a warning
 
 
-class Reader(threading.Thread):
+class Reader(Thread):
     """Reads one pipe to its end, or until `leave` becomes readable and the pipe is empty."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Reader(threading.Thread):
         *,
         stamped: bool,
     ) -> None:
-        super().__init__(name=f"read-{stream}", daemon=True)
+        super().__init__()
         self._pipe = pipe
         self._log = log
         self._stamp = Stamp() if stamped else None
