@@ -36,7 +36,7 @@ def namespace() -> str:
 def in_other_namespace(record: Sequence[str], namespace_of_record: str | None) -> bool:
     """True for a process of this kernel in another pid namespace: its number may be that of another process here."""
     own = namespace()
-    booted = len(record) > 2 and bool(record[2]) and record[2] == _boot()
+    booted = len(record) > 2 and bool(record[2]) and record[2] == boot()
     return booted and bool(namespace_of_record and own) and namespace_of_record != own
 
 
@@ -61,7 +61,7 @@ def of(pid: int) -> list[str] | None:
             return None
         if fields[0] in (b"Z", b"X"):
             return None
-        return [str(pid), fields[19].decode(), _boot()]
+        return [str(pid), fields[19].decode(), boot()]
     return _of_by_ps(pid)
 
 
@@ -91,7 +91,8 @@ def alive(record: Sequence[str] | None) -> bool:
     return record is not None and is_record(record) and of(int(record[0])) == list(record)
 
 
-def _boot() -> str:
+def boot() -> str:
+    """Which start of the system this is; empty where that is hidden."""
     global _boot_read
     if _boot_read is None:
         try:

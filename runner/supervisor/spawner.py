@@ -25,7 +25,7 @@ import json
 import signal
 from _socket import AF_UNIX, SCM_RIGHTS, SOCK_SEQPACKET, SOL_SOCKET, socket, socketpair  # `socket` takes milliseconds
 
-from runner.processes import command_line
+from runner.processes import command_line, process_id
 from runner.supervisor import __main__ as supervisor
 from runner.supervisor import guard
 from runner.supervisor.spawn import Forked
@@ -44,12 +44,15 @@ PROGRAMS: Final[Programs] = {
 ENGINE, NOTHING = 0, 1  # our standard input is the socket to the engine, our standard output is /dev/null
 LARGEST = 1 << 16  # bytes of a message
 MOST_FILES = 64  # of one process
+COLLECT_AFTER = 20_000  # new objects: the supervisor of a short job makes fewer, and few of them refer to each other
 
 
 def main() -> None:
     leave_signals_to_the_engine()
     command_line.of_command()  # once for all children
+    process_id.boot()
     gc.freeze()  # a collection in a child would copy all pages
+    gc.set_threshold(COLLECT_AFTER)
     serve(socket(fileno=ENGINE), Spawner(ENGINE, NOTHING, PROGRAMS))
 
 
