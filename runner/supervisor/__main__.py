@@ -37,7 +37,7 @@ from runner.supervisor.messages import Ended, Refused, Request, Started
 from runner.supervisor.out_of_memory import KillCounters
 from runner.supervisor.outcome import Ending
 from runner.supervisor.output_reader import OutputReader
-from runner.supervisor.spawn import pipe, spawn
+from runner.supervisor.spawn import JobProcess
 from runner.supervisor.streams import Streams
 from runner.supervisor.watch import Watch
 
@@ -57,35 +57,44 @@ def main() -> int:
     with Signals() as signals:
         control = ControlPipe()
         kills = KillCounters()  # before the request, as all this: the engine has other things to do until it sends that
+        job = waiting_job()
         request = control.read_request()
-        return 0 if request is None else supervise(request, control, signals, kills)
+        return 0 if request is None else supervise(request, control, signals, kills, job)
 
 
-def supervise(request: Request, control: ControlPipe, signals: Signals, kills: KillCounters) -> int:
+def waiting_job() -> JobProcess | None:
+    """None where there is no room for it now: the engine will be told when it asks for a job."""
+    try:
+        return JobProcess()
+    except OSError:
+        return None
+
+
+def supervise(
+    request: Request, control: ControlPipe, signals: Signals, kills: KillCounters, job: JobProcess | None = None
+) -> int:
     """Run the job of the request to its end. Returns this program's exit code: 0 if the end is recorded."""
     folder = request.place
     times = Stopwatch()
     try:
-        out, err = pipe(), pipe()
+        job = job or JobProcess()
     except OSError as error:
-        return refuse(error, "cannot make a pipe")
+        return refuse(error, f"cannot start {request.argv[0]!r}: {error.strerror or error}")
     sys.path += request.path
     output = OutputReader(folder, request.formats, request.metric_patterns, Divergence(request.nan_patience))
     out_log, err_log, both = (folder / name for name in layout.LOGS)
     paths = out_log, err_log, both
-    streams = Streams(out[0], err[0], paths, request.log_timestamps, output.feed, request.max_log_mb)
+    streams = Streams(job.stdout, job.stderr, paths, request.log_timestamps, output.feed, request.max_log_mb)
     try:
-        pid = spawn(request.argv, request.env, request.cwd, out[1], err[1], warm=request.warm)
+        job.run(request.argv, request.env, request.cwd, warm=request.warm)
     except OSError as error:
         why = f"cannot start {request.argv[0]!r}: {error.strerror or error}"
         if error.errno in shortage.PASSING:
             return refuse(error, why)
         return finish(request, result_of(request, times, Ending("error"), why, streams, output), "")
-    os.close(out[1])
-    os.close(err[1])
-    write_pid_records(request, pid, times)
-    notify(Started(pid, times.start))
-    watch = Watch(pid, request, streams, output.divergence)
+    write_pid_records(request, job.pid, times)
+    notify(Started(job.pid, times.start))
+    watch = Watch(job.pid, request, streams, output.divergence)
     status = watch.until_exit(control, signals, read=lambda: start(*streams.readers, output))
     end = outcome.ending(status, watch.because)
     times.stop()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import marshal
 import os
 import signal
 import sys
 
+from runner.disk.atomic import write_all
 from runner.processes import command_line, process_tree
 from runner.processes.plain_signals import DEFAULT, SIGCHLD, SIGHUP, SIGKILL, SIGPIPE, SIGXFSZ, handle
 from runner.processes.prctl import PR_SET_PDEATHSIG, prctl
@@ -44,56 +46,68 @@ def pipe() -> tuple[int, int]:
     return read, write
 
 
-def spawn(argv: list[str], env: dict[str, str], cwd: str, stdout: int, stderr: int, *, warm: bool = False) -> int:
-    """Start the job in a session of its own; raises the OSError of its exec. `warm`: it raises Forked instead.
+class JobProcess:
+    """A process in a session of its own that waits for the job that it is to be. Raises OSError if there is no room.
 
     fork and not subprocess: PR_SET_PDEATHSIG must be set between fork and exec, and this process has one thread still.
+    It is made before the job is known: while the engine prepares that, it becomes ready on another core.
     """
-    failed, report = os.pipe()
-    parent = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        _become(argv, {**INHERITED, **env}, cwd, (stdout, stderr), report, parent, warm=warm)
-    os.close(report)
-    with open(failed, "rb") as file:
-        text = file.read()
-    if text:
-        os.waitpid(pid, 0)
-        number, _, where = text.decode().partition(" ")
-        raise OSError(int(number), f"{os.strerror(int(number))}{where and f' ({where})'}")
-    return pid
+
+    def __init__(self) -> None:
+        (self.stdout, out), (self.stderr, err) = pipe(), pipe()
+        self._failed, report = os.pipe()
+        given, self._give = os.pipe()
+        parent = os.getpid()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self._give)
+            _become(given, (out, err), report, parent)
+        for descriptor in (given, out, err, report):
+            os.close(descriptor)
+
+    def run(self, argv: list[str], env: dict[str, str], cwd: str, *, warm: bool = False) -> None:
+        """Let it be the job; raises the OSError of its exec. `warm`: it raises Forked instead."""
+        try:
+            write_all(self._give, marshal.dumps((argv, env, cwd, warm)))
+        except BrokenPipeError:  # somebody has killed it, which its exit will say
+            pass
+        os.close(self._give)
+        text = b""
+        while block := os.read(self._failed, 100):
+            text += block
+        os.close(self._failed)
+        if text:
+            os.waitpid(self.pid, 0)
+            number, _, where = text.decode().partition(" ")
+            raise OSError(int(number), f"{os.strerror(int(number))}{where and f' ({where})'}")
 
 
-def _become(
-    argv: list[str],
-    env: dict[str, str],
-    cwd: str,
-    outputs: tuple[int, int],
-    report: int,
-    parent: int,
-    *,
-    warm: bool,
-) -> NoReturn:
-    """In the child: exec the job, or report why that failed. `warm`: raise Forked instead of the exec."""
+def _become(given: int, outputs: tuple[int, int], report: int, parent: int) -> NoReturn:
+    """In the child: wait for the job, and exec it, or report why that failed. `warm`: raise Forked instead."""
     where = ""
     try:
         os.setsid()
         prctl(PR_SET_PDEATHSIG, SIGKILL)
         if os.getppid() != parent:  # the supervisor died before the line above took hold
             os._exit(127)
-        if warm:  # what an exec does by itself
-            for name in (process_tree.MARK, process_tree.FOLDER):
-                command_line.set_variable(name, env[name])
         reset_signals()
         out_of_memory.be_killed_first()
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (outputs[0], 1), (outputs[1], 2)):
             os.dup2(source, target)
-        where = cwd
-        os.chdir(cwd)
+        text = b""
+        while block := os.read(given, 1 << 16):
+            text += block
+        if not text:  # there is no job
+            os._exit(127)
+        argv, env, where, warm = marshal.loads(text)
+        os.chdir(where)
         where = ""
+        env = {**INHERITED, **env}
         if not warm:
             os.execvpe(argv[0], argv, env)
+        for name in (process_tree.MARK, process_tree.FOLDER):  # what an exec does by itself
+            command_line.set_variable(name, env[name])
     except BaseException as error:
         if isinstance(error, OSError):
             os.write(report, f"{error.errno or errno.EIO} {where}".encode())

@@ -9,6 +9,7 @@ import resource
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,28 +24,52 @@ from runner.processes import process_id, process_tree
 from runner.processes.ready import ready
 from runner.supervisor import __main__ as program
 from runner.supervisor import guard, spawn, spawner, witness
+from tests.conftest import alive, wait_until
 from tests.faults import request
 
 # Starts
 
 
 def test_a_process_is_started_in_a_session_of_its_own(tmp_path: Path) -> None:
-    read, write = spawn.pipe()
     script = "echo $A $(pwd); echo err >&2; cat; exit 3"
-    pid = spawn.spawn(["sh", "-c", script], {"A": "x"}, str(tmp_path), write, write)
-    ended = spawn.exit_descriptor(pid)
-    assert os.getsid(pid) == pid
-    os.close(write)
+    job = spawn.JobProcess()
+    job.run(["sh", "-c", script], {"A": "x"}, str(tmp_path))
+    ended = spawn.exit_descriptor(job.pid)
+    assert os.getsid(job.pid) == job.pid
     assert ready(ended, 60)
-    assert os.read(read, 1000) == f"x {tmp_path}\nerr\n".encode()
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
+    assert os.read(job.stdout, 1000) == f"x {tmp_path}\n".encode() and os.read(job.stderr, 1000) == b"err\n"
+    assert os.read(job.stdout, 1) == os.read(job.stderr, 1) == b""
+    assert os.waitstatus_to_exitcode(os.waitpid(job.pid, 0)[1]) == 3
     for argv, cwd, number, where in (
         (["/nonexistent"], "/", errno.ENOENT, ""),
         (["true"], "/nonexistent", errno.ENOENT, "/nonexistent"),
     ):
         with pytest.raises(OSError, match=where or "No such file") as refused:
-            spawn.spawn(argv, {}, cwd, read, read)
+            spawn.JobProcess().run(argv, {}, cwd)
         assert refused.value.errno == number and ("(/nonexistent)" in str(refused.value)) == bool(where)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a death signal")
+def test_a_process_that_waits_for_its_job_does_not_outlive_its_supervisor() -> None:
+    read, write = os.pipe()
+    supervisor = os.fork()
+    if supervisor == 0:
+        os.write(write, b"%d" % spawn.JobProcess().pid)
+        os.read(read, 0)
+        time.sleep(60)
+        os._exit(0)
+    waiting = int(os.read(read, 20))
+    assert alive(waiting)
+    os.kill(supervisor, signal.SIGKILL)
+    os.waitpid(supervisor, 0)
+    wait_until(lambda: not alive(waiting), "it has ended")
+
+
+def test_a_process_that_was_killed_before_it_was_a_job_has_ended_by_that_signal() -> None:
+    job = spawn.JobProcess()
+    os.kill(job.pid, signal.SIGKILL)
+    job.run(["true"], {}, "/")
+    assert os.waitstatus_to_exitcode(os.waitpid(job.pid, 0)[1]) == -signal.SIGKILL
 
 
 def test_an_exit_is_noticed_without_pidfds_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,13 +127,13 @@ def test_what_cannot_be_started_is_an_error_and_what_cannot_now_is_refused(
     def full(*words: object, **more: object) -> int:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(program, "spawn", full)
+    monkeypatch.setattr(program.JobProcess, "run", full)
     (refused,), code = supervised(request(tmp_path / "b", "true"))
     assert code == 0 and isinstance(refused, Refused) and refused.number == 11
     assert refused.cause == "cannot start 'true': Resource temporarily unavailable"
-    monkeypatch.setattr(program, "pipe", full)
+    monkeypatch.setattr(program, "JobProcess", full)
     (refused,), code = supervised(request(tmp_path / "c", "true"))
-    assert isinstance(refused, Refused) and refused.cause == "cannot make a pipe"
+    assert isinstance(refused, Refused) and refused.cause == "cannot start 'true': Resource temporarily unavailable"
     assert not (tmp_path / "b" / layout.RESULT).exists() and not (tmp_path / "c" / layout.RESULT).exists()
 
 
