@@ -30,6 +30,7 @@ class Provenance:
 
     def __init__(self, jobs: Iterable[Job] = ()) -> None:
         self._checkouts: dict[Path | None, dict[str, Any] | None] = {None: None}
+        self._around: dict[Path, Path | None] = {}  # folder -> its checkout
         self._standing: dict[Path, Standing] = {}
         self._pythons: dict[Path | None, dict[str, Any]] = {}
         self._common = {**machine(), **runs_the_runner(), "runner_git": self._state(checkout_of(PROJECT))}
@@ -41,7 +42,7 @@ class Provenance:
 
     def _git(self, job: Job) -> dict[str, Any] | None:
         script = script_of(job)
-        checkout = checkout_of(code_folder(job))
+        checkout = self._checkout(script.parent if script is not None else code_folder(job))
         if script is None or checkout is None:
             return self._state(checkout)
         if script not in self._standing:
@@ -50,6 +51,11 @@ class Provenance:
         if state is None or self._standing[script] == "ignored":
             return None
         return {**state, "dirty": True} if self._standing[script] == "untracked" else state
+
+    def _checkout(self, folder: Path) -> Path | None:
+        if folder not in self._around:
+            self._around[folder] = checkout_of(folder)
+        return self._around[folder]
 
     def _state(self, checkout: Path | None) -> dict[str, Any] | None:
         if checkout is not None and checkout not in self._checkouts:

@@ -210,12 +210,13 @@ class Forks:
         self.end()
 
 
-def _inherited() -> tuple[dict[str, str], str]:
+def _inherited() -> tuple[dict[Any, Any], str]:
     """What a process inherits, and a program of the user in this process may change."""
+    environ = dict(getattr(os.environ, "_data", os.environ))  # as bytes: to decode it for each job takes 0.1 ms
     try:
-        return dict(os.environ), str(Path.cwd())
+        return environ, str(Path.cwd())
     except OSError:  # the folder was removed
-        return dict(os.environ), ""
+        return environ, ""
 
 
 def with_pipes(start: Callable[[Sequence[int], int, int], C], files: Sequence[int]) -> C:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import cache
 
 from runner.processes import kernel_file
 
@@ -50,14 +51,16 @@ class KillCounters:
     __slots__ = ("_before",)
 
     def __init__(self) -> None:
-        self._before: Final = _read()
+        #: As text: only the end of a job that was killed needs the numbers.
+        self._before: Final = {path: _text(path) for path in (*cgroup_files(), VMSTAT)}
 
     def risen(self) -> str | None:
         """The counter that rose since, in words; None if none did, or if there is none."""
-        now = _read()
-        for path, before in self._before.items():
-            if now.get(path, before) > before:
-                return f"oom_kill in {path} rose from {before} to {now[path]}"
+        for path, text in self._before.items():
+            before = _count(text)
+            now = _count(_text(path))
+            if before is not None and now is not None and now > before:
+                return f"oom_kill in {path} rose from {before} to {now}"
         return None
 
 
@@ -67,26 +70,36 @@ def printed(lines: list[str], most: int) -> int | None:
     return next((place for place in places if re.search(PRINTED, lines[place], re.IGNORECASE)), None)
 
 
-def _read() -> dict[str, int]:
-    """path -> number of processes that were killed; first that of the own cgroup."""
-    counts = {}
-    for path in (*cgroup_files(), VMSTAT):
-        try:
-            text = b"\n" + kernel_file.read(path)
-            counts[path] = int(text[text.index(ENTRY) + len(ENTRY) :].partition(b"\n")[0])
-        except (OSError, ValueError):  # not this system, or not for us to read
-            continue
-    return counts
+def _text(path: str) -> bytes:
+    """The counters in a file; none on another system, and where they are not for us to read."""
+    try:
+        return kernel_file.read(path)
+    except OSError:
+        return b""
+
+
+def _count(text: bytes) -> int | None:
+    """The number of processes that were killed."""
+    _, found, rest = (b"\n" + text).partition(ENTRY)
+    try:
+        return int(rest.partition(b"\n")[0]) if found else None
+    except ValueError:
+        return None
 
 
 def cgroup_files() -> list[str]:
     """The files with the counters of the cgroup of this process, of version 1 or 2."""
     try:
-        lines = os.fsdecode(kernel_file.read(OWN)).splitlines()
+        return _cgroup_files(kernel_file.read(OWN))
     except OSError:
         return []
+
+
+@cache
+def _cgroup_files(own: bytes) -> list[str]:
+    """Those for what the kernel says of the groups of a process: a fork is in the same ones."""
     files = []
-    for line in lines:
+    for line in os.fsdecode(own).splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers:
             files += [os.path.join(CGROUPS, path.strip("/"), "memory.events")]

@@ -28,6 +28,7 @@ from _socket import AF_UNIX, SCM_RIGHTS, SOCK_SEQPACKET, SOL_SOCKET, socket, soc
 from runner.processes import command_line, process_id
 from runner.supervisor import __main__ as supervisor
 from runner.supervisor import guard
+from runner.supervisor.out_of_memory import cgroup_files
 from runner.supervisor.spawn import Forked
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the cost of its import
@@ -49,8 +50,8 @@ COLLECT_AFTER = 20_000  # new objects: the supervisor of a short job makes fewer
 
 def main() -> None:
     leave_signals_to_the_engine()
-    command_line.of_command()  # once for all children
-    process_id.boot()
+    for known in (command_line.of_command, process_id.boot, cgroup_files):
+        known()  # once for all children
     gc.freeze()  # a collection in a child would copy all pages
     gc.set_threshold(COLLECT_AFTER)
     serve(socket(fileno=ENGINE), Spawner(ENGINE, NOTHING, PROGRAMS))

@@ -64,7 +64,6 @@ NAMED = {
     "hydra_plugins/runner_launcher/_function.py:main": "a job's own process, which has no path to import ours yet",
     "runner/cli/detach.py:_register": "background_runs/ in the user's folder, beside the batches",
     "runner/cli/main.py:open_standard_streams": DEVICE,
-    "runner/supervisor/spawn.py:spawn": DEVICE,
     "runner/slurm/submissions.py:_read": DEVICE,
     "runner/disk/lock_holders.py:_holders": KERNEL,
     "runner/processes/control_groups.py:folders": KERNEL,
