@@ -96,7 +96,10 @@ class Request:
     @property
     def place(self) -> Place:
         """The job's folder."""
-        return Place(self.root) / os.path.relpath(self.out_dir, self.root)
+        below = self.out_dir.removeprefix(f"{self.root}/")
+        if below == self.out_dir:  # the root is not how the path begins
+            below = os.path.relpath(self.out_dir, self.root)
+        return Place(self.root) / below
 
     def to_line(self) -> bytes:
         values = {name: getattr(self, name) for name in self.__slots__}
