@@ -3,11 +3,11 @@
     python bench/candidates.py --seeds 1,2                       # all of them, minutes each
     python bench/candidates.py wsd "ema 0.99" --steps 300
 
-The recipe on a smaller network, on tiny Shakespeare. All train for the same number of steps, so other
-work on the machine does not matter; what a step costs is given in milliseconds of the processor, in float32 without
-compilation. Loss: nats per character of 400 windows of the validation text, the same windows and masks for all, on
-the averaged weights where there are any. The first line is the recipe itself. Another seed gives another loss: a
-difference of one seed below 0.01 is chance.
+The recipe on a smaller network, on tiny Shakespeare. All train for the same number of steps, so other work on the
+machine does not matter; what a step costs is given in milliseconds of the processor, in float32 without compilation
+unless --compiled is given. Loss: nats per character of 400 windows of the validation text, the same windows and masks
+for all, on the averaged weights where there are any. The first line is the recipe itself. Another seed gives another
+loss: a difference of one seed below 0.01 is chance.
 """
 
 from __future__ import annotations
@@ -39,11 +39,13 @@ from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.text.dataset import Dataset
 from pipelines.diffusion.text.open import open_dataset
 from pipelines.diffusion.train_state import BatchLoss, Updater, averaged_weights, build, loss_of
+from pipelines.shared import devices
 from runner.configs import inheritance
 
 CPU = torch.device("cpu")
 RECIPE = Path(__file__).resolve().parent.parent / "config/recipes/shakespeare_cpu_5min.py"
-OF_STEPS = {"max_minutes": 0.0, "dtype": "float32", "compile": False, "eval_iters": 40}
+OF_STEPS = {"max_minutes": 0.0, "eval_iters": 40}
+PLAIN = {"dtype": "float32", "compile": False}
 
 
 class Training:
@@ -51,8 +53,9 @@ class Training:
 
     def __init__(self, text: Dataset, settings: DiffusionSettings) -> None:
         self.text, self.settings = text, settings
-        self.state = build(settings, text.vocab_size, CPU, torch.float32)
-        self.evaluated = MaskedPrediction(settings, text, CPU, torch.float32)
+        self.dtype = devices.choose_dtype(settings.dtype, CPU, compiled=devices.compiles(settings.compile, CPU))
+        self.state = build(settings, text.vocab_size, CPU, self.dtype)
+        self.evaluated = MaskedPrediction(settings, text, CPU, self.dtype)
         self.objective: Callable[[int], MaskedPrediction] = lambda iteration: self.evaluated
 
     @property
@@ -61,7 +64,10 @@ class Training:
 
     def run(self) -> tuple[float, float]:
         """The loss, and the milliseconds of the processor of a step."""
-        network, updater, seconds = BatchLoss(self.model, CPU, torch.float32), Updater(self.state, self.settings), []
+        network: nn.Module = BatchLoss(self.model, CPU, self.dtype)
+        if devices.compiles(self.settings.compile, CPU):
+            network = torch.compile(network, dynamic=False)
+        updater, seconds = Updater(self.state, self.settings), []
         for iteration in range(self.settings.max_iters):
             begun = time.process_time()
             loss_of(network, self.objective(iteration).draw(iteration)).backward()
@@ -89,7 +95,7 @@ class Complementary(MaskedPrediction):
 
 
 def complementary(training: Training) -> None:
-    objective = Complementary(training.settings, training.text, CPU, torch.float32)
+    objective = Complementary(training.settings, training.text, CPU, training.dtype)
     training.objective = lambda iteration: objective
 
 
@@ -97,7 +103,7 @@ def short_windows_first(training: Training) -> None:
     """Half of the steps with twice as many windows of half the length."""
     settings = training.settings
     given = settings.model_dump() | {"block_size": settings.block_size // 2, "batch_size": 2 * settings.batch_size}
-    short = MaskedPrediction(DiffusionSettings(**given), training.text, CPU, torch.float32)
+    short = MaskedPrediction(DiffusionSettings(**given), training.text, CPU, training.dtype)
     training.objective = lambda iteration: short if iteration < settings.max_iters // 2 else training.evaluated
 
 
@@ -161,6 +167,7 @@ def main() -> int:
     given = arguments()
     text = open_dataset(given.dataset)
     recipe = configurator.resolve(inheritance.read(RECIPE), {}).model_dump() | OF_STEPS
+    recipe |= {} if given.compiled else PLAIN
     shape = f"{given.layers} layers of {given.width}, windows of {given.length}"
     print(f"{shape}, {given.steps} steps, {text.name}, torch {torch.__version__}, {torch.get_num_threads()} threads")
     print(f"{'':24}{'seed':>5}{'loss':>9}{'difference':>12}{'ms a step':>11}", flush=True)
@@ -187,6 +194,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--length", type=int, default=128, help="of a window")
     parser.add_argument("--seeds", type=lambda text: [int(word) for word in text.split(",")], default=[1])
+    parser.add_argument("--compiled", action="store_true", help="in the precision of the recipe, compiled")
     parser.add_argument("--dataset", default="shakespeare_char")
     given = parser.parse_args()
     if unknown := set(given.names) - set(CANDIDATES):
