@@ -342,7 +342,7 @@ class _Batch:
         if again is not None or record.status not in SUCCESSES or not self._lookahead:
             self._send_late()
         if again is None:
-            self._tries.pop(name, None)  # a pruned one may be promoted, which is no retry
+            self._tries.pop(name, None)  # a pruned one may be promoted, which does not count as one
             if not by_request:  # what the user stopped did not fail
                 self._count_failure(record)
             return

@@ -98,12 +98,13 @@ def _become(given: int, outputs: tuple[int, int], report: int, parent: int) -> N
         text = b""
         while block := os.read(given, 1 << 16):
             text += block
-        if not text:  # there is no job
+        if not text:  # no job came
             os._exit(127)
         argv, env, where, warm = marshal.loads(text)
         os.chdir(where)
         where = ""
-        env = {**INHERITED, **env}
+        # A module that was imported for warm jobs may have set variables, which its next import would not set again.
+        env = {**(os.environ if warm else INHERITED), **env}
         if not warm:
             os.execvpe(argv[0], argv, env)
         for name in (process_tree.MARK, process_tree.FOLDER):  # what an exec does by itself

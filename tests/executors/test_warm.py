@@ -84,8 +84,12 @@ if name == "hook":
     sys.excepthook = lambda *about: print("own hook", len(about))
     raise ValueError
 """
-#: Prints, keeps a file open, and takes part in the seeds.
-HEAVY = "import random, sys; print('imported'); print('warned', file=sys.stderr); VALUE = 7; FILE = open('kept')\n"
+#: Prints, keeps a file open, sets a variable of the environment, and takes part in the seeds.
+HEAVY = """\
+import os, random, sys
+print('imported'); print('warned', file=sys.stderr)
+VALUE = 7; FILE = open('kept'); os.environ["SET_BY_HEAVY"] = "7"
+"""
 ENDS = ("code", "hook", "interrupt", "raises", "signal", "text", "thread", "works")
 TIME = re.compile(r"^\S+ ", re.MULTILINE)
 
