@@ -25,7 +25,7 @@ from pipelines.shared import thread_waiting  # noqa: E402
 BEGUN = thread_waiting.look()
 
 import configurator  # noqa: E402
-from pipelines.shared import stacks  # noqa: E402
+from pipelines.shared import heap, stacks  # noqa: E402
 from pipelines.shared.errors import Diverged, InputError, NotSaved  # noqa: E402
 
 
@@ -34,6 +34,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         _, settings = configurator.from_command_line(argv)
         thread_waiting.choose(os.environ, BEGUN, thread_waiting.look())
+        heap.keep_freed(os.environ)
         # Only now that the config is valid: torch alone takes seconds to import.
         pipeline = importlib.import_module(f"pipelines.{settings.pipeline}.train")
         gc.freeze()

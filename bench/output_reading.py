@@ -52,14 +52,14 @@ def logged(folder: Path, line: bytes, size: int, *, reading: bool) -> tuple[floa
     output = OutputReader(Place(folder), FORMATS.targets(), ())
     also: Callable[[int, bytes], None] = output.feed if reading else lambda stream, block: None
     (out, out_end), (err, err_end) = os.pipe(), os.pipe()
-    streams = Streams(out, err, (paths.stdout, paths.stderr, paths.combined), "all", also)
+    streams = Streams(out, err, (paths.stdout, paths.stderr, paths.combined), "all")
     began, cpu = time.perf_counter(), time.process_time()
     child = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", CHILD, str(size), line.decode().replace("\n", "\\n")], stdout=out_end
     )
     os.close(out_end)
     os.close(err_end)
-    for reader in streams.readers:
+    for reader in streams.readers(also):
         reader.start()
     if reading:
         output.start()

@@ -48,14 +48,15 @@ class BatchedMuon(torch.optim.Muon):
         keep = 1.0 - skipped
         for stack in self._stacks:
             gradients = torch.stack([p.grad for p in stack.matrices if p.grad is not None])
-            # A gradient that is not finite would pass through a product with zero.
-            gradients = torch.where(skipped > 0, 0.0, gradients)
+            if skipped.device.type != "cpu" or skipped:
+                # A gradient that is not finite would pass through a product with zero.
+                gradients = torch.where(skipped > 0, 0.0, gradients)
             stack.momenta.lerp_(gradients, (1.0 - group["momentum"]) * keep)
-            update = orthogonalised(gradients.lerp(stack.momenta, group["momentum"]))
+            update = orthogonalised(gradients.lerp_(stack.momenta, group["momentum"]))
             rows, columns = gradients.shape[1:]
             rate = group["lr"] * math.sqrt(max(1.0, rows / columns))
             torch._foreach_mul_(stack.matrices, 1.0 - group["lr"] * group["weight_decay"] * keep)
-            torch._foreach_add_(stack.matrices, (update * (-rate * keep)).unbind(0))
+            torch._foreach_add_(stack.matrices, update.mul_(-rate * keep).unbind(0))
 
     def _stacked(self, matrices: list[Tensor]) -> list[Stack]:
         """By shape; the momenta of `state` become views of the stacked ones."""

@@ -36,7 +36,7 @@ from runner.supervisor.control_pipe import ControlPipe, notify
 from runner.supervisor.messages import Ended, Refused, Request, Started
 from runner.supervisor.out_of_memory import KillCounters
 from runner.supervisor.outcome import Ending
-from runner.supervisor.output_reader import OutputReader
+from runner.supervisor.output_reader import OutputReader, size
 from runner.supervisor.spawn import JobProcess
 from runner.supervisor.streams import Streams
 from runner.supervisor.watch import Watch
@@ -81,21 +81,25 @@ def supervise(
     except OSError as error:
         return refuse(error, f"cannot start {request.argv[0]!r}: {error.strerror or error}")
     sys.path += request.path
-    output = OutputReader(folder, request.formats, request.metric_patterns, Divergence(request.nan_patience))
     out_log, err_log, both = (folder / name for name in layout.LOGS)
     paths = out_log, err_log, both
-    streams = Streams(job.stdout, job.stderr, paths, request.log_timestamps, output.feed, request.max_log_mb)
+    streams = Streams(job.stdout, job.stderr, paths, request.log_timestamps, request.max_log_mb)
+    earlier = size(folder / layout.METRICS)
+    job.become(request.argv, request.env, request.cwd, warm=request.warm)
+    # What follows is done while the job begins, on another core.
+    write_pid_records(request, job.pid, times)
+    divergence = Divergence(request.nan_patience)
+    output = OutputReader(folder, request.formats, request.metric_patterns, divergence, earlier)
     try:
-        job.run(request.argv, request.env, request.cwd, warm=request.warm)
+        job.check()
     except OSError as error:
         why = f"cannot start {request.argv[0]!r}: {error.strerror or error}"
         if error.errno in shortage.PASSING:
             return refuse(error, why)
         return finish(request, result_of(request, times, Ending("error"), why, streams, output), "")
-    write_pid_records(request, job.pid, times)
     notify(Started(job.pid, times.start))
     watch = Watch(job.pid, request, streams, output.divergence)
-    status = watch.until_exit(control, signals, read=lambda: start(*streams.readers, output))
+    status = watch.until_exit(control, signals, read=lambda: start(*streams.readers(output.feed), output))
     end = outcome.ending(status, watch.because)
     times.stop()
     sentence = outcome.cause(end, request, watch.stuck)

@@ -57,10 +57,18 @@ class Measured:
 
 
 class OutputReader(Thread):
-    """Owns parsed_metrics.jsonl of one attempt. `divergence` gets the rows of this attempt, not those before it."""
+    """Owns parsed_metrics.jsonl of one attempt. `divergence` gets the rows of this attempt, not those before it.
+
+    `earlier`: the bytes of metrics.jsonl that an earlier attempt wrote; None: all that are there now.
+    """
 
     def __init__(
-        self, folder: Place, formats: Sequence[str], patterns: Sequence[str], divergence: Divergence | None = None
+        self,
+        folder: Place,
+        formats: Sequence[str],
+        patterns: Sequence[str],
+        divergence: Divergence | None = None,
+        earlier: int | None = None,
     ) -> None:
         super().__init__()
         self._paths = JobPaths(folder)
@@ -85,7 +93,7 @@ class OutputReader(Thread):
         self._writes_metrics = False
         self._rows = RowLog(folder / PARSED_METRICS)
         self.divergence = divergence or Divergence(0)
-        self._earlier = _size(self._paths.metrics)  # bytes of metrics.jsonl that an earlier attempt wrote
+        self._earlier = size(self._paths.metrics) if earlier is None else earlier
 
     def feed(self, stream: int, block: bytes) -> None:
         """Take a block of output of stream 0 or 1. Called by the stream readers; costs them about a microsecond."""
@@ -276,7 +284,8 @@ class RowLog:
                 pass
 
 
-def _size(path: str) -> int:
+def size(path: str | os.PathLike[str]) -> int:
+    """In bytes; 0 for a file that is not there."""
     try:
         return os.path.getsize(path)
     except OSError:

@@ -65,13 +65,16 @@ class JobProcess:
         for descriptor in (given, out, err, report):
             os.close(descriptor)
 
-    def run(self, argv: list[str], env: dict[str, str], cwd: str, *, warm: bool = False) -> None:
-        """Let it be the job; raises the OSError of its exec. `warm`: it raises Forked instead."""
+    def become(self, argv: list[str], env: dict[str, str], cwd: str, *, warm: bool = False) -> None:
+        """Let it be the job, by an exec. `warm`: it raises Forked instead."""
         try:
             write_all(self._give, marshal.dumps((argv, env, cwd, warm)))
         except BrokenPipeError:  # somebody has killed it, which its exit will say
             pass
         os.close(self._give)
+
+    def check(self) -> None:
+        """Wait for its exec; raises the OSError of that."""
         text = b""
         while block := os.read(self._failed, 100):
             text += block

@@ -239,3 +239,4 @@ def prepared(command: Sequence[str], files: Sequence[int]) -> int:
 
 if __name__ == "__main__":
     main()
+    os._exit(0)  # the engine waits for our end, and to free all objects one by one takes milliseconds

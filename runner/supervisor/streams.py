@@ -104,8 +104,7 @@ class Reader(Thread):
 class Streams:
     """The two pipes of one job and its three logs. `timestamps` is `all`, `combined` or `none`.
 
-    `also` gets each block with the number of its stream, 0 or 1, and must return at once. Of a log that would be larger
-    than `max_log_mb` the beginning and the end are kept.
+    Of a log that would be larger than `max_log_mb` the beginning and the end are kept.
     """
 
     def __init__(
@@ -114,7 +113,6 @@ class Streams:
         stderr: int,
         paths: tuple[StrPath, StrPath, StrPath],
         timestamps: str,
-        also: Callable[[int, bytes], None],
         max_log_mb: float | None = None,
     ) -> None:
         self._leave, self._finish = os.pipe()
@@ -125,7 +123,7 @@ class Streams:
         self.logs = (out, err, both)
         self._combined = Combined(both, stamped=timestamps != "none")
         self.pipes = (stdout, stderr)
-        self._also, self._stamped = also, stamped
+        self._stamped = stamped
         self._readers: tuple[Reader, ...] = ()
         self._began = time.monotonic()
 
@@ -136,16 +134,16 @@ class Streams:
         self._capped.append(log)
         return log
 
-    @property
-    def readers(self) -> Sequence[Reader]:
-        """The threads that read the pipes, to be started. They are made when they are asked for: a job that ends
-        without a word needs none."""
-        if not self._readers:
-            bytes(REUSED)  # malloc reuses what is smaller than the largest piece that was freed; none of it is touched
-            self._readers = tuple(
-                Reader(pipe, name, log, self._combined, self._leave, partial(self._also, number), stamped=self._stamped)
-                for number, (pipe, name, log) in enumerate(zip(self.pipes, NAMES, self.logs, strict=False))
-            )
+    def readers(self, also: Callable[[int, bytes], None]) -> Sequence[Reader]:
+        """The threads that read the pipes, to be started; a job that ends without a word needs none.
+
+        `also` gets each block with the number of its stream, 0 or 1, and must return at once.
+        """
+        bytes(REUSED)  # malloc reuses what is smaller than the largest piece that was freed; none of it is touched
+        self._readers = tuple(
+            Reader(pipe, name, log, self._combined, self._leave, partial(also, number), stamped=self._stamped)
+            for number, (pipe, name, log) in enumerate(zip(self.pipes, NAMES, self.logs, strict=False))
+        )
         return self._readers
 
     @property

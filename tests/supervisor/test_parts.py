@@ -33,7 +33,8 @@ from tests.faults import request
 def test_a_process_is_started_in_a_session_of_its_own(tmp_path: Path) -> None:
     script = "echo $A $(pwd); echo err >&2; cat; exit 3"
     job = spawn.JobProcess()
-    job.run(["sh", "-c", script], {"A": "x"}, str(tmp_path))
+    job.become(["sh", "-c", script], {"A": "x"}, str(tmp_path))
+    job.check()
     ended = spawn.exit_descriptor(job.pid)
     assert os.getsid(job.pid) == job.pid
     assert ready(ended, 60)
@@ -44,8 +45,10 @@ def test_a_process_is_started_in_a_session_of_its_own(tmp_path: Path) -> None:
         (["/nonexistent"], "/", errno.ENOENT, ""),
         (["true"], "/nonexistent", errno.ENOENT, "/nonexistent"),
     ):
+        job = spawn.JobProcess()
+        job.become(argv, {}, cwd)
         with pytest.raises(OSError, match=where or "No such file") as refused:
-            spawn.JobProcess().run(argv, {}, cwd)
+            job.check()
         assert refused.value.errno == number and ("(/nonexistent)" in str(refused.value)) == bool(where)
 
 
@@ -68,7 +71,8 @@ def test_a_process_that_waits_for_its_job_does_not_outlive_its_supervisor() -> N
 def test_a_process_that_was_killed_before_it_was_a_job_has_ended_by_that_signal() -> None:
     job = spawn.JobProcess()
     os.kill(job.pid, signal.SIGKILL)
-    job.run(["true"], {}, "/")
+    job.become(["true"], {}, "/")
+    job.check()
     assert os.waitstatus_to_exitcode(os.waitpid(job.pid, 0)[1]) == -signal.SIGKILL
 
 

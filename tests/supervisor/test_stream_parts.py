@@ -148,8 +148,8 @@ class Piped:
         self.blocks: list[tuple[int, bytes]] = []
         (out, self.out), (err, self.err) = os.pipe(), os.pipe()
         self.paths = tuple(folder / name for name in layout.LOGS)
-        self.streams = Streams(out, err, self.paths, timestamps, lambda *one: self.blocks.append(one), max_log_mb)  # type: ignore[arg-type]
-        for reader in self.streams.readers:
+        self.streams = Streams(out, err, self.paths, timestamps, max_log_mb)  # type: ignore[arg-type]
+        for reader in self.streams.readers(lambda *one: self.blocks.append(one)):
             reader.start()
 
     def end(self) -> list[bytes]:
@@ -318,8 +318,8 @@ def test_the_end_of_a_terminal_is_the_end_of_its_output(tmp_path: Path) -> None:
     terminal, job = os.openpty()
     err, other = os.pipe()
     paths = tuple(tmp_path / name for name in layout.LOGS)
-    made = Streams(terminal, err, paths, "none", lambda *one: None)  # type: ignore[arg-type]
-    for one in made.readers:
+    made = Streams(terminal, err, paths, "none")  # type: ignore[arg-type]
+    for one in made.readers(lambda *one: None):
         one.start()
     os.write(job, b"a")
     os.close(job)

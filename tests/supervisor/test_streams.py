@@ -40,8 +40,8 @@ class Piped:
         self._read = (out, err)
         self.handed_over = [b"", b""]
         logs = tuple(map(str, self.paths))
-        self.streams = Streams(out, err, logs, timestamps, self.take)  # type: ignore[arg-type]
-        for reader in self.streams.readers:
+        self.streams = Streams(out, err, logs, timestamps)  # type: ignore[arg-type]
+        for reader in self.streams.readers(self.take):
             reader.start()
 
     def take(self, stream: int, block: bytes) -> None:
@@ -197,8 +197,8 @@ def test_a_log_that_cannot_be_written_never_stops_the_reading(tmp_path: Path) ->
     full.paths = [Path("/dev/full"), tmp_path / "err", tmp_path / "both"]
     (out, full.out), (err, full.err) = os.pipe(), os.pipe()
     full.handed_over = [b"", b""]
-    full.streams = Streams(out, err, ("/dev/full", str(tmp_path / "err"), str(tmp_path / "both")), "all", full.take)
-    for reader in full.streams.readers:
+    full.streams = Streams(out, err, ("/dev/full", str(tmp_path / "err"), str(tmp_path / "both")), "all")
+    for reader in full.streams.readers(full.take):
         reader.start()
     os.write(full.out, b"lost here\n" * 1000)
     os.close(full.out)

@@ -127,7 +127,7 @@ def test_what_cannot_be_started_is_an_error_and_what_cannot_now_is_refused(
     def full(*words: object, **more: object) -> int:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(program.JobProcess, "run", full)
+    monkeypatch.setattr(program.JobProcess, "check", full)
     (refused,), code = supervised(request(tmp_path / "b", "true"))
     assert code == 0 and isinstance(refused, Refused) and refused.number == 11
     assert refused.cause == "cannot start 'true': Resource temporarily unavailable"
