@@ -5,13 +5,9 @@ Where that is not possible, each is started as a program. Either way it has the 
 
 from __future__ import annotations
 
-import array
 import contextlib
-import errno
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import weakref
@@ -22,15 +18,12 @@ from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from runner.disk.atomic import write_all
+from runner.executors.forks import Forks, NoAnswer
 from runner.processes import shortage
 from runner.processes.ready import ready
 
 FOLDER = Path(__file__).resolve().parents[1] / "supervisor"
 PROGRAMS = {"supervisor": FOLDER / "__main__.py", "guard": FOLDER / "guard.py"}
-SPAWNER = FOLDER / "spawner.py"
-ROOM = 1 << 13  # bytes of the command of a process that is forked, which contains two paths
-ANSWERS_WITHIN = 30.0  # seconds; it takes a thousandth of one, and with its own start a few hundredths
-LEAVES_WITHIN = 2.0  # seconds for which its end is waited for
 C = TypeVar("C", bound="Child")
 
 
@@ -135,90 +128,6 @@ class Fork(Child):
         os.close(self._descriptor)
 
 
-class NoAnswer(OSError):
-    """The process that forks is gone, or stuck."""
-
-
-class Forks:
-    """The process that forks (runner/supervisor/spawner.py), and the socket to it."""
-
-    def __init__(self) -> None:
-        self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with other:
-            self._process = self._started(other)
-        self.pid = self._process.pid
-        self._inherited = _inherited()
-
-    def _started(self, other: socket.socket) -> subprocess.Popen[bytes]:
-        """The process, with the other end of the socket."""
-        return subprocess.Popen(
-            [sys.executable, "-I", "-S", str(SPAWNER), " " * ROOM],
-            stdin=other.fileno(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    def suits(self) -> bool:
-        """True if a child of it inherits what one of ours would."""
-        return self._inherited == _inherited()
-
-    def fork(self, name: str, words: Sequence[str], files: Sequence[int]) -> tuple[int, int]:
-        """The number and a descriptor of a new process. Raises OSError, and NoAnswer where there is none."""
-        self._send({"program": name, "words": words, "files": len(files)}, files)
-        answer, descriptors = self._answer()
-        if (number := answer.get("error")) is None and not descriptors:
-            number = errno.EMFILE  # here: the new process ends, as its pipes are closed
-        if number is not None:
-            raise OSError(number, os.strerror(number))
-        return answer["pid"], descriptors[0]
-
-    def exit_code(self, pid: int) -> int | None:
-        """That of a process that it forked, and that has ended."""
-        self._send({"ended": pid})
-        code: int | None = self._answer()[0]["code"]
-        return code
-
-    def forget(self, pid: int) -> None:
-        """The number of a process that has ended can go to another one."""
-        self._send({"forget": pid})
-
-    def _send(self, message: dict[str, Any], files: Sequence[int] = ()) -> None:
-        content = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))] if files else []
-        try:
-            self._socket.settimeout(ANSWERS_WITHIN)
-            self._socket.sendmsg([json.dumps(message).encode()], content)
-        except OSError as error:
-            raise NoAnswer(error.errno, error.strerror) from error
-
-    def _answer(self) -> tuple[dict[str, Any], list[int]]:
-        try:
-            message, descriptors, *_ = socket.recv_fds(self._socket, 4096, 1)
-            return json.loads(message), descriptors
-        except (OSError, ValueError) as error:  # no message: it is gone
-            raise NoAnswer(errno.EPIPE, "no answer") from error
-
-    def end(self) -> None:
-        """Let it end by itself; what it forked stays."""
-        self._socket.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(LEAVES_WITHIN)
-
-    def kill(self) -> None:
-        """End it now: it does not answer."""
-        self._process.kill()
-        self.end()
-
-
-def _inherited() -> tuple[dict[Any, Any], str]:
-    """What a process inherits, and a program of the user in this process may change."""
-    environ = dict(getattr(os.environ, "_data", os.environ))  # as bytes: to decode it for each job takes 0.1 ms
-    try:
-        return environ, str(Path.cwd())
-    except OSError:  # the folder was removed
-        return environ, ""
-
-
 def with_pipes(start: Callable[[Sequence[int], int, int], C], files: Sequence[int]) -> C:
     """A new process whose standard input and output are pipes, and which inherits more files. Raises OSError."""
     with contextlib.ExitStack() as opened, contextlib.ExitStack() as theirs:
@@ -233,10 +142,16 @@ def with_pipes(start: Callable[[Sequence[int], int, int], C], files: Sequence[in
         return child
 
 
-class Starter(Protocol):
-    """What starts supervisors."""
+def nothing() -> None:
+    """What is done meanwhile, where that is nothing."""
 
-    def start(self, name: str, words: Sequence[str], files: Sequence[int] = ()) -> Child: ...
+
+class Starter(Protocol):
+    """What starts supervisors. `meanwhile` is called while the process begins."""
+
+    def start(
+        self, name: str, words: Sequence[str], files: Sequence[int] = (), meanwhile: Callable[[], None] = nothing
+    ) -> Child: ...
 
     def remark(self) -> str:
         """What the user should know about the starts so far. It is said once."""
@@ -256,17 +171,28 @@ class Spawner:
         remark, self._remark = self._remark, ""
         return remark
 
-    def start(self, name: str, words: Sequence[str], files: Sequence[int] = ()) -> Child:
+    def start(
+        self, name: str, words: Sequence[str], files: Sequence[int] = (), meanwhile: Callable[[], None] = nothing
+    ) -> Child:
         """Start the supervisor or the guard, which inherits more open files. Raises OSError if there is no room."""
 
         def started(inherited: Sequence[int], control: int, events: int) -> Child:
-            child = self._forked(name, words, inherited, control, events)
-            return child or _executed(name, words, inherited, control, events)
+            if (found := self._forked(name, words, inherited, meanwhile)) is not None:
+                forks, pid, descriptor = found
+                return Fork(pid, descriptor, forks, control, events)
+            process = _executed(name, words, inherited, control, events)
+            meanwhile()
+            return process
 
         return with_pipes(started, files)
 
-    def _forked(self, name: str, words: Sequence[str], files: Sequence[int], control: int, events: int) -> Fork | None:
-        """A process that was forked; None where that is not possible. Raises OSError if there is no room for it now."""
+    def _forked(
+        self, name: str, words: Sequence[str], files: Sequence[int], meanwhile: Callable[[], None]
+    ) -> tuple[Forks, int, int] | None:
+        """A process that was forked: what forked it, its number, a descriptor of it. None where that is not possible.
+
+        Raises OSError if there is no room for it now.
+        """
         if not self._usable:
             return None
         try:
@@ -275,7 +201,7 @@ class Spawner:
                 self._ends = weakref.finalize(self, self.process.end)
             if not self.process.suits():
                 return None
-            return Fork(*self.process.fork(name, words, files), self.process, control, events)
+            return self.process, *self.process.fork(name, words, files, meanwhile)
         except OSError as error:
             if error.errno in shortage.PASSING and not isinstance(error, NoAnswer):
                 raise

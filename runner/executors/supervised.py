@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import signal
 import sys
@@ -83,10 +85,19 @@ class Supervised:
         mark = attempts.new_mark()
         # First: where there is no room for it, the folder stays as it is.
         # Mark and folder are in its command: so it can be recognized as the supervisor that the records name.
-        self._process = starter.start("supervisor", (mark, str(job.out_dir)), room.descriptors)
-        try:
+
+        @functools.cache
+        def known_before() -> tuple[dict[str, str], dict[str, Any]]:
             added = {**thread_limits(job, options), **room.env}
-            about = {**provenance(job), **results.gpus_of(room.entries)}
+            return added, {**provenance(job), **results.gpus_of(room.entries)}
+
+        def meanwhile() -> None:
+            with contextlib.suppress(Exception):  # it will be raised below
+                known_before()
+
+        self._process = starter.start("supervisor", (mark, str(job.out_dir)), room.descriptors, meanwhile)
+        try:
+            added, about = known_before()
             self.attempt = attempts.begin(job, about, added, options.checkpoints, mark)
             self.attempt = replace(self.attempt, gpus=labels(room.entries.get("gpus")))
         except BaseException:

@@ -12,16 +12,17 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
 
 from runner.core.job import Job
 from runner.core.options import RunOptions
+from runner.executors.forks import Forks, NoAnswer
 from runner.executors.job_program import PYTHON, interpreter
 from runner.executors.python_environment import is_own
-from runner.executors.spawner import FOLDER, Child, Fork, Forks, NoAnswer, Spawner, with_pipes
+from runner.executors.spawner import FOLDER, Child, Fork, Spawner, nothing, with_pipes
 from runner.gpus import preallocation, visible
 from runner.planners.environment import OF_A_JOB
 from runner.processes import process_tree, shortage
@@ -119,10 +120,14 @@ class Imported(Forks):
         """True if a file that it has imported was changed, or it has forked often enough."""
         return self._forks >= MOST_FORKS or any(_changed(path, moment) for path, moment in self._files.items())
 
-    def start(self, name: str, words: Sequence[str], files: Sequence[int]) -> Fork:
+    def start(self, name: str, words: Sequence[str], files: Sequence[int], meanwhile: Callable[[], None]) -> Fork:
         """A supervisor. Raises OSError, and NoAnswer if this process is gone."""
+
+        def started(inherited: Sequence[int], control: int, events: int) -> Fork:
+            return Fork(*self.fork(name, words, inherited, meanwhile), self, control, events)
+
         self._forks += 1
-        child = with_pipes(lambda inherited, *pipes: Fork(*self.fork(name, words, inherited), self, *pipes), files)
+        child = with_pipes(started, files)
         child.about = {"start": "warm", "import_seconds": self.seconds}
         return child
 
@@ -199,21 +204,23 @@ class Warm:
         self._remarks.clear()
         return "; ".join(remarks)
 
-    def start(self, kind: Kind | str, name: str, words: Sequence[str], files: Sequence[int]) -> Child:
+    def start(
+        self, kind: Kind | str, name: str, words: Sequence[str], files: Sequence[int], meanwhile: Callable[[], None]
+    ) -> Child:
         """Start a supervisor, warm where that is possible. Raises OSError if there is no room for it."""
         why = kind if isinstance(kind, str) else self._cold.get(kind, "")
         found = None if isinstance(kind, str) else self._processes.get(kind)
         if not why and found is not None and not isinstance(kind, str):
             if found.suits():
                 try:
-                    return found.start(name, words, files)
+                    return found.start(name, words, files, meanwhile)
                 except OSError as error:
                     if error.errno in shortage.PASSING and not isinstance(error, NoAnswer):
                         raise
                     why = self._lose(kind, error)
             else:
                 why = "the environment of the runner has changed"
-        child = self._spawner.start(name, words, files)
+        child = self._spawner.start(name, words, files, meanwhile)
         child.about = {"start": "cold", "cold_because": why}
         return child
 
@@ -234,8 +241,10 @@ class Starter:
     warm: Warm
     kind: Kind | str
 
-    def start(self, name: str, words: Sequence[str], files: Sequence[int] = ()) -> Child:
-        return self.warm.start(self.kind, name, words, files)
+    def start(
+        self, name: str, words: Sequence[str], files: Sequence[int] = (), meanwhile: Callable[[], None] = nothing
+    ) -> Child:
+        return self.warm.start(self.kind, name, words, files, meanwhile)
 
     def remark(self) -> str:
         return self.warm.remark()

@@ -4,10 +4,12 @@ A program of its own, one for each engine, started as `python -I -S runner/super
 socket to the engine, whose end means that the engine is gone: then this program ends. What it forked does not end with
 it. It has one thread, and holds no descriptor of a process that it has answered for.
 
-A message is a JSON object. `{"program": NAME, "words": [...], "files": N}` comes with N open files, the standard input
-and the standard output of the new process first; the answer has its `pid`, and comes with a descriptor of it, or an
-`error`, an errno. `{"ended": PID}` asks for the exit code of a process that has ended, `{"forget": PID}` is not
-answered. Until one of them comes, the number belongs to no other process.
+A message is a JSON object. `{"child": true}` asks for a new process; the answer has its `pid`, and comes with a
+descriptor of it and a socket to it, or has an `error`, an errno. `{"ended": PID}` asks for the exit code of a process
+that has ended, `{"forget": PID}` is not answered. Until one of them comes, the number belongs to no other process.
+
+The new process waits for a message on its socket: `[PROGRAM, N, WORD, ...]` with N open files, its standard input and
+its standard output first. It answers with an errno, 0 if it runs the program. It ends if the socket is closed before.
 """
 
 from __future__ import annotations
@@ -64,19 +66,11 @@ def leave_signals_to_the_engine() -> None:
 
 def serve(engine: socket, spawner: Spawner) -> None:
     """Answer the engine until it is gone."""
-    while True:
-        spawner.prepare()
-        message, files = received(engine)
-        if not message:
-            break
+    while message := received(engine)[0]:
         try:
-            spawner.answer(engine, json.loads(message), files)
+            spawner.answer(engine, json.loads(message))
         except OSError:  # the engine is gone
             break
-        finally:
-            for file in files:
-                os.close(file)
-    spawner.end()
 
 
 def received(sender: socket) -> tuple[bytes, list[int]]:
@@ -98,23 +92,12 @@ def send(receiver: socket, message: object, files: Sequence[int] = ()) -> None:
 
 
 class Spawner:
-    """Answers the engine. One child is forked ahead, so that the next start does not wait for it.
-
-    A child has the descriptor `nothing` in the place of `engine`, and runs one of the programs.
-    """
+    """Answers the engine. A child has the descriptor `nothing` in place of `engine`, and runs one of the programs."""
 
     def __init__(self, engine: int, nothing: int, programs: Programs) -> None:
         self._engine, self._nothing, self._programs = engine, nothing, programs
-        self._next: Child | None = None
 
-    def prepare(self) -> None:
-        """Fork the next child, if there is none."""
-        try:
-            self._next = self._next or self._child()
-        except OSError:  # no room: the next start will say so
-            pass
-
-    def answer(self, engine: socket, message: dict[str, Any], files: Sequence[int]) -> None:
+    def answer(self, engine: socket, message: dict[str, Any]) -> None:
         """Do what the engine asks for. Raises OSError if it is gone."""
         if "forget" in message:
             exit_code(message["forget"])
@@ -122,34 +105,35 @@ class Spawner:
             send(engine, {"code": exit_code(message["ended"])})
         else:
             try:
-                if len(files) != message["files"]:
-                    raise OSError(errno.EMFILE, "no room for all of the open files")
-                pid, descriptor = self._start([message["program"], *message["words"]], files)
+                pid, files = self._child()
             except OSError as error:
                 send(engine, {"error": error.errno or errno.EIO})
                 return
             try:
-                send(engine, {"pid": pid}, [descriptor])
+                send(engine, {"pid": pid}, files)
             finally:
-                os.close(descriptor)
+                for file in files:
+                    os.close(file)
 
-    def _start(self, words: Sequence[str], files: Sequence[int]) -> tuple[int, int]:
-        """A process that runs the program of these words, and a descriptor of it. Raises OSError."""
-        if self._next is not None:
-            ahead, self._next = self._next, None
+    def _child(self) -> tuple[int, tuple[int, int]]:
+        """A process that waits for its program, a descriptor of it and a socket to it. Raises OSError."""
+        ours, other = socketpair(AF_UNIX, SOCK_SEQPACKET)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                ours.close()
+                os.dup2(self._nothing, self._engine, inheritable=False)  # the engine must notice the end of the spawner
+                become(other, self._programs)
+            other.close()
             try:
-                return ahead.run(words, files)
-            except OSError:  # it was killed while it waited
-                pass
-        return self._child().run(words, files)
-
-    def _child(self) -> Child:
-        return Child(self._engine, self._nothing, self._programs)
-
-    def end(self) -> None:
-        """End the child that waits; the others stay."""
-        if self._next is not None:
-            self._next.end()
+                return pid, (os.pidfd_open(pid), ours.detach())
+            except OSError:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                raise
+        finally:
+            ours.close()
+            other.close()
 
 
 def exit_code(pid: int) -> int | None:
@@ -161,55 +145,19 @@ def exit_code(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if found else None
 
 
-class Child:
-    """A process that was forked, and waits for what it is to run. Raises OSError if there is no room for it."""
-
-    def __init__(self, engine: int, nothing: int, programs: Programs) -> None:
-        self._socket, other = socketpair(AF_UNIX, SOCK_SEQPACKET)
-        try:
-            self._pid = os.fork()
-        except OSError:
-            self._socket.close()
-            other.close()
-            raise
-        if self._pid == 0:
-            self._socket.close()
-            os.dup2(nothing, engine, inheritable=False)  # the engine must notice the end of the spawner
-            become(other, programs)
-        other.close()
-
-    def run(self, words: Sequence[str], files: Sequence[int]) -> tuple[int, int]:
-        """Let it run a program; returns its number, and a descriptor of it. Ends it and raises OSError if it cannot."""
-        try:
-            send(self._socket, words, files)
-            answer = self._socket.recv(16)
-            if answer != b"0":
-                raise OSError(int(answer or errno.EIO), "the start failed")
-            descriptor = os.pidfd_open(self._pid)
-        except OSError:
-            self.end()
-            raise
-        self._socket.close()
-        return self._pid, descriptor
-
-    def end(self) -> None:
-        self._socket.close()
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
-
-
-def become(spawner: socket, programs: Programs) -> NoReturn:
+def become(engine: socket, programs: Programs) -> NoReturn:
     """In the child: wait for what to run, and run it to its end. A job that it forks without exec raises Forked."""
     code, job = 1, None
     try:
         os.setsid()
-        message, files = received(spawner)
+        message, files = received(engine)
         if message:
-            program, *words = json.loads(message)
+            program, number, *words = json.loads(message)
             path, run = programs[program]
-            failed = prepared([sys.executable, "-I", "-S", path, *words], files)
-            spawner.send(b"%d" % failed)
-            spawner.close()
+            complete = len(files) == number  # else there was no room for all of them
+            failed = prepared([sys.executable, "-I", "-S", path, *words], files) if complete else errno.EMFILE
+            engine.send(b"%d" % failed)
+            engine.close()
             code = failed or run() or 0
         sys.stdout.flush()
     except Forked as forked:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from runner.core.result import Result
 from runner.core.state import Finished, Record
 from runner.executors.guard import Guard
 from runner.executors.patience import Patience
-from runner.executors.spawner import Child, with_pipes
+from runner.executors.spawner import Child, nothing, with_pipes
 from runner.executors.supervised import Room, Supervised
 from runner.supervisor.messages import Ended
 from tests.engine.fakes import job
@@ -43,10 +43,13 @@ class Supervisor(Child):
 class Starter:
     started: Supervisor
 
-    def start(self, name: str, words: Sequence[str], files: Sequence[int] = ()) -> Child:
+    def start(
+        self, name: str, words: Sequence[str], files: Sequence[int] = (), meanwhile: Callable[[], None] = nothing
+    ) -> Child:
         def made(inherited: Sequence[int], control: int, events: int) -> Supervisor:
             return Supervisor(os.dup(inherited[1]), control, events)
 
+        meanwhile()
         self.started = with_pipes(made, files)
         return self.started
 

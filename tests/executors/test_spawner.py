@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.executors import spawner
+from runner.executors import forks
 from runner.executors.spawner import Child, Fork, Program, Spawner
 from runner.processes import process_id, process_tree
 from runner.supervisor.messages import KILL
@@ -61,6 +61,12 @@ def pid_of(starter: Spawner) -> int:
 
 def parent(pid: int) -> int:
     return process_tree.parents()[pid]
+
+
+def waiting(starter: Spawner) -> list[int]:
+    """What was forked ahead: it has the words of the spawner until it has its own."""
+    words = process_id.command(pid_of(starter))
+    return [pid for pid in process_tree.descendants(pid_of(starter)) if process_id.command(pid) == words]
 
 
 def spawners(mark: str) -> list[int]:
@@ -151,6 +157,9 @@ def test_what_the_spawner_forked_outlives_it(starter: Spawner, tmp_path: Path) -
     os.kill(pid_of(starter), signal.SIGKILL)
     wait_until(lambda: not alive(pid_of(starter)), "the spawner is gone")
     assert not child.gone()
+    ahead = supervisor(starter, tmp_path / "a", "true")
+    assert isinstance(ahead, Fork) and ended(ahead, tmp_path / "a")["status"] == "completed"
+    assert ahead.exit_code() is None and starter.remark() == ""
     other = supervisor(starter, tmp_path / "b", "true")
     assert isinstance(other, Program) and ended(other, tmp_path / "b")["status"] == "completed"
     assert "supervisors cannot be forked" in starter.remark() and starter.remark() == ""
@@ -163,10 +172,13 @@ def test_a_spawner_that_does_not_answer_is_killed(
 ) -> None:
     first = starter.start("supervisor", ("mark", str(tmp_path)))
     pid = pid_of(starter)
-    monkeypatch.setattr(spawner, "ANSWERS_WITHIN", 0.5)
+    monkeypatch.setattr(forks, "ANSWERS_WITHIN", 0.5)
+    wait_until(lambda: waiting(starter), "one is forked ahead")
     os.kill(pid, signal.SIGSTOP)
-    child = supervisor(starter, tmp_path, "true")
-    assert isinstance(child, Program) and ended(child, tmp_path)["status"] == "completed"
+    ahead = supervisor(starter, tmp_path / "a", "true")
+    assert isinstance(ahead, Fork) and ended(ahead, tmp_path / "a")["status"] == "completed"
+    child = supervisor(starter, tmp_path / "b", "true")
+    assert isinstance(child, Program) and ended(child, tmp_path / "b")["status"] == "completed"
     assert not alive(pid)
     first.close()
     assert first.gone(30)
@@ -175,10 +187,10 @@ def test_a_spawner_that_does_not_answer_is_killed(
 
 def test_a_child_that_was_killed_while_it_waited_is_replaced(starter: Spawner, tmp_path: Path) -> None:
     ended(supervisor(starter, tmp_path / "a", "true"), tmp_path / "a")
-    (waiting,) = wait_until(lambda: process_tree.descendants(pid_of(starter)), "one is forked ahead")
-    os.kill(waiting, signal.SIGKILL)
+    (ahead,) = wait_until(lambda: waiting(starter), "one is forked ahead")
+    os.kill(ahead, signal.SIGKILL)
     child = supervisor(starter, tmp_path / "b", "true")
-    assert isinstance(child, Fork) and child.pid != waiting
+    assert isinstance(child, Fork) and child.pid != ahead
     assert ended(child, tmp_path / "b")["status"] == "completed"
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from runner.core.job import Job
 from runner.core.options import RunOptions
-from runner.executors.spawner import Fork, Spawner
+from runner.executors.spawner import Fork, Spawner, nothing
 from runner.executors.warm import Imported, Kind, Warm, kind_of
 from runner.processes import process_id
 from tests import library_script
@@ -242,7 +242,7 @@ def test_a_process_that_was_lost_is_replaced_once(folder: Path) -> None:
         (process,) = warm._processes.values()
         os.kill(process.pid, signal.SIGKILL)
         wait_until(lambda pid=process.pid: not alive(pid), "it is gone")
-        child = warm.start(found, "supervisor", ("mark", str(folder)), ())
+        child = warm.start(found, "supervisor", ("mark", str(folder)), (), nothing)
         assert child.about["start"] == "cold" and "is gone" in child.about["cold_because"], lost
         child.close()
         assert child.gone(30)
@@ -254,7 +254,7 @@ def test_a_process_that_was_lost_is_replaced_once(folder: Path) -> None:
 def test_the_end_of_a_supervisor_is_the_end_of_its_warm_job(folder: Path) -> None:
     process, _ = imported(folder, "math")
     mark = uuid.uuid4().hex
-    child = process.start("supervisor", (mark, str(folder / "job")), ())
+    child = process.start("supervisor", (mark, str(folder / "job")), (), nothing)
     asked = request(folder / "job", sys.executable, "train.py")
     env = {"RUNNER_JOB_ID": mark, "RUNNER_JOB_DIR": str(folder / "job")}
     child.send(json.dumps(json.loads(asked.to_line()) | {"warm": True, "env": env}).encode() + b"\n")
