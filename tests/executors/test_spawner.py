@@ -194,6 +194,21 @@ def test_a_child_that_was_killed_while_it_waited_is_replaced(starter: Spawner, t
     assert ended(child, tmp_path / "b")["status"] == "completed"
 
 
+def test_what_fails_while_a_child_begins_ends_that_child_alone(starter: Spawner, tmp_path: Path) -> None:
+    ended(supervisor(starter, tmp_path / "a", "true"), tmp_path / "a")
+    (ahead,) = wait_until(lambda: waiting(starter), "one is forked ahead")
+
+    def failing() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        starter.start("supervisor", ("mark", str(tmp_path)), meanwhile=failing)
+    child = supervisor(starter, tmp_path / "b", "true")
+    assert isinstance(child, Fork) and ahead not in process_tree.parents(), "not even in the process table"
+    ended(child, tmp_path / "b")
+    assert starter.remark() == ""
+
+
 def test_without_a_free_descriptor_nothing_is_lost(starter: Spawner, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="open files"):
         starter.start("supervisor", ("mark", str(tmp_path)), tuple([0] * 100))
