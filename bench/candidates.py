@@ -13,6 +13,7 @@ loss: a difference of one seed below 0.01 is chance.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import time
@@ -39,7 +40,7 @@ from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.text.dataset import Dataset
 from pipelines.diffusion.text.open import open_dataset
 from pipelines.diffusion.train_state import BatchLoss, Updater, averaged_weights, build, loss_of
-from pipelines.shared import devices
+from pipelines.shared import devices, heap
 from runner.configs import inheritance
 
 CPU = torch.device("cpu")
@@ -149,7 +150,11 @@ CANDIDATES: dict[str, tuple[dict[str, Any], Change | None]] = {
     "recipe": ({}, None),
     "rate 3e-3": ({"learning_rate": 3e-3}, None),
     "rate 1e-2": ({"learning_rate": 1e-2}, None),
+    "rate 2e-2": ({"learning_rate": 2e-2}, None),
     "rate 4e-2": ({"learning_rate": 4e-2}, None),
+    "muon rate 0.02": ({"muon_learning_rate": 0.02}, None),
+    "momentum 0.95": ({"muon_momentum": 0.95}, None),
+    "momentum 0.6": ({"muon_momentum": 0.6}, None),
     "convolutions of 9": ({"conv_width": 9}, None),
     "weight decay 0.1": ({"weight_decay": 0.1}, None),
     "cosine": ({"decay": "cosine"}, None),
@@ -165,6 +170,7 @@ CANDIDATES: dict[str, tuple[dict[str, Any], Change | None]] = {
 
 def main() -> int:
     given = arguments()
+    heap.keep_freed(os.environ)
     text = open_dataset(given.dataset)
     recipe = configurator.resolve(inheritance.read(RECIPE), {}).model_dump() | OF_STEPS
     recipe |= {} if given.compiled else PLAIN

@@ -1,22 +1,27 @@
 """How well the trainer and a plain loop learn in the same time: bench/trainer.py --quality.
 
-Both have as many parameters, read the same text through windows of the same length, and take turns of a few seconds
-until each has had its minutes: batches, steps and bookkeeping count, compilation and evaluation do not. The rates
-follow the fraction of the time that has passed, so both end their schedule on a machine of any speed: ours is that of
-the config, as its training takes it with max_minutes. Both are evaluated alike: the full validation text, every window
-at every bin of the mask ratio. The bar holds for five minutes; with --minutes the difference is printed beside it.
+Both have as many parameters, read the same text through windows of the same length, and take turns of a few seconds,
+each in a process of its own, until each has had its minutes: batches, steps and bookkeeping count, compilation and
+evaluation do not. The rates follow the fraction of the time that has passed, so both end their schedule on a machine of
+any speed: ours is that of the config, as its training takes it with max_minutes. Both are evaluated alike: the full
+validation text, every window at every bin of the mask ratio. The bar holds for five minutes; with --minutes the
+difference is printed beside it.
 
 The plain loop: the trainer's default network, AdamW at 2e-3, warm-up and a cosine, our precision, batches of 16; each
-ratio t is drawn by itself, each position masked with probability t, weight 1/t. (With nanoGPT's own architecture such a
-loop does not get beyond the frequencies of characters in this time, 3.32 nats: that would be no comparison.)
+ratio t is drawn by itself, each position masked with probability t, weight 1/t. Its memory is as Python and torch leave
+it, ours is kept from step to step, as train_run.py does (pipelines/shared/heap.py). (With nanoGPT's own architecture
+such a loop does not get beyond the frequencies of characters in this time, 3.32 nats: that would be no comparison.)
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import multiprocessing
+import os
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
@@ -32,7 +37,7 @@ from pipelines.diffusion.settings import DiffusionSettings
 from pipelines.diffusion.text.dataset import Dataset
 from pipelines.diffusion.text.open import open_dataset
 from pipelines.diffusion.train_state import BatchLoss, Updater, averaged_weights, build, loss_of
-from pipelines.shared import devices
+from pipelines.shared import devices, heap
 from runner.configs import inheritance
 
 BAR = 0.25  # nats per character, after BAR_MINUTES
@@ -58,15 +63,49 @@ class Racer:
             self.steps += 1
 
 
-def compare(given: argparse.Namespace) -> int:
-    minutes = {"max_minutes": str(given.minutes)}
-    settings = configurator.resolve(inheritance.read(Path(given.config)), minutes)
+class Away:
+    """A racer in a process of its own."""
+
+    def __init__(self, kind: str, given: argparse.Namespace) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        context.Process(target=serve, args=(theirs, kind, given), daemon=True).start()
+        theirs.close()
+        self.name: str = self._connection.recv()
+        self.seconds, self.steps = 0.0, 0
+
+    def turn(self, budget: float) -> None:
+        self._connection.send(budget)
+        self.seconds, self.steps = self._connection.recv()
+
+    def evaluate(self) -> tuple[float, float]:
+        """The loss of the whole validation text, and its standard error. The last call."""
+        self._connection.send(None)
+        loss, error = self._connection.recv()
+        return loss, error
+
+
+def serve(connection: Connection, kind: str, given: argparse.Namespace) -> None:
+    """In the process of a racer: its turns, then its evaluation."""
+    if kind == "ours":
+        heap.keep_freed(os.environ)
+    settings = configurator.resolve(inheritance.read(Path(given.config)), {"max_minutes": str(given.minutes)})
     assert isinstance(settings, DiffusionSettings)
     device = devices.choose_device(given.device)
     text = open_dataset(settings.dataset, settings.tokenizer, settings.bpe_vocab_size)
-    racers = [plain(settings, text, device), ours(settings, text, device)]
-    budget = given.minutes * 60
+    racer = (ours if kind == "ours" else plain)(settings, text, device)
+    connection.send(racer.name)
+    while (budget := connection.recv()) is not None:
+        racer.turn(budget)
+        connection.send((racer.seconds, racer.steps))
+    connection.send(racer.evaluate())
+
+
+def compare(given: argparse.Namespace) -> int:
+    device = devices.choose_device(given.device)
     print(f"{devices.describe(device)}, {given.minutes:g} minutes each, {given.config}", flush=True)
+    racers = [Away("plain", given), Away("ours", given)]
+    budget = given.minutes * 60
     while any(racer.seconds < budget for racer in racers):
         for racer in racers:
             racer.turn(budget)

@@ -35,7 +35,7 @@ from reference import Reference, optimizer_of, windows
 from trainee import RECIPE, Trainee, some_text
 
 from pipelines.diffusion.text.dataset import Dataset
-from pipelines.shared import devices
+from pipelines.shared import devices, heap
 
 HOST_BAR = 0.02
 
@@ -86,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from quality import compare
 
         return compare(given)
+    heap.keep_freed(os.environ)  # as train_run.py; the other side gains from it as well
     device = devices.choose_device(given.device)
     races = chosen(given, device)
     dtypes = [given.dtype] if given.dtype else precisions(device)

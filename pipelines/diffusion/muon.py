@@ -55,7 +55,8 @@ class BatchedMuon(torch.optim.Muon):
             update = orthogonalised(gradients.lerp_(stack.momenta, group["momentum"]))
             rows, columns = gradients.shape[1:]
             rate = group["lr"] * math.sqrt(max(1.0, rows / columns))
-            torch._foreach_mul_(stack.matrices, 1.0 - group["lr"] * group["weight_decay"] * keep)
+            if group["weight_decay"]:
+                torch._foreach_mul_(stack.matrices, 1.0 - group["lr"] * group["weight_decay"] * keep)
             torch._foreach_add_(stack.matrices, update.mul_(-rate * keep).unbind(0))
 
     def _stacked(self, matrices: list[Tensor]) -> list[Stack]:
