@@ -15,6 +15,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 #: Bytes up to which a piece of memory is kept, and bytes that are kept together. Larger pieces go back when they are
 #: free, such as a text of a gigabyte, which is read only once.
 LARGEST, TOGETHER = 256 << 20, 1 << 30
+LARGEST_BEFORE = 32 << 20  # the most that glibc allows before version 2.35
 
 
 def keep_freed(environ: Mapping[str, str]) -> bool:
@@ -22,4 +23,6 @@ def keep_freed(environ: Mapping[str, str]) -> bool:
     if any(name.startswith("MALLOC_") for name in environ) or "glibc.malloc" in environ.get("GLIBC_TUNABLES", ""):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and bool(mallopt(M_MMAP_THRESHOLD, LARGEST) and mallopt(M_TRIM_THRESHOLD, TOGETHER))
+    if mallopt is None or not any(mallopt(M_MMAP_THRESHOLD, size) for size in (LARGEST, LARGEST_BEFORE)):
+        return False
+    return bool(mallopt(M_TRIM_THRESHOLD, TOGETHER))

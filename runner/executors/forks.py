@@ -172,17 +172,32 @@ class Forks:
             self._socket.settimeout(ANSWERS_WITHIN)
             _send(self._socket, message)
         except OSError as error:
+            self._socket.close()
             raise NoAnswer(error.errno, error.strerror) from error
 
     def _answer(self) -> tuple[dict[str, Any], list[int]]:
+        """The next answer, and the descriptors that came with it. Raises NoAnswer, from then on always: an answer that
+        is late would be taken for that of the next question."""
+        files = array.array("i")
         try:
-            message, descriptors, *_ = socket.recv_fds(self._socket, 4096, 2, socket.MSG_CMSG_CLOEXEC)
-            return json.loads(message), descriptors
+            # Not recv_fds, which leaves the descriptors to every program that is started from here.
+            room = socket.CMSG_SPACE(2 * files.itemsize)
+            message, sent, *_ = self._socket.recvmsg(4096, room, socket.MSG_CMSG_CLOEXEC)
+            for *_, data in sent:
+                files.frombytes(data[: len(data) - len(data) % files.itemsize])
+            return json.loads(message), list(files)
         except (OSError, ValueError) as error:  # no message: it is gone
+            self._socket.close()
             raise NoAnswer(errno.EPIPE, "no answer") from error
 
     def end(self) -> None:
-        """Let it end by itself; what it forked stays."""
+        """Let it end by itself, without a child that waits; what it forked otherwise stays."""
+        with contextlib.suppress(OSError):
+            self._socket.settimeout(LEAVES_WITHIN)
+            self._take()
+            if self._ahead is not None:
+                self._ahead.end()
+                self.forget(self._ahead.pid)
         self._socket.close()
         self._ahead = None
         with contextlib.suppress(subprocess.TimeoutExpired):

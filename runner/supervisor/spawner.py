@@ -96,14 +96,15 @@ class Spawner:
 
     def __init__(self, engine: int, nothing: int, programs: Programs) -> None:
         self._engine, self._nothing, self._programs = engine, nothing, programs
+        self._forgotten: list[int] = []  # some may not have ended yet
 
     def answer(self, engine: socket, message: dict[str, Any]) -> None:
         """Do what the engine asks for. Raises OSError if it is gone."""
-        if "forget" in message:
-            exit_code(message["forget"])
-        elif "ended" in message:
+        self._forgotten += [message["forget"]] if "forget" in message else []
+        self._forgotten = [pid for pid in self._forgotten if not given_back(pid)]
+        if "ended" in message:
             send(engine, {"code": exit_code(message["ended"])})
-        else:
+        elif "child" in message:
             try:
                 pid, files = self._child()
             except OSError as error:
@@ -134,6 +135,14 @@ class Spawner:
         finally:
             ours.close()
             other.close()
+
+
+def given_back(pid: int) -> bool:
+    """Give the number of a child that has ended back to the system; False if it has not ended."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        return True
 
 
 def exit_code(pid: int) -> int | None:

@@ -69,6 +69,11 @@ def waiting(starter: Spawner) -> list[int]:
     return [pid for pid in process_tree.descendants(pid_of(starter)) if process_id.command(pid) == words]
 
 
+def in_the_table(pid: int) -> bool:
+    """Also a process that has ended is there until it was waited for."""
+    return Path(f"/proc/{pid}").exists()
+
+
 def spawners(mark: str) -> list[int]:
     return [pid for pid in carrying(mark) if any("spawner.py" in word for word in process_id.command(pid) or ())]
 
@@ -194,6 +199,52 @@ def test_a_child_that_was_killed_while_it_waited_is_replaced(starter: Spawner, t
     assert ended(child, tmp_path / "b")["status"] == "completed"
 
 
+def test_an_answer_that_came_too_late_is_not_taken_for_another_one(
+    starter: Spawner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = supervisor(starter, tmp_path / "a", "sleep", "60")
+    wait_until(lambda: waiting(starter), "one is forked ahead")
+    pid = pid_of(starter)
+    child.kill()
+    assert child.gone(30)
+    monkeypatch.setattr(forks, "ANSWERS_WITHIN", 0.5)
+    os.kill(pid, signal.SIGSTOP)
+    assert child.exit_code() is None
+    os.kill(pid, signal.SIGCONT)
+    child.close()
+    child.forget()
+    ahead = supervisor(starter, tmp_path / "b", "true")
+    other = supervisor(starter, tmp_path / "c", "true")
+    assert ended(ahead, tmp_path / "b")["status"] == ended(other, tmp_path / "c")["status"] == "completed"
+    assert isinstance(other, Program) and "cannot be forked" in starter.remark()
+
+
+def test_a_child_that_waits_belongs_to_its_engine_alone(starter: Spawner, tmp_path: Path) -> None:
+    ended(supervisor(starter, tmp_path / "a", "true"), tmp_path / "a")
+    ended(supervisor(starter, tmp_path / "b", "true"), tmp_path / "b")
+    (ahead,) = wait_until(lambda: waiting(starter), "one is forked ahead")
+    assert starter.process is not None
+    starter.process.exit_code(ahead)  # reads what was answered before
+    with subprocess.Popen(["sleep", "60"], close_fds=False) as other:
+        files = [str(path.readlink()) for path in Path(f"/proc/{other.pid}/fd").iterdir()]
+        other.kill()
+    assert not [file for file in files if file.startswith(("socket:", "anon_inode:[pidfd]"))]
+    starter.process.end()
+    assert not in_the_table(ahead)
+
+
+def test_a_process_that_was_forgotten_before_its_end_leaves_the_process_table(starter: Spawner, tmp_path: Path) -> None:
+    child = supervisor(starter, tmp_path, "sh", "-c", WAITS)
+    wait_until((tmp_path / "ready").exists, "the job runs")
+    assert starter.process is not None
+    starter.process.forget(child.pid)
+    (tmp_path / "go").touch()
+    assert child.gone(30) and in_the_table(child.pid)
+    ended(supervisor(starter, tmp_path / "b", "true"), tmp_path / "b")
+    wait_until(lambda: not in_the_table(child.pid), "it was waited for with the next message")
+    child.close()
+
+
 def test_what_fails_while_a_child_begins_ends_that_child_alone(starter: Spawner, tmp_path: Path) -> None:
     ended(supervisor(starter, tmp_path / "a", "true"), tmp_path / "a")
     (ahead,) = wait_until(lambda: waiting(starter), "one is forked ahead")
@@ -204,7 +255,7 @@ def test_what_fails_while_a_child_begins_ends_that_child_alone(starter: Spawner,
     with pytest.raises(ZeroDivisionError):
         starter.start("supervisor", ("mark", str(tmp_path)), meanwhile=failing)
     child = supervisor(starter, tmp_path / "b", "true")
-    assert isinstance(child, Fork) and ahead not in process_tree.parents(), "not even in the process table"
+    assert isinstance(child, Fork) and not in_the_table(ahead)
     ended(child, tmp_path / "b")
     assert starter.remark() == ""
 
