@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import sys
 import threading
 import time
@@ -83,7 +84,7 @@ def test_an_exit_is_noticed_without_pidfds_too(monkeypatch: pytest.MonkeyPatch) 
     assert ready(ended, 60) and os.waitpid(pid, 0)[1] == 0
 
 
-def test_a_program_is_run_by_a_child_that_was_forked_ahead() -> None:
+def test_a_program_is_run_by_a_child_that_waits_for_it() -> None:
     def run() -> int:
         os.write(1, os.read(0, 9) + b" in session %d" % (os.getsid(0) == os.getpid()))
         return 7
@@ -93,34 +94,32 @@ def test_a_program_is_run_by_a_child_that_was_forked_ahead() -> None:
     engine, ours = spawner.socketpair(spawner.AF_UNIX, spawner.SOCK_SEQPACKET)
     (given, giving), (output, out) = os.pipe(), os.pipe()
     os.write(giving, b"hi")
-    maker.prepare()
-    ahead = maker._next
-    maker.prepare()
-    assert ahead is not None and maker._next is ahead
-    maker.answer(engine, {"program": "echo", "words": ["w"], "files": 2}, [given, out])
+
+    def child() -> tuple[int, int, socket.socket]:
+        maker.answer(engine, {"child": True})
+        message, (descriptor, to_it) = spawner.received(ours)
+        return json.loads(message)["pid"], descriptor, spawner.socket(fileno=to_it)
+
+    pid, descriptor, to_it = child()
+    spawner.send(to_it, ["echo", 2, "w"], [given, out])
     os.close(out)
-    message, (descriptor,) = spawner.received(ours)
-    pid = json.loads(message)["pid"]
-    assert pid == ahead._pid and maker._next is None and ready(descriptor, 60)
+    assert to_it.recv(9) == b"0" and ready(descriptor, 60)
     assert os.read(output, 99) == b"hi in session 1"
-    maker.answer(engine, {"ended": pid}, [])
+    maker.answer(engine, {"ended": pid})
     assert json.loads(spawner.received(ours)[0]) == {"code": 7}
-    maker.answer(engine, {"program": "none", "words": [], "files": 2}, [given, nothing])
-    message, (ended,) = spawner.received(ours)
-    assert ready(ended, 60)
-    os.close(ended)
-    assert spawner.exit_code(json.loads(message)["pid"]) == 0
-    maker.answer(engine, {"program": "echo", "words": [], "files": 2}, [given])
-    assert json.loads(spawner.received(ours)[0]) == {"error": errno.EMFILE}
-    maker.prepare()
-    waiting = maker._next
-    assert waiting is not None
-    maker.answer(engine, {"forget": os.getpid()}, [])
-    maker.end()
-    with pytest.raises(ChildProcessError):
-        os.waitpid(waiting._pid, 0)
+    lacks_one, its_end, to_it = child()
+    spawner.send(to_it, ["echo", 3], [given, nothing])
+    assert to_it.recv(9) == b"%d" % errno.EMFILE and ready(its_end, 60)
+    idle, end_of_idle, to_it = child()
+    maker.answer(engine, {"forget": idle})
+    to_it.close()
+    assert ready(end_of_idle, 60)
+    maker.answer(engine, {"forget": lacks_one})
+    for gone in (idle, lacks_one):
+        with pytest.raises(ChildProcessError):
+            os.waitpid(gone, 0)
     assert spawner.exit_code(os.getpid()) is None
-    for one in (nothing, given, giving, output, descriptor):
+    for one in (nothing, given, giving, output, descriptor, its_end, end_of_idle):
         os.close(one)
 
 
