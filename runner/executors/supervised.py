@@ -83,8 +83,6 @@ class Supervised:
         self._patience = patience
         self._guard = guard
         mark = attempts.new_mark()
-        # First: where there is no room for it, the folder stays as it is.
-        # Mark and folder are in its command: so it can be recognized as the supervisor that the records name.
 
         @functools.cache
         def known_before() -> tuple[dict[str, str], dict[str, Any]]:
@@ -95,6 +93,8 @@ class Supervised:
             with contextlib.suppress(Exception):  # it will be raised below
                 known_before()
 
+        # First: where there is no room for it, the folder stays as it is.
+        # Mark and folder are in its command: so it can be recognized as the supervisor that the records name.
         self._process = starter.start("supervisor", (mark, str(job.out_dir)), room.descriptors, meanwhile)
         try:
             added, about = known_before()
