@@ -22,10 +22,7 @@ from tests.conftest import PROJECT, Workspace, alive, kill, read, wait_until
 from tests.faults import carrying, request
 from tests.interrupted_batch import started, statuses, three_jobs
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere supervisors are not forked"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.linux]  # elsewhere supervisors are not forked
 #: Waits for a file `go` beside it, after it has said that it runs.
 WAITS = "touch ready; while test ! -e go; do sleep 0.02; done"
 
