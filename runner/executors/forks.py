@@ -125,7 +125,7 @@ class Forks:
             raise
 
     def _child(self) -> Waiting:
-        """The one that was forked ahead, or another one. Raises OSError if there is no room for it."""
+        """The one that was forked ahead, or another one. Raises OSError if the system cannot fork it."""
         self._take()
         if self._ahead is None:
             self._ask()

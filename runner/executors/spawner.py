@@ -191,7 +191,7 @@ class Spawner:
     ) -> tuple[Forks, int, int] | None:
         """A process that was forked: what forked it, its number, a descriptor of it. None where that is not possible.
 
-        Raises OSError if there is no room for it now.
+        Raises OSError if the system cannot start it now.
         """
         if not self._usable:
             return None

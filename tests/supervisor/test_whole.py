@@ -116,6 +116,22 @@ def test_a_loss_that_is_not_finite_stops_a_job(tmp_path: Path, monkeypatch: pyte
     assert (ended.result.error or "").startswith("stopped by --on_nan stop: loss is NaN in 2 rows of metrics.jsonl")
 
 
+def test_what_a_job_measures_before_its_reader_is_there_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "LEAVES_ITSELF", 0.1)
+    monkeypatch.setattr(watch, "LONGEST_POLL", 50.0)
+    written = program.write_pid_records
+
+    def late(*words: object) -> None:
+        written(*words)  # type: ignore[arg-type]
+        wait_until((tmp_path / "a" / "done").exists, "the job has written its metrics")
+
+    monkeypatch.setattr(program, "write_pid_records", late)
+    row = '{\\"iter\\": 1, \\"loss\\": NaN}'
+    script = f'for i in 1 2; do echo "{row}" >> a/metrics.jsonl; done; touch a/done; exec sleep 600'
+    (_, ended), _ = supervised(changed(request(tmp_path / "a", "sh", "-c", script), nan_patience=2))
+    assert isinstance(ended, Ended) and (ended.result.status, ended.result.cause) == ("failed", "diverged")
+
+
 def test_what_cannot_be_started_is_an_error_and_what_cannot_now_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
